@@ -1,0 +1,16 @@
+"""Births a second of hunt_worker beside an empty static program, and LuaJIT's compiler on and off: bench/spawn.cc."""
+import json
+import subprocess
+
+from bench.report import Figure, Report, progress
+from harness.huntd_stack import build_folder
+
+
+def run() -> Report:
+    progress("spawn: 3 turns of a second for each program")
+    folder = build_folder()
+    subprocess.run(["ninja", "-C", str(folder), "bench/bench_spawn"], check=True, capture_output=True)
+    done = subprocess.run([str(folder / "bench" / "bench_spawn"), "--json"], check=True, capture_output=True, text=True)
+    figures = json.loads(done.stdout)["figures"]
+    return Report("spawn", [Figure(f["name"], f["value"], f["unit"], f["bar"]) for f in figures],
+                  ["hunt_worker: spawn, job, goblin-hoard.lua, outcome, end; by one thread"])

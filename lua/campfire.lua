@@ -1,0 +1,39 @@
+-- campfire: come back every day.
+--
+-- Each day (UTC) gives one ember and the mark of that day, "day-20416". The marks are how the script
+-- remembers: it has no storage of its own, only what the hunter holds. The streak is the number of
+-- marked days in a row up to today; every seventh day of a streak gives a feast too.
+--
+-- A hunter has at most 1,024 different loots in one hunt, so the marks last for almost three years;
+-- for a new season, copy this file under a new name.
+
+local day_ms = 24 * 60 * 60 * 1000
+local feast_every_days = 7
+
+local function mark_of(day)
+  return "day-" .. day
+end
+
+return function(hunt)
+  -- hunt.now is in milliseconds since 1 January 1970, UTC.
+  local today = math.floor(hunt.now / day_ms)
+  local held = hunt.held()
+
+  local streak = 0 -- days in a row up to yesterday
+  while held[mark_of(today - 1 - streak)] do
+    streak = streak + 1
+  end
+  streak = streak + 1 -- and today
+
+  if held[mark_of(today)] then
+    return { streak = streak, new = false, says = "The fire still burns. Come back tomorrow." }
+  end
+
+  hunt.award(mark_of(today))
+  hunt.award("ember")
+  local feast = streak % feast_every_days == 0
+  if feast then
+    hunt.award("feast")
+  end
+  return { streak = streak, new = true, feast = feast }
+end

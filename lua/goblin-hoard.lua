@@ -1,0 +1,29 @@
+-- goblin-hoard: a weighted loot table.
+--
+-- Every run finds exactly one thing. A line's weight is its chance against the sum of all weights:
+-- here the sum is 100, so the weights read as per cent. To change the odds, change the numbers; to
+-- add a loot, add a line.
+
+local hoard = {
+  { loot_id = "copper-coin",  weight = 60, says = "A copper coin. The goblins left it for a reason." },
+  { loot_id = "silver-ring",  weight = 25, says = "A silver ring, far too small for you." },
+  { loot_id = "ruby-eye",     weight = 12, says = "The ruby eye of a stone idol!" },
+  { loot_id = "goblin-crown", weight = 3,  says = "The crown of the goblin king!" },
+}
+
+local weight_sum = 0
+for _, line in ipairs(hoard) do
+  weight_sum = weight_sum + line.weight
+end
+
+return function(hunt)
+  -- A whole number from 1 to weight_sum; walk down the table until it is used up.
+  local draw = hunt.random(weight_sum)
+  for _, line in ipairs(hoard) do
+    draw = draw - line.weight
+    if draw <= 0 then
+      hunt.award(line.loot_id)
+      return { found = line.loot_id, says = line.says }
+    end
+  end
+end

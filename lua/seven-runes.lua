@@ -1,0 +1,29 @@
+-- seven-runes: collect the set, win the grand prize.
+--
+-- Every run finds one rune at random, so some will be found twice. The run that completes the set
+-- gives the crown as well, once.
+
+local runes = {
+  "rune-ash", "rune-birch", "rune-elk", "rune-hail", "rune-lake", "rune-sun", "rune-thorn",
+}
+local grand_prize = "rune-crown"
+
+return function(hunt)
+  local held = hunt.held()
+  local found = runes[hunt.random(#runes)]
+  hunt.award(found)
+
+  -- held() is what the hunter held before this run: add what was just found.
+  local missing = {}
+  for _, rune in ipairs(runes) do
+    if rune ~= found and not held[rune] then
+      missing[#missing + 1] = rune
+    end
+  end
+
+  local crowned = #missing == 0 and not held[grand_prize]
+  if crowned then
+    hunt.award(grand_prize)
+  end
+  return { found = found, new = not held[found], runes_missing = #missing, crowned = crowned }
+end

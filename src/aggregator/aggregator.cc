@@ -1,0 +1,224 @@
+#include "aggregator/aggregator.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "aggregator/materialize.h"
+#include "aggregator/schema.h"
+#include "aggregator/source_kafka.h"
+#include "aggregator/source_outbox.h"
+#include "base/log.h"
+#include "base/sd_notify.h"
+
+namespace huntd {
+namespace {
+
+constexpr uint32_t read_wait_max_ms = 200;         // so that a signal is seen soon
+constexpr int64_t report_every_ms = 5'000;         // a progress line
+constexpr int64_t terminal_report_every_ms = 500;  // the line that a terminal shows
+
+std::unique_ptr<Source> open_source(const Config& config) {
+  if (config.kafka.bootstrap.empty()) return std::make_unique<OutboxSource>(config);
+  return std::make_unique<KafkaSource>(config);
+}
+
+}  // namespace
+
+Aggregator::Aggregator(const Config& config, Metrics& metrics,
+                       const volatile std::sig_atomic_t& stop)
+    : config_(config),
+      metrics_(metrics),
+      stop_(stop),
+      source_(open_source(config)),
+      postgres_(config.aggregator.postgres),
+      watchdog_interval_ms_(systemd::watchdog_interval_us() / 1000),
+      terminal_(isatty(STDERR_FILENO) == 1) {
+  postgres_.on_wait([this] { feed_watchdog(); });
+}
+
+void Aggregator::feed_watchdog() {
+  int64_t const now_ms = steady_clock_ms();
+  if (watchdog_interval_ms_ == 0 ||
+      now_ms - watchdog_fed_at_ms_ < static_cast<int64_t>(watchdog_interval_ms_ / 2))
+    return;
+  systemd::notify("WATCHDOG=1");
+  watchdog_fed_at_ms_ = now_ms;
+}
+
+Result<void> Aggregator::read(uint32_t timeout_ms) {
+  bool const was_empty = fold_.empty();
+  Result<void> done = source_->read(fold_, timeout_ms);
+  if (was_empty && !fold_.empty()) first_unmerged_at_ms_ = steady_clock_ms();
+  if (done) {
+    if (!source_backoff_.first())
+      log::notice("source answers again", {{"source", source_->name()}});
+    source_backoff_.succeeded();
+    return {};
+  }
+  metrics_.source_failed();
+  if (source_backoff_.first())
+    log::error("source failed, trying again with a back-off",
+               {{"source", source_->name()}, {"error", done.error().message}});
+  source_backoff_.failed(steady_clock_ms());
+  return done;
+}
+
+Result<void> Aggregator::merge() {
+  auto step = [this]() -> Result<void> {
+    if (Result<void> connected = postgres_.connect(); !connected) return connected;
+    if (!schema_ready_) {
+      Result<int> migrated = migrate_schema(postgres_);
+      if (!migrated) return migrated.error();
+      if (*migrated > 0)
+        log::notice("schema migrated", {{"migrations", *migrated}, {"version", schema_version()}});
+      schema_ready_ = true;
+    }
+    if (fold_.empty()) return {};
+    int64_t const begun_at_ms = steady_clock_ms();
+    Result<MergeCounts> counts = materialize(postgres_, fold_, source_->name());
+    if (!counts) {
+      // 42P01: a table is gone. Look at the schema again rather than fail for ever.
+      if (postgres_.sqlstate() == "42P01") schema_ready_ = false;
+      return counts.error();
+    }
+    double const duration_s = static_cast<double>(steady_clock_ms() - begun_at_ms) / 1000.0;
+    double const oldest_age_s =
+        fold_.newest_ms() == 0
+            ? -1.0
+            : std::max(0.0, static_cast<double>(wall_clock_ms() - fold_.oldest_ms()) / 1000.0);
+    metrics_.merged(fold_, *counts, duration_s, oldest_age_s);
+    for (const DeadRecord& record : fold_.dead())
+      log::warning("record set aside in loot_events_dead", {{"source", source_->name()},
+                                                            {"partition", record.partition},
+                                                            {"position", record.position},
+                                                            {"reason", record.reason}});
+    fold_.clear();
+    if (Result<void> acknowledged = source_->acknowledge(); !acknowledged)
+      log::warning("merged, but not acknowledged: these events come again and change nothing",
+                   {{"source", source_->name()}, {"error", acknowledged.error().message}});
+    return {};
+  };
+  Result<void> done = step();
+  if (done) {
+    if (!postgres_backoff_.first()) log::notice("postgres answers again");
+    postgres_backoff_.succeeded();
+    return {};
+  }
+  metrics_.postgres_failed();
+  if (postgres_backoff_.first())
+    log::error("merge failed, trying again with a back-off", {{"error", done.error().message}});
+  postgres_backoff_.failed(steady_clock_ms());
+  return done;
+}
+
+bool Aggregator::merge_due(int64_t now_ms) const {
+  if (!schema_ready_) return true;
+  if (fold_.empty()) return false;
+  return fold_.full() || now_ms - first_unmerged_at_ms_ >= config_.aggregator.interval_s * 1000LL;
+}
+
+Metrics::Lag Aggregator::lag() const {
+  uint64_t const behind = source_->lag_events();
+  double age_s = 0;
+  if (fold_.newest_ms() != 0)
+    age_s = static_cast<double>(wall_clock_ms() - fold_.oldest_ms()) / 1000.0;
+  return {.seconds = std::max(0.0, age_s), .events = behind};
+}
+
+void Aggregator::turn_done() {
+  int64_t const now_ms = steady_clock_ms();
+  metrics_.turned(lag(), source_backoff_.first() && source_->connected(),
+                  postgres_backoff_.first() && schema_ready_);
+  if (!ready_sent_) {
+    systemd::notify("READY=1");
+    ready_sent_ = true;
+  }
+  feed_watchdog();
+  if (now_ms - reported_at_ms_ >= (terminal_ ? terminal_report_every_ms : report_every_ms))
+    report_progress();
+}
+
+void Aggregator::report_progress() {
+  reported_at_ms_ = steady_clock_ms();
+  Metrics::Totals const totals = metrics_.totals();
+  Metrics::Lag const lag = metrics_.lag();
+  if (totals.merges == reported_.merges && lag.events == 0) return;
+  std::string const lag_s = fmt::format("{:.1f}", lag.seconds);
+  if (terminal_) {
+    std::string const line = fmt::format(
+        "\r\033[K{} events, {} repeated, {} dead, {} rows merged; behind {} events, {} s",
+        totals.records, totals.duplicates, totals.dead, totals.rows, lag.events, lag_s);
+    [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+  } else {
+    log::info("progress", {{"events", totals.records - reported_.records},
+                           {"fresh", totals.fresh - reported_.fresh},
+                           {"duplicates", totals.duplicates - reported_.duplicates},
+                           {"dead", totals.dead - reported_.dead},
+                           {"rows", totals.rows - reported_.rows},
+                           {"merges", totals.merges - reported_.merges},
+                           {"lag_events", lag.events},
+                           {"lag_s", lag_s}});
+    systemd::notify(fmt::format("STATUS={} events merged, {} behind, lag {} s", totals.records,
+                                lag.events, lag_s));
+  }
+  reported_ = totals;
+}
+
+void Aggregator::last_report() {
+  report_progress();
+  if (!terminal_) return;
+  [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, "\n", 1);
+}
+
+void Aggregator::pause_until_next_step() {
+  int64_t const now_ms = steady_clock_ms();
+  int64_t wake_at_ms = now_ms + read_wait_max_ms;
+  for (const Backoff* backoff : {&source_backoff_, &postgres_backoff_})
+    if (backoff->retry_at_ms() > now_ms) wake_at_ms = std::min(wake_at_ms, backoff->retry_at_ms());
+  std::this_thread::sleep_for(std::chrono::milliseconds(wake_at_ms - now_ms));
+}
+
+void Aggregator::run() {
+  while (stop_ == 0) {
+    int64_t now_ms = steady_clock_ms();
+    bool acted = false;
+    if (!fold_.full() && source_backoff_.due(now_ms)) {
+      int64_t wait_ms = read_wait_max_ms;
+      if (!fold_.empty())
+        wait_ms = std::clamp<int64_t>(
+            first_unmerged_at_ms_ + config_.aggregator.interval_s * 1000LL - now_ms, 0, wait_ms);
+      // What the read reports it has logged, and the back-off decides when to read again.
+      acted = static_cast<bool>(read(static_cast<uint32_t>(schema_ready_ ? wait_ms : 0)));
+      now_ms = steady_clock_ms();
+    }
+    if (merge_due(now_ms) && postgres_backoff_.due(now_ms))
+      acted = static_cast<bool>(merge()) || acted;
+    turn_done();
+    if (!acted) pause_until_next_step();
+  }
+  systemd::notify("STOPPING=1");
+  if (!fold_.empty() && !merge())
+    log::warning("stopped with events unmerged: they come again at the next start",
+                 {{"events", fold_.records()}});
+  turn_done();
+  last_report();
+}
+
+Result<void> Aggregator::run_once() {
+  if (Result<void> prepared = merge(); !prepared) return prepared;
+  while (stop_ == 0) {
+    if (Result<void> done = read(read_wait_max_ms); !done) return done;
+    bool const drained = source_->drained();
+    if (fold_.full() || drained)
+      if (Result<void> done = merge(); !done) return done;
+    turn_done();
+    if (drained) break;
+  }
+  last_report();
+  return {};
+}
+
+}  // namespace huntd

@@ -1,0 +1,38 @@
+// A folded batch into Postgres: one transaction, exact under duplicates, late events, any order,
+// any cut into batches, and any number of aggregators at once (docs/formats/hunt-session.md).
+//
+//   1. lock the rows that exist, in ascending key order, and read them
+//   2. put the events in (session.h)
+//   3. insert the rows that did not exist, in key order; if another aggregator inserted one of them
+//      meanwhile, roll back and begin again at 1
+//   4. update the others, file waiting and dead events, commit
+//
+// Nobody waits for another in a circle: step 1 waits only in key order, step 3 only in key order
+// and only for others that are past their step 1.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "aggregator/fold.h"
+#include "aggregator/pg_link.h"
+#include "base/result.h"
+
+namespace huntd {
+
+struct MergeCounts {
+  uint64_t fresh = 0;  // events counted for the first time
+  uint64_t duplicates =
+      0;                 // events that the table had already (those within the batch not included)
+  uint64_t waiting = 0;  // events set down in hunt_session_waiting
+  uint64_t dead = 0;     // records set down in loot_events_dead
+  uint64_t rows_inserted = 0;
+  uint64_t rows_updated = 0;
+  uint64_t restarts = 0;  // times another aggregator's insert made it begin again
+};
+
+// Merges `fold` over a connected link. `source` names where the records came from ("outbox", or
+// "kafka:TOPIC") in loot_events_dead. On an error nothing is in the table, unless the error came
+// from the commit itself; merging the same batch again is right in both cases.
+Result<MergeCounts> materialize(PgLink& postgres, const Fold& fold, const std::string& source);
+
+}  // namespace huntd

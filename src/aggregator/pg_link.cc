@@ -1,0 +1,232 @@
+#include "aggregator/pg_link.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <charconv>
+
+#include "aggregator/aggregator_limits.h"
+#include "base/check.h"
+
+namespace huntd {
+namespace {
+
+// Microseconds from the Unix epoch to Postgres' own, 2000-01-01.
+constexpr int64_t postgres_epoch_us = 946'684'800'000'000;
+
+constexpr int wait_step_ms = 1000;
+
+std::string one_line(std::string_view text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
+  std::string line(text);
+  for (char& c : line)
+    if (c == '\n') c = ' ';
+  return line;
+}
+
+}  // namespace
+
+void PgArray::append_u32(uint32_t number) {
+  for (int shift = 24; shift >= 0; shift -= 8)
+    elements_.push_back(static_cast<char>(number >> shift & 0xff));
+}
+
+void PgArray::append_u64(uint64_t number) {
+  append_u32(static_cast<uint32_t>(number >> 32));
+  append_u32(static_cast<uint32_t>(number));
+}
+
+void PgArray::add_text(std::string_view text) {
+  append_u32(static_cast<uint32_t>(text.size()));
+  elements_.append(text);
+  size_ += 1;
+}
+
+void PgArray::add_int4(int32_t number) {
+  append_u32(4);
+  append_u32(static_cast<uint32_t>(number));
+  size_ += 1;
+}
+
+void PgArray::add_int8(int64_t number) {
+  append_u32(8);
+  append_u64(static_cast<uint64_t>(number));
+  size_ += 1;
+}
+
+void PgArray::add_timestamp_ms(int64_t since_epoch_ms) {
+  append_u32(8);
+  append_u64(static_cast<uint64_t>(since_epoch_ms * 1000 - postgres_epoch_us));
+  size_ += 1;
+}
+
+void PgArray::add_null() {
+  append_u32(UINT32_MAX);
+  has_null_ = true;
+  size_ += 1;
+}
+
+std::string PgArray::bytes() const {
+  PgArray head(element_);
+  head.append_u32(size_ == 0 ? 0 : 1);  // dimensions
+  head.append_u32(has_null_ ? 1 : 0);
+  head.append_u32(static_cast<uint32_t>(element_));
+  if (size_ > 0) {
+    head.append_u32(static_cast<uint32_t>(size_));
+    head.append_u32(1);  // index of the first element
+  }
+  return head.elements_ + elements_;
+}
+
+Oid PgArray::type() const {
+  switch (element_) {
+    case Of::bytea:
+      return 1001;
+    case Of::int8:
+      return 1016;
+    case Of::int4:
+      return 1007;
+    case Of::text:
+      return 1009;
+    case Of::timestamptz:
+      return 1185;
+  }
+  CHECK(false);
+}
+
+int64_t PgRows::integer(int row, int column) const {
+  std::string_view digits = text(row, column);
+  int64_t number = 0;
+  auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  CHECK(failure == std::errc() && end == digits.data() + digits.size());
+  return number;
+}
+
+uint64_t PgRows::touched() const {
+  std::string_view digits = PQcmdTuples(result_.get());
+  uint64_t number = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return number;
+}
+
+Result<void> PgLink::connect() {
+  if (connection_) return {};
+  sqlstate_.clear();
+  std::string const connect_s = std::to_string(limits::peer_timeout_ms / 1000);
+  std::string const unheard_ms = std::to_string(limits::peer_timeout_ms);
+  // The address is given last, as `dbname`, and what it says of these wins. A host that is gone is
+  // noticed by TCP, however long a statement may take.
+  const char* const keywords[] = {
+      "connect_timeout",  "tcp_user_timeout", "keepalives_idle", "keepalives_interval",
+      "keepalives_count", "application_name", "dbname",          nullptr};
+  const char* const values[] = {connect_s.c_str(), unheard_ms.c_str(), "10",   "5", "3",
+                                "hunt-aggregator", address_.c_str(),   nullptr};
+  connection_.reset(PQconnectdbParams(keywords, values, 1));
+  if (connection_ == nullptr) return Error{"postgres: out of memory"};
+  if (PQstatus(connection_.get()) != CONNECTION_OK) {
+    Error error{"postgres: " + one_line(PQerrorMessage(connection_.get()))};
+    connection_.reset();
+    return error;
+  }
+  PQsetNoticeProcessor(
+      connection_.get(), [](void*, const char*) {}, nullptr);
+  return {};
+}
+
+Error PgLink::failed(const PGresult* result) {
+  const char* state = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  sqlstate_ = state == nullptr ? "" : state;
+  Error error{"postgres: " + one_line(PQerrorMessage(connection_.get()))};
+  if (PQstatus(connection_.get()) != CONNECTION_OK) connection_.reset();
+  return error;
+}
+
+PGresult* PgLink::await_result() {
+  PGresult* kept = nullptr;
+  for (;;) {
+    while (PQisBusy(connection_.get()) == 1) {
+      pollfd wanted{.fd = PQsocket(connection_.get()), .events = POLLIN, .revents = 0};
+      poll(&wanted, 1, wait_step_ms);  // EINTR and silence alike: look again
+      if (on_wait_) on_wait_();
+      // A broken connection makes PQgetResult() say so.
+      if (PQconsumeInput(connection_.get()) == 0) break;
+    }
+    PGresult* next = PQgetResult(connection_.get());
+    if (next == nullptr) return kept;
+    if (kept != nullptr && PQresultStatus(kept) == PGRES_FATAL_ERROR) {
+      PQclear(next);
+      continue;
+    }
+    PQclear(kept);
+    kept = next;
+  }
+}
+
+Result<PgRows> PgLink::run(const std::string& statement, const std::vector<PgArray>& parameters) {
+  if (!connection_) return Error{"postgres: not connected"};
+  std::vector<std::string> bytes;
+  std::vector<Oid> types;
+  std::vector<const char*> values;
+  std::vector<int> lengths;
+  bytes.reserve(parameters.size());
+  for (const PgArray& parameter : parameters) {
+    bytes.push_back(parameter.bytes());
+    types.push_back(parameter.type());
+    values.push_back(bytes.back().data());
+    lengths.push_back(static_cast<int>(bytes.back().size()));
+  }
+  std::vector<int> const formats(parameters.size(), 1);
+  bool const sent =
+      PQsendQueryParams(connection_.get(), statement.c_str(), static_cast<int>(parameters.size()),
+                        types.data(), values.data(), lengths.data(), formats.data(), 0) == 1;
+  PGresult* result = sent ? await_result() : nullptr;
+  ExecStatusType const status = PQresultStatus(result);
+  if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+    Error error = failed(result);
+    PQclear(result);
+    return error;
+  }
+  return PgRows(result);
+}
+
+Result<void> PgLink::run_script(const std::string& statements) {
+  if (!connection_) return Error{"postgres: not connected"};
+  PGresult* result =
+      PQsendQuery(connection_.get(), statements.c_str()) == 1 ? await_result() : nullptr;
+  ExecStatusType const status = PQresultStatus(result);
+  Result<void> outcome;
+  if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) outcome = failed(result);
+  PQclear(result);
+  return outcome;
+}
+
+Result<void> PgLink::begin() {
+  return run_script(
+      fmt::format("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; "
+                  "SET LOCAL lock_timeout = {}",
+                  limits::pg_statement_timeout_ms, limits::pg_lock_timeout_ms));
+}
+
+Result<void> PgLink::commit() {
+  Result<PgRows> done = run("COMMIT");
+  if (!done) return done.error();
+  return {};
+}
+
+void PgLink::rollback() {
+  if (connection_ && !run_script("ROLLBACK")) connection_.reset();
+}
+
+Result<void> check_postgres_address(const std::string& address) {
+  char* message = nullptr;
+  PQconninfoOption* options = PQconninfoParse(address.c_str(), &message);
+  if (options != nullptr) {
+    PQconninfoFree(options);
+    return {};
+  }
+  Error error{message == nullptr ? "out of memory" : one_line(message)};
+  PQfreemem(message);
+  return error;
+}
+
+}  // namespace huntd

@@ -1,0 +1,91 @@
+#include "aggregator/redis_client.h"
+
+#include <fmt/format.h>
+#include <sys/time.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "aggregator/aggregator_limits.h"
+
+namespace huntd {
+
+std::string_view text_of(const redisReply* reply) {
+  if (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS) return {};
+  return {reply->str, static_cast<size_t>(reply->len)};
+}
+
+RedisClient::RedisClient(std::string address, std::string password_file, uint32_t database)
+    : address_(std::move(address)), password_file_(std::move(password_file)), database_(database) {}
+
+Result<void> RedisClient::connect() {
+  if (context_) return {};
+  Result<Address> address = parse_address(address_);
+  if (!address) return Error{"redis.address: " + address.error().message};
+  timeval const timeout{.tv_sec = limits::peer_timeout_ms / 1000, .tv_usec = 0};
+  context_.reset(address->unix_socket
+                     ? redisConnectUnixWithTimeout(address->host.c_str(), timeout)
+                     : redisConnectWithTimeout(address->host.c_str(), address->port, timeout));
+  if (!context_) return Error{"redis: out of memory"};
+  if (context_->err != 0) {
+    Error error{fmt::format("redis: {}: {}", address_, context_->errstr)};
+    context_.reset();
+    return error;
+  }
+  redisSetTimeout(context_.get(), timeout);
+  redisEnableKeepAlive(context_.get());
+  Result<void> logged_in = log_in();
+  if (!logged_in) context_.reset();
+  return logged_in;
+}
+
+Result<void> RedisClient::log_in() {
+  if (!password_file_.empty()) {
+    std::ifstream file(password_file_);
+    std::string password;
+    if (!std::getline(file, password) || password.empty())
+      return Error{fmt::format("redis.password_file: {} can't be read or its first line is empty",
+                               password_file_)};
+    Result<RedisAnswer> answer = run({"AUTH", password});
+    if (!answer) return answer.error();
+  }
+  if (database_ != 0) {
+    Result<RedisAnswer> answer = run({"SELECT", std::to_string(database_)});
+    if (!answer) return answer.error();
+  }
+  return {};
+}
+
+void RedisClient::append(const std::vector<std::string_view>& words) {
+  if (!context_) return;
+  std::vector<const char*> starts;
+  std::vector<size_t> lengths;
+  for (std::string_view word : words) {
+    starts.push_back(word.data());
+    lengths.push_back(word.size());
+  }
+  redisAppendCommandArgv(context_.get(), static_cast<int>(words.size()), starts.data(),
+                         lengths.data());
+}
+
+Result<RedisAnswer> RedisClient::read() {
+  if (!context_) return Error{"redis: not connected"};
+  void* reply = nullptr;
+  if (redisGetReply(context_.get(), &reply) != REDIS_OK) {
+    Error error{fmt::format("redis: {}: {}", address_, context_->errstr)};
+    context_.reset();
+    return error;
+  }
+  RedisAnswer answer(static_cast<redisReply*>(reply), &freeReplyObject);
+  if (answer->type == REDIS_REPLY_ERROR)
+    return Error{
+        fmt::format("redis: {}", std::string_view(answer->str, static_cast<size_t>(answer->len)))};
+  return answer;
+}
+
+Result<RedisAnswer> RedisClient::run(const std::vector<std::string_view>& words) {
+  append(words);
+  return read();
+}
+
+}  // namespace huntd

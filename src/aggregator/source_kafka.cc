@@ -1,0 +1,201 @@
+#include "aggregator/source_kafka.h"
+
+#include <algorithm>
+
+#include "aggregator/aggregator_limits.h"
+#include "base/log.h"
+
+namespace huntd {
+namespace {
+
+using PartitionList =
+    std::unique_ptr<rd_kafka_topic_partition_list_t, void (*)(rd_kafka_topic_partition_list_t*)>;
+
+void on_log(const rd_kafka_t*, int level, const char* facility, const char* text) {
+  log::write(level <= 3 ? log::Level::warning : log::Level::info, "librdkafka",
+             {{"facility", facility}, {"text", text}});
+}
+
+}  // namespace
+
+KafkaSource::KafkaSource(const Config& config)
+    : bootstrap_(config.kafka.bootstrap),
+      topic_(config.kafka.topic),
+      group_(config.aggregator.group),
+      name_("kafka:" + config.kafka.topic),
+      messages_(limits::kafka_read_max) {}
+
+KafkaSource::~KafkaSource() {
+  if (consumer_ == nullptr) return;
+  rd_kafka_consumer_close(consumer_);
+  rd_kafka_queue_destroy(queue_);
+  rd_kafka_destroy(consumer_);
+}
+
+Result<void> KafkaSource::open() {
+  rd_kafka_conf_t* conf = rd_kafka_conf_new();
+  char text[512];
+  const std::pair<const char*, std::string> settings[] = {
+      {"bootstrap.servers", bootstrap_},
+      {"group.id", group_},
+      {"client.id", "hunt-aggregator"},
+      {"enable.auto.commit", "false"},
+      {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "earliest"},
+      {"enable.partition.eof", "true"},
+      {"fetch.wait.max.ms", "100"},
+      {"queued.max.messages.kbytes", "65536"},
+      // For so long nobody reads the partitions of a member that died without leaving.
+      {"session.timeout.ms", "10000"},
+  };
+  for (const auto& [key, value] : settings)
+    if (rd_kafka_conf_set(conf, key, value.c_str(), text, sizeof text) != RD_KAFKA_CONF_OK) {
+      rd_kafka_conf_destroy(conf);
+      return Error{std::string("kafka: ") + text};
+    }
+  rd_kafka_conf_set_opaque(conf, this);
+  rd_kafka_conf_set_log_cb(conf, &on_log);
+  rd_kafka_conf_set_error_cb(conf, &KafkaSource::on_error);
+  rd_kafka_conf_set_rebalance_cb(conf, &KafkaSource::on_rebalance);
+  rd_kafka_conf_set_offset_commit_cb(conf, &KafkaSource::on_offset_commit);
+  consumer_ = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
+  if (consumer_ == nullptr) {
+    rd_kafka_conf_destroy(conf);
+    return Error{std::string("kafka: ") + text};
+  }
+  rd_kafka_poll_set_consumer(consumer_);
+  queue_ = rd_kafka_queue_get_consumer(consumer_);
+  PartitionList topics(rd_kafka_topic_partition_list_new(1),
+                       &rd_kafka_topic_partition_list_destroy);
+  rd_kafka_topic_partition_list_add(topics.get(), topic_.c_str(), RD_KAFKA_PARTITION_UA);
+  if (rd_kafka_resp_err_t error = rd_kafka_subscribe(consumer_, topics.get()); error != 0)
+    return Error{std::string("kafka: ") + rd_kafka_err2str(error)};
+  return {};
+}
+
+void KafkaSource::on_rebalance(rd_kafka_t* consumer, rd_kafka_resp_err_t kind,
+                               rd_kafka_topic_partition_list_t* partitions, void* source) {
+  auto* self = static_cast<KafkaSource*>(source);
+  // What a partition gave before it went to another member is merged all the same; only its offset
+  // is no longer ours to commit.
+  self->partitions_.clear();
+  if (kind == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+    for (int i = 0; i < partitions->cnt; ++i)
+      self->partitions_[partitions->elems[i].partition] = {};
+    self->assigned_once_ = true;
+    rd_kafka_assign(consumer, partitions);
+  } else {
+    rd_kafka_assign(consumer, nullptr);
+  }
+  log::info("kafka partitions", {{"assigned", self->partitions_.size()}});
+}
+
+void KafkaSource::on_offset_commit(rd_kafka_t*, rd_kafka_resp_err_t error,
+                                   rd_kafka_topic_partition_list_t* offsets, void* source) {
+  auto* self = static_cast<KafkaSource*>(source);
+  if (error != 0 && error != RD_KAFKA_RESP_ERR__NO_OFFSET) {
+    log::warning("kafka offset commit failed, its events will be read again",
+                 {{"error", rd_kafka_err2str(error)}});
+    return;
+  }
+  for (int i = 0; i < offsets->cnt; ++i) {
+    auto at = self->partitions_.find(offsets->elems[i].partition);
+    if (at != self->partitions_.end() && offsets->elems[i].err == 0)
+      at->second.committed = std::max(at->second.committed, offsets->elems[i].offset);
+  }
+}
+
+void KafkaSource::on_error(rd_kafka_t* consumer, int error, const char* reason, void* source) {
+  auto* self = static_cast<KafkaSource*>(source);
+  if (error == RD_KAFKA_RESP_ERR__FATAL) {
+    char text[512];
+    rd_kafka_fatal_error(consumer, text, sizeof text);
+    self->failure_ = std::string("kafka: ") + text;
+  } else if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+    self->all_brokers_down_ = true;
+    self->failure_ = std::string("kafka: ") + reason;
+  } else {
+    // librdkafka retries by itself.
+    log::warning("kafka", {{"error", reason}});
+  }
+}
+
+Result<void> KafkaSource::read(Fold& fold, uint32_t timeout_ms) {
+  if (consumer_ == nullptr)
+    if (Result<void> opened = open(); !opened) return opened.error();
+  while (!fold.full()) {
+    ssize_t const came = rd_kafka_consume_batch_queue(queue_, static_cast<int>(timeout_ms),
+                                                      messages_.data(), messages_.size());
+    for (ssize_t i = 0; i < came; ++i) {
+      take(fold, messages_[static_cast<size_t>(i)]);
+      rd_kafka_message_destroy(messages_[static_cast<size_t>(i)]);
+    }
+    if (!failure_.empty()) return Error{std::exchange(failure_, {})};
+    if (came < static_cast<ssize_t>(messages_.size())) break;
+  }
+  return {};
+}
+
+void KafkaSource::take(Fold& fold, const rd_kafka_message_t* message) {
+  if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    auto at = partitions_.find(message->partition);
+    if (at != partitions_.end()) {
+      at->second.at_end = true;
+      if (at->second.next < 0) at->second.next = at->second.committed = message->offset;
+    }
+    all_brokers_down_ = false;
+    return;
+  }
+  if (message->err != 0) {
+    if (message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) no_topic_ = true;
+    failure_ = std::string("kafka: ") + rd_kafka_message_errstr(message);
+    return;
+  }
+  all_brokers_down_ = false;
+  no_topic_ = false;
+  std::string const offset = std::to_string(message->offset);
+  fold.add({static_cast<uint32_t>(message->partition),
+            offset,
+            {static_cast<const char*>(message->payload), message->len}});
+  auto at = partitions_.find(message->partition);
+  if (at == partitions_.end()) return;  // handed out just before it went to another member
+  if (at->second.next < 0) at->second.committed = message->offset;
+  at->second.next = message->offset + 1;
+}
+
+Result<void> KafkaSource::acknowledge() {
+  PartitionList offsets(rd_kafka_topic_partition_list_new(static_cast<int>(partitions_.size())),
+                        &rd_kafka_topic_partition_list_destroy);
+  for (const auto& [number, partition] : partitions_) {
+    if (partition.next < 0 || partition.next == partition.committed) continue;
+    rd_kafka_topic_partition_list_add(offsets.get(), topic_.c_str(), number)->offset =
+        partition.next;
+  }
+  if (offsets->cnt == 0) return {};
+  // Without waiting: its answer comes to on_offset_commit, and leaving the group waits for it.
+  if (rd_kafka_resp_err_t error = rd_kafka_commit(consumer_, offsets.get(), 1); error != 0)
+    return Error{std::string("kafka: offset commit: ") + rd_kafka_err2str(error)};
+  return {};
+}
+
+bool KafkaSource::drained() const {
+  if (no_topic_) return true;
+  return assigned_once_ && std::all_of(partitions_.begin(), partitions_.end(),
+                                       [](const auto& entry) { return entry.second.at_end; });
+}
+
+uint64_t KafkaSource::lag_events() const {
+  uint64_t total = 0;
+  for (const auto& [number, partition] : partitions_) {
+    int64_t low = 0;
+    int64_t high = 0;
+    // As the last fetch told: no request is made here.
+    if (rd_kafka_get_watermark_offsets(consumer_, topic_.c_str(), number, &low, &high) != 0)
+      continue;
+    if (high > partition.committed && partition.committed >= 0)
+      total += static_cast<uint64_t>(high - partition.committed);
+  }
+  return total;
+}
+
+}  // namespace huntd

@@ -1,0 +1,123 @@
+// The Lua scripts that Redis runs for us, each atomic and each in one hash slot
+// (docs/formats/redis.md).
+#pragma once
+
+namespace huntd::scripts {
+
+// The commit: gives a request's loot, remembers the request, and queues each event, all or nothing.
+// A request that is remembered already gives nothing again.
+//   KEYS  held, done, outbox
+//   ARGV  ttl_ms (0: none), record, request_id, expected_seq ('' any), hunter_id, then for each
+//   loot: loot_id, event head, tail reply {'committed', outbox ids...} | {'replayed', record} |
+//   {'conflict'} | {'voided'}
+inline constexpr const char* commit = R"lua(
+local done = redis.call('GET', KEYS[2])
+if done then
+  if string.sub(done, 1, 5) ~= 'void ' then return {'replayed', done} end
+  if done == 'void ' .. ARGV[3] then return {'voided'} end
+end
+local seq = tonumber(redis.call('HGET', KEYS[1], '#seq') or '0')
+if ARGV[4] ~= '' and seq ~= tonumber(ARGV[4]) then return {'conflict'} end
+local reply = {'committed'}
+for i = 6, #ARGV, 3 do
+  seq = seq + 1
+  redis.call('HINCRBY', KEYS[1], ARGV[i], 1)
+  local event = ARGV[i + 1] .. string.format('%.0f', seq) .. ARGV[i + 2]
+  reply[#reply + 1] = redis.call('XADD', KEYS[3], '*', 'k', ARGV[5], 'v', event)
+  reply[#reply + 1] = string.format('%.0f', seq)
+end
+if #reply > 1 then redis.call('HSET', KEYS[1], '#seq', string.format('%.0f', seq)) end
+if ARGV[1] == '0' then
+  redis.call('SET', KEYS[2], ARGV[2])
+else
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[1])
+end
+return reply
+)lua";
+
+// Takes one unit of a shared supply for an event, where one is left; asking again for the same
+// event changes nothing.
+//   KEYS  supply, supply_pending   ARGV  event_id, limit, owner ("request_id hunter_id key")
+//   reply 1 reserved, 0 gone
+inline constexpr const char* reserve = R"lua(
+local state = redis.call('HGET', KEYS[1], ARGV[1])
+if state == 'given' then return 1 end
+local mine = 'pending ' .. ARGV[3]
+-- Another attempt of the same request may still commit: what is taken over from it only the sweep may give back.
+if state and state ~= mine then mine = 'retaken ' .. ARGV[3] end
+if not state and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+local now = redis.call('TIME')
+local now_ms = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
+redis.call('HSET', KEYS[1], ARGV[1], mine)
+redis.call('ZADD', KEYS[2], now_ms, ARGV[1])
+return 1
+)lua";
+
+// The unit was given: it stays taken for ever.
+//   KEYS  supply, supply_pending   ARGV  event_id
+inline constexpr const char* settle = R"lua(
+redis.call('HSET', KEYS[1], ARGV[1], 'given')
+redis.call('ZREM', KEYS[2], ARGV[1])
+return 1
+)lua";
+
+// The unit goes back, unless someone else has reserved it for the same event since, or it was taken
+// over ('retaken') and this is not the sweep.
+//   KEYS  supply, supply_pending   ARGV  event_id, owner, '1' for the sweep
+inline constexpr const char* release = R"lua(
+local state = redis.call('HGET', KEYS[1], ARGV[1])
+if state ~= 'pending ' .. ARGV[2] and not (ARGV[3] == '1' and state == 'retaken ' .. ARGV[2]) then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+return 1
+)lua";
+
+// The units reserved longer ago than an age and neither given nor released: their core is gone, or
+// lost its answer.
+//   KEYS  supply, supply_pending   ARGV  age_ms, most
+//   reply {event_id, owner, ...}
+inline constexpr const char* stale = R"lua(
+local now = redis.call('TIME')
+local before = now[1] * 1000 + math.floor(now[2] / 1000) - tonumber(ARGV[1])
+local found = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', before), 'LIMIT', 0, ARGV[2])
+local reply = {}
+for _, event_id in ipairs(found) do
+  local state = redis.call('HGET', KEYS[1], event_id)
+  if state and state ~= 'given' then
+    reply[#reply + 1] = event_id
+    reply[#reply + 1] = string.sub(state, 9)
+  else
+    redis.call('ZREM', KEYS[2], event_id)
+  end
+end
+return reply
+)lua";
+
+// Was this event given? Where it was not, its request is voided, so that a commit still under way
+// can't give it later.
+//   KEYS  done   ARGV  event_id, request_id, ttl_ms
+//   reply 1 given, 0 voided
+inline constexpr const char* resolve = R"lua(
+local done = redis.call('GET', KEYS[1])
+if done and string.sub(done, 1, 5) ~= 'void ' then
+  if string.find(done, ARGV[1], 1, true) then
+    if redis.call('PTTL', KEYS[1]) == -1 then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+    return 1
+  end
+  return 0
+end
+redis.call('SET', KEYS[1], 'void ' .. ARGV[2], 'PX', ARGV[3])
+return 0
+)lua";
+
+// The events of one outbox that have stayed there longer than an age.
+//   KEYS  outbox   ARGV  age_ms, most
+//   reply as XRANGE
+inline constexpr const char* overdue = R"lua(
+local now = redis.call('TIME')
+local before = now[1] * 1000 + math.floor(now[2] / 1000) - tonumber(ARGV[1])
+if before <= 0 then return {} end
+return redis.call('XRANGE', KEYS[1], '-', string.format('%.0f', before), 'COUNT', ARGV[2])
+)lua";
+
+}  // namespace huntd::scripts

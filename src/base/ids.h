@@ -1,0 +1,32 @@
+// The ids that clients and artists name things by: hunt_id, hunter_id, loot_id, and the idempotency
+// key.
+#pragma once
+#include <string_view>
+
+#include "base/limits.h"
+
+namespace huntd {
+
+// True for [A-Za-z0-9_.-]: no colon, no brace, so that a key built from ids reads one way only.
+constexpr bool is_id_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         c == '.' || c == '-';
+}
+
+// True where `text` matches [A-Za-z0-9_.-]{1,64}.
+constexpr bool is_id(std::string_view text) {
+  if (text.empty() || text.size() > limits::id_bytes_max) return false;
+  for (char c : text)
+    if (!is_id_char(c)) return false;
+  return true;
+}
+
+// True for an Idempotency-Key: 1 to 128 visible ASCII characters (0x21 to 0x7e).
+constexpr bool is_idempotency_key(std::string_view text) {
+  if (text.empty() || text.size() > limits::idempotency_key_bytes_max) return false;
+  for (char c : text)
+    if (c < 0x21 || c > 0x7e) return false;
+  return true;
+}
+
+}  // namespace huntd

@@ -1,0 +1,96 @@
+// Every upper bound in one place. What an operator may change is a config key (base/config.h); what
+// is here is a property of the program. Names end in their unit; `_max` is inclusive.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "protocol/worker_frame.h"
+
+namespace huntd::limits {
+
+// --- what clients send -----------------------------------------------------------------------
+inline constexpr size_t id_bytes_max = 64;
+inline constexpr size_t idempotency_key_bytes_max = 128;
+inline constexpr size_t request_head_bytes_max = 8 * 1024;  // request line and headers: 431 past it
+inline constexpr size_t request_line_bytes_max = 4 * 1024;  // 414-class targets answer 431 too
+inline constexpr size_t request_headers_max = 64;           // header fields in one request
+inline constexpr size_t request_body_bytes_max = 16 * 1024;  // 413 past it
+inline constexpr size_t chunk_extension_bytes_max = 256;     // all extensions of one chunk
+inline constexpr size_t json_depth_max = 32;
+
+// --- config ----------------------------------------------------------------------------------
+inline constexpr size_t config_bytes_max = 1024 * 1024;  // the whole file
+inline constexpr size_t topic_bytes_max = 249;           // a Kafka topic's name (Kafka's own bound)
+
+// --- routing ---------------------------------------------------------------------------------
+inline constexpr uint32_t buckets = 1024;  // hash values of hunter_id
+inline constexpr uint32_t cores_max = 64;
+
+// --- worker ----------------------------------------------------------------------------------
+inline constexpr size_t awards_max = 32;               // loot in one request
+inline constexpr size_t held_loot_max = 1024;          // distinct loot of a hunter in a hunt
+inline constexpr size_t result_bytes_max = 16 * 1024;  // the script's result as JSON
+inline constexpr size_t reason_bytes_max = 512;        // a reject's or an error's text
+inline constexpr size_t log_bytes_max = 4 * 1024;      // all hunt.log lines of one request
+inline constexpr uint32_t hunt_log_lines_per_s =
+    50;  // per core: hunt.log and failed hunts; then only a count
+inline constexpr size_t script_bytes_max = 256 * 1024;  // one hunt's source
+inline constexpr size_t bundle_bytes_max = 16 * 1024 * 1024;
+inline constexpr size_t worker_frame_bytes_max = 96 * 1024;  // one frame on the worker's socket
+
+// The worker is C and has these numbers in protocol/worker_frame.h.
+static_assert(id_bytes_max == WF_ID_BYTES_MAX && awards_max == WF_AWARDS_MAX &&
+              held_loot_max == WF_HELD_LOOT_MAX);
+static_assert(result_bytes_max == WF_RESULT_BYTES_MAX && reason_bytes_max == WF_REASON_BYTES_MAX);
+static_assert(log_bytes_max == WF_LOG_BYTES_MAX && worker_frame_bytes_max == WF_FRAME_BYTES_MAX);
+static_assert(json_depth_max == WF_JSON_DEPTH_MAX && script_bytes_max == WF_SCRIPT_BYTES_MAX);
+static_assert(worker_frame_bytes_max > result_bytes_max + reason_bytes_max + log_bytes_max +
+                                           awards_max * (id_bytes_max + 8));
+static_assert(worker_frame_bytes_max > held_loot_max * (id_bytes_max + 16));
+
+// --- ring ------------------------------------------------------------------------------------
+inline constexpr unsigned ring_sq_entries = 1024;
+inline constexpr unsigned ring_cq_entries =
+    8 * ring_sq_entries;  // multishot operations fill it without new entries
+inline constexpr unsigned reap_batch = 256;
+inline constexpr uint32_t recv_buffers = 1024;  // provided buffers, per core; a power of two
+inline constexpr size_t recv_buffer_bytes = 4096;
+inline constexpr size_t stream_buffer_kept_bytes =
+    4096;  // send capacity that an idle connection keeps
+
+static_assert((recv_buffers & (recv_buffers - 1)) == 0);
+
+// --- connections -----------------------------------------------------------------------------
+inline constexpr size_t connection_input_bytes_max =
+    64 * 1024;  // received and not yet asked for: then reading pauses
+inline constexpr size_t handover_bytes_max =
+    32 * 1024;  // read before a hand-over; more than this stays and is forwarded
+
+static_assert(connection_input_bytes_max > request_head_bytes_max + request_body_bytes_max);
+
+// --- between processes of one box ----------------------------------------------------------------
+inline constexpr size_t peer_message_bytes_max = 48 * 1024;  // a request or an answer, forwarded
+inline constexpr size_t peer_packet_bytes_max =
+    2 * peer_message_bytes_max;  // a tick's batch; fits a socket buffer
+inline constexpr size_t peer_queue_bytes_max = 8 * 1024 * 1024;  // waiting for a slow sibling
+
+static_assert(peer_message_bytes_max > handover_bytes_max + 64);
+static_assert(peer_message_bytes_max > request_body_bytes_max + request_head_bytes_max);
+static_assert(peer_message_bytes_max > result_bytes_max + awards_max * (2 * id_bytes_max));
+
+// --- Redis -----------------------------------------------------------------------------------
+inline constexpr size_t redis_in_flight_max = 65'536;  // commands without a reply, per core
+inline constexpr size_t redis_reply_bytes_max = 8 * 1024 * 1024;  // one reply
+inline constexpr size_t redis_out_bytes_max =
+    16 * 1024 * 1024;  // commands that wait for the link to take them
+inline constexpr uint64_t redis_silence_max_ns =
+    5'000'000'000;  // a reply that takes longer: the link is made anew
+inline constexpr uint64_t redis_backoff_first_ms = 50;
+inline constexpr uint64_t redis_backoff_max_ms = 2000;
+
+// --- Kafka -----------------------------------------------------------------------------------
+inline constexpr size_t emit_pending_max =
+    65'536;  // events this core holds for Kafka; past it they wait in the outbox
+inline constexpr size_t sweep_events_max = 256;  // one bucket, one sweep
+
+}  // namespace huntd::limits

@@ -1,0 +1,60 @@
+// Result<T>: a value or an Error, by value. Errors of the outside world travel in it; ours CHECK.
+#pragma once
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "base/check.h"
+
+namespace huntd {
+
+// What went wrong, as one sentence that says what to do about it.
+struct Error {
+  std::string message;
+};
+
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+  explicit operator bool() const { return state_.index() == 0; }
+  // The value; CHECKs that there is one.
+  T& operator*() {
+    CHECK(state_.index() == 0);
+    return *std::get_if<0>(&state_);
+  }
+  const T& operator*() const {
+    CHECK(state_.index() == 0);
+    return *std::get_if<0>(&state_);
+  }
+  T* operator->() { return &**this; }
+  const T* operator->() const { return &**this; }
+  // The error; CHECKs that there is one.
+  const Error& error() const {
+    CHECK(state_.index() == 1);
+    return *std::get_if<1>(&state_);
+  }
+
+ private:
+  std::variant<T, Error> state_;
+};
+
+// Success or an Error, where there is nothing to return.
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  Result() = default;
+  Result(Error error) : error_(std::move(error)), failed_(true) {}
+  explicit operator bool() const { return !failed_; }
+  const Error& error() const {
+    CHECK(failed_);
+    return error_;
+  }
+
+ private:
+  Error error_;
+  bool failed_ = false;
+};
+
+}  // namespace huntd

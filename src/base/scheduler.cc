@@ -1,0 +1,79 @@
+#include "base/scheduler.h"
+
+namespace huntd {
+
+void Scheduler::run_ready() {
+  while (!ready_.empty()) {
+    std::coroutine_handle<> handle = ready_.front();
+    ready_.pop_front();
+    handle.resume();
+  }
+}
+
+void Scheduler::arm(Deadline& deadline, uint64_t at_ns) {
+  if (deadline.armed()) {
+    uint64_t const before_ns = std::exchange(deadline.at_ns_, at_ns);
+    if (at_ns < before_ns)
+      sift_up(deadline.heap_place_);
+    else
+      sift_down(deadline.heap_place_);
+    return;
+  }
+  deadline.at_ns_ = at_ns;
+  heap_.push_back(&deadline);
+  deadline.heap_place_ = heap_.size() - 1;
+  sift_up(deadline.heap_place_);
+}
+
+void Scheduler::disarm(Deadline& deadline) {
+  if (!deadline.armed()) return;
+  size_t const hole = deadline.heap_place_;
+  CHECK(hole < heap_.size() && heap_[hole] == &deadline);
+  deadline.heap_place_ = Deadline::unarmed;
+  Deadline* last = heap_.back();
+  heap_.pop_back();
+  if (last == &deadline) return;
+  place(hole, last);
+  sift_up(hole);
+  sift_down(last->heap_place_);
+}
+
+void Scheduler::expire(uint64_t now_ns) {
+  now_ns_ = now_ns;
+  while (!heap_.empty() && heap_[0]->at_ns_ <= now_ns) {
+    Deadline* due = heap_[0];
+    disarm(*due);
+    due->on_deadline();
+  }
+}
+
+void Scheduler::place(size_t at, Deadline* deadline) {
+  heap_[at] = deadline;
+  deadline->heap_place_ = at;
+}
+
+void Scheduler::sift_up(size_t at) {
+  Deadline* moving = heap_[at];
+  while (at > 0) {
+    size_t const parent = (at - 1) / 2;
+    if (heap_[parent]->at_ns_ <= moving->at_ns_) break;
+    place(at, heap_[parent]);
+    at = parent;
+  }
+  place(at, moving);
+}
+
+void Scheduler::sift_down(size_t at) {
+  Deadline* moving = heap_[at];
+  for (;;) {
+    size_t child = 2 * at + 1;
+    if (child >= heap_.size()) break;
+    if (child + 1 < heap_.size() && heap_[child + 1]->at_ns_ < heap_[child]->at_ns_) ++child;
+    if (moving->at_ns_ <= heap_[child]->at_ns_) break;
+    place(at, heap_[child]);
+    at = child;
+  }
+  place(at, moving);
+}
+
+}  // namespace huntd

@@ -1,0 +1,123 @@
+// Task<T>: a lazy coroutine with one owner. Awaiting it starts it; its end resumes the awaiter
+// (symmetric transfer). A frame is never destroyed while something outside may still write into it:
+// cancel by ending the resource that it waits for, then let it finish.
+#pragma once
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "base/frame_pool.h"
+
+namespace huntd {
+
+template <class T>
+class Task;
+
+namespace task_detail {
+
+struct PromiseBase {
+  std::coroutine_handle<> awaiter;
+
+  static void* operator new(size_t size_bytes) { return FramePool::allocate(size_bytes); }
+  static void operator delete(void* frame, size_t size_bytes) noexcept {
+    FramePool::release(frame, size_bytes);
+  }
+
+  std::suspend_always initial_suspend() noexcept { return {}; }
+  struct FinalAwaiter {
+    bool await_ready() noexcept { return false; }
+    template <class P>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<P> done) noexcept {
+      return done.promise().awaiter;
+    }
+    void await_resume() noexcept {}
+  };
+  FinalAwaiter final_suspend() noexcept { return {}; }
+  // Errors are values here: an exception out of a task is a broken invariant.
+  void unhandled_exception() noexcept { std::terminate(); }
+};
+
+template <class T>
+struct Promise : PromiseBase {
+  std::optional<T> value;
+  Task<T> get_return_object() noexcept;
+  void return_value(T v) { value.emplace(std::move(v)); }
+};
+
+template <>
+struct Promise<void> : PromiseBase {
+  Task<void> get_return_object() noexcept;
+  void return_void() noexcept {}
+};
+
+}  // namespace task_detail
+
+template <class T = void>
+class [[nodiscard]] Task {
+ public:
+  using promise_type = task_detail::Promise<T>;
+  using Handle = std::coroutine_handle<promise_type>;
+
+  explicit Task(Handle handle) : handle_(handle) {}
+  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Task& operator=(Task&&) = delete;
+  Task(const Task&) = delete;
+  ~Task() {
+    if (handle_) handle_.destroy();
+  }
+
+  auto operator co_await() && noexcept {
+    struct Awaiter {
+      Handle handle;
+      bool await_ready() const noexcept { return false; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiter) noexcept {
+        handle.promise().awaiter = awaiter;
+        return handle;
+      }
+      T await_resume() {
+        if constexpr (!std::is_void_v<T>) {
+          CHECK(handle.promise().value.has_value());
+          return std::move(*handle.promise().value);
+        }
+      }
+    };
+    CHECK(handle_ != nullptr);
+    return Awaiter{handle_};
+  }
+
+ private:
+  Handle handle_;
+};
+
+namespace task_detail {
+template <class T>
+Task<T> Promise<T>::get_return_object() noexcept {
+  return Task<T>(std::coroutine_handle<Promise<T>>::from_promise(*this));
+}
+inline Task<void> Promise<void>::get_return_object() noexcept {
+  return Task<void>(std::coroutine_handle<Promise<void>>::from_promise(*this));
+}
+
+// The root of a task that nobody awaits; frees itself at its end.
+struct Detached {
+  struct promise_type {
+    static void* operator new(size_t size_bytes) { return FramePool::allocate(size_bytes); }
+    static void operator delete(void* frame, size_t size_bytes) noexcept {
+      FramePool::release(frame, size_bytes);
+    }
+    Detached get_return_object() noexcept { return {}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() noexcept {}
+    void unhandled_exception() noexcept { std::terminate(); }
+  };
+};
+inline Detached run_detached(Task<void> task) { co_await std::move(task); }
+}  // namespace task_detail
+
+// Starts `task` now, up to its first wait; it then lives until it ends.
+inline void start(Task<void> task) { task_detail::run_detached(std::move(task)); }
+
+}  // namespace huntd

@@ -1,0 +1,189 @@
+#include "bundle/bundle.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "base/hash.h"
+#include "base/ids.h"
+#include "base/limits.h"
+
+namespace huntd {
+namespace {
+
+// "huntb" and the format's number; then the count, then for each hunt: u32 id size, id, u32 offset,
+// u32 size; then the sources.
+constexpr std::string_view magic = "huntb001";
+
+void put_u32(std::string& out, size_t value) {
+  uint32_t const value32 = static_cast<uint32_t>(value);
+  out.append(reinterpret_cast<const char*>(&value32), sizeof value32);
+}
+
+// Reads the index; false where the bytes are no bundle.
+bool read_index(std::string_view bytes, std::vector<BundledHunt>& hunts) {
+  auto const take = [&](size_t size, std::string_view& into) {
+    if (bytes.size() < size) return false;
+    into = bytes.substr(0, size);
+    bytes.remove_prefix(size);
+    return true;
+  };
+  auto const take_u32 = [&](uint32_t& into) {
+    std::string_view raw;
+    if (!take(sizeof into, raw)) return false;
+    std::memcpy(&into, raw.data(), sizeof into);
+    return true;
+  };
+  size_t const whole = bytes.size();
+  std::string_view text;
+  uint32_t count = 0;
+  if (!take(magic.size(), text) || text != magic || !take_u32(count)) return false;
+  for (uint32_t i = 0; i < count; ++i) {
+    uint32_t id_bytes = 0;
+    BundledHunt hunt;
+    if (!take_u32(id_bytes) || !take(id_bytes, text) || !is_id(text)) return false;
+    hunt.hunt_id = text;
+    if (!take_u32(hunt.offset) || !take_u32(hunt.bytes)) return false;
+    if (static_cast<size_t>(hunt.offset) + hunt.bytes > whole) return false;
+    hunts.push_back(std::move(hunt));
+  }
+  // Strictly ascending: each hunt once.
+  return std::adjacent_find(hunts.begin(), hunts.end(),
+                            [](const BundledHunt& a, const BundledHunt& b) {
+                              return a.hunt_id >= b.hunt_id;
+                            }) == hunts.end();
+}
+
+}  // namespace
+
+Bundle::Bundle(Bundle&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)),
+      name_(std::move(other.name_)),
+      hunts_(std::move(other.hunts_)) {}
+
+Bundle& Bundle::operator=(Bundle&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(name_, other.name_);
+  std::swap(hunts_, other.hunts_);
+  return *this;
+}
+
+Bundle::~Bundle() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+const BundledHunt* Bundle::find(std::string_view hunt_id) const {
+  auto const found = std::lower_bound(
+      hunts_.begin(), hunts_.end(), hunt_id,
+      [](const BundledHunt& hunt, std::string_view id) { return hunt.hunt_id < id; });
+  return found != hunts_.end() && found->hunt_id == hunt_id ? &*found : nullptr;
+}
+
+Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>>& scripts) {
+  std::vector<std::pair<std::string, std::string>> sorted = scripts;
+  std::sort(sorted.begin(), sorted.end());
+  size_t index_bytes = magic.size() + 4;
+  for (const auto& [hunt_id, source] : sorted) index_bytes += 4 + hunt_id.size() + 8;
+  std::string bytes(magic);
+  put_u32(bytes, sorted.size());
+  size_t offset = index_bytes;
+  for (const auto& [hunt_id, source] : sorted) {
+    put_u32(bytes, hunt_id.size());
+    bytes += hunt_id;
+    put_u32(bytes, offset);
+    put_u32(bytes, source.size());
+    offset += source.size();
+  }
+  for (const auto& [hunt_id, source] : sorted) bytes += source;
+  if (bytes.size() > limits::bundle_bytes_max)
+    return Error{fmt::format("the scripts have {} bytes together; {} is the most", bytes.size(),
+                             limits::bundle_bytes_max)};
+
+  Bundle bundle;
+  bundle.descriptor_ = memfd_create("huntd-bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (bundle.descriptor_ < 0) return Error{std::string("memfd_create: ") + std::strerror(errno)};
+  for (size_t written = 0; written < bytes.size();) {
+    ssize_t const wrote = write(bundle.descriptor_, bytes.data() + written, bytes.size() - written);
+    if (wrote <= 0) return Error{std::string("writing the bundle: ") + std::strerror(errno)};
+    written += static_cast<size_t>(wrote);
+  }
+  if (fcntl(bundle.descriptor_, F_ADD_SEALS,
+            F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+    return Error{std::string("sealing the bundle: ") + std::strerror(errno)};
+  bundle.name_ = hash128_hex(bytes);
+  if (!read_index(bytes, bundle.hunts_))
+    return Error{"a hunt's name is no id, or two hunts have one name"};
+  return bundle;
+}
+
+Result<Bundle> open_bundle(int descriptor) {
+  Bundle bundle;
+  bundle.descriptor_ = descriptor;
+  struct stat status {};
+  if (fstat(descriptor, &status) != 0)
+    return Error{std::string("the bundle: ") + std::strerror(errno)};
+  std::string bytes(static_cast<size_t>(status.st_size), '\0');
+  for (size_t have = 0; have < bytes.size();) {
+    ssize_t const got =
+        pread(descriptor, bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
+    if (got <= 0) return Error{std::string("reading the bundle: ") + std::strerror(errno)};
+    have += static_cast<size_t>(got);
+  }
+  bundle.name_ = hash128_hex(bytes);
+  if (!read_index(bytes, bundle.hunts_)) return Error{"not a bundle"};
+  return bundle;
+}
+
+Result<Bundle> load_bundle(const std::string& dir) {
+  std::error_code error;
+  std::string problems;
+  auto const complain = [&](const std::string& what) {
+    problems += (problems.empty() ? "" : "\n") + what;
+  };
+  std::vector<std::pair<std::string, std::string>> scripts;
+  std::filesystem::directory_iterator files(dir, error);
+  if (error)
+    return Error{fmt::format("{}: {}; hunts.dir must name a directory of *.lua files", dir,
+                             error.message())};
+  for (const auto& entry : files) {
+    if (entry.path().extension() != ".lua") continue;
+    std::string const path = entry.path().string();
+    std::string const hunt_id = entry.path().stem().string();
+    if (!is_id(hunt_id)) {
+      complain(path +
+               ": a hunt's file is named by its id: 1 to 64 of A-Z a-z 0-9 _ . -, then .lua");
+      continue;
+    }
+    if (entry.is_directory(error)) {
+      complain(path + ": is not a file");
+      continue;
+    }
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream source;
+    source << file.rdbuf();
+    if (!file) {
+      complain(path + ": can't be read");
+      continue;
+    }
+    if (source.str().size() > limits::script_bytes_max) {
+      complain(fmt::format("{}: a script may have {} bytes", path, limits::script_bytes_max));
+      continue;
+    }
+    scripts.emplace_back(hunt_id, source.str());
+  }
+  if (!problems.empty()) return Error{problems};
+  if (scripts.empty()) return Error{dir + ": holds no *.lua file, so there is no hunt to run"};
+  return make_bundle(scripts);
+}
+
+}  // namespace huntd

@@ -1,0 +1,87 @@
+#include "emit/emitter.h"
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+namespace huntd {
+namespace {
+constexpr uint64_t sweep_deadline_ns = 2'000'000'000;
+constexpr uint64_t complain_every_ns = 5'000'000'000;
+constexpr size_t clear_ids_max = 128;  // of one XDEL
+}  // namespace
+
+Emitter::Emitter(EventLog* log, Ledger& ledger, Scheduler& scheduler, CoreStats& stats)
+    : log_(log), ledger_(ledger), scheduler_(scheduler), stats_(stats) {
+  if (log_ != nullptr) log_->set_user(*this);
+}
+
+void Emitter::enqueue(std::vector<OutboxEntry> entries) {
+  if (log_ == nullptr) return;
+  for (OutboxEntry& entry : entries) {
+    // Past the bound events just stay in the outbox; the sweep brings them later.
+    if (in_flight_ + batch_.size() >= limits::emit_pending_max) return;
+    if (!under_way_.insert(title(entry.bucket, entry.id)).second) continue;
+    uint64_t token = pending_.size();
+    if (free_tokens_.empty()) {
+      pending_.emplace_back();
+    } else {
+      token = free_tokens_.back();
+      free_tokens_.pop_back();
+    }
+    pending_[token] = {std::move(entry.id), entry.bucket, scheduler_.now_ns()};
+    batch_.push_back({std::move(entry.hunter_id), std::move(entry.event), token});
+  }
+}
+
+void Emitter::flush() {
+  if (!batch_.empty()) {
+    in_flight_ += batch_.size();
+    stats_.add(Counter::kafka_produced, batch_.size());
+    log_->produce(batch_);
+    batch_.clear();
+    stats_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
+  }
+  for (auto bucket = to_clear_.begin(); bucket != to_clear_.end();) {
+    std::vector<std::string>& ids = bucket->second;
+    while (!ids.empty()) {
+      size_t const count = std::min(ids.size(), clear_ids_max);
+      std::vector<std::string> some(ids.end() - static_cast<ptrdiff_t>(count), ids.end());
+      if (!ledger_.clear(bucket->first, some))
+        return;  // the link is down; kept until it is up again
+      ids.resize(ids.size() - count);
+    }
+    bucket = to_clear_.erase(bucket);
+  }
+}
+
+void Emitter::on_acknowledged(uint64_t token, bool stored, const char* why) {
+  CHECK(token < pending_.size() && in_flight_ > 0);
+  Pending& pending = pending_[token];
+  --in_flight_;
+  stats_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
+  under_way_.erase(title(pending.bucket, pending.id));
+  if (stored) {
+    stats_.add(Counter::kafka_acked);
+    stats_.record(Stage::kafka_ack, scheduler_.now_ns() - pending.enqueued_at_ns);
+    to_clear_[pending.bucket].push_back(std::move(pending.id));
+  } else {
+    stats_.add(Counter::kafka_failed);
+    if (scheduler_.now_ns() - complained_at_ns_ > complain_every_ns) {
+      complained_at_ns_ = scheduler_.now_ns();
+      log::warning("an event stays in the outbox for now", {{"error", why}});
+    }
+  }
+  free_tokens_.push_back(token);
+}
+
+Task<> Emitter::sweep(uint32_t bucket, uint64_t age_ms) {
+  if (log_ == nullptr) co_return;
+  std::vector<OutboxEntry> entries =
+      co_await ledger_.overdue(bucket, age_ms, scheduler_.now_ns() + sweep_deadline_ns);
+  size_t const before = batch_.size();
+  enqueue(std::move(entries));
+  stats_.add(Counter::outbox_swept, batch_.size() - before);
+}
+
+}  // namespace huntd

@@ -1,0 +1,57 @@
+// Moves committed events from the outbox to the event log: those of a tick leave in one batch; what
+// the log has stored is taken out of the outbox; what has stayed in an outbox too long (its core
+// died, the log was away) is emitted again by whoever serves that bucket. A second emission is
+// harmless: it has the same event_id and seq.
+#pragma once
+#include <map>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "award/ledger.h"
+#include "io/outside.h"
+#include "stats/core_stats.h"
+
+namespace huntd {
+
+class Emitter final : private EventLogUser {
+ public:
+  // `log` null: there is no event log, the aggregator reads the outbox, and this does nothing.
+  Emitter(EventLog* log, Ledger& ledger, Scheduler& scheduler, CoreStats& stats);
+
+  // Queues events that are in the outbox; they leave at the end of the tick.
+  void enqueue(std::vector<OutboxEntry> entries);
+  // Hands the tick's events to the log, and takes acknowledged ones out of the outbox.
+  void flush();
+  // Emits again what has stayed in this bucket's outbox for `age_ms`.
+  Task<> sweep(uint32_t bucket, uint64_t age_ms);
+
+  bool idle() const { return in_flight_ == 0 && batch_.empty() && to_clear_.empty(); }
+  bool enabled() const { return log_ != nullptr; }
+
+ private:
+  struct Pending {
+    std::string id;
+    uint32_t bucket = 0;
+    uint64_t enqueued_at_ns = 0;
+  };
+  void on_acknowledged(uint64_t token, bool stored, const char* why) override;
+  static std::string title(uint32_t bucket, const std::string& id) {
+    return std::to_string(bucket) + ":" + id;
+  }
+
+  EventLog* log_;
+  Ledger& ledger_;
+  Scheduler& scheduler_;
+  CoreStats& stats_;
+  std::vector<EventRecord> batch_;
+  std::vector<Pending> pending_;  // by token
+  std::vector<uint64_t> free_tokens_;
+  std::unordered_set<std::string>
+      under_way_;  // so that a sweep leaves alone what the log still holds
+  std::map<uint32_t, std::vector<std::string>> to_clear_;
+  size_t in_flight_ = 0;
+  uint64_t complained_at_ns_ = 0;
+};
+
+}  // namespace huntd

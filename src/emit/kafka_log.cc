@@ -1,0 +1,153 @@
+#include "emit/kafka_log.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace huntd {
+namespace {
+
+bool set(rd_kafka_conf_t* conf, const char* name, const std::string& value, std::string& error) {
+  char text[256];
+  if (rd_kafka_conf_set(conf, name, value.c_str(), text, sizeof text) == RD_KAFKA_CONF_OK)
+    return true;
+  error = text;
+  return false;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<KafkaLog>> KafkaLog::open(uring::Ring& ring, const Options& options) {
+  std::unique_ptr<KafkaLog> log(new KafkaLog(ring));
+  rd_kafka_conf_t* conf = rd_kafka_conf_new();
+  std::string error;
+  bool const fine = set(conf, "bootstrap.servers", options.bootstrap, error) &&
+                    set(conf, "client.id", "huntd", error) &&
+                    // Retries neither double nor reorder within a session of the producer.
+                    set(conf, "enable.idempotence", "true", error) &&
+                    set(conf, "linger.ms", std::to_string(options.linger_ms), error) &&
+                    set(conf, "queue.buffering.max.messages",
+                        std::to_string(options.queue_messages_max), error) &&
+                    set(conf, "compression.codec", "lz4", error) &&
+                    set(conf, "log.connection.close", "false", error) &&
+                    // librdkafka's own lines come as events, to be written as ours are.
+                    set(conf, "log.queue", "true", error);
+  if (!fine) {
+    rd_kafka_conf_destroy(conf);
+    return Error{"kafka: " + error};
+  }
+  rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+  char text[256];
+  log->producer_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+  if (log->producer_ == nullptr) {
+    rd_kafka_conf_destroy(conf);
+    return Error{std::string("kafka: ") + text};
+  }
+  log->topic_ = rd_kafka_topic_new(log->producer_, options.topic.c_str(), nullptr);
+  if (log->topic_ == nullptr) return Error{std::string("kafka: topic ") + options.topic};
+  log->eventfd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (log->eventfd_ < 0) return Error{std::string("eventfd: ") + std::strerror(errno)};
+  log->reports_ = rd_kafka_queue_get_main(log->producer_);
+  rd_kafka_set_log_queue(log->producer_, log->reports_);
+  static const uint64_t one = 1;
+  rd_kafka_queue_io_event_enable(log->reports_, log->eventfd_, &one, sizeof one);
+  log->arm();
+  return log;
+}
+
+KafkaLog::~KafkaLog() {
+  if (reports_ != nullptr) rd_kafka_queue_destroy(reports_);
+  if (topic_ != nullptr) rd_kafka_topic_destroy(topic_);
+  if (producer_ != nullptr) rd_kafka_destroy(producer_);
+  if (eventfd_ >= 0) close(eventfd_);
+}
+
+void KafkaLog::arm() {
+  io_uring_sqe* sqe = ring_.prepare(*this);
+  io_uring_prep_poll_multishot(sqe, eventfd_, POLLIN);
+}
+
+void KafkaLog::complete(int32_t result, uint32_t flags) {
+  // Emptied before the reports are taken: librdkafka writes again only when its queue goes from
+  // empty to not.
+  uint64_t count = 0;
+  while (read(eventfd_, &count, sizeof count) > 0) {
+  }
+  serve_reports();
+  if ((flags & IORING_CQE_F_MORE) == 0) arm();
+}
+
+void KafkaLog::serve_reports() {
+  while (rd_kafka_event_t* event = rd_kafka_queue_poll(reports_, 0)) {
+    on_report(event);
+    rd_kafka_event_destroy(event);
+  }
+}
+
+void KafkaLog::on_report(rd_kafka_event_t* event) {
+  switch (rd_kafka_event_type(event)) {
+    case RD_KAFKA_EVENT_DR:
+      while (const rd_kafka_message_t* message = rd_kafka_event_message_next(event)) {
+        uint64_t const token = reinterpret_cast<uint64_t>(message->_private);
+        bool const stored = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+        if (user_ != nullptr)
+          user_->on_acknowledged(token, stored, stored ? "" : rd_kafka_err2str(message->err));
+      }
+      break;
+    case RD_KAFKA_EVENT_ERROR: {
+      rd_kafka_resp_err_t const code = rd_kafka_event_error(event);
+      log::warning("kafka", {{"error", rd_kafka_err2str(code)},
+                             {"detail", rd_kafka_event_error_string(event)}});
+      if (rd_kafka_event_error_is_fatal(event) != 0) {
+        // The producer is of no use any more. Every event is safe in the outbox; a fresh core
+        // sweeps it.
+        log::error("kafka: fatal producer error; this core ends and is restarted");
+        std::_Exit(EXIT_FAILURE);
+      }
+      break;
+    }
+    case RD_KAFKA_EVENT_LOG: {
+      const char* facility = "";
+      const char* text = "";
+      int level = 6;
+      if (rd_kafka_event_log(event, &facility, &text, &level) == 0)
+        log::write(level <= 4 ? log::Level::warning : log::Level::info, "kafka",
+                   {{"detail", text}});
+      break;
+    }
+    default:
+      break;
+  }
+}
+
+void KafkaLog::produce(const std::vector<EventRecord>& records) {
+  batch_.clear();
+  for (const EventRecord& record : records) {
+    rd_kafka_message_t message{};
+    message.payload = const_cast<char*>(record.value.data());
+    message.len = record.value.size();
+    message.key = const_cast<char*>(record.key.data());
+    message.key_len = record.key.size();
+    message._private = reinterpret_cast<void*>(record.token);
+    batch_.push_back(message);
+  }
+  // Copied: the caller's memory is its own again.
+  rd_kafka_produce_batch(topic_, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, batch_.data(),
+                         static_cast<int>(batch_.size()));
+  for (size_t i = 0; i < batch_.size(); ++i)
+    if (batch_[i].err != RD_KAFKA_RESP_ERR_NO_ERROR && user_ != nullptr)
+      user_->on_acknowledged(records[i].token, false, rd_kafka_err2str(batch_[i].err));
+}
+
+void KafkaLog::drain(int timeout_ms) {
+  rd_kafka_flush(producer_, timeout_ms);
+  serve_reports();
+}
+
+}  // namespace huntd

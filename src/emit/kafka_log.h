@@ -1,0 +1,47 @@
+// EventLog on librdkafka: an idempotent producer whose reports reach the ring by an eventfd.
+// librdkafka runs threads of its own, so it is created in the core process, after the fork.
+#pragma once
+#include <librdkafka/rdkafka.h>
+
+#include <string>
+
+#include "io/outside.h"
+#include "uring/ring.h"
+
+namespace huntd {
+
+class KafkaLog final : public EventLog, private uring::Op {
+ public:
+  struct Options {
+    std::string bootstrap;
+    std::string topic;
+    uint32_t linger_ms;
+    uint32_t queue_messages_max;
+  };
+  static Result<std::unique_ptr<KafkaLog>> open(uring::Ring& ring, const Options& options);
+  ~KafkaLog();
+
+  void set_user(EventLogUser& user) override { user_ = &user; }
+  void produce(const std::vector<EventRecord>& records) override;
+  // Hands what the brokers have acknowledged (or refused) to the user; called once a tick where
+  // something came.
+  void serve_reports();
+  // Waits for what is under way, for the end of the process.
+  void drain(int timeout_ms);
+
+ private:
+  explicit KafkaLog(uring::Ring& ring) : ring_(ring) {}
+  void complete(int32_t result, uint32_t flags) override;
+  void arm();
+  void on_report(rd_kafka_event_t* event);
+
+  uring::Ring& ring_;
+  EventLogUser* user_ = nullptr;
+  rd_kafka_t* producer_ = nullptr;
+  rd_kafka_topic_t* topic_ = nullptr;
+  rd_kafka_queue_t* reports_ = nullptr;
+  int eventfd_ = -1;
+  std::vector<rd_kafka_message_t> batch_;
+};
+
+}  // namespace huntd

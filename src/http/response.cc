@@ -1,0 +1,96 @@
+#include "http/response.h"
+
+#include <charconv>
+#include <ctime>
+
+namespace huntd {
+
+std::string_view reason_phrase(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 422:
+      return "Unprocessable Content";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "";
+  }
+}
+
+namespace {
+
+void append_number(std::string& out, uint64_t number) {
+  char digits[24];
+  auto const end = std::to_chars(digits, digits + sizeof digits, number).ptr;
+  out.append(digits, static_cast<size_t>(end - digits));
+}
+
+}  // namespace
+
+void append_response(std::string& out, const Response& response, Framing framing,
+                     std::string_view date) {
+  out.reserve(out.size() + 320 + response.body.size());
+  out.append("HTTP/1.1 ");
+  append_number(out, static_cast<uint64_t>(response.status));
+  out.push_back(' ');
+  out.append(reason_phrase(response.status));
+  out.append("\r\nServer: huntd\r\nDate: ");
+  out.append(date);
+  out.append("\r\nContent-Type: ");
+  out.append(response.content_type);
+  out.append("\r\nContent-Length: ");
+  append_number(out, response.body.size());
+  if (!response.bundle.empty()) out.append("\r\nHunt-Bundle: ").append(response.bundle);
+  if (response.retry_after_s != 0) {
+    out.append("\r\nRetry-After: ");
+    append_number(out, response.retry_after_s);
+  }
+  if (!response.allow.empty()) out.append("\r\nAllow: ").append(response.allow);
+  if (!framing.keep_alive)
+    out.append("\r\nConnection: close");
+  else if (framing.http_1_0)
+    out.append("\r\nConnection: keep-alive");
+  out.append("\r\n\r\n");
+  if (!framing.head_only) out.append(response.body);
+}
+
+std::string_view DateText::at(int64_t wall_ms) {
+  int64_t const second = wall_ms / 1000;
+  if (second != second_) {
+    second_ = second;
+    time_t const time = second;
+    tm parts{};
+    gmtime_r(&time, &parts);
+    std::strftime(text_, sizeof text_, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  }
+  return text_;
+}
+
+}  // namespace huntd

@@ -1,0 +1,220 @@
+#include "hunt/run_worker.h"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <cstring>
+
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "hunt/hunt.h"
+#include "protocol/json_value.h"
+#include "protocol/loot_event.h"
+#include "protocol/worker_frame.h"
+
+namespace huntd {
+namespace {
+
+std::string_view view(wf_text text) { return {text.data, text.size}; }
+wf_text text_of(std::string_view text) { return {text.data(), static_cast<uint32_t>(text.size())}; }
+
+// One process-wide buffer to write frames in: nothing is kept there across a wait.
+std::string& frame_buffer() {
+  static std::string buffer(limits::worker_frame_bytes_max, '\0');
+  return buffer;
+}
+
+std::string_view job_frame(const HuntContext& context, const RequestName& name,
+                           const BundledHunt& hunt, std::string_view input) {
+  // The same request has the same chance, so that a run can be repeated.
+  std::string const seed_text = fmt::format("{}:{}:{}", name.hunter_id, name.hunt_id, name.key);
+  wf_job job{};
+  job.seed[0] = hash64(seed_text);
+  job.seed[1] = hash64(seed_text + "+");
+  job.now_ms = context.clock.wall_ms();
+  job.memory_bytes = context.workers.limits().memory_bytes;
+  job.script_offset = hunt.offset;
+  job.script_bytes = hunt.bytes;
+  job.hunt_id = text_of(name.hunt_id);
+  job.hunter_id = text_of(name.hunter_id);
+  job.input = text_of(input);
+  std::string& buffer = frame_buffer();
+  size_t const size = wf_write_job(buffer.data(), buffer.size(), &job);
+  CHECK(size > 0);
+  return std::string_view(buffer).substr(0, size);
+}
+
+std::string_view held_frame(const Held& held) {
+  std::string& buffer = frame_buffer();
+  wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_ANSWER_HELD);
+  size_t const count = held.loot.size();
+  wf_put_u32(&writer, static_cast<uint32_t>(count));
+  for (size_t i = 0; i < count; ++i) {
+    wf_put_text(&writer, held.loot[i].first.data(), held.loot[i].first.size());
+    wf_put_u64(&writer, held.loot[i].second);
+  }
+  size_t const size = wf_end(&writer);
+  return std::string_view(buffer).substr(0, size);
+}
+
+std::string_view supply_frame(bool granted) {
+  std::string& buffer = frame_buffer();
+  wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_ANSWER_SUPPLY);
+  wf_put_u8(&writer, granted ? 1 : 0);
+  return std::string_view(buffer).substr(0, wf_end(&writer));
+}
+
+RunResult& broke_rules(RunResult& result, std::string what) {
+  result.end = RunResult::End::worker_died;
+  result.reason = "the worker broke the frame rules: " + std::move(what);
+  return result;
+}
+
+std::string how_it_died(int wait_status) {
+  if (WIFSIGNALED(wait_status)) return fmt::format("killed by signal {}", WTERMSIG(wait_status));
+  return fmt::format("exit status {}", WEXITSTATUS(wait_status));
+}
+
+// Takes over an outcome, trusting none of it.
+void take_outcome(HuntContext& context, const RequestName& name, wf_reader& reader,
+                  uint64_t asked_at_ns, RunResult& result) {
+  wf_outcome outcome;
+  if (wf_read_outcome(&reader, &outcome) == 0) {
+    broke_rules(result, "the outcome is malformed");
+    return;
+  }
+  if (outcome.vm_ready_at_ns > asked_at_ns)
+    context.stats.record(Stage::worker_start, outcome.vm_ready_at_ns - asked_at_ns);
+  if (outcome.script_done_at_ns > outcome.vm_ready_at_ns && outcome.vm_ready_at_ns > 0)
+    context.stats.record(Stage::script, outcome.script_done_at_ns - outcome.vm_ready_at_ns);
+  for (std::string_view lines = view(outcome.log); !lines.empty();) {
+    size_t const end = std::min(lines.find('\n'), lines.size());
+    if (context.log_budget.take(context.clock.now_ns()))
+      log::info(
+          "hunt.log",
+          {{"hunt", name.hunt_id}, {"hunter", name.hunter_id}, {"text", lines.substr(0, end)}});
+    lines.remove_prefix(std::min(end + 1, lines.size()));
+  }
+  result.reason = view(outcome.reason);
+  switch (outcome.status) {
+    case WF_OK:
+      break;
+    case WF_REJECTED:
+      result.end = RunResult::End::rejected;
+      return;
+    case WF_SCRIPT_ERROR:
+      result.end = RunResult::End::script_error;
+      return;
+    case WF_OUT_OF_MEMORY:
+      result.end = RunResult::End::out_of_memory;
+      return;
+    default:
+      result.end = RunResult::End::worker_died;
+      return;
+  }
+  for (uint32_t i = 0; i < outcome.award_count; ++i) {
+    Award award{std::string(view(outcome.awards[i].loot_id)),
+                make_event_id(name.hunter_id, name.hunt_id, name.key, i),
+                (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0};
+    bool reserved = false;
+    for (const Reservation& unit : result.reservations)
+      reserved = reserved || (unit.event_id == award.event_id && unit.loot_id == award.loot_id);
+    if (award.limited != reserved) {
+      broke_rules(result, "a limited award without its unit");
+      return;
+    }
+    result.awards.push_back(std::move(award));
+  }
+  result.result = view(outcome.result);
+  if (!is_json(result.result)) {
+    broke_rules(result, "the result is not JSON");
+    return;
+  }
+  result.end = RunResult::End::ok;
+}
+
+}  // namespace
+
+Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const RequestName& name,
+                           std::string input, uint64_t deadline_at_ns) {
+  RunResult result;
+  const BundledHunt* hunt = context.bundle.find(name.hunt_id);
+  result.bundle = context.bundle.name();
+  if (hunt == nullptr) {
+    result.end = RunResult::End::no_such_hunt;
+    co_return result;
+  }
+  uint64_t const asked_at_ns = context.clock.now_ns();
+  run.begin(name.hunter_id, job_frame(context, name, *hunt, input));
+  for (;;) {
+    WorkerSaid const said = co_await run.next();
+    if (said.what == WorkerSaid::What::deadline) {
+      result.end = RunResult::End::deadline;
+      co_return result;
+    }
+    if (said.what == WorkerSaid::What::not_started) {
+      result.end = RunResult::End::not_started;
+      result.reason = std::strerror(said.spawn_errno);
+      co_return result;
+    }
+    if (said.what == WorkerSaid::What::died) {
+      result.reason = how_it_died(said.wait_status);
+      co_return result;
+    }
+    wf_reader reader;
+    switch (wf_open(&reader, said.frame.data(), said.frame.size())) {
+      case WF_ASK_HELD: {
+        std::optional<Held> held =
+            co_await context.ledger.held(name.hunter_id, name.hunt_id, deadline_at_ns);
+        if (!held) {
+          result.end = RunResult::End::redis_away;
+          co_return result;
+        }
+        // Never a part of it: what a script does not see, it would give again.
+        if (held->loot.size() > limits::held_loot_max) {
+          result.end = RunResult::End::script_error;
+          result.reason =
+              fmt::format("{}.lua: the hunter holds {} different loots; hunt.held() takes {}",
+                          name.hunt_id, held->loot.size(), limits::held_loot_max);
+          co_return result;
+        }
+        result.held_seq = held->seq;
+        run.answer(held_frame(*held));
+        break;
+      }
+      case WF_ASK_SUPPLY: {
+        uint32_t const position = wf_get_u32(&reader);
+        std::string const loot_id(view(wf_get_id(&reader)));
+        uint64_t const limit = wf_get_u64(&reader);
+        if (wf_all_read(&reader) == 0 || position >= limits::awards_max) {
+          broke_rules(result, "a malformed question");
+          co_return result;
+        }
+        std::string const event_id =
+            make_event_id(name.hunter_id, name.hunt_id, name.key, position);
+        // Noted before the answer is known: a unit whose reservation got lost on the way is
+        // released with the rest.
+        result.reservations.push_back({loot_id, event_id});
+        Supply::Granted const granted =
+            co_await context.supply.reserve(name, loot_id, event_id, limit, deadline_at_ns);
+        if (granted == Supply::Granted::unavailable) {
+          result.end = RunResult::End::redis_away;
+          co_return result;
+        }
+        if (granted == Supply::Granted::gone) result.reservations.pop_back();
+        run.answer(supply_frame(granted == Supply::Granted::yes));
+        break;
+      }
+      case WF_OUTCOME:
+        take_outcome(context, name, reader, asked_at_ns, result);
+        run.done();
+        co_return result;
+      default:
+        broke_rules(result, "not a frame that a worker sends");
+        co_return result;
+    }
+  }
+}
+
+}  // namespace huntd

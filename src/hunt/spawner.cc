@@ -1,0 +1,241 @@
+#include "hunt/spawner.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <unordered_map>
+#include <vector>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "protocol/spawner_message.h"
+
+namespace huntd {
+namespace {
+
+uint64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+class SpawnerLoop {
+ public:
+  SpawnerLoop(int core_socket, std::string worker_path)
+      : core_socket_(core_socket),
+        worker_path_(std::move(worker_path)),
+        packet_(limits::peer_packet_bytes_max) {
+    posix_spawnattr_init(&attributes_);
+    sigset_t none;
+    sigemptyset(&none);
+    sigset_t all;
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&attributes_, &none);
+    posix_spawnattr_setsigdefault(&attributes_, &all);
+    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  }
+
+  [[noreturn]] void run() {
+    for (;;) {
+      // Ended workers are collected with the next start, or within this time where none comes.
+      pollfd wait{core_socket_, POLLIN, 0};
+      int const ready = poll(&wait, 1, live_ > 0 ? collect_every_ms : -1);
+      collect();
+      if (ready > 0 && !serve_packet()) _exit(0);
+    }
+  }
+
+ private:
+  static constexpr int collect_every_ms = 100;
+
+  // False once the core is gone.
+  bool serve_packet() {
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    iovec iov{packet_.data(), packet_.size()};
+    msghdr header{};
+    header.msg_iov = &iov;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    ssize_t const length = recvmsg(core_socket_, &header, MSG_CMSG_CLOEXEC);
+    if (length < 0) return errno == EINTR;
+    if (length == 0) return false;
+    int descriptor = -1;
+    if (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr && c->cmsg_type == SCM_RIGHTS)
+      std::memcpy(&descriptor, CMSG_DATA(c), sizeof descriptor);
+    const char* at = packet_.data();
+    const char* const end = at + length;
+    while (at < end) {
+      SpawnerRequest request;
+      CHECK(static_cast<size_t>(end - at) >= sizeof request);
+      std::memcpy(&request, at, sizeof request);
+      at += sizeof request;
+      CHECK(static_cast<size_t>(end - at) >= request.hunter_bytes + request.job_bytes);
+      if (request.kind == SpawnerMessage::use_bundle) {
+        CHECK(descriptor >= 0);
+        if (bundle_ >= 0) close(bundle_);
+        bundle_ = descriptor;
+      } else if (request.kind == SpawnerMessage::start) {
+        start(request, std::string(at, request.hunter_bytes), at + request.hunter_bytes);
+      } else {
+        tell_status(request);
+      }
+      at += request.hunter_bytes + request.job_bytes;
+    }
+    return true;
+  }
+
+  void start(const SpawnerRequest& request, const std::string& hunter_id, const char* job) {
+    SpawnerReport report{};
+    report.kind = SpawnerMessage::started;
+    report.place = request.place;
+    int pair[2] = {-1, -1};
+    int pidfd = -1;
+    report.spawn_errno = birth(hunter_id, job, request.job_bytes, pair, &pidfd, &report);
+    int const descriptors[2] = {pair[0], pidfd};
+    tell(report, descriptors, report.spawn_errno == 0 ? 2 : 0);
+    for (int descriptor : {pair[0], pair[1], pidfd})
+      if (descriptor >= 0) close(descriptor);
+  }
+
+  // 0, or the errno of the step that failed.
+  int birth(const std::string& hunter_id, const char* job, size_t job_bytes, int pair[2],
+            int* pidfd, SpawnerReport* report) {
+    CHECK(bundle_ >= 0);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return errno;
+    // The job waits in the socket before the worker exists, so the worker never waits for it.
+    if (::send(pair[0], job, job_bytes, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+        static_cast<ssize_t>(job_bytes))
+      return errno;
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    // Descriptors 3 and 4 of this process are kept taken (see fork_spawner), so neither source is a
+    // target.
+    posix_spawn_file_actions_adddup2(&actions, pair[1], worker_socket_descriptor);
+    posix_spawn_file_actions_adddup2(&actions, bundle_, worker_bundle_descriptor);
+    char name[] = "hunt_worker";
+    std::string argument = hunter_id;
+    char* const argv[] = {name, argument.data(), nullptr};
+    char* const environment[] = {nullptr};
+    report->started_at_ns = monotonic_ns();
+    pid_t pid = -1;
+    int const error =
+        posix_spawn(&pid, worker_path_.c_str(), &actions, &attributes_, argv, environment);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error != 0) return error;
+    ++live_;
+    // Not collected yet, so the pid is still this worker's even where it has ended already.
+    *pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+    if (*pidfd < 0) {
+      int const open_error = errno;
+      kill(pid, SIGKILL);
+      return open_error;
+    }
+    report->pid = pid;
+    return 0;
+  }
+
+  // Collects the ended workers, and keeps how the last of them ended for a core that asks.
+  void collect() {
+    for (;;) {
+      int status = 0;
+      pid_t const pid = waitpid(-1, &status, WNOHANG);
+      if (pid <= 0) break;
+      --live_;
+      if (status == 0) continue;  // the usual end; nobody asks
+      if (statuses_.size() >= statuses_max) statuses_.clear();
+      statuses_[pid] = status;
+    }
+  }
+
+  void tell_status(const SpawnerRequest& request) {
+    collect();
+    SpawnerReport report{};
+    report.kind = SpawnerMessage::ended;
+    report.place = request.place;
+    report.pid = request.pid;
+    if (auto found = statuses_.find(request.pid); found != statuses_.end()) {
+      report.wait_status = found->second;
+      statuses_.erase(found);
+    }
+    tell(report, nullptr, 0);
+  }
+
+  void tell(const SpawnerReport& report, const int* descriptors, size_t count) {
+    alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
+    iovec iov{const_cast<SpawnerReport*>(&report), sizeof report};
+    msghdr header{};
+    header.msg_iov = &iov;
+    header.msg_iovlen = 1;
+    if (count > 0) {
+      header.msg_control = control;
+      header.msg_controllen = CMSG_SPACE(count * sizeof(int));
+      cmsghdr* c = CMSG_FIRSTHDR(&header);
+      c->cmsg_level = SOL_SOCKET;
+      c->cmsg_type = SCM_RIGHTS;
+      c->cmsg_len = CMSG_LEN(count * sizeof(int));
+      std::memcpy(CMSG_DATA(c), descriptors, count * sizeof(int));
+    }
+    while (sendmsg(core_socket_, &header, MSG_NOSIGNAL) < 0)
+      if (errno != EINTR) _exit(0);  // the core is gone
+  }
+
+  static constexpr size_t statuses_max = 1024;
+  int core_socket_;
+  std::string worker_path_;
+  int bundle_ = -1;
+  int live_ = 0;
+  posix_spawnattr_t attributes_{};
+  std::vector<char> packet_;
+  std::unordered_map<pid_t, int> statuses_;
+};
+
+}  // namespace
+
+Result<Spawner> fork_spawner(const std::string& worker_path) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    return Error{std::string("socketpair for the spawner: ") + std::strerror(errno)};
+  // A packet may be as large as a tick's batch.
+  int const bytes = 4 * limits::peer_packet_bytes_max;
+  for (int end : pair) setsockopt(end, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  pid_t const core_pid = getpid();
+  pid_t const pid = fork();
+  if (pid < 0) return Error{std::string("fork of the spawner: ") + std::strerror(errno)};
+  if (pid > 0) {
+    close(pair[1]);
+    return Spawner{pid, pair[0]};
+  }
+  prctl(PR_SET_NAME, "huntd-spawner");
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != core_pid) _exit(0);
+  // Signals are the core's business: the spawner ends when the core's end of the pair closes.
+  for (int ignored : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) signal(ignored, SIG_IGN);
+  // Nothing of the core's may reach a worker, and 3 and 4 must be no descriptor that a spawn
+  // duplicates from.
+  int const socket = fcntl(pair[1], F_DUPFD_CLOEXEC, 10);
+  CHECK(socket >= 0);
+  close_range(3, static_cast<unsigned>(socket) - 1, 0);
+  close_range(static_cast<unsigned>(socket) + 1, ~0U, 0);
+  int const null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  while (null >= 0) {
+    int const taken = dup(null);
+    if (taken < 0) break;
+    fcntl(taken, F_SETFD, FD_CLOEXEC);
+    if (taken >= worker_bundle_descriptor) break;
+  }
+  SpawnerLoop(socket, worker_path).run();
+}
+
+}  // namespace huntd

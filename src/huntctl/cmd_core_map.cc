@@ -1,0 +1,116 @@
+// huntctl core-map: which core serves which buckets, and which of them serves one hunter.
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <cstdio>
+#include <memory>
+#include <vector>
+
+#include "base/hash.h"
+#include "base/ids.h"
+#include "huntctl/commands.h"
+#include "huntctl/http_call.h"
+#include "huntctl/text_table.h"
+
+namespace huntd::huntctl {
+namespace {
+
+using simdjson::dom::array;
+using simdjson::dom::element;
+
+struct Options {
+  std::string http;
+  std::string hunter_id;
+  bool json = false;
+};
+
+struct Map {
+  std::string hash;
+  std::vector<bool> up;           // by core
+  std::vector<uint64_t> core_of;  // by bucket
+};
+
+Result<Map> read_map(const std::string& json) {
+  try {
+    simdjson::dom::parser parser;
+    element const document = parser.parse(json);
+    Map map;
+    map.hash = std::string_view(document["hash"]);
+    for (element const up : array(document["up"])) map.up.push_back(bool(up));
+    for (element const core : array(document["map"])) {
+      map.core_of.push_back(uint64_t(core));
+      if (map.core_of.back() >= map.up.size())
+        return Error{"the core map names a core that it has not"};
+    }
+    return map;
+  } catch (const simdjson::simdjson_error& error) {
+    return Error{
+        fmt::format("the answer is no core map of this huntctl's version: {}", error.what())};
+  }
+}
+
+int show_hunter(const Map& map, const std::string& hunter_id) {
+  uint32_t const bucket = bucket_of(hunter_id);
+  if (map.hash != "xxh3-64" || map.core_of.size() != limits::buckets)
+    return fail(fmt::format("this huntctl can't place hunters by {} over {} buckets", map.hash,
+                            map.core_of.size()));
+  uint64_t const core = map.core_of[bucket];
+  fmt::print("{}: bucket {}, core {}{}\n", hunter_id, bucket, core,
+             map.up[core] ? "" : ", which is down: the next core on the map serves");
+  return exit_ok;
+}
+
+int show_cores(const Map& map) {
+  std::vector<uint64_t> buckets(map.up.size());
+  for (uint64_t const core : map.core_of) ++buckets[core];
+  TextTable table;
+  table.add_column("core", TextTable::Align::right);
+  table.add_column("state", TextTable::Align::left);
+  table.add_column("buckets", TextTable::Align::right);
+  table.add_column("share", TextTable::Align::right);
+  for (size_t core = 0; core < map.up.size(); ++core)
+    table.add_row({std::to_string(core), map.up[core] ? "up" : "down", count_text(buckets[core]),
+                   fmt::format("{:.1f} %", 100.0 * static_cast<double>(buckets[core]) /
+                                               static_cast<double>(map.core_of.size()))});
+  fmt::print("{} buckets by {}(hunter_id)\n\n{}", map.core_of.size(), map.hash, table.str());
+  return exit_ok;
+}
+
+int core_map(const Options& options, const Context& context) {
+  if (!options.hunter_id.empty() && !is_id(options.hunter_id)) {
+    fail("a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -");
+    return exit_usage;
+  }
+  Result<Config> const config = context.config();
+  if (!config) return fail(config.error().message);
+  std::string const address =
+      options.http.empty() ? callable_address(config->http.listen) : options.http;
+  Result<HttpAnswer> const answer = http_get(address, "public port (--http)", "/v1/core-map");
+  if (!answer) return fail(answer.error().message);
+  if (answer->status != 200)
+    return fail(fmt::format("{} answers /v1/core-map with {}: is it huntd's public port?", address,
+                            answer->status));
+  if (options.json) {
+    fmt::print("{}\n", answer->body);
+    return exit_ok;
+  }
+  Result<Map> const map = read_map(answer->body);
+  if (!map) return fail(map.error().message);
+  return options.hunter_id.empty() ? show_cores(*map) : show_hunter(*map, options.hunter_id);
+}
+
+}  // namespace
+
+void add_core_map(CLI::App& app, Context& context) {
+  auto const options = std::make_shared<Options>();
+  CLI::App* const command =
+      app.add_subcommand("core-map", "Which core serves which buckets, or one hunter");
+  command->add_option("--http", options->http, "Public address, host:port (default: http.listen)");
+  command->add_option("--hunter", options->hunter_id, "Tell the bucket and core of this hunter");
+  command->add_flag("--json", options->json, "As /v1/core-map gives it");
+  command->callback([options, &context] {
+    context.run = [options, &context] { return core_map(*options, context); };
+  });
+}
+
+}  // namespace huntd::huntctl

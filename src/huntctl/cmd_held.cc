@@ -1,0 +1,33 @@
+// huntctl held: what a hunter holds.
+#include <memory>
+
+#include "huntctl/commands.h"
+#include "huntctl/hunt_call.h"
+
+namespace huntd::huntctl {
+namespace {
+
+int held(const HunterOptions& options, const Context& context) {
+  Result<std::string> const path = hunter_path(options);
+  if (!path) {
+    fail(path.error().message);
+    return exit_usage;
+  }
+  Result<std::string> const address = public_address(options, context);
+  if (!address) return fail(address.error().message);
+  Result<HttpAnswer> const answer = http_get(*address, public_port, *path);
+  return answer ? show_answer(*answer) : fail(answer.error().message);
+}
+
+}  // namespace
+
+void add_held(CLI::App& app, Context& context) {
+  auto const options = std::make_shared<HunterOptions>();
+  CLI::App* const command = app.add_subcommand("held", "What a hunter holds of a hunt's loot");
+  add_hunter_options(*command, *options);
+  command->callback([options, &context] {
+    context.run = [options, &context] { return held(*options, context); };
+  });
+}
+
+}  // namespace huntd::huntctl

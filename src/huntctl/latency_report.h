@@ -1,0 +1,43 @@
+// What /latency.json says, read (docs/formats/admin-json.md).
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace huntd::huntctl {
+
+struct StageLatency {
+  std::string stage;
+  uint64_t count = 0;
+  double mean_us = 0;
+  double p50_us = 0;
+  double p90_us = 0;
+  double p99_us = 0;
+  double p99_9_us = 0;
+  double max_us = 0;
+  // Upper bound (ten to a decade) and how many values lie between the bound before it and this one;
+  // empty cells are left out.
+  std::vector<std::pair<double, uint64_t>> distribution;
+};
+
+struct CoreLatency {
+  std::string name;  // "core 0", or "all cores" for their sum
+  std::vector<StageLatency> stages;
+};
+
+struct LatencyReport {
+  std::string version;
+  int64_t started_at_ms = 0;
+  int64_t taken_at_ms = 0;
+  std::vector<CoreLatency> cores;
+  CoreLatency all;
+};
+
+// The error says which field is missing or of another type.
+Result<LatencyReport> read_latency_report(std::string_view json);
+
+}  // namespace huntd::huntctl

@@ -1,0 +1,31 @@
+// huntctl: the operator's and the artist's command.
+#include <CLI/CLI.hpp>
+
+#include "huntctl/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace huntd::huntctl;
+  CLI::App app("Watches and plays a running huntd.", "huntctl");
+  Context context;
+  app.set_version_flag("--version", HUNTD_VERSION);
+  app.add_option(
+      "-c,--config", context.config_path,
+      "Config file that tells the addresses (default: /etc/huntd/huntd.toml where it exists)");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.footer("Exit codes: 0 ok, 1 not done or not well, 2 wrong usage.");
+
+  add_latency(app, context);
+  add_status(app, context);
+  add_core_map(app, context);
+  add_hunt(app, context);
+  add_held(app, context);
+  add_reconcile(app, context);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? exit_ok : exit_usage;
+  }
+  return context.run();
+}

@@ -1,0 +1,38 @@
+// Numbers and tables for people.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace huntd::huntctl {
+
+// Three digits and a unit, "1.23 ms"; "<0.1 µs" for what is below a histogram's resolution.
+std::string time_text(double us);
+// Digits in groups of three: "1 234 567".
+std::string count_text(uint64_t n);
+// A duration in its largest unit: "3 min".
+std::string span_text(int64_t ms);
+// How many columns of a terminal UTF-8 `text` takes (one a code point; escape sequences take none).
+size_t columns_of(std::string_view text);
+
+// Columns as wide as their widest cell, two spaces between.
+class TextTable {
+ public:
+  enum class Align { left, right };
+  void add_column(std::string head, Align align);
+  // As many cells as columns.
+  void add_row(std::vector<std::string> cells);
+  std::string str() const;
+
+ private:
+  struct Column {
+    std::string head;
+    Align align;
+  };
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace huntd::huntctl

@@ -1,0 +1,75 @@
+#include "protocol/loot_event.h"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include "base/hash.h"
+#include "base/ids.h"
+
+namespace huntd {
+
+std::string make_event_id(std::string_view hunter_id, std::string_view hunt_id,
+                          std::string_view key, uint32_t position) {
+  return hash128_hex(fmt::format("{}:{}:{}:{}", hunter_id, hunt_id, position, key));
+}
+
+LootEventText loot_event_text(const LootEvent& event) {
+  // Ids hold only [A-Za-z0-9_.-], so nothing here needs escaping.
+  return {fmt::format(R"({{"event_id":"{}","hunter_id":"{}","hunt_id":"{}","loot_id":"{}","seq":)",
+                      event.event_id, event.hunter_id, event.hunt_id, event.loot_id),
+          fmt::format(R"(,"timestamp":{},"bundle":"{}"}})", event.timestamp_ms, event.bundle)};
+}
+
+std::string write_loot_event(const LootEvent& event) {
+  LootEventText text = loot_event_text(event);
+  return text.head + std::to_string(event.seq) + text.tail;
+}
+
+namespace {
+
+bool is_hash_hex(std::string_view text) {
+  if (text.size() != 32) return false;
+  for (char c : text)
+    if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+  return true;
+}
+
+Result<std::string> text_field(simdjson::dom::object object, const char* name,
+                               bool (*valid)(std::string_view)) {
+  std::string_view value;
+  if (object[name].get(value) != simdjson::SUCCESS)
+    return Error{fmt::format("no text field \"{}\"", name)};
+  if (!valid(value)) return Error{fmt::format("field \"{}\" is malformed", name)};
+  return std::string(value);
+}
+
+}  // namespace
+
+Result<LootEvent> read_loot_event(std::string_view json) {
+  thread_local simdjson::dom::parser parser;
+  simdjson::dom::object object;
+  if (parser.parse(json.data(), json.size()).get(object) != simdjson::SUCCESS)
+    return Error{"not a JSON object"};
+  LootEvent event;
+  struct {
+    const char* name;
+    std::string* into;
+    bool (*valid)(std::string_view);
+  } const texts[] = {{"event_id", &event.event_id, is_hash_hex},
+                     {"hunter_id", &event.hunter_id, is_id},
+                     {"hunt_id", &event.hunt_id, is_id},
+                     {"loot_id", &event.loot_id, is_id},
+                     {"bundle", &event.bundle, is_hash_hex}};
+  for (const auto& field : texts) {
+    Result<std::string> value = text_field(object, field.name, field.valid);
+    if (!value) return value.error();
+    *field.into = *value;
+  }
+  if (object["seq"].get(event.seq) != simdjson::SUCCESS || event.seq == 0)
+    return Error{"field \"seq\" is not a whole number from 1"};
+  if (object["timestamp"].get(event.timestamp_ms) != simdjson::SUCCESS)
+    return Error{"field \"timestamp\" is not a whole number"};
+  return event;
+}
+
+}  // namespace huntd

@@ -1,0 +1,54 @@
+// How requests and answers are written for another core: native numbers and counted texts, one
+// binary on one box.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "base/check.h"
+
+namespace huntd {
+
+class WireWriter {
+ public:
+  explicit WireWriter(std::string& into) : into_(into) {}
+  template <class T>
+  void number(T value) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    into_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  void text(std::string_view value) {
+    number(static_cast<uint32_t>(value.size()));
+    into_.append(value);
+  }
+
+ private:
+  std::string& into_;
+};
+
+// Reads what a WireWriter of this binary wrote; anything else is a broken invariant.
+class WireReader {
+ public:
+  explicit WireReader(std::string_view from) : from_(from) {}
+  template <class T>
+  T number() {
+    T value;
+    CHECK(from_.size() >= sizeof value);
+    std::memcpy(&value, from_.data(), sizeof value);
+    from_.remove_prefix(sizeof value);
+    return value;
+  }
+  std::string_view text() {
+    uint32_t const length = number<uint32_t>();
+    CHECK(from_.size() >= length);
+    std::string_view const value = from_.substr(0, length);
+    from_.remove_prefix(length);
+    return value;
+  }
+
+ private:
+  std::string_view from_;
+};
+
+}  // namespace huntd

@@ -1,0 +1,95 @@
+// The shared memory that holds every core's histograms and counters. The parent maps it before it
+// forks; each core writes its own CoreStats, the admin process reads all of them.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "stats/core_stats.h"
+
+namespace huntd {
+
+// Owns one mapping (MAP_SHARED, anonymous), which forked children inherit. Memory is taken as it is
+// first written (about 1.3 MB a core where every cell was used).
+class SharedRegion {
+ public:
+  // Maps the region for `cores` cores (1 to limits::cores_max). `version` is huntd's, cut at 32
+  // bytes; `started_at_ms` since the epoch. The error names mmap's cause.
+  static Result<SharedRegion> create(uint32_t cores, std::string_view version,
+                                     int64_t started_at_ms);
+
+  SharedRegion(SharedRegion&&) noexcept = default;
+  SharedRegion& operator=(SharedRegion&&) noexcept = default;
+
+  uint32_t cores() const { return head().cores; }
+  std::string version() const { return head().version.get(); }
+  int64_t started_at_ms() const { return head().started_at_ms; }
+  // `index` below cores().
+  CoreStats& core(uint32_t index);
+  const CoreStats& core(uint32_t index) const;
+
+ private:
+  struct alignas(64) Head {
+    uint32_t cores;
+    int64_t started_at_ms;
+    SharedName version;
+  };
+  struct Unmap {
+    size_t bytes = 0;
+    void operator()(void* region) const;
+  };
+
+  explicit SharedRegion(std::unique_ptr<void, Unmap> region) : region_(std::move(region)) {}
+  Head& head() const { return *static_cast<Head*>(region_.get()); }
+  CoreStats* all() const;
+
+  std::unique_ptr<void, Unmap> region_;
+};
+
+// One core at one moment.
+struct CoreSnapshot {
+  uint32_t core = 0;
+  CoreState state = CoreState::starting;
+  uint64_t pid = 0;
+  uint64_t cpu = 0;
+  int64_t started_at_ms = 0;
+  uint64_t restarts = 0;
+  uint64_t heartbeat_ns = 0;  // CLOCK_MONOTONIC
+  std::string bundle;
+  std::array<uint64_t, counters> counter{};
+  std::array<uint64_t, gauges> gauge{};
+  std::array<HistogramSnapshot, stage_names.size()> stages;
+
+  uint64_t value(Counter which) const { return counter[static_cast<size_t>(which)]; }
+  uint64_t value(Gauge which) const { return gauge[static_cast<size_t>(which)]; }
+};
+
+// How long ago the core's loop last turned; 0 where the heartbeat is newer than `now_ns`
+// (CLOCK_MONOTONIC).
+inline uint64_t heartbeat_age_ns(const CoreSnapshot& core, uint64_t now_ns) {
+  return now_ns > core.heartbeat_ns ? now_ns - core.heartbeat_ns : 0;
+}
+
+// All cores at one moment (each number is whole; numbers of one core may be some ticks apart).
+struct StatsSnapshot {
+  std::string version;
+  int64_t started_at_ms = 0;
+  int64_t taken_at_ms = 0;   // since the epoch
+  uint64_t taken_at_ns = 0;  // CLOCK_MONOTONIC
+  std::vector<CoreSnapshot> cores;
+};
+
+// How much of a snapshot its reader needs; histograms are most of the work.
+enum class SnapshotDepth { all, without_histograms };
+StatsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth = SnapshotDepth::all);
+
+// CLOCK_MONOTONIC in ns, and the time since the epoch in ms.
+uint64_t monotonic_ns();
+int64_t wall_ms();
+
+}  // namespace huntd

@@ -1,0 +1,57 @@
+// Network on the ring: multishot accept on the shared listening socket, connects, and a pool of
+// streams.
+#pragma once
+#include <sys/socket.h>
+
+#include <memory>
+#include <vector>
+
+#include "base/scheduler.h"
+#include "io/outside.h"
+#include "uring/stream.h"
+
+namespace huntd::uring {
+
+class UringNetwork final : public Network {
+ public:
+  // `listen_descriptor` stays the caller's.
+  UringNetwork(Ring& ring, Scheduler& scheduler, int listen_descriptor);
+
+  void connect(const Address& address, ConnectUser& user) override;
+  void start_accepting(AcceptUser& user) override;
+  void stop_accepting() override;
+  StreamPtr adopt(int descriptor) override;
+
+  Ring& ring() { return ring_; }
+  void retire(UringStream& stream) { idle_.push_back(&stream); }
+
+ private:
+  struct Accept final : Op, Deadline {
+    explicit Accept(UringNetwork& owner) : network(owner) {}
+    void complete(int32_t result, uint32_t flags) override { network.on_accepted(result, flags); }
+    void on_deadline() override { network.arm_accept(); }
+    UringNetwork& network;
+  };
+  struct Connect final : Op {
+    Connect(UringNetwork& owner, ConnectUser& connect_user) : network(owner), user(connect_user) {}
+    void complete(int32_t result, uint32_t flags) override;
+    UringNetwork& network;
+    ConnectUser& user;
+    int descriptor = -1;
+    sockaddr_storage address{};
+  };
+  void arm_accept();
+  void on_accepted(int32_t result, uint32_t flags);
+
+  Ring& ring_;
+  Scheduler& scheduler_;
+  int listen_descriptor_;
+  AcceptUser* accept_user_ = nullptr;
+  bool accept_wanted_ = false;
+  bool accepting_ = false;  // the multishot accept is in the kernel
+  Accept accept_{*this};
+  std::vector<std::unique_ptr<UringStream>> streams_;
+  std::vector<UringStream*> idle_;
+};
+
+}  // namespace huntd::uring

@@ -1,0 +1,242 @@
+#include "uring/ring.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/limits.h"
+
+namespace huntd::uring {
+namespace {
+
+constexpr unsigned flags_needed = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                                  IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                                  IORING_SETUP_CLAMP;
+
+io_uring_params needed_params() {
+  io_uring_params params{};
+  params.flags = flags_needed;
+  params.cq_entries = limits::ring_cq_entries;
+  return params;
+}
+
+// The value of a one-number sysctl, -1 where it can't be read.
+int read_sysctl(const char* path) {
+  FILE* file = std::fopen(path, "re");
+  if (file == nullptr) return -1;
+  int value = -1;
+  if (std::fscanf(file, "%d", &value) != 1) value = -1;
+  std::fclose(file);
+  return value;
+}
+
+bool under_seccomp_filter() {
+  FILE* file = std::fopen("/proc/self/status", "re");
+  if (file == nullptr) return false;
+  char line[256];
+  int mode = 0;
+  while (std::fgets(line, sizeof line, file) != nullptr)
+    if (std::sscanf(line, "Seccomp: %d", &mode) == 1) break;
+  std::fclose(file);
+  return mode == 2;
+}
+
+// Why the kernel said no, and what the operator can do: one sentence.
+std::string refusal(int error, const std::string& kernel) {
+  int const disabled = read_sysctl("/proc/sys/kernel/io_uring_disabled");
+  if (error == EPERM && disabled == 2)
+    return "io_uring is switched off by the sysctl kernel.io_uring_disabled=2: set it to 0 "
+           "(sysctl -w kernel.io_uring_disabled=0), since huntd runs on nothing else";
+  if (error == EPERM && disabled == 1)
+    return "io_uring is kept for privileged processes by the sysctl kernel.io_uring_disabled=1: "
+           "set it to 0, or put "
+           "huntd's group into kernel.io_uring_group";
+  if (under_seccomp_filter() && (error == EPERM || error == ENOSYS || error == EACCES))
+    return "io_uring is forbidden by a seccomp filter (the default profile of Docker and "
+           "containerd does so): run with a "
+           "profile that allows io_uring_setup, io_uring_enter and io_uring_register";
+  if (error == ENOSYS || error == EINVAL)
+    return fmt::format(
+        "io_uring of kernel {} lacks what huntd needs ({}): kernel 6.1 is the oldest that works",
+        kernel, std::strerror(error));
+  if (error == ENOMEM)
+    return "io_uring could not lock its memory (ENOMEM): raise LimitMEMLOCK of the service to 64M "
+           "or more";
+  return fmt::format(
+      "io_uring could not be set up ({}): a security module or the kernel's settings forbid it; "
+      "see "
+      "docs/operations.md, \"io_uring is refused\"",
+      std::strerror(error));
+}
+
+}  // namespace
+
+Result<Features> probe() {
+  utsname name{};
+  uname(&name);
+  Features features;
+  features.kernel = name.release;
+  io_uring ring{};
+  io_uring_params params = needed_params();
+  int const error = -io_uring_queue_init_params(8, &ring, &params);
+  if (error > 0) return Error{refusal(error, features.kernel)};
+
+  io_uring_probe* ops = io_uring_get_probe_ring(&ring);
+  struct {
+    int op;
+    const char* name;
+    bool needed;
+  } const wanted[] = {
+      {IORING_OP_ACCEPT, "accept", true},    {IORING_OP_RECV, "recv", true},
+      {IORING_OP_SENDMSG, "sendmsg", true},  {IORING_OP_RECVMSG, "recvmsg", true},
+      {IORING_OP_SEND, "send", true},        {IORING_OP_CONNECT, "connect", true},
+      {IORING_OP_POLL_ADD, "poll", true},    {IORING_OP_ASYNC_CANCEL, "cancel", true},
+      {IORING_OP_SEND_ZC, "send_zc", false}, {50, "waitid", false},
+      {54, "fixed_fd_install", false}};
+  std::string missing;
+  for (const auto& want : wanted) {
+    bool const found = ops != nullptr && io_uring_opcode_supported(ops, want.op) != 0;
+    (found ? features.present : features.absent).push_back(want.name);
+    if (want.needed && !found) missing = want.name;
+  }
+  if (ops != nullptr) io_uring_free_probe(ops);
+  // A provided buffer ring is from 5.19; registering one is the test.
+  void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  io_uring_buf_reg registration{};
+  registration.ring_addr = reinterpret_cast<uint64_t>(memory);
+  registration.ring_entries = 8;
+  bool const buffers =
+      memory != MAP_FAILED && io_uring_register_buf_ring(&ring, &registration, 0) == 0;
+  (buffers ? features.present : features.absent).push_back("buffer_ring");
+  if (!buffers) missing = "buffer_ring";
+  io_uring_queue_exit(&ring);
+  if (memory != MAP_FAILED) munmap(memory, 4096);
+  if (!missing.empty())
+    return Error{fmt::format("io_uring of kernel {} lacks {}: kernel 6.1 is the oldest that works",
+                             features.kernel, missing)};
+  return features;
+}
+
+Result<void> Ring::open() {
+  io_uring_params params = needed_params();
+  int error = -io_uring_queue_init_params(limits::ring_sq_entries, &ring_, &params);
+  if (error > 0) return Error{refusal(error, "this machine")};
+  open_ = true;
+  io_uring_ring_dontfork(&ring_);
+  // Saves a descriptor look-up per enter; only a convenience, so its absence is no error.
+  (void)io_uring_register_ring_fd(&ring_);
+
+  size_t const entries_bytes = limits::recv_buffers * sizeof(io_uring_buf);
+  void* entries =
+      mmap(nullptr, entries_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(nullptr, limits::recv_buffers * limits::recv_buffer_bytes,
+                      PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (entries == MAP_FAILED || memory == MAP_FAILED)
+    return Error{"no memory for the receive buffers"};
+  buffers_ = static_cast<io_uring_buf_ring*>(entries);
+  buffer_memory_ = static_cast<char*>(memory);
+  io_uring_buf_reg registration{};
+  registration.ring_addr = reinterpret_cast<uint64_t>(entries);
+  registration.ring_entries = limits::recv_buffers;
+  registration.bgid = buffer_group;
+  error = -io_uring_register_buf_ring(&ring_, &registration, 0);
+  if (error > 0) return Error{refusal(error, "this machine")};
+  io_uring_buf_ring_init(buffers_);
+  for (uint32_t i = 0; i < limits::recv_buffers; ++i)
+    io_uring_buf_ring_add(buffers_, buffer_memory_ + i * limits::recv_buffer_bytes,
+                          limits::recv_buffer_bytes, static_cast<uint16_t>(i),
+                          io_uring_buf_ring_mask(limits::recv_buffers), static_cast<int>(i));
+  io_uring_buf_ring_advance(buffers_, limits::recv_buffers);
+  return {};
+}
+
+Ring::~Ring() {
+  if (!open_) return;
+  io_uring_queue_exit(&ring_);
+  if (buffers_ != nullptr) munmap(buffers_, limits::recv_buffers * sizeof(io_uring_buf));
+  if (buffer_memory_ != nullptr)
+    munmap(buffer_memory_, limits::recv_buffers * limits::recv_buffer_bytes);
+}
+
+io_uring_sqe* Ring::prepare(Op& op) {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  while (sqe == nullptr) {
+    // EBUSY and EAGAIN pass once completions are taken; the kernel keeps overflowed ones for us.
+    int const submitted = io_uring_submit(&ring_);
+    CHECK(submitted >= 0 || submitted == -EINTR || submitted == -EAGAIN || submitted == -EBUSY);
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  io_uring_sqe_set_data(sqe, &op);
+  ++in_flight_;
+  return sqe;
+}
+
+void Ring::cancel(Op& op) {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  while (sqe == nullptr) {
+    int const submitted = io_uring_submit(&ring_);
+    CHECK(submitted >= 0 || submitted == -EINTR || submitted == -EAGAIN || submitted == -EBUSY);
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  io_uring_prep_cancel(sqe, &op, 0);
+  // The target's own completion tells how it ended; the cancel's says nothing more.
+  io_uring_sqe_set_data(sqe, nullptr);
+}
+
+void Ring::submit_and_reap(uint64_t timeout_ns) {
+  io_uring_cqe* first = nullptr;
+  if (timeout_ns == 0) {
+    int const entered = io_uring_submit_and_get_events(&ring_);
+    CHECK(entered >= 0 || entered == -EINTR || entered == -EAGAIN || entered == -EBUSY);
+  } else {
+    __kernel_timespec timeout{};
+    timeout.tv_sec = static_cast<int64_t>(timeout_ns / 1'000'000'000);
+    timeout.tv_nsec = static_cast<long long>(timeout_ns % 1'000'000'000);
+    int const entered = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
+    CHECK(entered >= 0 || entered == -ETIME || entered == -EINTR || entered == -EAGAIN ||
+          entered == -EBUSY);
+  }
+  io_uring_cqe* batch[limits::reap_batch];
+  for (;;) {
+    unsigned const count = io_uring_peek_batch_cqe(&ring_, batch, limits::reap_batch);
+    if (count == 0) break;
+    // Copied out first: a handler may prepare entries, which may submit and so move the queue.
+    struct {
+      Op* op;
+      int32_t result;
+      uint32_t flags;
+    } copies[limits::reap_batch];
+    for (unsigned i = 0; i < count; ++i)
+      copies[i] = {static_cast<Op*>(io_uring_cqe_get_data(batch[i])), batch[i]->res,
+                   batch[i]->flags};
+    io_uring_cq_advance(&ring_, count);
+    for (unsigned i = 0; i < count; ++i) {
+      if (copies[i].op == nullptr) continue;
+      if ((copies[i].flags & IORING_CQE_F_MORE) == 0) --in_flight_;
+      copies[i].op->complete(copies[i].result, copies[i].flags);
+    }
+  }
+}
+
+std::string_view Ring::buffer(uint32_t flags, int32_t length) const {
+  uint32_t const id = flags >> IORING_CQE_BUFFER_SHIFT;
+  CHECK((flags & IORING_CQE_F_BUFFER) != 0 && id < limits::recv_buffers && length >= 0 &&
+        static_cast<size_t>(length) <= limits::recv_buffer_bytes);
+  return {buffer_memory_ + id * limits::recv_buffer_bytes, static_cast<size_t>(length)};
+}
+
+void Ring::recycle(uint32_t flags) {
+  uint32_t const id = flags >> IORING_CQE_BUFFER_SHIFT;
+  CHECK(id < limits::recv_buffers);
+  io_uring_buf_ring_add(buffers_, buffer_memory_ + id * limits::recv_buffer_bytes,
+                        limits::recv_buffer_bytes, static_cast<uint16_t>(id),
+                        io_uring_buf_ring_mask(limits::recv_buffers), 0);
+  io_uring_buf_ring_advance(buffers_, 1);
+}
+
+}  // namespace huntd::uring

@@ -1,0 +1,73 @@
+// The only file pair that owns an io_uring. One thread sets it up, submits and reaps
+// (SINGLE_ISSUER, DEFER_TASKRUN: completions are delivered only when that thread enters the kernel
+// for them).
+#pragma once
+#include <liburing.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace huntd::uring {
+
+// One kernel operation in flight (or a multishot one that keeps completing). The kernel holds its
+// address from submission to the last completion (no IORING_CQE_F_MORE), so it must live that long.
+class Op {
+ public:
+  virtual void complete(int32_t result, uint32_t flags) = 0;
+
+ protected:
+  ~Op() = default;
+};
+
+// What this kernel and its rules allow.
+struct Features {
+  std::string kernel;                // uname release
+  std::vector<std::string> present;  // names of what was probed and found
+  std::vector<std::string> absent;
+};
+// Tries a ring with the flags and operations that huntd needs. The error is one sentence that names
+// the cause (sysctl, seccomp, kernel too old) and the cure.
+Result<Features> probe();
+
+class Ring {
+ public:
+  Ring() = default;
+  ~Ring();
+  Ring(const Ring&) = delete;
+  Ring& operator=(const Ring&) = delete;
+
+  // Sets up the ring and its provided buffers; to be called by the thread that will use it.
+  Result<void> open();
+
+  // A blank submission entry whose completion goes to `op`. Where the queue is full it is submitted
+  // first.
+  io_uring_sqe* prepare(Op& op);
+  // Asks the kernel to cancel `op`; op then completes (with -ECANCELED, or with what had happened
+  // before).
+  void cancel(Op& op);
+  // Submits what is prepared, waits for a completion or until `timeout_ns` from now (0: not at
+  // all), and hands every completion to its Op. One system call in a quiet tick.
+  void submit_and_reap(uint64_t timeout_ns);
+
+  // The bytes of a completion that carries IORING_CQE_F_BUFFER; give the buffer back with
+  // recycle().
+  std::string_view buffer(uint32_t flags, int32_t length) const;
+  void recycle(uint32_t flags);
+  static constexpr int buffer_group = 0;
+
+  // Operations submitted whose last completion has not come.
+  uint64_t in_flight() const { return in_flight_; }
+
+ private:
+  io_uring ring_{};
+  bool open_ = false;
+  io_uring_buf_ring* buffers_ = nullptr;
+  char* buffer_memory_ = nullptr;
+  uint64_t in_flight_ = 0;
+};
+
+}  // namespace huntd::uring

@@ -1,0 +1,213 @@
+/* The `hunt` table that a script is called with (docs/scripts.md). */
+#include <lauxlib.h>
+#include <math.h>
+#include <string.h>
+
+#include "worker/worker.h"
+
+static struct run* run_of(lua_State* L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+
+/* --- chance: xoshiro256** by Blackman and Vigna, seeded through splitmix64
+ * ------------------------------------------ */
+
+static uint64_t rotate(uint64_t x, int by) { return (x << by) | (x >> (64 - by)); }
+
+static uint64_t next_random(uint64_t s[4]) {
+  uint64_t const result = rotate(s[1] * 5, 7) * 9;
+  uint64_t const t = s[1] << 17;
+  s[2] ^= s[0];
+  s[3] ^= s[1];
+  s[1] ^= s[2];
+  s[0] ^= s[3];
+  s[2] ^= t;
+  s[3] = rotate(s[3], 45);
+  return result;
+}
+
+/* splitmix64's output function. */
+static uint64_t mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+/* Every word of the state depends on both seeds: the first draws would else depend on one. */
+static void seed_random(struct run* run) {
+  uint64_t x = run->job.seed[0];
+  for (int i = 0; i < 4; ++i) {
+    x += 0x9e3779b97f4a7c15u;
+    run->random_state[i] = mix(mix(x) + run->job.seed[1]);
+  }
+}
+
+/* hunt.random(): [0,1). hunt.random(n): 1..n. hunt.random(m, n): m..n. As math.random. */
+static int api_random(lua_State* L) {
+  struct run* run = run_of(L);
+  double const fraction = (double)(next_random(run->random_state) >> 11) * 0x1p-53;
+  int const arguments = lua_gettop(L);
+  if (arguments == 0) {
+    lua_pushnumber(L, fraction);
+    return 1;
+  }
+  if (arguments > 2 || !lua_isnumber(L, 1) || !lua_isnumber(L, arguments))
+    return luaL_error(L, "hunt.random: use hunt.random(), hunt.random(n) or hunt.random(m, n)");
+  double const low = arguments == 1 ? 1 : floor(lua_tonumber(L, 1));
+  double const high = floor(lua_tonumber(L, arguments));
+  if (!(low <= high)) return luaL_error(L, "hunt.random: the interval is empty");
+  if (!(high - low < 0x1p53)) return luaL_error(L, "hunt.random: the interval is too large");
+  lua_pushnumber(L, low + floor(fraction * (high - low + 1)));
+  return 1;
+}
+
+/* --- what the hunter holds
+ * ---------------------------------------------------------------------------------------- */
+
+/* hunt.held(): a table loot_id -> count. Asked once; the same table after that. */
+static int api_held(lua_State* L) {
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_rawgeti(L, -1, 1);
+  if (!lua_isnil(L, -1)) return 1;
+  lua_pop(L, 1);
+  unsigned char frame[WF_HEADER_BYTES];
+  struct wf_writer writer = wf_begin(frame, sizeof frame, WF_ASK_HELD);
+  struct wf_reader answer;
+  ask(frame, wf_end(&writer), WF_ANSWER_HELD, &answer);
+  uint32_t const count = wf_get_u32(&answer);
+  lua_createtable(L, 0, count <= WF_HELD_LOOT_MAX ? (int)count : 0);
+  for (uint32_t i = 0; i < count && !answer.failed; ++i) {
+    struct wf_text const loot_id = wf_get_id(&answer);
+    uint64_t const held = wf_get_u64(&answer);
+    if (answer.failed) break;
+    lua_pushlstring(L, loot_id.data, loot_id.size);
+    lua_pushnumber(L, (double)held);
+    lua_rawset(L, -3);
+  }
+  if (!wf_all_read(&answer)) return luaL_error(L, "hunt.held: the answer is malformed");
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, -3, 1);
+  return 1;
+}
+
+/* --- giving
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+static int throw_reject(lua_State* L) {
+  lua_pushliteral(L, "hunt.reject");
+  return lua_error(L);
+}
+
+/* hunt.award(loot_id [, {limit = N}]): true; or false, "gone" where the N are given away. */
+static int api_award(lua_State* L) {
+  struct run* run = run_of(L);
+  if (run->rejected) return throw_reject(L);
+  struct wf_text loot_id;
+  size_t size = 0;
+  loot_id.data = lua_tolstring(L, 1, &size);
+  loot_id.size = size > WF_ID_BYTES_MAX ? WF_ID_BYTES_MAX + 1 : (uint32_t)size;
+  if (loot_id.data == NULL || !wf_is_id(loot_id))
+    return luaL_error(L, "hunt.award: a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -");
+  uint32_t const position = run->outcome.award_count;
+  if (position == WF_AWARDS_MAX)
+    return luaL_error(L, "hunt.award: a run may award %d times", WF_AWARDS_MAX);
+  uint8_t flags = 0;
+  if (!lua_isnoneornil(L, 2)) {
+    if (!lua_istable(L, 2))
+      return luaL_error(L, "hunt.award: options are a table, as in {limit = 100}");
+    lua_pushliteral(L, "limit");
+    lua_rawget(L, 2); /* no metamethod: it could award while this award is half made */
+    lua_Number const limit = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : -1;
+    if (!(limit >= 0 && limit == floor(limit) && limit <= 1e9))
+      return luaL_error(L, "hunt.award: limit must be a whole number from 0 to 1000000000");
+    unsigned char frame[WF_HEADER_BYTES + WF_ID_BYTES_MAX + 32];
+    struct wf_writer writer = wf_begin(frame, sizeof frame, WF_ASK_SUPPLY);
+    wf_put_u32(&writer, position);
+    wf_put_text(&writer, loot_id.data, loot_id.size);
+    wf_put_u64(&writer, (uint64_t)limit);
+    struct wf_reader answer;
+    ask(frame, wf_end(&writer), WF_ANSWER_SUPPLY, &answer);
+    if (wf_get_u8(&answer) != 1) {
+      lua_pushboolean(L, 0);
+      lua_pushliteral(L, "gone");
+      return 2;
+    }
+    flags = WF_AWARD_LIMITED;
+  }
+  struct wf_award* award = &run->outcome.awards[run->outcome.award_count++];
+  memcpy(run->loot_ids[position], loot_id.data, loot_id.size);
+  award->loot_id.data = run->loot_ids[position];
+  award->loot_id.size = loot_id.size;
+  award->flags = flags;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* hunt.reject(reason): ends the run; nothing is given. */
+static int api_reject(lua_State* L) {
+  struct run* run = run_of(L);
+  size_t size = 0;
+  const char* reason = "rejected";
+  if (lua_isnoneornil(L, 1))
+    size = strlen(reason);
+  else if ((reason = lua_tolstring(L, 1, &size)) == NULL)
+    return luaL_error(L, "hunt.reject: the reason must be a text");
+  if (!run->rejected) {
+    run->rejected = 1;
+    set_reason(run, reason, size);
+  }
+  return throw_reject(L);
+}
+
+/* hunt.log(...): one line, the values separated by tabs; what is past the bound is dropped. */
+static int api_log(lua_State* L) {
+  struct run* run = run_of(L);
+  int const count = lua_gettop(L);
+  struct wf_text* log = &run->outcome.log;
+  log->data = run->log;
+  lua_getglobal(L, "tostring");
+  for (int i = 1; i <= count; ++i) {
+    lua_pushvalue(L, -1);
+    lua_pushvalue(L, i);
+    lua_call(L, 1, 1);
+    size_t size = 0;
+    const char* text = lua_tolstring(L, -1, &size);
+    size_t const room = sizeof run->log - log->size;
+    if (text == NULL || room < 2) break;
+    if (size > room - 1) size = room - 1;
+    for (size_t c = 0; c < size; ++c) run->log[log->size++] = text[c] == '\n' ? ' ' : text[c];
+    run->log[log->size++] = i == count ? '\n' : '\t';
+    lua_pop(L, 1);
+  }
+  return 0;
+}
+
+void push_hunt(lua_State* L, struct run* run) {
+  seed_random(run);
+  lua_createtable(L, 0, 12);
+  lua_pushlstring(L, run->job.hunt_id.data, run->job.hunt_id.size);
+  lua_setfield(L, -2, "id");
+  lua_pushlstring(L, run->job.hunter_id.data, run->job.hunter_id.size);
+  lua_setfield(L, -2, "hunter_id");
+  lua_pushnumber(L, (double)run->job.now_ms);
+  lua_setfield(L, -2, "now");
+  push_null(L);
+  lua_setfield(L, -2, "null");
+  if (run->job.input.size > 0) {
+    push_value(L, run->job.input);
+    lua_setfield(L, -2, "input");
+  }
+  static const luaL_Reg functions[] = {{"random", api_random},
+                                       {"award", api_award},
+                                       {"reject", api_reject},
+                                       {"log", api_log},
+                                       {NULL, NULL}};
+  for (const luaL_Reg* function = functions; function->name != NULL; ++function) {
+    lua_pushlightuserdata(L, run);
+    lua_pushcclosure(L, function->func, 1);
+    lua_setfield(L, -2, function->name);
+  }
+  lua_pushlightuserdata(L, run);
+  lua_createtable(L, 1, 0);
+  lua_pushcclosure(L, api_held, 2);
+  lua_setfield(L, -2, "held");
+}

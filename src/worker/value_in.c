@@ -1,0 +1,72 @@
+/* hunt.input: a value (protocol/value.h) becomes Lua's. */
+#include <lauxlib.h>
+
+#include "protocol/value.h"
+#include "worker/worker.h"
+
+static char null_mark;
+
+void push_null(lua_State* L) { lua_pushlightuserdata(L, &null_mark); }
+int is_null(lua_State* L, int index) {
+  return lua_islightuserdata(L, index) && lua_touserdata(L, index) == &null_mark;
+}
+
+static void push_part(lua_State* L, struct wf_reader* reader, int depth) {
+  if (depth > WF_JSON_DEPTH_MAX) luaL_error(L, "hunt.input is nested too deep");
+  luaL_checkstack(L, 4, "hunt.input");
+  switch (wf_get_u8(reader)) {
+    case VALUE_NULL:
+      push_null(L);
+      break;
+    case VALUE_FALSE:
+      lua_pushboolean(L, 0);
+      break;
+    case VALUE_TRUE:
+      lua_pushboolean(L, 1);
+      break;
+    case VALUE_NUMBER: {
+      double number;
+      wf_get(reader, &number, sizeof number);
+      lua_pushnumber(L, number);
+      break;
+    }
+    case VALUE_TEXT: {
+      struct wf_text const text = wf_get_text(reader, WF_FRAME_BYTES_MAX);
+      lua_pushlstring(L, text.data, text.size);
+      break;
+    }
+    case VALUE_ARRAY: {
+      uint32_t const count = wf_get_u32(reader);
+      lua_newtable(L);
+      for (uint32_t i = 1; i <= count && !reader->failed; ++i) {
+        push_part(L, reader, depth + 1);
+        lua_rawseti(L, -2, (int)i);
+      }
+      break;
+    }
+    case VALUE_OBJECT: {
+      uint32_t const count = wf_get_u32(reader);
+      lua_newtable(L);
+      for (uint32_t i = 0; i < count && !reader->failed; ++i) {
+        struct wf_text const key = wf_get_text(reader, WF_FRAME_BYTES_MAX);
+        lua_pushlstring(L, key.data, key.size);
+        push_part(L, reader, depth + 1);
+        lua_rawset(L, -3);
+      }
+      break;
+    }
+    default:
+      reader->failed = 1;
+      lua_pushnil(L);
+      break;
+  }
+}
+
+void push_value(lua_State* L, struct wf_text value) {
+  struct wf_reader reader;
+  reader.at = (const unsigned char*)value.data;
+  reader.end = reader.at + value.size;
+  reader.failed = 0;
+  push_part(L, &reader, 0);
+  if (!wf_all_read(&reader)) luaL_error(L, "hunt.input is malformed");
+}

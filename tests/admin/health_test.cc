@@ -1,0 +1,74 @@
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "admin/health.h"
+
+#include <doctest/doctest.h>
+
+#include "admin/admin_limits.h"
+
+using namespace huntd;
+
+namespace {
+
+constexpr uint64_t now_ns = 3'600'000'000'000;
+
+StatsSnapshot ready_cores(uint32_t cores) {
+  StatsSnapshot snapshot;
+  snapshot.taken_at_ns = now_ns;
+  for (uint32_t index = 0; index < cores; ++index) {
+    CoreSnapshot core;
+    core.core = index;
+    core.state = CoreState::ready;
+    core.heartbeat_ns = now_ns - 1000;
+    core.gauge[static_cast<size_t>(Gauge::redis_up)] = 1;
+    snapshot.cores.push_back(core);
+  }
+  return snapshot;
+}
+
+bool says(const HealthAnswer& answer, const char* text) {
+  return answer.json.find(text) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("cores whose loops turn and that have Redis are healthy and ready") {
+  StatsSnapshot const snapshot = ready_cores(2);
+  CHECK(check_health(snapshot).json == "{\"healthy\":true,\"reasons\":[]}\n");
+  CHECK(check_ready(snapshot).json == "{\"ready\":true,\"reasons\":[]}\n");
+}
+
+TEST_CASE("a loop that has not turned for longer than the limit is named") {
+  StatsSnapshot snapshot = ready_cores(2);
+  snapshot.cores[1].heartbeat_ns = now_ns - limits::heartbeat_age_max_ms * 1'000'000;
+  CHECK(check_health(snapshot).good);
+  snapshot.cores[1].heartbeat_ns -= 1'000'000;
+  HealthAnswer const answer = check_health(snapshot);
+  CHECK_FALSE(answer.good);
+  CHECK(says(answer, R"({"core":1,"reason":"the loop of core 1 last turned 1001 ms ago"})"));
+  CHECK_FALSE(says(answer, "core 0"));
+}
+
+TEST_CASE("a core without a process is not healthy and not ready") {
+  StatsSnapshot snapshot = ready_cores(1);
+  snapshot.cores[0].state = CoreState::down;
+  CHECK(says(check_health(snapshot), "core 0 has no process"));
+  CHECK(says(check_ready(snapshot), "core 0 is down"));
+}
+
+TEST_CASE("a core that waits for Redis is healthy but not ready") {
+  StatsSnapshot snapshot = ready_cores(2);
+  snapshot.cores[1].gauge[static_cast<size_t>(Gauge::redis_up)] = 0;
+  CHECK(check_health(snapshot).good);
+  HealthAnswer const answer = check_ready(snapshot);
+  CHECK_FALSE(answer.good);
+  CHECK(says(answer, "core 1 has no connection to Redis"));
+}
+
+TEST_CASE("a core that drains is not ready, whichever way it says so") {
+  StatsSnapshot snapshot = ready_cores(1);
+  snapshot.cores[0].gauge[static_cast<size_t>(Gauge::draining)] = 1;
+  CHECK(says(check_ready(snapshot), "core 0 is draining"));
+  snapshot.cores[0].state = CoreState::draining;
+  CHECK(check_ready(snapshot).json ==
+        "{\"ready\":false,\"reasons\":[{\"core\":0,\"reason\":\"core 0 is draining\"}]}\n");
+}

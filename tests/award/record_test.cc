@@ -1,0 +1,62 @@
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "award/ledger.h"
+#include "base/hash.h"
+#include "protocol/loot_event.h"
+#include "protocol/redis_keys.h"
+
+// Last: its CHECK takes the place of ours.
+#include <doctest/doctest.h>
+
+using namespace huntd;
+
+TEST_CASE("the record of an answer reads back as it was written") {
+  AnswerRecord const record{0x0123456789abcdefULL, 422, "816712cd6f1deb63dfec3fbd668bb493",
+                            R"({"a":"b c"})"};
+  std::optional<AnswerRecord> const read = read_record(write_record(record));
+  REQUIRE(read);
+  CHECK(read->body_hash == record.body_hash);
+  CHECK(read->status == 422);
+  CHECK(read->bundle == record.bundle);
+  CHECK(read->body == record.body);
+}
+
+TEST_CASE("what is no record is not read as one") {
+  for (std::string_view text :
+       {"", "void 0123", "v1", "v1 zz 200 b {}", "v1 00 20 b {}", "v2 00 200 b {}"})
+    CHECK_FALSE(read_record(text));
+}
+
+TEST_CASE("all keys of one commit share one hash tag, and no two requests share a key") {
+  std::string const tag = "{b" + std::to_string(bucket_of("ann")) + "}";
+  CHECK(keys::held("ann", "h") == "held:" + tag + ":ann:h");
+  CHECK(keys::done("ann", "h", "k:1") == "done:" + tag + ":ann:h:k:1");
+  CHECK(keys::outbox(bucket_of("ann")) == "outbox:" + tag);
+  CHECK(keys::supply("h", "l") == "supply:{h:l}");
+  CHECK(keys::supply_pending("h", "l") == "supply_pending:{h:l}");
+}
+
+TEST_CASE(
+    "an event id is the same for a repeat and another for each position, key, hunt and hunter") {
+  std::string const id = make_event_id("ann", "h", "k", 0);
+  CHECK(id.size() == 32);
+  CHECK(id == make_event_id("ann", "h", "k", 0));
+  CHECK(id != make_event_id("ann", "h", "k", 1));
+  CHECK(id != make_event_id("ann", "h", "k2", 0));
+  CHECK(id != make_event_id("ann", "h2", "k", 0));
+  CHECK(id != make_event_id("bob", "h", "k", 0));
+}
+
+TEST_CASE("an event reads back as it was written, its seq between the two halves") {
+  LootEvent event{std::string(32, 'a'), "ann", "first", "gold", 7, 1'700'000'000'123,
+                  std::string(32, 'b')};
+  LootEventText const text = loot_event_text(event);
+  CHECK(text.head + "7" + text.tail == write_loot_event(event));
+  Result<LootEvent> const read = read_loot_event(write_loot_event(event));
+  REQUIRE(read);
+  CHECK(read->seq == 7);
+  CHECK(read->timestamp_ms == event.timestamp_ms);
+  CHECK(read->loot_id == "gold");
+  CHECK_FALSE(read_loot_event("{}"));
+  event.hunter_id = "a b";
+  CHECK_FALSE(read_loot_event(write_loot_event(event)));
+}

@@ -1,0 +1,215 @@
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "bundle/bundle.h"
+
+#include "base/limits.h"
+#include "temp_dir.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+using namespace huntd;
+using huntd::tests::TempDir;
+
+namespace {
+
+std::string bytes_of(const Bundle& bundle) {
+  struct stat status {};
+  REQUIRE(fstat(bundle.descriptor(), &status) == 0);
+  std::string bytes(static_cast<size_t>(status.st_size), '\0');
+  REQUIRE(pread(bundle.descriptor(), bytes.data(), bytes.size(), 0) ==
+          static_cast<ssize_t>(bytes.size()));
+  return bytes;
+}
+
+std::string source_of(const Bundle& bundle, std::string_view hunt_id) {
+  const BundledHunt* hunt = bundle.find(hunt_id);
+  REQUIRE(hunt != nullptr);
+  return bytes_of(bundle).substr(hunt->offset, hunt->bytes);
+}
+
+// A memfd with these bytes.
+int memory_of(std::string_view bytes) {
+  int const descriptor = memfd_create("test", MFD_CLOEXEC);
+  REQUIRE(descriptor >= 0);
+  REQUIRE(write(descriptor, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+  return descriptor;
+}
+
+}  // namespace
+
+TEST_CASE("a bundle holds each script's source under its hunt_id") {
+  Result<Bundle> const bundle =
+      make_bundle({{"b", "return 2"}, {"a", "return 1"}, {"c.d-e_f", ""}});
+  REQUIRE(bundle);
+  REQUIRE(bundle->hunts().size() == 3);
+  CHECK(bundle->hunts()[0].hunt_id == "a");
+  CHECK(source_of(*bundle, "a") == "return 1");
+  CHECK(source_of(*bundle, "b") == "return 2");
+  CHECK(source_of(*bundle, "c.d-e_f") == "");
+  CHECK(bundle->find("d") == nullptr);
+  CHECK(bundle->find("") == nullptr);
+  CHECK(bundle->find("aa") == nullptr);
+}
+
+TEST_CASE("the bytes of a bundle are those of the worked example in docs/formats/bundle.md") {
+  Result<Bundle> const bundle = make_bundle({{"b", "return 2"}, {"a", "-- one"}});
+  REQUIRE(bundle);
+  CHECK(bytes_of(*bundle) == std::string("huntb001"
+                                         "\x02\0\0\0"
+                                         "\x01\0\0\0a\x26\0\0\0\x06\0\0\0"
+                                         "\x01\0\0\0b\x2c\0\0\0\x08\0\0\0"
+                                         "-- onereturn 2",
+                                         52));
+  CHECK(bundle->name() == "07eee0899be224b54bc942dfd4c54713");
+}
+
+TEST_CASE("the name is the content's: order does not matter, every byte does") {
+  std::string const name = make_bundle({{"a", "x"}, {"b", "y"}})->name();
+  CHECK(name.size() == 32);
+  CHECK(make_bundle({{"b", "y"}, {"a", "x"}})->name() == name);
+  CHECK(make_bundle({{"a", "x "}, {"b", "y"}})->name() != name);
+  CHECK(make_bundle({{"a", "xy"}, {"b", ""}})->name() != name);
+  CHECK(make_bundle({{"a", ""}, {"b", "xy"}})->name() != name);
+  CHECK(make_bundle({{"a", "x"}, {"c", "y"}})->name() != name);
+}
+
+TEST_CASE("nobody can change a bundle") {
+  Result<Bundle> const bundle = make_bundle({{"a", "return 1"}});
+  REQUIRE(bundle);
+  int const descriptor = bundle->descriptor();
+  CHECK(pwrite(descriptor, "x", 1, 0) < 0);
+  CHECK(errno == EPERM);
+  CHECK(ftruncate(descriptor, 0) < 0);
+  CHECK(ftruncate(descriptor, 1 << 20) < 0);
+  CHECK(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) == MAP_FAILED);
+  CHECK(fcntl(descriptor, F_ADD_SEALS, F_SEAL_WRITE) < 0);  // sealed for ever, in this way
+  int const seals = fcntl(descriptor, F_GET_SEALS);
+  CHECK(seals == (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
+  CHECK((fcntl(descriptor, F_GETFD) & FD_CLOEXEC) != 0);
+}
+
+TEST_CASE("what another process bundled is read the same") {
+  Result<Bundle> const bundle = make_bundle({{"b", "return 2"}, {"a", "return 1"}});
+  REQUIRE(bundle);
+  Result<Bundle> const opened = open_bundle(dup(bundle->descriptor()));
+  REQUIRE(opened);
+  CHECK(opened->name() == bundle->name());
+  REQUIRE(opened->hunts().size() == 2);
+  CHECK(source_of(*opened, "b") == "return 2");
+}
+
+TEST_CASE("bytes that are no bundle are refused, however they are cut or changed") {
+  Result<Bundle> const bundle = make_bundle({{"a", "return 1"}, {"b", "return 2"}});
+  REQUIRE(bundle);
+  std::string const good = bytes_of(*bundle);
+  REQUIRE(open_bundle(memory_of(good)));
+  for (size_t size = 0; size < good.size(); ++size)
+    CHECK_FALSE(open_bundle(memory_of(good.substr(0, size))));
+  auto const with = [&](size_t at, char byte) {
+    std::string bad = good;
+    bad[at] = byte;
+    return memory_of(bad);
+  };
+  CHECK_FALSE(open_bundle(with(0, 'X')));      // magic
+  CHECK_FALSE(open_bundle(with(7, '2')));      // version
+  CHECK_FALSE(open_bundle(with(8, 100)));      // more hunts than there are
+  CHECK_FALSE(open_bundle(with(15, '\x7f')));  // an id of 2 GB
+  CHECK_FALSE(open_bundle(with(16, '/')));     // an id that is none
+  CHECK_FALSE(open_bundle(with(16, 'c')));     // out of order
+  CHECK_FALSE(open_bundle(with(16, 'b')));     // the same id twice
+  CHECK_FALSE(open_bundle(with(20, '\x7f')));  // an offset past the end
+  CHECK_FALSE(open_bundle(with(24, '\x7f')));  // a size past the end
+}
+
+TEST_CASE("a bundle that moved away holds nothing, and closes nothing twice") {
+  Result<Bundle> first = make_bundle({{"a", "x"}});
+  REQUIRE(first);
+  int const descriptor = first->descriptor();
+  Bundle second = std::move(*first);
+  CHECK(second.descriptor() == descriptor);
+  CHECK_FALSE(first->loaded());
+  second = std::move(*make_bundle({{"b", "y"}}));
+  CHECK(second.find("b") != nullptr);
+  CHECK(second.find("a") == nullptr);
+}
+
+TEST_CASE("every *.lua of a directory is a hunt, and nothing else is") {
+  TempDir dir;
+  dir.write("chest.lua", "return 1");
+  dir.write("North.Gate-2_x.lua", "return 2");
+  dir.write("notes.txt", "no");
+  dir.write("chest.lua~", "no");
+  dir.make_dir("library");
+  Result<Bundle> const bundle = load_bundle(dir.path());
+  REQUIRE(bundle);
+  REQUIRE(bundle->hunts().size() == 2);
+  CHECK(source_of(*bundle, "chest") == "return 1");
+  CHECK(source_of(*bundle, "North.Gate-2_x") == "return 2");
+  CHECK(bundle->name() ==
+        make_bundle({{"chest", "return 1"}, {"North.Gate-2_x", "return 2"}})->name());
+}
+
+TEST_CASE("a directory that can't be bundled is an error that names what is wrong, all of it") {
+  TempDir dir;
+  SUBCASE("missing") {
+    Result<Bundle> const bundle = load_bundle(dir.path() + "/nowhere");
+    REQUIRE_FALSE(bundle);
+    CHECK(bundle.error().message.starts_with(dir.path() + "/nowhere: "));
+    CHECK(bundle.error().message.find("hunts.dir") != std::string::npos);
+  }
+  SUBCASE("empty") {
+    Result<Bundle> const bundle = load_bundle(dir.path());
+    REQUIRE_FALSE(bundle);
+    CHECK(bundle.error().message ==
+          dir.path() + ": holds no *.lua file, so there is no hunt to run");
+  }
+  SUBCASE("two names that are no ids, and a script that is too long") {
+    dir.write("fine.lua", "return 1");
+    dir.write("two words.lua", "return 1");
+    dir.write("{x}.lua", "return 1");
+    dir.write("long.lua", std::string(limits::script_bytes_max + 1, ' '));
+    Result<Bundle> const bundle = load_bundle(dir.path());
+    REQUIRE_FALSE(bundle);
+    const std::string& message = bundle.error().message;
+    CHECK(message.find(dir.path() + "/two words.lua: ") != std::string::npos);
+    CHECK(message.find(dir.path() + "/{x}.lua: ") != std::string::npos);
+    CHECK(message.find(dir.path() + "/long.lua: a script may have 262144 bytes") !=
+          std::string::npos);
+    CHECK(message.find("fine.lua") == std::string::npos);
+  }
+  SUBCASE("a directory with a hunt's name") {
+    dir.make_dir("odd.lua");
+    dir.write("fine.lua", "return 1");
+    Result<Bundle> const bundle = load_bundle(dir.path());
+    REQUIRE_FALSE(bundle);
+    CHECK(bundle.error().message == dir.path() + "/odd.lua: is not a file");
+  }
+  SUBCASE("a link that leads nowhere") {
+    REQUIRE(symlink("nowhere", (dir.path() + "/broken.lua").c_str()) == 0);
+    Result<Bundle> const bundle = load_bundle(dir.path());
+    REQUIRE_FALSE(bundle);
+    CHECK(bundle.error().message.starts_with(dir.path() + "/broken.lua: "));
+  }
+}
+
+TEST_CASE("the longest script is taken, and the most scripts that fit") {
+  CHECK(make_bundle({{"a", std::string(limits::script_bytes_max, ' ')}}));
+  std::vector<std::pair<std::string, std::string>> scripts;
+  for (size_t i = 0; i < limits::bundle_bytes_max / limits::script_bytes_max; ++i)
+    scripts.emplace_back("hunt" + std::to_string(i), std::string(limits::script_bytes_max, ' '));
+  Result<Bundle> const over = make_bundle(scripts);
+  REQUIRE_FALSE(over);
+  CHECK(over.error().message.find("16777216") != std::string::npos);
+  scripts.pop_back();
+  CHECK(make_bundle(scripts));
+}
+
+TEST_CASE("two scripts with one name are refused") {
+  CHECK_FALSE(make_bundle({{"a", "x"}, {"a", "y"}}));
+  CHECK_FALSE(make_bundle({{"a b", "x"}}));
+}

@@ -1,0 +1,85 @@
+// Compiling a bundle by real workers.
+#include "bundle/check.h"
+
+#include "temp_dir.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+using namespace huntd;
+using huntd::tests::TempDir;
+
+namespace {
+
+constexpr uint64_t memory_bytes = 32 * 1024 * 1024;
+
+std::string worker_path() {
+  const char* path = std::getenv("HUNTD_WORKER");
+  REQUIRE(path != nullptr);
+  return path;
+}
+
+// "" where the bundle is fine.
+std::string problems_of(const std::vector<std::pair<std::string, std::string>>& scripts,
+                        uint32_t deadline_ms = 20'000, const std::string& worker = worker_path()) {
+  Result<Bundle> const bundle = make_bundle(scripts);
+  REQUIRE(bundle);
+  Result<void> const checked = check_bundle(*bundle, "lua", worker, deadline_ms, memory_bytes);
+  return checked ? "" : checked.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("scripts that compile and return a function pass") {
+  CHECK(problems_of({{"a", "return function() end"},
+                     {"b", "local f = function() error('later') end return f"}}) == "");
+}
+
+TEST_CASE("every script that fails has its line, with file and place, in the bundle's order") {
+  CHECK(problems_of({{"typo", "return function(hunt)\n  hunt.award('x'\nend"},
+                     {"fine", "return function() end"},
+                     {"top", "\nerror('no')"},
+                     {"io", "local f = io.open('/etc/passwd')"},
+                     {"empty", ""},
+                     {"code", "\x1bLJ"}}) ==
+        "lua/code.lua:1: a script is text, not bytecode\n"
+        "lua/empty.lua:1: the script must return a function: return function(hunt) ... end\n"
+        "lua/io.lua:1: attempt to index global 'io' (a nil value)\n"
+        "lua/top.lua:2: no\n"
+        "lua/typo.lua:3: ')' expected (to close '(' at line 2) near 'end'");
+}
+
+TEST_CASE("a script that loops or eats memory at its top is named") {
+  CHECK(problems_of({{"loop", "while true do end"}}, 100) ==
+        "lua/loop.lua: running its top level passed the deadline of 100 ms");
+  CHECK(problems_of({{"eats", "local t = {} for i = 1, 1e9 do t[i] = {i} end"}}) ==
+        "lua/eats.lua: the script needs more memory than worker.memory_bytes");
+}
+
+TEST_CASE("hunt is not there at the top of a script") {
+  CHECK(problems_of({{"early", "hunt.award('x')"}}) ==
+        "lua/early.lua:1: attempt to index global 'hunt' (a nil value)");
+}
+
+TEST_CASE("a worker that can't be started is named, with what to set") {
+  std::string const problems =
+      problems_of({{"a", "return function() end"}}, 1000, "/nowhere/hunt_worker");
+  CHECK(problems ==
+        "/nowhere/hunt_worker: can't be started: No such file or directory; set worker.binary");
+}
+
+TEST_CASE("a program that is no worker is found out") {
+  std::string const problems = problems_of({{"a", "return function() end"}}, 20'000, "/bin/true");
+  CHECK(problems.starts_with("lua/a.lua: its worker ended without an outcome"));
+}
+
+TEST_CASE("the sample hunts pass") {
+  const char* root = std::getenv("HUNTD_SOURCE_ROOT");
+  REQUIRE(root != nullptr);
+  Result<Bundle> const bundle = load_bundle(std::string(root) + "/lua");
+  REQUIRE(bundle);
+  CHECK(bundle->hunts().size() >= 6);
+  Result<void> const checked = check_bundle(*bundle, "lua", worker_path(), 20'000, memory_bytes);
+  CHECK_MESSAGE(checked, (checked ? "" : checked.error().message));
+}

@@ -1,0 +1,135 @@
+"""What the aggregator's tests share: a database and a Redis of one test's own, and the aggregators that it starts."""
+import os
+import subprocess
+import urllib.error
+import urllib.request
+import uuid
+import zlib
+from pathlib import Path
+
+from harness.ports import reserve_port
+from harness.redis_server import RedisServer
+from loot_events import rows_in, text
+
+BUILD = Path(os.environ.get("HUNTD_BUILD", Path(__file__).parents[2] / "build" / "release"))
+
+
+def aggregator_program():
+    """Where meson, or `./dev build`, has put it."""
+    for path in (BUILD / "hunt-aggregator", BUILD / "src" / "aggregator" / "hunt-aggregator"):
+        if path.is_file():
+            return str(path)
+    raise FileNotFoundError(f"hunt-aggregator is not built under {BUILD}")
+
+
+class Pipeline:
+    """With `kafka` (its bootstrap address) the aggregators read a topic of this test's own, else the outbox."""
+
+    def __init__(self, directory, postgres, postgres_port=None, kafka=None):
+        self.directory = Path(directory)
+        self.postgres = postgres
+        self.name = "t_" + uuid.uuid4().hex[:12]  # of the database, the topic and the consumer group
+        postgres.sql(f"CREATE DATABASE {self.name}", database="postgres")
+        self.postgres_port = postgres_port or postgres.port
+        self.kafka = kafka
+        self.redis = RedisServer(self.directory / "redis", append_only=True, options=("--appendfsync", "always"))
+        self.redis.start()
+        self.password = None
+        self.running = []
+        self.ports = []
+
+    @staticmethod
+    def bucket_of(hunter_id):
+        """A hash of the hunter, as huntd's, though not the same one: the aggregator asks for no more."""
+        return zlib.crc32(hunter_id.encode()) % 1024
+
+    def config(self):
+        """A config file of one aggregator, and where it will listen."""
+        self.ports.append(reserve_port())
+        listen = self.ports[-1].address
+        lines = ["[redis]", f'address = "{self.redis.address}"']
+        if self.password:
+            (self.directory / "password").write_text(self.password + "\n")
+            lines.append(f'password_file = "{self.directory}/password"')
+        if self.kafka:
+            lines += ["[kafka]", f'bootstrap = "{self.kafka}"', f'topic = "{self.name}"']
+        lines += ["[aggregator]", f'listen = "{listen}"', "interval_s = 1", f'group = "{self.name}"',
+                  f'postgres = "postgresql://huntd@127.0.0.1:{self.postgres_port}/{self.name}"']
+        path = self.directory / f"{uuid.uuid4().hex[:8]}.toml"
+        path.write_text("\n".join(lines) + "\n")
+        return path, listen
+
+    def once(self):
+        """Runs `hunt-aggregator --once` and returns what it logged."""
+        path, _ = self.config()
+        done = subprocess.run([aggregator_program(), "-c", path, "--once"], capture_output=True, text=True,
+                              timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def start(self, env=None):
+        path, listen = self.config()
+        with open(self.directory / f"{path.stem}.log", "ab") as log:
+            process = subprocess.Popen([aggregator_program(), "-c", path], stderr=log,
+                                       env={**os.environ, **(env or {})})
+        process.listen = listen
+        process.log = Path(log.name)
+        self.running.append(process)
+        return process
+
+    def put(self, events):
+        self.put_texts([(event["hunter_id"], text(event)) for event in events])
+
+    def put_texts(self, entries):
+        """(hunter_id, value) pairs into the outbox, or the topic where there is a Kafka."""
+        if self.kafka:
+            records = "".join(f"{hunter}\x1f{value}\x1e" for hunter, value in entries)
+            subprocess.run(["kcat", "-b", self.kafka, "-P", "-t", self.name, "-K", "\x1f", "-D", "\x1e"],
+                           input=records.encode(), check=True, capture_output=True, timeout=60)
+            return
+        commands = [["XADD", f"outbox:{{b{self.bucket_of(hunter)}}}", "*", "k", hunter, "v", value]
+                    for hunter, value in entries]
+        wire = "".join(f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+                       for words in commands)
+        login = ["--no-auth-warning", "-a", self.password] if self.password else []
+        done = subprocess.run(["redis-cli", "-p", str(self.redis.port), *login, "--pipe"], input=wire,
+                              capture_output=True, text=True)
+        assert "errors: 0" in done.stdout, done.stdout + done.stderr
+
+    def outbox_length(self):
+        script = "local n = 0 for i = 0, 1023 do n = n + redis.call('XLEN', 'outbox:{b' .. i .. '}') end return n"
+        return self.redis.call("EVAL", script, 0)
+
+    def rows(self):
+        return rows_in(self)
+
+    def sql(self, statement):
+        return self.postgres.sql(statement, database=self.name)
+
+    def stop(self):
+        for process in self.running:
+            process.kill()
+            process.wait()
+            print(f"--- {process.log.name}\n{process.log.read_text()}")  # pytest shows it where the test failed
+        self.redis.kill()
+        for port in self.ports:
+            port.release()
+
+
+def get(listen, path):
+    """(status, body) of a GET; (0, "") where nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://{listen}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def metric(listen, sample):
+    """The value of one sample on /metrics, by its name and labels; None where it is not there."""
+    for line in get(listen, "/metrics")[1].splitlines():
+        if line.startswith(sample + " "):
+            return float(line.rsplit(" ", 1)[1])
+    return None

@@ -1,0 +1,149 @@
+"""HTTP clients for the whole-process tests: one call, one raw socket, and an asyncio connection for thousands."""
+import asyncio
+import http.client
+import json
+import socket
+from dataclasses import dataclass
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]  # names in lower case
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def problem(self) -> str:
+        """The last word of a problem's type; an AssertionError where this is no problem."""
+        assert self.headers.get("content-type") == "application/problem+json", (self.status, self.headers, self.body)
+        assert self.json["status"] == self.status
+        return self.json["type"].removeprefix("urn:huntd:problem:")
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, port = address.rsplit(":", 1)
+    return host, int(port)
+
+
+def call(address: str, method: str, path: str, body: bytes | str | None = None,
+         headers: dict[str, str] | None = None, timeout_s: float = 20) -> Answer:
+    """One request on a connection of its own."""
+    connection = http.client.HTTPConnection(*_split(address), timeout=timeout_s)
+    try:
+        connection.request(method, path, body, headers or {})
+        got = connection.getresponse()
+        return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+    finally:
+        connection.close()
+
+
+def run_hunt(address: str, hunt: str, hunter: str, *, input=None, key: str | None = None) -> Answer:
+    headers = {"Content-Type": "application/json"} if input is not None else {}
+    if key is not None:
+        headers["Idempotency-Key"] = key
+    body = json.dumps(input) if input is not None else None
+    return call(address, "POST", f"/v1/hunts/{hunt}/hunters/{hunter}", body, headers)
+
+
+def held(address: str, hunt: str, hunter: str) -> dict[str, int]:
+    answer = call(address, "GET", f"/v1/hunts/{hunt}/hunters/{hunter}")
+    assert answer.status == 200, answer
+    return answer.json["loot"]
+
+
+class RawConnection:
+    """Bytes out, answers in; nothing is added and nothing forgiven."""
+
+    def __init__(self, address: str, timeout_s: float = 10):
+        self._socket = socket.create_connection(_split(address), timeout=timeout_s)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._held = b""
+
+    def send(self, data: bytes | str) -> None:
+        self._socket.sendall(data.encode() if isinstance(data, str) else data)
+
+    def end_sending(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def _more(self) -> None:
+        data = self._socket.recv(65536)
+        if not data:
+            raise EOFError(f"the server closed the connection; {self._held!r} was left")
+        self._held += data
+
+    def answer(self, *, to_head: bool = False) -> Answer:
+        """The next answer; EOFError where the server closed before it was whole. 100 Continue counts as one."""
+        while b"\r\n\r\n" not in self._held:
+            self._more()
+        head, _, self._held = self._held.partition(b"\r\n\r\n")
+        first, *lines = head.decode("ascii").split("\r\n")
+        version, status, _ = first.split(" ", 2)
+        assert version == "HTTP/1.1", first
+        headers = {}
+        for line in lines:
+            name, _, value = line.partition(": ")
+            assert name.lower() not in headers, f"{name} twice"
+            headers[name.lower()] = value
+        length = 0 if to_head or int(status) < 200 else int(headers["content-length"])
+        while len(self._held) < length:
+            self._more()
+        body, self._held = self._held[:length], self._held[length:]
+        return Answer(int(status), headers, body)
+
+    def is_closed(self) -> bool:
+        """Waits for the server to close; False where it sends something instead, TimeoutError where it does neither."""
+        if self._held:
+            return False
+        try:
+            return self._socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class AsyncConnection:
+    """A keep-alive connection for many requests, which opens again when the server has closed it."""
+
+    def __init__(self, address: str):
+        self._address = _split(address)
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def run_hunt(self, hunt: str, hunter: str, key: str | None = None) -> Answer:
+        """OSError or EOFError when the connection broke: then nobody knows whether the request was done."""
+        if self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(*self._address)
+        key_line = f"Idempotency-Key: {key}\r\n" if key else ""
+        self._writer.write(f"POST /v1/hunts/{hunt}/hunters/{hunter} HTTP/1.1\r\nHost: test\r\n{key_line}"
+                           "Content-Length: 0\r\n\r\n".encode())
+        try:
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+            body = await self._reader.readexactly(int(headers["content-length"]))
+        except (OSError, EOFError):
+            await self.close()
+            raise
+        if headers.get("connection") == "close":
+            await self.close()
+        return Answer(int(head[0].split(" ")[1]), headers, body)
+
+    async def close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+            try:
+                await writer.wait_closed()
+            except OSError:
+                pass  # it was broken already, which is why it is closed

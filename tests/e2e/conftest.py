@@ -1,0 +1,47 @@
+"""Fixtures of the whole-process tests. A module says what stack it wants in STACK (arguments of HuntdStack)."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from harness.huntd_stack import HuntdStack, build_folder  # noqa: E402
+
+HUNTS = pathlib.Path(__file__).resolve().parent / "hunts"
+
+
+@pytest.fixture(scope="module")
+def stack(request, tmp_path_factory):
+    wanted = {"hunts": HUNTS, "cores": 2, "aggregator": False, **getattr(request.module, "STACK", {})}
+    with HuntdStack(tmp_path_factory.mktemp("stack"), **wanted) as stack:
+        yield stack
+
+
+@pytest.fixture
+def own_stack(request, tmp_path):
+    """A function that makes stacks for one test alone; they are stopped at its end."""
+    made = []
+
+    def make(**wanted) -> HuntdStack:
+        stack = HuntdStack(tmp_path / f"stack{len(made)}",
+                           **{"hunts": HUNTS, "cores": 2, "aggregator": False, **wanted})
+        made.append(stack)
+        return stack
+
+    yield make
+    for stack in made:
+        stack.kill()
+
+
+@pytest.fixture
+def huntd_program() -> str:
+    return str(build_folder() / "huntd")
+
+
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the end of huntd's log."""
+    if call.when == "call" and call.excinfo is not None and "stack" in item.funcargs:
+        stack = item.funcargs["stack"]
+        item.add_report_section("call", "huntd's log", stack.huntd.log_tail(25))

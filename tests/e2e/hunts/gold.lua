@@ -1,0 +1,6 @@
+-- Gives one gold, always.
+return function(hunt)
+  local before = hunt.held().gold or 0
+  hunt.award("gold")
+  return { before = before }
+end

@@ -1,0 +1,5 @@
+-- Says no.
+return function(hunt)
+  hunt.award("never")
+  hunt.reject("not today")
+end

@@ -1,0 +1,150 @@
+"""hunt-aggregator as a member of a consumer group on Kafka."""
+import random
+import signal
+import subprocess
+
+import pytest
+
+from aggregator_pipeline import BUILD, Pipeline, get, metric
+from harness.kafka_server import start_kafka
+from harness.postgres_server import PostgresServer
+from harness.process import wait_until
+from loot_events import expected_rows, make_events
+
+PATIENCE_S = 90
+
+
+def wait_for(condition, what):
+    return wait_until(condition, PATIENCE_S, what, 0.1)
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory):
+    with start_kafka(tmp_path_factory.mktemp("kafka"), BUILD / "mock_kafka") as server:
+        yield server
+
+
+@pytest.fixture
+def pipeline(tmp_path, postgres, kafka):
+    made = Pipeline(tmp_path, postgres, kafka=kafka.bootstrap)
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_table_is_the_same_however_the_events_are_delivered(pipeline, seed):
+    rnd = random.Random(seed)
+    events = make_events(seed, 4000, hunters=200)
+    delivered = events + rnd.sample(events, 1500)
+    rnd.shuffle(delivered)
+    for at in range(0, len(delivered), 2000):
+        pipeline.put(delivered[at:at + 2000])
+        pipeline.once()
+    assert pipeline.rows() == expected_rows(events)
+
+
+def test_what_is_merged_is_not_read_again(pipeline):
+    events = make_events(3, 1000)
+    pipeline.put(events)
+    assert "fresh=1000" in pipeline.once()
+    log = pipeline.once()
+    assert "events=0 fresh=0" in log.splitlines()[-1], log
+
+
+def test_three_members_share_the_topic_and_one_that_dies_is_replaced(pipeline):
+    members = [pipeline.start() for _ in range(3)]
+    events = make_events(4, 9000, hunters=500)
+    for at in range(0, len(events), 1500):
+        pipeline.put(events[at:at + 1500])
+        if at == 3000:
+            members[0].kill()  # its partitions come to the others once its session is over
+        if at == 6000:
+            members[1].send_signal(signal.SIGTERM)
+            assert members[1].wait(30) == 0
+            members.append(pipeline.start())
+    expected = expected_rows(events)
+    wait_for(lambda: pipeline.rows() == expected, "the survivors to be done")
+    for member in members[2:]:
+        member.send_signal(signal.SIGTERM)
+        assert member.wait(30) == 0
+        assert "deadlock" not in member.log.read_text()
+    assert pipeline.rows() == expected
+
+
+def test_killed_again_and_again_it_loses_and_doubles_nothing(pipeline):
+    rnd = random.Random(5)
+    events = make_events(5, 4000, hunters=300)
+    expected = expected_rows(events)
+    for at in range(0, len(events), 800):
+        pipeline.put(events[at:at + 800])
+        process = pipeline.start()
+        try:
+            process.wait(1.0 + rnd.random())
+        except subprocess.TimeoutExpired:
+            pass
+        assert process.poll() is None, process.log.read_text()
+        process.kill()
+        process.wait()
+    process = pipeline.start()
+    wait_for(lambda: pipeline.rows() == expected, "the last one to catch up")
+
+
+def test_a_second_reading_of_the_whole_topic_changes_nothing(pipeline):
+    events = make_events(6, 2000)
+    pipeline.put(events)
+    pipeline.once()
+    before = pipeline.sql("SELECT hunter_id, hunt_id, xmin FROM hunt_session ORDER BY 1, 2")
+    first_group = pipeline.config
+
+    def another_group():
+        path, listen = first_group()
+        path.write_text(path.read_text().replace(f'group = "{pipeline.name}"', 'group = "another"'))
+        return path, listen
+    pipeline.config = another_group
+    assert "events=2000 fresh=0" in pipeline.once().splitlines()[-1]
+    assert pipeline.sql("SELECT hunter_id, hunt_id, xmin FROM hunt_session ORDER BY 1, 2") == before
+
+
+def test_a_record_that_is_no_event_is_set_aside_with_its_partition_and_offset(pipeline):
+    events = make_events(7, 300)
+    pipeline.put(events[:150])
+    pipeline.put_texts([("h", "{"), ("h", "\u00fc")])
+    pipeline.put(events[150:])
+    pipeline.once()
+    assert pipeline.rows() == expected_rows(events)
+    dead = pipeline.sql("SELECT source, partition, position, convert_from(payload, 'UTF8') FROM loot_events_dead")
+    assert sorted(row[3] for row in dead) == ["{", "\u00fc"]
+    for source, partition, position, payload in dead:
+        assert source == f"kafka:{pipeline.name}"
+        read = subprocess.run(["kcat", "-b", pipeline.kafka, "-C", "-t", pipeline.name, "-p", partition, "-o", position,
+                               "-c", "1", "-q", "-f", "%s"], capture_output=True, text=True, timeout=60)
+        assert read.stdout == payload
+
+
+def test_lag_is_told_and_falls_to_nothing(pipeline):
+    process = pipeline.start()
+    pipeline.put(make_events(8, 500))
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_fresh_total") == 500, "the merge")
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_lag_events") == 0, "no lag")
+    assert get(process.listen, "/healthz") == (200, "ok\n")
+
+
+def test_while_kafka_is_away_it_waits_and_then_goes_on(pipeline, kafka):
+    if "mock" in kafka.kind:
+        pytest.skip("librdkafka's mock cluster loses its topics when it ends")
+    process = pipeline.start()
+    events = make_events(9, 600)
+    pipeline.put(events[:300])
+    wait_for(lambda: pipeline.rows() == expected_rows(events[:300]), "the first half")
+    kafka.kill()
+    wait_for(lambda: get(process.listen, "/healthz")[1].startswith("the source"), "healthz to complain")
+    kafka.start()
+    pipeline.put(events[300:])
+    wait_for(lambda: pipeline.rows() == expected_rows(events), "the second half")
+    wait_for(lambda: get(process.listen, "/healthz") == (200, "ok\n"), "healthz")

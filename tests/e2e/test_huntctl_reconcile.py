@@ -1,0 +1,201 @@
+"""`huntctl reconcile` on books written by hand: it agrees where they do, and names what differs where they do not."""
+import json
+import subprocess
+import threading
+from collections import defaultdict
+
+import pytest
+
+from aggregator_pipeline import BUILD, Pipeline
+from harness.kafka_server import start_kafka
+from harness.postgres_server import PostgresServer
+from loot_events import make_events
+
+# Buckets of h0 to h39: XXH3-64 of the hunter_id, mod 1024 (docs/formats/redis.md).
+BUCKETS = [91, 909, 217, 726, 907, 232, 912, 93, 753, 418, 837, 544, 664, 691, 823, 166, 1014, 899, 356, 278, 739, 614,
+           889, 347, 30, 24, 156, 769, 208, 1021, 407, 807, 21, 401, 1010, 22, 284, 118, 800, 888]
+
+
+def huntctl_program():
+    for path in (BUILD / "huntctl", BUILD / "src" / "huntctl" / "huntctl"):
+        if path.is_file():
+            return str(path)
+    raise FileNotFoundError(f"huntctl is not built under {BUILD}")
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory):
+    with start_kafka(tmp_path_factory.mktemp("kafka"), BUILD / "mock_kafka") as server:
+        yield server
+
+
+@pytest.fixture
+def pipeline(tmp_path, postgres):
+    made = Pipeline(tmp_path, postgres)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def kafka_pipeline(tmp_path, postgres, kafka):
+    made = Pipeline(tmp_path, postgres, kafka=kafka.bootstrap)
+    yield made
+    made.stop()
+
+
+def held_key(event):
+    bucket = BUCKETS[int(event["hunter_id"][1:])]
+    return f"held:{{b{bucket}}}:{event['hunter_id']}:{event['hunt_id']}"
+
+
+def give(pipeline, events):
+    """What the commit script leaves in Redis: held and its seq."""
+    held = defaultdict(lambda: defaultdict(int))
+    for event in events:
+        fields = held[held_key(event)]
+        fields[event["loot_id"]] += 1
+        fields["#seq"] = max(fields["#seq"], event["seq"])
+    with pipeline.redis.client() as redis:
+        for key, fields in held.items():
+            redis.call("HSET", key, *[word for item in fields.items() for word in item])
+
+
+def reconcile(pipeline, *options):
+    path, _ = pipeline.config()
+    done = subprocess.run([huntctl_program(), "-c", str(path), "reconcile", "--json", *options], capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+
+def kinds(verdict):
+    return sorted({difference["kind"] for difference in verdict["differences"]})
+
+
+def test_without_kafka_it_agrees_before_and_after_the_merge(pipeline):
+    events = make_events(21, 2000)
+    pipeline.once()
+    give(pipeline, events)
+    pipeline.put(events)
+    code, verdict = reconcile(pipeline)
+    assert (code, verdict["agrees"], verdict["settled"], verdict["waiting"]) == (0, True, False, 2000)
+    pipeline.once()
+    code, verdict = reconcile(pipeline)
+    assert (code, verdict["agrees"], verdict["settled"]) == (0, True, True)
+    assert (verdict["held_loot"], verdict["row_loot"], verdict["outbox_events"]) == (2000, 2000, 0)
+    assert verdict["kafka_events"] is None
+
+
+def test_it_changes_nothing_in_redis(pipeline):
+    events = make_events(22, 300)
+    pipeline.once()
+    give(pipeline, events)
+    pipeline.put(events[:100])
+    def writes():
+        info = pipeline.redis.call("INFO", "commandstats")
+        return {line.split(",")[0] for line in info.splitlines()
+                if line.split(":")[0].removeprefix("cmdstat_") in ("hset", "xadd", "xdel", "del", "set", "expire")}
+    before = writes()
+    assert before
+    reconcile(pipeline)
+    assert writes() == before
+
+
+def test_a_lost_event_and_a_changed_row_are_named(pipeline):
+    events = make_events(23, 800)
+    give(pipeline, events)
+    lost = next(event for event in events if event["seq"] == 3)
+    pipeline.put([event for event in events if event is not lost])
+    pipeline.once()
+    code, verdict = reconcile(pipeline)
+    assert code == 1 and verdict["differences_total"] == 1
+    [difference] = verdict["differences"]
+    assert (difference["kind"], difference["hunter_id"], difference["hunt_id"]) == (
+        "row_missing_events", lost["hunter_id"], lost["hunt_id"])
+    assert "seq 3:" in difference["detail"]
+    pipeline.put([lost])
+    pipeline.once()
+    assert reconcile(pipeline)[0] == 0
+    pipeline.sql("UPDATE hunt_session SET loot_count = loot_count + 1 WHERE hunter_id = 'h1'")
+    pipeline.sql("DELETE FROM hunt_session WHERE hunter_id = 'h2'")
+    code, verdict = reconcile(pipeline)
+    assert code == 1 and kinds(verdict) == ["row_count", "row_missing"]
+    pipeline.redis.call("FLUSHALL")
+    assert "row_ahead" in kinds(reconcile(pipeline)[1])
+
+
+def test_with_kafka_topic_outbox_and_table_must_agree(kafka_pipeline):
+    events = make_events(24, 1500)
+    give(kafka_pipeline, events)
+    kafka_pipeline.put(events[:1400] + events[:50])
+    kafka_pipeline.once()
+    code, verdict = reconcile(kafka_pipeline)
+    assert code == 1 and "event_missing" in kinds(verdict)
+    topic, kafka_pipeline.kafka = kafka_pipeline.kafka, None
+    kafka_pipeline.put(events[1400:])  # committed, and not emitted yet
+    kafka_pipeline.kafka = topic
+    code, verdict = reconcile(kafka_pipeline)
+    assert (code, verdict["waiting"], verdict["outbox_events"]) == (0, 100, 100), verdict
+    assert (verdict["kafka_records"], verdict["kafka_events"]) == (1450, 1400)
+    assert reconcile(kafka_pipeline, "--wait", "1")[0] == 1
+    kafka_pipeline.put(events[1400:])
+    kafka_pipeline.redis.call("EVAL", "for i = 0, 1023 do redis.call('DEL', 'outbox:{b' .. i .. '}') end", 0)
+    code, verdict = reconcile(kafka_pipeline)
+    assert code == 1 and set(kinds(verdict)) <= {"row_missing", "row_missing_events"}
+    kafka_pipeline.once()
+    code, verdict = reconcile(kafka_pipeline)
+    assert (code, verdict["settled"]) == (0, True)
+    impostor = {**events[0], "event_id": "f" * 32}
+    kafka_pipeline.put([impostor, {**events[1], "hunter_id": "h39"}])
+    code, verdict = reconcile(kafka_pipeline)
+    assert code == 1 and {"seq_shared", "event_id_shared"} <= set(kinds(verdict))
+    kafka_pipeline.put_texts([("h", "poison")])
+    assert "unreadable" in kinds(reconcile(kafka_pipeline)[1])
+
+
+def test_wait_returns_once_the_pipeline_has_settled(pipeline):
+    events = make_events(25, 600)
+    pipeline.once()
+    give(pipeline, events)
+    pipeline.put(events)
+    starter = threading.Timer(1.0, pipeline.start)
+    starter.start()
+    code, verdict = reconcile(pipeline, "--wait", "60")
+    starter.join()
+    assert (code, verdict["settled"], verdict["row_loot"]) == (0, True, 600)
+
+
+def test_supplies_are_held_against_what_hunters_hold(pipeline):
+    events = make_events(26, 100)
+    pipeline.once()
+    give(pipeline, events)
+    pipeline.put(events)
+    pipeline.once()
+    event = events[0]
+    name = f"{event['hunt_id']}:{event['loot_id']}"
+    pipeline.redis.call("SADD", "supplies", name)
+    pipeline.redis.call("HSET", f"supply:{{{name}}}", event["event_id"], "given", "e" * 32, "pending r h k")
+    code, verdict = reconcile(pipeline)
+    assert (code, verdict["supplies"], verdict["supply_pending"]) == (0, 1, 1)
+    pipeline.redis.call("HSET", f"supply:{{{name}}}", *[word for i in range(200) for word in (f"{i:032x}", "given")])
+    code, verdict = reconcile(pipeline)
+    assert code == 1 and kinds(verdict) == ["supply_over"]
+
+
+def test_people_get_text_and_wrong_usage_is_2(pipeline):
+    path, _ = pipeline.config()
+
+    def run(*words):
+        return subprocess.run([huntctl_program(), "-c", str(path), "reconcile", *words], capture_output=True, text=True)
+    refused = run()
+    assert refused.returncode == 1 and "start hunt-aggregator" in refused.stderr
+    pipeline.once()
+    assert run().stdout.splitlines()[-1] == "agrees"
+    assert run("--wait", "soon").returncode == 2
+    assert run("--nonsense").returncode == 2

@@ -1,0 +1,167 @@
+"""The whole way, counted to the last item: 20,000 hunts of 1,000 hunters over two cores by mixed clients; afterwards Redis, Kafka
+(read by kcat) and hunt_session agree, and every answer is in all three. Once in peace, once while a core and Redis are killed."""
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+from collections import Counter
+
+import pytest
+
+from client import AsyncConnection
+from harness.huntd_stack import ROOT, build_folder, http_get
+from harness.kafka_server import consume
+
+HUNTERS = 1000
+HUNTS = 20_000
+SHAPES = ["goblin-hoard", "goblin-hoard", "seven-runes", "campfire", "sunken-chest", "golden-ticket"]
+CLIENTS = 40  # keep-alive connections of one hunter at a time
+PROXIES = 8   # connections that carry every hunter
+REPEATED = 0.1
+
+
+class Books:
+    """What the clients were told."""
+
+    def __init__(self):
+        self.answers = Counter()
+        self.events: dict[str, tuple[str, str, str]] = {}  # event_id -> hunter, hunt, loot
+        self.unknown = 0
+        self.contradictions: list[str] = []
+
+    def note(self, hunter: str, hunt: str, answer) -> None:
+        self.answers[answer.status] += 1
+        if answer.status != 200:
+            return
+        for item in answer.json["loot"]:
+            told = (hunter, hunt, item["loot_id"])
+            if self.events.setdefault(item["event_id"], told) != told:
+                self.contradictions.append(f"{item['event_id']}: {self.events[item['event_id']]} and {told}")
+
+
+async def ask(connection: AsyncConnection, books: Books, hunter: str, hunt: str, key: str | None):
+    """One request; what breaks or is refused for now is asked again with its key, as a careful client does."""
+    for _ in range(200):
+        try:
+            answer = await connection.run_hunt(hunt, hunter, key)
+        except (OSError, EOFError):
+            books.unknown += 1
+            if key is None:
+                return None
+            await asyncio.sleep(0.05)
+            continue
+        books.note(hunter, hunt, answer)
+        if answer.status not in (503, 504) or key is None:
+            return answer
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{hunter} got no answer to {key} in 200 tries")
+
+
+async def hunt_all(address: str, progress) -> Books:
+    books = Books()
+    drawn = random.Random(20261124)
+    work: asyncio.Queue = asyncio.Queue()
+    for number in range(HUNTS):
+        work.put_nowait((number, f"hunter-{drawn.randrange(HUNTERS)}", drawn.choice(SHAPES), drawn.random()))
+
+    async def serve(of_one_hunter: bool):
+        connection = AsyncConnection(address)
+        while not work.empty():
+            number, hunter, hunt, chance = work.get_nowait()
+            key = f"key-{number}" if chance < 0.5 else None
+            first = await ask(connection, books, hunter, hunt, key)
+            if key and chance < REPEATED:
+                again = await ask(connection, books, hunter, hunt, key)
+                # Only what the first answer settled (200, 422) must come again as it was.
+                if first.status == 200 and (again.status != 200 or again.json["loot"] != first.json["loot"]):
+                    books.contradictions.append(f"{key}: {first.body} then {again.body}")
+            if of_one_hunter and number % 8 == 0:
+                await connection.close()  # the next hunter comes by a connection of their own
+            progress(HUNTS - work.qsize())
+        await connection.close()
+
+    await asyncio.gather(*(serve(client < CLIENTS) for client in range(CLIENTS + PROXIES)))
+    return books
+
+
+def check_books(stack, books: Books) -> None:
+    assert not books.contradictions, books.contradictions[:5]
+    done = subprocess.run([str(build_folder() / "huntctl"), "reconcile", "--wait", "60", "-c", str(stack.config)],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    # The same by other people's programs: kcat, redis-cli's protocol, psql.
+    events = {}
+    seqs = Counter()
+    for key, value in consume(stack.kafka.bootstrap, "loot_events"):
+        event = json.loads(value)
+        assert key == event["hunter_id"]
+        told = (event["hunter_id"], event["hunt_id"], event["loot_id"])
+        assert events.setdefault(event["event_id"], (told, event["seq"])) == (told, event["seq"])
+    for (hunter, hunt, _), _seq in events.values():
+        seqs[hunter, hunt] += 1
+    missing = [event_id for event_id in books.events if event_id not in events]
+    assert not missing, f"{len(missing)} events that clients were told of are not in Kafka: {missing[:3]}"
+    for event_id, told in books.events.items():
+        assert events[event_id][0] == told
+    in_table = {(row[0], row[1]): int(row[2])
+                for row in stack.postgres.sql("SELECT hunter_id, hunt_id, loot_count FROM hunt_session")}
+    assert in_table == dict(seqs)
+    with stack.redis.client() as redis:
+        held = 0
+        cursor = "0"
+        while True:
+            cursor, keys = redis.call("SCAN", cursor, "MATCH", "held:*", "COUNT", 1000)
+            for key in keys:
+                fields = redis.call("HGETALL", key)
+                pairs = dict(zip(fields[::2], fields[1::2]))
+                seq = int(pairs.pop("#seq"))
+                assert seq == sum(map(int, pairs.values())), key
+                held += seq
+            if cursor == "0":
+                break
+    assert held == len(events) == sum(in_table.values())
+
+
+@pytest.fixture
+def full_stack(own_stack):
+    stack = own_stack(hunts=ROOT / "lua", kafka=True, append_only=True, aggregator=True,
+                      settings={"worker.queue_deadline_ms": 1500, "kafka.sweep_after_s": 3, "worker.deadline_ms": 250})
+    return stack.start()
+
+
+def test_twenty_thousand_hunts_reconcile_to_the_last_item(full_stack):
+    books = asyncio.run(hunt_all(full_stack.http, lambda done: None))
+    assert books.unknown == 0
+    assert set(books.answers) <= {200, 422}, books.answers
+    assert books.answers[200] > HUNTS / 2
+    check_books(full_stack, books)
+    # Both kinds of clients were served by owners.
+    metrics = http_get(full_stack.admin, "/metrics")[1]
+    totals = Counter()
+    for line in metrics.splitlines():
+        if line.startswith(("huntd_hunts_total{", "huntd_hunts_owner_total{", "huntd_connections_handed_over_total{",
+                            "huntd_requests_forwarded_total{")):
+            totals[line.split("{")[0]] += float(line.rsplit(" ", 1)[1])
+    assert totals["huntd_hunts_owner_total"] >= 0.999 * totals["huntd_hunts_total"], totals
+    assert totals["huntd_connections_handed_over_total"] > 0
+    assert totals["huntd_requests_forwarded_total"] > 0
+
+
+def test_they_reconcile_though_a_core_and_redis_are_killed_in_the_middle(full_stack):
+    stack = full_stack
+    stages = [(HUNTS // 4, lambda: os.kill(stack.core_pids()[0], signal.SIGKILL)),
+              (HUNTS // 2, lambda: (stack.redis.kill(), stack.redis.start())),
+              (HUNTS * 3 // 4, lambda: os.kill(stack.core_pids()[1], signal.SIGKILL))]
+
+    def progress(done: int) -> None:
+        if stages and done >= stages[0][0]:
+            stages.pop(0)[1]()
+
+    books = asyncio.run(hunt_all(stack.http, progress))
+    assert not stages, "every fault was injected"
+    assert books.unknown > 0, "the faults were felt"
+    assert set(books.answers) <= {200, 422, 503, 504}, books.answers
+    check_books(stack, books)

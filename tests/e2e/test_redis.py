@@ -1,0 +1,115 @@
+"""huntd's link to Redis: scripts forgotten, connections cut, passwords, unix sockets, and the batching that it exists for."""
+import asyncio
+import threading
+
+import pytest
+
+from client import AsyncConnection, held, run_hunt
+from harness.huntd_stack import http_get
+from harness.process import wait_until
+
+
+def metric(stack, name: str) -> float:
+    """The sum of a metric over cores and labels."""
+    lines = http_get(stack.admin, "/metrics")[1].splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + "{", name + " ")))
+
+
+async def run_keyed(address: str, hunters: int, each: int, told: dict) -> None:
+    """Every hunter's hunts one after another, each under a key, asked again until there is a 200."""
+    async def one(hunter: str):
+        connection = AsyncConnection(address)
+        for number in range(each):
+            for _ in range(300):
+                try:
+                    answer = await connection.run_hunt("gold", hunter, f"{hunter}-{number}")
+                except (OSError, EOFError):
+                    continue
+                if answer.status == 200:
+                    break
+                assert answer.status == 503, answer
+                await asyncio.sleep(0.02)
+            else:
+                raise AssertionError(f"no answer to {hunter}-{number}")
+            told[hunter] = told.get(hunter, 0) + 1
+        await connection.close()
+
+    await asyncio.gather(*(one(f"hunter-{n}") for n in range(hunters)))
+
+
+@pytest.mark.parametrize("fault", ["SCRIPT FLUSH", "CLIENT KILL TYPE normal"])
+def test_every_hunt_is_given_exactly_once_though(own_stack, fault):
+    stack = own_stack(settings={"worker.queue_deadline_ms": 1000, "worker.deadline_ms": 250}).start()
+    told: dict[str, int] = {}
+    done = threading.Event()
+    faults = []
+
+    def disturb():
+        with_key = "SKIPME yes" if fault.startswith("CLIENT") else ""
+        while not done.wait(0.05):
+            with stack.redis.client() as redis:
+                redis.call(*fault.split(), *with_key.split())
+            faults.append(fault)
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    try:
+        asyncio.run(run_keyed(stack.http, hunters=40, each=25, told=told))
+    finally:
+        done.set()
+        disturber.join()
+    assert len(faults) >= 3, "the fault was there during the run"
+    stack.huntd.await_ready()
+    for hunter, count in told.items():
+        assert held(stack.http, "gold", hunter) == {"gold": count}
+    if fault == "SCRIPT FLUSH":
+        assert metric(stack, "huntd_redis_noscript_total") > 0
+    else:
+        assert metric(stack, "huntd_redis_reconnects_total") > 0
+
+
+def test_commands_of_a_tick_share_a_write(stack):
+    before = metric(stack, "huntd_redis_commands_total"), metric(stack, "huntd_redis_batches_total")
+    asyncio.run(run_keyed(stack.http, hunters=64, each=10, told={}))
+    commands = metric(stack, "huntd_redis_commands_total") - before[0]
+    writes = metric(stack, "huntd_redis_batches_total") - before[1]
+    assert commands >= 2 * 64 * 10, "a look for the key and a commit for each hunt"
+    assert writes < commands
+
+
+def test_a_password_from_a_file_is_used(own_stack, tmp_path):
+    secret = tmp_path / "redis-password"
+    secret.write_text("tide and moon\n")
+    stack = own_stack(settings={"redis.password_file": str(secret)})
+    stack.redis.start()
+    with stack.redis.client() as redis:
+        redis.call("CONFIG", "SET", "requirepass", "tide and moon")
+    stack.set()
+    stack.huntd.start()
+    assert run_hunt(stack.http, "gold", "ann").status == 200
+
+
+def test_a_wrong_password_is_told_in_the_log_and_hunts_are_503(own_stack, tmp_path):
+    secret = tmp_path / "redis-password"
+    secret.write_text("wrong\n")
+    stack = own_stack(settings={"redis.password_file": str(secret)})
+    stack.redis.start()
+    with stack.redis.client() as redis:
+        redis.call("CONFIG", "SET", "requirepass", "right")
+    stack.set()
+    stack.huntd.launch()
+    wait_until(lambda: "WRONGPASS" in stack.huntd.log_text(), 20, "the log to say WRONGPASS")
+    answer = run_hunt(stack.http, "gold", "ann")
+    assert answer.status == 503 and answer.problem == "redis-unavailable"
+    assert "retry-after" in answer.headers
+    assert "wrong" not in stack.huntd.log_text(), "a secret stays out of the log"
+
+
+def test_a_unix_socket_is_used(own_stack, tmp_path):
+    path = tmp_path / "redis.sock"
+    stack = own_stack(settings={"redis.address": f"unix:{path}"})
+    stack.redis.options = [*stack.redis.options, "--unixsocket", str(path)]
+    stack.start()
+    assert run_hunt(stack.http, "gold", "ann").status == 200
+    with stack.redis.client() as redis:
+        assert redis.call("KEYS", "held:*:ann:gold")

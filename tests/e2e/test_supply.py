@@ -1,0 +1,82 @@
+"""A shared supply of N: never more than N are given, whatever is retried or killed, and the caller is told when it is gone."""
+import asyncio
+import os
+import signal
+from collections import Counter
+
+from client import AsyncConnection, held, run_hunt
+from harness.process import wait_until
+
+LIMIT = 40  # hunts/scarce.lua
+
+
+def given(stack, hunters) -> int:
+    return sum(held(stack.http, "scarce", hunter).get("relic", 0) for hunter in hunters)
+
+
+async def rush(address: str, hunters, *, on_answer=lambda number: None) -> Counter:
+    """Everyone at once, each with a key, and again until there is an answer."""
+    results = Counter()
+
+    async def one(hunter: str):
+        connection = AsyncConnection(address)
+        for _ in range(400):
+            try:
+                answer = await connection.run_hunt("scarce", hunter, f"key-{hunter}")
+            except (OSError, EOFError):
+                await asyncio.sleep(0.05)
+                continue
+            if answer.status == 200:
+                results["relic" if answer.json["result"].get("relic") else answer.json["result"]["why"]] += 1
+                on_answer(sum(results.values()))
+                break
+            assert answer.status in (503, 504), answer
+            await asyncio.sleep(0.05)
+        else:
+            raise AssertionError(f"{hunter} got no answer")
+        await connection.close()
+
+    await asyncio.gather(*(one(hunter) for hunter in hunters))
+    return results
+
+
+def test_exactly_n_are_given_and_the_others_are_told_that_it_is_gone(stack):
+    hunters = [f"peace-{n}" for n in range(150)]
+    results = asyncio.run(rush(stack.http, hunters))
+    assert results == {"relic": LIMIT, "gone": len(hunters) - LIMIT}
+    assert given(stack, hunters) == LIMIT
+    again = run_hunt(stack.http, "scarce", "latecomer")
+    assert again.json["result"] == {"why": "gone"}
+    assert [item["loot_id"] for item in again.json["loot"]] == ["pebble"]
+
+
+def test_a_repeat_with_the_same_key_draws_no_second_unit(own_stack):
+    stack = own_stack().start()
+    first = run_hunt(stack.http, "scarce", "ann", key="k")
+    for _ in range(5):
+        again = run_hunt(stack.http, "scarce", "ann", key="k")
+        assert again.json["loot"] == first.json["loot"] and again.json["replayed"] is True
+    with stack.redis.client() as redis:
+        assert redis.call("HLEN", "supply:{scarce:relic}") == 1
+
+
+def test_never_more_than_n_though_cores_are_killed_in_the_middle(own_stack):
+    stack = own_stack(append_only=True, settings={"worker.queue_deadline_ms": 1000, "worker.deadline_ms": 250}).start()
+    hunters = [f"war-{n}" for n in range(200)]
+    stages = [(15, 0), (30, 1)]
+
+    def on_answer(count: int) -> None:
+        if stages and count >= stages[0][0]:
+            os.kill(stack.core_pids()[stages.pop(0)[1]], signal.SIGKILL)
+
+    results = asyncio.run(rush(stack.http, hunters, on_answer=on_answer))
+    assert not stages, "both cores were killed"
+    stack.huntd.await_ready()
+    assert given(stack, hunters) == results["relic"] <= LIMIT
+    # Units whose core died before its commit come back within the sweep, and can then be given.
+    with stack.redis.client() as redis:
+        wait_until(lambda: redis.call("ZCARD", "supply_pending:{scarce:relic}") == 0, 60, "every unit to be resolved")
+        assert redis.call("HLEN", "supply:{scarce:relic}") == given(stack, hunters)
+    late = [f"late-{n}" for n in range(LIMIT)]
+    asyncio.run(rush(stack.http, late))
+    assert given(stack, hunters) + given(stack, late) == LIMIT

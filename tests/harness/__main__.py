@@ -1,0 +1,98 @@
+"""What `./dev` hands on after set-up and build: up, down, run, test, bench. Use ./dev."""
+import argparse
+import json
+import os
+import sys
+
+from harness import background
+from harness.huntd_stack import ROOT
+from harness.process import ServerFailed
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or "." not in key:
+        raise argparse.ArgumentTypeError(f"{text}: give SECTION.NAME=VALUE, such as worker.deadline_ms=100")
+    return key, value
+
+
+def _up(options) -> int:
+    state = background.up(kafka=options.kafka, cores=options.cores, settings=dict(options.set))
+    if options.json:
+        print(json.dumps(background.public(state)))
+        return 0
+    print("The stack was up already:" if state["was_up"] else "The stack is up:")
+    background.describe(state)
+    return 0
+
+
+def _down(_options) -> int:
+    if background.read_state() is None:
+        print("Nothing was up.")
+        return 0
+    killed = background.down()
+    print("The stack is down." if not killed else f"The stack is down; these had to be killed: {', '.join(killed)}")
+    return 1 if killed else 0
+
+
+def _run(options) -> int:
+    from harness.showcase import showcase
+    return showcase(once=options.once, kafka=options.kafka)
+
+
+def _test(options) -> int:
+    from harness.test_runner import run_suite
+    return run_suite(options.suite)
+
+
+def _bench(options) -> int:
+    sys.path.insert(0, str(ROOT))
+    from bench.driver import run_benchmarks
+    return run_benchmarks(options.name, as_json=options.json)
+
+
+def _parse(words: list[str]):
+    parser = argparse.ArgumentParser(prog="./dev")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="the whole stack in the background")
+    up.add_argument("--kafka", action="store_true", help="with Kafka; without it the outbox feeds the aggregator")
+    up.add_argument("--cores", type=int, metavar="N", help="cores.count")
+    up.add_argument("--set", type=_setting, action="append", default=[], metavar="KEY=VALUE", help="a config key")
+    up.add_argument("--json", action="store_true", help="one JSON object")
+    up.set_defaults(run=_up)
+
+    down = commands.add_parser("down", help="stops what up started")
+    down.set_defaults(run=_down)
+
+    run = commands.add_parser("run", help="plays the sample hunt")
+    run.add_argument("--once", action="store_true", help="stop everything at the end")
+    run.add_argument("--kafka", action="store_true")
+    run.set_defaults(run=_run)
+
+    test = commands.add_parser("test", help="runs the tests")
+    test.add_argument("suite", nargs="?", default="all")
+    test.set_defaults(run=_test)
+
+    bench = commands.add_parser("bench", help="runs the benchmarks")
+    bench.add_argument("name", nargs="?", default="all")
+    bench.add_argument("--json", action="store_true")
+    bench.add_argument("--kafka", action="store_true")
+    bench.set_defaults(run=_bench)
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    options = _parse(sys.argv[1:])
+    try:
+        return options.run(options)
+    except (ServerFailed, FileNotFoundError, TimeoutError) as failure:
+        print(f"dev: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main())

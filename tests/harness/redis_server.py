@@ -1,0 +1,91 @@
+"""A redis-server of our own on a free loopback port."""
+import pathlib
+import socket
+
+from harness.ports import reserve_port
+from harness.process import Server, find_program
+
+
+class RedisServer(Server):
+    """With append_only, what Redis has answered outlives a SIGKILL (the file is written before the answer)."""
+
+    name = "redis"
+
+    def __init__(self, directory: pathlib.Path | str, *, append_only: bool = False, port=None,
+                 options: tuple[str, ...] = (), outlives: bool = False):
+        super().__init__(directory, outlives=outlives)
+        self.append_only = append_only
+        self.port = port or reserve_port()
+        self.options = options
+        self.ports = [self.port]
+
+    @property
+    def address(self) -> str:
+        return self.port.address
+
+    def command(self) -> list[str]:
+        return [find_program("redis-server"), "--bind", "127.0.0.1", "--port", str(self.port), "--daemonize", "no",
+                "--dir", str(self.directory), "--save", "", "--appendonly", "yes" if self.append_only else "no",
+                # Never "everysec" here: while an fsync runs it answers up to 2 s before it writes, and a SIGKILL would
+                # lose what was answered. A process's death, unlike the machine's, needs no fsync.
+                "--appendfsync", "no", *self.options]
+
+    def ready(self) -> bool:
+        try:
+            return self.call("PING") == "PONG"
+        except (OSError, RedisError):
+            return False
+
+    def call(self, *words):
+        """One command on a connection of its own; see RedisClient for many."""
+        with RedisClient(int(self.port)) as client:
+            return client.call(*words)
+
+    def client(self) -> "RedisClient":
+        return RedisClient(int(self.port))
+
+
+class RedisError(Exception):
+    """Redis answered with an error."""
+
+
+class RedisClient:
+    """The least client that tests need: one connection, one command at a time, answers as str, int, list or None."""
+
+    def __init__(self, port: int, timeout_s: float = 10):
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+        self._file = self._socket.makefile("rb")
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def call(self, *words):
+        parts = [str(word).encode() for word in words]
+        self._socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
+        return self._read()
+
+    def _read(self):
+        line = self._file.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionError("Redis closed the connection")
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"+":
+            return rest.decode()
+        if kind == b"-":
+            raise RedisError(rest.decode())
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            size = int(rest)
+            return None if size < 0 else self._file.read(size + 2)[:-2].decode()
+        if kind == b"*":
+            count = int(rest)
+            return None if count < 0 else [self._read() for _ in range(count)]
+        raise RedisError(f"an answer that is no RESP2: {line!r}")

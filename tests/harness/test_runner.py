@@ -1,0 +1,210 @@
+"""`./dev test [SUITE]`: runs the suites one after another, counts, and ends with `N passed, N failed, N skipped`.
+
+A suite is one of the built-in ones (format, unit, asan, tidy) or a pytest file: tests/e2e/test_hunts.py is the suite
+hunts. A unit test counts its doctest cases; a test without doctest counts as one.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+
+from harness.huntd_stack import ROOT
+
+PYTHON = "/usr/bin/python3"
+RESULTS = ROOT / "build" / "test-results"
+DOCTEST = re.compile(r"\[doctest\] test cases:\s*\d+\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed\s*\|\s*(\d+) skipped")
+
+
+@dataclass
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    failures: list[str] = field(default_factory=list)
+    skips: list[str] = field(default_factory=list)
+
+    def add(self, other: "Count") -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.failures += other.failures
+        self.skips += other.skips
+
+    def fail(self, what: str) -> None:
+        self.failed += 1
+        self.failures.append(what)
+
+    def skip(self, what: str) -> None:
+        self.skipped += 1
+        self.skips.append(what)
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no output"
+
+
+def _count_meson_test(entry: dict) -> Count:
+    count = Count()
+    output = entry.get("stdout", "") + "\n" + entry.get("stderr", "")
+    name, result = entry["name"], entry["result"]
+    cases = DOCTEST.search(output)
+    if result == "SKIP":
+        count.skip(f"{name}: {_last_line(entry.get('stdout', ''))}")
+    elif cases:
+        count.passed, count.failed, count.skipped = map(int, cases.groups())
+        if count.skipped:
+            count.skips.append(f"{name}: {count.skipped} doctest cases marked skip")
+        if count.failed:
+            count.failures.append(f"{name}: {count.failed} cases")
+        elif result not in ("OK", "EXPECTEDFAIL"):  # every case passed and yet: a sanitizer's report, a crash at exit
+            count.fail(f"{name}: {result}")
+    elif result in ("OK", "EXPECTEDFAIL"):
+        count.passed = 1
+    else:
+        count.fail(f"{name}: {result}")
+    if count.failed:
+        print(output.strip()[-6000:])
+    return count
+
+
+def run_meson(build: str, suite: str) -> Count:
+    folder = ROOT / "build" / build
+    log = folder / "meson-logs" / "testlog.json"
+    log.unlink(missing_ok=True)
+    environment = {**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+                   "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0"}
+    # The sanitizers slow a test down; its time limit grows with it.
+    subprocess.run(["meson", "test", "-C", str(folder), "--no-rebuild", "--suite", suite, "--timeout-multiplier",
+                    "4" if build == "asan" else "2"], env=environment)
+    count = Count()
+    if not log.exists():
+        count.fail(f"{build}: meson test wrote no log")
+        return count
+    for line in log.read_text().splitlines():
+        count.add(_count_meson_test(json.loads(line)))
+    return count
+
+
+def sources(*folders: str) -> list[pathlib.Path]:
+    return sorted(path for folder in folders for suffix in ("*.cc", "*.h", "*.c")
+                  for path in (ROOT / folder).rglob(suffix))
+
+
+def run_format() -> Count:
+    count = Count()
+    program = shutil.which("clang-format-14")
+    files = sources("src", "tests", "bench")
+    if program is None:
+        count.skip(f"format: no clang-format-14 on this machine ({len(files)} files unchecked)")
+        return count
+    for file in files:
+        done = subprocess.run([program, "--dry-run", "-Werror", str(file)], capture_output=True, text=True)
+        if done.returncode == 0:
+            count.passed += 1
+        else:
+            count.fail(f"format: {file.relative_to(ROOT)} (clang-format-14 -i it)")
+    return count
+
+
+def run_tidy() -> Count:
+    count = Count()
+    program = shutil.which("clang-tidy-14")
+    if program is None:
+        count.skip("tidy: no clang-tidy-14 on this machine")
+        return count
+    database = ROOT / "build" / "release"
+    known = {str((database / entry["file"]).resolve()) for entry in
+             json.loads((database / "compile_commands.json").read_text())}
+    for file in sources("src"):
+        if str(file) not in known:
+            continue
+        done = subprocess.run([program, "-p", str(database), "--quiet", "--extra-arg=-Wno-unknown-warning-option",
+                               str(file)], capture_output=True, text=True)
+        print(f"tidy: {file.relative_to(ROOT)}: {'clean' if done.returncode == 0 else 'warnings'}", flush=True)
+        if done.returncode == 0:
+            count.passed += 1
+        else:
+            print(done.stdout.strip())
+            count.fail(f"tidy: {file.relative_to(ROOT)}")
+    return count
+
+
+def pytest_files() -> dict[str, pathlib.Path]:
+    """Every pytest file by its suite name; the slow ones (reconcile) run last."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"),
+                   key=lambda path: ("reconcile" in path.name, path.name))
+    return {path.stem.removeprefix("test_"): path for path in files if path.name != "test_runner.py"}
+
+
+def run_pytest(name: str, file: pathlib.Path) -> Count:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    report = RESULTS / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    environment = {**os.environ, "HUNTD_BUILD": os.environ.get("HUNTD_BUILD", str(ROOT / "build" / "release"))}
+    subprocess.run([PYTHON, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}",
+                    str(file)], env=environment, cwd=ROOT)
+    count = Count()
+    if not report.exists():
+        count.fail(f"{name}: pytest wrote no report")
+        return count
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        title = f"{name}: {case.get('name')}"
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            count.fail(title)
+        elif skipped is not None:
+            count.skip(f"{title}: {skipped.get('message')}")
+        else:
+            count.passed += 1
+    return count
+
+
+def suites_named(wanted: str) -> list[tuple[str, object]]:
+    """(name, function) of the suites that `wanted` means; empty when it means none."""
+    built_in = {"format": run_format, "unit": lambda: run_meson("release", "unit"),
+                "asan": lambda: run_meson("asan", "unit"), "tidy": run_tidy}
+    files = pytest_files()
+    by_file = {name: (lambda name=name, file=file: run_pytest(name, file)) for name, file in files.items()}
+    if wanted == "all":
+        return [(name, built_in[name]) for name in ("format", "unit", "asan")] + list(by_file.items())
+    if wanted in built_in:
+        return [(wanted, built_in[wanted])]
+    if wanted == "e2e":
+        return [(name, run) for name, run in by_file.items() if "e2e" in files[name].parts]
+    return [(name, run) for name, run in by_file.items()
+            if wanted in name or wanted in files[name].relative_to(ROOT / "tests").parts[:-1]]
+
+
+def run_suite(wanted: str) -> int:
+    suites = suites_named(wanted)
+    if not suites:
+        names = ["unit", "asan", "format", "tidy", "e2e", *pytest_files()]
+        print(f"dev: no suite {wanted}; there are: {', '.join(names)}", file=sys.stderr)
+        return 2
+    total, started, table = Count(), time.monotonic(), []
+    for name, run in suites:
+        print(f"== {name}", flush=True)
+        suite_started = time.monotonic()
+        count = run()
+        total.add(count)
+        table.append(f"{name:<24} {count}  ({time.monotonic() - suite_started:.0f} s)")
+        print(f"== {name}: {count}", flush=True)
+    print()
+    print("\n".join(table))
+    for line in total.skips:
+        print(f"skipped  {line}")
+    for line in total.failures:
+        print(f"FAILED   {line}")
+    print(f"{time.monotonic() - started:.0f} s")
+    print(total)
+    return 1 if total.failed else 0

@@ -1,0 +1,216 @@
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "hunt/worker_pool.h"
+
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "stats/shared_region.h"
+
+using namespace huntd;
+
+namespace {
+
+// A host whose workers do what the test says.
+struct FakeHost final : WorkerHost {
+  void set_user(WorkerUser& its_user) override { user = &its_user; }
+  void start(uint32_t place, std::string_view hunter_id, std::string_view) override {
+    started.push_back(place);
+    alive.insert(place);
+    hunters.emplace_back(hunter_id);
+  }
+  void send(uint32_t place, std::string_view frame) override { sent.emplace_back(place, frame); }
+  void kill(uint32_t place) override { killed.insert(place); }
+  void dismiss(uint32_t place) override { dismissed.insert(place); }
+  void use_bundle(int) override {}
+  void exit(uint32_t place, int spawn_errno = 0, int status = 0) {
+    alive.erase(place);
+    user->on_worker_exit(place, spawn_errno, status);
+  }
+  WorkerUser* user = nullptr;
+  std::vector<uint32_t> started;
+  std::vector<std::string> hunters;
+  std::set<uint32_t> alive, killed, dismissed;
+  std::vector<std::pair<uint32_t, std::string>> sent;
+};
+
+struct World {
+  explicit World(WorkerLimits limits)
+      : region(std::move(*SharedRegion::create(1, "test", 0))),
+        pool(host, scheduler, region.core(0), limits) {}
+  Scheduler scheduler;
+  FakeHost host;
+  SharedRegion region;
+  WorkerPool pool;
+  std::vector<std::string> log;
+};
+
+constexpr uint64_t ms = 1'000'000;
+constexpr WorkerLimits two_at_a_time{50, 0, 2, 2, 100};
+
+const char* name_of(WorkerSaid::What what) {
+  switch (what) {
+    case WorkerSaid::What::frame:
+      return "frame";
+    case WorkerSaid::What::died:
+      return "died";
+    case WorkerSaid::What::deadline:
+      return "deadline";
+    case WorkerSaid::What::not_started:
+      return "not started";
+  }
+  return "";
+}
+
+// Runs one worker until its first word that is not "again"; says done() where it was a frame.
+Task<> hunt(World& world, std::string name) {
+  WorkerPool::Admission admission = co_await world.pool.admit();
+  if (admission.refusal == WorkerPool::Refusal::queue_full)
+    world.log.push_back(name + " queue full");
+  if (admission.refusal == WorkerPool::Refusal::queue_deadline)
+    world.log.push_back(name + " queue deadline");
+  if (!admission.run) co_return;
+  WorkerPool::Run run = std::move(*admission.run);
+  run.begin(name, "job");
+  for (;;) {
+    WorkerSaid const said = co_await run.next();
+    if (said.what == WorkerSaid::What::frame && said.frame == "ask") {
+      run.answer("answer");
+      continue;
+    }
+    world.log.push_back(name + " " + name_of(said.what));
+    if (said.what == WorkerSaid::What::frame) run.done();
+    co_return;
+  }
+}
+
+void tick(World& world, uint64_t now_ns) {
+  world.scheduler.expire(now_ns);
+  world.scheduler.run_ready();
+}
+
+}  // namespace
+
+TEST_CASE("at most max_live workers run; the queue holds the next; more is refused at once") {
+  World world(two_at_a_time);
+  for (const char* name : {"a", "b", "c", "d", "e"}) start(hunt(world, name));
+  CHECK(world.host.started.size() == 2);
+  CHECK(world.log == std::vector<std::string>{"e queue full"});
+  CHECK(world.pool.live() == 2);
+  world.host.user->on_worker_frame(world.host.started[0], "outcome");
+  world.scheduler.run_ready();
+  CHECK(world.log.back() == "a frame");
+  CHECK(world.host.started.size() == 2);  // the outcome is in, the process is not gone yet
+  world.host.exit(world.host.started[0]);
+  world.scheduler.run_ready();
+  CHECK(world.host.hunters.back() == "c");
+  for (int i = 0; i < 3; ++i) {
+    uint32_t const place = *world.host.alive.begin();
+    world.host.user->on_worker_frame(place, "outcome");
+    world.host.exit(place);
+    world.scheduler.run_ready();
+  }
+  CHECK(world.pool.live() == 0);
+  CHECK(world.host.killed.empty());
+}
+
+TEST_CASE("who waits in the queue past its deadline is refused") {
+  World world(two_at_a_time);
+  for (const char* name : {"a", "b", "c"}) start(hunt(world, name));
+  tick(world, 99 * ms);
+  CHECK(world.log.empty());
+  tick(world, 100 * ms);
+  CHECK(world.log == std::vector<std::string>{"c queue deadline"});
+  for (uint32_t place : std::set<uint32_t>(world.host.alive)) world.host.exit(place);
+  world.scheduler.run_ready();
+  CHECK(world.host.started.size() == 2);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a worker past its deadline is killed, and its caller hears so once it is gone") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  world.host.user->on_worker_started(0 + world.host.started[0], 10 * ms);
+  tick(world, 59 * ms);
+  CHECK(world.host.killed.empty());
+  tick(world, 60 * ms);
+  CHECK(world.host.killed.size() == 1);
+  CHECK(world.log.empty());
+  world.host.exit(world.host.started[0], 0, SIGKILL);
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a deadline"});
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a worker that has said its outcome and stays is killed at the same deadline") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  uint32_t const place = world.host.started[0];
+  world.host.user->on_worker_started(place, 0);
+  world.host.user->on_worker_frame(place, "outcome");
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  CHECK(world.host.dismissed.count(place) == 1);
+  tick(world, 50 * ms);
+  CHECK(world.host.killed.count(place) == 1);
+  world.host.exit(place);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a worker that dies, or never comes, is told apart") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  start(hunt(world, "b"));
+  world.host.exit(world.host.started[0], 0, SIGSEGV);
+  world.host.exit(world.host.started[1], EAGAIN, 0);
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a died", "b not started"});
+}
+
+TEST_CASE("questions are answered and frames that came before the end are heard first") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  uint32_t const place = world.host.started[0];
+  world.host.user->on_worker_frame(place, "ask");
+  world.scheduler.run_ready();
+  CHECK(world.host.sent == std::vector<std::pair<uint32_t, std::string>>{{place, "answer"}});
+  world.host.user->on_worker_frame(place, "outcome");
+  world.host.exit(place);
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("fewer places after a reload hold from the next admission on") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  start(hunt(world, "b"));
+  WorkerLimits one = two_at_a_time;
+  one.max_live = 1;
+  world.pool.set_limits(one);
+  start(hunt(world, "c"));
+  world.host.exit(world.host.started[0]);
+  world.scheduler.run_ready();
+  CHECK(world.host.started.size() == 2);
+  world.host.exit(world.host.started[1]);
+  world.scheduler.run_ready();
+  CHECK(world.host.started.size() == 3);
+  world.host.exit(world.host.started[2]);
+  world.scheduler.run_ready();
+}
+
+TEST_CASE("a worker that floods its core with frames is killed, and few of them are kept") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  uint32_t const place = world.host.started[0];
+  for (int i = 0; i < 100; ++i) world.host.user->on_worker_frame(place, "ask");
+  CHECK(world.host.killed.count(place) == 1);
+  world.scheduler.run_ready();
+  CHECK(world.host.sent.size() <= 4);
+  world.host.exit(place, 0, SIGKILL);
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a died"});
+}

@@ -1,0 +1,217 @@
+"""huntctl as its users run it: against a served admin port and against a public port that answers as huntd does.
+
+    check_huntctl.py HUNTCTL SERVE_SAMPLE
+"""
+import http.server
+import json
+import pathlib
+import pty
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+import xml.dom.minidom
+
+HUNTCTL, SERVE_SAMPLE = sys.argv[1], sys.argv[2]
+NOBODY = "127.0.0.1:1"  # tcpmux: nothing of ours
+BUNDLE = "00112233445566778899aabbccddeeff"
+
+
+def huntctl(*arguments):
+    return subprocess.run([HUNTCTL, *arguments], capture_output=True, text=True, timeout=60)
+
+
+class PublicPort(http.server.BaseHTTPRequestHandler):
+    """Notes what it is asked; hunt `closed` says no."""
+    asked = []
+
+    def answer(self, status, content):
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Hunt-Bundle", BUNDLE)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.asked.append((self.path, None, None))
+        if self.path == "/v1/core-map":
+            self.answer(200, {"hash": "xxh3-64", "seed": 0, "buckets": 1024, "cores": 2, "up": [True, False],
+                              "map": [b % 2 for b in range(1024)]})
+        else:
+            self.answer(200, {"hunt_id": "forest", "hunter_id": "ann", "loot": {"acorn": 3}})
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        self.asked.append((self.path, body, self.headers.get("Idempotency-Key")))
+        if "/closed/" in self.path:
+            self.answer(422, {"type": "urn:huntd:problem:rejected", "title": "The hunt said no", "status": 422})
+        else:
+            self.answer(200, {"request_id": "r1", "loot": [{"loot_id": "acorn", "event_id": "e1"}], "replayed": False})
+
+    def log_message(self, *_):
+        pass
+
+
+class AdminCommands(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.served = subprocess.Popen([SERVE_SAMPLE], stdout=subprocess.PIPE, text=True)
+        cls.admin = f"127.0.0.1:{cls.served.stdout.readline().strip()}"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.served.terminate()
+        cls.served.wait()
+        cls.served.stdout.close()
+
+    def test_latency_prints_a_plain_table_per_core_into_a_pipe(self):
+        run = huntctl("latency", "--admin", self.admin)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertNotIn("\x1b", run.stdout)
+        heads = [line for line in run.stdout.splitlines() if "p99.9" in line]
+        self.assertEqual([" ".join(head.split()[:2]) for head in heads], ["core 0", "core 1", "all cores"])
+        self.assertEqual(run.stdout.count("\nredis_commit "), 3)
+        self.assertIn("█", run.stdout)
+
+    def test_latency_is_coloured_in_a_terminal(self):
+        ours, theirs = pty.openpty()
+        run = subprocess.run([HUNTCTL, "latency", "--admin", self.admin], stdout=theirs, timeout=60)
+        os.close(theirs)
+        seen = b""
+        try:
+            while piece := os.read(ours, 65536):
+                seen += piece
+        except OSError:
+            pass  # the end of a pseudo-terminal
+        os.close(ours)
+        self.assertEqual(run.returncode, 0)
+        for colour in (b"\x1b[32m", b"\x1b[33m", b"\x1b[31m"):
+            self.assertIn(colour, seen)
+
+    def test_latency_as_json_is_the_ports_own(self):
+        latency = json.loads(huntctl("latency", "--json", "--admin", self.admin).stdout)
+        self.assertEqual([core["core"] for core in latency["cores"]], [0, 1])
+
+    def test_latency_writes_a_picture(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "latency.svg"
+            run = huntctl("latency", "--svg", str(path), "--admin", self.admin)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            picture = xml.dom.minidom.parse(str(path))
+            self.assertGreater(len(picture.getElementsByTagName("rect")), 100)
+            run = huntctl("latency", "--svg", f"{folder}/none/x.svg", "--admin", self.admin)
+            self.assertEqual(run.returncode, 1)
+            self.assertIn("can't write", run.stderr)
+
+    def test_status_tells_that_all_is_well(self):
+        run = huntctl("status", "--admin", self.admin)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertIn("2 cores, up", run.stdout)
+        self.assertIn("healthy, ready", run.stdout)
+        rows = [line.split() for line in run.stdout.splitlines() if " ready " in line]
+        self.assertEqual([row[0] for row in rows], ["0", "1"])
+        self.assertIn("100.00", rows[0])
+
+    def test_addresses_come_from_the_config_file(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
+            config.write(f'[admin]\nlisten = "{self.admin}"\n')
+            config.flush()
+            self.assertEqual(huntctl("-c", config.name, "latency", "--json").returncode, 0)
+            self.assertEqual(huntctl("latency", "--json", "-c", config.name).returncode, 0)
+            config.write("[admin]\n")
+            config.flush()
+            run = huntctl("-c", config.name, "latency")
+            self.assertEqual(run.returncode, 1)
+            self.assertIn(config.name, run.stderr)
+
+    def test_the_admin_port_is_no_public_port(self):
+        run = huntctl("core-map", "--http", self.admin)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("is it huntd's public port?", run.stderr)
+
+
+class PublicCommands(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), PublicPort)
+        cls.http = f"127.0.0.1:{cls.server.server_port}"
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.shutdown()
+        cls.server.server_close()
+
+    def setUp(self):
+        PublicPort.asked.clear()
+
+    def test_hunt_posts_its_input_and_key_and_shows_the_answer(self):
+        run = huntctl("hunt", "forest", "ann", "--input", '{"dig":1}', "--key", "k-1", "--http", self.http)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(PublicPort.asked, [("/v1/hunts/forest/hunters/ann", '{"dig":1}', "k-1")])
+        self.assertIn('    {"loot_id":"acorn","event_id":"e1"}\n', run.stdout)
+        self.assertTrue(run.stdout.endswith(f"bundle {BUNDLE}\n"))
+
+    def test_hunt_without_input_or_key_sends_none(self):
+        self.assertEqual(huntctl("hunt", "forest", "ann", "--http", self.http).returncode, 0)
+        self.assertEqual(PublicPort.asked, [("/v1/hunts/forest/hunters/ann", "", None)])
+
+    def test_a_hunt_that_says_no_fails_and_says_why(self):
+        run = huntctl("hunt", "closed", "ann", "--http", self.http)
+        self.assertEqual(run.returncode, 1)
+        self.assertEqual(run.stdout, "")
+        self.assertIn("huntd answers 422", run.stderr)
+        self.assertIn("The hunt said no", run.stderr)
+
+    def test_held_shows_what_a_hunter_holds(self):
+        run = huntctl("held", "forest", "ann", "--http", self.http)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(PublicPort.asked, [("/v1/hunts/forest/hunters/ann", None, None)])
+        self.assertIn('"loot": {"acorn":3}', run.stdout)
+
+    def test_an_id_that_is_none_is_wrong_usage_and_asks_nobody(self):
+        for bad in ("a/b", "a b", "x" * 65, ""):
+            run = huntctl("hunt", "forest", bad, "--http", self.http)
+            self.assertEqual(run.returncode, 2, bad)
+            self.assertIn("is no id", run.stderr)
+        self.assertEqual(PublicPort.asked, [])
+
+    def test_core_map_shows_each_cores_share(self):
+        run = huntctl("core-map", "--http", self.http)
+        self.assertEqual(run.stdout, "1024 buckets by xxh3-64(hunter_id)\n\n"
+                         "core  state  buckets   share\n"
+                         "   0  up         512  50.0 %\n"
+                         "   1  down       512  50.0 %\n")
+
+    def test_core_map_places_one_hunter(self):
+        run = huntctl("core-map", "--hunter", "ann", "--http", self.http)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertRegex(run.stdout, r"^ann: bucket \d+, core [01]")
+        bucket = int(run.stdout.split()[2].rstrip(","))
+        self.assertIn(f"core {bucket % 2}", run.stdout)
+
+
+class Mistakes(unittest.TestCase):
+    def test_nobody_listening_is_said_plainly(self):
+        for arguments, port in ((("latency", "--admin", NOBODY), "admin port"), (("status", "--admin", NOBODY), "admin port"),
+                                (("hunt", "a", "b", "--http", NOBODY), "public port"),
+                                (("held", "a", "b", "--http", NOBODY), "public port"),
+                                (("core-map", "--http", NOBODY), "public port")):
+            run = huntctl(*arguments)
+            self.assertEqual(run.returncode, 1)
+            self.assertEqual(run.stdout, "")
+            self.assertIn(f"nothing listens on {NOBODY}, the {port}", run.stderr)
+
+    def test_wrong_usage_is_2_and_help_is_0(self):
+        for arguments in ((), ("nonsense",), ("latency", "--nonsense"), ("hunt", "forest"),
+                          ("latency", "--json", "--svg", "x.svg")):
+            self.assertEqual(huntctl(*arguments).returncode, 2, arguments)
+        for arguments in (("--help",), ("--version",), ("latency", "--help")):
+            self.assertEqual(huntctl(*arguments).returncode, 0, arguments)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,226 @@
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "reconcile/compare.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+using huntd::Books;
+using huntd::LootEvent;
+using huntd::SessionBook;
+using huntd::Verdict;
+
+namespace {
+
+LootEvent event_of(uint64_t seq, std::string hunter_id = "ada", std::string loot_id = "coin",
+                   uint64_t event_number = 0) {
+  return {.event_id = fmt::format("{:032x}", event_number == 0
+                                                 ? seq + 1000 * static_cast<uint64_t>(hunter_id[0])
+                                                 : event_number),
+          .hunter_id = std::move(hunter_id),
+          .hunt_id = "chest",
+          .loot_id = std::move(loot_id),
+          .seq = seq,
+          .timestamp_ms = 1,
+          .bundle = std::string(32, 'a')};
+}
+
+// Hunter ada was given three coins, and everybody says so.
+Books agreeing_books(bool has_kafka) {
+  Books books;
+  books.has_kafka = has_kafka;
+  SessionBook& session = books.session("ada", "chest");
+  session.has_held = session.has_row = true;
+  session.held = {.loot = {{"coin", 3}}, .seq = 3};
+  session.row.loot = {{"coin", 3}};
+  session.row.loot_count = 3;
+  for (uint64_t seq = 1; seq <= 3; ++seq) session.row.seen.insert(seq);
+  if (has_kafka)
+    for (uint64_t seq = 1; seq <= 3; ++seq) books.add_event(event_of(seq), false);
+  return books;
+}
+
+std::string kinds_of(const Verdict& verdict) {
+  std::string kinds;
+  for (const huntd::Difference& difference : verdict.differences)
+    kinds += (kinds.empty() ? "" : " ") + difference.kind;
+  return kinds;
+}
+
+std::string judged(Books books) { return kinds_of(compare(books, 50)); }
+
+}  // namespace
+
+TEST_CASE("books that agree give no difference, with Kafka and without") {
+  for (bool has_kafka : {false, true}) {
+    Books books = agreeing_books(has_kafka);
+    Verdict verdict = compare(books, 50);
+    CHECK(verdict.agrees());
+    CHECK(verdict.settled());
+    CHECK(verdict.held_loot == 3);
+    CHECK(verdict.row_loot == 3);
+    CHECK(verdict.kafka_events == (has_kafka ? 3 : 0));
+  }
+}
+
+TEST_CASE("a record that Kafka has twice is one event") {
+  Books books = agreeing_books(true);
+  books.add_event(event_of(2), false);
+  Verdict verdict = compare(books, 50);
+  CHECK(verdict.agrees());
+  CHECK(verdict.kafka_records == 4);
+  CHECK(verdict.kafka_events == 3);
+}
+
+TEST_CASE("counts in Redis that do not add up to its seq differ") {
+  Books books = agreeing_books(false);
+  books.session("ada", "chest").held.loot["coin"] = 2;
+  CHECK(judged(std::move(books)).find("held_seq") != std::string::npos);
+}
+
+TEST_CASE("an event that is nowhere is named with its seq") {
+  Books books = agreeing_books(true);
+  std::erase_if(books.events, [](const huntd::EventBook& event) { return event.seq == 2; });
+  Verdict verdict = compare(books, 50);
+  CHECK(kinds_of(verdict) == "event_missing");
+  CHECK(verdict.differences[0].detail.find("seq 2:") != std::string::npos);
+}
+
+TEST_CASE("where retention has removed the beginning, what the table has seen is no difference") {
+  Books books = agreeing_books(true);
+  books.kafka_from_the_start = false;
+  std::erase_if(books.events, [](const huntd::EventBook& event) { return event.seq == 1; });
+  CHECK(judged(std::move(books)).empty());
+}
+
+TEST_CASE("an event in the outbox that the row has not seen is waiting, and no difference") {
+  for (bool has_kafka : {false, true}) {
+    Books books = agreeing_books(has_kafka);
+    books.session("ada", "chest").held = {.loot = {{"coin", 3}, {"gem", 1}}, .seq = 4};
+    books.add_event(event_of(4, "ada", "gem"), true);
+    Verdict verdict = compare(books, 50);
+    CHECK(verdict.agrees());
+    CHECK_FALSE(verdict.settled());
+    CHECK(verdict.waiting == 1);
+    CHECK(verdict.outbox_events == 1);
+  }
+}
+
+TEST_CASE(
+    "an event in Kafka and still in the outbox counts once, and as waiting until it is merged") {
+  Books books = agreeing_books(true);
+  books.session("ada", "chest").held = {.loot = {{"coin", 4}}, .seq = 4};
+  books.add_event(event_of(4), true);
+  books.add_event(event_of(4), false);
+  Verdict verdict = compare(books, 50);
+  CHECK(verdict.agrees());
+  CHECK(verdict.kafka_events == 4);
+  CHECK(verdict.outbox_events == 1);
+  CHECK(verdict.waiting == 1);
+}
+
+TEST_CASE("an event in Kafka alone that the row has not seen differs") {
+  Books books = agreeing_books(true);
+  books.session("ada", "chest").held = {.loot = {{"coin", 4}}, .seq = 4};
+  books.add_event(event_of(4), false);
+  CHECK(judged(std::move(books)) == "row_missing_events");
+}
+
+TEST_CASE("loot without a row differs, and a row without loot differs") {
+  Books books;
+  SessionBook& held = books.session("ada", "chest");
+  held.has_held = true;
+  held.held = {.loot = {{"coin", 1}}, .seq = 1};
+  CHECK(judged(std::move(books)) == "row_missing");
+  Books other;
+  SessionBook& row = other.session("ada", "chest");
+  row.has_row = true;
+  row.row.seen.insert(1);
+  row.row.loot = {{"coin", 1}};
+  row.row.loot_count = 1;
+  CHECK(judged(std::move(other)) == "row_ahead");
+}
+
+TEST_CASE("a row with other loot differs even where the seqs agree") {
+  Books books = agreeing_books(true);
+  books.session("ada", "chest").row.loot = {{"coin", 2}, {"gem", 1}};
+  CHECK(judged(std::move(books)) == "row_loot");
+}
+
+TEST_CASE("a loot_count that is not the sum differs") {
+  Books books = agreeing_books(false);
+  books.session("ada", "chest").row.loot_count = 4;
+  CHECK(judged(std::move(books)) == "row_count");
+}
+
+TEST_CASE("events of other loot than Redis holds differ") {
+  Books books = agreeing_books(true);
+  books.events.clear();
+  for (uint64_t seq = 1; seq <= 3; ++seq)
+    books.add_event(event_of(seq, "ada", seq == 3 ? "gem" : "coin"), false);
+  CHECK(judged(std::move(books)) == "event_loot");
+}
+
+TEST_CASE("an event that Redis never gave differs") {
+  Books books = agreeing_books(true);
+  books.add_event(event_of(9), false);
+  CHECK(judged(std::move(books)).starts_with("event_unknown"));
+}
+
+TEST_CASE("a seq with two event_ids, and an event_id with two seqs or hunters, are named") {
+  Books books = agreeing_books(true);
+  books.add_event(event_of(2, "ada", "coin", 77), false);
+  CHECK(judged(std::move(books)) == "seq_shared");
+  Books other = agreeing_books(true);
+  SessionBook& bob = other.session("bob", "chest");
+  bob.has_held = bob.has_row = true;
+  bob.held = {.loot = {{"coin", 1}}, .seq = 1};
+  bob.row.loot = {{"coin", 1}};
+  bob.row.loot_count = 1;
+  bob.row.seen.insert(1);
+  LootEvent stolen = event_of(1, "bob");
+  stolen.event_id = event_of(1).event_id;
+  other.add_event(stolen, false);
+  CHECK(judged(std::move(other)) == "event_id_shared");
+}
+
+TEST_CASE("events that wait beside a row count as in the table") {
+  Books books = agreeing_books(true);
+  SessionBook& session = books.session("ada", "chest");
+  session.held = {.loot = {{"coin", 4}}, .seq = 4};
+  session.row.waiting.push_back(event_of(4));
+  books.add_event(event_of(4), false);
+  CHECK(judged(std::move(books)).empty());
+}
+
+TEST_CASE("a supply that gave more than hunters hold, or by an event that is nowhere, differs") {
+  Books books = agreeing_books(true);
+  books.supplies.push_back(
+      {.hunt_id = "chest", .loot_id = "coin", .given = {event_of(1).event_id}, .pending = 2});
+  Verdict verdict = compare(books, 50);
+  CHECK(verdict.agrees());
+  CHECK(verdict.supply_pending == 2);
+  books.supplies[0].given = {event_of(1).event_id, std::string(32, 'f'), "short"};
+  CHECK(kinds_of(compare(books, 50)) == "supply_event supply_event");
+  books.supplies[0].loot_id = "crown";
+  books.supplies[0].given = {event_of(1).event_id};
+  CHECK(kinds_of(compare(books, 50)) == "supply_over");
+}
+
+TEST_CASE("a record that is no event differs") {
+  Books books = agreeing_books(true);
+  books.unreadable.push_back({"partition 3 offset 41", "not a JSON object"});
+  CHECK(judged(std::move(books)) == "unreadable");
+}
+
+TEST_CASE("the list is bounded, the total is not") {
+  Books books;
+  for (int i = 0; i < 100; ++i) {
+    SessionBook& session = books.session(fmt::format("h{}", i), "chest");
+    session.has_held = true;
+    session.held = {.loot = {{"coin", 1}}, .seq = 1};
+  }
+  Verdict verdict = compare(books, 7);
+  CHECK(verdict.differences.size() == 7);
+  CHECK(verdict.differences_total == 100);
+  CHECK(verdict_text(verdict, false).find("93 more") != std::string::npos);
+}

@@ -1,0 +1,261 @@
+// The `hunt` table (docs/scripts.md), call by call.
+#include "base/limits.h"
+#include "worker/run_hunt.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+using namespace huntd;
+using namespace huntd::test;
+
+namespace {
+
+// The script's function with this body.
+HuntEnd run_body(const std::string& body) {
+  return run_hunt({.script = "return function(hunt)\n" + body + "\nend"});
+}
+
+}  // namespace
+
+TEST_CASE("hunt.id, hunt.hunter_id and hunt.now come from the job") {
+  HuntEnd const end = run_hunt({
+      .script = "return function(hunt) return {hunt.id, hunt.hunter_id, hunt.now} end",
+      .hunt_id = "north-gate",
+      .hunter_id = "Ada.L_1",
+      .now_ms = 1'732'417'139'123,
+  });
+  CHECK(end.result == R"(["north-gate","Ada.L_1",1732417139123])");
+}
+
+TEST_CASE("hunt.input is nil without a body, and the body's value with one") {
+  HuntRun run{.script = "return function(hunt) return hunt.input end"};
+  CHECK(run_hunt(run).result == "null");
+  run.script = "return function(hunt) return hunt.input == nil end";
+  CHECK(run_hunt(run).result == "true");
+  run.script = "return function(hunt) return hunt.input end";
+  run.input_json = R"({"a":[1,2.5,-3e2,true,false,"\u00e9\n"],"b":{"":{}}})";
+  CHECK(run_hunt(run).result == R"({"a":[1,2.5,-300,true,false,"é\u000a"],"b":{"":{}}})");
+}
+
+TEST_CASE("JSON null in hunt.input is hunt.null, and goes back as null") {
+  HuntRun run{.script = R"(return function(hunt)
+    return {hunt.input.a == hunt.null, hunt.input.b == nil, hunt.input.a} end)"};
+  run.input_json = R"({"a":null})";
+  CHECK(run_hunt(run).result == "[true,true,null]");
+}
+
+TEST_CASE("hunt.random has math.random's calls and bounds") {
+  HuntEnd const end = run_body(R"(
+    local fraction_fine, die_fine, span_fine = true, true, true
+    for i = 1, 10000 do
+      local fraction, die, span = hunt.random(), hunt.random(6), hunt.random(-2, 2)
+      fraction_fine = fraction_fine and fraction >= 0 and fraction < 1
+      die_fine = die_fine and die >= 1 and die <= 6 and die == math.floor(die)
+      span_fine = span_fine and span >= -2 and span <= 2 and span == math.floor(span)
+    end
+    return {fraction_fine, die_fine, span_fine, hunt.random(5, 5)})");
+  CHECK(end.result == "[true,true,true,5]");
+}
+
+TEST_CASE("hunt.random gives every side of a die about as often") {
+  HuntEnd const end = run_body(R"(
+    local seen = {0, 0, 0, 0, 0, 0}
+    for i = 1, 60000 do local side = hunt.random(6) seen[side] = seen[side] + 1 end
+    local least, most = math.huge, 0
+    for _, n in ipairs(seen) do least, most = math.min(least, n), math.max(most, n) end
+    return {least > 9600, most < 10400})");  // more than four standard deviations of 91
+  CHECK(end.result == "[true,true]");
+}
+
+TEST_CASE("hunt.random refuses an empty or endless interval and too many arguments") {
+  for (const std::string& call : std::vector<std::string>{
+           "hunt.random(0)", "hunt.random(2, 1)", "hunt.random(0/0)", "hunt.random(1, 1/0)",
+           "hunt.random(1, 2, 3)", "hunt.random('x')"}) {
+    HuntEnd const end = run_body("local drawn = " + call);
+    CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, call);
+    CHECK_MESSAGE(end.reason.starts_with("hunt.lua:2: "), end.reason);
+  }
+}
+
+TEST_CASE("the same seed makes the same draws, another seed others") {
+  HuntRun run{.script = R"(return function(hunt)
+    local draws = {}
+    for i = 1, 20 do draws[i] = hunt.random(1000000) end
+    return draws
+  end)"};
+  std::string const first = run_hunt(run).result;
+  CHECK(run_hunt(run).result == first);
+  run.seed[1] = 3;
+  std::string const second = run_hunt(run).result;
+  CHECK(second != first);
+  run.seed[0] = 9;
+  CHECK(run_hunt(run).result != second);
+}
+
+TEST_CASE("the first draw depends on either seed") {
+  HuntRun run{.script = "return function(hunt) return hunt.random(2 ^ 50) end"};
+  std::set<std::string> draws;
+  for (uint64_t i = 0; i < 8; ++i) {
+    run.seed[0] = i;
+    run.seed[1] = 0;
+    draws.insert(run_hunt(run).result);
+    run.seed[0] = 100;
+    run.seed[1] = i;
+    draws.insert(run_hunt(run).result);
+  }
+  CHECK(draws.size() == 16);
+}
+
+TEST_CASE("hunt.held is asked for once, and only by a script that wants it") {
+  HuntRun run{.script = R"(return function(hunt)
+    local held = hunt.held()
+    return {held.pearl, held["rune.1"], held.nothing == nil, hunt.held() == held}
+  end)"};
+  run.held = {{"pearl", 3}, {"rune.1", 9'007'199'254'740'991}};
+  HuntEnd const end = run_hunt(run);
+  CHECK(end.result == "[3,9007199254740991,true,true]");
+  CHECK(end.held_questions == 1);
+  run.script = "return function(hunt) hunt.award('pearl') end";
+  CHECK(run_hunt(run).held_questions == 0);
+}
+
+TEST_CASE("hunt.held of a hunter with nothing is an empty table") {
+  CHECK(run_body("return next(hunt.held()) == nil").result == "true");
+}
+
+TEST_CASE("hunt.held takes as many different loots as the limit allows") {
+  HuntRun run{.script = R"(return function(hunt)
+    local n = 0
+    for loot_id, count in pairs(hunt.held()) do n = n + count end
+    return n
+  end)"};
+  for (size_t i = 0; i < limits::held_loot_max; ++i)
+    run.held[std::string(60, 'x') + std::to_string(1000 + i)] = 2;
+  CHECK(run_hunt(run).result == std::to_string(2 * limits::held_loot_max));
+}
+
+TEST_CASE("awards are told in order, twice the same included") {
+  HuntEnd const end =
+      run_body("hunt.award('a') hunt.award('b') hunt.award('a') return hunt.award('c')");
+  CHECK(end.loot() == "a b a c");
+  CHECK(end.result == "true");
+  CHECK(end.supply_questions.empty());
+}
+
+TEST_CASE("a loot_id that is no id is refused where it is given") {
+  for (const std::string& loot_id :
+       std::vector<std::string>{"''", "'a b'", "'a:b'", "'{x}'", "'\\0'", "string.rep('x', 65)",
+                                "'\\195\\169'", "nil", "{}", "true"}) {
+    HuntEnd const end = run_body("hunt.award('fine')\nhunt.award(" + loot_id + ")");
+    CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, loot_id);
+    CHECK_MESSAGE(end.reason.starts_with("hunt.lua:3: "), end.reason);
+    CHECK(end.awards.empty());
+  }
+  CHECK(run_body("hunt.award(string.rep('x', 64))").status == WF_OK);
+}
+
+TEST_CASE("one award more than the limit is an error, and gives nothing") {
+  std::string const most = std::to_string(limits::awards_max);
+  CHECK(run_body("for i = 1, " + most + " do hunt.award('a') end").awards.size() ==
+        limits::awards_max);
+  HuntEnd const end = run_body("for i = 1, " + most + " + 1 do hunt.award('a') end");
+  CHECK(end.status == WF_SCRIPT_ERROR);
+  CHECK(end.reason == "hunt.lua:2: hunt.award: a run may award 32 times");
+  CHECK(end.awards.empty());
+}
+
+TEST_CASE("a limited award asks the core, which says yes or gone") {
+  HuntRun run{.script = R"(return function(hunt)
+    hunt.award('free')
+    local first = {hunt.award('ticket', {limit = 2})}
+    local second = {hunt.award('ticket', {limit = 2})}
+    hunt.award('chocolate')
+    return {first = first, second = second}
+  end)"};
+  run.supply_left = 1;
+  HuntEnd const end = run_hunt(run);
+  CHECK(end.result == R"({"first":[true],"second":[false,"gone"]})");
+  CHECK(end.awards ==
+        std::vector<GivenLoot>{{"free", false}, {"ticket", true}, {"chocolate", false}});
+  REQUIRE(end.supply_questions.size() == 2);
+  CHECK(end.supply_questions[0].position == 1);
+  CHECK(end.supply_questions[0].loot_id == "ticket");
+  CHECK(end.supply_questions[0].limit == 2);
+  CHECK(end.supply_questions[1].position == 2);
+}
+
+TEST_CASE("a limit that is no count is an error, asked of nobody") {
+  for (const std::string& limit :
+       std::vector<std::string>{"-1", "1.5", "0/0", "1/0", "2e9", "'many'", "nil", "{}"}) {
+    HuntEnd const end = run_body("hunt.award('ticket', {limit = " + limit + "})");
+    CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, limit);
+    CHECK(end.supply_questions.empty());
+  }
+  CHECK(run_body("hunt.award('ticket', 5)").status == WF_SCRIPT_ERROR);
+  CHECK(run_body("return {hunt.award('ticket', {limit = 0})}").result == R"([false,"gone"])");
+}
+
+TEST_CASE("hunt.reject ends the run with its reason and gives nothing") {
+  HuntEnd const end = run_body("hunt.award('a') hunt.reject('not today') hunt.award('b')");
+  CHECK(end.status == WF_REJECTED);
+  CHECK(end.reason == "not today");
+  CHECK(end.awards.empty());
+  CHECK(end.result.empty());
+}
+
+TEST_CASE("no pcall, xpcall or coroutine undoes a reject") {
+  for (const std::string& body : std::vector<std::string>{
+           "pcall(hunt.reject, 'no') hunt.log('still here') return 1",
+           "pcall(function() hunt.reject('no') end) pcall(hunt.award, 'a') return 1",
+           "xpcall(function() hunt.reject('no') end, function() return 1 end) return 1",
+           "coroutine.wrap(function() pcall(hunt.reject, 'no') end)() return 1",
+           "local t = setmetatable({}, {__index = function() hunt.reject('no') end}) "
+           "pcall(function() "
+           "return t.x end)",
+           "pcall(hunt.reject, 'no') error('another')",
+           "pcall(hunt.reject, 'no') hunt.reject('second')",
+           "pcall(hunt.reject, 'no') return function() end"}) {
+    HuntEnd const end = run_body(body);
+    CHECK_MESSAGE(end.status == WF_REJECTED, body);
+    CHECK_MESSAGE(end.reason == "no", body);
+    CHECK(end.awards.empty());
+  }
+}
+
+TEST_CASE("an award after a caught reject throws again") {
+  HuntEnd const end = run_body("pcall(hunt.reject, 'no') hunt.award('a') hunt.log('not reached')");
+  CHECK(end.status == WF_REJECTED);
+  CHECK(end.log.empty());
+}
+
+TEST_CASE("hunt.reject without a reason says rejected; a long reason is cut") {
+  CHECK(run_body("hunt.reject()").reason == "rejected");
+  HuntEnd const end = run_body("hunt.reject(string.rep('x', 9999))");
+  CHECK(end.status == WF_REJECTED);
+  CHECK(end.reason == std::string(limits::reason_bytes_max, 'x'));
+  CHECK(run_body("hunt.reject({})").status == WF_SCRIPT_ERROR);
+}
+
+TEST_CASE("hunt.log writes one line a call, tabs between the values") {
+  HuntEnd const end = run_body(R"(
+    hunt.log("a", 1, true, nil, "two\nlines")
+    hunt.log(setmetatable({}, {__tostring = function() return "a chest" end}))
+    hunt.log())");
+  CHECK(end.status == WF_OK);
+  CHECK(end.log == "a\t1\ttrue\tnil\ttwo lines\na chest\n");
+}
+
+TEST_CASE("a script that logs too much is cut and goes on") {
+  HuntEnd const end =
+      run_body("for i = 1, 1000 do hunt.log(string.rep('x', 99)) end hunt.award('a')");
+  CHECK(end.status == WF_OK);
+  CHECK(end.loot() == "a");
+  CHECK(end.log.size() <= limits::log_bytes_max);
+  CHECK(end.log.size() > limits::log_bytes_max - 100);
+}
+
+TEST_CASE("the log of a run that fails or rejects comes too") {
+  CHECK(run_body("hunt.log('seen') error('x')").log == "seen\n");
+  CHECK(run_body("hunt.log('seen') hunt.reject('x')").log == "seen\n");
+}

@@ -1,0 +1,185 @@
+// What a script returns becomes the JSON `result`; what it throws becomes a line for the artist.
+#include "base/limits.h"
+#include "protocol/json_value.h"
+#include "worker/run_hunt.h"
+
+#include <doctest/doctest.h>
+
+using namespace huntd;
+using namespace huntd::test;
+
+namespace {
+
+HuntEnd run_return(const std::string& value) {
+  return run_hunt({.script = "return function(hunt) return " + value + " end"});
+}
+
+}  // namespace
+
+TEST_CASE("every kind of value has its JSON") {
+  struct Pair {
+    std::string lua, json;
+  };
+  for (const Pair& pair : std::vector<Pair>{
+           {"nil", "null"},
+           {"", "null"},
+           {"hunt.null", "null"},
+           {"true", "true"},
+           {"false", "false"},
+           {"0", "0"},
+           {"-12", "-12"},
+           {"0.1", "0.1"},
+           {"1/3", "0.3333333333333333"},
+           {"2^53", "9007199254740992"},
+           {"1e300", "1e+300"},
+           {"''", R"("")"},
+           {R"('a"b\\c\n\0\127')", "\"a\\\"b\\\\c\\u000a\\u0000\x7f\""},
+           {"'\\195\\169\\240\\159\\146\\142'", "\"é💎\""},
+           {"{}", "{}"},
+           {"{1,2,{3}}", "[1,2,[3]]"},
+           {"{b=1,a=2,c={x=hunt.null}}", R"({"a":2,"b":1,"c":{"x":null}})"},
+           {"{a='',ab='',['']=''}", R"({"":"","a":"","ab":""})"},
+           {"1, 2, 3", "1"},
+       }) {
+    HuntEnd const end = run_return(pair.lua);
+    CHECK_MESSAGE(end.status == WF_OK, pair.lua);
+    CHECK_MESSAGE(end.result == pair.json, pair.lua);
+    CHECK_MESSAGE(is_json(end.result), end.result);
+  }
+}
+
+TEST_CASE("what JSON has not is an error that says what") {
+  struct Pair {
+    std::string lua, why;
+  };
+  for (const Pair& pair : std::vector<Pair>{
+           {"print or function() end", "holds something that JSON has not"},
+           {"{f = function() end}", "holds something that JSON has not"},
+           {"coroutine.create(function() end)", "holds something that JSON has not"},
+           {"1/0", "holds a number that JSON has not"},
+           {"{0/0}", "holds a number that JSON has not"},
+           {"'\\255'", "holds text that is not valid UTF-8"},
+           {"{['\\192\\128'] = 1}", "holds text that is not valid UTF-8"},
+           {"'\\237\\160\\128'", "holds text that is not valid UTF-8"},
+           {"{1, nil, 3}", "neither a list"},
+           {"{1, 2, x = 3}", "neither a list"},
+           {"{1, nil, 3, x = 5}", "neither a list"},
+           {"(function() local t = {1, 2, 3, x = 5} t[1] = nil return t end)()", "neither a list"},
+           {"{[1.5] = 1}", "neither a list"},
+           {"{[0] = 1}", "neither a list"},
+           {"{[true] = 1}", "neither a list"},
+           {"string.rep('x', 16383)", "is longer than 16384 bytes"},
+       }) {
+    HuntEnd const end = run_return(pair.lua);
+    CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, pair.lua);
+    CHECK_MESSAGE(end.reason.starts_with("hunt.lua: the result "), end.reason);
+    CHECK_MESSAGE(end.reason.find(pair.why) != std::string::npos, end.reason);
+    CHECK(end.result.empty());
+  }
+}
+
+TEST_CASE("a result of exactly the largest size is told whole") {
+  HuntEnd const end = run_return("string.rep('x', 16382)");
+  CHECK(end.status == WF_OK);
+  CHECK(end.result.size() == limits::result_bytes_max);
+  CHECK(is_json(end.result));
+}
+
+TEST_CASE("a table that holds itself is an error, not an endless loop") {
+  HuntEnd const end = run_hunt({.script = "return function() local t = {} t.t = t return t end"});
+  CHECK(end.status == WF_SCRIPT_ERROR);
+  CHECK(end.reason == "hunt.lua: the result is nested more than 32 deep");
+}
+
+TEST_CASE("the deepest result is JSON that the core takes, one more is an error") {
+  auto const nested = [](int depth) {
+    return run_hunt({.script = "return function() local t = 1 for i = 1, " + std::to_string(depth) +
+                               " do t = {t} end return t end"});
+  };
+  HuntEnd const deepest = nested(limits::json_depth_max);
+  CHECK(deepest.status == WF_OK);
+  CHECK(is_json(deepest.result));
+  CHECK(nested(limits::json_depth_max + 1).status == WF_SCRIPT_ERROR);
+}
+
+TEST_CASE("the deepest input that the core takes reaches the script") {
+  HuntRun run{.script = R"(return function(hunt)
+    local depth, t = 0, hunt.input
+    while type(t) == 'table' do depth, t = depth + 1, t[1] end
+    return depth
+  end)"};
+  run.input_json =
+      std::string(limits::json_depth_max, '[') + "1" + std::string(limits::json_depth_max, ']');
+  CHECK(run_hunt(run).result == std::to_string(limits::json_depth_max));
+}
+
+TEST_CASE("a failure in the script names its file and line") {
+  struct Pair {
+    std::string body, reason;
+  };
+  for (const Pair& pair : std::vector<Pair>{
+           {"local x = nil\nreturn x.y", "hunt.lua:3: attempt to index local 'x' (a nil value)"},
+           {"error('broken')", "hunt.lua:2: broken"},
+           {"error('broken', 0)", "hunt.lua:2: broken"},
+           {"error()",
+            "hunt.lua:2: the script threw a nil as its error; error(\"text\") says more"},
+           {"error({code = 1})",
+            "hunt.lua:2: the script threw a table as its error; error(\"text\") says more"},
+           {"\nlocal t = setmetatable({}, {__add = 1})\nreturn t + {}",
+            "hunt.lua:4: attempt to call a number value"},
+           {"hunt.award()",
+            "hunt.lua:2: hunt.award: a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -"},
+           {"return hunt.award()",  // a tail call: the line is gone
+            "hunt.lua: hunt.award: a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -"},
+           {"('x'):rep({})", "hunt.lua:2: bad argument #1 to 'rep' (number expected, got table)"},
+           {"coroutine.wrap(function()\nerror('inside') end)()", "hunt.lua:3: hunt.lua:3: inside"},
+       }) {
+    HuntEnd const end = run_hunt({.script = "return function(hunt)\n" + pair.body + "\nend"});
+    CHECK(end.status == WF_SCRIPT_ERROR);
+    CHECK(end.reason == pair.reason);
+  }
+}
+
+TEST_CASE("a failure in a called function names the line that failed, not the caller's") {
+  HuntEnd const end = run_hunt({.script = R"(local function deep(n)
+  if n == 0 then
+    error("deep")
+  end
+  return 1 + deep(n - 1)
+end
+return function() return deep(3) end)"});
+  CHECK(end.reason == "hunt.lua:3: deep");
+}
+
+TEST_CASE("a failure names the whole file, however long the hunt's name") {
+  std::string const hunt_id = std::string(63, 'h') + "1";
+  HuntEnd const thrown =
+      run_hunt({.script = "return function()\nerror('x')\nend", .hunt_id = hunt_id});
+  CHECK(thrown.reason == hunt_id + ".lua:2: x");
+  HuntEnd const syntax = run_hunt({.script = "return function(", .hunt_id = hunt_id});
+  CHECK(syntax.reason.starts_with(hunt_id + ".lua:1: "));
+}
+
+TEST_CASE("a script that does not compile names its file and line") {
+  HuntEnd const end = run_hunt({.script = "return function(hunt)\n  hunt.award('x'\nend"});
+  CHECK(end.status == WF_SCRIPT_ERROR);
+  CHECK(end.reason == "hunt.lua:3: ')' expected (to close '(' at line 2) near 'end'");
+}
+
+TEST_CASE("a script that returns no function says what it must return") {
+  for (const std::string& script :
+       std::vector<std::string>{"", "return 1", "local function hunt() end", "return {}"}) {
+    HuntEnd const end = run_hunt({.script = script});
+    CHECK(end.status == WF_SCRIPT_ERROR);
+    CHECK(end.reason ==
+          "hunt.lua:1: the script must return a function: return function(hunt) ... end");
+  }
+}
+
+TEST_CASE("endless recursion is the script's error") {
+  HuntEnd const end = run_hunt(
+      {.script = "local function f() return 1 + f() end\nreturn function() return f() end"});
+  CHECK(end.status == WF_SCRIPT_ERROR);
+  CHECK(end.reason.starts_with("hunt.lua"));
+  CHECK(end.reason.find("stack overflow") != std::string::npos);
+}
