@@ -22,7 +22,6 @@
 #include <vector>
 
 #include "bundle/bundle.h"
-#include "protocol/spawner_message.h"
 #include "protocol/worker_frame.h"
 
 using namespace huntd;
@@ -79,8 +78,8 @@ double run_worker(const char* path, const Bundle& bundle) {
   if (send(pair[0], frame, size, 0) != static_cast<ssize_t>(size)) die("send");
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, pair[1], worker_socket_descriptor);
-  posix_spawn_file_actions_adddup2(&actions, bundle.descriptor(), worker_bundle_descriptor);
+  posix_spawn_file_actions_adddup2(&actions, pair[1], WF_SOCKET_DESCRIPTOR);
+  posix_spawn_file_actions_adddup2(&actions, bundle.descriptor(), WF_BUNDLE_DESCRIPTOR);
   pid_t const pid = spawn(path, &actions);
   posix_spawn_file_actions_destroy(&actions);
   close(pair[1]);

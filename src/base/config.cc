@@ -21,7 +21,7 @@ namespace {
 // When a changed value takes effect: at SIGHUP, or when the process starts.
 enum class When { reload, restart };
 // What a text must be.
-enum class Check { none, tcp, tcp_or_unix, bootstrap, topic, not_empty };
+enum class Check { none, tcp, tcp_or_unix, bootstrap, topic, not_empty, isolation };
 
 // One key: where its value goes and what it may be. `min` and `max` are for numbers.
 struct Key {
@@ -61,6 +61,10 @@ const Key keys_table[] = {
     NUMBER(worker, max_live, 1, 4096, reload),
     NUMBER(worker, queue_max, 0, 1'000'000, reload),
     NUMBER(worker, queue_deadline_ms, 1, 30'000, reload),
+    TEXT(worker, isolation, isolation, reload),
+    NUMBER(worker, warm, 0, 4096, reload),
+    NUMBER(worker, hunts_per_worker, 1, 1'000'000, reload),
+    NUMBER(worker, idle_ms, 10, 3'600'000, reload),
     TEXT(redis, address, tcp_or_unix, restart),
     TEXT(redis, password_file, none, restart),
     NUMBER(redis, database, 0, 1'000'000, restart),
@@ -179,6 +183,10 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
         return fmt::format("must be 1 to {} of A-Z a-z 0-9 _ . -", limits::topic_bytes_max);
       return std::nullopt;
     }
+    case Check::isolation:
+      if (text != "process" && text != "fork" && text != "batch")
+        return "must be \"process\", \"fork\" or \"batch\"";
+      return std::nullopt;
   }
   CHECK(false);
   return std::nullopt;

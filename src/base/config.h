@@ -36,6 +36,10 @@ struct Config {
     uint32_t max_live = 32;                    // workers at a time, per core
     uint32_t queue_max = 4096;                 // requests waiting for a worker, per core
     uint32_t queue_deadline_ms = 100;          // longest wait for a worker: 503 past it
+    std::string isolation = "process";         // "process", "fork" or "batch" (hunt/isolation.h)
+    uint32_t warm = 0;                         // workers kept ready ahead of need, per core
+    uint32_t hunts_per_worker = 1000;          // "batch": then a new worker
+    uint32_t idle_ms = 2000;                   // a worker without a job goes after this
   } worker;
   struct {
     std::string address = "127.0.0.1:6379";  // host:port or unix:/path

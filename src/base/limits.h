@@ -34,8 +34,10 @@ inline constexpr size_t reason_bytes_max = 512;        // a reject's or an error
 inline constexpr size_t log_bytes_max = 4 * 1024;      // all hunt.log lines of one request
 inline constexpr uint32_t hunt_log_lines_per_s =
     50;  // per core: hunt.log and failed hunts; then only a count
-inline constexpr size_t script_bytes_max = 256 * 1024;  // one hunt's source
-inline constexpr size_t bundle_bytes_max = 16 * 1024 * 1024;
+inline constexpr size_t script_bytes_max = 256 * 1024;        // one hunt's source
+inline constexpr size_t bundle_bytes_max = 16 * 1024 * 1024;  // all sources
+inline constexpr size_t image_bytes_max = 8 * 1024 * 1024;    // one hunt's compiled state
+inline constexpr size_t bundle_images_bytes_max = 256 * 1024 * 1024;
 inline constexpr size_t worker_frame_bytes_max = 96 * 1024;  // one frame on the worker's socket
 
 // The worker is C and has these numbers in protocol/worker_frame.h.
@@ -43,6 +45,7 @@ static_assert(id_bytes_max == WF_ID_BYTES_MAX && awards_max == WF_AWARDS_MAX &&
               held_loot_max == WF_HELD_LOOT_MAX);
 static_assert(result_bytes_max == WF_RESULT_BYTES_MAX && reason_bytes_max == WF_REASON_BYTES_MAX);
 static_assert(log_bytes_max == WF_LOG_BYTES_MAX && worker_frame_bytes_max == WF_FRAME_BYTES_MAX);
+static_assert(image_bytes_max == WF_IMAGE_BYTES_MAX);
 static_assert(json_depth_max == WF_JSON_DEPTH_MAX && script_bytes_max == WF_SCRIPT_BYTES_MAX);
 static_assert(worker_frame_bytes_max > result_bytes_max + reason_bytes_max + log_bytes_max +
                                            awards_max * (id_bytes_max + 8));

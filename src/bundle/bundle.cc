@@ -14,6 +14,7 @@
 #include <sstream>
 #include <utility>
 
+#include "base/check.h"
 #include "base/hash.h"
 #include "base/ids.h"
 #include "base/limits.h"
@@ -28,6 +29,80 @@ constexpr std::string_view magic = "huntb001";
 void put_u32(std::string& out, size_t value) {
   uint32_t const value32 = static_cast<uint32_t>(value);
   out.append(reinterpret_cast<const char*>(&value32), sizeof value32);
+}
+
+// Where images begin: each on a page of its own, so that it can be mapped.
+constexpr size_t page_bytes = 4096;
+size_t page_up(size_t offset) { return (offset + page_bytes - 1) / page_bytes * page_bytes; }
+
+// The images' index stands on the first page after the sources: "hunti001", the count, then for
+// each hunt: u32 offset, u32 size.
+constexpr std::string_view images_magic = "hunti001";
+
+size_t images_index_bytes(size_t hunts) { return images_magic.size() + 4 + 8 * hunts; }
+
+// Reads the images' index; false where the bytes at `begin` are none.
+bool read_images(std::string_view bytes, size_t begin, std::vector<BundledHunt>& hunts) {
+  if (bytes.size() < begin + images_index_bytes(hunts.size())) return false;
+  const char* at = bytes.data() + begin;
+  auto const take_u32 = [&at] {
+    uint32_t value = 0;
+    std::memcpy(&value, at, sizeof value);
+    at += sizeof value;
+    return value;
+  };
+  if (bytes.substr(begin, images_magic.size()) != images_magic) return false;
+  at += images_magic.size();
+  if (take_u32() != hunts.size()) return false;
+  for (BundledHunt& hunt : hunts) {
+    hunt.image_offset = take_u32();
+    hunt.image_bytes = take_u32();
+    if (static_cast<size_t>(hunt.image_offset) + hunt.image_bytes > bytes.size()) return false;
+  }
+  return true;
+}
+
+// A sealed memfd that holds `bytes`.
+Result<int> seal(std::string_view bytes) {
+  int const descriptor = memfd_create("huntd-bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (descriptor < 0) return Error{std::string("memfd_create: ") + std::strerror(errno)};
+  for (size_t written = 0; written < bytes.size();) {
+    ssize_t const wrote = write(descriptor, bytes.data() + written, bytes.size() - written);
+    if (wrote <= 0) {
+      Error const error{std::string("writing the bundle: ") + std::strerror(errno)};
+      close(descriptor);
+      return error;
+    }
+    written += static_cast<size_t>(wrote);
+  }
+  if (fcntl(descriptor, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) !=
+      0) {
+    Error const error{std::string("sealing the bundle: ") + std::strerror(errno)};
+    close(descriptor);
+    return error;
+  }
+  return descriptor;
+}
+
+Result<std::string> read_all(int descriptor) {
+  struct stat status {};
+  if (fstat(descriptor, &status) != 0)
+    return Error{std::string("the bundle: ") + std::strerror(errno)};
+  std::string bytes(static_cast<size_t>(status.st_size), '\0');
+  for (size_t have = 0; have < bytes.size();) {
+    ssize_t const got =
+        pread(descriptor, bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
+    if (got <= 0) return Error{std::string("reading the bundle: ") + std::strerror(errno)};
+    have += static_cast<size_t>(got);
+  }
+  return bytes;
+}
+
+// How long index and sources are together; what follows are images.
+size_t sources_end(const std::vector<BundledHunt>& hunts) {
+  size_t end = magic.size() + 4;
+  for (const BundledHunt& hunt : hunts) end += 4 + hunt.hunt_id.size() + 8 + hunt.bytes;
+  return end;
 }
 
 // Reads the index; false where the bytes are no bundle.
@@ -109,38 +184,55 @@ Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>
     return Error{fmt::format("the scripts have {} bytes together; {} is the most", bytes.size(),
                              limits::bundle_bytes_max)};
 
+  Result<int> sealed = seal(bytes);
+  if (!sealed) return sealed.error();
   Bundle bundle;
-  bundle.descriptor_ = memfd_create("huntd-bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (bundle.descriptor_ < 0) return Error{std::string("memfd_create: ") + std::strerror(errno)};
-  for (size_t written = 0; written < bytes.size();) {
-    ssize_t const wrote = write(bundle.descriptor_, bytes.data() + written, bytes.size() - written);
-    if (wrote <= 0) return Error{std::string("writing the bundle: ") + std::strerror(errno)};
-    written += static_cast<size_t>(wrote);
-  }
-  if (fcntl(bundle.descriptor_, F_ADD_SEALS,
-            F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
-    return Error{std::string("sealing the bundle: ") + std::strerror(errno)};
+  bundle.descriptor_ = *sealed;
   bundle.name_ = hash128_hex(bytes);
   if (!read_index(bytes, bundle.hunts_))
     return Error{"a hunt's name is no id, or two hunts have one name"};
   return bundle;
 }
 
+Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images) {
+  CHECK(images.size() == bundle.hunts_.size());
+  Result<std::string> bytes = read_all(bundle.descriptor_);
+  if (!bytes) return bytes.error();
+  bytes->resize(page_up(sources_end(bundle.hunts_)), '\0');
+  size_t offset = page_up(bytes->size() + images_index_bytes(images.size()));
+  size_t all_bytes = 0;
+  for (const std::string& image : images) all_bytes += page_up(image.size());
+  if (all_bytes > limits::bundle_images_bytes_max)
+    return Error{
+        fmt::format("what the scripts make at their top level takes {} bytes; {} is the "
+                    "most for all together",
+                    all_bytes, limits::bundle_images_bytes_max)};
+  *bytes += images_magic;
+  put_u32(*bytes, images.size());
+  for (const std::string& image : images) {
+    put_u32(*bytes, offset);
+    put_u32(*bytes, image.size());
+    offset += page_up(image.size());
+  }
+  for (const std::string& image : images) {
+    bytes->resize(page_up(bytes->size()), '\0');
+    *bytes += image;
+  }
+  Result<int> sealed = seal(*bytes);
+  if (!sealed) return sealed.error();
+  return open_bundle(*sealed);
+}
+
 Result<Bundle> open_bundle(int descriptor) {
   Bundle bundle;
   bundle.descriptor_ = descriptor;
-  struct stat status {};
-  if (fstat(descriptor, &status) != 0)
-    return Error{std::string("the bundle: ") + std::strerror(errno)};
-  std::string bytes(static_cast<size_t>(status.st_size), '\0');
-  for (size_t have = 0; have < bytes.size();) {
-    ssize_t const got =
-        pread(descriptor, bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
-    if (got <= 0) return Error{std::string("reading the bundle: ") + std::strerror(errno)};
-    have += static_cast<size_t>(got);
-  }
-  bundle.name_ = hash128_hex(bytes);
-  if (!read_index(bytes, bundle.hunts_)) return Error{"not a bundle"};
+  Result<std::string> const bytes = read_all(descriptor);
+  if (!bytes) return bytes.error();
+  if (!read_index(*bytes, bundle.hunts_)) return Error{"not a bundle"};
+  size_t const end = sources_end(bundle.hunts_);
+  if (end < bytes->size() && !read_images(*bytes, page_up(end), bundle.hunts_))
+    return Error{"not a bundle: what follows the sources are no images"};
+  bundle.name_ = hash128_hex(std::string_view(*bytes).substr(0, end));
   return bundle;
 }
 

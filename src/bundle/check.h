@@ -8,10 +8,10 @@
 namespace huntd {
 
 // Starts one worker a script; each compiles it, runs its top and sees that it returns a function.
-// The error has a line for each script that fails, "DIR/hunt.lua:LINE: message". Blocks for at most
-// deadline_ms a script.
-Result<void> check_bundle(const Bundle& bundle, const std::string& dir,
-                          const std::string& worker_path, uint32_t deadline_ms,
-                          uint64_t memory_bytes);
+// The bundle comes back with the image of each. The error has a line for each script that fails,
+// "DIR/hunt.lua:LINE: message". Blocks for at most deadline_ms a script.
+Result<Bundle> check_bundle(const Bundle& bundle, const std::string& dir,
+                            const std::string& worker_path, uint32_t deadline_ms,
+                            uint64_t memory_bytes);
 
 }  // namespace huntd

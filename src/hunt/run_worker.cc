@@ -26,16 +26,19 @@ std::string& frame_buffer() {
 }
 
 std::string_view job_frame(const HuntContext& context, const RequestName& name,
-                           const BundledHunt& hunt, std::string_view input) {
+                           const BundledHunt& hunt, std::string_view input, bool more) {
   // The same request has the same chance, so that a run can be repeated.
   std::string const seed_text = fmt::format("{}:{}:{}", name.hunter_id, name.hunt_id, name.key);
   wf_job job{};
+  job.flags = more ? WF_JOB_MORE : 0;
   job.seed[0] = hash64(seed_text);
   job.seed[1] = hash64(seed_text + "+");
   job.now_ms = context.clock.wall_ms();
   job.memory_bytes = context.workers.limits().memory_bytes;
   job.script_offset = hunt.offset;
   job.script_bytes = hunt.bytes;
+  job.image_offset = hunt.image_offset;
+  job.image_bytes = hunt.image_bytes;
   job.hunt_id = text_of(name.hunt_id);
   job.hunter_id = text_of(name.hunter_id);
   job.input = text_of(input);
@@ -146,7 +149,7 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
     co_return result;
   }
   uint64_t const asked_at_ns = context.clock.now_ns();
-  run.begin(name.hunter_id, job_frame(context, name, *hunt, input));
+  run.begin(name.hunter_id, job_frame(context, name, *hunt, input, run.more_may_follow()));
   for (;;) {
     WorkerSaid const said = co_await run.next();
     if (said.what == WorkerSaid::What::deadline) {

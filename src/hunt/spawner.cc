@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "protocol/spawner_message.h"
+#include "protocol/worker_frame.h"
 
 namespace huntd {
 namespace {
@@ -30,12 +31,14 @@ uint64_t monotonic_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+constexpr int kept_from = 10;  // the spawner's own descriptors
+
 class SpawnerLoop {
  public:
   SpawnerLoop(int core_socket, std::string worker_path)
       : core_socket_(core_socket),
         worker_path_(std::move(worker_path)),
-        packet_(limits::peer_packet_bytes_max) {
+        packet_(SPAWNER_PACKET_BYTES_MAX) {
     posix_spawnattr_init(&attributes_);
     sigset_t none;
     sigemptyset(&none);
@@ -77,73 +80,109 @@ class SpawnerLoop {
     const char* at = packet_.data();
     const char* const end = at + length;
     while (at < end) {
-      SpawnerRequest request;
+      spawner_request request;
       CHECK(static_cast<size_t>(end - at) >= sizeof request);
       std::memcpy(&request, at, sizeof request);
       at += sizeof request;
       CHECK(static_cast<size_t>(end - at) >= request.hunter_bytes + request.job_bytes);
-      if (request.kind == SpawnerMessage::use_bundle) {
-        CHECK(descriptor >= 0);
-        if (bundle_ >= 0) close(bundle_);
-        bundle_ = descriptor;
-      } else if (request.kind == SpawnerMessage::start) {
-        start(request, std::string(at, request.hunter_bytes), at + request.hunter_bytes);
-      } else {
-        tell_status(request);
+      switch (request.kind) {
+        case SPAWNER_USE_BUNDLE:
+          CHECK(descriptor >= 0);
+          if (bundle_ >= 0) close(bundle_);
+          bundle_ = descriptor;
+          break;
+        case SPAWNER_START:
+          start(request, std::string(at, request.hunter_bytes), at + request.hunter_bytes);
+          break;
+        case SPAWNER_ZYGOTE:
+          start_zygote(request);
+          break;
+        default:
+          tell_status(request);
+          break;
       }
       at += request.hunter_bytes + request.job_bytes;
     }
     return true;
   }
 
-  void start(const SpawnerRequest& request, const std::string& hunter_id, const char* job) {
-    SpawnerReport report{};
-    report.kind = SpawnerMessage::started;
+  void start(const spawner_request& request, const std::string& hunter_id, const char* job) {
+    spawner_report report{};
+    report.kind = SPAWNER_STARTED;
     report.place = request.place;
-    int pair[2] = {-1, -1};
-    int pidfd = -1;
-    report.spawn_errno = birth(hunter_id, job, request.job_bytes, pair, &pidfd, &report);
-    int const descriptors[2] = {pair[0], pidfd};
+    Birth birth;
+    report.spawn_errno = open_pair(birth, job, request.job_bytes);
+    if (report.spawn_errno == 0) {
+      report.started_at_ns = monotonic_ns();
+      report.spawn_errno = spawn(hunter_id, birth);
+    }
+    // Not collected yet, so the pid is still this worker's even where it has ended already.
+    if (report.spawn_errno == 0) {
+      birth.pidfd = static_cast<int>(syscall(SYS_pidfd_open, birth.pid, 0));
+      if (birth.pidfd < 0) {
+        report.spawn_errno = errno;
+        kill(birth.pid, SIGKILL);
+      }
+    }
+    report.pid = birth.pid;
+    int const descriptors[2] = {birth.pair[0], birth.pidfd};
     tell(report, descriptors, report.spawn_errno == 0 ? 2 : 0);
-    for (int descriptor : {pair[0], pair[1], pidfd})
-      if (descriptor >= 0) close(descriptor);
+    birth.close_all();
   }
 
-  // 0, or the errno of the step that failed.
-  int birth(const std::string& hunter_id, const char* job, size_t job_bytes, int pair[2],
-            int* pidfd, SpawnerReport* report) {
-    CHECK(bundle_ >= 0);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return errno;
-    // The job waits in the socket before the worker exists, so the worker never waits for it.
-    if (::send(pair[0], job, job_bytes, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-        static_cast<ssize_t>(job_bytes))
+  // The zygote is a worker that the core gives starts instead of a job.
+  void start_zygote(const spawner_request& request) {
+    spawner_report report{};
+    report.kind = SPAWNER_ZYGOTE;
+    report.place = request.place;
+    Birth birth;
+    report.spawn_errno = open_pair(birth, nullptr, 0);
+    // A packet may be as large as a tick's batch.
+    int const bytes = 4 * SPAWNER_PACKET_BYTES_MAX;
+    for (int end : birth.pair) setsockopt(end, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    if (report.spawn_errno == 0) report.spawn_errno = spawn(WF_ARGUMENT_ZYGOTE, birth);
+    report.pid = birth.pid;
+    tell(report, birth.pair, report.spawn_errno == 0 ? 1 : 0);
+    birth.close_all();
+  }
+
+  struct Birth {
+    int pair[2] = {-1, -1};  // the core's end, the worker's end
+    int pidfd = -1;
+    pid_t pid = -1;
+    void close_all() {
+      for (int descriptor : {pair[0], pair[1], pidfd})
+        if (descriptor >= 0) close(descriptor);
+    }
+  };
+
+  // 0, or the errno of the step that failed. The job waits in the socket before the worker exists,
+  // so the worker never waits for it.
+  static int open_pair(Birth& birth, const char* job, size_t job_bytes) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, birth.pair) != 0) return errno;
+    if (job_bytes > 0 && ::send(birth.pair[0], job, job_bytes, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+                             static_cast<ssize_t>(job_bytes))
       return errno;
+    return 0;
+  }
+
+  int spawn(const std::string& argument, Birth& birth) {
+    CHECK(bundle_ >= 0);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     // Descriptors 3 and 4 of this process are kept taken (see fork_spawner), so neither source is a
     // target.
-    posix_spawn_file_actions_adddup2(&actions, pair[1], worker_socket_descriptor);
-    posix_spawn_file_actions_adddup2(&actions, bundle_, worker_bundle_descriptor);
+    posix_spawn_file_actions_adddup2(&actions, birth.pair[1], WF_SOCKET_DESCRIPTOR);
+    posix_spawn_file_actions_adddup2(&actions, bundle_, WF_BUNDLE_DESCRIPTOR);
     char name[] = "hunt_worker";
-    std::string argument = hunter_id;
-    char* const argv[] = {name, argument.data(), nullptr};
+    std::string word = argument;
+    char* const argv[] = {name, word.data(), nullptr};
     char* const environment[] = {nullptr};
-    report->started_at_ns = monotonic_ns();
-    pid_t pid = -1;
     int const error =
-        posix_spawn(&pid, worker_path_.c_str(), &actions, &attributes_, argv, environment);
+        posix_spawn(&birth.pid, worker_path_.c_str(), &actions, &attributes_, argv, environment);
     posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) return error;
-    ++live_;
-    // Not collected yet, so the pid is still this worker's even where it has ended already.
-    *pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-    if (*pidfd < 0) {
-      int const open_error = errno;
-      kill(pid, SIGKILL);
-      return open_error;
-    }
-    report->pid = pid;
-    return 0;
+    if (error == 0) ++live_;
+    return error;
   }
 
   // Collects the ended workers, and keeps how the last of them ended for a core that asks.
@@ -159,10 +198,10 @@ class SpawnerLoop {
     }
   }
 
-  void tell_status(const SpawnerRequest& request) {
+  void tell_status(const spawner_request& request) {
     collect();
-    SpawnerReport report{};
-    report.kind = SpawnerMessage::ended;
+    spawner_report report{};
+    report.kind = SPAWNER_ENDED;
     report.place = request.place;
     report.pid = request.pid;
     if (auto found = statuses_.find(request.pid); found != statuses_.end()) {
@@ -172,9 +211,9 @@ class SpawnerLoop {
     tell(report, nullptr, 0);
   }
 
-  void tell(const SpawnerReport& report, const int* descriptors, size_t count) {
+  void tell(const spawner_report& report, const int* descriptors, size_t count) {
     alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
-    iovec iov{const_cast<SpawnerReport*>(&report), sizeof report};
+    iovec iov{const_cast<spawner_report*>(&report), sizeof report};
     msghdr header{};
     header.msg_iov = &iov;
     header.msg_iovlen = 1;
@@ -203,12 +242,12 @@ class SpawnerLoop {
 
 }  // namespace
 
-Result<Spawner> fork_spawner(const std::string& worker_path) {
+Result<Spawner> fork_spawner(int worker_descriptor) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return Error{std::string("socketpair for the spawner: ") + std::strerror(errno)};
   // A packet may be as large as a tick's batch.
-  int const bytes = 4 * limits::peer_packet_bytes_max;
+  int const bytes = 4 * SPAWNER_PACKET_BYTES_MAX;
   for (int end : pair) setsockopt(end, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
   pid_t const core_pid = getpid();
   pid_t const pid = fork();
@@ -224,18 +263,20 @@ Result<Spawner> fork_spawner(const std::string& worker_path) {
   for (int ignored : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) signal(ignored, SIG_IGN);
   // Nothing of the core's may reach a worker, and 3 and 4 must be no descriptor that a spawn
   // duplicates from.
-  int const socket = fcntl(pair[1], F_DUPFD_CLOEXEC, 10);
-  CHECK(socket >= 0);
+  int const socket = fcntl(pair[1], F_DUPFD_CLOEXEC, kept_from);
+  int const worker = fcntl(worker_descriptor, F_DUPFD_CLOEXEC, kept_from);
+  CHECK(socket >= 0 && worker > socket);
   close_range(3, static_cast<unsigned>(socket) - 1, 0);
-  close_range(static_cast<unsigned>(socket) + 1, ~0U, 0);
+  close_range(static_cast<unsigned>(socket) + 1, static_cast<unsigned>(worker) - 1, 0);
+  close_range(static_cast<unsigned>(worker) + 1, ~0U, 0);
   int const null = open("/dev/null", O_RDWR | O_CLOEXEC);
   while (null >= 0) {
     int const taken = dup(null);
     if (taken < 0) break;
     fcntl(taken, F_SETFD, FD_CLOEXEC);
-    if (taken >= worker_bundle_descriptor) break;
+    if (taken >= WF_BUNDLE_DESCRIPTOR) break;
   }
-  SpawnerLoop(socket, worker_path).run();
+  SpawnerLoop(socket, "/proc/self/fd/" + std::to_string(worker)).run();
 }
 
 }  // namespace huntd

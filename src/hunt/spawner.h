@@ -15,8 +15,9 @@ struct Spawner {
   int socket = -1;  // this side of the SOCK_SEQPACKET pair; the spawner ends when it closes
 };
 
-// Forks the spawner. It runs `worker_path` with the hunter_id as its only argument, an empty
-// environment, its socket at descriptor 3 and the bundle at 4.
-Result<Spawner> fork_spawner(const std::string& worker_path);
+// Forks the spawner. It runs the program open as `worker_descriptor` (which stays the caller's)
+// with the hunter_id as its only argument, an empty environment, its socket at descriptor 3 and the
+// bundle at 4.
+Result<Spawner> fork_spawner(int worker_descriptor);
 
 }  // namespace huntd

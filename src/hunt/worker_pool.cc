@@ -8,34 +8,93 @@ namespace huntd {
 namespace {
 constexpr uint64_t ns_per_ms = 1'000'000;
 constexpr size_t frames_waiting_max = 4;
+
+constexpr Counter runs_counter(Isolation isolation) {
+  switch (isolation) {
+    case Isolation::process:
+      return Counter::runs_process;
+    case Isolation::fork:
+      return Counter::runs_fork;
+    case Isolation::batch:
+      break;
+  }
+  return Counter::runs_batch;
+}
 }  // namespace
 
 WorkerPool::WorkerPool(WorkerHost& host, Scheduler& scheduler, CoreStats& stats,
                        WorkerLimits limits)
-    : host_(host), scheduler_(scheduler), stats_(stats) {
+    : host_(host), scheduler_(scheduler), stats_(stats), limits_(limits) {
   host_.set_user(*this);
-  set_limits(limits);
 }
 
-void WorkerPool::set_limits(const WorkerLimits& limits) {
+void WorkerPool::use(const WorkerLimits& limits, int bundle_descriptor) {
   limits_ = limits;
-  while (places_.size() < limits_.max_live) {
+  ++generation_;
+  while (!spares_.empty()) retire(*spares_.back());
+  host_.use_bundle(bundle_descriptor,
+                   limits.isolation == Isolation::fork ? Birth::fork : Birth::spawn);
+  keep_warm();
+}
+
+void WorkerPool::drain() {
+  draining_ = true;
+  while (!spares_.empty()) retire(*spares_.back());
+}
+
+// --- places --------------------------------------------------------------------------------------
+
+WorkerPool::Place* WorkerPool::free_place() {
+  if (free_.empty()) {
     places_.push_back(std::make_unique<Place>(*this, static_cast<uint32_t>(places_.size())));
     free_.push_back(places_.back().get());
   }
-}
-
-WorkerPool::Place* WorkerPool::take_place() {
-  if (free_.empty() || live_ >= limits_.max_live) return nullptr;
   Place* place = free_.back();
   free_.pop_back();
   ++live_;
   stats_.set(Gauge::workers_live, live_);
+  place->has_process = place->started = false;
+  place->jobs = 0;
+  return place;
+}
+
+// A place for a run: a spare's, else a free one; null where all are taken.
+WorkerPool::Place* WorkerPool::take_place() {
+  Place* place = nullptr;
+  if (!spares_.empty()) {
+    place = spares_.back();
+    unspare(*place);
+  } else if (live_ < limits_.max_live) {
+    place = free_place();
+  } else {
+    return nullptr;
+  }
   place->frames.clear();
-  place->begun = place->gone = place->overdue = false;
+  place->begun = place->more = place->overdue = false;
   place->has_run = true;
   place->spawn_errno = place->wait_status = 0;
   return place;
+}
+
+void WorkerPool::free_if_over(Place& place) {
+  if (place.has_run || place.has_process) return;
+  scheduler_.disarm(place);
+  free_.push_back(&place);
+  --live_;
+  stats_.set(Gauge::workers_live, live_);
+  admit_next();
+  keep_warm();
+}
+
+void WorkerPool::admit_next() {
+  while (!queue_.empty()) {
+    Place* next = take_place();
+    if (next == nullptr) return;
+    Slot<Place*>* waiter = queue_.front();
+    queue_.pop_front();
+    stats_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
+    waiter->set(next);
+  }
 }
 
 Task<WorkerPool::Admission> WorkerPool::admit() {
@@ -65,29 +124,52 @@ Task<WorkerPool::Admission> WorkerPool::admit() {
   co_return admission;
 }
 
-void WorkerPool::free_if_over(Place& place) {
-  if (place.has_run || (place.begun && !place.gone)) return;
-  scheduler_.disarm(place);
-  free_.push_back(&place);
-  --live_;
-  while (!queue_.empty()) {
-    Place* next = take_place();
-    if (next == nullptr) break;
-    Slot<Place*>* waiter = queue_.front();
-    queue_.pop_front();
-    stats_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
-    waiter->set(next);
-  }
-  stats_.set(Gauge::workers_live, live_);
+// --- spares --------------------------------------------------------------------------------------
+
+void WorkerPool::make_spare(Place& place) {
+  place.spare = true;
+  spares_.push_back(&place);
+  scheduler_.arm(place, scheduler_.now_ns() + limits_.idle_ms * ns_per_ms);
 }
+
+void WorkerPool::unspare(Place& place) {
+  place.spare = false;
+  std::erase(spares_, &place);
+  scheduler_.disarm(place);
+}
+
+void WorkerPool::retire(Place& place) {
+  unspare(place);
+  host_.retire(place.index);
+  // It waits for nothing, so it goes at once; where it does not it is killed.
+  scheduler_.arm(place, scheduler_.now_ns() + limits_.deadline_ms * ns_per_ms);
+}
+
+void WorkerPool::keep_warm() {
+  while (!draining_ && spares_.size() < limits_.warm && live_ < limits_.max_live) {
+    Place* place = free_place();
+    place->has_process = true;
+    place->generation = generation_;
+    make_spare(*place);
+    host_.start_spare(place->index);
+  }
+}
+
+// --- what the host says --------------------------------------------------------------------------
 
 void WorkerPool::on_worker_started(uint32_t index, uint64_t started_at_ns) {
   Place& place = *places_[index];
+  place.started = true;
   stats_.add(Counter::workers_started);
-  scheduler_.arm(place, started_at_ns + limits_.deadline_ms * ns_per_ms);
+  if (place.begun || !place.spare)
+    scheduler_.arm(place, started_at_ns + limits_.deadline_ms * ns_per_ms);
 }
 
 void WorkerPool::Place::on_deadline() {
+  if (spare) {
+    if (pool.spares_.size() > pool.limits_.warm) return pool.retire(*this);
+    return pool.scheduler_.arm(*this, pool.scheduler_.now_ns() + pool.limits_.idle_ms * ns_per_ms);
+  }
   if (has_run) overdue = true;
   pool.stats_.add(Counter::workers_killed);
   pool.host_.kill(index);
@@ -95,8 +177,15 @@ void WorkerPool::Place::on_deadline() {
 
 void WorkerPool::on_worker_frame(uint32_t index, std::string_view frame) {
   Place& place = *places_[index];
-  if (!place.has_run) return;
-  // An honest worker waits for each answer.
+  if (!place.has_run || !place.begun) {
+    // An honest worker speaks only when it has a job.
+    if (place.spare) {
+      unspare(place);
+      host_.kill(index);
+    }
+    return;
+  }
+  // And it waits for each answer.
   if (place.frames.size() >= frames_waiting_max) return host_.kill(index);
   place.frames.emplace_back(frame);
   place.said.set({});
@@ -104,33 +193,75 @@ void WorkerPool::on_worker_frame(uint32_t index, std::string_view frame) {
 
 void WorkerPool::on_worker_exit(uint32_t index, int spawn_errno, int wait_status) {
   Place& place = *places_[index];
-  place.gone = true;
+  if (place.spare) unspare(place);
+  place.has_process = false;
   place.spawn_errno = spawn_errno;
   place.wait_status = wait_status;
   scheduler_.disarm(place);
-  if (place.has_run) place.said.set({});
+  if (place.has_run && place.begun) place.said.set({});
   free_if_over(place);
 }
+
+// --- a run ---------------------------------------------------------------------------------------
 
 WorkerPool::Run::~Run() {
   if (pool_ == nullptr) return;
   place_->has_run = false;
-  if (place_->begun && !place_->gone) {
+  if (place_->has_process) {
     pool_->host_.kill(place_->index);
     pool_->host_.dismiss(place_->index);
   }
   pool_->free_if_over(*place_);
 }
 
+bool WorkerPool::Run::more_may_follow() const {
+  const WorkerLimits& limits = pool_->limits_;
+  return limits.isolation == Isolation::batch && place_->jobs + 1 < limits.hunts_per_worker;
+}
+
 void WorkerPool::Run::begin(std::string_view hunter_id, std::string_view job) {
+  WorkerPool& pool = *pool_;
   CHECK(!place_->begun);
-  place_->begun = true;
-  pool_->host_.start(place_->index, hunter_id, job);
+  // A spare that went, or holds a bundle that was swapped since, is no help.
+  if (place_->has_process && place_->generation != pool.generation_) pool.swap_place(place_);
+  Place& place = *place_;
+  place.begun = true;
+  place.more = more_may_follow();
+  ++place.jobs;
+  pool.stats_.add(runs_counter(pool.limits_.isolation));
+  if (place.has_process) {
+    if (place.started)
+      pool.scheduler_.arm(place, pool.scheduler_.now_ns() + pool.limits_.deadline_ms * ns_per_ms);
+    pool.host_.send(place.index, job);
+    return pool.keep_warm();
+  }
+  place.has_process = true;
+  place.started = false;
+  place.generation = pool.generation_;
+  if (place.more) {
+    pool.host_.start_spare(place.index);
+    pool.host_.send(place.index, job);
+  } else {
+    pool.host_.start(place.index, hunter_id, job);
+  }
+}
+
+// Gives a run that has not begun a fresh place, and retires the worker of the one it held.
+void WorkerPool::swap_place(Place*& place) {
+  Place* const old = place;
+  old->has_run = false;
+  host_.retire(old->index);
+  scheduler_.arm(*old, scheduler_.now_ns() + limits_.deadline_ms * ns_per_ms);
+  place = free_place();  // for a moment one more than max_live
+  place->frames.clear();
+  place->begun = place->more = place->overdue = false;
+  place->has_run = true;
+  place->spawn_errno = place->wait_status = 0;
 }
 
 Task<WorkerSaid> WorkerPool::Run::next() {
   Place& place = *place_;
-  while (place.frames.empty() && !place.gone) co_await place.said.wait();
+  while (place.frames.empty() && place.has_process) co_await place.said.wait();
   WorkerSaid said;
   if (!place.frames.empty()) {
     said.what = WorkerSaid::What::frame;
@@ -149,10 +280,24 @@ Task<WorkerSaid> WorkerPool::Run::next() {
 void WorkerPool::Run::answer(std::string_view frame) { pool_->host_.send(place_->index, frame); }
 
 void WorkerPool::Run::done() {
-  place_->has_run = false;
-  if (!place_->gone) pool_->host_.dismiss(place_->index);
-  pool_->free_if_over(*place_);
-  pool_ = nullptr;
+  WorkerPool& pool = *std::exchange(pool_, nullptr);
+  Place& place = *place_;
+  place.has_run = false;
+  bool const reusable = place.more && place.has_process && !place.overdue && place.frames.empty() &&
+                        place.generation == pool.generation_ && !pool.draining_;
+  if (reusable) {
+    place.begun = false;
+    pool.scheduler_.disarm(place);
+    pool.make_spare(place);
+    return pool.admit_next();
+  }
+  if (place.has_process) {
+    if (place.more)
+      pool.host_.retire(place.index);
+    else
+      pool.host_.dismiss(place.index);
+  }
+  pool.free_if_over(place);
 }
 
 }  // namespace huntd

@@ -1,6 +1,6 @@
 // A core's workers: at most max_live at a time, a bounded queue in front with a deadline of its
-// own, and a worker's life bounded by its deadline, kept with SIGKILL. Whatever the isolation rung,
-// a run looks the same to its caller.
+// own, and each hunt's time bounded by its deadline, kept with SIGKILL. Whatever the isolation
+// rung, a run looks the same to its caller.
 #pragma once
 #include <deque>
 #include <memory>
@@ -10,6 +10,7 @@
 
 #include "base/scheduler.h"
 #include "base/task.h"
+#include "hunt/isolation.h"
 #include "io/outside.h"
 #include "stats/core_stats.h"
 
@@ -21,6 +22,10 @@ struct WorkerLimits {
   uint32_t max_live = 32;
   uint32_t queue_max = 4096;
   uint32_t queue_deadline_ms = 100;
+  Isolation isolation = Isolation::process;
+  uint32_t warm = 0;              // spares kept ready
+  uint32_t hunts_per_worker = 1;  // "batch" only
+  uint32_t idle_ms = 2000;        // a spare that is not asked for this long goes, but for `warm`
 };
 
 // What a run says next: a frame, or its end.
@@ -41,21 +46,24 @@ class WorkerPool final : private WorkerUser {
 
   enum class Refusal { none, queue_full, queue_deadline };
 
-  // One worker's conversation. Its end (destruction) without done() kills the worker; the place is
-  // free again once the process is gone.
+  // One hunt's conversation with its worker. Its end (destruction) without done() kills the worker;
+  // the place is free again once the process is gone.
   class Run {
    public:
     Run(WorkerPool& pool, Place& place) : pool_(&pool), place_(&place) {}
     Run(Run&& other) noexcept : pool_(std::exchange(other.pool_, nullptr)), place_(other.place_) {}
     Run& operator=(Run&&) = delete;
     ~Run();
-    // Starts the worker with its job. Once.
+    // Another job will follow on this worker where this one ends well: for the job's flags.
+    bool more_may_follow() const;
+    // Gives the worker its job, starting it where no spare is there. Once.
     void begin(std::string_view hunter_id, std::string_view job);
     // Waits for a frame, or for how it ended. After anything but a frame there is nothing more to
     // hear.
     Task<WorkerSaid> next();
     void answer(std::string_view frame);
-    // The outcome is in: the worker may go by itself (or is killed at its deadline).
+    // The outcome is in: the worker may go by itself (or is killed at its deadline), or waits for
+    // the next job.
     void done();
 
    private:
@@ -70,12 +78,18 @@ class WorkerPool final : private WorkerUser {
   // Waits in the queue for a place.
   Task<Admission> admit();
 
-  // New limits hold from the next admission on.
-  void set_limits(const WorkerLimits& limits);
+  // New limits and a new bundle hold from the next admission on: spares go, and a worker that runs
+  // gets no more jobs. Takes the descriptor.
+  void use(const WorkerLimits& limits, int bundle_descriptor);
+  // No more spares; those that wait go.
+  void drain();
   const WorkerLimits& limits() const { return limits_; }
+  // Processes, those that wait for a job included.
   uint32_t live() const { return live_; }
 
  private:
+  // A worker's place. It is free; or taken by a run, with or without a process; or a spare's, with
+  // a process that waits for a job; or left, with a process that is on its way out.
   struct Place final : Deadline {
     Place(WorkerPool& owner, uint32_t at) : pool(owner), index(at), said(owner.scheduler_) {}
     void on_deadline() override;
@@ -83,10 +97,15 @@ class WorkerPool final : private WorkerUser {
     uint32_t index;
     Slot<Signal> said;
     std::deque<std::string> frames;
-    bool begun = false;
-    bool has_run = false;  // a Run holds it
-    bool gone = false;
-    bool overdue = false;  // killed at its deadline
+    bool has_process = false;  // asked for, and not gone
+    bool started = false;      // and reported
+    bool has_run = false;      // a Run holds it
+    bool begun = false;        // and its job is on the way
+    bool spare = false;        // waits for a job
+    bool more = false;         // its job said that another may follow
+    bool overdue = false;      // killed at its deadline
+    uint32_t generation = 0;   // of the bundle that its process has
+    uint32_t jobs = 0;         // that its process was given
     int spawn_errno = 0;
     int wait_status = 0;
   };
@@ -94,7 +113,14 @@ class WorkerPool final : private WorkerUser {
   void on_worker_frame(uint32_t place, std::string_view frame) override;
   void on_worker_exit(uint32_t place, int spawn_errno, int wait_status) override;
   Place* take_place();
+  Place* free_place();
+  void swap_place(Place*& place);
   void free_if_over(Place& place);
+  void admit_next();
+  void make_spare(Place& place);
+  void unspare(Place& place);
+  void retire(Place& place);
+  void keep_warm();
 
   WorkerHost& host_;
   Scheduler& scheduler_;
@@ -102,8 +128,11 @@ class WorkerPool final : private WorkerUser {
   WorkerLimits limits_;
   std::vector<std::unique_ptr<Place>> places_;
   std::vector<Place*> free_;
+  std::vector<Place*> spares_;  // the last is asked first: its memory is still in the caches
   std::deque<Slot<Place*>*> queue_;
-  uint32_t live_ = 0;
+  uint32_t live_ = 0;  // places that are not free
+  uint32_t generation_ = 0;
+  bool draining_ = false;
 };
 
 }  // namespace huntd

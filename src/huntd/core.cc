@@ -71,7 +71,7 @@ class Core final : private HttpService,
         scheduler_(its_scheduler),
         stats_(*setup.stats),
         network_(ring, its_scheduler, setup.listen_descriptor),
-        host_(ring, spawner_socket, setup.config.worker.max_live),
+        host_(ring, spawner_socket),
         control_(ring, setup.control_descriptor),
         map_(static_cast<uint32_t>(setup.peer_descriptors.size())),
         redis_(network_, its_scheduler, real_clock, stats_,
@@ -93,7 +93,7 @@ class Core final : private HttpService,
     if (!bundle) return bundle.error();
     bundle_ = std::move(*bundle);
     show_bundle();
-    host_.use_bundle(dup_for_spawner());
+    pool_.use(pool_.limits(), dup_for_spawner());
 
     emitter_.emplace(kafka_.get(), ledger_, scheduler_, stats_);
     context_.emplace(HuntContext{scheduler_, clock_, stats_, ledger_, supply_, *emitter_, pool_,
@@ -298,9 +298,7 @@ class Core final : private HttpService,
       return;
     }
     bundle_ = std::move(*bundle);
-    host_.grow(limits.max_live);
-    pool_.set_limits(limits);
-    host_.use_bundle(dup_for_spawner());
+    pool_.use(limits, dup_for_spawner());
     show_bundle();
     stats_.add(Counter::bundle_swaps);
     log::info("bundle", {{"name", bundle_.name()}, {"hunts", bundle_.hunts().size()}});
@@ -333,6 +331,7 @@ class Core final : private HttpService,
     stats_.set(Gauge::draining, 1);
     stats_.set_state(CoreState::draining);
     network_.stop_accepting();
+    pool_.drain();
     // The last process that lets go of the socket closes it: from then on clients are refused and
     // go elsewhere.
     close(setup_.listen_descriptor);
@@ -419,8 +418,18 @@ Result<void> pin_to(int cpu) {
 }  // namespace
 
 WorkerLimits worker_limits(const Config& config) {
-  return {config.worker.deadline_ms, config.worker.memory_bytes, config.worker.max_live,
-          config.worker.queue_max, config.worker.queue_deadline_ms};
+  auto const rung = std::find(isolation_names.begin(), isolation_names.end(),
+                              std::string_view(config.worker.isolation));
+  CHECK(rung != isolation_names.end());  // the config was checked
+  return {config.worker.deadline_ms,
+          config.worker.memory_bytes,
+          config.worker.max_live,
+          config.worker.queue_max,
+          config.worker.queue_deadline_ms,
+          static_cast<Isolation>(rung - isolation_names.begin()),
+          config.worker.warm,
+          config.worker.hunts_per_worker,
+          config.worker.idle_ms};
 }
 
 int run_core(CoreSetup setup) {
@@ -432,7 +441,7 @@ int run_core(CoreSetup setup) {
   setup.stats->note_start(getpid(), static_cast<uint32_t>(std::max(setup.cpu, 0)), clock.wall_ms());
   setup.stats->heartbeat_ns.store(clock.now_ns());
   if (Result<void> pinned = pin_to(setup.cpu); !pinned) return fail(pinned.error());
-  Result<Spawner> spawner = fork_spawner(setup.worker_path);
+  Result<Spawner> spawner = fork_spawner(setup.worker_descriptor);
   if (!spawner) return fail(spawner.error());
   // Everything below lives as long as the process: operations in the kernel point into it.
   auto* ring = new uring::Ring;

@@ -30,7 +30,7 @@ struct CoreSetup {
   Config config;
   Address redis;  // resolved
   std::string redis_password;
-  std::string worker_path;
+  int worker_descriptor = -1;  // the worker program
   int listen_descriptor = -1;
   int control_descriptor = -1;
   std::vector<int> peer_descriptors;  // by core; -1 at `index`

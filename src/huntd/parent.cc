@@ -207,7 +207,7 @@ class Parent {
       setup.config = prepared_.config;
       setup.redis = prepared_.redis;
       setup.redis_password = prepared_.redis_password;
-      setup.worker_path = prepared_.worker_path;
+      setup.worker_descriptor = prepared_.worker->descriptor();
       setup.listen_descriptor = listen_descriptor_;
       setup.control_descriptor = pair[1];
       setup.peer_descriptors = child.peer_descriptors;
@@ -366,7 +366,7 @@ class Parent {
   void reload() {
     if (stopping_) return;
     systemd::notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", monotonic_ns() / 1000));
-    Result<Prepared> next = prepare(config_path_);
+    Result<Prepared> next = prepare(config_path_, prepared_.worker);
     if (next && next->config.worker.queue_deadline_ms + next->config.worker.deadline_ms >=
                     prepared_.config.http.request_deadline_ms)
       next = Error{

@@ -4,11 +4,13 @@
 #pragma once
 #include <sys/types.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/config.h"
 #include "bundle/bundle.h"
+#include "bundle/worker_program.h"
 #include "huntd/control.h"
 #include "stats/shared_region.h"
 
@@ -19,12 +21,13 @@ struct Prepared {
   Config config;
   Address redis;  // a numeric address
   std::string redis_password;
-  std::string worker_path;
+  std::shared_ptr<const WorkerProgram> worker;
   Bundle bundle;
 };
-// Reads the config and everything that it names; changes nothing. The error has a line for each
-// problem.
-Result<Prepared> prepare(const std::string& config_path);
+// Reads the config and everything that it names; changes nothing. `running` is the worker that a
+// reload goes on with. The error has a line for each problem.
+Result<Prepared> prepare(const std::string& config_path,
+                         std::shared_ptr<const WorkerProgram> running = nullptr);
 
 // Runs the service until it is told to stop; returns the exit status.
 int run_parent(Prepared prepared, const std::string& config_path);

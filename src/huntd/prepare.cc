@@ -42,7 +42,8 @@ Result<Address> resolve(const std::string& text) {
 
 }  // namespace
 
-Result<Prepared> prepare(const std::string& config_path) {
+Result<Prepared> prepare(const std::string& config_path,
+                         std::shared_ptr<const WorkerProgram> running) {
   Result<Config> config = load_config(config_path);
   if (!config) return config.error();
   Prepared prepared;
@@ -55,18 +56,21 @@ Result<Prepared> prepare(const std::string& config_path) {
     if (!std::getline(secret, prepared.redis_password) || prepared.redis_password.empty())
       return Error{fmt::format("redis.password_file: {} has no first line to read", file)};
   }
-  prepared.worker_path = find_worker(prepared.config);
-  if (access(prepared.worker_path.c_str(), X_OK) != 0)
-    return Error{fmt::format("worker.binary: {} is no program; set it to hunt_worker's path",
-                             prepared.worker_path)};
+  prepared.worker = std::move(running);
+  if (prepared.worker == nullptr) {
+    Result<WorkerProgram> worker = WorkerProgram::open(find_worker(prepared.config));
+    if (!worker) return worker.error();
+    prepared.worker = std::make_shared<const WorkerProgram>(std::move(*worker));
+  }
   Result<Bundle> bundle = load_bundle(prepared.config.hunts.dir);
   if (!bundle) return bundle.error();
   // Compiling has more time than a hunt: a cold box must not refuse a good script.
   uint32_t const check_deadline_ms = std::max<uint32_t>(2000, prepared.config.worker.deadline_ms);
-  Result<void> checked = check_bundle(*bundle, prepared.config.hunts.dir, prepared.worker_path,
-                                      check_deadline_ms, prepared.config.worker.memory_bytes);
+  Result<Bundle> checked =
+      check_bundle(*bundle, prepared.config.hunts.dir, prepared.worker->exec_path(),
+                   check_deadline_ms, prepared.config.worker.memory_bytes);
   if (!checked) return checked.error();
-  prepared.bundle = std::move(*bundle);
+  prepared.bundle = std::move(*checked);
   return prepared;
 }
 

@@ -110,8 +110,14 @@ class MessageLink {
   virtual bool send(std::string_view message, int descriptor) = 0;
 };
 
-// Runs one hunt_worker per place. A place is the pool's index, 0 .. worker.max_live-1, in use from
-// start() to on_worker_exit.
+// How a worker comes to be.
+enum class Birth : uint8_t {
+  spawn,  // posix_spawn: a program of its own
+  fork,   // forked from a zygote that holds the program
+};
+
+// Runs one hunt_worker per place. A place is the pool's index, in use from start() to
+// on_worker_exit.
 class WorkerUser {
  public:
   virtual void on_worker_started(uint32_t place, uint64_t started_at_ns) = 0;
@@ -131,13 +137,18 @@ class WorkerHost {
   // Starts a worker for `hunter_id` that finds `job` on its socket. All starts of a tick leave
   // together.
   virtual void start(uint32_t place, std::string_view hunter_id, std::string_view job) = 0;
-  virtual void send(uint32_t place,
-                    std::string_view frame) = 0;  // an answer to a frame of the worker's
-  virtual void kill(uint32_t place) = 0;          // SIGKILL, by pidfd
-  // Its outcome is in, so how it ends is of no interest: on_worker_exit comes without a status.
+  // Starts one that waits for a job, whoever's it will be.
+  virtual void start_spare(uint32_t place) = 0;
+  // A frame to a worker: an answer to one of its own, or a spare's job.
+  virtual void send(uint32_t place, std::string_view frame) = 0;
+  virtual void kill(uint32_t place) = 0;  // SIGKILL, by pidfd
+  // Its last outcome is in, so how it ends is of no interest: on_worker_exit comes without a
+  // status.
   virtual void dismiss(uint32_t place) = 0;
-  // Workers started from now on run this bundle; takes the descriptor.
-  virtual void use_bundle(int bundle_descriptor) = 0;
+  // The same for one that waits for a job: there will be none.
+  virtual void retire(uint32_t place) = 0;
+  // Workers started from now on run this bundle and are born this way; takes the descriptor.
+  virtual void use_bundle(int bundle_descriptor, Birth birth) = 0;
 };
 
 // The stream of loot events.

@@ -1,38 +1,38 @@
-// Packets between a core and its spawner: native structs, since both are one binary on one box.
+/* Packets between a core and what starts its workers: the spawner, or a zygote. Native structs,
+ * since both sides are built together and run on one box. C, since the zygote is C.
+ */
 #pragma once
-#include <cstdint>
+#include <stdint.h>
 
-namespace huntd {
-
-enum class SpawnerMessage : uint32_t {
-  use_bundle = 1,  // core → spawner, with the bundle's descriptor
-  start = 2,       // core → spawner, any number in one packet
-  status = 3,      // core → spawner: how did this worker end?
-  started = 4,     // spawner → core, with the worker's socket and pidfd unless spawn_errno is set
-  ended = 5,       // spawner → core: the answer to `status`
+enum {
+  SPAWNER_USE_BUNDLE =
+      1,               /* core -> spawner, with the bundle's descriptor; place 1: start a zygote */
+  SPAWNER_START = 2,   /* core -> either, any number in one packet */
+  SPAWNER_STATUS = 3,  /* core -> either: how did this worker end? */
+  SPAWNER_STARTED = 4, /* back, with the worker's socket and pidfd unless spawn_errno is set */
+  SPAWNER_ENDED = 5,   /* back: the answer to SPAWNER_STATUS */
+  SPAWNER_ZYGOTE = 6,  /* spawner -> core: a zygote's socket, unless spawn_errno is set */
 };
 
-// Followed by hunter_bytes of hunter_id and job_bytes of job frame (start only).
-struct SpawnerRequest {
-  SpawnerMessage kind;
+/* Followed by hunter_bytes of hunter_id and job_bytes of job frame (SPAWNER_START only; no job: it
+ * comes by the worker's socket). */
+struct spawner_request {
+  uint32_t kind;
   uint32_t place;
-  int32_t pid;  // status only
+  int32_t pid; /* SPAWNER_STATUS only */
   uint32_t hunter_bytes;
   uint32_t job_bytes;
 };
 
-struct SpawnerReport {
-  SpawnerMessage kind;
+struct spawner_report {
+  uint32_t kind;
   uint32_t place;
   int32_t pid;
   int32_t spawn_errno;
-  int32_t wait_status;  // as waitpid(2); ended only
-  uint32_t reserved = 0;
-  uint64_t started_at_ns;  // CLOCK_MONOTONIC, just before the spawn
+  int32_t wait_status; /* as waitpid(2); SPAWNER_ENDED only */
+  uint32_t reserved;
+  uint64_t started_at_ns; /* CLOCK_MONOTONIC, just before the birth */
 };
 
-// Where a worker finds what it inherits.
-inline constexpr int worker_socket_descriptor = 3;
-inline constexpr int worker_bundle_descriptor = 4;
-
-}  // namespace huntd
+/* A tick's starts in one packet. */
+enum { SPAWNER_PACKET_BYTES_MAX = 96 * 1024 };

@@ -10,9 +10,11 @@
 
 enum {
   WF_MAGIC = 0x544e5548, /* "HUNT" */
-  WF_VERSION = 1,
+  WF_VERSION = 2,
   WF_HEADER_BYTES = 12,
   WF_FRAME_BYTES_MAX = 96 * 1024,
+  WF_IMAGE_PIECE_BYTES = 64 * 1024,
+  WF_IMAGE_BYTES_MAX = 8 * 1024 * 1024,
   WF_ID_BYTES_MAX = 64,
   WF_SCRIPT_BYTES_MAX = 256 * 1024,
   WF_AWARDS_MAX = 32,
@@ -23,13 +25,20 @@ enum {
   WF_JSON_DEPTH_MAX = 32,
 };
 
+/* Where a worker finds what it inherits. */
+enum { WF_SOCKET_DESCRIPTOR = 3, WF_BUNDLE_DESCRIPTOR = 4 };
+/* A worker's argument in place of a hunter_id; neither is an id. */
+#define WF_ARGUMENT_SPARE "*" /* the hunter comes with the job */
+#define WF_ARGUMENT_ZYGOTE "*zygote"
+
 enum wf_type {
   WF_JOB = 1,           /* core -> worker, the first frame */
   WF_ASK_HELD = 2,      /* worker -> core: what does the hunter hold? no payload */
   WF_ANSWER_HELD = 3,   /* core -> worker: u32 n, then n times (text loot_id, u64 count) */
   WF_ASK_SUPPLY = 4,    /* worker -> core: u32 position, text loot_id, u64 limit */
   WF_ANSWER_SUPPLY = 5, /* core -> worker: u8 1 granted, 0 gone */
-  WF_OUTCOME = 6,       /* worker -> core, the last frame */
+  WF_OUTCOME = 6,       /* worker -> core, the last frame of a job */
+  WF_IMAGE = 7, /* worker -> core, before the outcome of WF_JOB_CHECK: a piece of the image */
 };
 
 enum wf_status {
@@ -41,7 +50,9 @@ enum wf_status {
 };
 
 enum {
-  WF_JOB_CHECK = 1 /* compile the script and see that it returns a function; run nothing more */
+  /* Compile the script and see that it returns a function; send the image; run nothing more. */
+  WF_JOB_CHECK = 1,
+  WF_JOB_MORE = 2, /* another job may follow on this socket: do not end after the outcome */
 };
 enum { WF_AWARD_LIMITED = 1 /* granted by WF_ANSWER_SUPPLY */ };
 
@@ -57,6 +68,8 @@ struct wf_job {
   uint64_t memory_bytes;  /* address space that the script may add */
   uint32_t script_offset; /* of the hunt's source in the bundle */
   uint32_t script_bytes;
+  uint32_t image_offset; /* of its image there */
+  uint32_t image_bytes;  /* 0: there is none; the script is compiled */
   struct wf_text hunt_id;
   struct wf_text hunter_id;
   struct wf_text input; /* a value (protocol/value.h); empty: none */
@@ -147,6 +160,8 @@ static inline size_t wf_write_job(void* buffer, size_t size, const struct wf_job
   wf_put_u64(&w, job->memory_bytes);
   wf_put_u32(&w, job->script_offset);
   wf_put_u32(&w, job->script_bytes);
+  wf_put_u32(&w, job->image_offset);
+  wf_put_u32(&w, job->image_bytes);
   wf_put_text(&w, job->hunt_id.data, job->hunt_id.size);
   wf_put_text(&w, job->hunter_id.data, job->hunter_id.size);
   wf_put_text(&w, job->input.data, job->input.size);
@@ -265,6 +280,8 @@ static inline int wf_read_job(struct wf_reader* r, struct wf_job* job) {
   job->memory_bytes = wf_get_u64(r);
   job->script_offset = wf_get_u32(r);
   job->script_bytes = wf_get_u32(r);
+  job->image_offset = wf_get_u32(r);
+  job->image_bytes = wf_get_u32(r);
   if (job->script_bytes > WF_SCRIPT_BYTES_MAX) r->failed = 1;
   job->hunt_id = wf_get_id(r);
   job->hunter_id = wf_get_id(r);

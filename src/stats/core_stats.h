@@ -39,6 +39,9 @@ enum class Counter : uint8_t {
   hunts_worker_died,
   hunts_core_down,
   hunts_owner,
+  runs_process,
+  runs_fork,
+  runs_batch,
   http_2xx,
   http_3xx,
   http_4xx,
@@ -98,6 +101,7 @@ inline constexpr size_t gauges = static_cast<size_t>(Gauge::count_);
 
 namespace stats_detail {
 inline constexpr std::string_view hunts_help = "Hunts answered, by outcome.";
+inline constexpr std::string_view runs_help = "Runs of a script, by the isolation rung.";
 inline constexpr std::string_view http_help = "HTTP answers sent, by class of status.";
 inline constexpr std::string_view supply_help = "Draws on a shared supply, by how they ended.";
 }  // namespace stats_detail
@@ -135,6 +139,11 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
     {Counter::hunts_core_down, "huntd_hunts_total", R"(outcome="core_down")",
      stats_detail::hunts_help},
     {Counter::hunts_owner, "huntd_hunts_owner_total", "", "Hunts that ran on the owner core."},
+    {Counter::runs_process, "huntd_worker_runs_total", R"(isolation="process")",
+     stats_detail::runs_help},
+    {Counter::runs_fork, "huntd_worker_runs_total", R"(isolation="fork")", stats_detail::runs_help},
+    {Counter::runs_batch, "huntd_worker_runs_total", R"(isolation="batch")",
+     stats_detail::runs_help},
     {Counter::http_2xx, "huntd_http_requests_total", R"(code="2xx")", stats_detail::http_help},
     {Counter::http_3xx, "huntd_http_requests_total", R"(code="3xx")", stats_detail::http_help},
     {Counter::http_4xx, "huntd_http_requests_total", R"(code="4xx")", stats_detail::http_help},

@@ -38,18 +38,24 @@ void PacketSocket::receive() {
 
 void PacketSocket::on_received(int32_t result) {
   if (result == -EINTR || result == -EAGAIN) return receive();
-  if (result <= 0) return user_.on_packets_end();
+  if (result <= 0) return end();
   deliver(static_cast<size_t>(result));
   for (int i = 0; i < eager_receives_max; ++i) {
     receive_header_.msg_controllen = sizeof receive_control_;
     ssize_t const length = recvmsg(descriptor_, &receive_header_, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
-      return user_.on_packets_end();
+    if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR)) return end();
     if (length < 0) break;
     deliver(static_cast<size_t>(length));
   }
   receive();
 }
+
+void PacketSocket::end() {
+  ended_ = true;
+  user_.on_packets_end();
+}
+
+void PacketSocket::finish_sending() { ::shutdown(descriptor_, SHUT_WR); }
 
 void PacketSocket::deliver(size_t length) {
   CHECK((receive_header_.msg_flags & MSG_TRUNC) == 0);  // senders keep to peer_packet_bytes_max

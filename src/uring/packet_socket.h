@@ -29,12 +29,16 @@ class PacketSocket {
  public:
   // Takes `descriptor`. Reading starts at once.
   PacketSocket(Ring& ring, int descriptor, PacketUser& user);
-  ~PacketSocket();  // only at the end of the process: operations may still be in flight
+  ~PacketSocket();  // once quiet(), or at the end of the process
 
   // Sends `packet`, then closes `descriptor` (-1 for none). Packets keep their order; one is in
   // flight at a time.
   void send(std::string packet, int descriptor = -1);
   size_t queued_bytes() const { return queued_bytes_; }
+  // Tells the other side that no more packets will come; reading goes on to its end.
+  void finish_sending();
+  // Nothing is in the kernel any more: it may be destroyed. Only after on_packets_end.
+  bool quiet() const { return ended_ && !sending_; }
 
  private:
   static constexpr size_t descriptors_max = 2;
@@ -56,6 +60,7 @@ class PacketSocket {
   void receive();
   void on_received(int32_t result);
   void deliver(size_t length);
+  void end();
   void send_front();
   void on_sent(int32_t result);
 
@@ -71,6 +76,7 @@ class PacketSocket {
   std::deque<Packet> queue_;
   size_t queued_bytes_ = 0;
   bool sending_ = false;
+  bool ended_ = false;
   alignas(cmsghdr) char send_control_[CMSG_SPACE(sizeof(int))];
   iovec send_iov_{};
   msghdr send_header_{};

@@ -14,52 +14,134 @@
 
 namespace huntd::uring {
 
-UringWorkerHost::UringWorkerHost(Ring& ring, int spawner_socket, uint32_t places)
-    : ring_(ring), spawner_(ring, spawner_socket, *this) {
-  grow(places);
-}
+UringWorkerHost::UringWorkerHost(Ring& ring, int spawner_socket)
+    : ring_(ring), spawner_(ring, spawner_socket, *this) {}
 
-void UringWorkerHost::grow(uint32_t places) {
-  while (places_.size() < places)
-    places_.push_back(std::make_unique<Place>(*this, static_cast<uint32_t>(places_.size())));
-}
+// --- births --------------------------------------------------------------------------------------
 
 void UringWorkerHost::start(uint32_t index, std::string_view hunter_id, std::string_view job) {
+  CHECK(!job.empty());
+  request_start(index, hunter_id, job);
+}
+
+void UringWorkerHost::start_spare(uint32_t index) { request_start(index, WF_ARGUMENT_SPARE, ""); }
+
+void UringWorkerHost::request_start(uint32_t index, std::string_view hunter_id,
+                                    std::string_view job) {
+  while (places_.size() <= index)
+    places_.push_back(std::make_unique<Place>(*this, static_cast<uint32_t>(places_.size())));
   Place& place = *places_[index];
   CHECK(!place.in_use);
   place.in_use = true;
-  place.ended = place.dismissed = place.kill_early = place.status_asked = false;
-  SpawnerRequest const request{SpawnerMessage::start, index, 0,
-                               static_cast<uint32_t>(hunter_id.size()),
-                               static_cast<uint32_t>(job.size())};
+  place.ended = place.dismissed = place.kill_early = place.status_asked = place.retired = false;
+  spawner_request const request{SPAWNER_START, index, 0, static_cast<uint32_t>(hunter_id.size()),
+                                static_cast<uint32_t>(job.size())};
   size_t const size = sizeof request + hunter_id.size() + job.size();
-  CHECK(size <= limits::peer_packet_bytes_max);
-  if (starts_.size() + size > limits::peer_packet_bytes_max) flush();
+  CHECK(size <= SPAWNER_PACKET_BYTES_MAX);
+  if (starts_.size() + size > SPAWNER_PACKET_BYTES_MAX) flush();
+  // Still no room: a zygote is on its way and the packet for it is full.
+  if (starts_.size() + size > SPAWNER_PACKET_BYTES_MAX) return leave(place, EAGAIN, 0);
   starts_.append(reinterpret_cast<const char*>(&request), sizeof request);
   starts_.append(hunter_id);
   starts_.append(job);
+  starts_of_.push_back(index);
 }
 
 void UringWorkerHost::flush() {
-  if (!starts_.empty()) spawner_.send(std::exchange(starts_, {}));
+  end_old_zygotes();
+  if (starts_.empty()) return;
+  if (birth_ == Birth::spawn) {
+    for (uint32_t index : starts_of_) places_[index]->zygote = nullptr;
+    spawner_.send(std::exchange(starts_, {}));
+  } else {
+    if (zygote_ == nullptr) return ask_for_zygote();
+    for (uint32_t index : starts_of_) places_[index]->zygote = zygote_;
+    zygote_->workers += static_cast<uint32_t>(starts_of_.size());
+    zygote_->socket.send(std::exchange(starts_, {}));
+  }
+  starts_of_.clear();
 }
 
-void UringWorkerHost::use_bundle(int bundle_descriptor) {
+void UringWorkerHost::use_bundle(int bundle_descriptor, Birth birth) {
   flush();  // starts asked for before the swap run the bundle that they were asked for with
-  SpawnerRequest const request{SpawnerMessage::use_bundle, 0, 0, 0, 0};
+  fail_starts(EAGAIN);
+  birth_ = birth;
+  zygote_ = nullptr;
+  spawner_request const request{SPAWNER_USE_BUNDLE, 0, 0, 0, 0};
   spawner_.send(std::string(reinterpret_cast<const char*>(&request), sizeof request),
                 bundle_descriptor);
+  zygote_asked_ = false;
+  if (birth == Birth::fork) ask_for_zygote();
+}
+
+// Those that wait for a zygote get none.
+void UringWorkerHost::fail_starts(int spawn_errno) {
+  starts_.clear();
+  for (uint32_t index : std::exchange(starts_of_, {})) leave(*places_[index], spawn_errno, 0);
+}
+
+void UringWorkerHost::ask_for_zygote() {
+  if (zygote_asked_) return;
+  zygote_asked_ = true;
+  spawner_request const request{SPAWNER_ZYGOTE, ++zygote_number_, 0, 0, 0};
+  spawner_.send(std::string(reinterpret_cast<const char*>(&request), sizeof request));
+}
+
+void UringWorkerHost::on_zygote(const spawner_report& report, std::span<const int> descriptors) {
+  // One that was asked for before a swap holds the old bundle: let go of, it ends.
+  if (report.place != zygote_number_ || birth_ != Birth::fork || descriptors.size() != 1) {
+    for (int descriptor : descriptors) close(descriptor);
+    if (report.place != zygote_number_ || report.spawn_errno == 0) return;
+  }
+  zygote_asked_ = false;
+  if (report.spawn_errno != 0) {
+    log::error("the zygote can't be started", {{"error", std::strerror(report.spawn_errno)}});
+    return fail_starts(report.spawn_errno);
+  }
+  zygotes_.push_back(std::make_unique<Zygote>(*this, descriptors[0]));
+  zygote_ = zygotes_.back().get();
+}
+
+void UringWorkerHost::on_zygote_end(Zygote& zygote) {
+  if (!zygote.told_to_end) log::error("a zygote is gone; another is started");
+  if (zygote_ == &zygote) zygote_ = nullptr;
+  zygote.workers = 0;
+  for (size_t i = 0; i < places_.size(); ++i) {
+    Place* const place = places_[i].get();
+    if (!place->in_use || place->zygote != &zygote) continue;
+    place->zygote = nullptr;
+    // Its workers end with it (PR_SET_PDEATHSIG). Of those not reported nothing more is heard, and
+    // nobody can tell any more how one ended.
+    if (place->pid < 0)
+      leave(*place, ECHILD, 0);
+    else if (place->status_asked)
+      leave(*place, 0, SIGKILL);
+    else
+      place->zygote_gone = true;
+  }
+}
+
+// One that bears no more and has no worker left is let go of, and ends.
+void UringWorkerHost::end_old_zygotes() {
+  std::erase_if(zygotes_, [this](const std::unique_ptr<Zygote>& zygote) {
+    if (zygote.get() != zygote_ && zygote->workers == 0 && !zygote->told_to_end) {
+      zygote->told_to_end = true;
+      zygote->socket.finish_sending();
+    }
+    return zygote->socket.quiet() && zygote->workers == 0;
+  });
 }
 
 void UringWorkerHost::on_packet(std::string_view packet, std::span<const int> descriptors) {
-  SpawnerReport report;
+  spawner_report report;
   CHECK(packet.size() == sizeof report);
   std::memcpy(&report, packet.data(), sizeof report);
+  if (report.kind == SPAWNER_ZYGOTE) return on_zygote(report, descriptors);
   CHECK(report.place < places_.size());
   Place& place = *places_[report.place];
   CHECK(place.in_use);
-  if (report.kind == SpawnerMessage::started) return on_started(place, report, descriptors);
-  CHECK(report.kind == SpawnerMessage::ended && place.pid == report.pid);
+  if (report.kind == SPAWNER_STARTED) return on_started(place, report, descriptors);
+  CHECK(report.kind == SPAWNER_ENDED && place.pid == report.pid);
   leave(place, 0, report.wait_status);
 }
 
@@ -70,7 +152,7 @@ void UringWorkerHost::on_packets_end() {
   std::_Exit(EXIT_FAILURE);
 }
 
-void UringWorkerHost::on_started(Place& place, const SpawnerReport& report,
+void UringWorkerHost::on_started(Place& place, const spawner_report& report,
                                  std::span<const int> descriptors) {
   if (report.spawn_errno != 0 || descriptors.size() != 2) {
     for (int descriptor : descriptors) close(descriptor);
@@ -83,9 +165,13 @@ void UringWorkerHost::on_started(Place& place, const SpawnerReport& report,
   io_uring_prep_poll_add(sqe, place.pidfd, POLLIN);
   place.buffer.resize(limits::worker_frame_bytes_max);
   arm_receive(place);
+  if (!place.first_job.empty()) send_frame(place, std::exchange(place.first_job, {}));
+  if (place.retired) retire(place.index);
   if (place.kill_early) kill(place.index);
   user_->on_worker_started(place.index, report.started_at_ns);
 }
+
+// --- talk ----------------------------------------------------------------------------------------
 
 void UringWorkerHost::arm_receive(Place& place) {
   io_uring_sqe* sqe = ring_.prepare(place.receive);
@@ -129,9 +215,11 @@ void UringWorkerHost::finish_if_gone(Place& place) {
   }
   if (place.dismissed) return leave(place, 0, 0);
   if (place.status_asked) return;
+  if (place.zygote_gone) return leave(place, 0, SIGKILL);
   place.status_asked = true;
-  SpawnerRequest const request{SpawnerMessage::status, place.index, place.pid, 0, 0};
-  spawner_.send(std::string(reinterpret_cast<const char*>(&request), sizeof request));
+  spawner_request const request{SPAWNER_STATUS, place.index, place.pid, 0, 0};
+  PacketSocket& bearer = place.zygote != nullptr ? place.zygote->socket : spawner_;
+  bearer.send(std::string(reinterpret_cast<const char*>(&request), sizeof request));
 }
 
 void UringWorkerHost::leave(Place& place, int spawn_errno, int wait_status) {
@@ -139,14 +227,24 @@ void UringWorkerHost::leave(Place& place, int spawn_errno, int wait_status) {
   if (place.pidfd >= 0) close(std::exchange(place.pidfd, -1));
   place.pid = -1;
   place.in_use = false;
+  place.zygote_gone = false;
+  place.first_job.clear();
+  if (place.zygote != nullptr) --std::exchange(place.zygote, nullptr)->workers;
   user_->on_worker_exit(place.index, spawn_errno, wait_status);
 }
 
 void UringWorkerHost::send(uint32_t index, std::string_view frame) {
   Place& place = *places_[index];
-  if (!place.in_use || place.socket < 0) return;
-  // An answer is small and the worker waits for it: the socket's buffer has room. A worker that
-  // filled it by not reading gets no answer and is killed at its deadline.
+  if (!place.in_use) return;
+  if (place.socket < 0)
+    place.first_job = frame;
+  else
+    send_frame(place, frame);
+}
+
+void UringWorkerHost::send_frame(Place& place, std::string_view frame) {
+  // One job or answer at a time, and the worker waits for it: the socket's buffer has room. A
+  // worker that filled it by not reading gets nothing and is killed at its deadline.
   [[maybe_unused]] ssize_t sent =
       ::send(place.socket, frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
@@ -164,6 +262,13 @@ void UringWorkerHost::kill(uint32_t index) {
 void UringWorkerHost::dismiss(uint32_t index) {
   Place& place = *places_[index];
   if (place.in_use) place.dismissed = true;
+}
+
+void UringWorkerHost::retire(uint32_t index) {
+  Place& place = *places_[index];
+  if (!place.in_use) return;
+  place.dismissed = place.retired = true;
+  if (place.socket >= 0) ::shutdown(place.socket, SHUT_WR);
 }
 
 }  // namespace huntd::uring

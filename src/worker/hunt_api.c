@@ -182,20 +182,11 @@ static int api_log(lua_State* L) {
 }
 
 void push_hunt(lua_State* L, struct run* run) {
-  seed_random(run);
   lua_createtable(L, 0, 12);
   lua_pushlstring(L, run->job.hunt_id.data, run->job.hunt_id.size);
   lua_setfield(L, -2, "id");
-  lua_pushlstring(L, run->job.hunter_id.data, run->job.hunter_id.size);
-  lua_setfield(L, -2, "hunter_id");
-  lua_pushnumber(L, (double)run->job.now_ms);
-  lua_setfield(L, -2, "now");
   push_null(L);
   lua_setfield(L, -2, "null");
-  if (run->job.input.size > 0) {
-    push_value(L, run->job.input);
-    lua_setfield(L, -2, "input");
-  }
   static const luaL_Reg functions[] = {{"random", api_random},
                                        {"award", api_award},
                                        {"reject", api_reject},
@@ -210,4 +201,20 @@ void push_hunt(lua_State* L, struct run* run) {
   lua_createtable(L, 1, 0);
   lua_pushcclosure(L, api_held, 2);
   lua_setfield(L, -2, "held");
+  /* Present in the image, so that a run need not make room for them. */
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "hunter_id");
+  lua_pushnumber(L, 0);
+  lua_setfield(L, -2, "now");
+}
+
+void begin_hunt(lua_State* L, struct run* run) {
+  seed_random(run);
+  lua_pushlstring(L, run->job.hunter_id.data, run->job.hunter_id.size);
+  lua_setfield(L, -2, "hunter_id");
+  lua_pushnumber(L, (double)run->job.now_ms);
+  lua_setfield(L, -2, "now");
+  if (run->job.input.size == 0) return;
+  push_value(L, run->job.input);
+  lua_setfield(L, -2, "input");
 }

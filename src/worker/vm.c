@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/arena.h"
 #include "worker/worker.h"
 
 /* Taken out of the base library: what loads code, reaches files, or stops the collector. */
@@ -47,21 +48,13 @@ static int open_libraries(lua_State* L) {
   return 0;
 }
 
-lua_State* open_vm(void) {
-  lua_State* L = luaL_newstate();
-  if (L == NULL || lua_cpcall(L, open_libraries, NULL) != 0) return NULL;
-  return L;
-}
+/* Where the registry keeps what a run needs: the script's function, the hunt table, the handler of
+ * uncaught errors. */
+enum { slot_script = 1, slot_hunt, slot_handler };
 
-/* --- one run
- * ------------------------------------------------------------------------------------------------------
- */
-
-struct call {
-  struct run* run;
-  const char* script;
-  size_t size;
-};
+/* A collection touches every object, and so costs a short run a copy of every page of the image:
+ * the first waits until the state has grown this much (percent). LuaJIT's usual 200 holds after. */
+enum { first_collection_percent = 1000, collection_percent = 200 };
 
 /* "hunt.lua", from the job. */
 static size_t file_name(const struct run* run, char into[WF_ID_BYTES_MAX + 8]) {
@@ -147,21 +140,34 @@ static void fail_with(struct run* run, const char* where, const char* what) {
   set_reason(run, text, strlen(text));
 }
 
-/* In protected mode, so that no error anywhere (memory above all) can end the process. */
-static int protected_run(lua_State* L) {
-  struct call* call = lua_touserdata(L, 1);
-  struct run* run = call->run;
-  char chunk_name[WF_ID_BYTES_MAX + 9] = "@";
+/* Takes the file's name into `chunk_name` as Lua wants it: "@hunt.lua". */
+static void chunk_name_of(const struct run* run, char chunk_name[WF_ID_BYTES_MAX + 9]) {
+  chunk_name[0] = '@';
   file_name(run, chunk_name + 1);
+}
+
+struct source {
+  struct run* run;
+  const char* text;
+  size_t size;
+};
+
+/* In protected mode, so that no error anywhere (memory above all) can end the process. */
+static int prepare(lua_State* L) {
+  struct source* source = lua_touserdata(L, 1);
+  struct run* run = source->run;
   /* Text only: bytecode begins with ESC and is refused by its first byte. */
-  if (call->size > 0 && call->script[0] == '\033') {
+  if (source->size > 0 && source->text[0] == '\033') {
     fail_with(run, ":1", "a script is text, not bytecode");
     return 0;
   }
+  open_libraries(L);
   lua_pushlightuserdata(L, run);
   lua_pushcclosure(L, on_error, 1);
   int const handler = lua_gettop(L);
-  int error = luaL_loadbuffer(L, call->script, call->size, chunk_name);
+  char chunk_name[WF_ID_BYTES_MAX + 9];
+  chunk_name_of(run, chunk_name);
+  int error = luaL_loadbuffer(L, source->text, source->size, chunk_name);
   if (error == 0) error = lua_pcall(L, 0, 1, handler);
   if (error != 0) {
     fail(L, run, error);
@@ -171,13 +177,36 @@ static int protected_run(lua_State* L) {
     fail_with(run, ":1", "the script must return a function: return function(hunt) ... end");
     return 0;
   }
-  if ((run->job.flags & WF_JOB_CHECK) != 0) {
-    run->outcome.status = WF_OK;
-    return 0;
-  }
+  lua_rawseti(L, LUA_REGISTRYINDEX, slot_script);
   push_hunt(L, run);
+  lua_rawseti(L, LUA_REGISTRYINDEX, slot_hunt);
+  lua_rawseti(L, LUA_REGISTRYINDEX, slot_handler);
+  run->outcome.status = WF_OK;
+  return 0;
+}
+
+void prepare_script(struct run* run, const char* script, size_t size) {
+  struct source source = {run, script, size};
+  run->outcome.status = WF_OUT_OF_MEMORY;
+  lua_State* const L = lua_newstate(arena_alloc, NULL);
+  int const error = L == NULL ? LUA_ERRMEM : lua_cpcall(L, prepare, &source);
+  if (error != 0) fail(L, run, error);
+  if (run->outcome.status != WF_OK) return;
+  lua_gc(L, LUA_GCSETPAUSE, first_collection_percent);
+  lua_gc(L, LUA_GCCOLLECT, 0);
+  lua_gc(L, LUA_GCSETPAUSE, collection_percent);
+  arena_begin()->root = L;
+}
+
+static int protected_run(lua_State* L) {
+  struct run* run = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, slot_handler);
+  int const handler = lua_gettop(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, slot_script);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, slot_hunt);
+  begin_hunt(L, run);
   run->outcome.vm_ready_at_ns = now_ns();
-  error = lua_pcall(L, 1, 1, handler);
+  int const error = lua_pcall(L, 1, 1, handler);
   run->outcome.script_done_at_ns = now_ns();
   if (run->rejected) {
     run->outcome.status = WF_REJECTED;
@@ -201,13 +230,9 @@ static int protected_run(lua_State* L) {
   return 0;
 }
 
-void run_script(lua_State* L, struct run* run, const char* script, size_t size) {
-  struct call call = {run, script, size};
-  if (L == NULL) {
-    fail(L, run, LUA_ERRMEM);
-    return;
-  }
-  int const error = lua_cpcall(L, protected_run, &call);
+void run_script(struct run* run) {
+  lua_State* const L = arena_begin()->root;
+  int const error = lua_cpcall(L, protected_run, run);
   if (error != 0) fail(L, run, error);
   /* No outcome but OK gives loot. */
   if (run->outcome.status != WF_OK) run->outcome.award_count = 0;

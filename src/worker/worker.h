@@ -26,17 +26,20 @@ void set_reason(struct run* run, const char* text, size_t size);
  * core is gone or breaks the rules. The reader is left at the answer's payload, in memory that the
  * next call reuses. */
 void ask(const unsigned char* frame, size_t size, enum wf_type want, struct wf_reader* answer);
-/* Sends the last frame. */
-void tell(const unsigned char* frame, size_t size);
 
-/* vm.c: a state with what a script may use, and nothing else. Null: no memory. */
-lua_State* open_vm(void);
-/* Compiles the script and runs it (or only checks it), filling in run->outcome. Never fails: what
- * goes wrong is in it, a state that open_vm() could not make included. */
-void run_script(lua_State* L, struct run* run, const char* script, size_t size);
+/* vm.c: makes a state in the open arena with what a script may use and nothing else, compiles the
+ * script, runs its top level, and leaves the arena ready for run_script(), or to be copied as an
+ * image. Never fails: what goes wrong is in run->outcome, whose status is WF_OK where nothing does.
+ */
+void prepare_script(struct run* run, const char* script, size_t size);
+/* Runs the script that the arena holds, filling in run->outcome. Once: the state is used then. */
+void run_script(struct run* run);
 
-/* hunt_api.c: pushes the `hunt` table. */
+/* hunt_api.c: pushes the `hunt` table as it is before a run. Its functions work on `run`, which
+ * must stand at the same address whenever the state is used. */
 void push_hunt(lua_State* L, struct run* run);
+/* Fills in what this run's job says; the table is on top of the stack. */
+void begin_hunt(lua_State* L, struct run* run);
 
 /* value_in.c: pushes the input (protocol/value.h); raises a Lua error where it is malformed. */
 void push_value(lua_State* L, struct wf_text value);

@@ -25,7 +25,7 @@ std::string problems_of(const std::vector<std::pair<std::string, std::string>>& 
                         uint32_t deadline_ms = 20'000, const std::string& worker = worker_path()) {
   Result<Bundle> const bundle = make_bundle(scripts);
   REQUIRE(bundle);
-  Result<void> const checked = check_bundle(*bundle, "lua", worker, deadline_ms, memory_bytes);
+  Result<Bundle> const checked = check_bundle(*bundle, "lua", worker, deadline_ms, memory_bytes);
   return checked ? "" : checked.error().message;
 }
 
@@ -80,6 +80,31 @@ TEST_CASE("the sample hunts pass") {
   Result<Bundle> const bundle = load_bundle(std::string(root) + "/lua");
   REQUIRE(bundle);
   CHECK(bundle->hunts().size() >= 6);
-  Result<void> const checked = check_bundle(*bundle, "lua", worker_path(), 20'000, memory_bytes);
+  Result<Bundle> const checked = check_bundle(*bundle, "lua", worker_path(), 20'000, memory_bytes);
   CHECK_MESSAGE(checked, (checked ? "" : checked.error().message));
+}
+
+TEST_CASE("a checked bundle has an image for each hunt, and the name that it had before") {
+  Result<Bundle> const bundle = make_bundle({{"a", "return function() end"},
+                                             {"b",
+                                              "local t = {} for i = 1, 1e4 do t[i] = {} end "
+                                              "return function() return #t end"}});
+  REQUIRE(bundle);
+  Result<Bundle> const checked = check_bundle(*bundle, "lua", worker_path(), 20'000, memory_bytes);
+  REQUIRE(checked);
+  CHECK(checked->name() == bundle->name());
+  REQUIRE(checked->hunts().size() == 2);
+  for (const BundledHunt& hunt : checked->hunts()) {
+    CHECK(hunt.image_offset % 4096 == 0);
+    CHECK(hunt.image_bytes > 10'000);
+  }
+  CHECK(checked->hunts()[1].image_bytes > 500'000);
+  CHECK(bundle->hunts()[0].image_bytes == 0);
+}
+
+TEST_CASE("a script whose top level makes more than an image may hold is named") {
+  CHECK(problems_of(
+            {{"big", "local t = {} for i = 1, 2e5 do t[i] = {i} end return function() end"}}) ==
+        "lua/big.lua: what its top level makes takes more than 8388608 bytes; make it inside the "
+        "function");
 }

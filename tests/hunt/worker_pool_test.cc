@@ -22,18 +22,23 @@ struct FakeHost final : WorkerHost {
     alive.insert(place);
     hunters.emplace_back(hunter_id);
   }
+  void start_spare(uint32_t place) override {
+    spares.push_back(place);
+    alive.insert(place);
+  }
   void send(uint32_t place, std::string_view frame) override { sent.emplace_back(place, frame); }
   void kill(uint32_t place) override { killed.insert(place); }
   void dismiss(uint32_t place) override { dismissed.insert(place); }
-  void use_bundle(int) override {}
+  void retire(uint32_t place) override { retired.insert(place); }
+  void use_bundle(int, Birth) override {}
   void exit(uint32_t place, int spawn_errno = 0, int status = 0) {
     alive.erase(place);
     user->on_worker_exit(place, spawn_errno, status);
   }
   WorkerUser* user = nullptr;
-  std::vector<uint32_t> started;
+  std::vector<uint32_t> started, spares;
   std::vector<std::string> hunters;
-  std::set<uint32_t> alive, killed, dismissed;
+  std::set<uint32_t> alive, killed, dismissed, retired;
   std::vector<std::pair<uint32_t, std::string>> sent;
 };
 
@@ -49,7 +54,14 @@ struct World {
 };
 
 constexpr uint64_t ms = 1'000'000;
-constexpr WorkerLimits two_at_a_time{50, 0, 2, 2, 100};
+constexpr WorkerLimits two_at_a_time{.deadline_ms = 50, .max_live = 2, .queue_max = 2};
+// A worker serves three hunts.
+constexpr WorkerLimits batch{.deadline_ms = 50,
+                             .max_live = 2,
+                             .queue_max = 2,
+                             .isolation = Isolation::batch,
+                             .hunts_per_worker = 3,
+                             .idle_ms = 1000};
 
 const char* name_of(WorkerSaid::What what) {
   switch (what) {
@@ -190,7 +202,7 @@ TEST_CASE("fewer places after a reload hold from the next admission on") {
   start(hunt(world, "b"));
   WorkerLimits one = two_at_a_time;
   one.max_live = 1;
-  world.pool.set_limits(one);
+  world.pool.use(one, -1);
   start(hunt(world, "c"));
   world.host.exit(world.host.started[0]);
   world.scheduler.run_ready();
@@ -213,4 +225,135 @@ TEST_CASE("a worker that floods its core with frames is killed, and few of them 
   world.host.exit(place, 0, SIGKILL);
   world.scheduler.run_ready();
   CHECK(world.log == std::vector<std::string>{"a died"});
+}
+
+TEST_CASE("in a batch one worker serves hunt after hunt, and ends after the last that it may") {
+  World world(batch);
+  for (const char* name : {"a", "b", "c"}) {
+    start(hunt(world, name));
+    CHECK(world.host.sent.size() == static_cast<size_t>(name[0] - 'a') + 1);
+    world.host.user->on_worker_frame(world.host.spares[0], "outcome");
+    world.scheduler.run_ready();
+  }
+  CHECK(world.log == std::vector<std::string>{"a frame", "b frame", "c frame"});
+  CHECK(world.host.spares.size() == 1);
+  CHECK(world.host.started.empty());
+  CHECK(world.host.dismissed == std::set<uint32_t>{world.host.spares[0]});
+  CHECK(world.pool.live() == 1);
+  world.host.exit(world.host.spares[0]);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("in a batch each hunt has a deadline of its own, and the next gets another worker") {
+  World world(batch);
+  start(hunt(world, "a"));
+  uint32_t const first = world.host.spares[0];
+  world.host.user->on_worker_started(first, 0);
+  tick(world, 40 * ms);
+  world.host.user->on_worker_frame(first, "outcome");
+  world.scheduler.run_ready();
+  tick(world, 60 * ms);
+  CHECK(world.host.killed.empty());  // it waits: no hunt, no deadline
+  start(hunt(world, "b"));
+  tick(world, 109 * ms);
+  CHECK(world.host.killed.empty());
+  tick(world, 110 * ms);
+  CHECK(world.host.killed == std::set<uint32_t>{first});
+  world.host.exit(first, 0, SIGKILL);
+  world.scheduler.run_ready();
+  CHECK(world.log.back() == "b deadline");
+  start(hunt(world, "c"));
+  CHECK(world.host.spares.size() == 2);
+  world.host.exit(world.host.spares[1]);
+  world.scheduler.run_ready();
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a worker that nobody asks goes after idle_ms, and the pool falls to zero") {
+  World world(batch);
+  start(hunt(world, "a"));
+  uint32_t const place = world.host.spares[0];
+  world.host.user->on_worker_frame(place, "outcome");
+  world.scheduler.run_ready();
+  tick(world, 999 * ms);
+  CHECK(world.host.retired.empty());
+  tick(world, 1000 * ms);
+  CHECK(world.host.retired == std::set<uint32_t>{place});
+  world.host.exit(place);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a swap retires workers that wait at once, and those that run after their hunt") {
+  World world(batch);
+  start(hunt(world, "a"));
+  start(hunt(world, "b"));
+  uint32_t const waits = world.host.spares[0];
+  uint32_t const runs = world.host.spares[1];
+  world.host.user->on_worker_frame(waits, "outcome");
+  world.scheduler.run_ready();
+  world.pool.use(batch, -1);
+  CHECK(world.host.retired == std::set<uint32_t>{waits});
+  world.host.user->on_worker_frame(runs, "outcome");
+  world.scheduler.run_ready();
+  CHECK(world.host.retired == std::set<uint32_t>{waits, runs});
+  world.host.exit(waits);
+  world.host.exit(runs);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("warm spares are there before the first hunt, take the jobs, and are replaced") {
+  WorkerLimits limits = two_at_a_time;
+  limits.warm = 1;
+  World world(limits);
+  world.pool.use(limits, -1);
+  CHECK(world.host.spares.size() == 1);
+  uint32_t const spare = world.host.spares[0];
+  start(hunt(world, "a"));
+  CHECK(world.host.started.empty());
+  CHECK(world.host.sent == std::vector<std::pair<uint32_t, std::string>>{{spare, "job"}});
+  CHECK(world.host.spares.size() == 2);
+  world.host.user->on_worker_frame(spare, "outcome");
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  CHECK(world.host.dismissed.count(spare) == 1);  // a process a hunt, spare or not
+  world.host.exit(spare);
+  tick(world, 60'000 * ms);
+  CHECK(world.host.retired.empty());  // warm ones stay however long nobody asks
+  world.pool.drain();
+  CHECK(world.host.retired.size() == 1);
+  world.host.exit(*world.host.retired.begin());
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a spare that speaks without a job is killed and given no job") {
+  World world(batch);
+  start(hunt(world, "a"));
+  uint32_t const place = world.host.spares[0];
+  world.host.user->on_worker_frame(place, "outcome");
+  world.scheduler.run_ready();
+  world.host.user->on_worker_frame(place, "outcome");
+  CHECK(world.host.killed == std::set<uint32_t>{place});
+  start(hunt(world, "b"));
+  CHECK(world.host.spares.size() == 2);
+  world.host.exit(place);
+  world.host.exit(world.host.spares[1]);
+  world.scheduler.run_ready();
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a spare that died is not asked; the run that held it gets another") {
+  WorkerLimits limits = batch;
+  limits.warm = 1;
+  World world(limits);
+  world.pool.use(limits, -1);
+  world.host.exit(world.host.spares[0]);
+  CHECK(world.host.spares.size() == 2);  // replaced
+  start(hunt(world, "a"));
+  CHECK(world.host.sent.back().first == world.host.spares[1]);
+  world.host.exit(world.host.spares[1]);
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a died"});
+  world.pool.drain();
+  for (uint32_t place : std::set<uint32_t>(world.host.alive)) world.host.exit(place);
+  CHECK(world.pool.live() == 0);
 }

@@ -28,6 +28,8 @@ wf_job sample_job() {
   job.memory_bytes = uint64_t{1} << 40;
   job.script_offset = 77;
   job.script_bytes = 88;
+  job.image_offset = 4096;
+  job.image_bytes = 99;
   job.hunt_id = text_of("north-gate");
   job.hunter_id = text_of("Ada.L_1");
   job.input = text_of(std::string_view("\x01\0\x02", 3));
@@ -102,6 +104,8 @@ TEST_CASE("a job is read as it was written") {
   CHECK(job.memory_bytes == written.memory_bytes);
   CHECK(job.script_offset == written.script_offset);
   CHECK(job.script_bytes == written.script_bytes);
+  CHECK(job.image_offset == written.image_offset);
+  CHECK(job.image_bytes == written.image_bytes);
   CHECK(view(job.hunt_id) == "north-gate");
   CHECK(view(job.hunter_id) == "Ada.L_1");
   CHECK(view(job.input) == std::string_view("\x01\0\x02", 3));
@@ -133,7 +137,7 @@ TEST_CASE("the bytes of a frame are those of the worked example in docs/formats/
   wf_put_u64(&writer, 100);
   packet.resize(wf_end(&writer));
   CHECK(packet == std::string("HUNT"
-                              "\x01\x00\x04\x00\x16\x00\x00\x00"
+                              "\x02\x00\x04\x00\x16\x00\x00\x00"
                               "\x01\x00\x00\x00"
                               "\x06\x00\x00\x00ticket"
                               "\x64\x00\x00\x00\x00\x00\x00\x00",

@@ -15,8 +15,8 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "bundle/bundle.h"
+#include "bundle/check.h"
 #include "protocol/json_value.h"
-#include "protocol/spawner_message.h"
 
 namespace huntd::test {
 namespace {
@@ -52,8 +52,8 @@ Worker start_worker(const std::string& argument, int bundle_descriptor) {
   close(pair[1]);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, theirs, worker_socket_descriptor);
-  posix_spawn_file_actions_adddup2(&actions, bundle, worker_bundle_descriptor);
+  posix_spawn_file_actions_adddup2(&actions, theirs, WF_SOCKET_DESCRIPTOR);
+  posix_spawn_file_actions_adddup2(&actions, bundle, WF_BUNDLE_DESCRIPTOR);
   char name[] = "hunt_worker";
   std::string hunter = argument;
   char* const argv[] = {name, hunter.data(), nullptr};
@@ -90,8 +90,10 @@ void take_outcome(wf_reader* reader, HuntEnd& end) {
   end.script_done_at_ns = outcome.script_done_at_ns;
 }
 
-// Serves the worker until it has ended.
-HuntEnd serve(Worker worker, const HuntRun& run) {
+enum class Until { outcome, ended };
+
+// Serves the worker until it has ended, or only until its outcome.
+HuntEnd serve(Worker worker, const HuntRun& run, Until until = Until::ended) {
   HuntEnd end;
   std::vector<char> packet(limits::worker_frame_bytes_max);
   std::vector<char> answer(limits::worker_frame_bytes_max);
@@ -132,10 +134,13 @@ HuntEnd serve(Worker worker, const HuntRun& run) {
       wf_put_u8(&writer, supply_left > 0 ? 1 : 0);
       if (supply_left > 0) --supply_left;
       reply(worker.socket, &writer, answer);
+    } else if (type == WF_IMAGE) {
+      end.image_bytes += static_cast<size_t>(reader.end - reader.at);
     } else {
       CHECK(type == WF_OUTCOME);
       CHECK(!end.outcome_came);
       take_outcome(&reader, end);
+      if (until == Until::outcome) return end;
     }
   }
   while (waitpid(worker.pid, &end.wait_status, 0) < 0) CHECK(errno == EINTR);
@@ -151,10 +156,10 @@ std::string HuntEnd::loot() const {
   return text;
 }
 
-HuntEnd run_hunt(const HuntRun& run) {
-  Result<Bundle> const bundle = make_bundle({{run.hunt_id, run.script}});
-  CHECK(bundle);
-  const BundledHunt* hunt = bundle->find(run.hunt_id);
+namespace {
+
+// Sends the worker its job.
+void send_job(Worker worker, const HuntRun& run, const BundledHunt* hunt, uint32_t flags) {
   std::string input;
   if (!run.input_json.empty()) {
     Result<std::string> const value = encode_json_value(run.input_json);
@@ -162,22 +167,54 @@ HuntEnd run_hunt(const HuntRun& run) {
     input = *value;
   }
   wf_job job{};
-  job.flags = run.flags;
+  job.flags = run.flags | flags;
   job.seed[0] = run.seed[0];
   job.seed[1] = run.seed[1];
   job.now_ms = run.now_ms;
   job.memory_bytes = run.memory_bytes;
   job.script_offset = hunt->offset;
   job.script_bytes = hunt->bytes;
+  job.image_offset = hunt->image_offset;
+  job.image_bytes = hunt->image_bytes;
   job.hunt_id = text_of(run.hunt_id);
   job.hunter_id = text_of(run.hunter_id);
   job.input = text_of(input);
   std::vector<char> frame(limits::worker_frame_bytes_max);
   size_t const size = wf_write_job(frame.data(), frame.size(), &job);
   CHECK(size > 0);
-  Worker const worker = start_worker(run.hunter_id, bundle->descriptor());
   CHECK(send(worker.socket, frame.data(), size, MSG_NOSIGNAL) == static_cast<ssize_t>(size));
+}
+
+}  // namespace
+
+HuntEnd run_hunt(const HuntRun& run) {
+  Result<Bundle> const bundle = make_bundle({{run.hunt_id, run.script}});
+  CHECK(bundle);
+  Worker const worker = start_worker(run.hunter_id, bundle->descriptor());
+  send_job(worker, run, bundle->find(run.hunt_id), 0);
   return serve(worker, run);
+}
+
+std::vector<HuntEnd> run_batch(const std::vector<HuntRun>& runs) {
+  std::vector<std::pair<std::string, std::string>> scripts;
+  for (size_t i = 0; i < runs.size(); ++i)
+    scripts.emplace_back("hunt" + std::to_string(i), runs[i].script);
+  Result<Bundle> const sources = make_bundle(scripts);
+  CHECK(sources);
+  Result<Bundle> const bundle =
+      check_bundle(*sources, "", worker_path(), 20'000, runs[0].memory_bytes);
+  CHECK(bundle);
+  Worker const worker = start_worker(WF_ARGUMENT_SPARE, bundle->descriptor());
+  std::vector<HuntEnd> ends;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    HuntRun run = runs[i];
+    run.hunt_id = scripts[i].first;
+    bool const last = i + 1 == runs.size();
+    send_job(worker, run, bundle->find(run.hunt_id), last ? 0 : WF_JOB_MORE);
+    ends.push_back(serve(worker, run, last ? Until::ended : Until::outcome));
+    if (!ends.back().outcome_came) break;
+  }
+  return ends;
 }
 
 HuntEnd run_packet(std::string_view packet, const std::string& argument, int bundle_descriptor) {

@@ -51,6 +51,7 @@ struct HuntEnd {
   uint64_t started_at_ns = 0;
   uint64_t vm_ready_at_ns = 0;
   uint64_t script_done_at_ns = 0;
+  size_t image_bytes = 0;  // that came before the outcome
   int held_questions = 0;
   std::vector<SupplyQuestion> supply_questions = {};
 
@@ -59,6 +60,9 @@ struct HuntEnd {
 };
 
 HuntEnd run_hunt(const HuntRun& run);
+// The same runs (their scripts too, each a hunt of one bundle) one after the other in one worker,
+// each from its image. An end without an outcome is the last.
+std::vector<HuntEnd> run_batch(const std::vector<HuntRun>& runs);
 
 // Sends `packet` instead of a job. `argument` is the worker's argv[1].
 HuntEnd run_packet(std::string_view packet, const std::string& argument, int bundle_descriptor);

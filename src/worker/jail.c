@@ -1,0 +1,47 @@
+/* What a worker gives up before a script runs, so that a script that breaks out of the VM finds
+ * nothing.
+ */
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker/job.h"
+
+/* What a worker has mapped besides: its own image, stack and buffers (1.1 MB). */
+enum { base_bytes = 2 * 1024 * 1024 };
+/* More than the largest worker.deadline_ms: a worker that nobody watches any more ends all the
+ * same. */
+enum { cpu_s_max = 15 };
+
+static void limit(int resource, rlim_t soft, rlim_t hard) {
+  struct rlimit both = {soft, hard};
+  if (setrlimit(resource, &both) != 0) _exit(4);
+}
+
+static time_t cpu_s(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return used.tv_sec;
+}
+
+void drop_rights(uint64_t memory_bytes, size_t extra_bytes, int more_jobs) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  limit(RLIMIT_AS, base_bytes + extra_bytes + memory_bytes,
+        base_bytes + extra_bytes + memory_bytes);
+  if (!more_jobs) limit(RLIMIT_CPU, cpu_s_max, cpu_s_max);
+  limit(RLIMIT_CORE, 0, 0);
+  limit(RLIMIT_FSIZE, 0, 0);
+  limit(RLIMIT_NPROC, 0, 0);
+  limit(RLIMIT_NOFILE, bundle_descriptor + 1, bundle_descriptor + 1);
+}
+
+void bound_next_job(void) {
+  static time_t bound_s;
+  time_t const now_s = cpu_s();
+  if (bound_s - now_s >= cpu_s_max) return;
+  bound_s = now_s + 2 * cpu_s_max;
+  limit(RLIMIT_CPU, (rlim_t)bound_s, RLIM_INFINITY);
+}

@@ -1,0 +1,157 @@
+/* The zygote: one process a core that holds the loaded program and nothing else, and forks a worker
+ * for each start that comes by its socket. It never runs a script, so every worker begins as clean
+ * as a spawned one; what a fork saves is the exec. A child inherits its job in memory.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "protocol/spawner_message.h"
+#include "worker/job.h"
+
+/* clone(2); musl has neither. */
+struct clone_args {
+  uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+};
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x1000
+#endif
+
+enum {
+  collect_every_ms = 100, /* ended workers are collected with the next start, or after this */
+  statuses_max = 1024,    /* how the last workers that ended badly did so */
+};
+
+static char packet[SPAWNER_PACKET_BYTES_MAX];
+static int live;
+static struct {
+  int32_t pid;
+  int32_t status;
+} statuses[statuses_max];
+static unsigned statuses_at;
+
+static void collect(int flags) {
+  int status;
+  pid_t pid;
+  while (live > 0 && (pid = waitpid(-1, &status, flags)) > 0) {
+    --live;
+    if (status == 0) continue; /* the usual end; nobody asks */
+    statuses[statuses_at].pid = pid;
+    statuses[statuses_at].status = status;
+    statuses_at = (statuses_at + 1) % statuses_max;
+  }
+}
+
+static void tell_core(struct spawner_report* report, const int* descriptors, size_t count) {
+  union {
+    char bytes[CMSG_SPACE(2 * sizeof(int))];
+    struct cmsghdr aligned;
+  } control;
+  struct iovec iov = {report, sizeof *report};
+  struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+  if (count > 0) {
+    memset(&control, 0, sizeof control);
+    header.msg_control = &control;
+    header.msg_controllen = CMSG_SPACE(count * sizeof(int));
+    struct cmsghdr* c = CMSG_FIRSTHDR(&header);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(c), descriptors, count * sizeof(int));
+  }
+  while (sendmsg(core_socket, &header, MSG_NOSIGNAL) < 0)
+    if (errno != EINTR) {
+      collect(0);
+      _exit(0); /* the core is gone */
+    }
+}
+
+/* In the child: only its own socket and the bundle stay open. */
+_Noreturn static void be_worker(int own_socket, const char* job, size_t job_bytes,
+                                uint64_t began_at_ns) {
+  if (dup2(own_socket, core_socket) < 0) _exit(4);
+  syscall(SYS_close_range, bundle_descriptor + 1, ~0U, 0);
+  if (job_bytes == 0) serve_jobs(NULL, began_at_ns);
+  do_job((const unsigned char*)job, job_bytes, NULL, began_at_ns);
+  _exit(0);
+}
+
+static void start(const struct spawner_request* request, const char* job) {
+  struct spawner_report report = {.kind = SPAWNER_STARTED, .place = request->place};
+  int pair[2] = {-1, -1};
+  int pidfd = -1;
+  report.started_at_ns = now_ns();
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+    report.spawn_errno = errno;
+  } else {
+    struct clone_args arguments = {
+        .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+    /* Not fork(): the C library's bookkeeping serves threads, and there are none. */
+    long const pid = syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (pid == 0) be_worker(pair[1], job, request->job_bytes, report.started_at_ns);
+    if (pid < 0) {
+      report.spawn_errno = errno;
+    } else {
+      ++live;
+      report.pid = (int32_t)pid;
+    }
+  }
+  int const descriptors[2] = {pair[0], pidfd};
+  tell_core(&report, descriptors, report.spawn_errno == 0 ? 2 : 0);
+  if (pidfd >= 0) close(pidfd);
+  if (pair[0] >= 0) close(pair[0]);
+  if (pair[1] >= 0) close(pair[1]);
+}
+
+static void tell_status(const struct spawner_request* request) {
+  collect(WNOHANG);
+  struct spawner_report report = {
+      .kind = SPAWNER_ENDED, .place = request->place, .pid = request->pid};
+  for (unsigned i = 0; i < statuses_max; ++i)
+    if (statuses[i].pid == request->pid) {
+      report.wait_status = statuses[i].status;
+      statuses[i].pid = 0;
+      break;
+    }
+  tell_core(&report, NULL, 0);
+}
+
+static void serve_packet(size_t size) {
+  const char* at = packet;
+  const char* const end = packet + size;
+  while (at < end) {
+    struct spawner_request request;
+    if ((size_t)(end - at) < sizeof request) _exit(3);
+    memcpy(&request, at, sizeof request);
+    at += sizeof request;
+    if ((size_t)(end - at) < (size_t)request.hunter_bytes + request.job_bytes) _exit(3);
+    if (request.kind == SPAWNER_START)
+      start(&request, at + request.hunter_bytes);
+    else
+      tell_status(&request);
+    at += request.hunter_bytes + request.job_bytes;
+  }
+}
+
+_Noreturn void run_zygote(void) {
+  prctl(PR_SET_NAME, "hunt-zygote");
+  for (;;) {
+    struct pollfd wait = {core_socket, POLLIN, 0};
+    int const ready = poll(&wait, 1, live > 0 ? collect_every_ms : -1);
+    collect(WNOHANG);
+    if (ready <= 0) continue;
+    ssize_t const size = recv(core_socket, packet, sizeof packet, 0);
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    serve_packet((size_t)size);
+  }
+  /* The core wants no more of it: its workers end first, or would be killed with it. */
+  collect(0);
+  _exit(0);
+}
