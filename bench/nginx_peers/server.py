@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import tempfile
 
 from harness.huntd_stack import ROOT, http_get
@@ -32,6 +33,13 @@ def in_tree() -> list[str]:
     if os.geteuid() != 0:
         raise FileNotFoundError("the peers run in a tree of their own, by chroot: run this as root")
     return ["chroot", str(TREE)]
+
+
+def tree_versions(*packages: str) -> str:
+    """Names and versions of the tree's packages, with commas between."""
+    done = subprocess.run([*in_tree(), "dpkg-query", "-W", "-f", "${Package} ${Version}, ", *packages],
+                          capture_output=True, text=True, check=True)
+    return done.stdout.removesuffix(", ")
 
 
 def huntd_scripts() -> dict[str, str]:
@@ -64,7 +72,7 @@ class NginxLuaServer(Server):
         self.port = reserve_port()
         self.ports = [self.port]
         self.settings = {"redis_port": int(redis.port), "redis_timeout_ms": 10_000,
-                         "redis_pool": {"pool_size": 512}, **(settings or {})}
+                         "redis_pool": {"pool_size": 1024}, **(settings or {})}
 
     @property
     def address(self) -> str:
