@@ -90,6 +90,7 @@ def run() -> Report:
     errors = unaccounted = 0
     with tempfile.TemporaryDirectory() as name:
         stack = HuntdStack(pathlib.Path(name) / "stack", cores=None, aggregator=False)
+        stack.redis.options = ("--tcp-backlog", "4096")  # nginx opens a thousand connections at once
         try:
             stack.start_stores()
             for connections in (64, 1000):

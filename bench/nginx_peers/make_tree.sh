@@ -18,7 +18,7 @@ mirror=$(
   done | awk '!/security/ && !found { print; found = 1 }')
 [ -n "$mirror" ] || { echo "no Debian mirror in /etc/apt/sources.list or sources.list.d/debian.sources" >&2; exit 1; }
 
-rm -rf "$dir"; mkdir -p "$dir"
+rm -rf --one-file-system "$dir"; mkdir -p "$dir"  # debootstrap mounts /proc in there for a while
 log=$dir.log
 echo "making a Debian 13 tree in $dir, a minute or two; its log is $log" >&2
 debootstrap --variant=minbase --keyring="$keyring" trixie "$dir" "$mirror" >"$log" 2>&1 || { tail -n 5 "$log" >&2; exit 1; }
