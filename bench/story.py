@@ -78,6 +78,7 @@ def run() -> Report:
         if rung not in rungs:
             report.notes.append(f"this huntd does not know worker.isolation = \"{rung}\": its figures are left out")
     report.notes += [f"{SECONDS:g} s a point, {RATE_EACH:g} requests/s a hunter; no Kafka; P50 and P99 of all answers, refusals too",
-                     "RSS without Redis and Postgres, huntd's with the aggregator's", f"in a Debian 13 tree: {tree_versions('nginx', 'libnginx-mod-http-lua', 'lua-nginx-redis')}",
+                     "RSS without Redis and Postgres, huntd's with the aggregator's",
+                     f"in a Debian 13 tree: {tree_versions('nginx', 'libnginx-mod-http-lua', 'lua-nginx-redis')}",
                      "", *_table(points)]
     return report
