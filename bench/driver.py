@@ -5,7 +5,7 @@ import sys
 
 from bench.report import Report, machine
 
-BENCHES = ["http", "wrk", "spawn"]
+BENCHES = ["http", "wrk", "spawn", "peers", "story"]
 
 
 def run_benchmarks(name: str, as_json: bool) -> int:

@@ -13,6 +13,7 @@ UNIT_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 @dataclass
 class WrkResult:
+    requests: int
     rate: float
     p50_ms: float
     p99_ms: float
@@ -37,7 +38,8 @@ def run_wrk(url: str, *, connections: int, seconds: float, threads: int = 1, scr
     text = done.stdout
     not_2xx = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
-    return WrkResult(rate=float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
+    return WrkResult(requests=int(re.search(r"(\d+) requests in", text).group(1)),
+                     rate=float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
                      p50_ms=_latency_ms(text, "50"), p99_ms=_latency_ms(text, "99"),
                      not_2xx=int(not_2xx.group(1)) if not_2xx else 0,
                      socket_errors=sum(map(int, errors.groups())) if errors else 0, text=text)
