@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "bundle/bundle.h"
+#include "bundle/check.h"
 #include "protocol/worker_frame.h"
 
 using namespace huntd;
@@ -71,6 +72,8 @@ double run_worker(const char* path, const Bundle& bundle) {
   job.memory_bytes = 32 * 1024 * 1024;
   job.script_offset = hunt.offset;
   job.script_bytes = hunt.bytes;
+  job.image_offset = hunt.image_offset;
+  job.image_bytes = hunt.image_bytes;
   job.hunt_id = {hunt.hunt_id.data(), static_cast<uint32_t>(hunt.hunt_id.size())};
   job.hunter_id = {"ada", 3};
   static char frame[WF_FRAME_BYTES_MAX];
@@ -115,8 +118,11 @@ double script_p50_s(const char* path, const Bundle& bundle) {
   return runs[runs.size() / 2];
 }
 
-Bundle bundle_of(const std::string& source) {
-  Result<Bundle> bundle = make_bundle({{"hunt", source}});
+// Checked by the program that will run it, since an image is good for that alone.
+Bundle bundle_of(const std::string& source, const char* worker_path) {
+  Result<Bundle> sources = make_bundle({{"hunt", source}});
+  if (!sources) die(sources.error().message);
+  Result<Bundle> bundle = check_bundle(*sources, "", worker_path, 20'000, 32 * 1024 * 1024);
   if (!bundle) die(bundle.error().message);
   return std::move(*bundle);
 }
@@ -145,19 +151,21 @@ int main(int argc, char** argv) {
   std::ostringstream source;
   source << file.rdbuf();
   if (!file) die(SPAWN_SCRIPT);
-  Bundle const sample = bundle_of(source.str());
-  Bundle const computing = bundle_of(computing_script);
+  Bundle const sample = bundle_of(source.str(), SPAWN_WORKER);
+  Bundle const sample_for_jit = bundle_of(source.str(), SPAWN_WORKER_JIT);
+  Bundle const computing = bundle_of(computing_script, SPAWN_WORKER);
+  Bundle const computing_for_jit = bundle_of(computing_script, SPAWN_WORKER_JIT);
 
   std::array<double, turns> floor{}, worker{}, worker_jit{}, computes_s{}, computes_jit_s{};
   for (size_t i = 0; i < turns; ++i) {  // by turns, so that a noisy moment hits all
     floor[i] = births_per_s([] { collect(spawn(SPAWN_FLOOR, nullptr)); });
     worker[i] = births_per_s([&] { run_worker(SPAWN_WORKER, sample); });
-    worker_jit[i] = births_per_s([&] { run_worker(SPAWN_WORKER_JIT, sample); });
+    worker_jit[i] = births_per_s([&] { run_worker(SPAWN_WORKER_JIT, sample_for_jit); });
     computes_s[i] = run_worker(SPAWN_WORKER, computing);
-    computes_jit_s[i] = run_worker(SPAWN_WORKER_JIT, computing);
+    computes_jit_s[i] = run_worker(SPAWN_WORKER_JIT, computing_for_jit);
   }
   double const sample_s = script_p50_s(SPAWN_WORKER, sample);
-  double const sample_jit_s = script_p50_s(SPAWN_WORKER_JIT, sample);
+  double const sample_jit_s = script_p50_s(SPAWN_WORKER_JIT, sample_for_jit);
   double const ratio = median(worker) / median(floor);
   Figure const figures[] = {
       {"floor", median(floor), "births/s", 0, true},

@@ -64,7 +64,8 @@ static const uint8_t* own_build(void) {
   if (known) return id;
   const Elf64_Phdr* headers = (const Elf64_Phdr*)getauxval(AT_PHDR);
   size_t const count = getauxval(AT_PHNUM);
-  uintptr_t moved = 0; /* where a program was put away from its own addresses: none of ours, a test */
+  uintptr_t moved =
+      0; /* where a program was put away from its own addresses: none of ours, a test */
   for (size_t i = 0; headers != NULL && i < count; ++i)
     if (headers[i].p_type == PT_PHDR) moved = (uintptr_t)headers - headers[i].p_vaddr;
   for (size_t i = 0; headers != NULL && i < count; ++i) {
