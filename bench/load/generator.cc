@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <ctime>
 
 #include "base/check.h"
 #include "stats/shared_region.h"
@@ -18,7 +19,8 @@ namespace huntd::load {
 namespace {
 
 constexpr uint64_t second_ns = 1'000'000'000;
-constexpr uint64_t retry_ns = 100'000'000;  // after a connect that failed
+constexpr uint64_t retry_ns = 100'000'000;    // after a connect that failed
+constexpr size_t sends_waited_for_max = 256;  // far below the completion queue's length
 constexpr std::array<std::string_view, 4> phase_names = {"connect", "warm-up", "measured",
                                                          "draining"};
 
@@ -63,6 +65,7 @@ Generator::Generator(const Options& options)
       warmup_ns_(to_ns(options.warmup_s)),
       measured_ns_(to_ns(options.seconds)),
       timeout_ns_(options.timeout_ms * 1'000'000),
+      tick_ns_(options.closed ? 0 : options.tick_us * 1000),
       requests_(options),
       schedule_(options.closed ? 1 : options.rate, options.connections, total_of(options),
                 options.seed),
@@ -130,6 +133,7 @@ void Generator::load() {
   phase_ = Phase::warm_up;
   for (Connection& connection : connections_) on_free(connection);
   for (;;) {
+    rest();
     uint64_t const now_ns = monotonic_ns();
     if (phase_ == Phase::warm_up && now_ns >= measured_from_ns) begin_measuring(now_ns);
     if (now_ns >= end_ns_) break;
@@ -158,6 +162,7 @@ void Generator::end_measuring(uint64_t now_ns) {
 void Generator::drain() {
   uint64_t const deadline_ns = end_ns_ + timeout_ns_;
   for (;;) {
+    rest();
     uint64_t const now_ns = monotonic_ns();
     send_due(now_ns);
     if (outstanding() == 0 || now_ns >= deadline_ns) return;
@@ -206,15 +211,26 @@ void Generator::reconnect_due(uint64_t now_ns) {
   }
 }
 
+void Generator::rest() {
+  uint64_t const until_ns = ticked_ns_ + tick_ns_;
+  if (tick_ns_ == 0 || monotonic_ns() >= until_ns) return;
+  timespec const until{static_cast<time_t>(until_ns / second_ns),
+                       static_cast<long>(until_ns % second_ns)};
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+}
+
 void Generator::tick(uint64_t until_ns) {
   uint64_t const now_ns = monotonic_ns();
+  ticked_ns_ = now_ns;
   // The next system call is the send.
   for (uint64_t const due_ns : to_be_late_) tally_.late(due_ns, now_ns);
+  // They complete within that call; it is to end at the completion after theirs.
+  auto const sends = static_cast<unsigned>(std::min(to_be_late_.size(), sends_waited_for_max));
   to_be_late_.clear();
   if (phase_ == Phase::measured) ++account_.ticks;
   if (!retries_.empty()) until_ns = std::min(until_ns, retries_.front().at_ns);
   until_ns = std::min(until_ns, reports_.next_ns);
-  ring_.submit_and_reap(until_ns > now_ns ? std::min(until_ns - now_ns, second_ns) : 0);
+  ring_.submit_and_reap(until_ns > now_ns ? std::min(until_ns - now_ns, second_ns) : 0, 1 + sends);
 }
 
 uint64_t Generator::outstanding() const {

@@ -50,6 +50,9 @@ void add_options(CLI::App& app, Options& options, std::string& method_path) {
   app.add_option("--timeout-ms", options.timeout_ms,
                  "How long to wait for the last answers (default: 10000)")
       ->check(CLI::Range(uint64_t{1}, uint64_t{3'600'000}));
+  app.add_option("--tick-us", options.tick_us,
+                 "Open loop: wake up no more often than this; 0 is exact and dear (default: 100)")
+      ->check(CLI::Range(uint64_t{0}, uint64_t{10'000}));
   app.add_option("--seed", options.seed, "Fixes hunters and the order of connections (default: 1)");
   app.add_option("--hlog", options.hlog_file, "Write the histograms as an HdrHistogram log");
   app.add_flag("--json", options.json, "One JSON object instead of the table");

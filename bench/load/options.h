@@ -22,6 +22,7 @@ struct Options {
   bool keys = false;
   double connect_rate = 2000;
   uint64_t timeout_ms = 10'000;
+  uint64_t tick_us = 100;  // between two turns of the open loop, at least
   uint64_t seed = 1;
   std::string hlog_file;
   bool json = false;
