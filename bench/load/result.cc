@@ -77,11 +77,14 @@ void add_times(TextTable& table, std::string_view name, const HistogramSnapshot&
 
 std::string counts_text(const Counts& counts) {
   std::string text =
-      fmt::format("{} sent, {} answered:", count_text(counts.sent), count_text(counts.answered));
-  for (size_t status = 0; status < counts.statuses.size(); ++status)
-    if (counts.statuses[status] > 0)
-      fmt::format_to(std::back_inserter(text), " {} × {}", count_text(counts.statuses[status]),
-                     status);
+      fmt::format("{} sent, {} answered", count_text(counts.sent), count_text(counts.answered));
+  const char* before = ": ";
+  for (size_t status = 0; status < counts.statuses.size(); ++status) {
+    if (counts.statuses[status] == 0) continue;
+    fmt::format_to(std::back_inserter(text), "{}{} × {}", before,
+                   count_text(counts.statuses[status]), status);
+    before = ", ";
+  }
   return text;
 }
 
