@@ -105,24 +105,32 @@ std::string encode_hdr_v2(const HistogramSnapshot& histogram) {
   return payload + deflated;
 }
 
-std::string write_hlog(const StatsSnapshot& snapshot) {
-  double const start_s = seconds(snapshot.started_at_ms);
-  double const length_s = seconds(snapshot.taken_at_ms - snapshot.started_at_ms);
+std::string write_hlog(std::string_view logger, int64_t from_ms, int64_t to_ms,
+                       const std::vector<HlogEntry>& entries) {
   std::string log = fmt::format(
-      "#[Logged by huntd {}; values in ns, Interval_Max in ms]\n"
+      "#[Logged by {}; values in ns, Interval_Max in ms]\n"
       "#[Histogram log format version 1.3]\n"
       "#[StartTime: {:.3f} (seconds since epoch)]\n"
       "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n",
-      snapshot.version, start_s);
-  for (const CoreSnapshot& core : snapshot.cores)
-    for (size_t stage = 0; stage < stage_names.size(); ++stage) {
-      const HistogramSnapshot& values = core.stages[stage];
-      if (values.count() == 0) continue;
-      fmt::format_to(std::back_inserter(log), "Tag=core{}.{},{:.3f},{:.3f},{:.3f},{}\n", core.core,
-                     stage_names[stage], start_s, length_s,
-                     static_cast<double>(values.max_ns()) / 1e6, base64(encode_hdr_v2(values)));
-    }
+      logger, seconds(from_ms));
+  for (const HlogEntry& entry : entries) {
+    if (entry.values.count() == 0) continue;
+    fmt::format_to(std::back_inserter(log), "Tag={},{:.3f},{:.3f},{:.3f},{}\n", entry.tag,
+                   seconds(from_ms), seconds(to_ms - from_ms),
+                   static_cast<double>(entry.values.max_ns()) / 1e6,
+                   base64(encode_hdr_v2(entry.values)));
+  }
   return log;
+}
+
+std::string write_hlog(const StatsSnapshot& snapshot) {
+  std::vector<HlogEntry> entries;
+  for (const CoreSnapshot& core : snapshot.cores)
+    for (size_t stage = 0; stage < stage_names.size(); ++stage)
+      entries.push_back(
+          {fmt::format("core{}.{}", core.core, stage_names[stage]), core.stages[stage]});
+  return write_hlog("huntd " + snapshot.version, snapshot.started_at_ms, snapshot.taken_at_ms,
+                    entries);
 }
 
 }  // namespace huntd

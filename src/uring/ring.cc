@@ -188,7 +188,7 @@ void Ring::cancel(Op& op) {
   io_uring_sqe_set_data(sqe, nullptr);
 }
 
-void Ring::submit_and_reap(uint64_t timeout_ns) {
+void Ring::submit_and_reap(uint64_t timeout_ns, unsigned wanted) {
   io_uring_cqe* first = nullptr;
   if (timeout_ns == 0) {
     int const entered = io_uring_submit_and_get_events(&ring_);
@@ -197,7 +197,7 @@ void Ring::submit_and_reap(uint64_t timeout_ns) {
     __kernel_timespec timeout{};
     timeout.tv_sec = static_cast<int64_t>(timeout_ns / 1'000'000'000);
     timeout.tv_nsec = static_cast<long long>(timeout_ns % 1'000'000'000);
-    int const entered = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
+    int const entered = io_uring_submit_and_wait_timeout(&ring_, &first, wanted, &timeout, nullptr);
     CHECK(entered >= 0 || entered == -ETIME || entered == -EINTR || entered == -EAGAIN ||
           entered == -EBUSY);
   }

@@ -1,0 +1,74 @@
+#include "tally.h"
+
+#include <algorithm>
+
+namespace huntd::load {
+namespace {
+
+uint64_t span(uint64_t from_ns, uint64_t to_ns) { return to_ns > from_ns ? to_ns - from_ns : 0; }
+
+void count_answer(Counts& counts, int status, uint64_t events) {
+  ++counts.answered;
+  ++counts.statuses[static_cast<size_t>(status)];
+  counts.events += events;
+  if (status == 200) ++counts.ok;
+  if (status == 422) ++counts.rejected;
+  if (status == 503) ++counts.refused;
+}
+
+void count_loss(Counts& counts, Loss why) {
+  if (why == Loss::broken) ++counts.broken;
+  if (why == Loss::unparseable) ++counts.unparseable;
+  if (why == Loss::unanswered) ++counts.unanswered;
+}
+
+}  // namespace
+
+Tally::Tally()
+    : all_(std::make_unique<Histogram>()),
+      admitted_(std::make_unique<Histogram>()),
+      refused_(std::make_unique<Histogram>()),
+      late_(std::make_unique<Histogram>()),
+      recent_(std::make_unique<Histogram>()) {}
+
+void Tally::start(uint64_t measured_from_ns, uint64_t measured_to_ns, uint64_t timeout_ns) {
+  measured_from_ns_ = measured_from_ns;
+  measured_to_ns_ = measured_to_ns;
+  timeout_ns_ = timeout_ns;
+}
+
+void Tally::sent(uint64_t due_ns) {
+  ++whole_.sent;
+  if (is_measured(due_ns)) ++measured_.sent;
+}
+
+void Tally::answered(uint64_t due_ns, uint64_t now_ns, int status, uint64_t events) {
+  uint64_t const latency_ns = span(due_ns, now_ns);
+  recent_->record(latency_ns);
+  count_answer(whole_, status, events);
+  if (now_ns >= measured_from_ns_ && now_ns < measured_to_ns_) ++answered_in_time_;
+  if (!is_measured(due_ns)) return;
+  count_answer(measured_, status, events);
+  all_->record(latency_ns);
+  if (status == 200) admitted_->record(latency_ns);
+  if (status == 503) refused_->record(latency_ns);
+}
+
+void Tally::lost(uint64_t due_ns, uint64_t now_ns, Loss why) {
+  count_loss(whole_, why);
+  if (!is_measured(due_ns)) return;
+  count_loss(measured_, why);
+  all_->record(std::max(timeout_ns_, span(due_ns, now_ns)));
+}
+
+void Tally::late(uint64_t due_ns, uint64_t now_ns) {
+  if (is_measured(due_ns)) late_->record(span(due_ns, now_ns));
+}
+
+HistogramSnapshot Tally::take_recent() {
+  HistogramSnapshot snapshot = recent_->snapshot();
+  recent_ = std::make_unique<Histogram>();
+  return snapshot;
+}
+
+}  // namespace huntd::load
