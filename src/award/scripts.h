@@ -41,7 +41,8 @@ return reply
 //   reply 1 reserved, 0 gone
 inline constexpr const char* reserve = R"lua(
 local state = redis.call('HGET', KEYS[1], ARGV[1])
-if state == 'given' then return 1 end
+-- Given before: under this attempt's own key, whose record says so where it is not forgotten yet.
+if state == 'given' then return 0 end
 local mine = 'pending ' .. ARGV[3]
 -- Another attempt of the same request may still commit: what is taken over from it only the sweep may give back.
 if state and state ~= mine then mine = 'retaken ' .. ARGV[3] end

@@ -72,13 +72,14 @@ inline constexpr size_t handover_bytes_max =
 static_assert(connection_input_bytes_max > request_head_bytes_max + request_body_bytes_max);
 
 // --- between processes of one box ----------------------------------------------------------------
-inline constexpr size_t peer_message_bytes_max = 48 * 1024;  // a request or an answer, forwarded
+inline constexpr size_t peer_message_bytes_max = 96 * 1024;  // a request or an answer, forwarded
 inline constexpr size_t peer_packet_bytes_max =
     2 * peer_message_bytes_max;  // a tick's batch; fits a socket buffer
 inline constexpr size_t peer_queue_bytes_max = 8 * 1024 * 1024;  // waiting for a slow sibling
 
 static_assert(peer_message_bytes_max > handover_bytes_max + 64);
 static_assert(peer_message_bytes_max > request_body_bytes_max + request_head_bytes_max);
+static_assert(peer_message_bytes_max > held_loot_max * (id_bytes_max + 24) + 4096);
 static_assert(peer_message_bytes_max > result_bytes_max + awards_max * (2 * id_bytes_max));
 
 // --- Redis -----------------------------------------------------------------------------------

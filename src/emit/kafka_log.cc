@@ -13,6 +13,8 @@
 namespace huntd {
 namespace {
 
+constexpr int drain_step_ms = 10;
+
 bool set(rd_kafka_conf_t* conf, const char* name, const std::string& value, std::string& error) {
   char text[256];
   if (rd_kafka_conf_set(conf, name, value.c_str(), text, sizeof text) == RD_KAFKA_CONF_OK)
@@ -146,8 +148,13 @@ void KafkaLog::produce(const std::vector<EventRecord>& records) {
 }
 
 void KafkaLog::drain(int timeout_ms) {
-  rd_kafka_flush(producer_, timeout_ms);
-  serve_reports();
+  // Flushing ends only when every report has been taken, which is ours to do (rd_kafka_flush's
+  // note on events).
+  for (int waited_ms = 0; rd_kafka_outq_len(producer_) > 0 && waited_ms < timeout_ms;
+       waited_ms += drain_step_ms) {
+    rd_kafka_flush(producer_, drain_step_ms);
+    serve_reports();
+  }
 }
 
 }  // namespace huntd

@@ -63,6 +63,8 @@ Task<> Connection::serve() {
   stream_->read();
   bool keep_alive = true;
   while (keep_alive) {
+    // Told to finish while the last answer was being sent.
+    if (service_.draining() && in_.empty()) co_return;
     // The head.
     HeadParser parser;
     RequestHead head;
@@ -173,6 +175,7 @@ Task<> Connection::serve() {
     // The answer.
     Response response;
     if (is_bad) {
+      framing.head_only = in_.starts_with("HEAD ");  // what else it was nobody can tell
       service_.stats.add(Counter::http_bad_requests);
       response = problem_response(bad.problem, bad.detail);
       framing.keep_alive = false;

@@ -159,7 +159,10 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
     RunResult run =
         co_await run_worker(context, std::move(*admission.run), name, input, deadline_at_ns);
     bool const rejected = run.end == RunResult::End::rejected;
-    if (run.end != RunResult::End::ok) context.supply.release(name, run.reservations);
+    if (run.end != RunResult::End::ok) {
+      context.supply.release(name, run.reservations);
+      run.reservations.clear();
+    }
     if (run.end != RunResult::End::ok && !(rejected && keyed))
       co_return failure(context, name, run);
 
@@ -192,6 +195,12 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
         context.stats.add(rejected ? Counter::hunts_rejected : Counter::hunts_ok);
         co_return response;
       case CommitStatus::replayed:
+        // This attempt's own commit, whose first reply was lost; the sweep brings its events.
+        if (committed.record->body == response.body) {
+          context.supply.settle(name, run.reservations, keyed);
+          context.stats.add(rejected ? Counter::hunts_rejected : Counter::hunts_ok);
+          co_return response;
+        }
         co_return replay(context, *committed.record, body_hash);
       case CommitStatus::conflict:
         context.supply.release(name, run.reservations);
@@ -218,6 +227,14 @@ Task<Response> read_held(HuntContext& context, HuntRequest request) {
   std::optional<Held> held;
   if (context.ledger.up())
     held = co_await context.ledger.held(request.hunter_id, request.hunt_id, deadline_at_ns);
+  // As for hunt.held(): never a part of it, and the same answer from whichever core it is asked.
+  if (held && held->loot.size() > limits::held_loot_max) {
+    Response too_much = problem_response(
+        Problem::internal, fmt::format("the hunter holds {} different loots; {} can be shown",
+                                       held->loot.size(), limits::held_loot_max));
+    too_much.bundle = context.bundle.name();
+    co_return too_much;
+  }
   if (!held) {
     Response away =
         problem_response(Problem::redis_unavailable, "what the hunter holds can't be read now");

@@ -151,7 +151,7 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
   uint64_t const asked_at_ns = context.clock.now_ns();
   run.begin(name.hunter_id, job_frame(context, name, *hunt, input, run.more_may_follow()));
   for (;;) {
-    WorkerSaid const said = co_await run.next();
+    WorkerSaid const said = co_await run.next(deadline_at_ns);
     if (said.what == WorkerSaid::What::deadline) {
       result.end = RunResult::End::deadline;
       co_return result;

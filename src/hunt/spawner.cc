@@ -97,6 +97,10 @@ class SpawnerLoop {
         case SPAWNER_ZYGOTE:
           start_zygote(request);
           break;
+        case SPAWNER_KILL:
+          // Only where it is still our child: a pid that was collected may be somebody else's now.
+          if (int status; waitpid(request.pid, &status, WNOHANG) == 0) kill(request.pid, SIGKILL);
+          break;
         default:
           tell_status(request);
           break;

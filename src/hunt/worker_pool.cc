@@ -259,9 +259,13 @@ void WorkerPool::swap_place(Place*& place) {
   place->spawn_errno = place->wait_status = 0;
 }
 
-Task<WorkerSaid> WorkerPool::Run::next() {
+Task<WorkerSaid> WorkerPool::Run::next(uint64_t deadline_at_ns) {
   Place& place = *place_;
-  while (place.frames.empty() && place.has_process) co_await place.said.wait();
+  bool late = false;
+  while (place.frames.empty() && place.has_process && !late) {
+    std::optional<Signal> const came = co_await place.said.wait(deadline_at_ns);
+    late = !came;
+  }
   WorkerSaid said;
   if (!place.frames.empty()) {
     said.what = WorkerSaid::What::frame;
@@ -271,7 +275,7 @@ Task<WorkerSaid> WorkerPool::Run::next() {
     said.what = WorkerSaid::What::not_started;
     said.spawn_errno = place.spawn_errno;
   } else {
-    said.what = place.overdue ? WorkerSaid::What::deadline : WorkerSaid::What::died;
+    said.what = place.overdue || late ? WorkerSaid::What::deadline : WorkerSaid::What::died;
     said.wait_status = place.wait_status;
   }
   co_return said;

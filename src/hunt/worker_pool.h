@@ -58,9 +58,9 @@ class WorkerPool final : private WorkerUser {
     bool more_may_follow() const;
     // Gives the worker its job, starting it where no spare is there. Once.
     void begin(std::string_view hunter_id, std::string_view job);
-    // Waits for a frame, or for how it ended. After anything but a frame there is nothing more to
-    // hear.
-    Task<WorkerSaid> next();
+    // Waits for a frame, or for how it ended, at most until `deadline_at_ns` (a worker that never
+    // comes). After anything but a frame there is nothing more to hear.
+    Task<WorkerSaid> next(uint64_t deadline_at_ns);
     void answer(std::string_view frame);
     // The outcome is in: the worker may go by itself (or is killed at its deadline), or waits for
     // the next job.

@@ -14,8 +14,11 @@ enum class ControlMessage : uint8_t {
   peer = 1,    // parent → core: a core came up (in which life) or went down
   bundle = 2,  // parent → core: new hunts run this bundle (its descriptor comes along) under these
                // limits
-  drain = 3,  // parent → core: let what runs finish, then end
-  ready = 4,  // core → parent: it serves
+  drain = 3,      // parent → core: let what runs finish, then end
+  listening = 4,  // core → parent: it serves
+  quiet =
+      5,  // core → parent, while draining: nothing of its own is left; it still serves its siblings
+  end = 6,  // parent → core: all are quiet
 };
 
 struct PeerNews {

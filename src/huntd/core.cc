@@ -204,10 +204,15 @@ class Core final : private HttpService,
   }
 
   Task<Response> run_here(HuntRequest request) {
-    if (request.kind == HuntRequest::Kind::read_held)
-      return read_held(*context_, std::move(request));
     ++requests_;
-    return run_hunt_counted(std::move(request));
+    return request.kind == HuntRequest::Kind::read_held ? read_held_counted(std::move(request))
+                                                        : run_hunt_counted(std::move(request));
+  }
+
+  Task<Response> read_held_counted(HuntRequest request) {
+    Response response = co_await read_held(*context_, std::move(request));
+    --requests_;
+    co_return response;
   }
 
   Task<Response> run_hunt_counted(HuntRequest request) {
@@ -236,6 +241,7 @@ class Core final : private HttpService,
   }
 
   int better_core(std::string_view hunter_id) override {
+    if (draining_) return -1;
     uint32_t const core = map_.server(bucket_of(hunter_id));
     return core == setup_.index ? -1 : static_cast<int>(core);
   }
@@ -274,7 +280,11 @@ class Core final : private HttpService,
       case ControlMessage::drain:
         begin_drain();
         break;
-      case ControlMessage::ready:
+      case ControlMessage::end:
+        may_end_ = true;
+        break;
+      case ControlMessage::listening:
+      case ControlMessage::quiet:
         break;
     }
     if (descriptor >= 0) close(descriptor);
@@ -317,11 +327,10 @@ class Core final : private HttpService,
     // is away clients are told so, and do not wait in the backlog.
     bool up = co_await redis_.until_up(scheduler_.now_ns() + accept_anyway_ns);
     if (!draining_) network_.start_accepting(*this);
-    // Ready means: a hunt can be run. The parent hears it once; what comes later shows in the
-    // gauges.
+    control_.send(write_plain(ControlMessage::listening), -1);
+    // Ready means: a hunt can be run.
     while (!up) up = co_await redis_.until_up(never_ns);
     if (!draining_) stats_.set_state(CoreState::ready);
-    control_.send(write_plain(ControlMessage::ready), -1);
   }
 
   void begin_drain() {
@@ -338,14 +347,20 @@ class Core final : private HttpService,
     for (Connection* connection : connections_) connection->drain();
   }
 
+  // A core whose own clients are gone goes on answering what its siblings forward, until the parent
+  // says that all are quiet.
   void finish_if_quiet() {
     bool const late = clock_.now_ns() >= drain_until_ns_;
     bool const quiet = connections_.empty() && requests_ == 0 && emitter_->idle() &&
                        pool_.live() == 0 && (redis_.in_flight() == 0 || !redis_.up());
+    if (quiet && !told_quiet_) {
+      told_quiet_ = true;
+      control_.send(write_plain(ControlMessage::quiet), -1);
+    }
     if (late && !quiet)
       log::warning("drain deadline: what is left is cut",
                    {{"connections", connections_.size()}, {"requests", requests_}});
-    if (quiet || late) done_ = true;
+    if ((quiet && may_end_) || late) done_ = true;
   }
 
   // --- background ------------------------------------------------------------------------------
@@ -401,6 +416,8 @@ class Core final : private HttpService,
   size_t requests_ = 0;
   bool full_ = false;  // connections_max reached: accepting rests
   bool draining_ = false;
+  bool told_quiet_ = false;
+  bool may_end_ = false;
   bool done_ = false;
   uint64_t drain_until_ns_ = 0;
 };

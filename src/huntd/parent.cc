@@ -155,7 +155,8 @@ class Parent {
     uint32_t index = 0;
     pid_t pid = -1;
     uint32_t epoch = 0;
-    bool up = false;  // it said ready
+    bool up = false;     // it said that it listens
+    bool quiet = false;  // while stopping: it said so
     int control = -1;
     std::vector<int> peer_descriptors;
     uint64_t started_at_ns = 0;
@@ -281,11 +282,11 @@ class Parent {
 
   void on_core_end(Child& child, const std::string& how) {
     child.pid = -1;
-    child.up = false;
+    child.up = child.quiet = false;
     if (child.control >= 0) close(std::exchange(child.control, -1));
     region_.core(child.index).note_end();
     tell_others({child.index, false, child.epoch});
-    if (stopping_) return;
+    if (stopping_) return end_if_all_quiet();
     uint64_t const now_ns = monotonic_ns();
     bool const settled = now_ns - child.started_at_ns >= settled_after_ms * ns_per_ms;
     child.backoff_ms =
@@ -333,6 +334,31 @@ class Parent {
       if (length == 0) close(std::exchange(child.control, -1));
       return;
     }
+    // A packet of messages, each with its length in front (MessageLink).
+    for (size_t at = 0; at + sizeof(uint32_t) < static_cast<size_t>(length);) {
+      uint32_t message_bytes = 0;
+      std::memcpy(&message_bytes, packet + at, sizeof message_bytes);
+      at += sizeof message_bytes;
+      auto const kind = static_cast<ControlMessage>(packet[at]);
+      if (kind == ControlMessage::listening) on_listening(child);
+      if (kind == ControlMessage::quiet) on_quiet(child);
+      at += message_bytes;
+    }
+  }
+
+  // Siblings forward to each other to the last: they end together.
+  void on_quiet(Child& child) {
+    child.quiet = true;
+    end_if_all_quiet();
+  }
+
+  void end_if_all_quiet() {
+    if (std::all_of(children_.begin(), children_.end(),
+                    [](const Child& c) { return c.quiet || c.pid < 0; }))
+      for (Child& child : children_) tell(child, write_plain(ControlMessage::end));
+  }
+
+  void on_listening(Child& child) {
     if (child.up) return;
     child.up = true;
     tell_others({child.index, true, child.epoch});

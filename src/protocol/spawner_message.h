@@ -5,13 +5,13 @@
 #include <stdint.h>
 
 enum {
-  SPAWNER_USE_BUNDLE =
-      1,               /* core -> spawner, with the bundle's descriptor; place 1: start a zygote */
-  SPAWNER_START = 2,   /* core -> either, any number in one packet */
-  SPAWNER_STATUS = 3,  /* core -> either: how did this worker end? */
-  SPAWNER_STARTED = 4, /* back, with the worker's socket and pidfd unless spawn_errno is set */
-  SPAWNER_ENDED = 5,   /* back: the answer to SPAWNER_STATUS */
-  SPAWNER_ZYGOTE = 6,  /* spawner -> core: a zygote's socket, unless spawn_errno is set */
+  SPAWNER_USE_BUNDLE = 1, /* core -> spawner, with the bundle's descriptor */
+  SPAWNER_START = 2,      /* core -> either, any number in one packet */
+  SPAWNER_STATUS = 3,     /* core -> either: how did this worker end? */
+  SPAWNER_STARTED = 4,    /* back, with the worker's socket and pidfd unless spawn_errno is set */
+  SPAWNER_ENDED = 5,      /* back: the answer to SPAWNER_STATUS */
+  SPAWNER_ZYGOTE = 6,     /* both ways: start a zygote; its socket, unless spawn_errno is set */
+  SPAWNER_KILL = 7,       /* core -> either: a worker that the core has no descriptors of */
 };
 
 /* Followed by hunter_bytes of hunter_id and job_bytes of job frame (SPAWNER_START only; no job: it
@@ -19,7 +19,7 @@ enum {
 struct spawner_request {
   uint32_t kind;
   uint32_t place;
-  int32_t pid; /* SPAWNER_STATUS only */
+  int32_t pid; /* SPAWNER_STATUS and SPAWNER_KILL only */
   uint32_t hunter_bytes;
   uint32_t job_bytes;
 };

@@ -156,6 +156,8 @@ void UringWorkerHost::on_started(Place& place, const spawner_report& report,
                                  std::span<const int> descriptors) {
   if (report.spawn_errno != 0 || descriptors.size() != 2) {
     for (int descriptor : descriptors) close(descriptor);
+    // It runs, but its descriptors got lost on the way: this process is out of them.
+    if (report.spawn_errno == 0) ask_bearer(place, SPAWNER_KILL, report.pid);
     return leave(place, report.spawn_errno != 0 ? report.spawn_errno : EMFILE, 0);
   }
   place.socket = descriptors[0];
@@ -217,7 +219,12 @@ void UringWorkerHost::finish_if_gone(Place& place) {
   if (place.status_asked) return;
   if (place.zygote_gone) return leave(place, 0, SIGKILL);
   place.status_asked = true;
-  spawner_request const request{SPAWNER_STATUS, place.index, place.pid, 0, 0};
+  ask_bearer(place, SPAWNER_STATUS, place.pid);
+}
+
+// Who bore this worker is told or asked something about it.
+void UringWorkerHost::ask_bearer(const Place& place, uint32_t kind, int32_t pid) {
+  spawner_request const request{kind, place.index, pid, 0, 0};
   PacketSocket& bearer = place.zygote != nullptr ? place.zygote->socket : spawner_;
   bearer.send(std::string(reinterpret_cast<const char*>(&request), sizeof request));
 }

@@ -83,6 +83,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   void fail_starts(int spawn_errno);
   void send_frame(Place& place, std::string_view frame);
   void end_old_zygotes();
+  void ask_bearer(const Place& place, uint32_t kind, int32_t pid);
   void arm_receive(Place& place);
   void on_frame(Place& place, int32_t result);
   void finish_if_gone(Place& place);

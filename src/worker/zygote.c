@@ -131,10 +131,13 @@ static void serve_packet(size_t size) {
     memcpy(&request, at, sizeof request);
     at += sizeof request;
     if ((size_t)(end - at) < (size_t)request.hunter_bytes + request.job_bytes) _exit(3);
+    int status;
     if (request.kind == SPAWNER_START)
       start(&request, at + request.hunter_bytes);
-    else
+    else if (request.kind == SPAWNER_STATUS)
       tell_status(&request);
+    else if (request.kind == SPAWNER_KILL && waitpid(request.pid, &status, WNOHANG) == 0)
+      kill(request.pid, SIGKILL); /* still our child, so the pid is still its own */
     at += request.hunter_bytes + request.job_bytes;
   }
 }

@@ -128,7 +128,8 @@ def check_books(stack, books: Books) -> None:
 @pytest.fixture
 def full_stack(own_stack):
     stack = own_stack(hunts=ROOT / "lua", kafka=True, append_only=True, aggregator=True,
-                      settings={"worker.queue_deadline_ms": 1500, "kafka.sweep_after_s": 3, "worker.deadline_ms": 250})
+                      settings={"worker.queue_deadline_ms": 1500, "kafka.sweep_after_s": 3, "worker.deadline_ms": 1400,
+                                "http.request_deadline_ms": 4000})
     return stack.start()
 
 

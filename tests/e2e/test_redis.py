@@ -39,7 +39,7 @@ async def run_keyed(address: str, hunters: int, each: int, told: dict) -> None:
 
 @pytest.mark.parametrize("fault", ["SCRIPT FLUSH", "CLIENT KILL TYPE normal"])
 def test_every_hunt_is_given_exactly_once_though(own_stack, fault):
-    stack = own_stack(settings={"worker.queue_deadline_ms": 1000, "worker.deadline_ms": 250}).start()
+    stack = own_stack(settings={"worker.queue_deadline_ms": 1000, "worker.deadline_ms": 900}).start()
     told: dict[str, int] = {}
     done = threading.Event()
     faults = []

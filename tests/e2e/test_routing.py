@@ -75,3 +75,25 @@ def test_the_same_key_at_the_same_time_awards_once(stack):
     assert sorted(answer.json["replayed"] for answer in answers) == [False] + [True] * (count - 1)
     assert len({json.dumps(answer.json["loot"]) for answer in answers}) == 1
     assert held(stack.http, "gold", "twin") == {"gold": 1}
+
+
+def test_what_a_hunter_holds_is_the_same_text_from_every_core_however_much_it_is(stack):
+    key_of = {}
+    for count in (1024, 1025):
+        hunter = f"rich-{count}"
+        run_hunt(stack.http, "gold", hunter)
+        with stack.redis.client() as redis:
+            [key_of[count]] = redis.call("KEYS", f"held:*:{hunter}:gold")
+            for number in range(count - 1):
+                redis.call("HSET", key_of[count], f"{number:062d}", "1")
+        answers = set()
+        for _ in range(12):  # whichever core takes the connection
+            with RawConnection(stack.http) as connection:
+                # A first request for another hunter decides where the connection lives.
+                for asked in (f"anchor-{_}", hunter):
+                    connection.send(f"GET /v1/hunts/gold/hunters/{asked} HTTP/1.1\r\nHost: test\r\n\r\n")
+                    answer = connection.answer()
+                answers.add((answer.status, answer.body))
+        assert len(answers) == 1
+        [(status, _)] = answers
+        assert status == (200 if count == 1024 else 500)

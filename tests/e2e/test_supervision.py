@@ -329,3 +329,45 @@ def test_where_io_uring_is_forbidden_huntd_says_so_in_one_sentence(huntd_program
     complaints = [line for line in done.stderr.splitlines() if "io_uring" in line]
     assert len(complaints) == 1, done.stderr
     assert "seccomp" in complaints[0], "the cause and the cure are named"
+
+
+def test_a_drain_answers_what_is_forwarded_between_cores_and_cuts_nobody(own_stack):
+    stack = own_stack(settings=PATIENT).start()
+    statuses, ended = [], []
+
+    def proxy(number: int):
+        """One connection that carries many hunters: half of its requests are another core's."""
+        with RawConnection(stack.http) as connection:
+            try:
+                for turn in range(100_000):
+                    connection.send(f"POST /v1/hunts/gold/hunters/p{number}-{turn % 40} HTTP/1.1\r\nHost: test\r\n"
+                                    "Content-Length: 0\r\n\r\n")
+                    statuses.append(connection.answer().status)
+            except (OSError, EOFError) as error:
+                ended.append(error)
+
+    threads = [threading.Thread(target=proxy, args=(number,)) for number in range(24)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(statuses) > 500, 30, "hunts to run")
+    assert stack.huntd.stop() == 0
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200}
+    assert len(ended) == 24
+    assert "drain deadline" not in stack.huntd.log_tail(200)
+
+
+def test_the_service_manager_hears_ready_though_redis_is_away(own_stack, tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(20)
+        stack = own_stack(settings={"redis.address": "127.0.0.1:1"})
+        stack.huntd.environment = {"NOTIFY_SOCKET": str(path)}
+        stack.start_stores()
+        stack.huntd.launch()
+        while "READY=1" not in manager.recv(4096).decode():
+            pass
+    assert run_hunt(stack.http, "gold", "ada").status == 503
+    assert not stack.huntd.ready()

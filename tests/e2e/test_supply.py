@@ -4,6 +4,8 @@ import os
 import signal
 from collections import Counter
 
+import pytest
+
 from client import AsyncConnection, held, run_hunt
 from harness.process import wait_until
 
@@ -60,8 +62,35 @@ def test_a_repeat_with_the_same_key_draws_no_second_unit(own_stack):
         assert redis.call("HLEN", "supply:{scarce:relic}") == 1
 
 
+@pytest.mark.parametrize("wish, status", [("reject", 422), ("fail", 500), ("loop", 504)])
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_unit_drawn_by_a_hunt_that_gives_nothing_goes_back(own_stack, wish, status, keyed):
+    stack = own_stack(settings={"worker.deadline_ms": 500}).start()
+    for number in range(5):
+        key = f"k{number}" if keyed else None
+        assert run_hunt(stack.http, "regret", f"ann-{number}", input={"wish": wish}, key=key).status == status
+    with stack.redis.client() as redis:
+        wait_until(lambda: redis.call("HLEN", "supply:{regret:cup}") == 0, 20, "every unit to be back")
+    for number in range(3):
+        assert run_hunt(stack.http, "regret", f"bob-{number}", key="k").json["result"] == {"cup": True}
+    assert run_hunt(stack.http, "regret", "eve", key="k").json["result"] == {"cup": False, "why": "gone"}
+
+
+def test_a_key_used_again_after_it_was_forgotten_draws_nothing(own_stack):
+    """The event of that key has its unit already; were it given once more, more than N would be held."""
+    stack = own_stack().start()
+    assert run_hunt(stack.http, "regret", "ann", key="k").json["result"] == {"cup": True}
+    with stack.redis.client() as redis:
+        wait_until(lambda: redis.call("HVALS", "supply:{regret:cup}") == ["given"], 20, "the unit to be settled")
+        for _ in range(4):
+            [record] = redis.call("KEYS", "done:*:ann:regret:k")
+            redis.call("DEL", record)  # as its TTL would
+            assert run_hunt(stack.http, "regret", "ann", key="k").json["result"] == {"cup": False, "why": "gone"}
+    assert held(stack.http, "regret", "ann") == {"cup": 1}
+
+
 def test_never_more_than_n_though_cores_are_killed_in_the_middle(own_stack):
-    stack = own_stack(append_only=True, settings={"worker.queue_deadline_ms": 1000, "worker.deadline_ms": 250}).start()
+    stack = own_stack(append_only=True, settings={"worker.queue_deadline_ms": 1000, "worker.deadline_ms": 900}).start()
     hunters = [f"war-{n}" for n in range(200)]
     stages = [(15, 0), (30, 1)]
 

@@ -88,7 +88,7 @@ Task<> hunt(World& world, std::string name) {
   WorkerPool::Run run = std::move(*admission.run);
   run.begin(name, "job");
   for (;;) {
-    WorkerSaid const said = co_await run.next();
+    WorkerSaid const said = co_await run.next(1000 * ms);
     if (said.what == WorkerSaid::What::frame && said.frame == "ask") {
       run.answer("answer");
       continue;
@@ -355,5 +355,20 @@ TEST_CASE("a spare that died is not asked; the run that held it gets another") {
   CHECK(world.log == std::vector<std::string>{"a died"});
   world.pool.drain();
   for (uint32_t place : std::set<uint32_t>(world.host.alive)) world.host.exit(place);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE(
+    "a worker that never comes is waited for until the caller's deadline, and its place stays "
+    "taken") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  tick(world, 999 * ms);
+  CHECK(world.log.empty());
+  tick(world, 1000 * ms);
+  CHECK(world.log == std::vector<std::string>{"a deadline"});
+  CHECK(world.host.killed.size() == 1);
+  CHECK(world.pool.live() == 1);
+  world.host.exit(world.host.started[0]);
   CHECK(world.pool.live() == 0);
 }
