@@ -37,7 +37,8 @@ class FramePool {
   struct Free {
     Free* next;
   };
-  // AddressSanitizer sees a frame that is used after its end only where it is given back to the heap.
+  // AddressSanitizer sees a frame that is used after its end only where it is given back to the
+  // heap.
 #ifdef __SANITIZE_ADDRESS__
   static constexpr bool pooled = false;
 #else
