@@ -1,4 +1,4 @@
-"""Births a second of hunt_worker beside an empty static program, and LuaJIT's compiler on and off: bench/spawn.cc."""
+"""Births a second of hunt_worker, by the spawner and by a zygote, beside bare posix_spawn loops: bench/spawn.cc."""
 import json
 import subprocess
 
@@ -7,10 +7,10 @@ from harness.huntd_stack import build_folder
 
 
 def run() -> Report:
-    progress("spawn: 3 turns of a second for each program")
+    progress("spawn: 5 turns of a second for each program")
     folder = build_folder()
     subprocess.run(["ninja", "-C", str(folder), "bench/bench_spawn"], check=True, capture_output=True)
     done = subprocess.run([str(folder / "bench" / "bench_spawn"), "--json"], check=True, capture_output=True, text=True)
     figures = json.loads(done.stdout)["figures"]
     return Report("spawn", [Figure(f["name"], f["value"], f["unit"], f["bar"]) for f in figures],
-                  ["hunt_worker: spawn, job, goblin-hoard.lua, outcome, end; by one thread"])
+                  ["hunt_worker: birth, job, goblin-hoard.lua, outcome, end; everything on one CPU; medians of 5 turns"])

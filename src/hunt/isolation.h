@@ -9,7 +9,7 @@
 namespace huntd {
 
 enum class Isolation : uint8_t {
-  process,  // a process a hunt, by posix_spawn
+  process,  // a process a hunt, by vfork and exec
   fork,     // a process a hunt, forked from a zygote
   batch,    // a process for many hunts, one after the other; each begins with the same bytes
 };

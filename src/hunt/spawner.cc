@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -31,23 +30,39 @@ uint64_t monotonic_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+// Runs an open program in a child that shares this one's memory until its exec, while this thread
+// stands still (vfork(2)): so the child may only make system calls. 0, or the errno of what failed.
+[[gnu::noinline]] int vfork_exec(int program, char* const argv[], int socket, int bundle,
+                                 pid_t* pid) {
+  char* const environment[] = {nullptr};
+  volatile int error = 0;  // written by the child
+  pid_t const child = vfork();
+  if (child == 0) {
+    // Descriptors 3 and 4 of this process are kept taken (see fork_spawner), so neither source is a
+    // target.
+    if (dup2(socket, WF_SOCKET_DESCRIPTOR) >= 0 && dup2(bundle, WF_BUNDLE_DESCRIPTOR) >= 0)
+      execveat(program, "", argv, environment, AT_EMPTY_PATH);
+    error = errno;
+    _exit(127);
+  }
+  if (child < 0) return errno;
+  if (error != 0) {
+    while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    return error;
+  }
+  *pid = child;
+  return 0;
+}
+
 constexpr int kept_from = 10;  // the spawner's own descriptors
 
 class SpawnerLoop {
  public:
-  SpawnerLoop(int core_socket, std::string worker_path)
+  SpawnerLoop(int core_socket, int worker_descriptor)
       : core_socket_(core_socket),
-        worker_path_(std::move(worker_path)),
-        packet_(SPAWNER_PACKET_BYTES_MAX) {
-    posix_spawnattr_init(&attributes_);
-    sigset_t none;
-    sigemptyset(&none);
-    sigset_t all;
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes_, &none);
-    posix_spawnattr_setsigdefault(&attributes_, &all);
-    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  }
+        worker_descriptor_(worker_descriptor),
+        packet_(SPAWNER_PACKET_BYTES_MAX) {}
 
   [[noreturn]] void run() {
     for (;;) {
@@ -170,21 +185,15 @@ class SpawnerLoop {
     return 0;
   }
 
+  // What posix_spawn does, without what a worker has no use for: glibc's maps a stack for the child
+  // and asks for each of the 64 signals (docs/decisions: births by vfork). Signals that this
+  // process ignores stay ignored in the worker, which is only ever told to go by SIGKILL.
   int spawn(const std::string& argument, Birth& birth) {
     CHECK(bundle_ >= 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    // Descriptors 3 and 4 of this process are kept taken (see fork_spawner), so neither source is a
-    // target.
-    posix_spawn_file_actions_adddup2(&actions, birth.pair[1], WF_SOCKET_DESCRIPTOR);
-    posix_spawn_file_actions_adddup2(&actions, bundle_, WF_BUNDLE_DESCRIPTOR);
     char name[] = "hunt_worker";
     std::string word = argument;
     char* const argv[] = {name, word.data(), nullptr};
-    char* const environment[] = {nullptr};
-    int const error =
-        posix_spawn(&birth.pid, worker_path_.c_str(), &actions, &attributes_, argv, environment);
-    posix_spawn_file_actions_destroy(&actions);
+    int const error = vfork_exec(worker_descriptor_, argv, birth.pair[1], bundle_, &birth.pid);
     if (error == 0) ++live_;
     return error;
   }
@@ -236,10 +245,9 @@ class SpawnerLoop {
 
   static constexpr size_t statuses_max = 1024;
   int core_socket_;
-  std::string worker_path_;
+  int worker_descriptor_;
   int bundle_ = -1;
   int live_ = 0;
-  posix_spawnattr_t attributes_{};
   std::vector<char> packet_;
   std::unordered_map<pid_t, int> statuses_;
 };
@@ -280,7 +288,7 @@ Result<Spawner> fork_spawner(int worker_descriptor) {
     fcntl(taken, F_SETFD, FD_CLOEXEC);
     if (taken >= WF_BUNDLE_DESCRIPTOR) break;
   }
-  SpawnerLoop(socket, "/proc/self/fd/" + std::to_string(worker)).run();
+  SpawnerLoop(socket, worker).run();
 }
 
 }  // namespace huntd

@@ -1,5 +1,5 @@
 // The spawner: one tiny process a core, forked before ring, sockets and librdkafka exist. It alone
-// calls posix_spawn, which keeps the calling thread stopped until the child execs, so the reactor
+// calls vfork, which keeps the calling thread stopped until the child execs, so the reactor
 // never waits for a birth.
 #pragma once
 #include <sys/types.h>

@@ -112,7 +112,7 @@ class MessageLink {
 
 // How a worker comes to be.
 enum class Birth : uint8_t {
-  spawn,  // posix_spawn: a program of its own
+  spawn,  // vfork and exec: a program of its own
   fork,   // forked from a zygote that holds the program
 };
 

@@ -134,8 +134,8 @@ static int api_award(lua_State* L) {
     flags = WF_AWARD_LIMITED;
   }
   struct wf_award* award = &run->outcome.awards[run->outcome.award_count++];
-  memcpy(run->loot_ids[position], loot_id.data, loot_id.size);
-  award->loot_id.data = run->loot_ids[position];
+  memcpy(run->texts->loot_ids[position], loot_id.data, loot_id.size);
+  award->loot_id.data = run->texts->loot_ids[position];
   award->loot_id.size = loot_id.size;
   award->flags = flags;
   lua_pushboolean(L, 1);
@@ -163,7 +163,7 @@ static int api_log(lua_State* L) {
   struct run* run = run_of(L);
   int const count = lua_gettop(L);
   struct wf_text* log = &run->outcome.log;
-  log->data = run->log;
+  log->data = run->texts->log;
   lua_getglobal(L, "tostring");
   for (int i = 1; i <= count; ++i) {
     lua_pushvalue(L, -1);
@@ -171,11 +171,12 @@ static int api_log(lua_State* L) {
     lua_call(L, 1, 1);
     size_t size = 0;
     const char* text = lua_tolstring(L, -1, &size);
-    size_t const room = sizeof run->log - log->size;
+    size_t const room = sizeof run->texts->log - log->size;
     if (text == NULL || room < 2) break;
     if (size > room - 1) size = room - 1;
-    for (size_t c = 0; c < size; ++c) run->log[log->size++] = text[c] == '\n' ? ' ' : text[c];
-    run->log[log->size++] = i == count ? '\n' : '\t';
+    for (size_t c = 0; c < size; ++c)
+      run->texts->log[log->size++] = text[c] == '\n' ? ' ' : text[c];
+    run->texts->log[log->size++] = i == count ? '\n' : '\t';
     lua_pop(L, 1);
   }
   return 0;

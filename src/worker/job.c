@@ -9,13 +9,13 @@
 
 #include "worker/arena.h"
 
-/* Its address is in every image: push_hunt(). */
-static struct run the_run;
 /* In the program's own memory, not from malloc(): a birth is faster by a tenth without a heap. */
-static char script[WF_SCRIPT_BYTES_MAX];
-static unsigned char job_frame[WF_FRAME_BYTES_MAX];
-static unsigned char answer_frame[WF_FRAME_BYTES_MAX];
-static unsigned char outcome_frame[WF_FRAME_BYTES_MAX];
+static struct run the_run; /* its address is in every image: push_hunt() */
+/* The job; once it is done, its outcome. */
+static LARGE unsigned char frame[WF_FRAME_BYTES_MAX];
+static LARGE unsigned char answer_frame[WF_FRAME_BYTES_MAX];
+static LARGE char script[WF_SCRIPT_BYTES_MAX];
+static LARGE struct texts the_texts;
 
 static const char no_memory[] = "there is no memory of worker.memory_bytes to be had";
 
@@ -24,9 +24,9 @@ static const char* bundle;
 static size_t bundle_bytes;
 
 void set_reason(struct run* run, const char* text, size_t size) {
-  if (size > sizeof run->reason) size = sizeof run->reason;
-  memcpy(run->reason, text, size);
-  run->outcome.reason.data = run->reason;
+  if (size > sizeof run->texts->reason) size = sizeof run->texts->reason;
+  memcpy(run->texts->reason, text, size);
+  run->outcome.reason.data = run->texts->reason;
   run->outcome.reason.size = (uint32_t)size;
 }
 
@@ -35,12 +35,12 @@ static void refuse(struct run* run, const char* why) {
   set_reason(run, why, strlen(why));
 }
 
-static void tell(const unsigned char* frame, size_t size) {
-  if (size == 0 || send(core_socket, frame, size, MSG_NOSIGNAL) != (ssize_t)size) _exit(3);
+static void tell(const unsigned char* packet, size_t size) {
+  if (size == 0 || send(core_socket, packet, size, MSG_NOSIGNAL) != (ssize_t)size) _exit(3);
 }
 
-void ask(const unsigned char* frame, size_t size, enum wf_type want, struct wf_reader* answer) {
-  tell(frame, size);
+void ask(const unsigned char* question, size_t size, enum wf_type want, struct wf_reader* answer) {
+  tell(question, size);
   ssize_t length;
   do length = recv(core_socket, answer_frame, sizeof answer_frame, 0);
   while (length < 0 && errno == EINTR);
@@ -128,15 +128,16 @@ static void tell_image(struct run* run) {
   for (size_t told = 0; told < size;) {
     size_t piece = size - told;
     if (piece > WF_IMAGE_PIECE_BYTES) piece = WF_IMAGE_PIECE_BYTES;
-    struct wf_writer writer = wf_begin(outcome_frame, sizeof outcome_frame, WF_IMAGE);
+    struct wf_writer writer = wf_begin(frame, sizeof frame, WF_IMAGE);
     wf_put(&writer, ARENA_BASE + told, piece);
-    tell(outcome_frame, wf_end(&writer));
+    tell(frame, wf_end(&writer));
     told += piece;
   }
 }
 
 int do_job(const unsigned char* packet, size_t size, const char* hunter_id, uint64_t began_at_ns) {
   struct run* run = &the_run;
+  run->texts = &the_texts;
   struct wf_job* job = &run->job;
   memset(&run->outcome, 0, sizeof run->outcome);
   run->rejected = 0;
@@ -158,7 +159,7 @@ int do_job(const unsigned char* packet, size_t size, const char* hunter_id, uint
       run_script(run);
   }
   int const more = for_us && (job->flags & WF_JOB_MORE) != 0;
-  tell(outcome_frame, wf_write_outcome(outcome_frame, sizeof outcome_frame, &run->outcome));
+  tell(frame, wf_write_outcome(frame, sizeof frame, &run->outcome));
   if (more && job->image_bytes > 0) arena_trim(job->image_bytes);
   return more;
 }
@@ -166,12 +167,12 @@ int do_job(const unsigned char* packet, size_t size, const char* hunter_id, uint
 void serve_jobs(const char* hunter_id, uint64_t began_at_ns) {
   for (;;) {
     ssize_t length;
-    do length = recv(core_socket, job_frame, sizeof job_frame, 0);
+    do length = recv(core_socket, frame, sizeof frame, 0);
     while (length < 0 && errno == EINTR);
     /* A spare is told like this that it may go. */
     if (length <= 0) _exit(length == 0 && hunter_id == NULL ? 0 : 3);
     if (hunter_id == NULL) began_at_ns = now_ns();
-    if (!do_job(job_frame, (size_t)length, hunter_id, began_at_ns)) break;
+    if (!do_job(frame, (size_t)length, hunter_id, began_at_ns)) break;
   }
   _exit(0); /* the kernel frees the state faster than we could */
 }

@@ -5,6 +5,11 @@
 /* Where a worker finds what it inherits (protocol/spawner_message.h has them for the core). */
 enum { core_socket = WF_SOCKET_DESCRIPTOR, bundle_descriptor = WF_BUNDLE_DESCRIPTOR };
 
+/* Where large arrays lie, apart from all others, so that what every job touches shares few pages:
+ * each is a fault of a newborn worker's. The "#" hides what the compiler adds: without it the
+ * section would fill the file. */
+#define LARGE __attribute__((section(".large,\"aw\",@nobits#")))
+
 /* Reads the job in `packet`, runs it, and sends the outcome. `hunter_id` is whom the worker was
  * born for, or null where the job says. 1 where another job may follow. Ends the process where the
  * core is gone. */

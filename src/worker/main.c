@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "worker/job.h"
@@ -24,5 +25,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (strcmp(argv[1], WF_ARGUMENT_ZYGOTE) == 0) run_zygote();
+  /* One that lives on is seen by people; older kernels call a program that was run by its
+   * descriptor by that number. */
+  if (strcmp(argv[1], WF_ARGUMENT_SPARE) == 0) prctl(PR_SET_NAME, "hunt_worker");
   serve_jobs(strcmp(argv[1], WF_ARGUMENT_SPARE) == 0 ? NULL : argv[1], began_at_ns);
 }

@@ -26,11 +26,6 @@ static int open_libraries(lua_State* L) {
   open_library(L, LUA_STRLIBNAME, luaopen_string);
   open_library(L, LUA_MATHLIBNAME, luaopen_math);
   open_library(L, LUA_BITLIBNAME, luaopen_bit);
-#ifdef WORKER_JIT /* only bench/spawn.cc's: LuaJIT compiles once its library has been opened */
-  open_library(L, LUA_JITLIBNAME, luaopen_jit);
-  lua_pushnil(L);
-  lua_setglobal(L, LUA_JITLIBNAME);
-#endif
   for (size_t i = 0; i < sizeof removed / sizeof removed[0]; ++i) {
     lua_pushnil(L);
     lua_setglobal(L, removed[i]);
@@ -217,7 +212,8 @@ static int protected_run(lua_State* L) {
     return 0;
   }
   const char* why = "";
-  int const length = write_json(L, lua_gettop(L), run->result, sizeof run->result, &why);
+  int const length =
+      write_json(L, lua_gettop(L), run->texts->result, sizeof run->texts->result, &why);
   if (length < 0) {
     char what[128];
     snprintf(what, sizeof what, "the result %s", why);
@@ -225,7 +221,7 @@ static int protected_run(lua_State* L) {
     return 0;
   }
   run->outcome.status = WF_OK;
-  run->outcome.result.data = run->result;
+  run->outcome.result.data = run->texts->result;
   run->outcome.result.size = (uint32_t)length;
   return 0;
 }

@@ -4,16 +4,20 @@
 
 #include "protocol/worker_frame.h"
 
-struct run {
-  struct wf_job job;
-  struct wf_outcome outcome;
-  uint64_t random_state[4];
-  int rejected; /* hunt.reject was called: no pcall undoes it */
-  /* Storage of what the outcome's texts point to. */
+/* Storage of what an outcome's texts point to. */
+struct texts {
   char loot_ids[WF_AWARDS_MAX][WF_ID_BYTES_MAX];
   char result[WF_RESULT_BYTES_MAX];
   char reason[WF_REASON_BYTES_MAX];
   char log[WF_LOG_BYTES_MAX];
+};
+
+struct run {
+  uint64_t random_state[4];
+  int rejected; /* hunt.reject was called: no pcall undoes it */
+  struct wf_job job;
+  struct wf_outcome outcome;
+  struct texts* texts;
 };
 
 /* CLOCK_MONOTONIC. */

@@ -28,9 +28,9 @@ enum {
   statuses_max = 1024,    /* how the last workers that ended badly did so */
 };
 
-static char packet[SPAWNER_PACKET_BYTES_MAX];
+static LARGE char packet[SPAWNER_PACKET_BYTES_MAX];
 static int live;
-static struct {
+static LARGE struct {
   int32_t pid;
   int32_t status;
 } statuses[statuses_max];
