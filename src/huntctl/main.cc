@@ -1,6 +1,9 @@
 // huntctl: the operator's and the artist's command.
 #include <CLI/CLI.hpp>
 
+#include <cstdio>
+#include <string>
+
 #include "huntctl/commands.h"
 
 int main(int argc, char** argv) {
@@ -21,6 +24,20 @@ int main(int argc, char** argv) {
   add_hunt(app, context);
   add_held(app, context);
   add_reconcile(app, context);
+
+  // CLI11 says only that a command is required; a mistyped one should be named.
+  if (argc > 1 && argv[1][0] != '-') {
+    bool found = false;
+    std::string known;
+    for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+      found = found || command->get_name() == argv[1];
+      known += " " + command->get_name();
+    }
+    if (!found) {
+      std::fprintf(stderr, "huntctl: no command %s; there are:%s\n", argv[1], known.c_str());
+      return exit_usage;
+    }
+  }
 
   try {
     app.parse(argc, argv);

@@ -1,6 +1,6 @@
 """`./dev test [SUITE]`: runs the suites one after another, counts, and ends with `N passed, N failed, N skipped`.
 
-A suite is one of the built-in ones (format, unit, asan, tidy) or a pytest file: tests/e2e/test_hunts.py is the suite
+A suite is one of the built-in ones (format, unit, asan, clang, tidy) or a pytest file: tests/e2e/test_hunts.py is the suite
 hunts. A unit test counts its doctest cases; a test without doctest counts as one.
 """
 import json
@@ -172,7 +172,8 @@ def run_pytest(name: str, file: pathlib.Path) -> Count:
 def suites_named(wanted: str) -> list[tuple[str, object]]:
     """(name, function) of the suites that `wanted` means; empty when it means none."""
     built_in = {"format": run_format, "unit": lambda: run_meson("release", "unit"),
-                "asan": lambda: run_meson("asan", "unit"), "tidy": run_tidy}
+                "asan": lambda: run_meson("asan", "unit"), "clang": lambda: run_meson("clang", "unit"),
+                "tidy": run_tidy}
     files = pytest_files()
     by_file = {name: (lambda name=name, file=file: run_pytest(name, file)) for name, file in files.items()}
     if wanted == "all":
@@ -188,7 +189,7 @@ def suites_named(wanted: str) -> list[tuple[str, object]]:
 def run_suite(wanted: str) -> int:
     suites = suites_named(wanted)
     if not suites:
-        names = ["unit", "asan", "format", "tidy", "e2e", *pytest_files()]
+        names = ["unit", "asan", "clang", "format", "tidy", "e2e", *pytest_files()]
         print(f"dev: no suite {wanted}; there are: {', '.join(names)}", file=sys.stderr)
         return 2
     total, started, table = Count(), time.monotonic(), []

@@ -209,6 +209,7 @@ class Mistakes(unittest.TestCase):
         for arguments in ((), ("nonsense",), ("latency", "--nonsense"), ("hunt", "forest"),
                           ("latency", "--json", "--svg", "x.svg")):
             self.assertEqual(huntctl(*arguments).returncode, 2, arguments)
+        self.assertIn("no command nonsense; there are: latency status", huntctl("nonsense").stderr)
         for arguments in (("--help",), ("--version",), ("latency", "--help")):
             self.assertEqual(huntctl(*arguments).returncode, 0, arguments)
 
