@@ -51,6 +51,9 @@ static_assert(worker_frame_bytes_max > result_bytes_max + reason_bytes_max + log
                                            awards_max * (id_bytes_max + 8));
 static_assert(worker_frame_bytes_max > held_loot_max * (id_bytes_max + 16));
 
+// --- the tick --------------------------------------------------------------------------------
+inline constexpr uint64_t tick_long_ns = 5'000'000;  // work past it is a stall: counted and told
+
 // --- ring ------------------------------------------------------------------------------------
 inline constexpr unsigned ring_sq_entries = 1024;
 inline constexpr unsigned ring_cq_entries =

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "http/problem.h"
 #include "hunt/spawner.h"
+#include "huntd/stall_watch.h"
 
 namespace huntd {
 namespace {
@@ -115,6 +116,7 @@ class Core final : private HttpService,
     start(redis_.run());
     start(be_ready());
     start(sweep());
+    stall_watch_.watch_this_thread();
     while (!done_) tick();
     if (kafka_ != nullptr) kafka_->drain(kafka_drain_ms);
     emitter_->flush();
@@ -133,12 +135,15 @@ class Core final : private HttpService,
     ring_.submit_and_reap(wait_ns);
 
     uint64_t const began_ns = clock_.now_ns();
+    stall_watch_.begin(began_ns);
     scheduler_.expire(began_ns);
     scheduler_.run_ready();
     flush();
     stats_.heartbeat_ns.store(began_ns);
     stats_.add(Counter::ticks);
-    stats_.record(Stage::tick, clock_.now_ns() - began_ns);
+    uint64_t const ended_ns = clock_.now_ns();
+    stats_.record(Stage::tick, ended_ns - began_ns);
+    if (stall_watch_.end(ended_ns)) stats_.add(Counter::ticks_long);
     if (draining_) finish_if_quiet();
   }
 
@@ -396,6 +401,7 @@ class Core final : private HttpService,
   RealClock& clock_;
   Scheduler& scheduler_;
   CoreStats& stats_;
+  StallWatch stall_watch_;
   uring::UringNetwork network_;
   uring::UringWorkerHost host_;
   uring::UringMessageLink control_;

@@ -71,6 +71,7 @@ enum class Counter : uint8_t {
   outbox_swept,
   bundle_swaps,
   ticks,
+  ticks_long,
   count_,
 };
 
@@ -188,6 +189,8 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
     {Counter::outbox_swept, "huntd_outbox_swept_total", "", "Events emitted again by the sweeper."},
     {Counter::bundle_swaps, "huntd_bundle_swaps_total", "", "Bundles swapped in."},
     {Counter::ticks, "huntd_ticks_total", "", "Turns of the core's loop."},
+    {Counter::ticks_long, "huntd_ticks_long_total", "",
+     "Turns whose work took more than 5 ms; the log has a line with what it was."},
 }};
 
 inline constexpr std::array<MetricRow<Gauge>, gauges> gauge_rows = {{
