@@ -9,12 +9,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from harness.huntd_stack import HuntdStack, build_folder  # noqa: E402
 
+# A busy machine may take longer than the usual 50 ms for a birth; most tests are of the answer, not of the time.
+PATIENT = {"worker.deadline_ms": 1500, "worker.queue_deadline_ms": 10000, "http.request_deadline_ms": 30000}
 HUNTS = pathlib.Path(__file__).resolve().parent / "hunts"
 
 
 @pytest.fixture(scope="module")
 def stack(request, tmp_path_factory):
     wanted = {"hunts": HUNTS, "cores": 2, "aggregator": False, **getattr(request.module, "STACK", {})}
+    wanted["settings"] = {**PATIENT, **wanted.get("settings", {})}
     with HuntdStack(tmp_path_factory.mktemp("stack"), **wanted) as stack:
         yield stack
 
@@ -25,8 +28,9 @@ def own_stack(request, tmp_path):
     made = []
 
     def make(**wanted) -> HuntdStack:
-        stack = HuntdStack(tmp_path / f"stack{len(made)}",
-                           **{"hunts": HUNTS, "cores": 2, "aggregator": False, **wanted})
+        wanted = {"hunts": HUNTS, "cores": 2, "aggregator": False, **wanted}
+        wanted["settings"] = {**PATIENT, **wanted.get("settings", {})}
+        stack = HuntdStack(tmp_path / f"stack{len(made)}", **wanted)
         made.append(stack)
         return stack
 
