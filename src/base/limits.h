@@ -64,6 +64,10 @@ inline constexpr size_t recv_buffer_bytes = 4096;
 inline constexpr size_t stream_buffer_kept_bytes =
     4096;  // send capacity that an idle connection keeps
 
+// Client sockets past http.connections_max that a core has room for: those accepted before the wish
+// to stop took hold, and those whose close is on its way.
+inline constexpr uint32_t slots_spare = 1024;
+
 static_assert((recv_buffers & (recv_buffers - 1)) == 0);
 
 // --- connections -----------------------------------------------------------------------------

@@ -245,8 +245,11 @@ Task<bool> Connection::hand_over_to(int core) {
     if (!came) break;
   }
   if (reading_ || ended_ || in_.size() > limits::handover_bytes_max) co_return false;
+  stream_->release();
+  while (!released_) co_await event_.wait(never_ns);
+  if (*released_ < 0) co_return false;
   service_.stats.add(Counter::connections_handed_over);
-  service_.hand_over(core, stream_->release_descriptor(), in_);
+  service_.hand_over(core, *released_, in_);
   co_return true;
 }
 
@@ -283,6 +286,11 @@ void Connection::on_end(int error) {
 void Connection::on_sent(int error) {
   sent_ = true;
   send_error_ = error;
+  event_.set({});
+}
+
+void Connection::on_released(int descriptor) {
+  released_ = descriptor;
   event_.set({});
 }
 

@@ -1,5 +1,6 @@
 // One client's connection: read → parse → answer → write, until it closes.
 #pragma once
+#include <optional>
 #include <string>
 
 #include "base/scheduler.h"
@@ -58,6 +59,7 @@ class Connection final : private StreamUser {
   void on_bytes(std::string_view bytes) override;
   void on_end(int error) override;
   void on_sent(int error) override;
+  void on_released(int descriptor) override;
 
   Task<Came> read_more(uint64_t deadline_at_ns);
   Task<bool> write(const Response& response, Framing framing);
@@ -75,6 +77,7 @@ class Connection final : private StreamUser {
   bool ended_ = false;  // the peer sends nothing more
   bool sent_ = false;
   int send_error_ = 0;
+  std::optional<int> released_;  // the descriptor to hand over, or a negative errno
   bool may_hand_over_;
   bool idle_ = true;  // between requests
 };

@@ -469,6 +469,9 @@ int run_core(CoreSetup setup) {
   // Everything below lives as long as the process: operations in the kernel point into it.
   auto* ring = new uring::Ring;
   if (Result<void> opened = ring->open(); !opened) return fail(opened.error());
+  Result<void> table = ring->open_slots(setup.config.http.connections_max + limits::slots_spare);
+  if (!table)
+    log::warning("client sockets are plain descriptors", {{"because", table.error().message}});
   auto* scheduler = new Scheduler;
   scheduler->set_now(clock.now_ns());
   auto* core = new Core(setup, *ring, spawner->socket, clock, *scheduler);

@@ -28,6 +28,8 @@ class StreamUser {
   virtual void on_bytes(std::string_view bytes) = 0;  // valid only during the call
   virtual void on_end(int error) = 0;   // 0: the peer ended it; else an errno; last call of reading
   virtual void on_sent(int error) = 0;  // the send in flight is done; 0 or an errno
+  // What release() asked for: a descriptor, now the user's, or a negative errno.
+  virtual void on_released(int) {}
 
  protected:
   ~StreamUser() = default;
@@ -46,9 +48,9 @@ class Stream {
   // time.
   virtual void send(std::string& bytes) = 0;
   virtual bool sending() const = 0;
-  // Takes the descriptor out, to hand the connection to another process; only while paused and not
-  // sending.
-  virtual int release_descriptor() = 0;
+  // Takes the connection out as a descriptor, for another process: on_released tells, perhaps from
+  // within this call. Only while paused and not sending; where it failed the stream goes on.
+  virtual void release() = 0;
   // Tells the peer that nothing more will be sent; reading goes on.
   virtual void finish_sending() = 0;
   virtual void let_go() = 0;
@@ -85,7 +87,7 @@ class Network {
   virtual void connect(const Address& address, ConnectUser& user) = 0;
   virtual void start_accepting(AcceptUser& user) = 0;
   virtual void stop_accepting() = 0;
-  // A connection whose descriptor another core handed over.
+  // A connection whose descriptor another core handed over; takes the descriptor.
   virtual StreamPtr adopt(int descriptor) = 0;
 };
 

@@ -63,18 +63,30 @@ void UringNetwork::stop_accepting() {
 void UringNetwork::arm_accept() {
   if (!accept_wanted_) return;
   io_uring_sqe* sqe = ring_.prepare(accept_);
-  io_uring_prep_multishot_accept(sqe, listen_descriptor_, nullptr, nullptr, SOCK_CLOEXEC);
+  if (ring_.has_slots())
+    io_uring_prep_multishot_accept_direct(sqe, listen_descriptor_, nullptr, nullptr, 0);
+  else
+    io_uring_prep_multishot_accept(sqe, listen_descriptor_, nullptr, nullptr, SOCK_CLOEXEC);
   accepting_ = true;
 }
 
 void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
   if ((flags & IORING_CQE_F_MORE) == 0) accepting_ = false;
   // What was accepted before the wish to stop took hold is served all the same.
-  if (result >= 0) accept_user_->on_accepted(adopt(result));
+  if (result >= 0) {
+    UringStream& stream = idle_stream();
+    if (ring_.has_slots())
+      stream.open_slot(result);
+    else
+      stream.open(result);
+    accept_user_->on_accepted(StreamPtr(&stream));
+  }
   if (accepting_ || !accept_wanted_) return;
   if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
-    log::warning("accept rests: out of descriptors or memory",
-                 {{"error", std::strerror(-result)}, {"cure", "raise LimitNOFILE"}});
+    log::warning(
+        "accept rests: out of descriptors or memory",
+        {{"error", std::strerror(-result)},
+         {"cure", ring_.has_slots() ? "raise http.connections_max" : "raise LimitNOFILE"}});
     scheduler_.arm(accept_, scheduler_.now_ns() + accept_rest_ns);
     return;
   }
@@ -82,14 +94,20 @@ void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
 }
 
 StreamPtr UringNetwork::adopt(int descriptor) {
+  UringStream& stream = idle_stream();
+  stream.open(descriptor);
+  if (ring_.has_slots()) stream.enter_table();
+  return StreamPtr(&stream);
+}
+
+UringStream& UringNetwork::idle_stream() {
   if (idle_.empty()) {
     streams_.push_back(std::make_unique<UringStream>(*this));
     idle_.push_back(streams_.back().get());
   }
   UringStream* stream = idle_.back();
   idle_.pop_back();
-  stream->open(descriptor);
-  return StreamPtr(stream);
+  return *stream;
 }
 
 void UringNetwork::connect(const Address& address, ConnectUser& user) {
@@ -121,7 +139,9 @@ void UringNetwork::Connect::complete(int32_t result, uint32_t flags) {
     close(descriptor);
     user.on_connected(Error{std::string("connect: ") + std::strerror(-result)});
   } else {
-    user.on_connected(network.adopt(descriptor));
+    UringStream& stream = network.idle_stream();
+    stream.open(descriptor);
+    user.on_connected(StreamPtr(&stream));
   }
   delete this;
 }

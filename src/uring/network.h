@@ -40,6 +40,7 @@ class UringNetwork final : public Network {
     int descriptor = -1;
     sockaddr_storage address{};
   };
+  UringStream& idle_stream();
   void arm_accept();
   void on_accepted(int32_t result, uint32_t flags);
 

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -74,6 +77,56 @@ std::string refusal(int error, const std::string& kernel) {
       std::strerror(error));
 }
 
+// Closing a slot must close its socket at once. Up to kernel 6.12 a slot's file waits for every
+// operation begun before on any other slot, so that one idle client would hold the sockets of all
+// who left after it (the closing client of https://github.com/axboe/liburing/issues/1192). This
+// tries it, on a ring that has an empty table and nothing in flight: a receive waits on slot 0,
+// slot 1 is closed, and the other end of slot 1's pair must see the end.
+bool closes_slots_at_once(io_uring& ring) {
+  int idle[2] = {-1, -1};
+  int leaving[2] = {-1, -1};
+  bool at_once = false;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, idle) == 0 &&
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, leaving) == 0) {
+    int const into_table[2] = {idle[0], leaving[0]};
+    bool const registered = io_uring_register_files_update(&ring, 0, into_table, 2) == 2;
+    close(std::exchange(leaving[0], -1));
+    char byte = 0;
+    io_uring_sqe* sqe = io_uring_get_sqe(&ring);
+    io_uring_prep_recv(sqe, 0, &byte, sizeof byte, 0);
+    sqe->flags |= IOSQE_FIXED_FILE;
+    sqe = io_uring_get_sqe(&ring);
+    io_uring_prep_close_direct(sqe, 1);
+    at_once = registered && io_uring_submit_and_wait(&ring, 1) == 2 &&
+              recv(leaving[1], &byte, sizeof byte, MSG_DONTWAIT) == 0;
+    // The receive ends before the byte that it points to.
+    shutdown(idle[1], SHUT_RDWR);
+    io_uring_submit_and_wait(&ring, 2);
+  }
+  for (int descriptor : {idle[0], idle[1], leaving[0], leaving[1]})
+    if (descriptor >= 0) close(descriptor);
+  return at_once;
+}
+
+// Why this kernel's tables of slots are no good to us; empty where they are.
+std::string slots_refusal() {
+  io_uring ring{};
+  io_uring_params params = needed_params();
+  if (io_uring_queue_init_params(8, &ring, &params) < 0) return "no ring to try them on";
+  io_uring_probe* ops = io_uring_get_probe_ring(&ring);
+  bool const installs = ops != nullptr && io_uring_opcode_supported(ops, op_fixed_fd_install) != 0;
+  if (ops != nullptr) io_uring_free_probe(ops);
+  std::string refusal;
+  if (!installs)
+    refusal = "this kernel can't hand a slot to another process (fixed_fd_install is of 6.8)";
+  else if (io_uring_register_files_sparse(&ring, 2) < 0)
+    refusal = "this kernel registers no table of files";
+  else if (!closes_slots_at_once(ring))
+    refusal = "this kernel closes a slot only after older operations on others (6.13 does not)";
+  io_uring_queue_exit(&ring);
+  return refusal;
+}
+
 }  // namespace
 
 Result<Features> probe() {
@@ -91,13 +144,17 @@ Result<Features> probe() {
     int op;
     const char* name;
     bool needed;
-  } const wanted[] = {
-      {IORING_OP_ACCEPT, "accept", true},    {IORING_OP_RECV, "recv", true},
-      {IORING_OP_SENDMSG, "sendmsg", true},  {IORING_OP_RECVMSG, "recvmsg", true},
-      {IORING_OP_SEND, "send", true},        {IORING_OP_CONNECT, "connect", true},
-      {IORING_OP_POLL_ADD, "poll", true},    {IORING_OP_ASYNC_CANCEL, "cancel", true},
-      {IORING_OP_SEND_ZC, "send_zc", false}, {50, "waitid", false},
-      {54, "fixed_fd_install", false}};
+  } const wanted[] = {{IORING_OP_ACCEPT, "accept", true},
+                      {IORING_OP_RECV, "recv", true},
+                      {IORING_OP_SENDMSG, "sendmsg", true},
+                      {IORING_OP_RECVMSG, "recvmsg", true},
+                      {IORING_OP_SEND, "send", true},
+                      {IORING_OP_CONNECT, "connect", true},
+                      {IORING_OP_POLL_ADD, "poll", true},
+                      {IORING_OP_ASYNC_CANCEL, "cancel", true},
+                      {IORING_OP_SEND_ZC, "send_zc", false},
+                      {50, "waitid", false},
+                      {op_fixed_fd_install, "fixed_fd_install", false}};
   std::string missing;
   for (const auto& want : wanted) {
     bool const found = ops != nullptr && io_uring_opcode_supported(ops, want.op) != 0;
@@ -114,6 +171,7 @@ Result<Features> probe() {
       memory != MAP_FAILED && io_uring_register_buf_ring(&ring, &registration, 0) == 0;
   (buffers ? features.present : features.absent).push_back("buffer_ring");
   if (!buffers) missing = "buffer_ring";
+  (slots_refusal().empty() ? features.present : features.absent).push_back("direct_descriptors");
   io_uring_queue_exit(&ring);
   if (memory != MAP_FAILED) munmap(memory, 4096);
   if (!missing.empty())
@@ -155,6 +213,24 @@ Result<void> Ring::open() {
   return {};
 }
 
+Result<void> Ring::open_slots(unsigned count) {
+  if (std::string refusal = slots_refusal(); !refusal.empty()) return Error{std::move(refusal)};
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  int const error = -io_uring_register_files_sparse(&ring_, count);
+  if (error == EMFILE)
+    return Error{
+        fmt::format("a table of {} (http.connections_max + {}) is more than LimitNOFILE={}", count,
+                    limits::slots_spare, files.rlim_cur)};
+  if (error > 0) return Error{fmt::format("a table of {} slots: {}", count, std::strerror(error))};
+  has_slots_ = true;
+  // shutdown is the one operation of ours that the kernel gives to threads of its own, and one
+  // thread is enough: it never waits.
+  unsigned threads[2] = {1, 0};
+  (void)io_uring_register_iowq_max_workers(&ring_, threads);
+  return {};
+}
+
 Ring::~Ring() {
   if (!open_) return;
   io_uring_queue_exit(&ring_);
@@ -163,7 +239,7 @@ Ring::~Ring() {
     munmap(buffer_memory_, limits::recv_buffers * limits::recv_buffer_bytes);
 }
 
-io_uring_sqe* Ring::prepare(Op& op) {
+io_uring_sqe* Ring::prepare_untold() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
   while (sqe == nullptr) {
     // EBUSY and EAGAIN pass once completions are taken; the kernel keeps overflowed ones for us.
@@ -171,21 +247,20 @@ io_uring_sqe* Ring::prepare(Op& op) {
     CHECK(submitted >= 0 || submitted == -EINTR || submitted == -EAGAIN || submitted == -EBUSY);
     sqe = io_uring_get_sqe(&ring_);
   }
+  io_uring_sqe_set_data(sqe, nullptr);
+  return sqe;
+}
+
+io_uring_sqe* Ring::prepare(Op& op) {
+  io_uring_sqe* sqe = prepare_untold();
   io_uring_sqe_set_data(sqe, &op);
   ++in_flight_;
   return sqe;
 }
 
 void Ring::cancel(Op& op) {
-  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  while (sqe == nullptr) {
-    int const submitted = io_uring_submit(&ring_);
-    CHECK(submitted >= 0 || submitted == -EINTR || submitted == -EAGAIN || submitted == -EBUSY);
-    sqe = io_uring_get_sqe(&ring_);
-  }
-  io_uring_prep_cancel(sqe, &op, 0);
   // The target's own completion tells how it ended; the cancel's says nothing more.
-  io_uring_sqe_set_data(sqe, nullptr);
+  io_uring_prep_cancel(prepare_untold(), &op, 0);
 }
 
 void Ring::submit_and_reap(uint64_t timeout_ns, unsigned wanted) {

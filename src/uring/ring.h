@@ -23,6 +23,8 @@ class Op {
   ~Op() = default;
 };
 
+inline constexpr int op_fixed_fd_install = 54;  // newer than liburing 2.3
+
 // What this kernel and its rules allow.
 struct Features {
   std::string kernel;                // uname release
@@ -42,10 +44,16 @@ class Ring {
 
   // Sets up the ring and its provided buffers; to be called by the thread that will use it.
   Result<void> open();
+  // Adds a table of `count` slots for sockets that are no descriptors of the process. An error says
+  // in half a sentence why there is none; the ring works without.
+  Result<void> open_slots(unsigned count);
+  bool has_slots() const { return has_slots_; }
 
   // A blank submission entry whose completion goes to `op`. Where the queue is full it is submitted
   // first.
   io_uring_sqe* prepare(Op& op);
+  // The same, and nobody is told of the completion.
+  io_uring_sqe* prepare_untold();
   // Asks the kernel to cancel `op`; op then completes (with -ECANCELED, or with what had happened
   // before).
   void cancel(Op& op);
@@ -65,6 +73,7 @@ class Ring {
  private:
   io_uring ring_{};
   bool open_ = false;
+  bool has_slots_ = false;
   io_uring_buf_ring* buffers_ = nullptr;
   char* buffer_memory_ = nullptr;
   uint64_t in_flight_ = 0;

@@ -12,22 +12,52 @@
 namespace huntd::uring {
 
 void UringStream::open(int descriptor) {
-  CHECK(descriptor_ == -1 && descriptor >= 0 && !receiving_ && !sending_);
+  begin_life();
   descriptor_ = descriptor;
+  CHECK(is_open());
+}
+
+void UringStream::open_slot(int slot) {
+  begin_life();
+  slot_ = slot;
+  CHECK(is_open());
+}
+
+void UringStream::begin_life() {
+  CHECK(!is_open() && !receiving_ && !sending_ && !moving_ && !finishing_);
   user_ = nullptr;
   pausing_ = false;
   let_go_ = false;
 }
 
+void UringStream::enter_table() {
+  CHECK(descriptor_ >= 0 && !moving_);
+  entering_ = descriptor_;
+  io_uring_prep_files_update(network_.ring().prepare(enter_), &entering_, 1,
+                             static_cast<int>(IORING_FILE_INDEX_ALLOC));
+  moving_ = true;
+}
+
+void UringStream::on_entered(int32_t result) {
+  moving_ = false;
+  if (result == 1) {
+    slot_ = entering_;
+    // In the queue, after what was prepared for the descriptor and the kernel has not seen yet.
+    io_uring_prep_close(network_.ring().prepare_untold(), std::exchange(descriptor_, -1));
+  }
+  if (let_go_) retire_if_quiet();
+}
+
 void UringStream::read() {
-  CHECK(descriptor_ >= 0 && !receiving_);
+  CHECK(is_open() && !receiving_);
   pausing_ = false;
   arm_receive();
 }
 
 void UringStream::arm_receive() {
   io_uring_sqe* sqe = network_.ring().prepare(receive_);
-  io_uring_prep_recv_multishot(sqe, descriptor_, nullptr, 0, 0);
+  io_uring_prep_recv_multishot(sqe, socket(), nullptr, 0, 0);
+  to_socket(sqe);
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = Ring::buffer_group;
   receiving_ = true;
@@ -60,7 +90,7 @@ void UringStream::on_received(int32_t result, uint32_t flags) {
 }
 
 void UringStream::send(std::string& bytes) {
-  CHECK(!sending_ && !bytes.empty() && descriptor_ >= 0);
+  CHECK(!sending_ && !bytes.empty() && is_open());
   out_.swap(bytes);
   bytes.clear();
   out_sent_ = 0;
@@ -69,8 +99,9 @@ void UringStream::send(std::string& bytes) {
 
 void UringStream::send_rest() {
   io_uring_sqe* sqe = network_.ring().prepare(send_);
-  io_uring_prep_send(sqe, descriptor_, out_.data() + out_sent_, out_.size() - out_sent_,
+  io_uring_prep_send(sqe, socket(), out_.data() + out_sent_, out_.size() - out_sent_,
                      MSG_NOSIGNAL | MSG_WAITALL);
+  to_socket(sqe);
   sending_ = true;
 }
 
@@ -83,28 +114,60 @@ void UringStream::on_sent(int32_t result) {
   if (user_ != nullptr) user_->on_sent(result > 0 ? 0 : (result == 0 ? EPIPE : -result));
 }
 
-int UringStream::release_descriptor() {
-  CHECK(!receiving_ && !sending_ && descriptor_ >= 0);
-  return std::exchange(descriptor_, -1);
+void UringStream::release() {
+  CHECK(is_open() && !receiving_ && !sending_ && !moving_);
+  if (slot_ < 0) return user_->on_released(std::exchange(descriptor_, -1));
+  io_uring_sqe* sqe = network_.ring().prepare(install_);
+  io_uring_prep_rw(op_fixed_fd_install, sqe, slot_, nullptr, 0, 0);  // close-on-exec by itself
+  to_socket(sqe);
+  moving_ = true;
+}
+
+void UringStream::on_installed(int32_t result) {
+  moving_ = false;
+  if (!let_go_) return user_->on_released(result);
+  if (result >= 0) ::close(result);
+  retire_if_quiet();
 }
 
 void UringStream::finish_sending() {
   if (descriptor_ >= 0) ::shutdown(descriptor_, SHUT_WR);
+  if (slot_ < 0 || finishing_) return;
+  io_uring_sqe* sqe = network_.ring().prepare(finish_);
+  io_uring_prep_shutdown(sqe, slot_, SHUT_WR);
+  to_socket(sqe);
+  finishing_ = true;
+}
+
+void UringStream::on_finished(int32_t) {
+  finishing_ = false;
+  if (let_go_) retire_if_quiet();
 }
 
 void UringStream::let_go() {
   CHECK(!let_go_);
   user_ = nullptr;
   let_go_ = true;
-  if (receiving_ || sending_) ::shutdown(descriptor_, SHUT_RDWR);
   if (receiving_) network_.ring().cancel(receive_);
+  if (sending_) network_.ring().cancel(send_);
   retire_if_quiet();
 }
 
 void UringStream::retire_if_quiet() {
-  if (receiving_ || sending_) return;
-  if (descriptor_ >= 0) ::close(descriptor_);
-  descriptor_ = -1;
+  if (receiving_ || sending_ || moving_ || finishing_) return;
+  if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+  // The slot is another's only once its close has completed; until then it is this stream's.
+  if (slot_ < 0) return retire();
+  io_uring_prep_close_direct(network_.ring().prepare(close_), static_cast<unsigned>(slot_));
+}
+
+void UringStream::on_closed(int32_t result) {
+  CHECK(result == 0);
+  slot_ = -1;
+  retire();
+}
+
+void UringStream::retire() {
   out_.clear();
   if (out_.capacity() > limits::stream_buffer_kept_bytes) std::string().swap(out_);
   network_.retire(*this);
