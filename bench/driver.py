@@ -1,4 +1,5 @@
-"""`./dev bench [NAME] [--json] [--minutes M]`: runs a benchmark, or all, and prints its figures beside its peer or floor."""
+"""`./dev bench [NAME] [--json] [--minutes M]`: runs a benchmark, or all, and prints its figures beside its peer
+or floor."""
 import datetime
 import importlib
 import sys
@@ -9,7 +10,9 @@ from harness.process import ServerFailed
 # name -> (module of its run(), what run() is given)
 BENCHES: dict[str, tuple[str, dict]] = {
     **{name: (name, {}) for name in ("http", "wrk", "spawn", "peers", "story")},
-    "fleet": ("fleet", {}), "fleet-fork": ("fleet_rate", {"rung": "fork"}), "fleet-process": ("fleet_rate", {"rung": "process"}),
+    "fleet": ("fleet", {}),
+    "fleet-fork": ("fleet_rate", {"rung": "fork"}),
+    "fleet-process": ("fleet_rate", {"rung": "process"}),
     **{name: (name, {}) for name in ("redis", "kafka", "overload", "memory", "idle")}}
 TAKE_MINUTES = ("fleet", "fleet-fork", "fleet-process")
 

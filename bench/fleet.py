@@ -1,11 +1,11 @@
-"""`./dev bench fleet --minutes M`: 10,000 connections, 9,600 hunts/s, `batch`, real Kafka, aggregator on; afterwards every hunt that
-was told is in Redis, Kafka and Postgres."""
+"""`./dev bench fleet --minutes M`: 10,000 connections, 9,600 hunts/s, `batch`, real Kafka, aggregator on; afterwards every
+hunt that was told is in Redis, Kafka and Postgres."""
 import json
 import subprocess
 import time
 
-from bench.fleet_run import (CONNECTIONS, DRAIN_TIMEOUT_S, RATE, CpuMeter, await_drained, counter, fleet_load, fleet_stack,
-                             latency_table, limit_figure, load_notes, new_report, seconds_or, stages)
+from bench.fleet_run import (CONNECTIONS, DRAIN_TIMEOUT_S, RATE, CpuMeter, await_drained, counter, fleet_load,
+                             fleet_stack, latency_table, limit_figure, load_notes, new_report, seconds_or, stages)
 from bench.report import Figure, Report, progress
 from harness.huntd_stack import build_folder
 from harness.process import ServerFailed
@@ -21,9 +21,9 @@ def _reconcile(stack) -> tuple[int, list[str]]:
         raise ServerFailed(f"huntctl reconcile ended with {done.returncode}: {done.stderr}")
     verdict = json.loads(done.stdout)
     off = verdict["differences_total"] + (0 if verdict["settled"] else verdict["waiting"])
-    notes = [f"huntctl reconcile: {verdict['held_loot']:,} loot in Redis, {verdict['kafka_events'] or 0:,} events in Kafka "
-             f"({verdict['kafka_records'] or 0:,} records), {verdict['row_loot']:,} in the table, {verdict['outbox_events']:,} "
-             f"in the outbox"]
+    notes = [f"huntctl reconcile: {verdict['held_loot']:,} loot in Redis, {verdict['kafka_events'] or 0:,} events in "
+             f"Kafka ({verdict['kafka_records'] or 0:,} records), {verdict['row_loot']:,} in the table, "
+             f"{verdict['outbox_events']:,} in the outbox"]
     notes += [f"differs: {difference}" for difference in verdict["differences"][:5]]
     return off, notes
 
@@ -31,7 +31,8 @@ def _reconcile(stack) -> tuple[int, list[str]]:
 def run(minutes: float | None = None) -> Report:
     seconds = seconds_or(60 * (MINUTES if minutes is None else minutes))
     with fleet_stack() as stack:
-        progress(f"fleet: {CONNECTIONS:,} connections, {RATE:,.0f} hunts/s for {seconds / 60:.3g} minutes (--minutes changes that)")
+        progress(f"fleet: {CONNECTIONS:,} connections, {RATE:,.0f} hunts/s for {seconds / 60:.3g} minutes (--minutes "
+                 "changes that)")
         meter = CpuMeter(stack)
         load = fleet_load(stack, seconds=seconds)
         cpu_note = meter.note(load)
@@ -48,7 +49,8 @@ def run(minutes: float | None = None) -> Report:
         progress("fleet: huntctl reconcile")
         off, reconcile_notes = _reconcile(stack)
         given = counter(stack, "huntd_awards_total")
-        report = new_report("fleet", stack, f"{seconds / 60:.3g} minutes after 2 s of warm-up", *load_notes(load), cpu_note)
+        report = new_report("fleet", stack, f"{seconds / 60:.3g} minutes after 2 s of warm-up", *load_notes(load),
+                            cpu_note)
         report.figures = [
             limit_figure("p99_ms", load.all.p99, "ms", 72, stack),
             limit_figure("p999_ms", load.all.p999, "ms", 200, stack),
@@ -59,6 +61,6 @@ def run(minutes: float | None = None) -> Report:
             Figure("max_ms", load.all.max, "ms"),
             Figure("rate", load.rate, "hunts/s"),
             Figure("late_p99_ms", load.late_p99_ms, "ms, the generator's")]
-        report.notes += [f"told by answers: {load.events_whole:,} events; huntd gave {given:,}; drained {drained_s:.1f} s after the "
-                         "load", *late, *reconcile_notes, "", *table]
+        report.notes += [f"told by answers: {load.events_whole:,} events; huntd gave {given:,}; drained {drained_s:.1f} s "
+                         "after the load", *late, *reconcile_notes, "", *table]
     return report

@@ -1,8 +1,9 @@
-"""What the benches at the fleet load share: the stack, the load, and what they read from huntd, Redis and the aggregator.
+"""What the benches at the fleet load share: the stack, the load, what they read from huntd, Redis and the aggregator.
 
-The fleet load: 10,000 keep-alive connections, each a hunter, 9,600 hunts/s of goblin-hoard (which awards every time), open
-loop, by hunt-load on the same CPUs as everything else. HUNTD_BENCH_CONNECTIONS makes it smaller, at the same rate a
-connection; HUNTD_BENCH_SECONDS shorter; HUNTD_BENCH_ROUNDS fewer; HUNTD_BENCH_KAFKA=no leaves Kafka out. All that is for trying, not for figures.
+The fleet load: 10,000 keep-alive connections, each a hunter, 9,600 hunts/s of goblin-hoard (which awards every time),
+open loop, by hunt-load on the same CPUs as everything else. HUNTD_BENCH_CONNECTIONS makes it smaller, at the same rate a
+connection; HUNTD_BENCH_SECONDS shorter; HUNTD_BENCH_ROUNDS fewer; HUNTD_BENCH_KAFKA=no leaves Kafka out. All that is for
+trying, not for figures.
 """
 import contextlib
 import json
@@ -36,7 +37,7 @@ def rounds_or(usual: int) -> int:
 
 @contextlib.contextmanager
 def fleet_stack(rung: str = "batch", **settings):
-    """The whole stack with Kafka and the aggregator, 2 cores, warmed up; a second start of huntd has empty histograms."""
+    """The whole stack with Kafka and the aggregator, 2 cores, warmed up; huntd starts again with empty histograms."""
     with tempfile.TemporaryDirectory() as name:
         stack = HuntdStack(pathlib.Path(name) / "stack", cores=2, kafka=os.environ.get("HUNTD_BENCH_KAFKA") != "no",
                            settings={"aggregator.interval_s": AGGREGATOR_INTERVAL_S, **rung_settings(rung), **settings})
@@ -71,11 +72,12 @@ def unit(text: str, stack) -> str:
 def load_notes(load: LoadResult, wanted: float = RATE) -> list[str]:
     notes = []
     if load.errors or load.answer_rate < 0.99 * wanted:
-        notes.append(f"THE LOAD WAS NOT HELD: {load.rate:,.0f} hunts/s of {wanted:,.0f} wanted, {load.errors:,} errors, answers by "
-                     f"status {load.statuses}")
+        notes.append(f"THE LOAD WAS NOT HELD: {load.answer_rate:,.0f} answers/s in time of {wanted:,.0f} wanted, "
+                     f"{load.errors:,} errors, answers by status {load.statuses}")
     return notes + [
-        f"{load.rate:,.0f} hunts/s of {wanted:,.0f} wanted; P50 {load.all.p50:.1f}, P90 {load.all.p90:.1f}, P99 {load.all.p99:.1f}, "
-        f"P99.9 {load.all.p999:.1f}, max {load.all.max:.1f} ms; the generator's own lateness P99 {load.late_p99_ms:.1f} ms",
+        f"{load.rate:,.0f} hunts/s of {wanted:,.0f} wanted; P50 {load.all.p50:.1f}, P90 {load.all.p90:.1f}, "
+        f"P99 {load.all.p99:.1f}, P99.9 {load.all.p999:.1f}, max {load.all.max:.1f} ms; the generator's own lateness "
+        f"P99 {load.late_p99_ms:.1f} ms",
         *load.warnings]
 
 
@@ -85,8 +87,8 @@ def stages(stack) -> dict[str, dict]:
 
 
 def latency_table(stack) -> list[str]:
-    done = subprocess.run([str(build_folder() / "huntctl"), "-c", str(stack.config), "latency"], capture_output=True, text=True,
-                          timeout=20, check=True)
+    done = subprocess.run([str(build_folder() / "huntctl"), "-c", str(stack.config), "latency"], capture_output=True,
+                          text=True, timeout=20, check=True)
     table = done.stdout.rstrip().splitlines()
     heads = [at for at, line in enumerate(table) if line.startswith("all cores")]
     return table[heads[0]:] if heads else table
@@ -103,7 +105,8 @@ def outbox_events(stack) -> int:
 
 
 def aggregator_lag(stack) -> float:
-    return float(re.search(r"^hunt_aggregator_lag_events (\S+)", http_get(stack.aggregator_address, "/metrics")[1], re.M)[1])
+    text = http_get(stack.aggregator_address, "/metrics")[1]
+    return float(re.search(r"^hunt_aggregator_lag_events (\S+)", text, re.M)[1])
 
 
 def await_drained(stack) -> None:
@@ -126,12 +129,13 @@ class CpuMeter:
         hunts = max(load.hunts_whole, 1)
         each = {kind: 1e6 * seconds / hunts for kind, seconds in self.spent().items()}
         each["hunt-load"] = load.cpu_us_per_request
-        words = ", ".join(f"{kind} {us:.1f}" for kind, us in sorted(each.items(), key=lambda item: -item[1]) if us >= 0.05)
+        dearest = sorted(each.items(), key=lambda item: -item[1])
+        words = ", ".join(f"{kind} {us:.1f}" for kind, us in dearest if us >= 0.05)
         return f"CPU µs a hunt, {sum(each.values()):.0f} in all: {words}"
 
 
 def rounds_on_fresh_huntd(stack, what: str, rounds: int):
-    """Numbers of the rounds; before each but the first all is drained and huntd restarted, so its histograms are empty."""
+    """Numbers of the rounds; before each but the first all is drained and huntd starts again, with empty histograms."""
     for turn in range(rounds):
         if turn:
             await_drained(stack)

@@ -1,8 +1,8 @@
-"""After a fleet load: 5 s after the last request no worker is left, and 5 s more of doing nothing cost next to no CPU."""
-import os
+"""5 s after the last request of a fleet load no worker is left, and 5 s more of doing nothing cost next to no CPU."""
 import time
 
-from bench.fleet_run import await_drained, fleet_load, fleet_stack, limit_figure, load_notes, new_report, rounds_or, seconds_or
+from bench.fleet_run import (await_drained, fleet_load, fleet_stack, limit_figure, load_notes, new_report, rounds_or,
+                             seconds_or)
 from bench.processes import exact_cpu_s, family
 from bench.report import Report, median, progress
 
@@ -30,8 +30,8 @@ def run() -> Report:
             percents.append(100 * (exact_cpu_s(processes) - before) / (time.monotonic() - started))
             notes = load_notes(load)
         names = sorted(p.name for p in processes)
-        report = new_report("idle", stack, f"medians of {ROUNDS} × {seconds:g} s of load; then {WAIT_S} s, then {WATCH_S} s watched; CPU in per cent of one CPU, "
-                            f"of {', '.join(names)}; load average {os.getloadavg()[0]:.1f}", *notes)
+        report = new_report("idle", stack, f"medians of {ROUNDS} × {seconds:g} s of load; then {WAIT_S} s, then "
+                            f"{WATCH_S} s watched; CPU in per cent of one CPU, of {', '.join(names)}", *notes)
         report.figures = [limit_figure("workers", max(workers), f"workers besides {warm} warm ones", 0, stack),
                           limit_figure("cpu_percent", median(percents), "%", 0.5, stack)]
     return report

@@ -92,6 +92,7 @@ def run_load(address: str, *, connections: int, seconds: float, rate: float | No
     whole = answer["whole_run"]
     return LoadResult(
         rate=answer["ok"] / seconds, answer_rate=answer["rate"], errors=answer["errors"], refused=answer["refused"],
-        all=Times(**answer["latency_ms"]), admitted=Times(**answer["admitted_ms"]), refused_times=Times(**answer["refused_ms"]),
+        all=Times(**answer["latency_ms"]), admitted=Times(**answer["admitted_ms"]),
+        refused_times=Times(**answer["refused_ms"]),
         late_p99_ms=answer["late_ms"]["p99"], hunts_whole=whole["ok"], events_whole=answer["events"],
         cpu_us_per_request=answer["cpu_us_per_request"], statuses=answer["statuses"], warnings=warnings)

@@ -1,9 +1,10 @@
-"""RSS of all huntd processes (parent, cores, admin, spawners, zygotes, workers): with 10,000 idle connections that each have had an
-answer, and the most that is seen during the fleet load."""
+"""RSS of all huntd processes (parent, cores, admin, spawners, zygotes, workers): with 10,000 idle connections that each
+have had an answer, and the most that is seen during the fleet load."""
 import socket
 import time
 
-from bench.fleet_run import CONNECTIONS, fleet_load, fleet_stack, limit_figure, load_notes, new_report, rounds_or, seconds_or
+from bench.fleet_run import (CONNECTIONS, fleet_load, fleet_stack, limit_figure, load_notes, new_report, rounds_or,
+                             seconds_or)
 from bench.processes import family, pss_mib, rss_mib, rss_mib_of
 from bench.report import Figure, Report, median, progress
 from harness.process import wait_until
@@ -63,8 +64,8 @@ def run() -> Report:
             load = fleet_load(stack, seconds=seconds, meanwhile=watch)
             mosts.append(most)
             notes = [idle_note, f"load: PSS {pss:.1f} MiB; RSS {kinds} MiB", *load_notes(load)]
-        report = new_report("memory", stack, f"medians of {ROUNDS}, each on a fresh huntd; the most of five samples a second; RSS counts shared pages "
-                            "once for each process, PSS divides them", *notes)
+        report = new_report("memory", stack, f"medians of {ROUNDS}, each on a fresh huntd; the most of five samples a "
+                            "second; RSS counts shared pages once for each process, PSS divides them", *notes)
         report.figures = [limit_figure("idle_mb", median(idles), "MiB", 150, stack),
                           limit_figure("load_mb", median(mosts), "MiB", 300, stack),
                           Figure("load_mb_most", max(mosts), "MiB")]

@@ -1,4 +1,4 @@
-"""The benches at the fleet load in a tiny form: they run to their end and print the figures of issue 3. Their values are no test's."""
+"""The benches at the fleet load in a tiny form: they run to their end and print issue 3's figures. Values are no test's."""
 import json
 import os
 import subprocess
@@ -16,8 +16,8 @@ FIGURES = {
 
 
 def bench(*words: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "HUNTD_BENCH_SECONDS": "0.5", "HUNTD_BENCH_CONNECTIONS": "200",
-                   "HUNTD_BENCH_ROUNDS": "1", "HUNTD_BENCH_KAFKA": "no"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "HUNTD_BENCH_SECONDS": "0.5",
+                   "HUNTD_BENCH_CONNECTIONS": "200", "HUNTD_BENCH_ROUNDS": "1", "HUNTD_BENCH_KAFKA": "no"}
     return subprocess.run([sys.executable, "-m", "harness", "bench", *words], capture_output=True, text=True, timeout=120,
                           env=environment, cwd=ROOT)
 
