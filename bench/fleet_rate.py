@@ -36,7 +36,7 @@ class _Search:
     def highest(self, first: float) -> float:
         """The highest rate that two runs held; 0 where none was."""
         low, high, rate = 0.0, float("inf"), first
-        while len(self.runs) < RUNS_MAX and high - low > RESOLUTION * high and rate >= first / 20:
+        while len(self.runs) < RUNS_MAX and rate >= first / 20 and (high == float("inf") or high - low > RESOLUTION * high):
             if self.holds(rate):
                 low = rate
             else:

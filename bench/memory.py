@@ -30,8 +30,8 @@ def _connect(address: str) -> list[socket.socket]:
 def _by_kind(pid: int) -> str:
     kinds: dict[str, list[float]] = {}
     for process in family(pid):
-        kinds.setdefault(process.name, []).append(rss_mib_of([process]))
-    return ", ".join(f"{len(sizes)} × {name} {sum(sizes):.1f}" for name, sizes in sorted(kinds.items()))
+        kinds.setdefault(process.kind, []).append(rss_mib_of([process]))
+    return ", ".join(f"{kind} ({len(sizes)}) {sum(sizes):.1f}" for kind, sizes in sorted(kinds.items()))
 
 
 def run() -> Report:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 MIB = 1024 * 1024
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 CPUCLOCK_SCHED = 2  # of clock_gettime(2) on a process: ns, all threads
+KINDS = {"huntd": "parent", "huntd-core": "cores", "huntd-admin": "admin", "huntd-spawner": "spawners",
+         "hunt-zygote": "zygotes"}
 
 
 @dataclass
@@ -17,10 +19,18 @@ class Process:
     ended: bool
     cpu_s: float
     children_cpu_s: float  # of the children that it has waited for
+    parent_name: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What of huntd it is. A worker is known by its parent: it is started by descriptor, which gives it no name."""
+        if self.parent_name == "hunt-zygote" or (self.parent_name == "huntd-spawner" and self.name != "hunt-zygote"):
+            return "workers"
+        return KINDS.get(self.name, self.name)
 
     @property
     def is_worker(self) -> bool:
-        return self.name == "hunt_worker" and not self.ended
+        return self.kind == "workers" and not self.ended
 
 
 def _read(pid: str) -> Process | None:
@@ -47,7 +57,9 @@ def family(*roots: int) -> list[Process]:
         else:
             children.setdefault(process.parent, []).append(process)
     for process in found:  # grows while it is walked
-        found += children.get(process.pid, [])
+        for child in children.get(process.pid, []):
+            child.parent_name = process.name
+            found.append(child)
     return found
 
 
@@ -70,11 +82,9 @@ def cpu_by_kind(stack) -> dict[str, float]:
     def add(kind: str, seconds: float) -> None:
         total[kind] = total.get(kind, 0.0) + seconds
 
-    kinds = {"huntd": "parent", "huntd-core": "cores", "huntd-admin": "admin", "huntd-spawner": "spawners",
-             "hunt-zygote": "zygotes", "hunt_worker": "workers"}
     for process in family(stack.huntd.pid):
-        add(kinds.get(process.name, "parent"), process.cpu_s)
-        if process.name in ("huntd-spawner", "hunt-zygote"):
+        add(process.kind, process.cpu_s)
+        if process.kind in ("spawners", "zygotes"):
             add("workers", process.children_cpu_s)
     for server in (stack.redis, stack.kafka, stack.postgres, stack.aggregator):
         if server:

@@ -7,6 +7,10 @@ import sys
 import pytest
 
 from harness.huntd_stack import ROOT
+from harness.process import wait_until
+
+sys.path.insert(0, str(ROOT))
+from bench.processes import cpu_by_kind, family  # noqa: E402
 
 FIGURES = {
     "idle": {"workers", "cpu_percent"},
@@ -34,6 +38,15 @@ def test_one_object_with_the_figures_that_have_bars(name):
         assert isinstance(figure["value"], (int, float)) and isinstance(figure["unit"], str)
         assert (figure["bar"] is None) == (figure["ok"] is None)
     assert {figure["name"] for figure in report["figures"] if figure["bar"] is not None} == FIGURES[name]
+
+
+@pytest.mark.parametrize("rung", ["process", "fork", "batch"])
+def test_workers_are_told_from_the_rest_of_huntd(own_stack, rung):
+    stack = own_stack(cores=1, settings={"worker.isolation": rung, "worker.warm": 3}).start()
+    wait_until(lambda: sum(p.is_worker for p in family(stack.huntd.pid)) == 3, 10, "the three warm workers")
+    kinds = {process.kind for process in family(stack.huntd.pid)}
+    assert kinds == {"parent", "cores", "admin", "spawners", "workers"} | ({"zygotes"} if rung == "fork" else set())
+    assert cpu_by_kind(stack).keys() == kinds | {"redis"}
 
 
 def test_wrong_usage_is_2():
