@@ -42,9 +42,16 @@ class _Search:
             else:
                 high = rate
             rate = low * STEP if high == float("inf") else high / STEP if low == 0 else (low + high) / 2
-        for candidate in sorted({rate for rate, load, _ in self.runs if _held(load, rate)}, reverse=True):
-            if self.holds(candidate):
-                return candidate
+        candidates = sorted({rate for rate, load, _ in self.runs if _held(load, rate)})
+        while len(self.runs) < 2 * RUNS_MAX:
+            rate = candidates.pop() if candidates else 0.9 * min(rate for rate, _, _ in self.runs)
+            seen = any(tried == rate for tried, _, _ in self.runs)
+            if rate < first / 20:
+                break
+            if self.holds(rate):
+                if seen:
+                    return rate
+                candidates.append(rate)
         return 0.0
 
 
