@@ -24,6 +24,7 @@ CONNECTIONS = int(os.environ.get("HUNTD_BENCH_CONNECTIONS", 10_000))
 RATE = 0.96 * CONNECTIONS
 AGGREGATOR_INTERVAL_S = 5
 DRAIN_TIMEOUT_S = 300
+WARMUP_S = 8
 OUTBOX_LENGTH = "local n = 0 for b = 0, 1023 do n = n + redis.call('XLEN', 'outbox:{b' .. b .. '}') end return n"
 
 
@@ -43,7 +44,7 @@ def fleet_stack(rung: str = "batch", **settings):
                            settings={"aggregator.interval_s": AGGREGATOR_INTERVAL_S, **rung_settings(rung), **settings})
         with stack:
             # The topic is made on first use, and Java is slow before it is compiled: neither is the load's.
-            run_load(stack.http, connections=min(CONNECTIONS, 500), rate=min(RATE, 1000), seconds=2, warmup_s=1)
+            run_load(stack.http, connections=min(CONNECTIONS, 500), rate=RATE / 3, seconds=seconds_or(WARMUP_S), warmup_s=1)
             await_drained(stack)
             stack.huntd.restart()
             yield stack
