@@ -49,7 +49,7 @@ def run() -> Report:
             limit_figure("admitted_p99_ms", median(load.admitted.p99 for load in loads), "ms", 72, stack),
             Figure("peak_rate", median(peaks), "hunts/s (closed-loop)"),
             Figure("goodput_rate", median(load.rate for load in loads), "hunts/s"),
-            Figure("refused_rate", median(load.refused / seconds for load in loads), "answers/s"),
+            Figure("refused_rate", median(load.answer_rate - load.rate for load in loads), "answers/s"),
             Figure("refused_p50_ms", median(load.refused_times.p50 for load in loads), "ms"),
             Figure("refused_p99_ms", median(load.refused_times.p99 for load in loads), "ms"),
             Figure("other_errors", sum(load.errors - load.refused for load in loads), "answers")]
