@@ -21,7 +21,8 @@ FIGURES = {
 
 def bench(*words: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "HUNTD_BENCH_SECONDS": "0.5",
-                   "HUNTD_BENCH_CONNECTIONS": "200", "HUNTD_BENCH_ROUNDS": "1", "HUNTD_BENCH_KAFKA": "no"}
+                   "HUNTD_BENCH_CONNECTIONS": "200", "HUNTD_BENCH_ROUNDS": "1", "HUNTD_BENCH_INTERVAL_S": "1",
+                   "HUNTD_BENCH_KAFKA": "no"}
     return subprocess.run([sys.executable, "-m", "harness", "bench", *words], capture_output=True, text=True, timeout=120,
                           env=environment, cwd=ROOT)
 
