@@ -1,25 +1,49 @@
-"""`./dev bench [NAME] [--json]`: runs a benchmark, or all, and prints its figures beside its peer or floor."""
+"""`./dev bench [NAME] [--json] [--minutes M]`: runs a benchmark, or all, and prints its figures beside its peer
+or floor."""
 import datetime
 import importlib
 import sys
 
 from bench.report import Report, machine
+from harness.process import ServerFailed
 
-BENCHES = ["http", "wrk", "spawn", "peers", "story"]
+# name -> (module of its run(), what run() is given)
+BENCHES: dict[str, tuple[str, dict]] = {
+    **{name: (name, {}) for name in ("http", "wrk", "spawn", "peers", "story")},
+    "fleet": ("fleet", {}),
+    "fleet-fork": ("fleet_rate", {"rung": "fork"}),
+    "fleet-process": ("fleet_rate", {"rung": "process"}),
+    **{name: (name, {}) for name in ("redis", "kafka", "overload", "memory", "idle")}}
+TAKE_MINUTES = ("fleet", "fleet-fork", "fleet-process")
 
 
-def run_benchmarks(name: str, as_json: bool) -> int:
+def _run(bench: str, minutes: float | None) -> tuple[Report, bool]:
+    """The report, and whether the bench came to its end; one that did not says why in its report."""
+    module, given = BENCHES[bench]
+    if bench in TAKE_MINUTES:
+        given = {**given, "minutes": minutes}
+    try:
+        return importlib.import_module(f"bench.{module}").run(**given), True
+    except (ServerFailed, TimeoutError, OSError) as failure:
+        print(f"bench: {bench} failed: {failure}", file=sys.stderr)
+        return Report(bench, notes=[f"FAILED, no figures: {failure}"]), False
+
+
+def run_benchmarks(name: str, as_json: bool, minutes: float | None = None) -> int:
     if name != "all" and name not in BENCHES:
         print(f"dev bench: no benchmark {name}; there are: {', '.join(BENCHES)}", file=sys.stderr)
         return 2
+    if minutes is not None and name != "all" and name not in TAKE_MINUTES:
+        print(f"dev bench: --minutes is for {', '.join(TAKE_MINUTES)}", file=sys.stderr)
+        return 2
     missed = False
     for bench in BENCHES if name == "all" else [name]:
-        report: Report = importlib.import_module(f"bench.{bench}").run()
-        missed = missed or any(figure.ok is False for figure in report.figures)
+        report, whole = _run(bench, minutes)
+        missed = missed or not whole or any(figure.ok is False for figure in report.figures)
         if as_json:
-            print(report.as_json())
+            print(report.as_json(), flush=True)
             continue
         print(f"{bench}: ./dev bench {bench}, {datetime.date.today()}, {machine()}")
         report.print()
-        print()
+        print(flush=True)
     return 1 if missed else 0

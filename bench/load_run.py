@@ -2,18 +2,50 @@
 import json
 import pathlib
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 
+from bench.report import progress
 from harness.huntd_stack import build_folder
+from harness.process import ServerFailed
+
+TELL_EVERY_S = 15
+
+
+@dataclass
+class Times:
+    """Percentiles in ms."""
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+    max: float
 
 
 @dataclass
 class LoadResult:
-    rate: float  # hunts that were run, a second: refusals and failures are answered too, but not counted here
-    p50_ms: float
-    p99_ms: float
-    errors: int
+    rate: float           # hunts that were run, a second: answers 200 that came within the measured time
+    answer_rate: float    # answers of every kind, a second
+    errors: int           # all else than 200 and 422, unanswered ones too
+    refused: int          # 503
+    all: Times
+    admitted: Times       # the 200s
+    refused_times: Times
+    late_p99_ms: float    # the generator's own lateness
+    hunts_whole: int      # 200s, with the warm-up
+    events_whole: int     # event_ids that those told
+    cpu_us_per_request: float  # the generator's
+    statuses: dict[str, int]
+    warnings: list[str]
+
+    @property
+    def p50_ms(self) -> float:
+        return self.all.p50
+
+    @property
+    def p99_ms(self) -> float:
+        return self.all.p99
 
 
 def load_program() -> pathlib.Path:
@@ -23,25 +55,44 @@ def load_program() -> pathlib.Path:
     return program
 
 
-def run_load(address: str, *, connections: int, rate: float, seconds: float, hunt: str, meanwhile=None) -> LoadResult:
-    """`meanwhile` is called about five times a second until the load ends."""
-    command = [str(load_program()), "--target", address, "--connections", str(connections), "--rate", f"{rate:g}",
-               "--seconds", f"{seconds:g}", "--hunt", hunt, "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    deadline = time.monotonic() + seconds + 120
-    try:
-        while process.poll() is None:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"hunt-load has not ended {seconds + 120:g} s after its start")
-            if meanwhile:
-                meanwhile()
-            time.sleep(0.2)
-        text = process.stdout.read()
-    finally:
-        process.kill()
-        process.wait()
-    if process.returncode != 0:
-        raise RuntimeError(f"hunt-load ended with exit {process.returncode}: {' '.join(command)}")
+def run_load(address: str, *, connections: int, seconds: float, rate: float | None = None, hunt: str = "goblin-hoard",
+             warmup_s: float = 2, meanwhile=None) -> LoadResult:
+    """Without `rate` a closed loop. `meanwhile` is called about five times a second until the load ends."""
+    command = [str(load_program()), "--target", address, "--connections", str(connections), "--seconds", f"{seconds:g}",
+               "--warmup", f"{warmup_s:g}", "--hunt", hunt, "--json",
+               *(["--closed"] if rate is None else ["--rate", f"{rate:g}"])]
+    with tempfile.TemporaryFile("w+") as told:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, text=True)
+
+        def lines() -> list[str]:
+            told.flush()
+            return pathlib.Path(f"/proc/self/fd/{told.fileno()}").read_text().splitlines()
+
+        started = next_told = time.monotonic()
+        try:
+            while process.poll() is None:
+                now = time.monotonic()
+                if now - started > seconds + 120:
+                    raise TimeoutError(f"hunt-load has not ended {seconds + 120:g} s after its start")
+                if now > next_told + TELL_EVERY_S:
+                    next_told = now
+                    progress((lines() or ["hunt-load has said nothing"])[-1])
+                if meanwhile:
+                    meanwhile()
+                time.sleep(0.2)
+            text = process.stdout.read()
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode != 0:
+            raise ServerFailed(f"hunt-load ended with exit {process.returncode}: {' '.join(command)}\n"
+                               + "\n".join(lines()[-3:]))
+        warnings = [line for line in lines() if line.startswith("warning: ")]
     answer = json.loads(text)
-    latency = answer["latency_ms"]
-    return LoadResult(answer["ok"] / seconds, latency["p50"], latency["p99"], answer["errors"])
+    whole = answer["whole_run"]
+    return LoadResult(
+        rate=answer["ok_rate"], answer_rate=answer["rate"], errors=answer["errors"], refused=answer["refused"],
+        all=Times(**answer["latency_ms"]), admitted=Times(**answer["admitted_ms"]),
+        refused_times=Times(**answer["refused_ms"]),
+        late_p99_ms=answer["late_ms"]["p99"], hunts_whole=whole["ok"], events_whole=answer["events"],
+        cpu_us_per_request=answer["cpu_us_per_request"], statuses=answer["statuses"], warnings=warnings)

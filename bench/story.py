@@ -7,7 +7,7 @@ import pathlib
 import tempfile
 
 from bench.load_run import LoadResult, load_program, run_load
-from bench.memory import rss_mib
+from bench.processes import rss_mib
 from bench.nginx_peers.server import tree_versions
 from bench.report import Figure, Report, progress
 from bench.rungs import RUNGS, known_rungs, rung_settings

@@ -142,9 +142,11 @@ std::string result_json(const Options& options, const Generator& run) {
       options.warmup_s);
   json += counts_json(run.tally().measured());
   fmt::format_to(std::back_inserter(json),
-                 R"(,"rate":{:.1f},"events":{},"latency_ms":{},"admitted_ms":{},"refused_ms":{},)"
+                 R"(,"rate":{:.1f},"ok_rate":{:.1f},"events":{},)"
+                 R"("latency_ms":{},"admitted_ms":{},"refused_ms":{},)"
                  R"("late_ms":{{"p50":{:.3f},"p99":{:.3f},"max":{:.3f}}},"late_count":{},)",
-                 sum.rate, run.tally().whole().events, percentiles_json(sum.all),
+                 sum.rate, static_cast<double>(run.tally().ok_in_time()) / options.seconds,
+                 run.tally().whole().events, percentiles_json(sum.all),
                  percentiles_json(sum.admitted), percentiles_json(sum.refused),
                  ms(sum.late.percentile_ns(50)), ms(sum.late.percentile_ns(99)),
                  ms(sum.late.max_ns()), sum.late.count());

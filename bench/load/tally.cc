@@ -46,7 +46,10 @@ void Tally::answered(uint64_t due_ns, uint64_t now_ns, int status, uint64_t even
   uint64_t const latency_ns = span(due_ns, now_ns);
   recent_->record(latency_ns);
   count_answer(whole_, status, events);
-  if (now_ns >= measured_from_ns_ && now_ns < measured_to_ns_) ++answered_in_time_;
+  if (now_ns >= measured_from_ns_ && now_ns < measured_to_ns_) {
+    ++answered_in_time_;
+    if (status == 200) ++ok_in_time_;
+  }
   if (!is_measured(due_ns)) return;
   count_answer(measured_, status, events);
   all_->record(latency_ns);

@@ -44,6 +44,7 @@ class Tally {
   const Counts& measured() const { return measured_; }
   const Counts& whole() const { return whole_; }
   uint64_t answered_in_time() const { return answered_in_time_; }
+  uint64_t ok_in_time() const { return ok_in_time_; }
   const Histogram& all() const { return *all_; }
   const Histogram& admitted() const { return *admitted_; }
   const Histogram& refused() const { return *refused_; }
@@ -58,6 +59,7 @@ class Tally {
   uint64_t measured_to_ns_ = 0;
   uint64_t timeout_ns_ = 0;
   uint64_t answered_in_time_ = 0;  // answers that came within the measured time
+  uint64_t ok_in_time_ = 0;
   Counts measured_;
   Counts whole_;
   std::unique_ptr<Histogram> all_, admitted_, refused_, late_, recent_;

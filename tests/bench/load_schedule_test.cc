@@ -115,6 +115,7 @@ TEST_CASE("the warm-up is counted and not measured") {
   CHECK(tally.lateness().snapshot().count() == 0);
   CHECK(tally.whole().ok == 1);
   CHECK(tally.whole().events == 2);
+  CHECK(tally.ok_in_time() == 1);
   CHECK(tally.answered_in_time() == 1);  // a rate counts answers when they come
 }
 

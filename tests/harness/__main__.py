@@ -16,6 +16,13 @@ def _setting(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0.01 <= minutes <= 1440:
+        raise argparse.ArgumentTypeError("from 0.01 to 1440")
+    return minutes
+
+
 def _up(options) -> int:
     state = background.up(kafka=options.kafka, cores=options.cores, settings=dict(options.set))
     if options.json:
@@ -48,7 +55,7 @@ def _test(options) -> int:
 def _bench(options) -> int:
     sys.path.insert(0, str(ROOT))
     from bench.driver import run_benchmarks
-    return run_benchmarks(options.name, as_json=options.json)
+    return run_benchmarks(options.name, as_json=options.json, minutes=options.minutes)
 
 
 def _parse(words: list[str]):
@@ -78,6 +85,7 @@ def _parse(words: list[str]):
     bench.add_argument("name", nargs="?", default="all")
     bench.add_argument("--json", action="store_true")
     bench.add_argument("--kafka", action="store_true")
+    bench.add_argument("--minutes", type=_minutes, metavar="M", help="how long the fleet benches run (fleet: 20)")
     bench.set_defaults(run=_bench)
     return parser.parse_args(words)
 

@@ -1,0 +1,66 @@
+"""`./dev bench fleet --minutes M`: 10,000 connections, 9,600 hunts/s, `batch`, real Kafka, aggregator on; afterwards every
+hunt that was told is in Redis, Kafka and Postgres."""
+import json
+import subprocess
+import time
+
+from bench.fleet_run import (CONNECTIONS, DRAIN_TIMEOUT_S, RATE, CpuMeter, await_drained, counter, fleet_load,
+                             fleet_stack, latency_table, limit_figure, load_notes, new_report, seconds_or, stages)
+from bench.report import Figure, Report, progress
+from harness.huntd_stack import build_folder
+from harness.process import ServerFailed
+
+MINUTES = 20
+
+
+def _reconcile(stack) -> tuple[int, list[str]]:
+    """How much Redis, Kafka and Postgres differ, and what there is to say about it."""
+    done = subprocess.run([str(build_folder() / "huntctl"), "-c", str(stack.config), "reconcile", "--json", "--wait",
+                           str(DRAIN_TIMEOUT_S)], capture_output=True, text=True, timeout=2 * DRAIN_TIMEOUT_S + 600)
+    if done.returncode not in (0, 1) or not done.stdout:
+        raise ServerFailed(f"huntctl reconcile ended with {done.returncode}: {done.stderr}")
+    verdict = json.loads(done.stdout)
+    off = verdict["differences_total"] + (0 if verdict["settled"] else verdict["waiting"])
+    notes = [f"huntctl reconcile: {verdict['held_loot']:,} loot in Redis, {verdict['kafka_events'] or 0:,} events in "
+             f"Kafka ({verdict['kafka_records'] or 0:,} records), {verdict['row_loot']:,} in the table, "
+             f"{verdict['outbox_events']:,} in the outbox"]
+    notes += [f"differs: {difference}" for difference in verdict["differences"][:5]]
+    return off, notes
+
+
+def run(minutes: float | None = None) -> Report:
+    seconds = seconds_or(60 * (MINUTES if minutes is None else minutes))
+    with fleet_stack() as stack:
+        progress(f"fleet: {CONNECTIONS:,} connections, {RATE:,.0f} hunts/s for {seconds / 60:.3g} minutes (--minutes "
+                 "changes that)")
+        meter = CpuMeter(stack)
+        load = fleet_load(stack, seconds=seconds)
+        cpu_note = meter.note(load)
+        tick_max_ms = stages(stack)["tick"]["max_us"] / 1000
+        table = latency_table(stack)
+        progress("fleet: waiting until the outbox is empty and the table has all")
+        ended = time.monotonic()
+        late = []
+        try:
+            await_drained(stack)
+        except TimeoutError as failure:
+            late = [f"NOT DRAINED: {failure}"]
+        drained_s = time.monotonic() - ended
+        progress("fleet: huntctl reconcile")
+        off, reconcile_notes = _reconcile(stack)
+        given = counter(stack, "huntd_awards_total")
+        report = new_report("fleet", stack, f"{seconds / 60:.3g} minutes after 2 s of warm-up", *load_notes(load),
+                            cpu_note)
+        report.figures = [
+            limit_figure("p99_ms", load.all.p99, "ms", 72, stack),
+            limit_figure("p999_ms", load.all.p999, "ms", 200, stack),
+            limit_figure("errors", load.errors, "answers", 0, stack),
+            limit_figure("unreconciled", off + abs(load.events_whole - given), "events", 0, stack),
+            limit_figure("tick_max_ms", tick_max_ms, "ms", 5, stack),
+            Figure("p50_ms", load.all.p50, "ms"),
+            Figure("max_ms", load.all.max, "ms"),
+            Figure("rate", load.rate, "hunts/s"),
+            Figure("late_p99_ms", load.late_p99_ms, "ms, the generator's")]
+        report.notes += [f"told by answers: {load.events_whole:,} events; huntd gave {given:,}; drained {drained_s:.1f} s "
+                         "after the load", *late, *reconcile_notes, "", *table]
+    return report

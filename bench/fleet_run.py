@@ -1,0 +1,153 @@
+"""What the benches at the fleet load share: the stack, the load, what they read from huntd, Redis and the aggregator.
+
+The fleet load: 10,000 keep-alive connections, each a hunter, 9,600 hunts/s of goblin-hoard (which awards every time),
+open loop, by hunt-load on the same CPUs as everything else. HUNTD_BENCH_CONNECTIONS makes it smaller, at the same rate a
+connection; HUNTD_BENCH_SECONDS shorter; HUNTD_BENCH_ROUNDS fewer; HUNTD_BENCH_INTERVAL_S lets the aggregator merge more
+often; HUNTD_BENCH_KAFKA=no leaves Kafka out. All that is for trying, not for figures.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+
+from bench.load_run import LoadResult, run_load
+from bench.processes import cpu_by_kind
+from bench.report import Figure, Report, progress
+from bench.rungs import rung_settings
+from harness.huntd_stack import HuntdStack, build_folder, http_get
+from harness.process import wait_until
+
+CONNECTIONS = int(os.environ.get("HUNTD_BENCH_CONNECTIONS", 10_000))
+RATE = 0.96 * CONNECTIONS
+AGGREGATOR_INTERVAL_S = int(os.environ.get("HUNTD_BENCH_INTERVAL_S", 5))
+DRAIN_TIMEOUT_S = 300
+WARMUP_S = 8
+OUTBOX_LENGTH = "local n = 0 for b = 0, 1023 do n = n + redis.call('XLEN', 'outbox:{b' .. b .. '}') end return n"
+
+
+def seconds_or(usual: float) -> float:
+    return float(os.environ.get("HUNTD_BENCH_SECONDS", usual))
+
+
+def rounds_or(usual: int) -> int:
+    return int(os.environ.get("HUNTD_BENCH_ROUNDS", usual))
+
+
+@contextlib.contextmanager
+def fleet_stack(rung: str = "batch", **settings):
+    """The whole stack with Kafka and the aggregator, 2 cores, warmed up; huntd starts again with empty histograms."""
+    with tempfile.TemporaryDirectory() as name:
+        stack = HuntdStack(pathlib.Path(name) / "stack", cores=2, kafka=os.environ.get("HUNTD_BENCH_KAFKA") != "no",
+                           settings={"aggregator.interval_s": AGGREGATOR_INTERVAL_S, **rung_settings(rung), **settings})
+        with stack:
+            # The topic is made on first use, and Java is slow before it is compiled: neither is the load's.
+            run_load(stack.http, connections=min(CONNECTIONS, 500), rate=RATE / 3, seconds=seconds_or(WARMUP_S), warmup_s=1)
+            await_drained(stack)
+            stack.huntd.restart()
+            yield stack
+
+
+def fleet_load(stack, *, seconds: float, rate: float = RATE, meanwhile=None) -> LoadResult:
+    return run_load(stack.http, connections=CONNECTIONS, rate=rate, seconds=seconds, meanwhile=meanwhile)
+
+
+def stack_notes(stack) -> list[str]:
+    if stack.kafka is None:
+        kafka = "WITHOUT Kafka (HUNTD_BENCH_KAFKA=no): the aggregator reads the outbox"
+    else:
+        kafka = f"Kafka: {stack.kafka.kind}" + (f", since {stack.kafka.why}" if stack.kafka.why else "")
+    return [f"{kafka}; Redis without AOF; aggregator.interval_s {AGGREGATOR_INTERVAL_S}; cores.count 2; hunts without "
+            "Idempotency-Key; all on one machine with the generator"]
+
+
+def unit(text: str, stack) -> str:
+    """A figure's unit, marked where Kafka was not the real one."""
+    if stack.kafka is None:
+        return f"{text} (no Kafka)"
+    return f"{text} (mock Kafka)" if stack.kafka.why else text
+
+
+def load_notes(load: LoadResult, wanted: float = RATE) -> list[str]:
+    notes = []
+    if load.errors or load.answer_rate < 0.99 * wanted:
+        notes.append(f"THE LOAD WAS NOT HELD: {load.answer_rate:,.0f} answers/s in time of {wanted:,.0f} wanted, "
+                     f"{load.errors:,} errors, answers by status {load.statuses}")
+    return notes + [
+        f"{load.rate:,.0f} hunts/s of {wanted:,.0f} wanted; P50 {load.all.p50:.1f}, P90 {load.all.p90:.1f}, "
+        f"P99 {load.all.p99:.1f}, P99.9 {load.all.p999:.1f}, max {load.all.max:.1f} ms; the generator's own lateness "
+        f"P99 {load.late_p99_ms:.1f} ms",
+        *load.warnings]
+
+
+def stages(stack) -> dict[str, dict]:
+    """Each stage of all cores since huntd's start: count, p50_us, p99_us, max_us …"""
+    return json.loads(http_get(stack.admin, "/latency.json")[1])["all"]["stages"]
+
+
+def latency_table(stack) -> list[str]:
+    done = subprocess.run([str(build_folder() / "huntctl"), "-c", str(stack.config), "latency"], capture_output=True,
+                          text=True, timeout=20, check=True)
+    table = done.stdout.rstrip().splitlines()
+    heads = [at for at, line in enumerate(table) if line.startswith("all cores")]
+    return table[heads[0]:] if heads else table
+
+
+def counter(stack, name: str) -> int:
+    """A counter of huntd, all cores together."""
+    status = json.loads(http_get(stack.admin, "/status.json")[1])
+    return sum(core["counters"].get(name, 0) for core in status["cores"])
+
+
+def outbox_events(stack) -> int:
+    return stack.redis.call("EVAL", OUTBOX_LENGTH, 0)
+
+
+def aggregator_lag(stack) -> float:
+    text = http_get(stack.aggregator_address, "/metrics")[1]
+    return float(re.search(r"^hunt_aggregator_lag_events (\S+)", text, re.M)[1])
+
+
+def await_drained(stack) -> None:
+    """Until every event is out of the outbox and in the table."""
+    wait_until(lambda: outbox_events(stack) == 0, DRAIN_TIMEOUT_S, "the outbox to drain", poll_s=0.2)
+    wait_until(lambda: aggregator_lag(stack) == 0, DRAIN_TIMEOUT_S, "the aggregator to catch up", poll_s=0.2)
+
+
+class CpuMeter:
+    """CPU of each kind of process over a load, as µs a hunt."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.before = cpu_by_kind(stack)
+
+    def spent(self) -> dict[str, float]:
+        return {kind: seconds - self.before.get(kind, 0.0) for kind, seconds in cpu_by_kind(self.stack).items()}
+
+    def note(self, load: LoadResult) -> str:
+        hunts = max(load.hunts_whole, 1)
+        each = {kind: 1e6 * seconds / hunts for kind, seconds in self.spent().items()}
+        each["hunt-load"] = load.cpu_us_per_request
+        dearest = sorted(each.items(), key=lambda item: -item[1])
+        words = ", ".join(f"{kind} {us:.1f}" for kind, us in dearest if us >= 0.05)
+        return f"CPU µs a hunt, {sum(each.values()):.0f} in all: {words}"
+
+
+def rounds_on_fresh_huntd(stack, what: str, rounds: int):
+    """Numbers of the rounds; before each but the first all is drained and huntd starts again, with empty histograms."""
+    for turn in range(rounds):
+        if turn:
+            await_drained(stack)
+            stack.huntd.restart()
+        progress(f"{what}: round {turn + 1} of {rounds}")
+        yield turn
+
+
+def limit_figure(name: str, value: float, text: str, bar: float, stack) -> Figure:
+    return Figure(name, value, unit(text, stack), bar=bar, at_most=True)
+
+
+def new_report(bench: str, stack, *notes: str) -> Report:
+    return Report(bench, notes=[*stack_notes(stack), *notes])

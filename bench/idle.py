@@ -1,0 +1,37 @@
+"""5 s after the last request of a fleet load no worker is left, and 5 s more of doing nothing cost next to no CPU."""
+import time
+
+from bench.fleet_run import (await_drained, fleet_load, fleet_stack, limit_figure, load_notes, new_report, rounds_or,
+                             seconds_or)
+from bench.processes import exact_cpu_s, family
+from bench.report import Report, median, progress
+
+ROUNDS = rounds_or(3)
+SECONDS = 5
+WAIT_S = 5
+WATCH_S = 5
+
+
+def run() -> Report:
+    seconds = seconds_or(SECONDS)
+    workers, percents, notes = [], [], []
+    with fleet_stack() as stack:
+        warm = int(stack.settings.get("worker.warm", 0)) * stack.settings["cores.count"]
+        for turn in range(ROUNDS):
+            if turn:
+                await_drained(stack)
+            progress(f"idle: round {turn + 1} of {ROUNDS}")
+            load = fleet_load(stack, seconds=seconds)
+            time.sleep(WAIT_S)  # the figure's own definition, no wait for something to happen
+            processes = family(stack.huntd.pid)
+            before, started = exact_cpu_s(processes), time.monotonic()
+            workers.append(max(sum(p.is_worker for p in processes) - warm, 0))
+            time.sleep(WATCH_S)
+            percents.append(100 * (exact_cpu_s(processes) - before) / (time.monotonic() - started))
+            notes = load_notes(load)
+        names = sorted(p.name for p in processes)
+        report = new_report("idle", stack, f"medians of {ROUNDS} × {seconds:g} s of load; then {WAIT_S} s, then "
+                            f"{WATCH_S} s watched; CPU in per cent of one CPU, of {', '.join(names)}", *notes)
+        report.figures = [limit_figure("workers", max(workers), f"workers besides {warm} warm ones", 0, stack),
+                          limit_figure("cpu_percent", median(percents), "%", 0.5, stack)]
+    return report

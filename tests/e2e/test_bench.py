@@ -1,0 +1,56 @@
+"""The benches at the fleet load in a tiny form: they run to their end and print issue 3's figures. Values are no test's."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from harness.huntd_stack import ROOT
+from harness.process import wait_until
+
+sys.path.insert(0, str(ROOT))
+from bench.processes import cpu_by_kind, family  # noqa: E402
+
+FIGURES = {
+    "idle": {"workers", "cpu_percent"},
+    "memory": {"idle_mb", "load_mb"},
+    "overload": {"goodput_ratio", "admitted_p99_ms"},
+}
+
+
+def bench(*words: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "HUNTD_BENCH_SECONDS": "0.5",
+                   "HUNTD_BENCH_CONNECTIONS": "200", "HUNTD_BENCH_ROUNDS": "1", "HUNTD_BENCH_INTERVAL_S": "1",
+                   "HUNTD_BENCH_KAFKA": "no"}
+    return subprocess.run([sys.executable, "-m", "harness", "bench", *words], capture_output=True, text=True, timeout=120,
+                          env=environment, cwd=ROOT)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_one_object_with_the_figures_that_have_bars(name):
+    done = bench(name, "--json")
+    assert done.returncode in (0, 1), done.stderr  # 1: a bar was missed
+    assert "Traceback" not in done.stderr, done.stderr
+    report = json.loads(done.stdout)
+    assert set(report) == {"bench", "figures"} and report["bench"] == name
+    for figure in report["figures"]:
+        assert set(figure) == {"name", "value", "unit", "bar", "ok"}
+        assert isinstance(figure["value"], (int, float)) and isinstance(figure["unit"], str)
+        assert (figure["bar"] is None) == (figure["ok"] is None)
+    assert {figure["name"] for figure in report["figures"] if figure["bar"] is not None} == FIGURES[name]
+
+
+@pytest.mark.parametrize("rung", ["process", "fork", "batch"])
+def test_workers_are_told_from_the_rest_of_huntd(own_stack, rung):
+    stack = own_stack(cores=1, settings={"worker.isolation": rung, "worker.warm": 3}).start()
+    wait_until(lambda: sum(p.is_worker for p in family(stack.huntd.pid)) == 3, 10, "the three warm workers")
+    kinds = {process.kind for process in family(stack.huntd.pid)}
+    assert kinds == {"parent", "cores", "admin", "spawners", "workers"} | ({"zygotes"} if rung == "fork" else set())
+    assert cpu_by_kind(stack).keys() == kinds | {"redis"}
+
+
+def test_wrong_usage_is_2():
+    assert bench("no-such-bench").returncode == 2
+    assert bench("idle", "--minutes", "1").returncode == 2
+    assert bench("fleet", "--minutes", "0").returncode == 2
