@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "base/scm_rights.h"
 #include "bundle/bundle.h"
 #include "bundle/check.h"
 #include "bundle/worker_program.h"
@@ -118,18 +119,12 @@ class Bearer {
 
   void use_bundle(int descriptor) {
     spawner_request const request{SPAWNER_USE_BUNDLE, 0, 0, 0, 0};
-    char control[CMSG_SPACE(sizeof(int))] = {};
     iovec iov{const_cast<spawner_request*>(&request), sizeof request};
     msghdr header{};
     header.msg_iov = &iov;
     header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    cmsghdr* c = CMSG_FIRSTHDR(&header);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(c), &descriptor, sizeof descriptor);
+    DescriptorRoom<1> room;
+    attach_descriptors(header, room, &descriptor, 1);
     if (sendmsg(socket_, &header, 0) < 0) die("the spawner");
   }
 

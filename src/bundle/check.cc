@@ -7,13 +7,13 @@
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "protocol/worker_frame.h"
 
@@ -35,11 +35,7 @@ struct Descriptor {
   Descriptor& operator=(const Descriptor&) = delete;
 };
 
-uint64_t monotonic_ms() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
-}
+uint64_t monotonic_ms() { return monotonic_ns() / 1'000'000; }
 
 // The next frame of a worker that has until `end_at_ms`: its size; 0 where the worker is gone, -1
 // where the time is over.

@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,19 +15,15 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/scm_rights.h"
 #include "protocol/spawner_message.h"
 #include "protocol/worker_frame.h"
 
 namespace huntd {
 namespace {
-
-uint64_t monotonic_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 // Runs an open program in a child that shares this one's memory until its exec, while this thread
 // stands still (vfork(2)): so the child may only make system calls. 0, or the errno of what failed.
@@ -225,20 +220,12 @@ class SpawnerLoop {
   }
 
   void tell(const spawner_report& report, const int* descriptors, size_t count) {
-    alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
+    DescriptorRoom<2> room;
     iovec iov{const_cast<spawner_report*>(&report), sizeof report};
     msghdr header{};
     header.msg_iov = &iov;
     header.msg_iovlen = 1;
-    if (count > 0) {
-      header.msg_control = control;
-      header.msg_controllen = CMSG_SPACE(count * sizeof(int));
-      cmsghdr* c = CMSG_FIRSTHDR(&header);
-      c->cmsg_level = SOL_SOCKET;
-      c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(count * sizeof(int));
-      std::memcpy(CMSG_DATA(c), descriptors, count * sizeof(int));
-    }
+    if (count > 0) attach_descriptors(header, room, descriptors, count);
     while (sendmsg(core_socket_, &header, MSG_NOSIGNAL) < 0)
       if (errno != EINTR) _exit(0);  // the core is gone
   }

@@ -69,11 +69,16 @@ WorkerPool::Place* WorkerPool::take_place() {
   } else {
     return nullptr;
   }
-  place->frames.clear();
-  place->begun = place->more = place->overdue = false;
-  place->has_run = true;
-  place->spawn_errno = place->wait_status = 0;
+  hold(*place);
   return place;
+}
+
+// A run has it, and nothing of the last one is left.
+void WorkerPool::hold(Place& place) {
+  place.frames.clear();
+  place.begun = place.more = place.overdue = false;
+  place.has_run = true;
+  place.spawn_errno = place.wait_status = 0;
 }
 
 void WorkerPool::free_if_over(Place& place) {
@@ -140,6 +145,10 @@ void WorkerPool::unspare(Place& place) {
 
 void WorkerPool::retire(Place& place) {
   unspare(place);
+  send_away(place);
+}
+
+void WorkerPool::send_away(Place& place) {
   host_.retire(place.index);
   // It waits for nothing, so it goes at once; where it does not it is killed.
   scheduler_.arm(place, scheduler_.now_ns() + limits_.deadline_ms * ns_per_ms);
@@ -248,15 +257,10 @@ void WorkerPool::Run::begin(std::string_view hunter_id, std::string_view job) {
 
 // Gives a run that has not begun a fresh place, and retires the worker of the one it held.
 void WorkerPool::swap_place(Place*& place) {
-  Place* const old = place;
-  old->has_run = false;
-  host_.retire(old->index);
-  scheduler_.arm(*old, scheduler_.now_ns() + limits_.deadline_ms * ns_per_ms);
+  place->has_run = false;
+  send_away(*place);
   place = free_place();  // for a moment one more than max_live
-  place->frames.clear();
-  place->begun = place->more = place->overdue = false;
-  place->has_run = true;
-  place->spawn_errno = place->wait_status = 0;
+  hold(*place);
 }
 
 Task<WorkerSaid> WorkerPool::Run::next(uint64_t deadline_at_ns) {

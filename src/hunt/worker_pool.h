@@ -114,12 +114,14 @@ class WorkerPool final : private WorkerUser {
   void on_worker_exit(uint32_t place, int spawn_errno, int wait_status) override;
   Place* take_place();
   Place* free_place();
+  static void hold(Place& place);
   void swap_place(Place*& place);
   void free_if_over(Place& place);
   void admit_next();
   void make_spare(Place& place);
   void unspare(Place& place);
   void retire(Place& place);
+  void send_away(Place& place);
   void keep_warm();
 
   WorkerHost& host_;

@@ -9,6 +9,7 @@
 
 #include <cstring>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "http/problem.h"
@@ -27,16 +28,8 @@ constexpr int kafka_drain_ms = 5000;
 
 class RealClock final : public Clock {
  public:
-  uint64_t now_ns() override {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<uint64_t>(now.tv_sec) * ns_per_s + static_cast<uint64_t>(now.tv_nsec);
-  }
-  int64_t wall_ms() override {
-    timespec now{};
-    clock_gettime(CLOCK_REALTIME, &now);
-    return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
-  }
+  uint64_t now_ns() override { return monotonic_ns(); }
+  int64_t wall_ms() override { return huntd::wall_ms(); }
   uint64_t random() override {
     if (next_ == std::size(pool_)) {
       size_t have = 0;

@@ -21,6 +21,7 @@
 
 #include "admin/admin.h"
 #include "base/log.h"
+#include "base/scm_rights.h"
 #include "base/sd_notify.h"
 #include "huntd/core.h"
 #include "uring/ring.h"
@@ -311,16 +312,8 @@ class Parent {
     msghdr header{};
     header.msg_iov = &iov;
     header.msg_iovlen = 1;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    if (descriptor >= 0) {
-      header.msg_control = control;
-      header.msg_controllen = sizeof control;
-      cmsghdr* c = CMSG_FIRSTHDR(&header);
-      c->cmsg_level = SOL_SOCKET;
-      c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(c), &descriptor, sizeof(int));
-    }
+    DescriptorRoom<1> room;
+    if (descriptor >= 0) attach_descriptors(header, room, &descriptor, 1);
     if (sendmsg(child.control, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
       log::warning("a core does not take its news",
                    {{"core", child.index}, {"error", std::strerror(errno)}});
@@ -352,10 +345,13 @@ class Parent {
     end_if_all_quiet();
   }
 
+  // Once: a core that has been told ends, and then takes no more news.
   void end_if_all_quiet() {
-    if (std::all_of(children_.begin(), children_.end(),
-                    [](const Child& c) { return c.quiet || c.pid < 0; }))
-      for (Child& child : children_) tell(child, write_plain(ControlMessage::end));
+    if (told_end_ || !std::all_of(children_.begin(), children_.end(),
+                                  [](const Child& c) { return c.quiet || c.pid < 0; }))
+      return;
+    told_end_ = true;
+    for (Child& child : children_) tell(child, write_plain(ControlMessage::end));
   }
 
   void on_listening(Child& child) {
@@ -504,6 +500,7 @@ class Parent {
   uint64_t admin_started_at_ns_ = 0;
   bool stopping_ = false;
   bool told_ready_ = false;
+  bool told_end_ = false;
   uint64_t kill_at_ns_ = 0;
   uint64_t watchdog_us_ = 0;
   uint64_t watchdog_fed_at_ns_ = 0;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "stats/core_stats.h"
 
@@ -87,9 +88,5 @@ struct StatsSnapshot {
 // How much of a snapshot its reader needs; histograms are most of the work.
 enum class SnapshotDepth { all, without_histograms };
 StatsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth = SnapshotDepth::all);
-
-// CLOCK_MONOTONIC in ns, and the time since the epoch in ms.
-uint64_t monotonic_ns();
-int64_t wall_ms();
 
 }  // namespace huntd

@@ -86,15 +86,7 @@ void PacketSocket::send_front() {
   send_header_ = {};
   send_header_.msg_iov = &send_iov_;
   send_header_.msg_iovlen = 1;
-  if (packet.descriptor >= 0) {
-    send_header_.msg_control = send_control_;
-    send_header_.msg_controllen = sizeof send_control_;
-    cmsghdr* c = CMSG_FIRSTHDR(&send_header_);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(c), &packet.descriptor, sizeof(int));
-  }
+  if (packet.descriptor >= 0) attach_descriptors(send_header_, send_room_, &packet.descriptor, 1);
   io_uring_sqe* sqe = ring_.prepare(outgoing_);
   io_uring_prep_sendmsg(sqe, descriptor_, &send_header_, MSG_NOSIGNAL);
   sending_ = true;

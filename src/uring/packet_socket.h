@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "base/scm_rights.h"
 #include "uring/ring.h"
 
 namespace huntd::uring {
@@ -77,7 +78,7 @@ class PacketSocket {
   size_t queued_bytes_ = 0;
   bool sending_ = false;
   bool ended_ = false;
-  alignas(cmsghdr) char send_control_[CMSG_SPACE(sizeof(int))];
+  DescriptorRoom<1> send_room_;
   iovec send_iov_{};
   msghdr send_header_{};
 };

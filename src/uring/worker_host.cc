@@ -89,14 +89,16 @@ void UringWorkerHost::ask_for_zygote() {
 
 void UringWorkerHost::on_zygote(const spawner_report& report, std::span<const int> descriptors) {
   // One that was asked for before a swap holds the old bundle: let go of, it ends.
-  if (report.place != zygote_number_ || birth_ != Birth::fork || descriptors.size() != 1) {
+  if (report.place != zygote_number_ || birth_ != Birth::fork) {
     for (int descriptor : descriptors) close(descriptor);
-    if (report.place != zygote_number_ || report.spawn_errno == 0) return;
+    return;
   }
   zygote_asked_ = false;
-  if (report.spawn_errno != 0) {
-    log::error("the zygote can't be started", {{"error", std::strerror(report.spawn_errno)}});
-    return fail_starts(report.spawn_errno);
+  if (report.spawn_errno != 0 || descriptors.size() != 1) {
+    // Without its descriptor, which got lost on the way, it has ended already.
+    int const error = report.spawn_errno != 0 ? report.spawn_errno : EMFILE;
+    log::error("the zygote can't be started", {{"error", std::strerror(error)}});
+    return fail_starts(error);
   }
   zygotes_.push_back(std::make_unique<Zygote>(*this, descriptors[0]));
   zygote_ = zygotes_.back().get();

@@ -99,6 +99,11 @@ Task<> hunt(World& world, std::string name) {
   }
 }
 
+void say_outcome(World& world, uint32_t place) {
+  world.host.user->on_worker_frame(place, "outcome");
+  world.scheduler.run_ready();
+}
+
 void tick(World& world, uint64_t now_ns) {
   world.scheduler.expire(now_ns);
   world.scheduler.run_ready();
@@ -112,8 +117,7 @@ TEST_CASE("at most max_live workers run; the queue holds the next; more is refus
   CHECK(world.host.started.size() == 2);
   CHECK(world.log == std::vector<std::string>{"e queue full"});
   CHECK(world.pool.live() == 2);
-  world.host.user->on_worker_frame(world.host.started[0], "outcome");
-  world.scheduler.run_ready();
+  say_outcome(world, world.host.started[0]);
   CHECK(world.log.back() == "a frame");
   CHECK(world.host.started.size() == 2);  // the outcome is in, the process is not gone yet
   world.host.exit(world.host.started[0]);
@@ -162,8 +166,7 @@ TEST_CASE("a worker that has said its outcome and stays is killed at the same de
   start(hunt(world, "a"));
   uint32_t const place = world.host.started[0];
   world.host.user->on_worker_started(place, 0);
-  world.host.user->on_worker_frame(place, "outcome");
-  world.scheduler.run_ready();
+  say_outcome(world, place);
   CHECK(world.log == std::vector<std::string>{"a frame"});
   CHECK(world.host.dismissed.count(place) == 1);
   tick(world, 50 * ms);
@@ -232,8 +235,7 @@ TEST_CASE("in a batch one worker serves hunt after hunt, and ends after the last
   for (const char* name : {"a", "b", "c"}) {
     start(hunt(world, name));
     CHECK(world.host.sent.size() == static_cast<size_t>(name[0] - 'a') + 1);
-    world.host.user->on_worker_frame(world.host.spares[0], "outcome");
-    world.scheduler.run_ready();
+    say_outcome(world, world.host.spares[0]);
   }
   CHECK(world.log == std::vector<std::string>{"a frame", "b frame", "c frame"});
   CHECK(world.host.spares.size() == 1);
@@ -250,8 +252,7 @@ TEST_CASE("in a batch each hunt has a deadline of its own, and the next gets ano
   uint32_t const first = world.host.spares[0];
   world.host.user->on_worker_started(first, 0);
   tick(world, 40 * ms);
-  world.host.user->on_worker_frame(first, "outcome");
-  world.scheduler.run_ready();
+  say_outcome(world, first);
   tick(world, 60 * ms);
   CHECK(world.host.killed.empty());  // it waits: no hunt, no deadline
   start(hunt(world, "b"));
@@ -273,8 +274,7 @@ TEST_CASE("a worker that nobody asks goes after idle_ms, and the pool falls to z
   World world(batch);
   start(hunt(world, "a"));
   uint32_t const place = world.host.spares[0];
-  world.host.user->on_worker_frame(place, "outcome");
-  world.scheduler.run_ready();
+  say_outcome(world, place);
   tick(world, 999 * ms);
   CHECK(world.host.retired.empty());
   tick(world, 1000 * ms);
@@ -289,12 +289,10 @@ TEST_CASE("a swap retires workers that wait at once, and those that run after th
   start(hunt(world, "b"));
   uint32_t const waits = world.host.spares[0];
   uint32_t const runs = world.host.spares[1];
-  world.host.user->on_worker_frame(waits, "outcome");
-  world.scheduler.run_ready();
+  say_outcome(world, waits);
   world.pool.use(batch, -1);
   CHECK(world.host.retired == std::set<uint32_t>{waits});
-  world.host.user->on_worker_frame(runs, "outcome");
-  world.scheduler.run_ready();
+  say_outcome(world, runs);
   CHECK(world.host.retired == std::set<uint32_t>{waits, runs});
   world.host.exit(waits);
   world.host.exit(runs);
@@ -312,8 +310,7 @@ TEST_CASE("warm spares are there before the first hunt, take the jobs, and are r
   CHECK(world.host.started.empty());
   CHECK(world.host.sent == std::vector<std::pair<uint32_t, std::string>>{{spare, "job"}});
   CHECK(world.host.spares.size() == 2);
-  world.host.user->on_worker_frame(spare, "outcome");
-  world.scheduler.run_ready();
+  say_outcome(world, spare);
   CHECK(world.log == std::vector<std::string>{"a frame"});
   CHECK(world.host.dismissed.count(spare) == 1);  // a process a hunt, spare or not
   world.host.exit(spare);
@@ -329,8 +326,7 @@ TEST_CASE("a spare that speaks without a job is killed and given no job") {
   World world(batch);
   start(hunt(world, "a"));
   uint32_t const place = world.host.spares[0];
-  world.host.user->on_worker_frame(place, "outcome");
-  world.scheduler.run_ready();
+  say_outcome(world, place);
   world.host.user->on_worker_frame(place, "outcome");
   CHECK(world.host.killed == std::set<uint32_t>{place});
   start(hunt(world, "b"));
