@@ -54,7 +54,7 @@ def test_every_hunt_is_given_exactly_once_though(own_stack, fault):
     disturber = threading.Thread(target=disturb)
     disturber.start()
     try:
-        asyncio.run(run_keyed(stack.http, hunters=40, each=25, told=told))
+        asyncio.run(run_keyed(stack.http, hunters=40, each=150, told=told))
     finally:
         done.set()
         disturber.join()
