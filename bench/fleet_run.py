@@ -25,6 +25,8 @@ RATE = 0.96 * CONNECTIONS
 AGGREGATOR_INTERVAL_S = int(os.environ.get("HUNTD_BENCH_INTERVAL_S", 5))
 DRAIN_TIMEOUT_S = 300
 WARMUP_S = 8
+# As systemd/huntd.toml has them.
+PRIORITIES = {"cores.priority": 20, "worker.priority": 10}
 OUTBOX_LENGTH = "local n = 0 for b = 0, 1023 do n = n + redis.call('XLEN', 'outbox:{b' .. b .. '}') end return n"
 
 
@@ -41,7 +43,8 @@ def fleet_stack(rung: str = "batch", **settings):
     """The whole stack with Kafka and the aggregator, 2 cores, warmed up; huntd starts again with empty histograms."""
     with tempfile.TemporaryDirectory() as name:
         stack = HuntdStack(pathlib.Path(name) / "stack", cores=2, kafka=os.environ.get("HUNTD_BENCH_KAFKA") != "no",
-                           settings={"aggregator.interval_s": AGGREGATOR_INTERVAL_S, **rung_settings(rung), **settings})
+                           settings={"aggregator.interval_s": AGGREGATOR_INTERVAL_S, **PRIORITIES, **rung_settings(rung),
+                                     **settings})
         with stack:
             # The topic is made on first use, and Java is slow before it is compiled: neither is the load's.
             run_load(stack.http, connections=min(CONNECTIONS, 500), rate=RATE / 3, seconds=seconds_or(WARMUP_S), warmup_s=1)
@@ -59,7 +62,8 @@ def stack_notes(stack) -> list[str]:
         kafka = "WITHOUT Kafka (HUNTD_BENCH_KAFKA=no): the aggregator reads the outbox"
     else:
         kafka = f"Kafka: {stack.kafka.kind}" + (f", since {stack.kafka.why}" if stack.kafka.why else "")
-    return [f"{kafka}; Redis without AOF; aggregator.interval_s {AGGREGATOR_INTERVAL_S}; cores.count 2; hunts without "
+    return [f"{kafka}; Redis without AOF; aggregator.interval_s {AGGREGATOR_INTERVAL_S}; cores.count 2, "
+            f"cores.priority {PRIORITIES['cores.priority']}, worker.priority {PRIORITIES['worker.priority']}; hunts without "
             "Idempotency-Key; all on one machine with the generator"]
 
 

@@ -54,6 +54,9 @@ static_assert(worker_frame_bytes_max > held_loot_max * (id_bytes_max + 16));
 // --- the tick --------------------------------------------------------------------------------
 inline constexpr uint64_t tick_long_ns = 5'000'000;  // work past it is a stall: counted and told
 
+// --- priority --------------------------------------------------------------------------------
+inline constexpr uint32_t priority_max = 20;  // nice -20, the kernel's own bound
+
 // --- ring ------------------------------------------------------------------------------------
 inline constexpr unsigned ring_sq_entries = 1024;
 inline constexpr unsigned ring_cq_entries =

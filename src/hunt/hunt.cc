@@ -154,6 +154,9 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
     if (admission.refusal == WorkerPool::Refusal::queue_deadline)
       co_return answer(context, Counter::hunts_shed_queue_deadline, Problem::overloaded,
                        "no worker was free within the queue's deadline");
+    if (admission.refusal == WorkerPool::Refusal::queue_stands)
+      co_return answer(context, Counter::hunts_shed_queue_stands, Problem::overloaded,
+                       "more hunts come than are served; ask later");
 
     // The script.
     RunResult run =

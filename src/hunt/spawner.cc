@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -258,6 +259,9 @@ Result<Spawner> fork_spawner(int worker_descriptor) {
   prctl(PR_SET_NAME, "huntd-spawner");
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != core_pid) _exit(0);
+  // However far up the workers run, none of them may go further.
+  rlimit const no_further{0, 0};
+  CHECK(setrlimit(RLIMIT_NICE, &no_further) == 0);
   // Signals are the core's business: the spawner ends when the core's end of the pair closes.
   for (int ignored : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) signal(ignored, SIG_IGN);
   // Nothing of the core's may reach a worker, and 3 and 4 must be no descriptor that a spawn

@@ -58,8 +58,10 @@ WorkerPool::Place* WorkerPool::free_place() {
   return place;
 }
 
-// A place for a run: a spare's, else a free one; null where all are taken.
+// A place for a run: a spare's, else a free one; null where all are taken, or enough hunts are in
+// flight. What is given counts as one.
 WorkerPool::Place* WorkerPool::take_place() {
+  if (in_flight_ >= limits_.hunts_in_flight_max) return nullptr;
   Place* place = nullptr;
   if (!spares_.empty()) {
     place = spares_.back();
@@ -70,7 +72,14 @@ WorkerPool::Place* WorkerPool::take_place() {
     return nullptr;
   }
   hold(*place);
+  ++in_flight_;
   return place;
+}
+
+WorkerPool::InFlight::~InFlight() {
+  if (pool_ == nullptr) return;
+  --pool_->in_flight_;
+  pool_->admit_next();
 }
 
 // A run has it, and nothing of the last one is left.
@@ -95,11 +104,18 @@ void WorkerPool::admit_next() {
   while (!queue_.empty()) {
     Place* next = take_place();
     if (next == nullptr) return;
-    Slot<Place*>* waiter = queue_.front();
+    Waiter const waiter = queue_.front();
     queue_.pop_front();
     stats_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
-    waiter->set(next);
+    waiter.slot->set(next);
   }
+}
+
+// A burst may wait for as long as the queue's deadline; a queue that burst after burst did not
+// empty means that more comes than can be served, and a longer one would serve no more.
+bool WorkerPool::queue_stands(uint64_t now_ns) const {
+  return !queue_.empty() && now_ns - queue_since_ns_ >= limits_.queue_deadline_ms * ns_per_ms &&
+         now_ns - queue_.front().since_ns >= limits_.queue_target_ms * ns_per_ms;
 }
 
 Task<WorkerPool::Admission> WorkerPool::admit() {
@@ -111,13 +127,18 @@ Task<WorkerPool::Admission> WorkerPool::admit() {
       admission.refusal = Refusal::queue_full;
       co_return admission;
     }
+    if (queue_stands(asked_at_ns)) {
+      admission.refusal = Refusal::queue_stands;
+      co_return admission;
+    }
     Slot<Place*> slot(scheduler_);
-    queue_.push_back(&slot);
+    if (queue_.empty()) queue_since_ns_ = asked_at_ns;
+    queue_.push_back({&slot, asked_at_ns});
     stats_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
     std::optional<Place*> given =
         co_await slot.wait(asked_at_ns + limits_.queue_deadline_ms * ns_per_ms);
     if (!given) {
-      std::erase(queue_, &slot);
+      std::erase_if(queue_, [&slot](const Waiter& waiter) { return waiter.slot == &slot; });
       stats_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
       admission.refusal = Refusal::queue_deadline;
       co_return admission;
@@ -125,6 +146,7 @@ Task<WorkerPool::Admission> WorkerPool::admit() {
     place = *given;
   }
   stats_.record(Stage::queue, scheduler_.now_ns() - asked_at_ns);
+  admission.in_flight.emplace(*this);
   admission.run.emplace(*this, *place);
   co_return admission;
 }

@@ -22,6 +22,8 @@ struct WorkerLimits {
   uint32_t max_live = 32;
   uint32_t queue_max = 4096;
   uint32_t queue_deadline_ms = 100;
+  uint32_t queue_target_ms = 20;
+  uint32_t hunts_in_flight_max = 256;
   Isolation isolation = Isolation::process;
   uint32_t warm = 0;              // spares kept ready
   uint32_t hunts_per_worker = 1;  // "batch" only
@@ -44,7 +46,21 @@ class WorkerPool final : private WorkerUser {
  public:
   WorkerPool(WorkerHost& host, Scheduler& scheduler, CoreStats& stats, WorkerLimits limits);
 
-  enum class Refusal { none, queue_full, queue_deadline };
+  // Why there is no run: too many wait; this one waited too long; those before it have waited for
+  // too long while the queue never was empty, so that this one would, too.
+  enum class Refusal { none, queue_full, queue_deadline, queue_stands };
+
+  // A hunt on its way through the core, its commit included. Its end makes room for the next.
+  class InFlight {
+   public:
+    explicit InFlight(WorkerPool& pool) : pool_(&pool) {}
+    InFlight(InFlight&& other) noexcept : pool_(std::exchange(other.pool_, nullptr)) {}
+    InFlight& operator=(InFlight&&) = delete;
+    ~InFlight();
+
+   private:
+    WorkerPool* pool_;
+  };
 
   // One hunt's conversation with its worker. Its end (destruction) without done() kills the worker;
   // the place is free again once the process is gone.
@@ -72,10 +88,11 @@ class WorkerPool final : private WorkerUser {
   };
 
   struct Admission {
+    std::optional<InFlight> in_flight;  // to be kept until the hunt's answer is known
     std::optional<Run> run;
     Refusal refusal = Refusal::none;
   };
-  // Waits in the queue for a place.
+  // Waits in the queue until there is a place for one more worker and for one more hunt in flight.
   Task<Admission> admit();
 
   // New limits and a new bundle hold from the next admission on: spares go, and a worker that runs
@@ -114,6 +131,7 @@ class WorkerPool final : private WorkerUser {
   void on_worker_exit(uint32_t place, int spawn_errno, int wait_status) override;
   Place* take_place();
   Place* free_place();
+  bool queue_stands(uint64_t now_ns) const;
   static void hold(Place& place);
   void swap_place(Place*& place);
   void free_if_over(Place& place);
@@ -131,8 +149,14 @@ class WorkerPool final : private WorkerUser {
   std::vector<std::unique_ptr<Place>> places_;
   std::vector<Place*> free_;
   std::vector<Place*> spares_;  // the last is asked first: its memory is still in the caches
-  std::deque<Slot<Place*>*> queue_;
-  uint32_t live_ = 0;  // places that are not free
+  struct Waiter {
+    Slot<Place*>* slot;
+    uint64_t since_ns;
+  };
+  std::deque<Waiter> queue_;
+  uint64_t queue_since_ns_ = 0;  // when it last stopped being empty
+  uint32_t live_ = 0;            // places that are not free
+  uint32_t in_flight_ = 0;
   uint32_t generation_ = 0;
   bool draining_ = false;
 };

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/priority.h"
 #include "http/problem.h"
 #include "hunt/spawner.h"
 #include "huntd/stall_watch.h"
@@ -431,6 +432,12 @@ Result<void> pin_to(int cpu) {
   return {};
 }
 
+// From here on. A refusal costs latency, nothing else, so the core goes on.
+void prioritize(const char* who, uint32_t steps) {
+  if (Result<void> set = set_priority(steps); !set)
+    log::warning("priority stays as it is", {{"of", who}, {"because", set.error().message}});
+}
+
 }  // namespace
 
 WorkerLimits worker_limits(const Config& config) {
@@ -442,6 +449,8 @@ WorkerLimits worker_limits(const Config& config) {
           config.worker.max_live,
           config.worker.queue_max,
           config.worker.queue_deadline_ms,
+          config.worker.queue_target_ms,
+          config.worker.hunts_in_flight_max,
           static_cast<Isolation>(rung - isolation_names.begin()),
           config.worker.warm,
           config.worker.hunts_per_worker,
@@ -457,8 +466,11 @@ int run_core(CoreSetup setup) {
   setup.stats->note_start(getpid(), static_cast<uint32_t>(std::max(setup.cpu, 0)), clock.wall_ms());
   setup.stats->heartbeat_ns.store(clock.now_ns());
   if (Result<void> pinned = pin_to(setup.cpu); !pinned) return fail(pinned.error());
+  // The spawner and its workers inherit theirs; librdkafka's threads get the usual one.
+  if (setup.config.worker.priority > 0) prioritize("workers", setup.config.worker.priority);
   Result<Spawner> spawner = fork_spawner(setup.worker_descriptor);
   if (!spawner) return fail(spawner.error());
+  if (setup.config.worker.priority > 0) prioritize("a core's helpers", 0);
   // Everything below lives as long as the process: operations in the kernel point into it.
   auto* ring = new uring::Ring;
   if (Result<void> opened = ring->open(); !opened) return fail(opened.error());
@@ -469,6 +481,7 @@ int run_core(CoreSetup setup) {
   scheduler->set_now(clock.now_ns());
   auto* core = new Core(setup, *ring, spawner->socket, clock, *scheduler);
   if (Result<void> opened = core->open(); !opened) return fail(opened.error());
+  if (setup.config.cores.priority > 0) prioritize("a core's loop", setup.config.cores.priority);
   log::info("core serves", {{"cpu", setup.cpu}, {"spawner", spawner->pid}});
   return core->run();
 }

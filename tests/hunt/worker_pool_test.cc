@@ -51,6 +51,7 @@ struct World {
   SharedRegion region;
   WorkerPool pool;
   std::vector<std::string> log;
+  Slot<Signal>* commit = nullptr;  // what a hunt waits for after its run, if for anything
 };
 
 constexpr uint64_t ms = 1'000'000;
@@ -84,6 +85,8 @@ Task<> hunt(World& world, std::string name) {
     world.log.push_back(name + " queue full");
   if (admission.refusal == WorkerPool::Refusal::queue_deadline)
     world.log.push_back(name + " queue deadline");
+  if (admission.refusal == WorkerPool::Refusal::queue_stands)
+    world.log.push_back(name + " queue stands");
   if (!admission.run) co_return;
   WorkerPool::Run run = std::move(*admission.run);
   run.begin(name, "job");
@@ -95,6 +98,7 @@ Task<> hunt(World& world, std::string name) {
     }
     world.log.push_back(name + " " + name_of(said.what));
     if (said.what == WorkerSaid::What::frame) run.done();
+    if (world.commit != nullptr) co_await world.commit->wait(1'000'000 * ms);
     co_return;
   }
 }
@@ -143,6 +147,63 @@ TEST_CASE("who waits in the queue past its deadline is refused") {
   for (uint32_t place : std::set<uint32_t>(world.host.alive)) world.host.exit(place);
   world.scheduler.run_ready();
   CHECK(world.host.started.size() == 2);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a hunt whose commit is on its way counts among those in flight, and the next waits") {
+  WorkerLimits limits = batch;
+  limits.hunts_in_flight_max = 1;
+  World world(limits);
+  Slot<Signal> commit(world.scheduler);
+  world.commit = &commit;
+  start(hunt(world, "a"));
+  start(hunt(world, "b"));
+  CHECK(world.host.sent.size() == 1);
+  say_outcome(world, world.host.spares[0]);
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  CHECK(world.host.sent.size() == 1);  // its worker is free, its commit is not done
+  commit.set({});
+  world.scheduler.run_ready();
+  CHECK(world.host.sent.size() == 2);
+  say_outcome(world, world.host.spares[0]);
+  commit.set({});
+  world.scheduler.run_ready();
+  world.pool.drain();
+  world.host.exit(world.host.spares[0]);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a burst waits as long as the queue's deadline; a queue that stands refuses what comes") {
+  WorkerLimits limits = two_at_a_time;
+  limits.max_live = 1;
+  limits.queue_max = 100;
+  limits.queue_target_ms = 20;
+  World world(limits);
+  // One ends its run every 10 ms, and one more than that comes at first: the queue never empties.
+  for (const char* name : {"a", "b", "c", "d", "e", "f", "g", "h"}) start(hunt(world, name));
+  uint64_t now = 0;
+  auto finish_one = [&world, &now] {
+    tick(world, now += 10 * ms);
+    uint32_t const place = *world.host.alive.begin();
+    world.host.user->on_worker_frame(place, "outcome");
+    world.host.exit(place);
+    world.scheduler.run_ready();
+  };
+  for (int i = 0; i < 4; ++i) finish_one();
+  start(hunt(world, "burst"));
+  CHECK(world.log.size() == 4);  // f has waited for 40 ms, and nobody is refused
+  for (int i = 0; i < 3; ++i) finish_one();
+  for (const char* name : {"i", "j", "k"}) start(hunt(world, name));
+  for (int i = 0; i < 2; ++i) finish_one();
+  tick(world, now += 10 * ms);
+  CHECK(world.log.size() == 9);
+  start(hunt(world, "late"));  // 100 ms after "a" came; "j" has waited for 30
+  CHECK(world.log.back() == "late queue stands");
+  while (!world.host.alive.empty()) finish_one();
+  CHECK(world.log.back() == "k frame");
+  start(hunt(world, "after"));
+  CHECK(world.host.hunters.back() == "after");  // it was empty: a burst is a burst again
+  finish_one();
   CHECK(world.pool.live() == 0);
 }
 
