@@ -1,11 +1,10 @@
 #include "award/ledger.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 
 #include "award/scripts.h"
+#include "base/format_text.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "protocol/loot_event.h"
@@ -32,8 +31,8 @@ std::string_view take_word(std::string_view& text) {
 
 }  // namespace
 
-std::string write_record(const AnswerRecord& record) {
-  return fmt::format("v1 {:016x} {} {} {}", record.body_hash, record.status, record.bundle,
+Text write_record(const AnswerRecord& record) {
+  return format_text("v1 {:016x} {} {} {}", record.body_hash, record.status, record.bundle,
                      record.body);
 }
 
@@ -60,8 +59,8 @@ Ledger::Ledger(RedisLink& link, Scheduler& scheduler, uint64_t idempotency_ttl_s
 
 Task<std::pair<Ledger::Found, AnswerRecord>> Ledger::find_answer(const RequestName& name,
                                                                  uint64_t deadline_at_ns) {
-  std::string const key = keys::done(name.hunter_id, name.hunt_id, name.key);
-  std::vector<std::string_view> words{"GET", key};
+  Text const key = keys::done(name.hunter_id, name.hunt_id, name.key);
+  List<std::string_view> words{"GET", key};
   RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
   if (reply.lost() || reply.is_error()) co_return std::pair(Found::unavailable, AnswerRecord());
   std::optional<AnswerRecord> record = read_record(reply.text());
@@ -69,31 +68,31 @@ Task<std::pair<Ledger::Found, AnswerRecord>> Ledger::find_answer(const RequestNa
   co_return std::pair(Found::yes, std::move(*record));
 }
 
-Task<CommitResult> Ledger::commit(const RequestName& name, const std::vector<Award>& awards,
+Task<CommitResult> Ledger::commit(const RequestName& name, const List<Award>& awards,
                                   const AnswerRecord& record, std::optional<uint64_t> expected_seq,
                                   int64_t timestamp_ms, bool remember_long,
                                   uint64_t deadline_at_ns) {
   uint32_t const bucket = bucket_of(name.hunter_id);
-  std::string const held_key = keys::held(name.hunter_id, name.hunt_id);
-  std::string const done_key = keys::done(name.hunter_id, name.hunt_id, name.key);
-  std::string const outbox_key = keys::outbox(bucket);
-  std::vector<LootEventText> texts;
+  Text const held_key = keys::held(name.hunter_id, name.hunt_id);
+  Text const done_key = keys::done(name.hunter_id, name.hunt_id, name.key);
+  Text const outbox_key = keys::outbox(bucket);
+  List<LootEventText> texts;
   texts.reserve(awards.size());
   bool limited = false;
   for (const Award& award : awards) {
     limited = limited || award.limited;
-    texts.push_back(loot_event_text({award.event_id, name.hunter_id, name.hunt_id, award.loot_id, 0,
+    texts.push_back(loot_event_text({award.event_id, name.hunter_id, name.hunt_id, award.loot_id,
                                      timestamp_ms, record.bundle}));
   }
   // A request that drew on a supply is remembered until the supply knows that it was given
   // (Supply::settle).
-  std::string const ttl =
-      limited ? "0" : std::to_string(remember_long ? idempotency_ttl_ms_ : unkeyed_ttl_ms);
-  std::string const record_text = write_record(record);
-  std::string const expected = expected_seq ? std::to_string(*expected_seq) : "";
-  std::vector<std::string_view> key_names{held_key, done_key, outbox_key};
-  std::vector<std::string_view> arguments{ttl, record_text, name.request_id, expected,
-                                          name.hunter_id};
+  Text const ttl = format_text("{}", limited         ? 0
+                                     : remember_long ? idempotency_ttl_ms_
+                                                     : unkeyed_ttl_ms);
+  Text const record_text = write_record(record);
+  Text const expected = expected_seq ? format_text("{}", *expected_seq) : Text();
+  List<std::string_view> key_names{held_key, done_key, outbox_key};
+  List<std::string_view> arguments{ttl, record_text, name.request_id, expected, name.hunter_id};
   for (size_t i = 0; i < awards.size(); ++i) {
     arguments.push_back(awards[i].loot_id);
     arguments.push_back(texts[i].head);
@@ -111,8 +110,8 @@ Task<CommitResult> Ledger::commit(const RequestName& name, const std::vector<Awa
       result.why = "Redis is away";
       co_return result;
     }
-    std::vector<std::string_view> these_keys = key_names;
-    std::vector<std::string_view> these_arguments = arguments;
+    List<std::string_view> these_keys = key_names;
+    List<std::string_view> these_arguments = arguments;
     RedisReply reply = co_await link_.evaluate(*commit_, std::move(these_keys),
                                                std::move(these_arguments), deadline_at_ns);
     if (reply.lost()) {
@@ -134,8 +133,8 @@ Task<CommitResult> Ledger::commit(const RequestName& name, const std::vector<Awa
       result.status = CommitStatus::committed;
       for (size_t i = 0; i < awards.size() && 2 * i + 2 < reply.size(); ++i)
         result.entries.push_back(
-            {std::string(reply[2 * i + 1].text()), bucket, name.hunter_id,
-             texts[i].head + std::string(reply[2 * i + 2].text()) + texts[i].tail});
+            {Text(reply[2 * i + 1].text()), bucket, name.hunter_id,
+             format_text("{}{}{}", texts[i].head, reply[2 * i + 2].text(), texts[i].tail)});
     } else if (said == "replayed") {
       result.record = read_record(reply[1].text());
       result.status = result.record ? CommitStatus::replayed : CommitStatus::refused;
@@ -147,10 +146,10 @@ Task<CommitResult> Ledger::commit(const RequestName& name, const std::vector<Awa
   }
 }
 
-Task<std::optional<Held>> Ledger::held(const std::string& hunter_id, const std::string& hunt_id,
+Task<std::optional<Held>> Ledger::held(const Text& hunter_id, const Text& hunt_id,
                                        uint64_t deadline_at_ns) {
-  std::string const key = keys::held(hunter_id, hunt_id);
-  std::vector<std::string_view> words{"HGETALL", key};
+  Text const key = keys::held(hunter_id, hunt_id);
+  List<std::string_view> words{"HGETALL", key};
   RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
   if (!reply.is_array()) co_return std::nullopt;
   Held held;
@@ -164,33 +163,32 @@ Task<std::optional<Held>> Ledger::held(const std::string& hunter_id, const std::
   co_return held;
 }
 
-bool Ledger::clear(uint32_t bucket, const std::vector<std::string>& ids) {
-  std::string const key = keys::outbox(bucket);
-  std::vector<std::string_view> words{"XDEL", key};
+bool Ledger::clear(uint32_t bucket, const List<Text>& ids) {
+  Text const key = keys::outbox(bucket);
+  List<std::string_view> words{"XDEL", key};
   words.insert(words.end(), ids.begin(), ids.end());
   return link_.send_and_forget(std::move(words));
 }
 
 Task<uint64_t> Ledger::outbox_length(uint32_t bucket, uint64_t deadline_at_ns) {
-  std::string const key = keys::outbox(bucket);
-  std::vector<std::string_view> words{"XLEN", key};
+  Text const key = keys::outbox(bucket);
+  List<std::string_view> words{"XLEN", key};
   RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
   co_return static_cast<uint64_t>(reply.number());
 }
 
-Task<std::vector<OutboxEntry>> Ledger::overdue(uint32_t bucket, uint64_t age_ms,
-                                               uint64_t deadline_at_ns) {
-  std::string const key = keys::outbox(bucket);
-  std::string const age = std::to_string(age_ms);
-  std::string const most = std::to_string(limits::sweep_events_max);
-  std::vector<std::string_view> key_names{key};
-  std::vector<std::string_view> arguments{age, most};
+Task<List<OutboxEntry>> Ledger::overdue(uint32_t bucket, uint64_t age_ms, uint64_t deadline_at_ns) {
+  Text const key = keys::outbox(bucket);
+  Text const age = format_text("{}", age_ms);
+  Text const most = format_text("{}", limits::sweep_events_max);
+  List<std::string_view> key_names{key};
+  List<std::string_view> arguments{age, most};
   RedisReply reply = co_await link_.evaluate(*overdue_, std::move(key_names), std::move(arguments),
                                              deadline_at_ns);
-  std::vector<OutboxEntry> entries;
+  List<OutboxEntry> entries;
   for (size_t i = 0; i < reply.size(); ++i) {
     RedisReply const fields = reply[i][1];
-    OutboxEntry entry{std::string(reply[i][0].text()), bucket, "", ""};
+    OutboxEntry entry{Text(reply[i][0].text()), bucket, "", ""};
     for (size_t f = 0; f + 1 < fields.size(); f += 2) {
       if (fields[f].text() == keys::outbox_key_field) entry.hunter_id = fields[f + 1].text();
       if (fields[f].text() == keys::outbox_value_field) entry.event = fields[f + 1].text();

@@ -3,45 +3,44 @@
 #pragma once
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "award/redis_link.h"
+#include "base/pool.h"
 #include "base/task.h"
 
 namespace huntd {
 
 // Which request of which hunter: what keys are made of.
 struct RequestName {
-  std::string hunt_id;
-  std::string hunter_id;
-  std::string key;         // the Idempotency-Key, else the request_id
-  std::string request_id;  // this attempt, 32 hex digits
+  Text hunt_id;
+  Text hunter_id;
+  Text key;         // the Idempotency-Key, else the request_id
+  Text request_id;  // this attempt, 32 hex digits
 };
 
 // What is remembered of an answered request, so that a repeat gets the same answer.
 struct AnswerRecord {
   uint64_t body_hash = 0;  // of the request's body: another body with the same key is an error
   int status = 200;
-  std::string bundle;
-  std::string body;  // of the answer, with "replayed":false
+  Text bundle;
+  Text body;  // of the answer, with "replayed":false
 };
-std::string write_record(const AnswerRecord& record);
+Text write_record(const AnswerRecord& record);
 std::optional<AnswerRecord> read_record(std::string_view text);
 
 // An event that is committed and waits in the outbox.
 struct OutboxEntry {
-  std::string id;  // of the stream
+  Text id;  // of the stream
   uint32_t bucket = 0;
-  std::string hunter_id;
-  std::string event;  // JSON
+  Text hunter_id;
+  Text event;  // JSON
 };
 
 struct Award {
-  std::string loot_id;
-  std::string event_id;
+  Text loot_id;
+  Text event_id;
   bool limited = false;  // drawn from a shared supply
 };
 
@@ -54,14 +53,14 @@ enum class CommitStatus {
 };
 struct CommitResult {
   CommitStatus status = CommitStatus::unknown;
-  std::vector<OutboxEntry> entries;  // committed
+  List<OutboxEntry> entries;  // committed
   std::optional<AnswerRecord> record;
-  std::string why;  // refused
+  Text why;  // refused
 };
 
 struct Held {
-  std::vector<std::pair<std::string, uint64_t>> loot;  // loot_id, count; sorted by loot_id
-  uint64_t seq = 0;                                    // of the newest event
+  List<std::pair<Text, uint64_t>> loot;  // loot_id, count; sorted by loot_id
+  uint64_t seq = 0;                      // of the newest event
 };
 
 class Ledger {
@@ -79,21 +78,21 @@ class Ledger {
   // Gives the awards and remembers the answer. Where the reply is lost it asks again as soon as
   // Redis is back, until the deadline: the record makes that harmless. `expected_seq`: commit only
   // where the hunter's newest event is this one.
-  Task<CommitResult> commit(const RequestName& name, const std::vector<Award>& awards,
+  Task<CommitResult> commit(const RequestName& name, const List<Award>& awards,
                             const AnswerRecord& record, std::optional<uint64_t> expected_seq,
                             int64_t timestamp_ms, bool remember_long, uint64_t deadline_at_ns);
 
   // What the hunter holds; nothing where Redis did not answer.
-  Task<std::optional<Held>> held(const std::string& hunter_id, const std::string& hunt_id,
+  Task<std::optional<Held>> held(const Text& hunter_id, const Text& hunt_id,
                                  uint64_t deadline_at_ns);
 
   // Takes acknowledged events out of one outbox; false where the link is down (they are swept
   // later).
-  bool clear(uint32_t bucket, const std::vector<std::string>& ids);
+  bool clear(uint32_t bucket, const List<Text>& ids);
   // How many events one outbox holds; 0 where Redis did not answer.
   Task<uint64_t> outbox_length(uint32_t bucket, uint64_t deadline_at_ns);
   // Events that have stayed in one outbox for longer than `age_ms`.
-  Task<std::vector<OutboxEntry>> overdue(uint32_t bucket, uint64_t age_ms, uint64_t deadline_at_ns);
+  Task<List<OutboxEntry>> overdue(uint32_t bucket, uint64_t age_ms, uint64_t deadline_at_ns);
 
   // A request without a key of the client's is remembered this long, for our own retries.
   static constexpr uint64_t unkeyed_ttl_ms = 120'000;

@@ -1,6 +1,7 @@
 #include "award/redis_link.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "base/check.h"
@@ -12,7 +13,13 @@ namespace {
 
 constexpr uint64_t ns_per_ms = 1'000'000;
 constexpr uint64_t greeting_deadline_ms = 2000;
-constexpr size_t command_words_max = 256;
+
+void append_length(std::string& out, char kind, size_t length) {
+  char digits[24];
+  char* const end = std::to_chars(digits, std::end(digits), length).ptr;
+  out.push_back(kind);
+  out.append(digits, static_cast<size_t>(end - digits)).append("\r\n");
+}
 
 }  // namespace
 
@@ -73,7 +80,7 @@ Task<bool> RedisLink::until_up(uint64_t deadline_at_ns) {
 Task<bool> RedisLink::greet() {
   uint64_t const deadline_at_ns = scheduler_.now_ns() + greeting_deadline_ms * ns_per_ms;
   if (!options_.password.empty()) {
-    std::vector<std::string_view> auth{"AUTH", options_.password};
+    List<std::string_view> auth{"AUTH", options_.password};
     RedisReply reply = co_await command(std::move(auth), deadline_at_ns);
     if (reply.text() != "OK") {
       drop(reply.lost() ? "no answer to AUTH" : std::string(reply.text()).c_str());
@@ -82,7 +89,7 @@ Task<bool> RedisLink::greet() {
   }
   if (options_.database != 0) {
     std::string const number = std::to_string(options_.database);
-    std::vector<std::string_view> select{"SELECT", number};
+    List<std::string_view> select{"SELECT", number};
     RedisReply reply = co_await command(std::move(select), deadline_at_ns);
     if (reply.text() != "OK") {
       drop(reply.lost() ? "no answer to SELECT" : std::string(reply.text()).c_str());
@@ -90,7 +97,7 @@ Task<bool> RedisLink::greet() {
     }
   }
   for (RedisScript& script : scripts_) {
-    std::vector<std::string_view> load{"SCRIPT", "LOAD", script.text};
+    List<std::string_view> load{"SCRIPT", "LOAD", script.text};
     RedisReply reply = co_await command(std::move(load), deadline_at_ns);
     if (reply.is_error() || reply.text().size() != 40) {
       drop(reply.lost() ? "no answer to SCRIPT LOAD" : std::string(reply.text()).c_str());
@@ -108,7 +115,7 @@ void RedisLink::on_connected(Result<StreamPtr> stream) {
     stream_->set_user(*this);
     stream_->read();
     if (reader_ != nullptr) redisReaderFree(reader_);
-    reader_ = redisReaderCreate();
+    reader_ = redisReaderCreateWithFunctions(RedisReply::functions());
     reader_->maxbuf = 64 * 1024;
     out_.clear();
     connected_ = true;
@@ -122,25 +129,19 @@ bool RedisLink::append(std::span<const std::string_view> words, Slot<RedisReply>
   if (!connected_ || waiting_.size() >= limits::redis_in_flight_max ||
       out_.size() >= limits::redis_out_bytes_max)
     return false;
-  CHECK(words.size() <= command_words_max);
-  const char* texts[command_words_max];
-  size_t lengths[command_words_max];
-  for (size_t i = 0; i < words.size(); ++i) {
-    texts[i] = words[i].data();
-    lengths[i] = words[i].size();
+  // An array of bulk strings, as the RESP specification has it; hiredis would take two pieces of
+  // memory for each command.
+  append_length(out_, '*', words.size());
+  for (std::string_view word : words) {
+    append_length(out_, '$', word.size());
+    out_.append(word).append("\r\n");
   }
-  char* formatted = nullptr;
-  int const length =
-      redisFormatCommandArgv(&formatted, static_cast<int>(words.size()), texts, lengths);
-  CHECK(length > 0);
-  out_.append(formatted, static_cast<size_t>(length));
-  redisFreeCommand(formatted);
   waiting_.push_back({slot, scheduler_.now_ns()});
   stats_.add(Counter::redis_commands);
   return true;
 }
 
-Task<RedisReply> RedisLink::command(std::vector<std::string_view> words, uint64_t deadline_at_ns) {
+Task<RedisReply> RedisLink::command(List<std::string_view> words, uint64_t deadline_at_ns) {
   Slot<RedisReply> slot(scheduler_);
   uint64_t const ticket = first_ticket_ + waiting_.size();
   if (!append(words, &slot)) co_return RedisReply();
@@ -151,26 +152,25 @@ Task<RedisReply> RedisLink::command(std::vector<std::string_view> words, uint64_
   co_return RedisReply();
 }
 
-Task<RedisReply> RedisLink::evaluate(const RedisScript& script, std::vector<std::string_view> keys,
-                                     std::vector<std::string_view> arguments,
-                                     uint64_t deadline_at_ns) {
+Task<RedisReply> RedisLink::evaluate(const RedisScript& script, List<std::string_view> keys,
+                                     List<std::string_view> arguments, uint64_t deadline_at_ns) {
   if (!up_) co_return RedisReply();
   std::string const key_count = std::to_string(keys.size());
-  std::vector<std::string_view> words{"EVALSHA", script.sha1, key_count};
+  List<std::string_view> words{"EVALSHA", script.sha1, key_count};
   words.insert(words.end(), keys.begin(), keys.end());
   words.insert(words.end(), arguments.begin(), arguments.end());
   for (int attempt = 0;; ++attempt) {
-    std::vector<std::string_view> copy = words;
+    List<std::string_view> copy = words;
     RedisReply reply = co_await command(std::move(copy), deadline_at_ns);
     if (attempt > 0 || !reply.is_error() || !reply.text().starts_with("NOSCRIPT")) co_return reply;
     stats_.add(Counter::redis_noscript);
-    std::vector<std::string_view> load{"SCRIPT", "LOAD", script.text};
+    List<std::string_view> load{"SCRIPT", "LOAD", script.text};
     RedisReply loaded = co_await command(std::move(load), deadline_at_ns);
     if (loaded.lost()) co_return RedisReply();
   }
 }
 
-bool RedisLink::send_and_forget(std::vector<std::string_view> words) {
+bool RedisLink::send_and_forget(List<std::string_view> words) {
   if (!up_) return false;
   return append(words, nullptr);
 }
@@ -196,7 +196,7 @@ void RedisLink::on_bytes(std::string_view bytes) {
       if (reader_->len > limits::redis_reply_bytes_max) drop("reply too large");
       return;
     }
-    RedisReply reply(static_cast<redisReply*>(parsed));
+    RedisReply reply(static_cast<RedisReply::Node*>(parsed));
     if (waiting_.empty()) return drop("a reply that nobody asked for");
     Slot<RedisReply>* slot = waiting_.front().slot;
     waiting_.pop_front();

@@ -1,5 +1,5 @@
 // One core's connection to Redis: commands queue up during a tick and leave in one write; replies
-// come back in order. hiredis formats and parses; the bytes travel on our Stream.
+// come back in order. hiredis parses the replies; the bytes travel on our Stream.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -46,13 +46,13 @@ class RedisLink final : private StreamUser, private ConnectUser {
 
   // Queues one command and waits for its reply, at most until `deadline_at_ns`. A lost reply says
   // nothing of whether the command ran. Where the link is down or full it is lost at once.
-  Task<RedisReply> command(std::vector<std::string_view> words, uint64_t deadline_at_ns);
+  Task<RedisReply> command(List<std::string_view> words, uint64_t deadline_at_ns);
   // The same by EVALSHA; where Redis has forgotten the script (NOSCRIPT: it did not run) it is
   // loaded and asked again.
-  Task<RedisReply> evaluate(const RedisScript& script, std::vector<std::string_view> keys,
-                            std::vector<std::string_view> arguments, uint64_t deadline_at_ns);
+  Task<RedisReply> evaluate(const RedisScript& script, List<std::string_view> keys,
+                            List<std::string_view> arguments, uint64_t deadline_at_ns);
   // Queues a command whose reply interests nobody; false where the link is down.
-  bool send_and_forget(std::vector<std::string_view> words);
+  bool send_and_forget(List<std::string_view> words);
 
   // Hands the tick's commands to the ring.
   void flush();
@@ -89,7 +89,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
     Slot<RedisReply>* slot;
     uint64_t queued_at_ns;
   };
-  std::deque<Waiting> waiting_;
+  Queue<Waiting> waiting_;
   uint64_t first_ticket_ = 0;
   std::vector<Slot<Signal>*> up_waiters_;
 };

@@ -3,7 +3,6 @@
 #include <hiredis/hiredis.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string_view>
 
@@ -11,43 +10,42 @@ namespace huntd {
 
 class RedisReply {
  public:
+  // A reply, or a part of one, as hiredis' parser is told to build it: in the pool's memory.
+  struct Node;
+
   RedisReply() = default;
-  explicit RedisReply(redisReply* taken) : owned_(taken), reply_(taken) {}
+  explicit RedisReply(Node* taken) : owned_(taken), node_(taken) {}
   // An element of another reply; valid while that lives.
-  static RedisReply part(const redisReply* borrowed) {
+  static RedisReply part(const Node* borrowed) {
     RedisReply reply;
-    reply.reply_ = borrowed;
+    reply.node_ = borrowed;
     return reply;
   }
+  // What redisReaderCreateWithFunctions takes, so that it makes Nodes; static.
+  static redisReplyObjectFunctions* functions();
 
   // No reply at all: the connection ended, or the deadline came, before one arrived. Whether the
   // command ran is unknown.
-  bool lost() const { return reply_ == nullptr; }
-  bool is_error() const { return reply_ != nullptr && reply_->type == REDIS_REPLY_ERROR; }
-  bool is_nil() const { return reply_ != nullptr && reply_->type == REDIS_REPLY_NIL; }
-  bool is_text() const {
-    return reply_ != nullptr &&
-           (reply_->type == REDIS_REPLY_STRING || reply_->type == REDIS_REPLY_STATUS);
-  }
-  bool is_number() const { return reply_ != nullptr && reply_->type == REDIS_REPLY_INTEGER; }
-  bool is_array() const { return reply_ != nullptr && reply_->type == REDIS_REPLY_ARRAY; }
+  bool lost() const { return node_ == nullptr; }
+  bool is_error() const { return is(REDIS_REPLY_ERROR); }
+  bool is_nil() const { return is(REDIS_REPLY_NIL); }
+  bool is_text() const { return is(REDIS_REPLY_STRING) || is(REDIS_REPLY_STATUS); }
+  bool is_number() const { return is(REDIS_REPLY_INTEGER); }
+  bool is_array() const { return is(REDIS_REPLY_ARRAY); }
   // The text of a string, status or error; empty for anything else.
-  std::string_view text() const {
-    return is_text() || is_error() ? std::string_view(reply_->str, static_cast<size_t>(reply_->len))
-                                   : "";
-  }
-  int64_t number() const { return is_number() ? reply_->integer : 0; }
-  size_t size() const { return is_array() ? reply_->elements : 0; }
-  RedisReply operator[](size_t index) const {
-    return index < size() ? part(reply_->element[index]) : RedisReply();
-  }
+  std::string_view text() const;
+  int64_t number() const;
+  size_t size() const;
+  RedisReply operator[](size_t index) const;
 
  private:
   struct Free {
-    void operator()(redisReply* reply) const { freeReplyObject(reply); }
+    void operator()(Node* node) const;
   };
-  std::unique_ptr<redisReply, Free> owned_;
-  const redisReply* reply_ = nullptr;
+  bool is(int type) const;
+
+  std::unique_ptr<Node, Free> owned_;
+  const Node* node_ = nullptr;
 };
 
 }  // namespace huntd

@@ -11,8 +11,8 @@ namespace huntd {
 
 // One unit held for one event.
 struct Reservation {
-  std::string loot_id;
-  std::string event_id;
+  Text loot_id;
+  Text event_id;
 };
 
 class Supply {
@@ -20,13 +20,13 @@ class Supply {
   Supply(RedisLink& link, Scheduler& scheduler, CoreStats& stats, uint64_t idempotency_ttl_s);
 
   enum class Granted { yes, gone, unavailable };
-  Task<Granted> reserve(const RequestName& name, const std::string& loot_id,
-                        const std::string& event_id, uint64_t limit, uint64_t deadline_at_ns);
+  Task<Granted> reserve(const RequestName& name, const Text& loot_id, const Text& event_id,
+                        uint64_t limit, uint64_t deadline_at_ns);
   // The commit is done: the units are given, and the request's record may expire. Needs no waiting;
   // what gets lost is found by the sweep.
-  void settle(const RequestName& name, const std::vector<Reservation>& given, bool remember_long);
+  void settle(const RequestName& name, const List<Reservation>& given, bool remember_long);
   // The request will never be committed: the units go back. Also needs no waiting.
-  void release(const RequestName& name, const std::vector<Reservation>& reserved);
+  void release(const RequestName& name, const List<Reservation>& reserved);
 
   // Looks into every stale reservation of the supplies that `mine` (the bucket of a supply's name)
   // says yes to.
@@ -37,9 +37,8 @@ class Supply {
 
  private:
   Task<> settle_one(RequestName name, Reservation unit, uint64_t ttl_ms);
-  Task<> release_one(RequestName name, Reservation unit, std::string owner, bool by_sweep);
-  Task<> resolve_one(std::string hunt_id, std::string loot_id, std::string event_id,
-                     std::string owner);
+  Task<> release_one(RequestName name, Reservation unit, Text owner, bool by_sweep);
+  Task<> resolve_one(Text hunt_id, Text loot_id, Text event_id, Text owner);
 
   RedisLink& link_;
   Scheduler& scheduler_;

@@ -43,7 +43,7 @@ struct Config {
     uint32_t hunts_per_worker = 1000;          // "batch": then a new worker
     uint32_t idle_ms = 2000;                   // a worker without a job goes after this
     uint32_t priority = 0;                     // workers run at nice -priority
-    uint32_t hunts_in_flight_max = 256;        // from a worker's job to the commit's end, per core
+    uint32_t hunts_in_flight_max = 1024;       // from a worker's job to the commit's end, per core
   } worker;
   struct {
     std::string address = "127.0.0.1:6379";  // host:port or unix:/path

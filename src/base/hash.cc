@@ -7,11 +7,11 @@ namespace huntd {
 
 uint64_t hash64(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
-std::string hash128_hex(std::string_view bytes) {
+Text hash128_hex(std::string_view bytes) {
   XXH128_canonical_t canonical;
   XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes.data(), bytes.size()));
   static constexpr char digits[] = "0123456789abcdef";
-  std::string text;
+  Text text;
   text.reserve(32);
   for (unsigned char byte : canonical.digest) {
     text.push_back(digits[byte >> 4]);

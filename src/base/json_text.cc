@@ -23,9 +23,8 @@ size_t sequence_length(std::string_view text) {
   return length;
 }
 
-}  // namespace
-
-void append_json_string(std::string& into, std::string_view text) {
+template <class String>
+void append(String& into, std::string_view text) {
   into.push_back('"');
   for (size_t i = 0; i < text.size();) {
     char const c = text[i];
@@ -64,5 +63,10 @@ void append_json_string(std::string& into, std::string_view text) {
   }
   into.push_back('"');
 }
+
+}  // namespace
+
+void append_json_string(std::string& into, std::string_view text) { append(into, text); }
+void append_json_string(Text& into, std::string_view text) { append(into, text); }
 
 }  // namespace huntd

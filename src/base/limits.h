@@ -51,6 +51,14 @@ static_assert(worker_frame_bytes_max > result_bytes_max + reason_bytes_max + log
                                            awards_max * (id_bytes_max + 8));
 static_assert(worker_frame_bytes_max > held_loot_max * (id_bytes_max + 16));
 
+// --- the queue for a worker ------------------------------------------------------------------
+// One that has not been empty for so long holds more than a hiccup of Redis or of the machine.
+inline constexpr uint64_t queue_stands_after_ns = 500'000'000;
+
+// --- memory that is kept for the next request ------------------------------------------------
+inline constexpr size_t pool_piece_bytes_max = 65'536;     // larger ones are the heap's
+inline constexpr size_t pool_shelf_bytes_max = 1'048'576;  // of one size, of one thread
+
 // --- the tick --------------------------------------------------------------------------------
 inline constexpr uint64_t tick_long_ns = 5'000'000;  // work past it is a stall: counted and told
 

@@ -3,12 +3,12 @@
 #pragma once
 #include <coroutine>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/pool.h"
 
 namespace huntd {
 
@@ -62,7 +62,7 @@ class Scheduler {
   void sift_up(size_t at);
   void sift_down(size_t at);
 
-  std::deque<std::coroutine_handle<>> ready_;
+  Queue<std::coroutine_handle<>> ready_;
   std::vector<Deadline*> heap_;
   uint64_t now_ns_ = 0;
 };

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/frame_pool.h"
+#include "base/pool.h"
 
 namespace huntd {
 
@@ -20,9 +20,9 @@ namespace task_detail {
 struct PromiseBase {
   std::coroutine_handle<> awaiter;
 
-  static void* operator new(size_t size_bytes) { return FramePool::allocate(size_bytes); }
+  static void* operator new(size_t size_bytes) { return Pool::allocate(size_bytes); }
   static void operator delete(void* frame, size_t size_bytes) noexcept {
-    FramePool::release(frame, size_bytes);
+    Pool::release(frame, size_bytes);
   }
 
   std::suspend_always initial_suspend() noexcept { return {}; }
@@ -103,9 +103,9 @@ inline Task<void> Promise<void>::get_return_object() noexcept {
 // The root of a task that nobody awaits; frees itself at its end.
 struct Detached {
   struct promise_type {
-    static void* operator new(size_t size_bytes) { return FramePool::allocate(size_bytes); }
+    static void* operator new(size_t size_bytes) { return Pool::allocate(size_bytes); }
     static void operator delete(void* frame, size_t size_bytes) noexcept {
-      FramePool::release(frame, size_bytes);
+      Pool::release(frame, size_bytes);
     }
     Detached get_return_object() noexcept { return {}; }
     std::suspend_never initial_suspend() noexcept { return {}; }

@@ -16,7 +16,7 @@ Emitter::Emitter(EventLog* log, Ledger& ledger, Scheduler& scheduler, CoreStats&
   if (log_ != nullptr) log_->set_user(*this);
 }
 
-void Emitter::enqueue(std::vector<OutboxEntry> entries) {
+void Emitter::enqueue(List<OutboxEntry> entries) {
   if (log_ == nullptr) return;
   for (OutboxEntry& entry : entries) {
     // Past the bound events just stay in the outbox; the sweep brings them later.
@@ -43,10 +43,10 @@ void Emitter::flush() {
     stats_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
   }
   for (auto bucket = to_clear_.begin(); bucket != to_clear_.end();) {
-    std::vector<std::string>& ids = bucket->second;
+    List<Text>& ids = bucket->second;
     while (!ids.empty()) {
       size_t const count = std::min(ids.size(), clear_ids_max);
-      std::vector<std::string> some(ids.end() - static_cast<ptrdiff_t>(count), ids.end());
+      List<Text> some(ids.end() - static_cast<ptrdiff_t>(count), ids.end());
       if (!ledger_.clear(bucket->first, some))
         return;  // the link is down; kept until it is up again
       ids.resize(ids.size() - count);
@@ -77,7 +77,7 @@ void Emitter::on_acknowledged(uint64_t token, bool stored, const char* why) {
 
 Task<> Emitter::sweep(uint32_t bucket, uint64_t age_ms) {
   if (log_ == nullptr) co_return;
-  std::vector<OutboxEntry> entries =
+  List<OutboxEntry> entries =
       co_await ledger_.overdue(bucket, age_ms, scheduler_.now_ns() + sweep_deadline_ns);
   size_t const before = batch_.size();
   enqueue(std::move(entries));

@@ -6,9 +6,9 @@
 #include <map>
 #include <string>
 #include <unordered_set>
-#include <vector>
 
 #include "award/ledger.h"
+#include "base/format_text.h"
 #include "io/outside.h"
 #include "stats/core_stats.h"
 
@@ -20,7 +20,7 @@ class Emitter final : private EventLogUser {
   Emitter(EventLog* log, Ledger& ledger, Scheduler& scheduler, CoreStats& stats);
 
   // Queues events that are in the outbox; they leave at the end of the tick.
-  void enqueue(std::vector<OutboxEntry> entries);
+  void enqueue(List<OutboxEntry> entries);
   // Hands the tick's events to the log, and takes acknowledged ones out of the outbox.
   void flush();
   // Emits again what has stayed in this bucket's outbox for `age_ms`.
@@ -31,25 +31,24 @@ class Emitter final : private EventLogUser {
 
  private:
   struct Pending {
-    std::string id;
+    Text id;
     uint32_t bucket = 0;
     uint64_t enqueued_at_ns = 0;
   };
   void on_acknowledged(uint64_t token, bool stored, const char* why) override;
-  static std::string title(uint32_t bucket, const std::string& id) {
-    return std::to_string(bucket) + ":" + id;
-  }
+  static Text title(uint32_t bucket, const Text& id) { return format_text("{}:{}", bucket, id); }
 
   EventLog* log_;
   Ledger& ledger_;
   Scheduler& scheduler_;
   CoreStats& stats_;
-  std::vector<EventRecord> batch_;
-  std::vector<Pending> pending_;  // by token
-  std::vector<uint64_t> free_tokens_;
-  std::unordered_set<std::string>
+  List<EventRecord> batch_;
+  List<Pending> pending_;  // by token
+  List<uint64_t> free_tokens_;
+  std::unordered_set<Text, TextHash, std::equal_to<>, PoolAllocator<Text>>
       under_way_;  // so that a sweep leaves alone what the log still holds
-  std::map<uint32_t, std::vector<std::string>> to_clear_;
+  std::map<uint32_t, List<Text>, std::less<>, PoolAllocator<std::pair<const uint32_t, List<Text>>>>
+      to_clear_;
   size_t in_flight_ = 0;
   uint64_t complained_at_ns_ = 0;
 };

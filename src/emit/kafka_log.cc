@@ -128,7 +128,7 @@ void KafkaLog::on_report(rd_kafka_event_t* event) {
   }
 }
 
-void KafkaLog::produce(const std::vector<EventRecord>& records) {
+void KafkaLog::produce(const List<EventRecord>& records) {
   batch_.clear();
   for (const EventRecord& record : records) {
     rd_kafka_message_t message{};

@@ -22,7 +22,7 @@ class KafkaLog final : public EventLog, private uring::Op {
   ~KafkaLog();
 
   void set_user(EventLogUser& user) override { user_ = &user; }
-  void produce(const std::vector<EventRecord>& records) override;
+  void produce(const List<EventRecord>& records) override;
   // Hands what the brokers have acknowledged (or refused) to the user; called once a tick where
   // something came.
   void serve_reports();

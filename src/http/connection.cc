@@ -122,8 +122,6 @@ Task<> Connection::serve() {
 
     // The body. The head's views stay good: they are copied into the request before in_ changes.
     HuntRequest request;
-    std::string content_type;
-    std::string key;
     Response refused;
     body_.clear();
     if (!is_bad) {
@@ -184,7 +182,7 @@ Task<> Connection::serve() {
     } else if (route.to == Route::To::core_map) {
       response.body = service_.core_map_json();
     } else {
-      request.body = body_;
+      request.body.assign(body_);
       request.received_at_ns = service_.clock.now_ns();
       uint64_t const received_at_ns = request.received_at_ns;
       response = co_await service_.answer(std::move(request));

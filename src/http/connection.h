@@ -29,7 +29,7 @@ class HttpService {
   virtual int better_core(std::string_view hunter_id) = 0;
   // Hands a connection over with the bytes read from it; takes the descriptor.
   virtual void hand_over(int core, int descriptor, std::string_view bytes) = 0;
-  virtual std::string core_map_json() = 0;
+  virtual std::string_view core_map_json() = 0;
   virtual bool draining() const = 0;
 
   Scheduler& scheduler;

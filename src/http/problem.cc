@@ -1,6 +1,7 @@
 #include "http/problem.h"
 
 #include "base/check.h"
+#include "base/format_text.h"
 #include "base/json_text.h"
 
 namespace huntd {
@@ -60,7 +61,7 @@ Response problem_response(Problem problem, std::string_view detail) {
       .append(R"(","title":")")
       .append(kind.title)
       .append(R"(","status":)");
-  response.body.append(std::to_string(kind.status));
+  append_format(response.body, "{}", kind.status);
   if (!detail.empty()) {
     response.body.append(R"(,"detail":)");
     append_json_string(response.body, detail);

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/pool.h"
+
 namespace huntd {
 
 inline constexpr std::string_view json_type = "application/json";
@@ -11,11 +13,11 @@ inline constexpr std::string_view problem_type = "application/problem+json";
 
 struct Response {
   int status = 200;
-  std::string content_type{json_type};
-  std::string bundle;           // Hunt-Bundle; empty: no such header
-  uint32_t retry_after_s = 0;   // Retry-After; 0: no such header
-  std::string_view allow = {};  // Allow; empty: no such header; static text
-  std::string body;
+  std::string_view content_type = json_type;  // static text
+  Text bundle;                                // Hunt-Bundle; empty: no such header
+  uint32_t retry_after_s = 0;                 // Retry-After; 0: no such header
+  std::string_view allow = {};                // Allow; empty: no such header; static text
+  Text body;
 };
 
 // How an answer is put on the wire.

@@ -1,7 +1,6 @@
 #include "hunt/hunt.h"
 
-#include <fmt/format.h>
-
+#include "base/format_text.h"
 #include "base/hash.h"
 #include "base/json_text.h"
 #include "base/log.h"
@@ -24,12 +23,12 @@ Response answer(HuntContext& context, Counter outcome, Problem problem, std::str
 }
 
 // What a client reads when loot was given; a replay of it is the same text but for the last word.
-std::string answer_body(const RequestName& name, const RunResult& run) {
-  std::string body = fmt::format(R"({{"request_id":"{}","hunt_id":"{}","hunter_id":"{}","loot":[)",
-                                 name.request_id, name.hunt_id, name.hunter_id);
+Text answer_body(const RequestName& name, const RunResult& run) {
+  Text body = format_text(R"({{"request_id":"{}","hunt_id":"{}","hunter_id":"{}","loot":[)",
+                          name.request_id, name.hunt_id, name.hunter_id);
   for (size_t i = 0; i < run.awards.size(); ++i)
-    body += fmt::format(R"({}{{"loot_id":"{}","event_id":"{}"}})", i == 0 ? "" : ",",
-                        run.awards[i].loot_id, run.awards[i].event_id);
+    append_format(body, R"({}{{"loot_id":"{}","event_id":"{}"}})", i == 0 ? "" : ",",
+                  run.awards[i].loot_id, run.awards[i].event_id);
   body += R"(],"result":)";
   body += run.result;
   body += R"(,"replayed":false})";
@@ -76,12 +75,12 @@ Response failure(HuntContext& context, const RequestName& name, const RunResult&
     case End::out_of_memory:
       response =
           answer(context, Counter::hunts_out_of_memory, Problem::script_out_of_memory,
-                 fmt::format("a script may use {} bytes", context.workers.limits().memory_bytes));
+                 format_text("a script may use {} bytes", context.workers.limits().memory_bytes));
       break;
     case End::deadline:
       response =
           answer(context, Counter::hunts_deadline, Problem::deadline_passed,
-                 fmt::format("a worker lives {} ms at most", context.workers.limits().deadline_ms));
+                 format_text("a worker lives {} ms at most", context.workers.limits().deadline_ms));
       break;
     case End::redis_away:
       response = answer(context, Counter::hunts_redis_unavailable, Problem::redis_unavailable,
@@ -110,16 +109,16 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   uint64_t const deadline_at_ns = request.received_at_ns + context.request_deadline_ms * ns_per_ms;
   RequestName name{std::move(request.hunt_id), std::move(request.hunter_id),
                    std::move(request.idempotency_key),
-                   fmt::format("{:016x}{:016x}", context.clock.random(), context.clock.random())};
+                   format_text("{:016x}{:016x}", context.clock.random(), context.clock.random())};
   bool const keyed = !name.key.empty();
   if (!keyed) name.key = name.request_id;
 
   // What can be refused at once.
   if (context.bundle.find(name.hunt_id) == nullptr)
     co_return answer(context, Counter::hunts_no_such_hunt, Problem::no_such_hunt, name.hunt_id);
-  std::string input;
+  Text input;
   if (!request.body.empty()) {
-    Result<std::string> value = encode_json_value(request.body);
+    Result<Text> value = encode_json_value(request.body);
     if (!value)
       co_return answer(context, Counter::hunts_bad_input, Problem::invalid_json,
                        value.error().message);
@@ -233,7 +232,7 @@ Task<Response> read_held(HuntContext& context, HuntRequest request) {
   // As for hunt.held(): never a part of it, and the same answer from whichever core it is asked.
   if (held && held->loot.size() > limits::held_loot_max) {
     Response too_much = problem_response(
-        Problem::internal, fmt::format("the hunter holds {} different loots; {} can be shown",
+        Problem::internal, format_text("the hunter holds {} different loots; {} can be shown",
                                        held->loot.size(), limits::held_loot_max));
     too_much.bundle = context.bundle.name();
     co_return too_much;
@@ -246,16 +245,16 @@ Task<Response> read_held(HuntContext& context, HuntRequest request) {
   }
   Response response;
   response.bundle = context.bundle.name();
-  response.body = fmt::format(R"({{"hunt_id":"{}","hunter_id":"{}","loot":{{)", request.hunt_id,
+  response.body = format_text(R"({{"hunt_id":"{}","hunter_id":"{}","loot":{{)", request.hunt_id,
                               request.hunter_id);
   uint64_t total = 0;
   for (size_t i = 0; i < held->loot.size(); ++i) {
     total += held->loot[i].second;
     if (i > 0) response.body.push_back(',');
     append_json_string(response.body, held->loot[i].first);
-    response.body += fmt::format(":{}", held->loot[i].second);
+    append_format(response.body, ":{}", held->loot[i].second);
   }
-  response.body += fmt::format(R"(}},"loot_count":{}}})", total);
+  append_format(response.body, R"(}},"loot_count":{}}})", total);
   co_return response;
 }
 

@@ -1,12 +1,11 @@
 // Requests of one hunter run one at a time, in order of arrival, whichever connection they came by.
 // Requests of different hunters do not wait for each other.
 #pragma once
-#include <deque>
 #include <optional>
-#include <string>
 #include <unordered_map>
 #include <utility>
 
+#include "base/pool.h"
 #include "base/scheduler.h"
 #include "base/task.h"
 
@@ -19,7 +18,7 @@ class Lanes {
   // One request's turn; giving it back (destruction) lets the hunter's next request run.
   class Turn {
    public:
-    Turn(Lanes& lanes, std::string hunter_id) : lanes_(&lanes), hunter_id_(std::move(hunter_id)) {}
+    Turn(Lanes& lanes, Text hunter_id) : lanes_(&lanes), hunter_id_(std::move(hunter_id)) {}
     Turn(Turn&& other) noexcept
         : lanes_(std::exchange(other.lanes_, nullptr)), hunter_id_(std::move(other.hunter_id_)) {}
     Turn& operator=(Turn&&) = delete;
@@ -29,11 +28,11 @@ class Lanes {
 
    private:
     Lanes* lanes_;
-    std::string hunter_id_;
+    Text hunter_id_;
   };
 
   // Waits for the hunter's earlier requests; nothing where the deadline came first.
-  Task<std::optional<Turn>> enter(std::string hunter_id, uint64_t deadline_at_ns) {
+  Task<std::optional<Turn>> enter(Text hunter_id, uint64_t deadline_at_ns) {
     auto [lane, first] = waiting_.try_emplace(hunter_id);
     if (!first) {
       Slot<Signal> slot(scheduler_);
@@ -50,7 +49,7 @@ class Lanes {
   size_t hunters() const { return waiting_.size(); }
 
  private:
-  void leave(const std::string& hunter_id) {
+  void leave(const Text& hunter_id) {
     auto lane = waiting_.find(hunter_id);
     CHECK(lane != waiting_.end());
     if (lane->second.empty()) {
@@ -63,9 +62,11 @@ class Lanes {
   }
 
   Scheduler& scheduler_;
-  // A hunter is in the map while a request of theirs runs; the deque holds those that wait, oldest
+  // A hunter is in the map while a request of theirs runs; the queue holds those that wait, oldest
   // first.
-  std::unordered_map<std::string, std::deque<Slot<Signal>*>> waiting_;
+  std::unordered_map<Text, Queue<Slot<Signal>*>, TextHash, std::equal_to<>,
+                     PoolAllocator<std::pair<const Text, Queue<Slot<Signal>*>>>>
+      waiting_;
 };
 
 }  // namespace huntd

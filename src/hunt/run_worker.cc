@@ -1,10 +1,10 @@
 #include "hunt/run_worker.h"
 
-#include <fmt/format.h>
 #include <sys/wait.h>
 
 #include <cstring>
 
+#include "base/format_text.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -28,11 +28,12 @@ std::string& frame_buffer() {
 std::string_view job_frame(const HuntContext& context, const RequestName& name,
                            const BundledHunt& hunt, std::string_view input, bool more) {
   // The same request has the same chance, so that a run can be repeated.
-  std::string const seed_text = fmt::format("{}:{}:{}", name.hunter_id, name.hunt_id, name.key);
+  Text seed_text = format_text("{}:{}:{}", name.hunter_id, name.hunt_id, name.key);
   wf_job job{};
   job.flags = more ? WF_JOB_MORE : 0;
   job.seed[0] = hash64(seed_text);
-  job.seed[1] = hash64(seed_text + "+");
+  seed_text.push_back('+');
+  job.seed[1] = hash64(seed_text);
   job.now_ms = context.clock.wall_ms();
   job.memory_bytes = context.workers.limits().memory_bytes;
   job.script_offset = hunt.offset;
@@ -68,15 +69,15 @@ std::string_view supply_frame(bool granted) {
   return std::string_view(buffer).substr(0, wf_end(&writer));
 }
 
-RunResult& broke_rules(RunResult& result, std::string what) {
+RunResult& broke_rules(RunResult& result, std::string_view what) {
   result.end = RunResult::End::worker_died;
-  result.reason = "the worker broke the frame rules: " + std::move(what);
+  result.reason = format_text("the worker broke the frame rules: {}", what);
   return result;
 }
 
-std::string how_it_died(int wait_status) {
-  if (WIFSIGNALED(wait_status)) return fmt::format("killed by signal {}", WTERMSIG(wait_status));
-  return fmt::format("exit status {}", WEXITSTATUS(wait_status));
+Text how_it_died(int wait_status) {
+  if (WIFSIGNALED(wait_status)) return format_text("killed by signal {}", WTERMSIG(wait_status));
+  return format_text("exit status {}", WEXITSTATUS(wait_status));
 }
 
 // Takes over an outcome, trusting none of it.
@@ -117,7 +118,7 @@ void take_outcome(HuntContext& context, const RequestName& name, wf_reader& read
       return;
   }
   for (uint32_t i = 0; i < outcome.award_count; ++i) {
-    Award award{std::string(view(outcome.awards[i].loot_id)),
+    Award award{Text(view(outcome.awards[i].loot_id)),
                 make_event_id(name.hunter_id, name.hunt_id, name.key, i),
                 (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0};
     bool reserved = false;
@@ -140,7 +141,7 @@ void take_outcome(HuntContext& context, const RequestName& name, wf_reader& read
 }  // namespace
 
 Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const RequestName& name,
-                           std::string input, uint64_t deadline_at_ns) {
+                           Text input, uint64_t deadline_at_ns) {
   RunResult result;
   const BundledHunt* hunt = context.bundle.find(name.hunt_id);
   result.bundle = context.bundle.name();
@@ -178,7 +179,7 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
         if (held->loot.size() > limits::held_loot_max) {
           result.end = RunResult::End::script_error;
           result.reason =
-              fmt::format("{}.lua: the hunter holds {} different loots; hunt.held() takes {}",
+              format_text("{}.lua: the hunter holds {} different loots; hunt.held() takes {}",
                           name.hunt_id, held->loot.size(), limits::held_loot_max);
           co_return result;
         }
@@ -188,14 +189,13 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
       }
       case WF_ASK_SUPPLY: {
         uint32_t const position = wf_get_u32(&reader);
-        std::string const loot_id(view(wf_get_id(&reader)));
+        Text const loot_id(view(wf_get_id(&reader)));
         uint64_t const limit = wf_get_u64(&reader);
         if (wf_all_read(&reader) == 0 || position >= limits::awards_max) {
           broke_rules(result, "a malformed question");
           co_return result;
         }
-        std::string const event_id =
-            make_event_id(name.hunter_id, name.hunt_id, name.key, position);
+        Text const event_id = make_event_id(name.hunter_id, name.hunt_id, name.key, position);
         // Noted before the answer is known: a unit whose reservation got lost on the way is
         // released with the rest.
         result.reservations.push_back({loot_id, event_id});

@@ -1,8 +1,6 @@
 // One worker's run of one hunt: the job in, its questions answered, the outcome out.
 #pragma once
 #include <optional>
-#include <string>
-#include <vector>
 
 #include "award/ledger.h"
 #include "award/supply.h"
@@ -27,16 +25,16 @@ struct RunResult {
     no_such_hunt,  // gone with a bundle that came while the request waited
   };
   End end = End::worker_died;
-  std::string bundle;         // that it ran
-  std::vector<Award> awards;  // ok
-  std::string result;         // ok: JSON
-  std::string reason;
+  Text bundle;         // that it ran
+  List<Award> awards;  // ok
+  Text result;         // ok: JSON
+  Text reason;
   std::optional<uint64_t> held_seq;  // the script looked at what the hunter holds, as of this seq
-  std::vector<Reservation> reservations;  // units taken for it, whatever the end
+  List<Reservation> reservations;    // units taken for it, whatever the end
 };
 
 // Runs the hunt on an admitted worker. `input` is a value (protocol/value.h) or empty.
 Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const RequestName& name,
-                           std::string input, uint64_t deadline_at_ns);
+                           Text input, uint64_t deadline_at_ns);
 
 }  // namespace huntd

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/limits.h"
 
 namespace huntd {
 namespace {
@@ -114,7 +115,7 @@ void WorkerPool::admit_next() {
 // A burst may wait for as long as the queue's deadline; a queue that burst after burst did not
 // empty means that more comes than can be served, and a longer one would serve no more.
 bool WorkerPool::queue_stands(uint64_t now_ns) const {
-  return !queue_.empty() && now_ns - queue_since_ns_ >= limits_.queue_deadline_ms * ns_per_ms &&
+  return !queue_.empty() && now_ns - queue_since_ns_ >= limits::queue_stands_after_ns &&
          now_ns - queue_.front().since_ns >= limits_.queue_target_ms * ns_per_ms;
 }
 

@@ -2,10 +2,8 @@
 // own, and each hunt's time bounded by its deadline, kept with SIGKILL. Whatever the isolation
 // rung, a run looks the same to its caller.
 #pragma once
-#include <deque>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "base/scheduler.h"
@@ -23,7 +21,7 @@ struct WorkerLimits {
   uint32_t queue_max = 4096;
   uint32_t queue_deadline_ms = 100;
   uint32_t queue_target_ms = 20;
-  uint32_t hunts_in_flight_max = 256;
+  uint32_t hunts_in_flight_max = 1024;
   Isolation isolation = Isolation::process;
   uint32_t warm = 0;              // spares kept ready
   uint32_t hunts_per_worker = 1;  // "batch" only
@@ -34,7 +32,7 @@ struct WorkerLimits {
 struct WorkerSaid {
   enum class What { frame, died, deadline, not_started };
   What what = What::died;
-  std::string frame;
+  Text frame;
   int spawn_errno = 0;  // not_started
   int wait_status = 0;  // died
 };
@@ -113,7 +111,7 @@ class WorkerPool final : private WorkerUser {
     WorkerPool& pool;
     uint32_t index;
     Slot<Signal> said;
-    std::deque<std::string> frames;
+    Queue<Text> frames;
     bool has_process = false;  // asked for, and not gone
     bool started = false;      // and reported
     bool has_run = false;      // a Run holds it
@@ -153,7 +151,7 @@ class WorkerPool final : private WorkerUser {
     Slot<Place*>* slot;
     uint64_t since_ns;
   };
-  std::deque<Waiter> queue_;
+  Queue<Waiter> queue_;
   uint64_t queue_since_ns_ = 0;  // when it last stopped being empty
   uint32_t live_ = 0;            // places that are not free
   uint32_t in_flight_ = 0;

@@ -251,7 +251,7 @@ class Core final : private HttpService,
     close(descriptor);
   }
 
-  std::string core_map_json() override {
+  std::string_view core_map_json() override {
     if (!map_json_.empty()) return map_json_;
     map_json_ = fmt::format(R"({{"hash":"xxh3-64","seed":0,"buckets":{},"cores":{},"up":[)",
                             limits::buckets, map_.cores());

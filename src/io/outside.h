@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/config.h"
+#include "base/pool.h"
 #include "base/result.h"
 
 namespace huntd {
@@ -155,9 +156,9 @@ class WorkerHost {
 
 // The stream of loot events.
 struct EventRecord {
-  std::string key;    // hunter_id
-  std::string value;  // JSON
-  uint64_t token;     // given back with the acknowledgement
+  Text key;        // hunter_id
+  Text value;      // JSON
+  uint64_t token;  // given back with the acknowledgement
 };
 class EventLogUser {
  public:
@@ -172,7 +173,7 @@ class EventLog {
   virtual void set_user(EventLogUser& user) = 0;
   // Hands over a tick's records in order, in one batch. One that is not taken (the queue is full)
   // is reported at once as not stored.
-  virtual void produce(const std::vector<EventRecord>& records) = 0;
+  virtual void produce(const List<EventRecord>& records) = 0;
 };
 
 struct Outside {

@@ -23,26 +23,26 @@ simdjson::dom::parser& parser() {
   return instance;
 }
 
-void put_tag(std::string& out, value_tag tag) { out.push_back(static_cast<char>(tag)); }
+void put_tag(Text& out, value_tag tag) { out.push_back(static_cast<char>(tag)); }
 
-void put_count(std::string& out, size_t count) {
+void put_count(Text& out, size_t count) {
   uint32_t const count32 = static_cast<uint32_t>(count);
   out.append(reinterpret_cast<const char*>(&count32), sizeof count32);
 }
 
-void put_text(std::string& out, std::string_view text) {
+void put_text(Text& out, std::string_view text) {
   put_count(out, text.size());
   out.append(text);
 }
 
-void put_number(std::string& out, double number) {
+void put_number(Text& out, double number) {
   put_tag(out, VALUE_NUMBER);
   out.append(reinterpret_cast<const char*>(&number), sizeof number);
 }
 
 // The element lies in `depth` arrays or objects. False where it is nested too deep; the parser's
 // own limit bounds the recursion.
-bool put_value(std::string& out, simdjson::dom::element element, size_t depth) {
+bool put_value(Text& out, simdjson::dom::element element, size_t depth) {
   using simdjson::dom::element_type;
   bool const holds_others = element.is_array() || element.is_object();
   if (holds_others && depth == limits::json_depth_max) return false;
@@ -102,7 +102,7 @@ static_assert(limits::json_depth_max == 32);
 
 }  // namespace
 
-Result<std::string> encode_json_value(std::string_view json) {
+Result<Text> encode_json_value(std::string_view json) {
   simdjson::dom::element element;
   simdjson::error_code const error = parser().parse(json.data(), json.size()).get(element);
   if (error == simdjson::DEPTH_ERROR) return Error{too_deep};
@@ -112,7 +112,7 @@ Result<std::string> encode_json_value(std::string_view json) {
         "the body holds a number that is malformed or too large; send such a number as a text"};
   if (error != simdjson::SUCCESS)
     return Error{std::string("the body is not valid JSON: ") + simdjson::error_message(error)};
-  std::string out;
+  Text out;
   if (!put_value(out, element, 0)) return Error{too_deep};
   return out;
 }

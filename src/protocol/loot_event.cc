@@ -3,26 +3,28 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include "base/format_text.h"
 #include "base/hash.h"
 #include "base/ids.h"
 
 namespace huntd {
 
-std::string make_event_id(std::string_view hunter_id, std::string_view hunt_id,
-                          std::string_view key, uint32_t position) {
-  return hash128_hex(fmt::format("{}:{}:{}:{}", hunter_id, hunt_id, position, key));
+Text make_event_id(std::string_view hunter_id, std::string_view hunt_id, std::string_view key,
+                   uint32_t position) {
+  return hash128_hex(format_text("{}:{}:{}:{}", hunter_id, hunt_id, position, key));
 }
 
-LootEventText loot_event_text(const LootEvent& event) {
+LootEventText loot_event_text(const LootEventFacts& facts) {
   // Ids hold only [A-Za-z0-9_.-], so nothing here needs escaping.
-  return {fmt::format(R"({{"event_id":"{}","hunter_id":"{}","hunt_id":"{}","loot_id":"{}","seq":)",
-                      event.event_id, event.hunter_id, event.hunt_id, event.loot_id),
-          fmt::format(R"(,"timestamp":{},"bundle":"{}"}})", event.timestamp_ms, event.bundle)};
+  return {format_text(R"({{"event_id":"{}","hunter_id":"{}","hunt_id":"{}","loot_id":"{}","seq":)",
+                      facts.event_id, facts.hunter_id, facts.hunt_id, facts.loot_id),
+          format_text(R"(,"timestamp":{},"bundle":"{}"}})", facts.timestamp_ms, facts.bundle)};
 }
 
 std::string write_loot_event(const LootEvent& event) {
-  LootEventText text = loot_event_text(event);
-  return text.head + std::to_string(event.seq) + text.tail;
+  LootEventText const text = loot_event_text({event.event_id, event.hunter_id, event.hunt_id,
+                                              event.loot_id, event.timestamp_ms, event.bundle});
+  return fmt::format("{}{}{}", text.head, event.seq, text.tail);
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/pool.h"
 #include "base/result.h"
 
 namespace huntd {
@@ -22,15 +23,25 @@ struct LootEvent {
 
 // The event_id of the award at `position` (from 0) of one request: the same for every repeat of it.
 // `key` is the request's Idempotency-Key or its request_id.
-std::string make_event_id(std::string_view hunter_id, std::string_view hunt_id,
-                          std::string_view key, uint32_t position);
+Text make_event_id(std::string_view hunter_id, std::string_view hunt_id, std::string_view key,
+                   uint32_t position);
+
+// What of an event is known before Redis gives out its seq.
+struct LootEventFacts {
+  std::string_view event_id;
+  std::string_view hunter_id;
+  std::string_view hunt_id;
+  std::string_view loot_id;
+  int64_t timestamp_ms = 0;
+  std::string_view bundle;
+};
 
 // The event's JSON is head + decimal seq + tail.
 struct LootEventText {
-  std::string head;
-  std::string tail;
+  Text head;
+  Text tail;
 };
-LootEventText loot_event_text(const LootEvent& event);
+LootEventText loot_event_text(const LootEventFacts& facts);
 
 // The whole JSON.
 std::string write_loot_event(const LootEvent& event);

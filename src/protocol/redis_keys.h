@@ -3,23 +3,24 @@
 // hold no colon and no brace, so that a key reads one way only.
 #pragma once
 #include <cstdint>
-#include <string>
 #include <string_view>
+
+#include "base/pool.h"
 
 namespace huntd::keys {
 
 // Hash: loot_id -> count, and `seq_field` -> the seq of the hunter's newest event in this hunt.
-std::string held(std::string_view hunter_id, std::string_view hunt_id);
+Text held(std::string_view hunter_id, std::string_view hunt_id);
 // String: the record of a request already answered; `key` is its Idempotency-Key or its request_id.
-std::string done(std::string_view hunter_id, std::string_view hunt_id, std::string_view key);
+Text done(std::string_view hunter_id, std::string_view hunt_id, std::string_view key);
 // Stream: events committed but not yet acknowledged; entries have the fields `outbox_key_field`
 // (hunter_id) and `outbox_value_field` (the event's JSON, byte for byte what Kafka gets).
-std::string outbox(uint32_t bucket);
+Text outbox(uint32_t bucket);
 // Hash: event_id -> state of one unit of a shared supply; its slot is its own, not a hunter's.
-std::string supply(std::string_view hunt_id, std::string_view loot_id);
+Text supply(std::string_view hunt_id, std::string_view loot_id);
 // Sorted set in the supply's slot: event_id -> when it was reserved (ms), for units neither given
 // nor released yet.
-std::string supply_pending(std::string_view hunt_id, std::string_view loot_id);
+Text supply_pending(std::string_view hunt_id, std::string_view loot_id);
 // Set: "hunt_id:loot_id" of every supply ever drawn on.
 inline constexpr std::string_view supplies = "supplies";
 

@@ -118,7 +118,8 @@ Result<void> read_outbox(RedisClient& redis, Books& books) {
     for (uint32_t i : filled) {
       std::string after = "-";
       while (!after.empty()) {
-        Result<std::string> last = read_outbox_page(redis, keys::outbox(i), after, books);
+        Result<std::string> last =
+            read_outbox_page(redis, std::string(keys::outbox(i)), after, books);
         if (!last) return last.error();
         after = last->empty() ? std::string() : "(" + *last;
       }
@@ -136,7 +137,7 @@ Result<void> read_supply(RedisClient& redis, std::string_view name, Books& books
   SupplyBook supply{.hunt_id = std::string(name.substr(0, colon)),
                     .loot_id = std::string(name.substr(colon + 1)),
                     .given = {}};
-  std::string const key = keys::supply(supply.hunt_id, supply.loot_id);
+  Text const key = keys::supply(supply.hunt_id, supply.loot_id);
   std::string cursor = "0";
   std::vector<std::string> seen;
   do {

@@ -12,7 +12,7 @@ namespace {
 
 enum class PeerMessage : uint8_t { request = 1, answer = 2, connection = 3 };
 
-void write_answer(std::string& message, uint64_t id, const Response& response) {
+void write_answer(Text& message, uint64_t id, const Response& response) {
   WireWriter writer(message);
   writer.number(PeerMessage::answer);
   writer.number(id);
@@ -41,7 +41,7 @@ Task<std::optional<Response>> Peers::forward(uint32_t core, const HuntRequest& r
                                              uint64_t deadline_at_ns) {
   Link& link = *links_[core];
   uint64_t const id = next_id_++;
-  std::string message;
+  Text message;
   WireWriter writer(message);
   writer.number(PeerMessage::request);
   writer.number(link.epoch);
@@ -62,7 +62,7 @@ Task<std::optional<Response>> Peers::forward(uint32_t core, const HuntRequest& r
 }
 
 bool Peers::hand_over(uint32_t core, int descriptor, std::string_view bytes) {
-  std::string message;
+  Text message;
   WireWriter writer(message);
   writer.number(PeerMessage::connection);
   writer.text(bytes);
@@ -102,7 +102,7 @@ void Peers::on_message(Link& from, std::string_view message, int descriptor) {
       uint64_t const id = reader.number<uint64_t>();
       Response response;
       response.status = reader.number<int>();
-      response.content_type = reader.text();
+      response.content_type = reader.text() == problem_type ? problem_type : json_type;
       response.bundle = reader.text();
       response.retry_after_s = reader.number<uint32_t>();
       response.body = reader.text();
@@ -115,7 +115,7 @@ void Peers::on_message(Link& from, std::string_view message, int descriptor) {
 
 Task<> Peers::serve(Link& from, uint64_t id, HuntRequest request) {
   Response response = co_await server_.serve(std::move(request));
-  std::string message;
+  Text message;
   write_answer(message, id, response);
   if (message.size() > limits::peer_message_bytes_max) {
     log::warning("an answer is too large to be forwarded", {{"bytes", message.size()}});

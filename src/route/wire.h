@@ -10,9 +10,10 @@
 
 namespace huntd {
 
+template <class String>
 class WireWriter {
  public:
-  explicit WireWriter(std::string& into) : into_(into) {}
+  explicit WireWriter(String& into) : into_(into) {}
   template <class T>
   void number(T value) {
     static_assert(std::is_trivially_copyable_v<T>);
@@ -24,7 +25,7 @@ class WireWriter {
   }
 
  private:
-  std::string& into_;
+  String& into_;
 };
 
 // Reads what a WireWriter of this binary wrote; anything else is a broken invariant.

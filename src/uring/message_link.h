@@ -21,7 +21,7 @@ class UringMessageLink final : public MessageLink, private PacketUser {
 
   PacketSocket socket_;
   MessageUser* user_ = nullptr;
-  std::string batch_;
+  Text batch_;
   uint64_t packets_sent_ = 0;
 };
 

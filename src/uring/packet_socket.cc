@@ -73,7 +73,7 @@ void PacketSocket::deliver(size_t length) {
   user_.on_packet({receive_buffer_.data(), length}, {descriptors, count});
 }
 
-void PacketSocket::send(std::string packet, int descriptor) {
+void PacketSocket::send(Text packet, int descriptor) {
   CHECK(!packet.empty() && packet.size() <= limits::peer_packet_bytes_max);
   queued_bytes_ += packet.size();
   queue_.push_back({std::move(packet), descriptor});

@@ -4,13 +4,13 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include <deque>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/limits.h"
+#include "base/pool.h"
 #include "base/scm_rights.h"
 #include "uring/ring.h"
 
@@ -34,7 +34,7 @@ class PacketSocket {
 
   // Sends `packet`, then closes `descriptor` (-1 for none). Packets keep their order; one is in
   // flight at a time.
-  void send(std::string packet, int descriptor = -1);
+  void send(Text packet, int descriptor = -1);
   size_t queued_bytes() const { return queued_bytes_; }
   // Tells the other side that no more packets will come; reading goes on to its end.
   void finish_sending();
@@ -54,7 +54,7 @@ class PacketSocket {
     PacketSocket& socket;
   };
   struct Packet {
-    std::string bytes;
+    Text bytes;
     int descriptor;
   };
 
@@ -74,7 +74,7 @@ class PacketSocket {
   alignas(cmsghdr) char receive_control_[CMSG_SPACE(descriptors_max * sizeof(int))];
   iovec receive_iov_{};
   msghdr receive_header_{};
-  std::deque<Packet> queue_;
+  Queue<Packet> queue_;
   size_t queued_bytes_ = 0;
   bool sending_ = false;
   bool ended_ = false;

@@ -68,8 +68,7 @@ void UringWorkerHost::use_bundle(int bundle_descriptor, Birth birth) {
   birth_ = birth;
   zygote_ = nullptr;
   spawner_request const request{SPAWNER_USE_BUNDLE, 0, 0, 0, 0};
-  spawner_.send(std::string(reinterpret_cast<const char*>(&request), sizeof request),
-                bundle_descriptor);
+  spawner_.send(Text(reinterpret_cast<const char*>(&request), sizeof request), bundle_descriptor);
   zygote_asked_ = false;
   if (birth == Birth::fork) ask_for_zygote();
 }
@@ -84,7 +83,7 @@ void UringWorkerHost::ask_for_zygote() {
   if (zygote_asked_) return;
   zygote_asked_ = true;
   spawner_request const request{SPAWNER_ZYGOTE, ++zygote_number_, 0, 0, 0};
-  spawner_.send(std::string(reinterpret_cast<const char*>(&request), sizeof request));
+  spawner_.send(Text(reinterpret_cast<const char*>(&request), sizeof request));
 }
 
 void UringWorkerHost::on_zygote(const spawner_report& report, std::span<const int> descriptors) {
@@ -228,7 +227,7 @@ void UringWorkerHost::finish_if_gone(Place& place) {
 void UringWorkerHost::ask_bearer(const Place& place, uint32_t kind, int32_t pid) {
   spawner_request const request{kind, place.index, pid, 0, 0};
   PacketSocket& bearer = place.zygote != nullptr ? place.zygote->socket : spawner_;
-  bearer.send(std::string(reinterpret_cast<const char*>(&request), sizeof request));
+  bearer.send(Text(reinterpret_cast<const char*>(&request), sizeof request));
 }
 
 void UringWorkerHost::leave(Place& place, int spawn_errno, int wait_status) {

@@ -67,7 +67,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
     bool retired = false;      // waits for no job any more
     bool zygote_gone = false;  // who bore it can't be asked any more
     Zygote* zygote = nullptr;  // who bore it; null: the spawner
-    std::string first_job;     // of a spare whose start is not reported yet
+    Text first_job;            // of a spare whose start is not reported yet
     Receive receive{*this};
     Exit exit{*this};
     std::vector<char> buffer;
@@ -94,8 +94,8 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   WorkerUser* user_ = nullptr;
   std::vector<std::unique_ptr<Place>> places_;
   Birth birth_ = Birth::spawn;
-  std::string starts_;               // the tick's, as one packet
-  std::vector<uint32_t> starts_of_;  // whose they are
+  Text starts_;               // the tick's, as one packet
+  List<uint32_t> starts_of_;  // whose they are
   std::vector<std::unique_ptr<Zygote>> zygotes_;
   Zygote* zygote_ = nullptr;  // the one that bears now
   bool zygote_asked_ = false;

@@ -86,7 +86,7 @@ TEST_CASE("the installed example is valid") {
   Result<Config> const config = load_config(from_root("systemd/huntd.toml"));
   REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
   CHECK(config->hunts.dir == "/etc/huntd/hunts");
-  CHECK(config->origin.at("hunts.dir").ends_with("systemd/huntd.toml:12"));
+  CHECK(config->origin.at("hunts.dir").ends_with("systemd/huntd.toml:16"));
 }
 
 TEST_CASE("every key can be set to both ends of its range and not past them") {

@@ -33,7 +33,7 @@ void read_value(wf_reader* reader, size_t depth) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size > huntd::limits::request_body_bytes_max) return 0;
   std::string_view const json(reinterpret_cast<const char*>(data), size);
-  huntd::Result<std::string> const value = huntd::encode_json_value(json);
+  huntd::Result<huntd::Text> const value = huntd::encode_json_value(json);
   if (!value) {
     CHECK(value.error().message.starts_with("the body "));
     return 0;

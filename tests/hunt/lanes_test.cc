@@ -10,7 +10,7 @@ using namespace huntd;
 
 namespace {
 
-Task<> request(Lanes& lanes, std::string hunter_id, uint64_t deadline_at_ns, Slot<Signal>& work,
+Task<> request(Lanes& lanes, Text hunter_id, uint64_t deadline_at_ns, Slot<Signal>& work,
                std::string name, std::vector<std::string>& log) {
   std::optional<Lanes::Turn> turn = co_await lanes.enter(std::move(hunter_id), deadline_at_ns);
   if (!turn) {

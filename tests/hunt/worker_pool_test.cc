@@ -178,12 +178,14 @@ TEST_CASE("a burst waits as long as the queue's deadline; a queue that stands re
   limits.max_live = 1;
   limits.queue_max = 100;
   limits.queue_target_ms = 20;
+  limits.queue_deadline_ms = 5000;
+  limits.deadline_ms = 5000;
   World world(limits);
-  // One ends its run every 10 ms, and one more than that comes at first: the queue never empties.
+  // One ends its run every 50 ms, and more than that come at first: the queue never empties.
   for (const char* name : {"a", "b", "c", "d", "e", "f", "g", "h"}) start(hunt(world, name));
   uint64_t now = 0;
   auto finish_one = [&world, &now] {
-    tick(world, now += 10 * ms);
+    tick(world, now += 50 * ms);
     uint32_t const place = *world.host.alive.begin();
     world.host.user->on_worker_frame(place, "outcome");
     world.host.exit(place);
@@ -191,13 +193,13 @@ TEST_CASE("a burst waits as long as the queue's deadline; a queue that stands re
   };
   for (int i = 0; i < 4; ++i) finish_one();
   start(hunt(world, "burst"));
-  CHECK(world.log.size() == 4);  // f has waited for 40 ms, and nobody is refused
+  CHECK(world.log.size() == 4);  // f has waited for 200 ms, and nobody is refused
   for (int i = 0; i < 3; ++i) finish_one();
   for (const char* name : {"i", "j", "k"}) start(hunt(world, name));
   for (int i = 0; i < 2; ++i) finish_one();
-  tick(world, now += 10 * ms);
+  tick(world, now += 50 * ms);
   CHECK(world.log.size() == 9);
-  start(hunt(world, "late"));  // 100 ms after "a" came; "j" has waited for 30
+  start(hunt(world, "late"));  // 500 ms after the queue was empty; "j" has waited for 150
   CHECK(world.log.back() == "late queue stands");
   while (!world.host.alive.empty()) finish_one();
   CHECK(world.log.back() == "k frame");

@@ -26,13 +26,13 @@ std::string number(double value) {
 }
 
 std::string encoded(std::string_view json) {
-  Result<std::string> const value = encode_json_value(json);
+  Result<Text> const value = encode_json_value(json);
   REQUIRE_MESSAGE(value, std::string(json));
-  return *value;
+  return std::string(*value);
 }
 
 std::string error_of(std::string_view json) {
-  Result<std::string> const value = encode_json_value(json);
+  Result<Text> const value = encode_json_value(json);
   REQUIRE_FALSE_MESSAGE(value, std::string(json));
   return value.error().message;
 }
@@ -144,7 +144,7 @@ TEST_CASE("no body's value is more than five times its size") {
   for (int round = 0; round < 200'000; ++round) {
     std::string json;
     for (uint64_t n = random() % 12; n > 0; --n) json += pieces[random() % std::size(pieces)];
-    Result<std::string> const value = encode_json_value(json);
+    Result<Text> const value = encode_json_value(json);
     CHECK(value.operator bool() == is_json(json));
     if (!value) continue;
     ++taken;

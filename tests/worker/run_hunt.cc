@@ -162,7 +162,7 @@ namespace {
 void send_job(Worker worker, const HuntRun& run, const BundledHunt* hunt, uint32_t flags) {
   std::string input;
   if (!run.input_json.empty()) {
-    Result<std::string> const value = encode_json_value(run.input_json);
+    Result<Text> const value = encode_json_value(run.input_json);
     CHECK(value);
     input = *value;
   }

@@ -1,0 +1,85 @@
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "award/redis_reply.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+using namespace huntd;
+
+namespace {
+
+struct Reader {
+  redisReader* reader = redisReaderCreateWithFunctions(RedisReply::functions());
+  ~Reader() { redisReaderFree(reader); }
+  void feed(std::string_view bytes) { redisReaderFeed(reader, bytes.data(), bytes.size()); }
+  // The next reply; lost where none is whole yet, or the bytes are none.
+  RedisReply next(int wanted = REDIS_OK) {
+    void* reply = nullptr;
+    CHECK(redisReaderGetReply(reader, &reply) == wanted);
+    return RedisReply(static_cast<RedisReply::Node*>(reply));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("every type of reply is read, and asked for what it is not it has nothing") {
+  Reader reader;
+  reader.feed("+OK\r\n-ERR no\r\n:-42\r\n");
+  CHECK(reader.next().text() == "OK");
+  RedisReply const error = reader.next();
+  CHECK(error.is_error());
+  CHECK(error.text() == "ERR no");
+  CHECK(error.size() == 0);
+  RedisReply const number = reader.next();
+  CHECK(number.number() == -42);
+  CHECK(number.text() == "");
+}
+
+TEST_CASE("texts hold any byte; nil is neither a text nor lost") {
+  Reader reader;
+  reader.feed(std::string_view("$3\r\na\0b\r\n$-1\r\n*-1\r\n$0\r\n\r\n", 25));
+  CHECK(reader.next().text() == std::string_view("a\0b", 3));
+  for (int i = 0; i < 2; ++i) {
+    RedisReply const nil = reader.next();
+    CHECK(nil.is_nil());
+    CHECK_FALSE(nil.lost());
+  }
+  RedisReply const empty = reader.next();
+  CHECK(empty.is_text());
+  CHECK(empty.text().empty());
+  CHECK(reader.next().lost());
+}
+
+TEST_CASE("arrays in arrays are read, in pieces of any size, and a part lives with its whole") {
+  std::string const bytes = "*3\r\n$1\r\na\r\n*2\r\n:1\r\n*1\r\n$2\r\nbc\r\n:3\r\n";
+  for (size_t cut = 0; cut <= bytes.size(); ++cut) {
+    Reader reader;
+    reader.feed(std::string_view(bytes).substr(0, cut));
+    RedisReply whole = reader.next();
+    CHECK(whole.lost() == (cut < bytes.size()));
+    reader.feed(std::string_view(bytes).substr(cut));
+    if (whole.lost()) whole = reader.next();
+    REQUIRE(whole.size() == 3);
+    CHECK(whole[0].text() == "a");
+    CHECK(whole[1][0].number() == 1);
+    CHECK(whole[1][1][0].text() == "bc");
+    CHECK(whole[2].number() == 3);
+    CHECK(whole[3].lost());
+    CHECK(whole[0][0].lost());
+  }
+}
+
+TEST_CASE("an array that announces more than a reply can hold ends the parsing, not the process") {
+  for (const char* bytes : {"*2000000000\r\n", "*2\r\n:1\r\n*1000000000\r\n", "*-2\r\n", "?\r\n"}) {
+    Reader reader;
+    reader.feed(bytes);
+    CHECK(reader.next(REDIS_ERR).lost());
+  }
+}
+
+TEST_CASE("a reply that is not whole when the connection ends is given back") {
+  Reader reader;
+  reader.feed("*2\r\n$1\r\na\r\n*2\r\n:1\r\n");
+  CHECK(reader.next().lost());
+}
