@@ -37,6 +37,7 @@ def run(minutes: float | None = None) -> Report:
         load = fleet_load(stack, seconds=seconds)
         cpu_note = meter.note(load)
         tick_max_ms = stages(stack)["tick"]["max_us"] / 1000
+        long_ticks = {why: counter(stack, f"huntd_ticks_long_total{{because=\"{why}\"}}") for why in ("ran", "waited", "away")}
         table = latency_table(stack)
         progress("fleet: waiting until the outbox is empty and the table has all")
         ended = time.monotonic()
@@ -61,6 +62,7 @@ def run(minutes: float | None = None) -> Report:
             Figure("max_ms", load.all.max, "ms"),
             Figure("rate", load.rate, "hunts/s"),
             Figure("late_p99_ms", load.late_p99_ms, "ms, the generator's")]
-        report.notes += [f"told by answers: {load.events_whole:,} events; huntd gave {given:,}; drained {drained_s:.1f} s "
+        report.notes += ["ticks over 5 ms: " + ", ".join(f"{number:,} {why}" for why, number in long_ticks.items()),
+                         f"told by answers: {load.events_whole:,} events; huntd gave {given:,}; drained {drained_s:.1f} s "
                          "after the load", *late, *reconcile_notes, "", *table]
     return report

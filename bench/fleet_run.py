@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 
 from bench.load_run import LoadResult, run_load
-from bench.processes import cpu_by_kind
+from bench.processes import cpu_by_kind, machine_cpu
 from bench.report import Figure, Report, progress
 from bench.rungs import rung_settings
 from harness.huntd_stack import HuntdStack, build_folder, http_get
@@ -25,8 +25,13 @@ RATE = 0.96 * CONNECTIONS
 AGGREGATOR_INTERVAL_S = int(os.environ.get("HUNTD_BENCH_INTERVAL_S", 5))
 DRAIN_TIMEOUT_S = 300
 WARMUP_S = 8
-# As systemd/huntd.toml has them.
+# As systemd/huntd.toml, hunt-aggregator.service and docs/operations.md have them: who is waited for comes first.
 PRIORITIES = {"cores.priority": 20, "worker.priority": 10}
+REDIS_NICE = -15
+AGGREGATOR_NICE = 10
+# librdkafka sends each partition's events by themselves: from two cores every 5 ms, 400 requests a second for each.
+# One aggregator on the same box has no use for more than one.
+KAFKA = {"partitions": 1, "nice": -10}
 OUTBOX_LENGTH = "local n = 0 for b = 0, 1023 do n = n + redis.call('XLEN', 'outbox:{b' .. b .. '}') end return n"
 
 
@@ -42,9 +47,11 @@ def rounds_or(usual: int) -> int:
 def fleet_stack(rung: str = "batch", **settings):
     """The whole stack with Kafka and the aggregator, 2 cores, warmed up; huntd starts again with empty histograms."""
     with tempfile.TemporaryDirectory() as name:
-        stack = HuntdStack(pathlib.Path(name) / "stack", cores=2, kafka=os.environ.get("HUNTD_BENCH_KAFKA") != "no",
+        stack = HuntdStack(pathlib.Path(name) / "stack", cores=2, kafka=os.environ.get("HUNTD_BENCH_KAFKA") != "no" and KAFKA,
                            settings={"aggregator.interval_s": AGGREGATOR_INTERVAL_S, **PRIORITIES, **rung_settings(rung),
                                      **settings})
+        stack.redis.nice = REDIS_NICE
+        stack.aggregator.nice = AGGREGATOR_NICE
         with stack:
             # The topic is made on first use, and Java is slow before it is compiled: neither is the load's.
             run_load(stack.http, connections=min(CONNECTIONS, 500), rate=RATE / 3, seconds=seconds_or(WARMUP_S), warmup_s=1)
@@ -62,9 +69,10 @@ def stack_notes(stack) -> list[str]:
         kafka = "WITHOUT Kafka (HUNTD_BENCH_KAFKA=no): the aggregator reads the outbox"
     else:
         kafka = f"Kafka: {stack.kafka.kind}" + (f", since {stack.kafka.why}" if stack.kafka.why else "")
-    return [f"{kafka}; Redis without AOF; aggregator.interval_s {AGGREGATOR_INTERVAL_S}; cores.count 2, "
-            f"cores.priority {PRIORITIES['cores.priority']}, worker.priority {PRIORITIES['worker.priority']}; hunts without "
-            "Idempotency-Key; all on one machine with the generator"]
+    return [f"{kafka}, {KAFKA['partitions']} partition; Redis without AOF; aggregator.interval_s {AGGREGATOR_INTERVAL_S}; "
+            "cores.count 2; hunts without Idempotency-Key; all on one machine with the generator",
+            f"nice: cores -{PRIORITIES['cores.priority']}, Redis {REDIS_NICE}, workers -{PRIORITIES['worker.priority']}, "
+            f"Kafka {KAFKA['nice']}, librdkafka and the generator 0, aggregator {AGGREGATOR_NICE}; all in one session"]
 
 
 def unit(text: str, stack) -> str:
@@ -126,6 +134,12 @@ class CpuMeter:
     def __init__(self, stack):
         self.stack = stack
         self.before = cpu_by_kind(stack)
+        self.machine_before = machine_cpu()
+
+    def stolen_percent(self) -> float:
+        """How much of the machine's CPU time the hypervisor gave to others."""
+        stolen, whole = (now - before for now, before in zip(machine_cpu(), self.machine_before))
+        return 100 * stolen / whole if whole else 0.0
 
     def spent(self) -> dict[str, float]:
         return {kind: seconds - self.before.get(kind, 0.0) for kind, seconds in cpu_by_kind(self.stack).items()}
@@ -136,7 +150,8 @@ class CpuMeter:
         each["hunt-load"] = load.cpu_us_per_request
         dearest = sorted(each.items(), key=lambda item: -item[1])
         words = ", ".join(f"{kind} {us:.1f}" for kind, us in dearest if us >= 0.05)
-        return f"CPU µs a hunt, {sum(each.values()):.0f} in all: {words}"
+        return (f"CPU µs a hunt, {sum(each.values()):.0f} in all: {words}; the hypervisor took "
+                f"{self.stolen_percent():.1f} % of the CPUs' time")
 
 
 def rounds_on_fresh_huntd(stack, what: str, rounds: int):

@@ -44,6 +44,12 @@ def _read(pid: str) -> Process | None:
     return Process(int(pid), int(fields[1]), front.partition("(")[2], fields[0] in "ZX", own, waited)
 
 
+def machine_cpu() -> tuple[float, float]:
+    """CPU seconds of the machine since its start: what the hypervisor took (steal, proc(5)), and all."""
+    fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return fields[7] / TICKS_PER_S, sum(fields) / TICKS_PER_S
+
+
 def family(*roots: int) -> list[Process]:
     """These processes and every process under them, those that ended and were not waited for too; one walk over /proc."""
     children: dict[int, list[Process]] = {}

@@ -115,7 +115,8 @@ class Core final : private HttpService,
     if (kafka_ != nullptr) kafka_->drain(kafka_drain_ms);
     emitter_->flush();
     redis_.flush();
-    ring_.submit_and_reap(0);
+    ring_.submit_and_wait(0);
+    ring_.reap();
     return EXIT_SUCCESS;
   }
 
@@ -126,10 +127,12 @@ class Core final : private HttpService,
     uint64_t wait_ns = 0;
     if (!scheduler_.has_ready() && deadline_at_ns > before_ns)
       wait_ns = std::min(deadline_at_ns - before_ns, tick_wait_max_ns);
-    ring_.submit_and_reap(wait_ns);
+    ring_.submit_and_wait(wait_ns);
 
     uint64_t const began_ns = clock_.now_ns();
     stall_watch_.begin(began_ns);
+    scheduler_.set_now(began_ns);
+    ring_.reap();
     scheduler_.expire(began_ns);
     scheduler_.run_ready();
     flush();
@@ -137,8 +140,15 @@ class Core final : private HttpService,
     stats_.add(Counter::ticks);
     uint64_t const ended_ns = clock_.now_ns();
     stats_.record(Stage::tick, ended_ns - began_ns);
-    if (stall_watch_.end(ended_ns)) stats_.add(Counter::ticks_long);
+    note_stall(stall_watch_.end(ended_ns));
     if (draining_) finish_if_quiet();
+  }
+
+  void note_stall(StallWatch::Stall stall) {
+    using Stall = StallWatch::Stall;
+    if (stall == Stall::ran) stats_.add(Counter::ticks_long_ran);
+    if (stall == Stall::waited) stats_.add(Counter::ticks_long_waited);
+    if (stall == Stall::away) stats_.add(Counter::ticks_long_away);
   }
 
   // Each batch leaves once a tick.
@@ -157,8 +167,6 @@ class Core final : private HttpService,
   // --- clients ---------------------------------------------------------------------------------
   void on_accepted(StreamPtr stream) override {
     if (draining_) return;
-    scheduler_.set_now(
-        clock_.now_ns());  // deadlines begun here count from now, not from the last tick
     stats_.add(Counter::connections_accepted);
     start(serve(std::move(stream), "", true));
     if (connections_.size() >= config_.http.connections_max) {
@@ -172,7 +180,6 @@ class Core final : private HttpService,
       log::error("a connection from another core came without its descriptor: raise LimitNOFILE");
       return;
     }
-    scheduler_.set_now(clock_.now_ns());
     start(serve(network_.adopt(descriptor), std::string(bytes), false));
   }
 
@@ -197,10 +204,7 @@ class Core final : private HttpService,
   }
 
   // PeerServer: a request that another core sent here.
-  Task<Response> serve(HuntRequest request) override {
-    scheduler_.set_now(clock_.now_ns());
-    return run_here(std::move(request));
-  }
+  Task<Response> serve(HuntRequest request) override { return run_here(std::move(request)); }
 
   Task<Response> run_here(HuntRequest request) {
     ++requests_;

@@ -21,6 +21,7 @@
 
 #include "admin/admin.h"
 #include "base/log.h"
+#include "base/priority.h"
 #include "base/scm_rights.h"
 #include "base/sd_notify.h"
 #include "huntd/core.h"
@@ -522,6 +523,10 @@ int run_parent(Prepared prepared, const std::string& config_path) {
                              {"kernel", features->kernel},
                              {"io_uring", found},
                              {"absent", absent}});
+  if (prepared.config.cores.priority > 0 && sessions_share_cpus())
+    log::warning("priorities count only among huntd's own processes",
+                 {{"because", "kernel.sched_autogroup_enabled is 1"},
+                  {"cure", "sysctl kernel.sched_autogroup_enabled=0"}});
 
   uint32_t cores = prepared.config.cores.count;
   if (cores == 0)

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <link.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -29,8 +31,9 @@ constexpr uint64_t never = std::numeric_limits<uint64_t>::max();
 constexpr uint64_t report_every_ns = ns_per_s;
 constexpr int frames_max = 24;
 constexpr int handler_frames = 2;  // the handler, and the kernel's return from it
-// Reading the CPU clock is a system call (0.17 µs where CLOCK_MONOTONIC is 0.02), too much for
-// every tick. Read this often it makes a tick's CPU time too long by less than this.
+// Reading the CPU clock and the waiting are system calls (0.17 µs and about 1, where
+// CLOCK_MONOTONIC is 0.02), too much for every tick. Read this often they make a tick's times too
+// long by less than this.
 constexpr uint64_t mark_every_ns = 1'000'000;
 
 // What the handler and the thread that it interrupts share.
@@ -86,6 +89,7 @@ std::string name_stack() {
 }  // namespace
 
 StallWatch::~StallWatch() {
+  if (schedstat_ >= 0) close(schedstat_);
   if (has_timer_) timer_delete(timer_);
 }
 
@@ -109,6 +113,21 @@ void StallWatch::watch_this_thread() {
   every.it_value = every.it_interval;
   if (!has_timer_ || timer_settime(timer_, 0, &every, nullptr) != 0)
     log::warning("long ticks will have no stacks", {{"error", std::strerror(errno)}});
+  schedstat_ = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+  if (schedstat_ < 0)
+    log::warning("long ticks that waited for a CPU will look like ones that were away",
+                 {{"error", std::strerror(errno)}});
+}
+
+// How long this thread has been ready to run and not running, since it began: the second number
+// (Documentation/scheduler/sched-stats.rst of the kernel).
+uint64_t StallWatch::read_waited_ns() const {
+  char text[96];
+  ssize_t const length = schedstat_ < 0 ? -1 : pread(schedstat_, text, sizeof text - 1, 0);
+  if (length <= 0) return 0;
+  text[length] = '\0';
+  const char* const space = std::strchr(text, ' ');
+  return space == nullptr ? 0 : std::strtoull(space, nullptr, 10);
 }
 
 void StallWatch::begin(uint64_t now_ns) {
@@ -116,36 +135,49 @@ void StallWatch::begin(uint64_t now_ns) {
   if (now_ns - marked_at_ns_ >= mark_every_ns) {
     marked_at_ns_ = now_ns;
     marked_cpu_ns_ = read_clock(CLOCK_THREAD_CPUTIME_ID);
+    marked_waited_ns_ = read_waited_ns();
   }
   sample.frames.store(0, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   sample.long_at_ns.store(now_ns + long_ns_, std::memory_order_relaxed);
 }
 
-bool StallWatch::end(uint64_t now_ns) {
+StallWatch::Stall StallWatch::end(uint64_t now_ns) {
   sample.long_at_ns.store(never, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  if (now_ns - began_ns_ <= long_ns_) return false;
+  if (now_ns - began_ns_ <= long_ns_) return Stall::none;
+  uint64_t const tick_ns = now_ns - began_ns_;
+  uint64_t const cpu_ns = std::min(read_clock(CLOCK_THREAD_CPUTIME_ID) - marked_cpu_ns_, tick_ns);
+  uint64_t const waited_ns = std::min(read_waited_ns() - marked_waited_ns_, tick_ns - cpu_ns);
+  uint64_t const away_ns = tick_ns - cpu_ns - waited_ns;
+  Stall const stall = cpu_ns >= std::max(waited_ns, away_ns) ? Stall::ran
+                      : waited_ns >= away_ns                 ? Stall::waited
+                                                             : Stall::away;
   if (now_ns < report_at_ns_) {
     ++left_out_;
   } else {
-    report(now_ns);
+    report(tick_ns, cpu_ns, waited_ns, stall);
     report_at_ns_ = now_ns + report_every_ns;
     left_out_ = 0;
   }
-  return true;
+  return stall;
 }
 
-void StallWatch::report(uint64_t now_ns) {
-  uint64_t const tick_ns = now_ns - began_ns_;
-  uint64_t const cpu_ns = std::min(read_clock(CLOCK_THREAD_CPUTIME_ID) - marked_cpu_ns_, tick_ns);
+void StallWatch::report(uint64_t tick_ns, uint64_t cpu_ns, uint64_t waited_ns, Stall stall) const {
   // Where the thread ran for less than half of the tick, a stack would be of what came after.
   std::string const stack = cpu_ns < tick_ns / 2 ? "" : name_stack();
-  log::warning("a tick took long",
-               {{"tick_ms", fmt::format("{:.1f}", static_cast<double>(tick_ns) / ns_per_ms)},
-                {"cpu_ms", fmt::format("{:.1f}", static_cast<double>(cpu_ns) / ns_per_ms)},
-                {"stack", stack.empty() ? "none" : stack},
-                {"left_out", left_out_}});
+  auto const ms = [](uint64_t ns) {
+    return fmt::format("{:.1f}", static_cast<double>(ns) / ns_per_ms);
+  };
+  const char* const because = stall == Stall::ran      ? "ran"
+                              : stall == Stall::waited ? "waited"
+                                                       : "away";
+  log::warning("a tick took long", {{"tick_ms", ms(tick_ns)},
+                                    {"cpu_ms", ms(cpu_ns)},
+                                    {"waited_ms", ms(waited_ns)},
+                                    {"because", because},
+                                    {"stack", stack.empty() ? "none" : stack},
+                                    {"left_out", left_out_}});
 }
 
 }  // namespace huntd

@@ -72,7 +72,9 @@ enum class Counter : uint8_t {
   outbox_swept,
   bundle_swaps,
   ticks,
-  ticks_long,
+  ticks_long_ran,
+  ticks_long_waited,
+  ticks_long_away,
   count_,
 };
 
@@ -102,6 +104,10 @@ inline constexpr size_t counters = static_cast<size_t>(Counter::count_);
 inline constexpr size_t gauges = static_cast<size_t>(Gauge::count_);
 
 namespace stats_detail {
+inline constexpr std::string_view ticks_long_help =
+    "Turns whose work took more than 5 ms, by what the time went into: computing, waiting for a "
+    "CPU "
+    "that others had, or neither (stopped, asleep, or the hypervisor ran somebody else).";
 inline constexpr std::string_view hunts_help = "Hunts answered, by outcome.";
 inline constexpr std::string_view runs_help = "Runs of a script, by the isolation rung.";
 inline constexpr std::string_view http_help = "HTTP answers sent, by class of status.";
@@ -192,8 +198,12 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
     {Counter::outbox_swept, "huntd_outbox_swept_total", "", "Events emitted again by the sweeper."},
     {Counter::bundle_swaps, "huntd_bundle_swaps_total", "", "Bundles swapped in."},
     {Counter::ticks, "huntd_ticks_total", "", "Turns of the core's loop."},
-    {Counter::ticks_long, "huntd_ticks_long_total", "",
-     "Turns whose work took more than 5 ms; the log has a line with what it was."},
+    {Counter::ticks_long_ran, "huntd_ticks_long_total", R"(because="ran")",
+     stats_detail::ticks_long_help},
+    {Counter::ticks_long_waited, "huntd_ticks_long_total", R"(because="waited")",
+     stats_detail::ticks_long_help},
+    {Counter::ticks_long_away, "huntd_ticks_long_total", R"(because="away")",
+     stats_detail::ticks_long_help},
 }};
 
 inline constexpr std::array<MetricRow<Gauge>, gauges> gauge_rows = {{

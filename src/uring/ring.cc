@@ -263,7 +263,7 @@ void Ring::cancel(Op& op) {
   io_uring_prep_cancel(prepare_untold(), &op, 0);
 }
 
-void Ring::submit_and_reap(uint64_t timeout_ns, unsigned wanted) {
+void Ring::submit_and_wait(uint64_t timeout_ns, unsigned wanted) {
   io_uring_cqe* first = nullptr;
   if (timeout_ns == 0) {
     int const entered = io_uring_submit_and_get_events(&ring_);
@@ -276,6 +276,9 @@ void Ring::submit_and_reap(uint64_t timeout_ns, unsigned wanted) {
     CHECK(entered >= 0 || entered == -ETIME || entered == -EINTR || entered == -EAGAIN ||
           entered == -EBUSY);
   }
+}
+
+void Ring::reap() {
   io_uring_cqe* batch[limits::reap_batch];
   for (;;) {
     unsigned const count = io_uring_peek_batch_cqe(&ring_, batch, limits::reap_batch);

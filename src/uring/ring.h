@@ -57,9 +57,11 @@ class Ring {
   // Asks the kernel to cancel `op`; op then completes (with -ECANCELED, or with what had happened
   // before).
   void cancel(Op& op);
-  // Submits what is prepared, waits for `wanted` completions or until `timeout_ns` from now (0: not
-  // at all), and hands every completion to its Op. One system call in a quiet tick.
-  void submit_and_reap(uint64_t timeout_ns, unsigned wanted = 1);
+  // Submits what is prepared and waits for `wanted` completions or until `timeout_ns` from now (0:
+  // not at all). One system call.
+  void submit_and_wait(uint64_t timeout_ns, unsigned wanted = 1);
+  // Hands every completion that has come to its Op.
+  void reap();
 
   // The bytes of a completion that carries IORING_CQE_F_BUFFER; give the buffer back with
   // recycle().

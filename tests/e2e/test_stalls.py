@@ -16,12 +16,12 @@ REQUEST = b"GET /nowhere HTTP/1.1\r\nHost: t\r\n" + b"".join(b"A%d: %s\r\n" % (i
 
 def long_ticks(stack) -> float:
     text = call(stack.admin, "GET", "/metrics").body.decode()
-    return float(re.search(r'^huntd_ticks_long_total{core="0"} (\S+)$', text, re.M).group(1))
+    return float(re.search(r'^huntd_ticks_long_total{core="0",because="away"} (\S+)$', text, re.M).group(1))
 
 
 def lines_of_a_stop(stack) -> list[str]:
     """What the log says of ticks that were as long as a stop and hardly ran."""
-    line = r"a tick took long core=0 tick_ms=(\S+) cpu_ms=(\S+) stack=none left_out=\d+"
+    line = r"a tick took long core=0 tick_ms=(\S+) cpu_ms=(\S+) waited_ms=\S+ because=away stack=none left_out=\d+"
     return [found[0] for found in re.finditer(line, stack.huntd.log_text())
             if float(found[1]) >= STOP_S * 1000 and float(found[2]) < float(found[1]) / 2]
 

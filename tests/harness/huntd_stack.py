@@ -102,9 +102,9 @@ class AggregatorServer(Server):
 
 
 class HuntdStack:
-    """start() and stop() the whole; the parts (redis, postgres, kafka, huntd, aggregator) are Servers of their own."""
+    """`kafka` may be options of KafkaServer. start() and stop() the whole; the parts (redis, postgres, kafka, huntd, aggregator) are Servers of their own."""
 
-    def __init__(self, directory: pathlib.Path | str, *, cores: int | None = 2, kafka: bool = False,
+    def __init__(self, directory: pathlib.Path | str, *, cores: int | None = 2, kafka: bool | dict = False,
                  append_only: bool = False, aggregator: bool = True, hunts: pathlib.Path | str | None = None,
                  settings: dict | None = None, before_huntd: list[str] | None = None, outlives: bool = False):
         self.directory = pathlib.Path(directory).absolute()
@@ -152,7 +152,8 @@ class HuntdStack:
         if self.postgres:
             self.postgres.start()
         if self.wants_kafka:
-            self.kafka = start_kafka(self.directory / "kafka", build_folder() / "mock_kafka", outlives=self.outlives)
+            self.kafka = start_kafka(self.directory / "kafka", build_folder() / "mock_kafka", outlives=self.outlives,
+                                     **(self.wants_kafka if isinstance(self.wants_kafka, dict) else {}))
             self.settings.setdefault("kafka.bootstrap", self.kafka.bootstrap)
         write_config(self.config, self.settings)
 

@@ -65,15 +65,18 @@ def kafka_jars() -> pathlib.Path:
 
 
 class KafkaServer(Server):
-    """Apache Kafka. Topics are made on first use, with 8 partitions."""
+    """Apache Kafka. Topics are made on first use, with `partitions` each."""
 
     name = "kafka"
     kind = "Apache Kafka"
     ready_timeout_s = 90.0
     stop_timeout_s = 40.0
 
-    def __init__(self, directory: pathlib.Path | str, *, outlives: bool = False):
+    def __init__(self, directory: pathlib.Path | str, *, outlives: bool = False, partitions: int = 8,
+                 nice: int = 0):
         super().__init__(directory, outlives=outlives)
+        self.nice = nice
+        self.partitions = partitions
         self.jars = kafka_jars()
         self.port = reserve_port()
         self.controller_port = reserve_port()
@@ -104,7 +107,7 @@ class KafkaServer(Server):
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": self.directory / "kafka-data",
-            "num.partitions": 8,
+            "num.partitions": self.partitions,
             "auto.create.topics.enable": "true",
             "group.initial.rebalance.delay.ms": 0,
             "offsets.topic.num.partitions": 4,
@@ -154,10 +157,12 @@ class MockKafkaServer(Server):
         return (self.directory / "bootstrap").exists()
 
 
-def start_kafka(directory: pathlib.Path | str, mock_binary: pathlib.Path | str, *, outlives: bool = False) -> Server:
-    """Apache Kafka where it can be had, else the mock; the answer's `kind` says which, and `why` why it is the mock."""
+def start_kafka(directory: pathlib.Path | str, mock_binary: pathlib.Path | str, *, outlives: bool = False,
+                **options) -> Server:
+    """Apache Kafka (with `options` of KafkaServer) where it can be had, else the mock; the answer's `kind` says which, and
+    `why` why it is the mock."""
     try:
-        server = KafkaServer(directory, outlives=outlives)
+        server = KafkaServer(directory, outlives=outlives, **options)
         server.why = ""
     except KafkaUnavailable as reason:
         server = MockKafkaServer(directory, mock_binary, outlives=outlives)

@@ -97,6 +97,7 @@ class Server:
         self.outlives = outlives
         self.user: str | None = None
         self.ports: list = []
+        self.nice = 0  # below 0 only for root: else nice(1) warns in the log and starts it all the same
         self.environment: dict[str, str] = {}
         self.pid = 0
         self.start_ticks = 0
@@ -136,10 +137,15 @@ class Server:
         words = as_user(self.user)
         if not self.outlives:
             words = (words or ["setpriv"]) + [f"--pdeathsig={self.stop_signal.name}"]
+        if self.nice:
+            words = (words or []) + ["nice", "-n", str(self.nice)]
         with open(self.log_path, "ab") as log:
             self._child = subprocess.Popen(
                 words + self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
-                env={**os.environ, **self.environment}, start_new_session=True,
+                env={**os.environ, **self.environment}, start_new_session=self.outlives,
+                # A group of its own, for kill(). In our session: Linux shares a CPU among sessions first, so that nice
+                # values of servers in different ones would mean nothing (autogroup, sched(7)).
+                process_group=None if self.outlives else 0,
                 pass_fds=[port.lock_fd for port in self.ports if port.lock_fd >= 0])
         self.pid = self._child.pid
         state = process_state(self.pid)

@@ -2,7 +2,11 @@
 #include "huntd/stall_watch.h"
 
 #include <doctest/doctest.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,10 +14,13 @@
 #include <cerrno>
 #include <cstdlib>
 #include <string>
+#include <thread>
 
 using namespace huntd;
 
 namespace {
+
+using Stall = StallWatch::Stall;
 
 constexpr uint64_t ns_per_s = 1'000'000'000;
 constexpr uint64_t long_ns = limits::tick_long_ns;
@@ -78,7 +85,7 @@ TEST_CASE("a tick that computes for too long is told with the stack of what it d
     watch.watch_this_thread();
     watch.begin(now_ns());
     spin_in_this_test(10 * long_ns);  // the kernel looks at the timer every 1 to 10 ms
-    CHECK(watch.end(now_ns()));
+    CHECK(watch.end(now_ns()) != Stall::none);
     text = log.text();
   }
   INFO(text);
@@ -93,10 +100,10 @@ TEST_CASE("a tick up to the limit is not told, one past it is") {
   CaughtLog log;
   StallWatch watch;
   watch.begin(some_time_ns);
-  CHECK_FALSE(watch.end(some_time_ns + long_ns));
+  CHECK(watch.end(some_time_ns + long_ns) == Stall::none);
   CHECK(log.lines() == 0);
   watch.begin(some_time_ns);
-  CHECK(watch.end(some_time_ns + long_ns + 1));
+  CHECK(watch.end(some_time_ns + long_ns + 1) != Stall::none);
   CHECK(log.lines() == 1);
 }
 
@@ -111,13 +118,46 @@ TEST_CASE("a tick that was not running is told with its CPU time and without a s
   timespec const pause{0, 40 * static_cast<long>(long_ns)};
   nanosleep(&pause, nullptr);
   spin_in_this_test(5 * long_ns);  // long enough for a sample, which tells nothing of the pause
-  CHECK(watch.end(now_ns()));
+  CHECK(watch.end(now_ns()) == Stall::away);
   std::string const text = log.text();
   INFO(text);
   CHECK(number(text, "tick_ms") >= 225);
   CHECK(number(text, "cpu_ms") >= 25);
   CHECK(number(text, "cpu_ms") < 100);
   CHECK(text.find(" stack=none") != std::string::npos);
+}
+
+TEST_CASE("a tick that waits behind others for its CPU says so") {
+  // A child that never sleeps on the same CPU, and this thread far below it.
+  cpu_set_t usual;
+  cpu_set_t one;
+  sched_getaffinity(0, sizeof usual, &usual);
+  CPU_ZERO(&one);
+  CPU_SET(static_cast<size_t>(sched_getcpu()), &one);
+  sched_setaffinity(0, sizeof one, &one);
+  pid_t const hog = fork();
+  if (hog == 0)
+    for (volatile unsigned turns = 0;;) turns = turns + 1;
+  std::string text;
+  Stall stall = Stall::none;
+  std::thread([&text, &stall] {  // nobody but root gets a better priority back
+    setpriority(PRIO_PROCESS, 0, 19);
+    CaughtLog log;
+    StallWatch watch;
+    watch.watch_this_thread();
+    watch.begin(now_ns());
+    spin_in_this_test(4 * long_ns);
+    stall = watch.end(now_ns());
+    text = log.text();
+  })
+      .join();
+  kill(hog, SIGKILL);
+  waitpid(hog, nullptr, 0);
+  sched_setaffinity(0, sizeof usual, &usual);
+  INFO(text);
+  CHECK(stall == Stall::waited);
+  CHECK(text.find(" because=waited ") != std::string::npos);
+  CHECK(number(text, "waited_ms") > number(text, "cpu_ms"));
 }
 
 TEST_CASE("a stack is of its own tick, not of an earlier one") {
@@ -130,7 +170,7 @@ TEST_CASE("a stack is of its own tick, not of an earlier one") {
   uint64_t const later_ns = now_ns() + 2 * ns_per_s;  // too late for any sample
   watch.begin(later_ns);
   spin_in_this_test(2 * long_ns);
-  CHECK(watch.end(later_ns + 2 * long_ns));
+  CHECK(watch.end(later_ns + 2 * long_ns) != Stall::none);
   CHECK(log.lines() == 2);
   CHECK(log.text().find(" stack=none") != std::string::npos);
 }
@@ -140,7 +180,7 @@ TEST_CASE("between ticks no stack is taken") {
   StallWatch watch;
   watch.watch_this_thread();
   watch.begin(now_ns());
-  CHECK((watch.end(now_ns()) || log.lines() == 0));
+  CHECK((watch.end(now_ns()) != Stall::none || log.lines() == 0));
   spin_in_this_test(10 * long_ns);
   CHECK(log.text().find("spin_in_this_test") == std::string::npos);
 }
