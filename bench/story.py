@@ -6,6 +6,7 @@ import os
 import pathlib
 import tempfile
 
+from bench.fleet_run import AGGREGATOR_NICE, PRIORITIES, REDIS_NICE
 from bench.load_run import LoadResult, load_program, run_load
 from bench.processes import rss_mib
 from bench.nginx_peers.server import tree_versions
@@ -20,19 +21,27 @@ HUNTERS = (300, 3000, 10_000)
 RATE_EACH = 0.96
 SECONDS = float(os.environ.get("HUNTD_BENCH_SECONDS", 15))
 HUNT = "goblin-hoard"
+# Either engine runs as far up as it may, and so do its stores: the stand-in waits for Postgres, huntd does not.
+POSTGRES_NICE = -10
 NAMES = {"veltrix": "Veltrix stand-in", "process": "huntd, process", "fork": "huntd, fork", "batch": "huntd, batch"}
 
 
 @contextlib.contextmanager
 def _veltrix(directory: pathlib.Path):
-    with RedisServer(directory / "redis") as redis, PostgresServer(directory / "postgres") as postgres:
-        with VeltrixServer(redis, postgres) as server:
+    redis, postgres = RedisServer(directory / "redis"), PostgresServer(directory / "postgres")
+    redis.nice, postgres.nice = REDIS_NICE, POSTGRES_NICE
+    with redis, postgres:
+        server = VeltrixServer(redis, postgres)
+        server.nice = -PRIORITIES["cores.priority"]
+        with server:
             yield server.address, [server.pid]
 
 
 @contextlib.contextmanager
 def _huntd(directory: pathlib.Path, rung: str):
-    with HuntdStack(directory / "stack", cores=None, settings=rung_settings(rung)) as stack:
+    stack = HuntdStack(directory / "stack", cores=None, settings={**PRIORITIES, **rung_settings(rung)})
+    stack.redis.nice, stack.postgres.nice, stack.aggregator.nice = REDIS_NICE, POSTGRES_NICE, AGGREGATOR_NICE
+    with stack:
         yield stack.http, [stack.huntd.pid, stack.aggregator.pid]
 
 

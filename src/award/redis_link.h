@@ -29,6 +29,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
     Address address;       // resolved
     std::string password;  // empty: no AUTH
     uint32_t database = 0;
+    uint64_t linger_ns = 0;  // commands leave at most this often
   };
   RedisLink(Network& network, Scheduler& scheduler, Clock& clock, CoreStats& stats,
             Options options);
@@ -54,8 +55,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   // Queues a command whose reply interests nobody; false where the link is down.
   bool send_and_forget(List<std::string_view> words);
 
-  // Hands the tick's commands to the ring.
-  void flush();
+  // Hands the commands of this tick, and of those before it within linger_ns, to the ring.
+  void flush(bool may_linger = true);
   size_t in_flight() const { return waiting_.size(); }
 
  private:
@@ -64,6 +65,10 @@ class RedisLink final : private StreamUser, private ConnectUser {
   void on_end(int error) override;
   void on_sent(int error) override;
 
+  // Ends a wait of the core for something to do; flush() then sees that it is time.
+  struct Linger final : Deadline {
+    void on_deadline() override {}
+  };
   bool append(std::span<const std::string_view> words, Slot<RedisReply>* slot);
   Task<bool> greet();
   void drop(const char* why);
@@ -83,6 +88,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   std::string last_error_;
   redisReader* reader_ = nullptr;
   std::string out_;
+  uint64_t sent_at_ns_ = 0;  // the last of it
+  Linger linger_;
   // Commands sent or about to be, oldest first; null where nobody waits any more. Tickets count
   // from first_ticket_.
   struct Waiting {

@@ -73,6 +73,7 @@ const Key keys_table[] = {
     TEXT(redis, password_file, none, restart),
     NUMBER(redis, database, 0, 1'000'000, restart),
     LARGE(redis, idempotency_ttl_s, 60, 31'536'000, restart),
+    NUMBER(redis, linger_us, 0, 100'000, restart),
     TEXT(kafka, bootstrap, bootstrap, restart),
     TEXT(kafka, topic, topic, restart),
     NUMBER(kafka, linger_ms, 0, 1000, restart),

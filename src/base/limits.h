@@ -107,10 +107,13 @@ inline constexpr size_t redis_out_bytes_max =
     16 * 1024 * 1024;  // commands that wait for the link to take them
 inline constexpr uint64_t redis_silence_max_ns =
     5'000'000'000;  // a reply that takes longer: the link is made anew
+inline constexpr size_t redis_linger_bytes_max = 32'768;  // so much never waits for more
 inline constexpr uint64_t redis_backoff_first_ms = 50;
 inline constexpr uint64_t redis_backoff_max_ms = 2000;
 
 // --- Kafka -----------------------------------------------------------------------------------
+// Acknowledged events leave the outbox so long after the first of their bucket, together.
+inline constexpr uint64_t outbox_clear_after_ns = 1'000'000'000;
 inline constexpr size_t emit_pending_max =
     65'536;  // events this core holds for Kafka; past it they wait in the outbox
 inline constexpr size_t sweep_events_max = 256;  // one bucket, one sweep

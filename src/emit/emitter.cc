@@ -34,7 +34,7 @@ void Emitter::enqueue(List<OutboxEntry> entries) {
   }
 }
 
-void Emitter::flush() {
+void Emitter::flush(Clear clear) {
   if (!batch_.empty()) {
     in_flight_ += batch_.size();
     stats_.add(Counter::kafka_produced, batch_.size());
@@ -42,17 +42,23 @@ void Emitter::flush() {
     batch_.clear();
     stats_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
   }
-  for (auto bucket = to_clear_.begin(); bucket != to_clear_.end();) {
-    List<Text>& ids = bucket->second;
-    while (!ids.empty()) {
-      size_t const count = std::min(ids.size(), clear_ids_max);
-      List<Text> some(ids.end() - static_cast<ptrdiff_t>(count), ids.end());
-      if (!ledger_.clear(bucket->first, some))
-        return;  // the link is down; kept until it is up again
-      ids.resize(ids.size() - count);
-    }
-    bucket = to_clear_.erase(bucket);
+  while (!due_.empty() && (clear == Clear::now || due_.front().at_ns <= scheduler_.now_ns())) {
+    if (!clear_outbox(due_.front().bucket)) return;  // the link is down; kept until it is up again
+    due_.pop_front();
   }
+}
+
+// False where the link is down.
+bool Emitter::clear_outbox(uint32_t bucket) {
+  List<Text>& ids = to_clear_[bucket];
+  while (!ids.empty()) {
+    size_t const count = std::min(ids.size(), clear_ids_max);
+    List<Text> some(ids.end() - static_cast<ptrdiff_t>(count), ids.end());
+    if (!ledger_.clear(bucket, some)) return false;
+    for (const Text& id : some) under_way_.erase(title(bucket, id));
+    ids.resize(ids.size() - count);
+  }
+  return true;
 }
 
 void Emitter::on_acknowledged(uint64_t token, bool stored, const char* why) {
@@ -60,12 +66,15 @@ void Emitter::on_acknowledged(uint64_t token, bool stored, const char* why) {
   Pending& pending = pending_[token];
   --in_flight_;
   stats_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
-  under_way_.erase(title(pending.bucket, pending.id));
   if (stored) {
     stats_.add(Counter::kafka_acked);
     stats_.record(Stage::kafka_ack, scheduler_.now_ns() - pending.enqueued_at_ns);
-    to_clear_[pending.bucket].push_back(std::move(pending.id));
+    List<Text>& ids = to_clear_[pending.bucket];
+    if (ids.empty())
+      due_.push_back({pending.bucket, scheduler_.now_ns() + limits::outbox_clear_after_ns});
+    ids.push_back(std::move(pending.id));
   } else {
+    under_way_.erase(title(pending.bucket, pending.id));
     stats_.add(Counter::kafka_failed);
     if (scheduler_.now_ns() - complained_at_ns_ > complain_every_ns) {
       complained_at_ns_ = scheduler_.now_ns();

@@ -3,7 +3,7 @@
 // died, the log was away) is emitted again by whoever serves that bucket. A second emission is
 // harmless: it has the same event_id and seq.
 #pragma once
-#include <map>
+#include <array>
 #include <string>
 #include <unordered_set>
 
@@ -21,12 +21,14 @@ class Emitter final : private EventLogUser {
 
   // Queues events that are in the outbox; they leave at the end of the tick.
   void enqueue(List<OutboxEntry> entries);
-  // Hands the tick's events to the log, and takes acknowledged ones out of the outbox.
-  void flush();
+  // Hands the tick's events to the log. Acknowledged ones are taken out of the outbox, those of
+  // some ticks together: one bucket has few in one (limits::outbox_clear_every_ns).
+  enum class Clear { when_due, now };
+  void flush(Clear clear);
   // Emits again what has stayed in this bucket's outbox for `age_ms`.
   Task<> sweep(uint32_t bucket, uint64_t age_ms);
 
-  bool idle() const { return in_flight_ == 0 && batch_.empty() && to_clear_.empty(); }
+  bool idle() const { return in_flight_ == 0 && batch_.empty() && due_.empty(); }
   bool enabled() const { return log_ != nullptr; }
 
  private:
@@ -35,6 +37,7 @@ class Emitter final : private EventLogUser {
     uint32_t bucket = 0;
     uint64_t enqueued_at_ns = 0;
   };
+  bool clear_outbox(uint32_t bucket);
   void on_acknowledged(uint64_t token, bool stored, const char* why) override;
   static Text title(uint32_t bucket, const Text& id) { return format_text("{}:{}", bucket, id); }
 
@@ -47,8 +50,13 @@ class Emitter final : private EventLogUser {
   List<uint64_t> free_tokens_;
   std::unordered_set<Text, TextHash, std::equal_to<>, PoolAllocator<Text>>
       under_way_;  // so that a sweep leaves alone what the log still holds
-  std::map<uint32_t, List<Text>, std::less<>, PoolAllocator<std::pair<const uint32_t, List<Text>>>>
-      to_clear_;
+  // Acknowledged events that are still in the outbox, by bucket.
+  std::array<List<Text>, limits::buckets> to_clear_;
+  struct Due {
+    uint32_t bucket;
+    uint64_t at_ns;
+  };
+  Queue<Due> due_;  // a bucket's clearing, from its first event on
   size_t in_flight_ = 0;
   uint64_t complained_at_ns_ = 0;
 };

@@ -70,7 +70,8 @@ class Core final : private HttpService,
         control_(ring, setup.control_descriptor),
         map_(static_cast<uint32_t>(setup.peer_descriptors.size())),
         redis_(network_, its_scheduler, real_clock, stats_,
-               {setup.redis, setup.redis_password, setup.config.redis.database}),
+               {setup.redis, setup.redis_password, setup.config.redis.database,
+                setup.config.redis.linger_us * 1000ULL}),
         ledger_(redis_, its_scheduler, setup.config.redis.idempotency_ttl_s),
         supply_(redis_, its_scheduler, stats_, setup.config.redis.idempotency_ttl_s),
         pool_(host_, its_scheduler, stats_, worker_limits(setup.config)),
@@ -113,8 +114,8 @@ class Core final : private HttpService,
     stall_watch_.watch_this_thread();
     while (!done_) tick();
     if (kafka_ != nullptr) kafka_->drain(kafka_drain_ms);
-    emitter_->flush();
-    redis_.flush();
+    emitter_->flush(Emitter::Clear::now);
+    redis_.flush(false);
     ring_.submit_and_wait(0);
     ring_.reap();
     return EXIT_SUCCESS;
@@ -153,7 +154,7 @@ class Core final : private HttpService,
 
   // Each batch leaves once a tick.
   void flush() {
-    emitter_->flush();
+    emitter_->flush(draining_ ? Emitter::Clear::now : Emitter::Clear::when_due);
     redis_.flush();
     for (auto& link : peer_links_)
       if (link != nullptr) {
