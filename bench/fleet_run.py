@@ -124,8 +124,19 @@ def aggregator_lag(stack) -> float:
 
 def await_drained(stack) -> None:
     """Until every event is out of the outbox and in the table."""
-    wait_until(lambda: outbox_events(stack) == 0, DRAIN_TIMEOUT_S, "the outbox to drain", poll_s=0.2)
-    wait_until(lambda: aggregator_lag(stack) == 0, DRAIN_TIMEOUT_S, "the aggregator to catch up", poll_s=0.2)
+    try:
+        wait_until(lambda: outbox_events(stack) == 0, DRAIN_TIMEOUT_S, "the outbox to drain", poll_s=0.2)
+        wait_until(lambda: aggregator_lag(stack) == 0, DRAIN_TIMEOUT_S, "the aggregator to catch up", poll_s=0.2)
+    except TimeoutError as failure:
+        raise TimeoutError(f"{failure}: {outbox_events(stack):,} events in the outbox, {aggregator_lag(stack):,.0f} behind\n"
+                           f"{_emitter_state(stack)}\n{stack.huntd.log_tail()}\n"
+                           f"{stack.kafka.log_tail(5) if stack.kafka else ''}") from failure
+
+
+def _emitter_state(stack) -> str:
+    """What huntd's metrics say of the way from the commit to Kafka."""
+    text = http_get(stack.admin, "/metrics")[1]
+    return "\n".join(re.findall(r"^(?:huntd_kafka|huntd_outbox|huntd_redis|huntd_awards)\S* \S+$", text, re.M))
 
 
 class CpuMeter:

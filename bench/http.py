@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 import time
 
+from bench.processes import exact_cpu_s, family
 from bench.report import Figure, Report, median, need, progress, version_of
 from bench.wrk_run import run_wrk
 from harness.huntd_stack import HuntdStack, http_get
@@ -46,13 +47,17 @@ def run() -> Report:
             port = reserve_port()
             nginx = _start_nginx(directory, port.address, body)
             try:
-                targets = {"huntd": f"http://{stack.http}/v1/core-map", "nginx": f"http://{port.address}/"}
+                targets = {"huntd": (f"http://{stack.http}/v1/core-map", stack.core_pids()[0]),
+                           "nginx": (f"http://{port.address}/", nginx.pid)}
                 for connections in CONNECTIONS:
                     results = {peer: [] for peer in targets}
+                    busy = {peer: [] for peer in targets}  # of its CPU
                     for turn in range(ROUNDS):
-                        for peer, url in targets.items():
+                        for peer, (url, pid) in targets.items():
                             progress(f"http: {connections} connections, round {turn + 1} of {ROUNDS}, {peer}")
+                            before_s, began = exact_cpu_s(family(pid)), time.monotonic()
                             results[peer].append(run_wrk(url, connections=connections, seconds=SECONDS, cpus="1"))
+                            busy[peer].append((exact_cpu_s(family(pid)) - before_s) / (time.monotonic() - began))
                     rates = {peer: median(r.rate for r in runs) for peer, runs in results.items()}
                     errors = sum(r.not_2xx + r.socket_errors for runs in results.values() for r in runs)
                     report.figures += [
@@ -62,6 +67,13 @@ def run() -> Report:
                         Figure(f"nginx_p99_ms_{connections}", median(r.p99_ms for r in results["nginx"]), "ms"),
                         Figure(f"ratio_{connections}", rates["huntd"] / rates["nginx"], "× nginx", bar=1.3),
                         Figure(f"errors_{connections}", errors, "answers", bar=0, at_most=True)]
+                    # Where a server's CPU is not all used, wrk's is what limits the rate.
+                    share = {peer: median(shares) for peer, shares in busy.items()}
+                    report.figures += [
+                        Figure(f"huntd_cpu_us_{connections}", 1e6 * share["huntd"] / rates["huntd"], "µs a request"),
+                        Figure(f"nginx_cpu_us_{connections}", 1e6 * share["nginx"] / rates["nginx"], "µs a request")]
+                    report.notes.append(f"{connections} connections: busy with it huntd {100 * share['huntd']:.0f} %, nginx "
+                                        f"{100 * share['nginx']:.0f} % of CPU 0")
             finally:
                 nginx.terminate()
                 nginx.wait()

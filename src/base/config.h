@@ -50,7 +50,7 @@ struct Config {
     std::string password_file;               // empty: no AUTH
     uint32_t database = 0;
     uint64_t idempotency_ttl_s = 86'400;  // how long a request's key is remembered
-    uint32_t linger_us = 0;  // commands leave at most this often, and together
+    uint32_t linger_us = 0;               // commands leave at most this often, and together
   } redis;
   struct {
     std::string bootstrap;  // empty: no Kafka, the aggregator reads the outbox
