@@ -60,8 +60,8 @@ def fleet_stack(rung: str = "batch", **settings):
             yield stack
 
 
-def fleet_load(stack, *, seconds: float, rate: float = RATE, meanwhile=None) -> LoadResult:
-    return run_load(stack.http, connections=CONNECTIONS, rate=rate, seconds=seconds, meanwhile=meanwhile)
+def fleet_load(stack, *, seconds: float, rate: float = RATE, nice: int = 0, meanwhile=None) -> LoadResult:
+    return run_load(stack.http, connections=CONNECTIONS, rate=rate, seconds=seconds, nice=nice, meanwhile=meanwhile)
 
 
 def stack_notes(stack) -> list[str]:

@@ -112,11 +112,26 @@ void WorkerPool::admit_next() {
   }
 }
 
+void WorkerPool::leave_queue(const Slot<Place*>& slot) {
+  // All but always the first: who came first is late first.
+  if (queue_.front().slot == &slot)
+    queue_.pop_front();
+  else
+    std::erase_if(queue_, [&slot](const Waiter& waiter) { return waiter.slot == &slot; });
+}
+
 // A burst may wait for as long as the queue's deadline; a queue that burst after burst did not
-// empty means that more comes than can be served, and a longer one would serve no more.
-bool WorkerPool::queue_stands(uint64_t now_ns) const {
-  return !queue_.empty() && now_ns - queue_since_ns_ >= limits::queue_stands_after_ns &&
-         now_ns - queue_.front().since_ns >= limits_.queue_target_ms * ns_per_ms;
+// empty means that more comes than can be served, and a longer one would serve no more. Refusing
+// empties it, so it counts as standing until nobody has been refused for as long again. Meanwhile
+// nobody waits for longer than the target.
+bool WorkerPool::queue_stands(uint64_t now_ns) {
+  stood_ = stood_ && now_ns - stood_at_ns_ < limits::queue_stands_after_ns;
+  bool const slow =
+      !queue_.empty() && now_ns - queue_.front().since_ns >= limits_.queue_target_ms * ns_per_ms;
+  if (!slow) return false;
+  stood_ = stood_ || now_ns - queue_since_ns_ >= limits::queue_stands_after_ns;
+  if (stood_) stood_at_ns_ = now_ns;
+  return stood_;
 }
 
 Task<WorkerPool::Admission> WorkerPool::admit() {
@@ -136,10 +151,11 @@ Task<WorkerPool::Admission> WorkerPool::admit() {
     if (queue_.empty()) queue_since_ns_ = asked_at_ns;
     queue_.push_back({&slot, asked_at_ns});
     stats_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
-    std::optional<Place*> given =
-        co_await slot.wait(asked_at_ns + limits_.queue_deadline_ms * ns_per_ms);
+    std::optional<Place*> given = co_await slot.wait(
+        asked_at_ns + (stood_ ? limits_.queue_target_ms : limits_.queue_deadline_ms) * ns_per_ms);
     if (!given) {
-      std::erase_if(queue_, [&slot](const Waiter& waiter) { return waiter.slot == &slot; });
+      leave_queue(slot);
+      if (stood_) stood_at_ns_ = scheduler_.now_ns();
       stats_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
       admission.refusal = Refusal::queue_deadline;
       co_return admission;

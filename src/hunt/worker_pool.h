@@ -129,7 +129,8 @@ class WorkerPool final : private WorkerUser {
   void on_worker_exit(uint32_t place, int spawn_errno, int wait_status) override;
   Place* take_place();
   Place* free_place();
-  bool queue_stands(uint64_t now_ns) const;
+  bool queue_stands(uint64_t now_ns);
+  void leave_queue(const Slot<Place*>& slot);
   static void hold(Place& place);
   void swap_place(Place*& place);
   void free_if_over(Place& place);
@@ -153,6 +154,8 @@ class WorkerPool final : private WorkerUser {
   };
   Queue<Waiter> queue_;
   uint64_t queue_since_ns_ = 0;  // when it last stopped being empty
+  bool stood_ = false;           // it stands, and
+  uint64_t stood_at_ns_ = 0;     // somebody was refused for it then
   uint32_t live_ = 0;            // places that are not free
   uint32_t in_flight_ = 0;
   uint32_t generation_ = 0;

@@ -51,6 +51,7 @@ struct World {
   SharedRegion region;
   WorkerPool pool;
   std::vector<std::string> log;
+  uint64_t patience_ns = 1'000'000'000;
   Slot<Signal>* commit = nullptr;  // what a hunt waits for after its run, if for anything
 };
 
@@ -91,7 +92,7 @@ Task<> hunt(World& world, std::string name) {
   WorkerPool::Run run = std::move(*admission.run);
   run.begin(name, "job");
   for (;;) {
-    WorkerSaid const said = co_await run.next(1000 * ms);
+    WorkerSaid const said = co_await run.next(world.patience_ns);
     if (said.what == WorkerSaid::What::frame && said.frame == "ask") {
       run.answer("answer");
       continue;
@@ -181,6 +182,7 @@ TEST_CASE("a burst waits as long as the queue's deadline; a queue that stands re
   limits.queue_deadline_ms = 5000;
   limits.deadline_ms = 5000;
   World world(limits);
+  world.patience_ns = never_ns;
   // One ends its run every 50 ms, and more than that come at first: the queue never empties.
   for (const char* name : {"a", "b", "c", "d", "e", "f", "g", "h"}) start(hunt(world, name));
   uint64_t now = 0;
@@ -203,9 +205,19 @@ TEST_CASE("a burst waits as long as the queue's deadline; a queue that stands re
   CHECK(world.log.back() == "late queue stands");
   while (!world.host.alive.empty()) finish_one();
   CHECK(world.log.back() == "k frame");
-  start(hunt(world, "after"));
-  CHECK(world.host.hunters.back() == "after");  // it was empty: a burst is a burst again
+  // Refusing has emptied it; that alone does not make the next ones a burst.
+  for (const char* name : {"l", "m", "n"}) start(hunt(world, name));
   finish_one();
+  CHECK(world.log[world.log.size() - 3] == "m queue deadline");  // the target is theirs
+  CHECK(world.log[world.log.size() - 2] == "n queue deadline");
+  CHECK(world.log.back() == "l frame");
+  while (!world.host.alive.empty()) finish_one();
+  for (int i = 0; i < 10; ++i) tick(world, now += 50 * ms);
+  for (const char* name : {"o", "p", "q"}) start(hunt(world, name));
+  finish_one();
+  start(hunt(world, "after"));  // half a second later it is one again
+  CHECK(world.log.back() == "o frame");
+  while (!world.host.alive.empty()) finish_one();
   CHECK(world.pool.live() == 0);
 }
 
