@@ -57,9 +57,10 @@ def load_program() -> pathlib.Path:
 
 def run_load(address: str, *, connections: int, seconds: float, rate: float | None = None, hunt: str = "goblin-hoard",
              warmup_s: float = 2, nice: int = 0, meanwhile=None) -> LoadResult:
-    """Without `rate` a closed loop. `nice` is the generator's. `meanwhile` is called about five times a second until the load ends."""
-    command = ["nice", "-n", str(nice), str(load_program()), "--target", address, "--connections", str(connections), "--seconds", f"{seconds:g}",
-               "--warmup", f"{warmup_s:g}", "--hunt", hunt, "--json",
+    """Without `rate` a closed loop. `nice` is the generator's. `meanwhile` is called about five times a second until the
+    load ends."""
+    command = ["nice", "-n", str(nice), str(load_program()), "--target", address, "--connections", str(connections),
+               "--seconds", f"{seconds:g}", "--warmup", f"{warmup_s:g}", "--hunt", hunt, "--json",
                *(["--closed"] if rate is None else ["--rate", f"{rate:g}"])]
     with tempfile.TemporaryFile("w+") as told:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, text=True)

@@ -163,7 +163,7 @@ Task<std::optional<Held>> Ledger::held(const Text& hunter_id, const Text& hunt_i
   co_return held;
 }
 
-bool Ledger::clear(uint32_t bucket, const List<Text>& ids) {
+bool Ledger::clear(uint32_t bucket, std::span<const Text> ids) {
   Text const key = keys::outbox(bucket);
   List<std::string_view> words{"XDEL", key};
   words.insert(words.end(), ids.begin(), ids.end());

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -88,7 +89,7 @@ class Ledger {
 
   // Takes acknowledged events out of one outbox; false where the link is down (they are swept
   // later).
-  bool clear(uint32_t bucket, const List<Text>& ids);
+  bool clear(uint32_t bucket, std::span<const Text> ids);
   // How many events one outbox holds; 0 where Redis did not answer.
   Task<uint64_t> outbox_length(uint32_t bucket, uint64_t deadline_at_ns);
   // Events that have stayed in one outbox for longer than `age_ms`.

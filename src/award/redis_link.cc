@@ -176,14 +176,14 @@ bool RedisLink::send_and_forget(List<std::string_view> words) {
   return append(words, nullptr);
 }
 
-void RedisLink::flush(bool may_linger) {
+void RedisLink::flush(Leave leave) {
   // A server that says nothing is as good as gone, whatever TCP still believes.
   if (!waiting_.empty() &&
       scheduler_.now_ns() > waiting_.front().queued_at_ns + limits::redis_silence_max_ns)
     return drop("no reply for 5 s");
   if (!connected_ || out_.empty() || stream_->sending()) return;
   uint64_t const now_ns = scheduler_.now_ns();
-  if (may_linger && up_ && now_ns < sent_at_ns_ + options_.linger_ns &&
+  if (leave == Leave::when_due && up_ && now_ns < sent_at_ns_ + options_.linger_ns &&
       out_.size() < limits::redis_linger_bytes_max) {
     if (!linger_.armed()) scheduler_.arm(linger_, sent_at_ns_ + options_.linger_ns);
     return;

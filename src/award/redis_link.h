@@ -56,7 +56,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   bool send_and_forget(List<std::string_view> words);
 
   // Hands the commands of this tick, and of those before it within linger_ns, to the ring.
-  void flush(bool may_linger = true);
+  enum class Leave { when_due, now };
+  void flush(Leave leave);
   size_t in_flight() const { return waiting_.size(); }
 
  private:

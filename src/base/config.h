@@ -38,12 +38,12 @@ struct Config {
     uint32_t queue_max = 4096;                 // requests waiting for a worker, per core
     uint32_t queue_deadline_ms = 100;          // longest wait for a worker: 503 past it
     uint32_t queue_target_ms = 20;             // the wait that a queue which stays is held to
+    uint32_t hunts_in_flight_max = 1024;       // from a worker's job to the commit's end, per core
     std::string isolation = "process";         // "process", "fork" or "batch" (hunt/isolation.h)
     uint32_t warm = 0;                         // workers kept ready ahead of need, per core
     uint32_t hunts_per_worker = 1000;          // "batch": then a new worker
     uint32_t idle_ms = 2000;                   // a worker without a job goes after this
     uint32_t priority = 0;                     // workers run at nice -priority
-    uint32_t hunts_in_flight_max = 1024;       // from a worker's job to the commit's end, per core
   } worker;
   struct {
     std::string address = "127.0.0.1:6379";  // host:port or unix:/path

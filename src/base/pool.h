@@ -11,6 +11,9 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/limits.h"
@@ -97,10 +100,15 @@ using List = std::vector<T, PoolAllocator<T>>;
 template <class T>
 using Queue = std::deque<T, PoolAllocator<T>>;
 
-// For unordered containers with a Text as key; a std::string_view finds them too.
-struct TextHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-};
+// Hashes for the tables below: the standard library has none for a Text.
+template <class Key>
+struct TableHash : std::hash<Key> {};
+template <>
+struct TableHash<Text> : std::hash<std::string_view> {};
+template <class Key, class Value>
+using Table = std::unordered_map<Key, Value, TableHash<Key>, std::equal_to<>,
+                                 PoolAllocator<std::pair<const Key, Value>>>;
+template <class Key>
+using Set = std::unordered_set<Key, TableHash<Key>, std::equal_to<>, PoolAllocator<Key>>;
 
 }  // namespace huntd

@@ -1,5 +1,8 @@
 #include "emit/emitter.h"
 
+#include <algorithm>
+#include <span>
+
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -53,7 +56,7 @@ bool Emitter::clear_outbox(uint32_t bucket) {
   List<Text>& ids = to_clear_[bucket];
   while (!ids.empty()) {
     size_t const count = std::min(ids.size(), clear_ids_max);
-    List<Text> some(ids.end() - static_cast<ptrdiff_t>(count), ids.end());
+    std::span<const Text> const some = std::span(ids).last(count);
     if (!ledger_.clear(bucket, some)) return false;
     for (const Text& id : some) under_way_.erase(title(bucket, id));
     ids.resize(ids.size() - count);

@@ -5,7 +5,6 @@
 #pragma once
 #include <array>
 #include <string>
-#include <unordered_set>
 
 #include "award/ledger.h"
 #include "base/format_text.h"
@@ -48,8 +47,7 @@ class Emitter final : private EventLogUser {
   List<EventRecord> batch_;
   List<Pending> pending_;  // by token
   List<uint64_t> free_tokens_;
-  std::unordered_set<Text, TextHash, std::equal_to<>, PoolAllocator<Text>>
-      under_way_;  // so that a sweep leaves alone what the log still holds
+  Set<Text> under_way_;  // so that a sweep leaves alone what the log still holds
   // Acknowledged events that are still in the outbox, by bucket.
   std::array<List<Text>, limits::buckets> to_clear_;
   struct Due {

@@ -2,7 +2,6 @@
 // Requests of different hunters do not wait for each other.
 #pragma once
 #include <optional>
-#include <unordered_map>
 #include <utility>
 
 #include "base/pool.h"
@@ -64,9 +63,7 @@ class Lanes {
   Scheduler& scheduler_;
   // A hunter is in the map while a request of theirs runs; the queue holds those that wait, oldest
   // first.
-  std::unordered_map<Text, Queue<Slot<Signal>*>, TextHash, std::equal_to<>,
-                     PoolAllocator<std::pair<const Text, Queue<Slot<Signal>*>>>>
-      waiting_;
+  Table<Text, Queue<Slot<Signal>*>> waiting_;
 };
 
 }  // namespace huntd

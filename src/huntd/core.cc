@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "base/priority.h"
 #include "http/problem.h"
 #include "hunt/spawner.h"
+#include "huntd/real_clock.h"
 #include "huntd/stall_watch.h"
 
 namespace huntd {
@@ -26,28 +26,6 @@ constexpr uint64_t tick_wait_max_ns = 250 * ns_per_ms;  // an idle core still sh
 constexpr uint64_t accept_anyway_ns = ns_per_s;
 constexpr uint64_t sweep_every_ns = 5 * ns_per_s;
 constexpr int kafka_drain_ms = 5000;
-
-class RealClock final : public Clock {
- public:
-  uint64_t now_ns() override { return monotonic_ns(); }
-  int64_t wall_ms() override { return huntd::wall_ms(); }
-  uint64_t random() override {
-    if (next_ == std::size(pool_)) {
-      size_t have = 0;
-      while (have < sizeof pool_) {
-        ssize_t const got =
-            getrandom(reinterpret_cast<char*>(pool_) + have, sizeof pool_ - have, 0);
-        if (got > 0) have += static_cast<size_t>(got);
-      }
-      next_ = 0;
-    }
-    return pool_[next_++];
-  }
-
- private:
-  uint64_t pool_[512] = {};
-  size_t next_ = std::size(pool_);
-};
 
 class Core final : private HttpService,
                    private PeerServer,
@@ -115,7 +93,7 @@ class Core final : private HttpService,
     while (!done_) tick();
     if (kafka_ != nullptr) kafka_->drain(kafka_drain_ms);
     emitter_->flush(Emitter::Clear::now);
-    redis_.flush(false);
+    redis_.flush(RedisLink::Leave::now);
     ring_.submit_and_wait(0);
     ring_.reap();
     return EXIT_SUCCESS;
@@ -155,7 +133,7 @@ class Core final : private HttpService,
   // Each batch leaves once a tick.
   void flush() {
     emitter_->flush(draining_ ? Emitter::Clear::now : Emitter::Clear::when_due);
-    redis_.flush();
+    redis_.flush(RedisLink::Leave::when_due);
     for (auto& link : peer_links_)
       if (link != nullptr) {
         link->flush();

@@ -4,7 +4,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/scheduler.h"
@@ -75,9 +74,7 @@ class Peers {
   CoreStats& stats_;
   PeerServer& server_;
   std::vector<std::unique_ptr<Link>> links_;
-  std::unordered_map<uint64_t, Waiting, std::hash<uint64_t>, std::equal_to<>,
-                     PoolAllocator<std::pair<const uint64_t, Waiting>>>
-      waiting_;
+  Table<uint64_t, Waiting> waiting_;
   uint64_t
       next_id_;  // begins with the epoch: an answer to an earlier life of this core finds nobody
 };

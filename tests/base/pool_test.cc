@@ -56,6 +56,6 @@ TEST_CASE("pieces given out at the same time do not overlap, whatever their size
 TEST_CASE("a Text is made by format, found by a view, and compared as any string") {
   Text const text = format_text("{}:{}", std::string_view("hunter"), 7);
   CHECK(text == "hunter:7");
-  CHECK(TextHash()(text) == TextHash()("hunter:7"));
+  CHECK(TableHash<Text>()(text) == TableHash<Text>()("hunter:7"));
   CHECK(format_text("<{}>", text) == "<hunter:7>");
 }
