@@ -116,6 +116,10 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   // What can be refused at once.
   if (context.bundle.find(name.hunt_id) == nullptr)
     co_return answer(context, Counter::hunts_no_such_hunt, Problem::no_such_hunt, name.hunt_id);
+  constexpr std::string_view standing_detail = "more hunts come than are served; ask later";
+  if (!keyed && context.workers.refuses_now())
+    co_return answer(context, Counter::hunts_shed_queue_stands, Problem::overloaded,
+                     standing_detail);
   Text input;
   if (!request.body.empty()) {
     Result<Text> value = encode_json_value(request.body);
@@ -155,7 +159,7 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
                        "no worker was free within the queue's deadline");
     if (admission.refusal == WorkerPool::Refusal::queue_stands)
       co_return answer(context, Counter::hunts_shed_queue_stands, Problem::overloaded,
-                       "more hunts come than are served; ask later");
+                       standing_detail);
 
     // The script.
     RunResult run =

@@ -120,19 +120,18 @@ void WorkerPool::leave_queue(const Slot<Place*>& slot) {
     std::erase_if(queue_, [&slot](const Waiter& waiter) { return waiter.slot == &slot; });
 }
 
-// A burst may wait for as long as the queue's deadline; a queue that burst after burst did not
-// empty means that more comes than can be served, and a longer one would serve no more. Refusing
-// empties it, so it counts as standing until nobody has been refused for as long again. Meanwhile
-// nobody waits for longer than the target.
-bool WorkerPool::queue_stands(uint64_t now_ns) {
-  stood_ = stood_ && now_ns - stood_at_ns_ < limits::queue_stands_after_ns;
-  bool const slow =
-      !queue_.empty() && now_ns - queue_.front().since_ns >= limits_.queue_target_ms * ns_per_ms;
-  if (!slow) return false;
-  stood_ = stood_ || now_ns - queue_since_ns_ >= limits::queue_stands_after_ns;
-  if (stood_) stood_at_ns_ = now_ns;
-  return stood_;
+// A burst may wait for as long as the queue's deadline. A queue that stands has as many as are
+// served within its target; a longer one would serve no more.
+bool WorkerPool::refuses(uint64_t now_ns) {
+  uint64_t const target_ns = limits_.queue_target_ms * ns_per_ms;
+  bool const slow = !queue_.empty() && now_ns - queue_.front().since_ns >= target_ns;
+  if (!standing_.stands(now_ns, slow)) return false;
+  if (!slow && queue_.size() < standing_.room(now_ns, target_ns)) return false;
+  standing_.on_refused(now_ns);
+  return true;
 }
+
+bool WorkerPool::refuses_now() { return !queue_.empty() && refuses(scheduler_.now_ns()); }
 
 Task<WorkerPool::Admission> WorkerPool::admit() {
   Admission admission;
@@ -143,26 +142,29 @@ Task<WorkerPool::Admission> WorkerPool::admit() {
       admission.refusal = Refusal::queue_full;
       co_return admission;
     }
-    if (queue_stands(asked_at_ns)) {
+    if (refuses(asked_at_ns)) {
       admission.refusal = Refusal::queue_stands;
       co_return admission;
     }
     Slot<Place*> slot(scheduler_);
-    if (queue_.empty()) queue_since_ns_ = asked_at_ns;
+    if (queue_.empty()) standing_.on_first(asked_at_ns);
     queue_.push_back({&slot, asked_at_ns});
     stats_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
+    bool const stands = standing_.stands(asked_at_ns, false);
     std::optional<Place*> given = co_await slot.wait(
-        asked_at_ns + (stood_ ? limits_.queue_target_ms : limits_.queue_deadline_ms) * ns_per_ms);
+        asked_at_ns + (stands ? limits_.queue_target_ms : limits_.queue_deadline_ms) * ns_per_ms);
     if (!given) {
       leave_queue(slot);
-      if (stood_) stood_at_ns_ = scheduler_.now_ns();
+      if (stands) standing_.on_refused(scheduler_.now_ns());
       stats_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
       admission.refusal = Refusal::queue_deadline;
       co_return admission;
     }
     place = *given;
   }
-  stats_.record(Stage::queue, scheduler_.now_ns() - asked_at_ns);
+  uint64_t const now_ns = scheduler_.now_ns();
+  standing_.on_served(now_ns, limits_.queue_target_ms * ns_per_ms);
+  stats_.record(Stage::queue, now_ns - asked_at_ns);
   admission.in_flight.emplace(*this);
   admission.run.emplace(*this, *place);
   co_return admission;

@@ -9,6 +9,7 @@
 #include "base/scheduler.h"
 #include "base/task.h"
 #include "hunt/isolation.h"
+#include "hunt/standing_queue.h"
 #include "io/outside.h"
 #include "stats/core_stats.h"
 
@@ -44,8 +45,8 @@ class WorkerPool final : private WorkerUser {
  public:
   WorkerPool(WorkerHost& host, Scheduler& scheduler, CoreStats& stats, WorkerLimits limits);
 
-  // Why there is no run: too many wait; this one waited too long; those before it have waited for
-  // too long while the queue never was empty, so that this one would, too.
+  // Why there is no run: too many wait; this one waited too long; the queue stands and is as long
+  // as is served in time.
   enum class Refusal { none, queue_full, queue_deadline, queue_stands };
 
   // A hunt on its way through the core, its commit included. Its end makes room for the next.
@@ -90,6 +91,8 @@ class WorkerPool final : private WorkerUser {
     std::optional<Run> run;
     Refusal refusal = Refusal::none;
   };
+  // Whether admit() would answer queue_stands, so that nothing need be prepared for it.
+  bool refuses_now();
   // Waits in the queue until there is a place for one more worker and for one more hunt in flight.
   Task<Admission> admit();
 
@@ -129,7 +132,7 @@ class WorkerPool final : private WorkerUser {
   void on_worker_exit(uint32_t place, int spawn_errno, int wait_status) override;
   Place* take_place();
   Place* free_place();
-  bool queue_stands(uint64_t now_ns);
+  bool refuses(uint64_t now_ns);
   void leave_queue(const Slot<Place*>& slot);
   static void hold(Place& place);
   void swap_place(Place*& place);
@@ -153,10 +156,8 @@ class WorkerPool final : private WorkerUser {
     uint64_t since_ns;
   };
   Queue<Waiter> queue_;
-  uint64_t queue_since_ns_ = 0;  // when it last stopped being empty
-  bool stood_ = false;           // it stands, and
-  uint64_t stood_at_ns_ = 0;     // somebody was refused for it then
-  uint32_t live_ = 0;            // places that are not free
+  StandingQueue standing_;
+  uint32_t live_ = 0;  // places that are not free
   uint32_t in_flight_ = 0;
   uint32_t generation_ = 0;
   bool draining_ = false;
