@@ -78,6 +78,7 @@ const Key keys_table[] = {
     TEXT(kafka, topic, topic, restart),
     NUMBER(kafka, linger_ms, 0, 1000, restart),
     NUMBER(kafka, queue_messages_max, 1, 10'000'000, restart),
+    NUMBER(kafka, delivery_timeout_ms, 1000, 86'400'000, restart),
     NUMBER(kafka, sweep_after_s, 1, 86'400, restart),
     NUMBER(aggregator, interval_s, 1, 3600, restart),
     TEXT(aggregator, postgres, not_empty, restart),

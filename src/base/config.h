@@ -57,7 +57,8 @@ struct Config {
     std::string topic = "loot_events";
     uint32_t linger_ms = 5;
     uint32_t queue_messages_max = 100'000;
-    uint32_t sweep_after_s = 30;  // an event this long in the outbox is emitted again
+    uint32_t delivery_timeout_ms = 30'000;  // then it is given up, and stays in the outbox
+    uint32_t sweep_after_s = 30;            // an event this long in the outbox is emitted again
   } kafka;
   struct {
     uint32_t interval_s = 1;                       // longest time between two merges into Postgres

@@ -29,17 +29,19 @@ Result<std::unique_ptr<KafkaLog>> KafkaLog::open(uring::Ring& ring, const Option
   std::unique_ptr<KafkaLog> log(new KafkaLog(ring));
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   std::string error;
-  bool const fine = set(conf, "bootstrap.servers", options.bootstrap, error) &&
-                    set(conf, "client.id", "huntd", error) &&
-                    // Retries neither double nor reorder within a session of the producer.
-                    set(conf, "enable.idempotence", "true", error) &&
-                    set(conf, "linger.ms", std::to_string(options.linger_ms), error) &&
-                    set(conf, "queue.buffering.max.messages",
-                        std::to_string(options.queue_messages_max), error) &&
-                    set(conf, "compression.codec", "lz4", error) &&
-                    set(conf, "log.connection.close", "false", error) &&
-                    // librdkafka's own lines come as events, to be written as ours are.
-                    set(conf, "log.queue", "true", error);
+  bool const fine =
+      set(conf, "bootstrap.servers", options.bootstrap, error) &&
+      set(conf, "client.id", "huntd", error) &&
+      // Retries neither double nor reorder within a session of the producer.
+      set(conf, "enable.idempotence", "true", error) &&
+      set(conf, "linger.ms", std::to_string(options.linger_ms), error) &&
+      set(conf, "delivery.timeout.ms", std::to_string(options.delivery_timeout_ms), error) &&
+      set(conf, "queue.buffering.max.messages", std::to_string(options.queue_messages_max),
+          error) &&
+      set(conf, "compression.codec", "lz4", error) &&
+      set(conf, "log.connection.close", "false", error) &&
+      // librdkafka's own lines come as events, to be written as ours are.
+      set(conf, "log.queue", "true", error);
   if (!fine) {
     rd_kafka_conf_destroy(conf);
     return Error{"kafka: " + error};

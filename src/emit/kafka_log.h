@@ -17,6 +17,7 @@ class KafkaLog final : public EventLog, private uring::Op {
     std::string topic;
     uint32_t linger_ms;
     uint32_t queue_messages_max;
+    uint32_t delivery_timeout_ms;
   };
   static Result<std::unique_ptr<KafkaLog>> open(uring::Ring& ring, const Options& options);
   ~KafkaLog();

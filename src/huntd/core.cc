@@ -57,9 +57,9 @@ class Core final : private HttpService,
 
   Result<void> open() {
     if (!config_.kafka.bootstrap.empty()) {
-      Result<std::unique_ptr<KafkaLog>> log =
-          KafkaLog::open(ring_, {config_.kafka.bootstrap, config_.kafka.topic,
-                                 config_.kafka.linger_ms, config_.kafka.queue_messages_max});
+      Result<std::unique_ptr<KafkaLog>> log = KafkaLog::open(
+          ring_, {config_.kafka.bootstrap, config_.kafka.topic, config_.kafka.linger_ms,
+                  config_.kafka.queue_messages_max, config_.kafka.delivery_timeout_ms});
       if (!log) return log.error();
       kafka_ = std::move(*log);
     }

@@ -1,18 +1,20 @@
 """Events on their way to Kafka, read by kcat: each committed award once acknowledged, whatever happens to the broker."""
 import asyncio
 import json
+import signal
 from collections import Counter
 
 import pytest
 
 from client import held, run_hunt
+from harness.huntd_stack import http_get
 from harness.kafka_server import KafkaServer, consume
 from harness.process import wait_until
 from load import Request, play
 
 STACK = {"kafka": True, "aggregator": True, "append_only": True,
          "settings": {"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000,
-                      "kafka.sweep_after_s": 1}}
+                      "kafka.sweep_after_s": 1, "kafka.delivery_timeout_ms": 2000}}
 FIELDS = {"event_id", "hunter_id", "hunt_id", "loot_id", "seq", "timestamp", "bundle"}
 
 
@@ -119,3 +121,23 @@ def test_what_a_stopped_huntd_left_in_the_outbox_is_emitted_by_the_next(stack):
     stack.huntd.start()
     found = await_events(stack, before + 5)
     assert loot_of(found, "heir") == held(stack.http, "gold", "heir") == {"gold": 5}
+
+
+def failed(stack) -> int:
+    page = http_get(stack.admin, "/metrics")[1]
+    return sum(int(line.split()[-1]) for line in page.splitlines() if line.startswith("huntd_kafka_failed_total{"))
+
+
+def test_what_kafka_does_not_acknowledge_in_time_is_given_up_and_emitted_again(stack):
+    before, failed_before = len(events(stack)), failed(stack)
+    stack.kafka.signal(signal.SIGSTOP)
+    try:
+        for _ in range(5):
+            assert run_hunt(stack.http, "gold", "patient").status == 200
+        wait_until(lambda: failed(stack) >= failed_before + 5, 60, "the client to give up", poll_s=0.2)
+        assert outbox_length(stack) >= 5
+    finally:
+        stack.kafka.signal(signal.SIGCONT)
+    found = await_events(stack, before + 5)
+    assert loot_of(found, "patient") == held(stack.http, "gold", "patient") == {"gold": 5}
+    wait_until(lambda: row(stack, "patient", "gold") == {"gold": 5}, 60, "the row")
