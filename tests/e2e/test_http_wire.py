@@ -10,8 +10,8 @@ HUNT = "/v1/hunts/gold/hunters/"
 ECHO = "/v1/hunts/echo/hunters/wire"
 
 
-def get(path: str = "/v1/core-map", *headers: str, version: str = "HTTP/1.1") -> str:
-    return f"GET {path} {version}\r\nHost: test\r\n" + "".join(f"{line}\r\n" for line in headers) + "\r\n"
+def get(path: str = "/v1/core-map", *headers: str) -> str:
+    return f"GET {path} HTTP/1.1\r\nHost: test\r\n" + "".join(f"{line}\r\n" for line in headers) + "\r\n"
 
 
 def post(path: str, *headers: str, body: str = "") -> str:
@@ -75,11 +75,6 @@ def test_expect_is_refused_where_the_head_alone_is_wrong(raw):
     assert raw.answer().status == 413, "not 100: the body is not wanted"
 
 
-def test_another_expectation_is_417(raw):
-    raw.send(post(ECHO, "Content-Length: 0", "Expect: miracles"))
-    assert raw.answer().problem == "expectation-failed"
-
-
 def test_head_is_get_without_the_body(raw):
     raw.send(get() + get().replace("GET", "HEAD", 1) + get(HUNT + "nobody").replace("GET", "HEAD", 1) + get("/end"))
     whole = raw.answer()
@@ -114,49 +109,6 @@ def test_a_client_that_ends_its_side_still_gets_its_answers(raw):
     assert raw.is_closed()
 
 
-MALFORMED = {
-    "no Host": "GET / HTTP/1.1\r\n\r\n",
-    "two Hosts": "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
-    "Host differs from the target's": "GET http://a/v1/core-map HTTP/1.1\r\nHost: b\r\n\r\n",
-    "bare LF": "GET / HTTP/1.1\nHost: a\n\n",
-    "bare CR in a value": "GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
-    "NUL in a value": "GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
-    "folded line": "GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n",
-    "space before the colon": "GET / HTTP/1.1\r\nHost: a\r\nX : a\r\n\r\n",
-    "no colon": "GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n",
-    "two spaces": "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
-    "no version": "GET /\r\nHost: a\r\n\r\n",
-    "length and chunked": post(ECHO, "Content-Length: 5", "Transfer-Encoding: chunked", body="0\r\n\r\n"),
-    "two lengths": post(ECHO, "Content-Length: 5", "Content-Length: 6", body="hello"),
-    "a list of lengths": post(ECHO, "Content-Length: 5, 5", body="hello"),
-    "signed length": post(ECHO, "Content-Length: +5", body="hello"),
-    "hexadecimal length": post(ECHO, "Content-Length: 0x5", body="hello"),
-    "empty length": post(ECHO, "Content-Length: ", body="hello"),
-    "length beyond 64 bits": post(ECHO, "Content-Length: 18446744073709551617"),
-    "chunk size without digits": post(ECHO, "Transfer-Encoding: chunked", body="\r\n"),
-    "chunk size with a sign": post(ECHO, "Transfer-Encoding: chunked", body="+1\r\nx\r\n0\r\n\r\n"),
-    "chunk without its CRLF": post(ECHO, "Transfer-Encoding: chunked", body="1\r\nxx\r\n0\r\n\r\n"),
-    "chunk ended by bare LF": post(ECHO, "Transfer-Encoding: chunked", body="1\nx\n0\n\n"),
-    "chunked on HTTP/1.0": "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-}
-
-
-@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_could_be_read_in_two_ways_is_refused_and_the_connection_closed(raw, data):
-    raw.send(data)
-    answer = raw.answer()
-    assert answer.status in (400, 413, 501), answer
-    assert answer.problem and answer.headers["connection"] == "close"
-    assert raw.is_closed()
-
-
-@pytest.mark.parametrize("coding", ["gzip", "gzip, chunked", "chunked, chunked", "identity", "xchunked"])
-def test_another_transfer_coding_is_501(raw, coding):
-    raw.send(post(ECHO, f"Transfer-Encoding: {coding}", body="0\r\n\r\n"))
-    assert raw.answer().status in (400, 501)
-    assert raw.is_closed()
-
-
 def test_a_smuggled_request_is_not_run(stack):
     hidden = post(HUNT + "smuggler", "Content-Length: 0")
     with RawConnection(stack.http) as raw:
@@ -164,27 +116,6 @@ def test_a_smuggled_request_is_not_run(stack):
         assert raw.answer().status == 400
         assert raw.is_closed()
     assert held(stack.http, "gold", "smuggler") == {}
-
-
-@pytest.mark.parametrize("data", [get("/" + "x" * 5000), get("/", "X: " + "x" * 9000),
-                                  get("/", *[f"X-{n}: 1" for n in range(80)])],
-                         ids=["request line", "headers", "number of headers"])
-def test_a_head_that_is_too_large_is_431_or_414(raw, data):
-    raw.send(data)
-    assert raw.answer().status in (414, 431)
-    assert raw.is_closed()
-
-
-def test_another_version_is_505(raw):
-    raw.send(get(version="HTTP/2.0"))
-    assert raw.answer().problem == "version-not-supported"
-
-
-@pytest.mark.parametrize("data", [b"\0" * 100 + b"\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\r\n\r\nx\r\n\r\n"])
-def test_garbage_is_refused(raw, data):
-    raw.send(data)
-    assert raw.answer().status >= 400
-    assert raw.is_closed()
 
 
 def test_a_request_that_breaks_off_is_not_run(stack):
