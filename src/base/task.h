@@ -17,13 +17,23 @@ class Task;
 
 namespace task_detail {
 
-struct PromiseBase {
-  std::coroutine_handle<> awaiter;
+// Frames that this thread has, so that one that never ends can be found.
+inline thread_local constinit size_t frames = 0;
 
-  static void* operator new(size_t size_bytes) { return Pool::allocate(size_bytes); }
+// Memory of a frame.
+struct Frame {
+  static void* operator new(size_t size_bytes) {
+    ++frames;
+    return Pool::allocate(size_bytes);
+  }
   static void operator delete(void* frame, size_t size_bytes) noexcept {
+    --frames;
     Pool::release(frame, size_bytes);
   }
+};
+
+struct PromiseBase : Frame {
+  std::coroutine_handle<> awaiter;
 
   std::suspend_always initial_suspend() noexcept { return {}; }
   struct FinalAwaiter {
@@ -102,11 +112,7 @@ inline Task<void> Promise<void>::get_return_object() noexcept {
 
 // The root of a task that nobody awaits; frees itself at its end.
 struct Detached {
-  struct promise_type {
-    static void* operator new(size_t size_bytes) { return Pool::allocate(size_bytes); }
-    static void operator delete(void* frame, size_t size_bytes) noexcept {
-      Pool::release(frame, size_bytes);
-    }
+  struct promise_type : Frame {
     Detached get_return_object() noexcept { return {}; }
     std::suspend_never initial_suspend() noexcept { return {}; }
     std::suspend_never final_suspend() noexcept { return {}; }
@@ -116,6 +122,9 @@ struct Detached {
 };
 inline Detached run_detached(Task<void> task) { co_await std::move(task); }
 }  // namespace task_detail
+
+// How many coroutines of this thread have begun or wait to begin, and have not ended.
+inline size_t coroutines_alive() { return task_detail::frames; }
 
 // Starts `task` now, up to its first wait; it then lives until it ends.
 inline void start(Task<void> task) { task_detail::run_detached(std::move(task)); }

@@ -22,7 +22,7 @@
 #include "base/priority.h"
 #include "base/scm_rights.h"
 #include "base/sd_notify.h"
-#include "huntd/core.h"
+#include "huntd/core_process.h"
 #include "huntd/listen.h"
 #include "uring/ring.h"
 

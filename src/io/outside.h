@@ -90,6 +90,8 @@ class Network {
   virtual void stop_accepting() = 0;
   // A connection whose descriptor another core handed over; takes the descriptor.
   virtual StreamPtr adopt(int descriptor) = 0;
+  // Ends a connection whose descriptor release() gave and nobody took.
+  virtual void drop(int descriptor) = 0;
 };
 
 // Whole messages to and from one sibling process (another core, the parent). What is sent in a tick

@@ -2,6 +2,7 @@
 // streams.
 #pragma once
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <memory>
 #include <vector>
@@ -21,6 +22,7 @@ class UringNetwork final : public Network {
   void start_accepting(AcceptUser& user) override;
   void stop_accepting() override;
   StreamPtr adopt(int descriptor) override;
+  void drop(int descriptor) override { close(descriptor); }
 
   Ring& ring() { return ring_; }
   void retire(UringStream& stream) { idle_.push_back(&stream); }
