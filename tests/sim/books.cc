@@ -1,0 +1,306 @@
+#include "books.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "protocol/loot_event.h"
+#include "protocol/redis_keys.h"
+
+namespace huntd::sim {
+namespace {
+
+using Dom = simdjson::dom::element;
+
+std::string text_at(Dom from, const char* name) {
+  std::string_view value;
+  return from[name].get(value) == simdjson::SUCCESS ? std::string(value) : "";
+}
+
+// {"request_id":…,"hunt_id":…,"hunter_id":…, is each attempt's own but for the ids; what follows is
+// the result. The last word says whether it is told again.
+std::string result_part(std::string_view body) {
+  size_t const from = body.find("\"loot\":");
+  size_t const to = body.rfind(",\"replayed\":");
+  if (from == std::string_view::npos || to == std::string_view::npos || to < from) return "";
+  return std::string(body.substr(from, to - from));
+}
+
+std::string pair_name(std::string_view hunter_id, std::string_view hunt_id) {
+  return fmt::format("{}:{}", hunter_id, hunt_id);
+}
+
+}  // namespace
+
+Books::Books(World& world, RedisStore& store) : world_(world), store_(store) {
+  store_.on_writes = [this](const std::vector<Words>& writes) { on_writes(writes); };
+}
+
+Wish& Books::new_wish(std::string hunt_id, std::string hunter_id, std::string key) {
+  wishes_.push_back(std::make_unique<Wish>());
+  Wish& wish = *wishes_.back();
+  wish.number = wishes_.size();
+  wish.hunt_id = std::move(hunt_id);
+  wish.hunter_id = std::move(hunter_id);
+  wish.key = std::move(key);
+  return wish;
+}
+
+std::vector<Wish*> Books::wishes() {
+  std::vector<Wish*> all;
+  for (auto& wish : wishes_) all.push_back(wish.get());
+  return all;
+}
+
+// --- what Redis executed: one command, or one script as a whole
+// -------------------------------------
+
+void Books::on_writes(const std::vector<Words>& writes) {
+  std::vector<AwardedEvent> events;
+  std::string record_key;
+  std::string record;
+  std::map<std::string, int64_t> counted;
+  for (const Words& words : writes) {
+    if (words[0] == "XADD") {
+      Result<LootEvent> event = read_loot_event(words.back());
+      if (!event)
+        return world_.violation("I3", "an event in the outbox can't be read: " + words.back());
+      if (words[4] != event->hunter_id)
+        return world_.violation("I3", "an event is filed under another hunter");
+      events.push_back({event->event_id, event->hunter_id, event->hunt_id, event->loot_id,
+                        event->seq, words.back(), world_.now_ns(), 0});
+    }
+    if (words[0] == "SET" && words[1].starts_with("done:")) {
+      record_key = words[1];
+      record = words[2];
+    }
+    if (words[0] == "HINCRBY") counted[words[1] + "/" + words[2]] += std::stoll(words[3]);
+  }
+  if (record.starts_with("void ")) return;
+  if (record.empty()) {
+    if (!events.empty()) world_.violation("I2", "loot was given and nothing remembers the request");
+    return;
+  }
+  // done:{bN}:HUNTER:HUNT:KEY
+  std::string rest = record_key.substr(record_key.find("}:") + 2);
+  size_t const first = rest.find(':');
+  size_t const second = rest.find(':', first + 1);
+  std::string const hunter_id = rest.substr(0, first);
+  std::string const hunt_id = rest.substr(first + 1, second - first - 1);
+  std::string const key = rest.substr(second + 1);
+  world_.trace("redis commits {} {} key {}: {} awards", hunter_id, hunt_id, key, events.size());
+  if (!done_.insert(record_key).second)
+    world_.violation("I2", "a request was committed twice: " + record_key);
+
+  // I3: some worker said exactly this, of a request that a client made.
+  std::vector<std::string> loot;
+  for (const AwardedEvent& event : events) loot.push_back(event.loot_id);
+  const SaidOutcome* source = nullptr;
+  for (const SaidOutcome& outcome : said_[hash64(fmt::format("{}:{}:{}", hunter_id, hunt_id, key))])
+    if (outcome.loot == loot && outcome.hunter_id == hunter_id && outcome.hunt_id == hunt_id)
+      source = &outcome;
+  if (source == nullptr || source->request == 0 || source->request > wishes_.size())
+    return world_.violation("I3", "no worker said what was committed for " + record_key);
+  Wish& wish = *wishes_[source->request - 1];
+  if (wish.hunter_id != hunter_id || wish.hunt_id != hunt_id ||
+      (!wish.key.empty() && wish.key != key))
+    return world_.violation("I3", "committed for another request than was made: " + record_key);
+  ++commits_[wish.number];
+  if (commits_[wish.number] > 1)
+    world_.violation("I2", fmt::format("wish {} was given twice", wish.number));
+
+  std::vector<std::string>& seqs = by_hunter_[pair_name(hunter_id, hunt_id)];
+  for (size_t i = 0; i < events.size(); ++i) {
+    AwardedEvent& event = events[i];
+    event.request = wish.number;
+    if (event.event_id !=
+        std::string(make_event_id(hunter_id, hunt_id, key, static_cast<uint32_t>(i))))
+      world_.violation("I2", "an event_id is not made of its request: " + event.value);
+    if (event.seq != seqs.size() + 1)
+      world_.violation("I2", fmt::format("seq {} after {} events", event.seq, seqs.size()));
+    if (!events_.emplace(event.event_id, event).second)
+      world_.violation("I2", "an event_id was given twice: " + event.value);
+    seqs.push_back(event.event_id);
+    --counted[std::string(keys::held(hunter_id, hunt_id)) + "/" + event.loot_id];
+    if (event.loot_id == "ticket" && ++tickets_given_ > tickets)
+      world_.violation("I2", fmt::format("{} tickets of {} were given", tickets_given_, tickets));
+    if (event.loot_id == "crown" && held_now(hunter_id, hunt_id)["crown"] > 1)
+      world_.violation("I2", "a second crown: the script saw what was no longer so");
+  }
+  for (const auto& [field, left] : counted)
+    if (left != 0)
+      world_.violation("I1", "what is held and what is in the outbox differ: " + field);
+}
+
+// --- what answers tell
+// ------------------------------------------------------------------------------
+
+void Books::core_answers(std::string_view bytes) {
+  if (!bytes.starts_with("HTTP/1.1 200 ")) return;
+  size_t const body_at = bytes.find("\r\n\r\n");
+  if (body_at == std::string_view::npos) return;
+  simdjson::dom::parser parser;
+  Dom body;
+  simdjson::padded_string const text(bytes.substr(body_at + 4));
+  if (parser.parse(text).get(body) != simdjson::SUCCESS) return;
+  if (text_at(body, "request_id").empty()) return;
+  simdjson::dom::array loot;
+  if (body["loot"].get(loot) != simdjson::SUCCESS) return;
+  for (Dom unit : loot) {
+    auto const found = events_.find(text_at(unit, "event_id"));
+    if (found == events_.end())
+      return world_.violation("I4", "200 before the commit: " + std::string(text));
+    if (found->second.loot_id != text_at(unit, "loot_id") ||
+        found->second.hunter_id != text_at(body, "hunter_id") ||
+        found->second.hunt_id != text_at(body, "hunt_id"))
+      return world_.violation("I4", "200 tells of other loot than was given: " + std::string(text));
+  }
+}
+
+bool Books::client_reads(Wish& wish, int status, std::string_view body) {
+  ++answers_;
+  bool const has_result = status == 200 || status == 422;
+  if (!has_result) {
+    // Everything else says either "nothing was given" or "nobody knows".
+    if (body.find("outcome-unknown") != std::string_view::npos) wish.any_unknown = true;
+    if (status != 500 && status != 503 && status != 504)
+      world_.violation("I4", fmt::format("wish {} was answered {} {}", wish.number, status, body));
+    return wish.hunt_id == "broken" && status == 500;
+  }
+  std::string const result = status == 200 ? result_part(body) : std::string(body);
+  if (result.empty())
+    world_.violation("I4", "an answer that nobody can read: " + std::string(body));
+  if (wish.key.empty()) {
+    wish.status = status;
+    wish.loot_told = result;
+    uint32_t const expected = result.find("event_id") == std::string::npos ? 0 : 1;
+    if (commits_[wish.number] != expected)
+      world_.violation("I1", fmt::format("wish {} was told 200 and Redis has {} commits of it",
+                                         wish.number, commits_[wish.number]));
+    return true;
+  }
+  if (done_.count(std::string(keys::done(wish.hunter_id, wish.hunt_id, wish.key))) == 0)
+    world_.violation("I1", fmt::format("wish {} was answered {} and Redis does not remember it",
+                                       wish.number, status));
+  if (wish.status != 0 && (wish.status != status || wish.body != result))
+    world_.violation("I4", fmt::format("wish {}: the same key has two results: {} {} and {} {}",
+                                       wish.number, wish.status, wish.body, status, result));
+  wish.status = status;
+  wish.body = result;
+  return true;
+}
+
+std::map<std::string, uint64_t> Books::held_now(const std::string& hunter_id,
+                                                const std::string& hunt_id) const {
+  std::map<std::string, uint64_t> held;
+  if (auto found = by_hunter_.find(pair_name(hunter_id, hunt_id)); found != by_hunter_.end())
+    for (const std::string& event_id : found->second) ++held[events_.at(event_id).loot_id];
+  return held;
+}
+
+void Books::client_reads_held(const std::string& hunter_id, const std::string& hunt_id,
+                              const std::map<std::string, uint64_t>& at_first,
+                              std::string_view body) {
+  simdjson::dom::parser parser;
+  Dom root;
+  simdjson::dom::object loot;
+  simdjson::padded_string const text(body);
+  if (parser.parse(text).get(root) != simdjson::SUCCESS ||
+      root["loot"].get(loot) != simdjson::SUCCESS)
+    return world_.violation("I4", "what is held can't be read: " + std::string(body));
+  std::map<std::string, uint64_t> told;
+  for (auto [loot_id, count] : loot) told[std::string(loot_id)] = uint64_t(count);
+  std::map<std::string, uint64_t> at_last = held_now(hunter_id, hunt_id);
+  for (const auto& [loot_id, count] : at_first)
+    if (told[loot_id] < count) world_.violation("I4", "GET forgets loot: " + std::string(body));
+  for (const auto& [loot_id, count] : told)
+    if (count > at_last[loot_id]) world_.violation("I3", "GET invents loot: " + std::string(body));
+}
+
+// --- the end
+// ----------------------------------------------------------------------------------------
+
+void Books::check_redis(bool outbox_is_emptied) {
+  // What the wishes know.
+  for (auto& wish : wishes_) {
+    if (wish->open_attempts != 0)
+      world_.violation("I7", fmt::format("wish {} is still open", wish->number));
+    if (wish->status == 0 && !wish->any_unknown && commits_[wish->number] != 0)
+      world_.violation(
+          "I4", fmt::format("wish {} was told that nothing was given, and it was", wish->number));
+    if (wish->status == 422 && wish->key.empty() && commits_[wish->number] != 0)
+      world_.violation("I4",
+                       fmt::format("wish {} was refused by its script, and given", wish->number));
+  }
+  // What Redis holds.
+  size_t in_outbox = 0;
+  std::map<std::string, std::map<std::string, uint64_t>> held;
+  std::set<std::string> units;
+  for (const auto& [key, value] : store_.keys()) {
+    if (key.starts_with("outbox:"))
+      in_outbox += std::get<RedisStore::Stream>(value.is).entries.size();
+    if (key.starts_with("held:"))
+      for (const auto& [field, count] : std::get<RedisStore::Hash>(value.is))
+        held[key.substr(key.find("}:") + 2)][field] = std::stoull(count);
+    if (key.starts_with("supply_pending:"))
+      world_.violation("I7", fmt::format("{} units of {} are still pending",
+                                         std::get<RedisStore::SortedSet>(value.is).size(), key));
+    if (key.starts_with("supply:"))
+      for (const auto& [event_id, state] : std::get<RedisStore::Hash>(value.is)) {
+        units.insert(event_id);
+        if (state != "given")
+          world_.violation("I7", "a unit is left over: " + event_id + " " + state);
+      }
+  }
+  for (const auto& [pair, event_ids] : by_hunter_) {
+    if (event_ids.empty()) continue;
+    std::map<std::string, uint64_t> expected{{"#seq", event_ids.size()}};
+    for (const std::string& event_id : event_ids) {
+      ++expected[events_.at(event_id).loot_id];
+      if (events_.at(event_id).loot_id == "ticket" && units.count(event_id) == 0)
+        world_.violation("I2", "a ticket was given and its unit is not taken: " + event_id);
+    }
+    if (held[pair] != expected) world_.violation("I1", "Redis does not hold what it gave: " + pair);
+  }
+  if (units.size() != tickets_given_)
+    world_.violation(
+        "I7", fmt::format("{} units are taken for {} tickets given", units.size(), tickets_given_));
+  size_t const expected = outbox_is_emptied ? 0 : events_.size();
+  if (in_outbox != expected)
+    world_.violation("I7", fmt::format("{} events in the outbox, not {}", in_outbox, expected));
+}
+
+void Books::check_topic(const Topic& topic, uint64_t sweep_after_ns) {
+  std::set<std::string> seen;
+  for (const auto& partition : topic.records) {
+    std::map<std::string, std::map<const Machine*, uint64_t>>
+        newest;  // by hunter and hunt, producer
+    std::map<std::string, uint64_t> newest_of_all;
+    for (const TopicRecord& record : partition) {
+      Result<LootEvent> event = read_loot_event(record.value);
+      auto const found = event ? events_.find(event->event_id) : events_.end();
+      if (found == events_.end() || found->second.value != record.value ||
+          found->second.hunter_id != record.key) {
+        world_.violation("I3", "the topic has an event that nobody gave: " + record.value);
+        continue;
+      }
+      if (!seen.insert(event->event_id).second) ++repeated_;
+      // I5: what the sweep emits again may come late.
+      if (record.produced_at_ns >= found->second.committed_at_ns + sweep_after_ns) continue;
+      std::string const pair = pair_name(event->hunter_id, event->hunt_id);
+      uint64_t& last = newest[pair][record.producer];
+      if (event->seq < last)
+        world_.violation("I5", fmt::format("{}: seq {} after {}", pair, event->seq, last));
+      last = std::max(last, event->seq);
+      uint64_t& last_of_all = newest_of_all[pair];
+      if (event->seq < last_of_all) ++out_of_order_;
+      last_of_all = std::max(last_of_all, event->seq);
+    }
+  }
+  for (const auto& [event_id, event] : events_)
+    if (seen.count(event_id) == 0)
+      world_.violation("I1", "an award has no event in Kafka: " + event.value);
+}
+
+}  // namespace huntd::sim

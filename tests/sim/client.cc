@@ -1,0 +1,246 @@
+#include "client.h"
+
+#include <cstdlib>
+#include <utility>
+
+namespace huntd::sim {
+namespace {
+
+// No request may take longer than this to be answered or to lose its connection: the longest stop
+// of a core, its restart and the request's own deadline are well below.
+constexpr uint64_t hang_ns = 40 * s;
+
+}  // namespace
+
+Client::Client(World& world, Books& books, Listener& listener, Kind kind, std::string name,
+               std::vector<std::string> hunters)
+    : world_(world),
+      books_(books),
+      listener_(listener),
+      kind_(kind),
+      name_(std::move(name)),
+      hunters_(std::move(hunters)) {}
+
+void Client::begin() { act_later(); }
+
+void Client::act_later() {
+  if (std::exchange(acting_, true)) return;
+  uint64_t const pause_ns = kind_ == Kind::rude ? world_.random.between(100 * ms, 5 * s)
+                                                : world_.random.between(1 * ms, 90 * ms);
+  world_.after(pause_ns, [this] {
+    acting_ = false;
+    act();
+  });
+}
+
+void Client::act() {
+  if (resting_) return;
+  act_later();
+  if (kind_ == Kind::rude) {
+    if (!finishing_) be_rude();
+    return;
+  }
+  // A player has one request at a time, most of the time; a proxy sends on.
+  size_t const at_once = kind_ == Kind::proxy ? 6 : (world_.random.chance(0.1) ? 3 : 1);
+  if (asked_.size() >= at_once) return;
+  if (wire_ != nullptr && asked_.empty() && !finishing_ && world_.random.chance(0.05)) leave();
+  if (!again_.empty()) {
+    Wish* const wish = again_.front();
+    again_.pop_front();
+    return ask(*wish);
+  }
+  if (finishing_) return;
+  if (world_.random.chance(0.1)) return ask_held();
+  // What somebody has asked before, perhaps at this moment.
+  std::vector<Wish*> const wishes = books_.wishes();
+  if (!wishes.empty() && world_.random.chance(0.25)) {
+    size_t const recent = std::min<size_t>(wishes.size(), 12);
+    Wish* const wish = wishes[wishes.size() - 1 - world_.random.below(recent)];
+    if (!wish->key.empty()) return ask(*wish);
+  }
+  Wish& wish =
+      books_.new_wish(world_.random.one_of(hunt_names), world_.random.one_of(hunters_), "");
+  if (world_.random.chance(0.7)) wish.key = fmt::format("key{}", wish.number);
+  ask(wish);
+}
+
+void Client::ask(Wish& wish) {
+  ++wish.attempts;
+  ++wish.open_attempts;
+  std::string request = fmt::format(
+      "POST {} HTTP/1.1\r\nHost: hunts\r\nContent-Type: application/json\r\n", wish.target());
+  if (!wish.key.empty()) request += "Idempotency-Key: " + wish.key + "\r\n";
+  std::string const body = wish.input();
+  if (world_.random.chance(0.2))
+    request +=
+        fmt::format("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n0\r\n\r\n", body.size(), body);
+  else
+    request += fmt::format("Content-Length: {}\r\n\r\n{}", body.size(), body);
+  world_.trace("{} asks wish {} {} of {} key {}", name_, wish.number, wish.hunt_id, wish.hunter_id,
+               wish.key);
+  asked_.push_back({&wish, wish.hunter_id, wish.hunt_id, {}});
+  put(request);
+}
+
+void Client::ask_held() {
+  std::string const hunter_id = world_.random.one_of(hunters_);
+  std::string const hunt_id = world_.random.one_of(hunt_names);
+  asked_.push_back({nullptr, hunter_id, hunt_id, books_.held_now(hunter_id, hunt_id)});
+  put(fmt::format("GET /v1/hunts/{}/hunters/{} HTTP/1.1\r\nHost: hunts\r\n\r\n", hunt_id,
+                  hunter_id));
+}
+
+void Client::open() {
+  if (wire_ != nullptr && !wire_->ended()) return;
+  wire_ = std::make_shared<Wire>(world_, *this);
+  in_.clear();
+  ++connections_;
+  listener_.connect(wire_);
+}
+
+void Client::put(std::string_view bytes) {
+  open();
+  wire_->send(bytes);
+  uint64_t const number = ++asked_number_;
+  bool const impatient = world_.faults_on && world_.random.chance(0.03);
+  if (impatient && world_.random.chance(0.3)) {
+    // Gone in the middle of its own request or of the answer.
+    world_.fault("a client resets", name_);
+    world_.after(world_.random.below(3 * ms), [this, number] {
+      if (number > answered_number_) drop(true);
+    });
+    return;
+  }
+  world_.after(impatient ? world_.random.between(1 * ms, 500 * ms) : hang_ns,
+               [this, number, impatient] {
+                 if (number <= answered_number_ || resting_) return;
+                 if (!impatient)
+                   return world_.violation("I7", name_ + " waits for an answer for 40 s");
+                 lose_patience(number);
+               });
+}
+
+void Client::lose_patience(uint64_t) {
+  world_.fault("a client gives up waiting", name_);
+  drop(world_.random.chance(0.5));
+}
+
+void Client::leave() { drop(false); }
+
+void Client::drop(bool by_reset) {
+  if (wire_ != nullptr) {
+    WirePtr const wire = std::exchange(wire_, nullptr);
+    if (by_reset) wire->reset();
+    wire->leave();
+  }
+  forget_asked();
+}
+
+void Client::on_wire_end(bool reset) {
+  world_.trace("{}: connection {} with {} open", name_, reset ? "reset" : "ended", asked_.size());
+  if (wire_ != nullptr) std::exchange(wire_, nullptr)->leave();
+  forget_asked();
+}
+
+// What was asked has no answer, and never will on this connection.
+void Client::forget_asked() {
+  answered_number_ = asked_number_;
+  for (Asked& asked : std::exchange(asked_, {})) {
+    if (asked.wish == nullptr) continue;
+    --asked.wish->open_attempts;
+    asked.wish->any_unknown = true;
+    ask_again(*asked.wish);
+  }
+  in_.clear();
+}
+
+void Client::ask_again(Wish& wish) {
+  if (wish.key.empty()) return;
+  if (!finishing_ && world_.random.chance(0.1)) return;
+  again_.push_back(&wish);
+}
+
+void Client::on_wire_bytes(std::string_view bytes) {
+  in_ += bytes;
+  take_answers();
+}
+
+void Client::take_answers() {
+  for (;;) {
+    size_t const head_end = in_.find("\r\n\r\n");
+    if (head_end == std::string::npos) return;
+    std::string const head = in_.substr(0, head_end);
+    size_t const length_at = head.find("Content-Length: ");
+    if (!head.starts_with("HTTP/1.1 ") || length_at == std::string::npos)
+      return world_.violation("I4", "not an answer: " + head);
+    int const status = std::atoi(head.c_str() + 9);
+    size_t const length = std::strtoull(head.c_str() + length_at + 16, nullptr, 10);
+    if (in_.size() < head_end + 4 + length) return;
+    std::string const body = in_.substr(head_end + 4, length);
+    in_.erase(0, head_end + 4 + length);
+    take_answer(status, body);
+    if (world_.violated()) return;
+    if (head.find("Connection: close") != std::string::npos) {
+      if (wire_ != nullptr) std::exchange(wire_, nullptr)->leave();
+      return forget_asked();
+    }
+  }
+}
+
+void Client::take_answer(int status, std::string_view body) {
+  if (asked_.empty()) {
+    if (kind_ != Kind::rude) world_.violation("I4", name_ + ": an answer that nobody asked for");
+    return;
+  }
+  Asked const asked = std::move(asked_.front());
+  asked_.pop_front();
+  ++answered_number_;
+  if (asked.wish == nullptr) {
+    if (status == 200)
+      books_.client_reads_held(asked.hunter_id, asked.hunt_id, asked.held_before, body);
+    else if (status != 503)
+      world_.violation("I4", fmt::format("what is held: {} {}", status, body));
+    return;
+  }
+  world_.trace("{} reads wish {}: {} {}", name_, asked.wish->number, status, body);
+  --asked.wish->open_attempts;
+  if (!books_.client_reads(*asked.wish, status, body)) ask_again(*asked.wish);
+}
+
+// What no good client does. Every request in it is a wish of which nobody hears the end.
+void Client::be_rude() {
+  if (wire_ != nullptr) {
+    if (world_.random.chance(0.5)) wire_->set_peer_reads(true);
+    if (world_.random.chance(0.3)) drop(world_.random.chance(0.5));
+    return;
+  }
+  open();
+  switch (world_.random.below(4)) {
+    case 0:
+      world_.fault("a client that sends half a request", name_);
+      return wire_->send("POST /v1/hunts/gift/hunters/h0 HTTP/1.1\r\nHost: hu");
+    case 1: {
+      world_.fault("a client that sends garbage", name_);
+      std::string bytes;
+      for (int i = 0; i < 200; ++i) bytes.push_back(static_cast<char>(world_.random.below(256)));
+      return wire_->send(bytes);
+    }
+    case 2: {
+      world_.fault("a client that does not read", name_);
+      wire_->set_peer_reads(false);
+      for (int i = 0; i < 20; ++i) {
+        Wish& wish = books_.new_wish("gift", world_.random.one_of(hunters_), "");
+        wish.any_unknown = true;
+        std::string const body = wish.input();
+        wire_->send(fmt::format("POST {} HTTP/1.1\r\nHost: hunts\r\nContent-Length: {}\r\n\r\n{}",
+                                wish.target(), body.size(), body));
+      }
+      return;
+    }
+    default:
+      world_.fault("a client that says nothing", name_);
+      return;
+  }
+}
+
+}  // namespace huntd::sim

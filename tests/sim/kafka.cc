@@ -1,0 +1,98 @@
+#include "kafka.h"
+
+#include <algorithm>
+
+#include "base/hash.h"
+
+namespace huntd::sim {
+namespace {
+
+constexpr size_t batch_max = 16;
+constexpr uint64_t retry_ns = 100 * ms;
+
+}  // namespace
+
+void Producer::produce(const List<EventRecord>& records) {
+  World& world = machine_.world();
+  for (const EventRecord& record : records) {
+    if (topic_.refuses() || (world.faults_on && world.random.chance(0.001))) {
+      world.fault("a record refused by the producer");
+      user_->on_acknowledged(record.token, false, "Local: Queue full");
+      continue;
+    }
+    size_t const partition = hash64(record.key) % Topic::partitions;
+    partitions_[partition].queue.push_back(
+        {{std::string(record.key), std::string(record.value), &machine_, world.now_ns()},
+         record.token,
+         world.now_ns() + topic_.message_timeout_ns});
+    machine_.stage([this, partition] { linger(partition); });
+  }
+}
+
+void Producer::linger(size_t partition) {
+  Partition& at = partitions_[partition];
+  if (at.waiting || at.queue.empty()) return;
+  at.waiting = true;
+  World& world = machine_.world();
+  world.after(world.random.between(1 * ms, 6 * ms), [this, partition] {
+    partitions_[partition].waiting = false;
+    try_batch(partition);
+  });
+}
+
+// One request to the broker at a time. A broker appends what it got, also of a producer that died
+// meanwhile; of a request that is tried again it appends nothing twice.
+void Producer::try_batch(size_t partition) {
+  Partition& at = partitions_[partition];
+  if (!machine_.alive() || at.waiting || at.queue.empty()) return;
+  at.waiting = true;
+  World& world = machine_.world();
+  if (at.in_batch == 0) at.in_batch = std::min(at.queue.size(), batch_max);
+  world.after(world.hop_ns(), [this, partition, &world] {
+    Partition& its = partitions_[partition];
+    bool const arrived = topic_.up() && !its.queue.empty();
+    if (arrived) {
+      for (size_t i = 0; i < its.in_batch; ++i) {
+        if (its.queue[i].stored) continue;
+        its.queue[i].stored = true;
+        topic_.records[partition].push_back(its.queue[i].record);
+      }
+    }
+    bool const ack_lost = world.faults_on && world.random.chance(0.03);
+    if (arrived && ack_lost) world.fault("an acknowledgement of Kafka lost");
+    if (!arrived || ack_lost) {
+      world.after(retry_ns, [this, partition] {
+        partitions_[partition].waiting = false;
+        expire(partition);
+        try_batch(partition);
+      });
+      return;
+    }
+    world.after(world.hop_ns(), [this, partition] {
+      Partition& then = partitions_[partition];
+      then.waiting = false;
+      for (; then.in_batch > 0; --then.in_batch) {
+        report(then.queue.front().token, true, "");
+        then.queue.pop_front();
+      }
+      linger(partition);
+    });
+  });
+}
+
+// Past its time a record is reported as not stored, whatever the broker did with it.
+void Producer::expire(size_t partition) {
+  Partition& at = partitions_[partition];
+  while (!at.queue.empty() && at.queue.front().due_ns <= machine_.world().now_ns()) {
+    machine_.world().fault("a record timed out", at.queue.front().stored ? "stored" : "not stored");
+    report(at.queue.front().token, false, "Local: Message timed out");
+    at.queue.pop_front();
+    if (at.in_batch > 0) --at.in_batch;
+  }
+}
+
+void Producer::report(uint64_t token, bool stored, const char* why) {
+  machine_.post([this, token, stored, why] { user_->on_acknowledged(token, stored, why); });
+}
+
+}  // namespace huntd::sim

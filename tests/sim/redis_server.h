@@ -1,0 +1,64 @@
+// A Redis that answers late, stops, restarts and refuses, and loses nothing (AOF, always fsynced).
+#pragma once
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "redis_store.h"
+#include "wire.h"
+
+namespace huntd::sim {
+
+class RedisServer final : public Server {
+ public:
+  explicit RedisServer(World& world);
+  WirePtr accept() override;
+  RedisStore& store() { return store_; }
+  int64_t wall_ms() const;
+
+  // --- faults
+  void restart(uint64_t down_ns, uint64_t loading_ns);
+  // SIGSTOP: commands wait in their sockets, those of clients that have gone, too.
+  void stop_until(uint64_t until_ns);
+  void be_slow_until(uint64_t until_ns, uint64_t reply_delay_ns);
+  // Writes get this error.
+  void refuse_until(uint64_t until_ns, std::string error);
+  // The next command of one connection runs, and the connection ends before its reply.
+  void swallow_a_reply() { swallow_ = true; }
+  void send_garbage() { garbage_ = true; }
+  void jump_clock(int64_t by_ms) { off_by_ms_ += by_ms; }
+  void heal();
+  size_t connections() const;
+
+ private:
+  struct Client final : Peer {
+    explicit Client(RedisServer& its_server) : server(its_server) {}
+    void on_wire_bytes(std::string_view bytes) override;
+    void on_wire_end(bool reset) override;
+    RedisServer& server;
+    WirePtr wire;
+    std::string in;
+    bool closed = false;
+  };
+  void serve(Client& client);
+  Reply answer(const Words& words);
+  void close(Client& client);
+
+  World& world_;
+  RedisStore store_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  uint64_t down_until_ns_ = 0;
+  uint64_t loading_until_ns_ = 0;
+  uint64_t stopped_until_ns_ = 0;
+  uint64_t slow_until_ns_ = 0;
+  uint64_t reply_delay_ns_ = 0;
+  uint64_t refusing_until_ns_ = 0;
+  uint64_t last_reply_ns_ = 0;
+  std::string refusal_;
+  bool swallow_ = false;
+  bool garbage_ = false;
+  int64_t off_by_ms_ = 0;
+};
+
+}  // namespace huntd::sim

@@ -1,0 +1,430 @@
+#include "redis_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <lua.hpp>
+#include <optional>
+
+#include "base/check.h"
+#include "base/hash.h"
+
+namespace huntd::sim {
+namespace {
+
+std::string upper(std::string text) {
+  for (char& c : text)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 32);
+  return text;
+}
+
+std::string id_text(RedisStore::StreamId id) { return fmt::format("{}-{}", id.first, id.second); }
+
+// "-", "+", "MS" or "MS-SEQ".
+RedisStore::StreamId read_id(const std::string& text, uint64_t missing_seq) {
+  if (text == "-") return {0, 0};
+  if (text == "+") return {UINT64_MAX, UINT64_MAX};
+  char* end = nullptr;
+  uint64_t const first = std::strtoull(text.c_str(), &end, 10);
+  return {first, *end == '-' ? std::strtoull(end + 1, nullptr, 10) : missing_seq};
+}
+
+double read_score(const std::string& text) {
+  if (text == "-inf") return -HUGE_VAL;
+  if (text == "+inf") return HUGE_VAL;
+  return std::strtod(text.c_str(), nullptr);
+}
+
+std::optional<int64_t> read_integer(const std::string& text) {
+  char* end = nullptr;
+  int64_t const value = std::strtoll(text.c_str(), &end, 10);
+  if (text.empty() || *end != '\0') return std::nullopt;
+  return value;
+}
+
+Reply wrong_arguments() { return Reply::error("ERR wrong number of arguments or syntax"); }
+
+}  // namespace
+
+std::string script_name(std::string_view text) {
+  return std::string(hash128_hex(text)) + "00000000";
+}
+
+std::string Reply::bytes() const {
+  switch (kind) {
+    case Kind::status:
+      return "+" + text + "\r\n";
+    case Kind::error:
+      return "-" + text + "\r\n";
+    case Kind::number:
+      return fmt::format(":{}\r\n", number);
+    case Kind::text:
+      return fmt::format("${}\r\n{}\r\n", text.size(), text);
+    case Kind::nil:
+      return "$-1\r\n";
+    case Kind::array:
+      break;
+  }
+  std::string all = fmt::format("*{}\r\n", parts.size());
+  for (const Reply& part : parts) all += part.bytes();
+  return all;
+}
+
+RedisStore::RedisStore(std::function<int64_t()> clock_ms)
+    : clock_ms_(std::move(clock_ms)), lua_(luaL_newstate()) {
+  CHECK(lua_ != nullptr);
+  luaL_openlibs(lua_);
+  lua_newtable(lua_);
+  lua_pushlightuserdata(lua_, this);
+  lua_pushcclosure(lua_, &RedisStore::call_from_lua, 1);
+  lua_setfield(lua_, -2, "call");
+  lua_setglobal(lua_, "redis");
+}
+
+RedisStore::~RedisStore() { lua_close(lua_); }
+
+bool RedisStore::writes(std::string_view command) {
+  static const std::set<std::string_view> names = {"SET",  "HSET",    "HINCRBY", "HDEL",
+                                                   "XADD", "XDEL",    "SADD",    "ZADD",
+                                                   "ZREM", "PEXPIRE", "EVALSHA"};
+  return names.count(command) > 0;
+}
+
+Reply RedisStore::execute(const Words& words) {
+  writes_.clear();
+  Reply reply = run(words);
+  if (!writes_.empty() && on_writes) on_writes(writes_);
+  return reply;
+}
+
+template <class T>
+T* RedisStore::find(const std::string& key) {
+  auto found = keys_.find(key);
+  if (found == keys_.end()) return nullptr;
+  if (found->second.expires_at_ms >= 0 && found->second.expires_at_ms <= clock_ms_()) {
+    keys_.erase(found);
+    return nullptr;
+  }
+  T* value = std::get_if<T>(&found->second.is);
+  CHECK(value != nullptr);  // WRONGTYPE: no key of huntd's changes its type
+  return value;
+}
+
+template <class T>
+T& RedisStore::make(const std::string& key) {
+  if (T* value = find<T>(key)) return *value;
+  keys_[key] = {T(), -1};
+  return std::get<T>(keys_[key].is);
+}
+
+Reply RedisStore::run(const Words& words) {
+  if (words.empty()) return wrong_arguments();
+  std::string const name = upper(words[0]);
+  size_t const count = words.size();
+  if (name == "EVALSHA") return evaluate(words);
+  if (name == "SCRIPT") {
+    if (count < 2) return wrong_arguments();
+    if (upper(words[1]) == "FLUSH") {
+      forget_scripts();
+      return Reply::ok();
+    }
+    if (upper(words[1]) != "LOAD" || count != 3) return wrong_arguments();
+    std::string const script = script_name(words[2]);
+    scripts_[script] = words[2];
+    return Reply::of(script);
+  }
+  if (name == "TIME") {
+    int64_t const now_ms = clock_ms_();
+    return Reply::array({Reply::of(fmt::format("{}", now_ms / 1000)),
+                         Reply::of(fmt::format("{}", now_ms % 1000 * 1000))});
+  }
+  if (count < 2) return wrong_arguments();
+  const std::string& key = words[1];
+  if (writes(name)) writes_.push_back(words);
+  if (name == "GET") return get(words);
+  if (name == "SET") return set(words);
+  if (name == "PTTL") {
+    auto found = keys_.find(key);
+    if (found == keys_.end()) return Reply::of(int64_t{-2});
+    int64_t const at_ms = found->second.expires_at_ms;
+    if (at_ms < 0) return Reply::of(int64_t{-1});
+    return Reply::of(at_ms > clock_ms_() ? at_ms - clock_ms_() : int64_t{-2});
+  }
+  if (name == "PEXPIRE") {
+    auto found = keys_.find(key);
+    if (found == keys_.end() ||
+        (found->second.expires_at_ms >= 0 && found->second.expires_at_ms <= clock_ms_()))
+      return Reply::of(int64_t{0});
+    found->second.expires_at_ms = clock_ms_() + read_integer(words[2]).value_or(0);
+    return Reply::of(int64_t{1});
+  }
+  if (name == "HGET") {
+    Hash* hash = find<Hash>(key);
+    auto const field = hash == nullptr ? Hash::iterator() : hash->find(words[2]);
+    return hash == nullptr || field == hash->end() ? Reply() : Reply::of(field->second);
+  }
+  if (name == "HGETALL") {
+    std::vector<Reply> all;
+    if (Hash* hash = find<Hash>(key))
+      for (const auto& [field, value] : *hash) {
+        all.push_back(Reply::of(field));
+        all.push_back(Reply::of(value));
+      }
+    return Reply::array(std::move(all));
+  }
+  if (name == "HLEN") {
+    Hash* hash = find<Hash>(key);
+    return Reply::of(hash == nullptr ? int64_t{0} : static_cast<int64_t>(hash->size()));
+  }
+  if (name == "HSET") {
+    int64_t added = 0;
+    for (size_t i = 2; i + 1 < count; i += 2)
+      added += make<Hash>(key).insert_or_assign(words[i], words[i + 1]).second ? 1 : 0;
+    return Reply::of(added);
+  }
+  if (name == "HINCRBY") {
+    std::string& value = make<Hash>(key)[words[2]];
+    int64_t const sum =
+        read_integer(value.empty() ? "0" : value).value_or(0) + read_integer(words[3]).value_or(0);
+    value = fmt::format("{}", sum);
+    return Reply::of(sum);
+  }
+  if (name == "HDEL") {
+    Hash* hash = find<Hash>(key);
+    int64_t gone = 0;
+    for (size_t i = 2; hash != nullptr && i < count; ++i)
+      gone += static_cast<int64_t>(hash->erase(words[i]));
+    if (hash != nullptr && hash->empty()) keys_.erase(key);
+    return Reply::of(gone);
+  }
+  if (name == "XADD") return xadd(words);
+  if (name == "XLEN") {
+    Stream* stream = find<Stream>(key);
+    return Reply::of(stream == nullptr ? int64_t{0} : static_cast<int64_t>(stream->entries.size()));
+  }
+  if (name == "XDEL") {
+    int64_t gone = 0;
+    Stream* stream = find<Stream>(key);
+    for (size_t i = 2; stream != nullptr && i < count; ++i)
+      gone += static_cast<int64_t>(stream->entries.erase(read_id(words[i], 0)));
+    return Reply::of(gone);
+  }
+  if (name == "XRANGE") return xrange(words);
+  if (name == "SADD") {
+    int64_t added = 0;
+    for (size_t i = 2; i < count; ++i) added += make<Set>(key).insert(words[i]).second ? 1 : 0;
+    return Reply::of(added);
+  }
+  if (name == "SMEMBERS") {
+    std::vector<Reply> all;
+    if (Set* set = find<Set>(key))
+      for (const std::string& member : *set) all.push_back(Reply::of(member));
+    return Reply::array(std::move(all));
+  }
+  if (name == "ZADD") {
+    bool const added = make<SortedSet>(key).insert_or_assign(words[3], read_score(words[2])).second;
+    return Reply::of(int64_t{added ? 1 : 0});
+  }
+  if (name == "ZREM") {
+    SortedSet* set = find<SortedSet>(key);
+    int64_t const gone = set == nullptr ? 0 : static_cast<int64_t>(set->erase(words[2]));
+    if (set != nullptr && set->empty()) keys_.erase(key);
+    return Reply::of(gone);
+  }
+  if (name == "ZRANGEBYSCORE") return range_by_score(words);
+  return Reply::error("ERR unknown command '" + words[0] + "'");
+}
+
+Reply RedisStore::get(const Words& words) {
+  std::string* text = find<std::string>(words[1]);
+  return text == nullptr ? Reply() : Reply::of(*text);
+}
+
+Reply RedisStore::set(const Words& words) {
+  if (words.size() != 3 && words.size() != 5) return wrong_arguments();
+  int64_t expires_at_ms = -1;
+  if (words.size() == 5) {
+    std::optional<int64_t> const ttl_ms = read_integer(words[4]);
+    if (upper(words[3]) != "PX") return wrong_arguments();
+    if (!ttl_ms || *ttl_ms <= 0) return Reply::error("ERR invalid expire time in 'set' command");
+    expires_at_ms = clock_ms_() + *ttl_ms;
+  }
+  keys_[words[1]] = {words[2], expires_at_ms};
+  return Reply::ok();
+}
+
+Reply RedisStore::xadd(const Words& words) {
+  if (words.size() < 5 || words[2] != "*") return wrong_arguments();
+  Stream& stream = make<Stream>(words[1]);
+  uint64_t const now_ms = static_cast<uint64_t>(clock_ms_());
+  StreamId const id = now_ms > stream.last.first
+                          ? StreamId{now_ms, 0}
+                          : StreamId{stream.last.first, stream.last.second + 1};
+  stream.entries[id] = Words(words.begin() + 3, words.end());
+  stream.last = id;
+  return Reply::of(id_text(id));
+}
+
+Reply RedisStore::xrange(const Words& words) {
+  if (words.size() != 6 || upper(words[4]) != "COUNT") return wrong_arguments();
+  StreamId const from = read_id(words[2], 0);
+  StreamId const to = read_id(words[3], UINT64_MAX);
+  int64_t const most = read_integer(words[5]).value_or(0);
+  std::vector<Reply> found;
+  if (Stream* stream = find<Stream>(words[1]))
+    for (auto at = stream->entries.lower_bound(from);
+         at != stream->entries.end() && at->first <= to; ++at) {
+      if (static_cast<int64_t>(found.size()) >= most) break;
+      std::vector<Reply> fields;
+      for (const std::string& field : at->second) fields.push_back(Reply::of(field));
+      found.push_back(
+          Reply::array({Reply::of(id_text(at->first)), Reply::array(std::move(fields))}));
+    }
+  return Reply::array(std::move(found));
+}
+
+Reply RedisStore::range_by_score(const Words& words) {
+  if (words.size() != 7 || upper(words[4]) != "LIMIT") return wrong_arguments();
+  double const from = read_score(words[2]);
+  double const to = read_score(words[3]);
+  std::vector<std::pair<double, std::string>> in_range;
+  if (SortedSet* set = find<SortedSet>(words[1]))
+    for (const auto& [member, score] : *set)
+      if (score >= from && score <= to) in_range.emplace_back(score, member);
+  std::sort(in_range.begin(), in_range.end());
+  size_t const first = static_cast<size_t>(read_integer(words[5]).value_or(0));
+  size_t const most = static_cast<size_t>(read_integer(words[6]).value_or(0));
+  std::vector<Reply> found;
+  for (size_t i = first; i < in_range.size() && found.size() < most; ++i)
+    found.push_back(Reply::of(in_range[i].second));
+  return Reply::array(std::move(found));
+}
+
+// --- scripts -------------------------------------------------------------------------------------
+
+Reply RedisStore::evaluate(const Words& words) {
+  if (words.size() < 3) return wrong_arguments();
+  auto const script = scripts_.find(words[1]);
+  if (script == scripts_.end())
+    return Reply::error("NOSCRIPT No matching script. Please use EVAL.");
+  size_t const key_count = static_cast<size_t>(read_integer(words[2]).value_or(0));
+  if (3 + key_count > words.size()) return wrong_arguments();
+  auto compiled = compiled_.find(words[1]);
+  if (compiled == compiled_.end()) {
+    if (luaL_loadbuffer(lua_, script->second.data(), script->second.size(), "@user_script") != 0) {
+      std::string const why = lua_tostring(lua_, -1);
+      lua_pop(lua_, 1);
+      return Reply::error("ERR Error compiling script: " + why);
+    }
+    compiled = compiled_.emplace(words[1], luaL_ref(lua_, LUA_REGISTRYINDEX)).first;
+  }
+  auto const set_table = [this](const char* name, auto begin, auto end) {
+    lua_newtable(lua_);
+    int at = 0;
+    for (auto word = begin; word != end; ++word) {
+      lua_pushlstring(lua_, word->data(), word->size());
+      lua_rawseti(lua_, -2, ++at);
+    }
+    lua_setglobal(lua_, name);
+  };
+  auto const arguments = words.begin() + 3 + static_cast<std::ptrdiff_t>(key_count);
+  set_table("KEYS", words.begin() + 3, arguments);
+  set_table("ARGV", arguments, words.end());
+  lua_rawgeti(lua_, LUA_REGISTRYINDEX, compiled->second);
+  Reply reply;
+  if (lua_pcall(lua_, 0, 1, 0) != 0) {
+    size_t length = 0;
+    const char* why = lua_tolstring(lua_, -1, &length);
+    reply = Reply::error(why == nullptr ? "ERR script failed" : std::string(why, length));
+  } else {
+    reply = take(-1);
+  }
+  lua_pop(lua_, 1);
+  return reply;
+}
+
+int RedisStore::call_from_lua(lua_State* lua) {
+  auto* store = static_cast<RedisStore*>(lua_touserdata(lua, lua_upvalueindex(1)));
+  {
+    Words words;
+    for (int i = 1; i <= lua_gettop(lua); ++i) {
+      size_t length = 0;
+      const char* text = lua_tolstring(lua, i, &length);
+      if (text == nullptr) return luaL_error(lua, "ERR redis.call takes strings and numbers");
+      words.emplace_back(text, length);
+    }
+    Reply const reply = store->run(words);
+    if (reply.kind != Reply::Kind::error) {
+      store->push(reply);
+      return 1;
+    }
+    lua_pushlstring(lua, reply.text.data(), reply.text.size());
+  }
+  return lua_error(lua);
+}
+
+// As redis.io/docs/interact/programmability/lua-api says that replies become Lua's values.
+void RedisStore::push(const Reply& reply) {
+  switch (reply.kind) {
+    case Reply::Kind::number:
+      lua_pushnumber(lua_, static_cast<lua_Number>(reply.number));
+      return;
+    case Reply::Kind::text:
+      lua_pushlstring(lua_, reply.text.data(), reply.text.size());
+      return;
+    case Reply::Kind::nil:
+      lua_pushboolean(lua_, 0);
+      return;
+    case Reply::Kind::status:
+    case Reply::Kind::error:
+      lua_newtable(lua_);
+      lua_pushlstring(lua_, reply.text.data(), reply.text.size());
+      lua_setfield(lua_, -2, reply.kind == Reply::Kind::status ? "ok" : "err");
+      return;
+    case Reply::Kind::array:
+      lua_newtable(lua_);
+      for (size_t i = 0; i < reply.parts.size(); ++i) {
+        push(reply.parts[i]);
+        lua_rawseti(lua_, -2, static_cast<int>(i + 1));
+      }
+      return;
+  }
+}
+
+// And back: a number loses its fraction, true is 1, false is nil, a table ends at its first nil.
+Reply RedisStore::take(int index) {
+  switch (lua_type(lua_, index)) {
+    case LUA_TSTRING: {
+      size_t length = 0;
+      const char* text = lua_tolstring(lua_, index, &length);
+      return Reply::of(std::string(text, length));
+    }
+    case LUA_TNUMBER:
+      return Reply::of(static_cast<int64_t>(lua_tonumber(lua_, index)));
+    case LUA_TBOOLEAN:
+      return lua_toboolean(lua_, index) != 0 ? Reply::of(int64_t{1}) : Reply();
+    case LUA_TTABLE:
+      break;
+    default:
+      return Reply();
+  }
+  lua_pushvalue(lua_, index);
+  std::vector<Reply> parts;
+  for (int i = 1;; ++i) {
+    lua_rawgeti(lua_, -1, i);
+    if (lua_isnil(lua_, -1)) {
+      lua_pop(lua_, 1);
+      break;
+    }
+    parts.push_back(take(-1));
+    lua_pop(lua_, 1);
+  }
+  lua_getfield(lua_, -1, "ok");
+  bool const is_status = lua_isstring(lua_, -1) != 0;
+  Reply status{Reply::Kind::status, 0, is_status ? lua_tostring(lua_, -1) : "", {}};
+  lua_pop(lua_, 2);
+  return is_status ? status : Reply::array(std::move(parts));
+}
+
+}  // namespace huntd::sim

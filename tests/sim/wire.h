@@ -1,0 +1,194 @@
+// Byte streams between a core and somebody outside (a client, Redis), on virtual time: chunks of
+// any size after any delay, in order; ends, resets, and readers that do not read. A wire lives in
+// the kernel: it outlives the core that had it where it is on its way to another core.
+#pragma once
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "io/outside.h"
+#include "machine.h"
+#include "world.h"
+
+namespace huntd::sim {
+
+class WireStream;
+
+// The other side of a wire.
+class Peer {
+ public:
+  virtual void on_wire_bytes(std::string_view bytes) = 0;
+  virtual void on_wire_end(bool reset) = 0;  // once, and nothing after it
+
+ protected:
+  ~Peer() = default;
+};
+
+class Wire : public std::enable_shared_from_this<Wire> {
+ public:
+  Wire(World& world, Peer& peer) : world_(world), peer_(&peer) {}
+
+  // --- the peer's side
+  void send(std::string_view bytes);
+  void finish();  // FIN: it sends nothing more
+  void reset();   // RST: both sides see it, and what is under way is lost
+  void leave();   // the peer closes and hears nothing more
+  // What the core sends waits while this is false.
+  void set_peer_reads(bool reads);
+  bool ended() const { return core_gone_ || was_reset_; }
+
+  // --- the core's side
+  void attach(WireStream* stream) { stream_ = stream; }
+  void core_sends(std::string bytes, std::function<void(int error)> then);
+  void core_finishes();
+  void core_leaves();
+
+ private:
+  friend class WireStream;
+  void flow_to_core(std::string chunk);
+  void tell_peer_end(bool reset);
+  uint64_t arrival(uint64_t& last_ns);
+
+  World& world_;
+  Peer* peer_;
+  WireStream* stream_ = nullptr;  // null: with nobody, or under way to another core
+  std::string arrived_;           // and not read by the core
+  bool peer_finished_ = false;    // its FIN has arrived
+  bool was_reset_ = false;
+  bool core_gone_ = false;
+  bool peer_told_ = false;
+  bool peer_reads_ = true;
+  std::deque<std::function<void()>> held_back_;  // sends that wait for the peer to read
+  uint64_t last_to_core_ns_ = 0;
+  uint64_t last_to_peer_ns_ = 0;
+};
+using WirePtr = std::shared_ptr<Wire>;
+
+// Connections as descriptors, while cores hand them to each other. Each is a process's, which takes
+// it along when it dies, or a packet's on its way (null).
+class Descriptors {
+ public:
+  int give(WirePtr wire, const Machine* holder) {
+    int const number = next_++;
+    open_[number] = {std::move(wire), holder};
+    return number;
+  }
+  // Whether it is a connection; a bundle's descriptor is a real one.
+  bool has(int number) const { return open_.count(number) > 0; }
+  void pass(int number, const Machine* holder) { find(number)->second.holder = holder; }
+  WirePtr take(int number) {
+    auto found = find(number);
+    WirePtr wire = std::move(found->second.wire);
+    open_.erase(found);
+    return wire;
+  }
+  void close_those_of(const Machine* holder) {
+    for (auto at = open_.begin(); at != open_.end();) {
+      if (at->second.holder == holder) {
+        at->second.wire->core_leaves();
+        at = open_.erase(at);
+      } else {
+        ++at;
+      }
+    }
+  }
+  size_t open() const { return open_.size(); }
+
+ private:
+  struct Open {
+    WirePtr wire;
+    const Machine* holder;
+  };
+  std::map<int, Open>::iterator find(int number) {
+    auto found = open_.find(number);
+    CHECK(found != open_.end());
+    return found;
+  }
+  static constexpr int first = 1'000'000;  // no descriptor of the simulation's own process
+  int next_ = first;
+  std::map<int, Open> open_;
+};
+
+// The core's end (what UringStream is on the kernel).
+class WireStream final : public Stream {
+ public:
+  WireStream(Machine& machine, Descriptors& descriptors, WirePtr wire,
+             std::function<void(std::string_view)> on_send);
+  void set_user(StreamUser& user) override { user_ = &user; }
+  void read() override;
+  void pause() override;
+  void send(std::string& bytes) override;
+  bool sending() const override { return sending_; }
+  void release() override;
+  void finish_sending() override;
+  void let_go() override;
+
+  // From the wire: something is there to be read.
+  void poke();
+
+ private:
+  void deliver();
+
+  Machine& machine_;
+  Descriptors& descriptors_;
+  WirePtr wire_;
+  StreamUser* user_ = nullptr;
+  std::function<void(std::string_view)> on_send_;
+  bool receiving_ = false;
+  bool pausing_ = false;
+  bool sending_ = false;
+  bool poked_ = false;
+  bool gone_ = false;  // let go of, or released
+  // Call-backs that are under way hold this and look whether it still stands.
+  std::shared_ptr<WireStream*> self_;
+};
+
+// Where connections of a core's own lead (Redis): asked for each.
+class Server {
+ public:
+  // The peer's side of a new connection, or null: refused.
+  virtual WirePtr accept() = 0;
+
+ protected:
+  ~Server() = default;
+};
+
+// The listening socket, which the parent holds: clients wait in its backlog for any core.
+class Listener {
+ public:
+  explicit Listener(World& world) : world_(world) {}
+  void connect(WirePtr wire);
+  void add(uint64_t machine, std::function<void(WirePtr)> accept);
+  void remove(uint64_t machine) { accepting_.erase(machine); }
+  size_t waiting() const { return backlog_.size(); }
+
+ private:
+  void hand_out();
+  World& world_;
+  std::map<uint64_t, std::function<void(WirePtr)>> accepting_;
+  std::deque<WirePtr> backlog_;
+};
+
+class MachineNetwork final : public Network {
+ public:
+  MachineNetwork(Machine& machine, Descriptors& descriptors, Listener& listener, Server& redis,
+                 std::function<void(std::string_view)> on_client_send);
+  void connect(const Address& address, ConnectUser& user) override;
+  void start_accepting(AcceptUser& user) override;
+  void stop_accepting() override;
+  StreamPtr adopt(int descriptor) override;
+  void drop(int descriptor) override { descriptors_.take(descriptor)->core_leaves(); }
+
+ private:
+  Machine& machine_;
+  Descriptors& descriptors_;
+  Listener& listener_;
+  Server& redis_;
+  std::function<void(std::string_view)> on_client_send_;
+  uint64_t id_;
+};
+
+}  // namespace huntd::sim
