@@ -73,12 +73,10 @@ class OpenCore final : public Core,
     scheduler_.run_ready();
     emitter_.flush(draining_ ? Emitter::Clear::now : Emitter::Clear::when_due);
     redis_.flush(RedisLink::Leave::when_due);
+    if (draining_) finish_if_quiet();
   }
 
-  bool done() override {
-    if (draining_ && !done_) finish_if_quiet();
-    return done_;
-  }
+  bool done() const override { return done_; }
 
   void finish() override {
     emitter_.flush(Emitter::Clear::now);

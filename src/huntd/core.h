@@ -51,11 +51,11 @@ class Core {
   // Starts what runs as long as the core; once.
   virtual void begin() = 0;
   // One turn, when the scheduler has its time and what came has been noted: deadlines, then what is
-  // ready, then the turn's batches to the event log and to Redis.
+  // ready, then the turn's batches to the event log and to Redis. Wanted at least every 250 ms.
+  // What it sends to siblings, parent and workers leaves when their links are flushed after it.
   virtual void turn() = 0;
   virtual bool draining() const = 0;
-  // True once it has drained; asked once a turn.
-  virtual bool done() = 0;
+  virtual bool done() const = 0;  // it has drained
   // The last batches of a core that is done, after the event log's last reports.
   virtual void finish() = 0;
   virtual CoreHolds holds() const = 0;

@@ -35,6 +35,9 @@ std::string pair_name(std::string_view hunter_id, std::string_view hunt_id) {
 
 Books::Books(World& world, RedisStore& store) : world_(world), store_(store) {
   store_.on_writes = [this](const std::vector<Words>& writes) { on_writes(writes); };
+  store_.on_ranged = [this](const Words& fields) {
+    swept_at_ns_.try_emplace(fields.back(), world_.now_ns());
+  };
 }
 
 Wish& Books::new_wish(std::string hunt_id, std::string hunter_id, std::string key) {
@@ -271,7 +274,7 @@ void Books::check_redis(bool outbox_is_emptied) {
     world_.violation("I7", fmt::format("{} events in the outbox, not {}", in_outbox, expected));
 }
 
-void Books::check_topic(const Topic& topic, uint64_t sweep_after_ns) {
+void Books::check_topic(const Topic& topic) {
   std::set<std::string> seen;
   for (const auto& partition : topic.records) {
     std::map<std::string, std::map<const Machine*, uint64_t>>
@@ -286,8 +289,9 @@ void Books::check_topic(const Topic& topic, uint64_t sweep_after_ns) {
         continue;
       }
       if (!seen.insert(event->event_id).second) ++repeated_;
-      // I5: what the sweep emits again may come late.
-      if (record.produced_at_ns >= found->second.committed_at_ns + sweep_after_ns) continue;
+      // I5: what the sweep was told of may come late.
+      auto const swept = swept_at_ns_.find(record.value);
+      if (swept != swept_at_ns_.end() && swept->second <= record.produced_at_ns) continue;
       std::string const pair = pair_name(event->hunter_id, event->hunt_id);
       uint64_t& last = newest[pair][record.producer];
       if (event->seq < last)

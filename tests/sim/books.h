@@ -63,7 +63,7 @@ class Books {
 
   // At the end, when all has settled.
   void check_redis(bool outbox_is_emptied);
-  void check_topic(const Topic& topic, uint64_t sweep_after_ns);
+  void check_topic(const Topic& topic);
 
   uint64_t awards() const { return events_.size(); }
   uint64_t answers() const { return answers_; }
@@ -81,6 +81,7 @@ class Books {
   std::map<std::string, std::vector<std::string>> by_hunter_;  // "hunter:hunt" -> event_ids by seq
   std::map<uint64_t, uint32_t> commits_;                       // by the wish's number
   std::set<std::string> done_;                                 // keys that hold a record
+  std::map<std::string, uint64_t> swept_at_ns_;  // by the event: when a sweep first saw it
   uint64_t tickets_given_ = 0;
   uint64_t answers_ = 0;
   uint64_t repeated_ = 0;

@@ -342,7 +342,7 @@ void Box::settle() {
   world_.run_until(world_.now_ns() + quiet_ns);
   if (world_.violated()) return;
   books_.check_redis(plan_.kafka);
-  if (plan_.kafka) books_.check_topic(topic_, plan_.config.kafka.sweep_after_s * s);
+  if (plan_.kafka) books_.check_topic(topic_);
   for (auto& slot : slots_) {
     if (slot->life == nullptr || !slot->up) {
       world_.violation("I6", fmt::format("core {} is not up", slot->index));
@@ -371,8 +371,13 @@ void Box::drain() {
   }
   world_.run_until(world_.now_ns() + plan_.config.http.drain_deadline_ms * ms / 2);
   for (Life* life : lives) {
-    if (!life->machine.done()) world_.violation("I7", life->machine.name() + " does not drain");
     CoreHolds const holds = life->core->holds();
+    if (!life->machine.done())
+      world_.violation(
+          "I7", fmt::format("{} does not drain: {} connections, {} requests, {} "
+                            "workers, {} commands, events: {}",
+                            life->machine.name(), holds.connections, holds.requests, holds.workers,
+                            holds.redis_commands, holds.events_done ? "none" : "some"));
     if (holds.connections != 0 || holds.workers != 0)
       world_.violation("I7", fmt::format("{} drained with {} connections, {} workers",
                                          life->machine.name(), holds.connections, holds.workers));

@@ -91,7 +91,7 @@ void Client::ask_held() {
 }
 
 void Client::open() {
-  if (wire_ != nullptr && !wire_->ended()) return;
+  if (wire_ != nullptr) return;
   wire_ = std::make_shared<Wire>(world_, *this);
   in_.clear();
   ++connections_;

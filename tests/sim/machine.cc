@@ -7,6 +7,11 @@
 #include "base/task.h"
 
 namespace huntd::sim {
+namespace {
+
+constexpr uint64_t idle_turn_ns = 250 * ms;  // as huntd/core_process.cc
+
+}  // namespace
 
 Machine::Machine(World& world, uint32_t core, uint32_t epoch)
     : world_(world), core_(core), epoch_(epoch) {
@@ -69,8 +74,8 @@ void Machine::turn() {
   uint64_t const now_ns = world_.now_ns();
   if (scheduler_.has_ready() || !came_.empty())
     wake_at(now_ns + world_.random.between(1 * us, 30 * us));
-  else if (scheduler_.next_deadline_at_ns() != never_ns)
-    wake_at(std::max(now_ns + 1, scheduler_.next_deadline_at_ns()));
+  else
+    wake_at(std::clamp(scheduler_.next_deadline_at_ns(), now_ns + 1, now_ns + idle_turn_ns));
 }
 
 void Machine::kill() {

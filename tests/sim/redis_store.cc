@@ -276,6 +276,7 @@ Reply RedisStore::xrange(const Words& words) {
     for (auto at = stream->entries.lower_bound(from);
          at != stream->entries.end() && at->first <= to; ++at) {
       if (static_cast<int64_t>(found.size()) >= most) break;
+      if (on_ranged) on_ranged(at->second);
       std::vector<Reply> fields;
       for (const std::string& field : at->second) fields.push_back(Reply::of(field));
       found.push_back(

@@ -49,6 +49,8 @@ class RedisStore {
 
   // The writes of one command or of one whole script, in order; called after it.
   std::function<void(const std::vector<Words>& writes)> on_writes;
+  // An entry that XRANGE tells of, as its fields.
+  std::function<void(const Words& fields)> on_ranged;
 
   using Hash = std::map<std::string, std::string>;
   using StreamId = std::pair<uint64_t, uint64_t>;

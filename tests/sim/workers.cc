@@ -188,7 +188,9 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     }
     if (sound && (outcome.status == WF_OK || outcome.status == WF_REJECTED)) host.on_said_(said);
     speak(frame);
-    if (manner == Manner::two_outcomes) speak(frame);
+    // In a batch the next hunter's request would take the second one for its own: whoever breaks
+    // out of a batch worker speaks for all that come after (docs/isolation.md).
+    if (manner == Manner::two_outcomes && !more) speak(frame);
     if (manner == Manner::stays) return;
     if (manner == Manner::dies_after) return end(SIGSEGV);
     if (!more) end(0);
