@@ -21,7 +21,7 @@ namespace {
 // When a changed value takes effect: at SIGHUP, or when the process starts.
 enum class When { reload, restart };
 // What a text must be.
-enum class Check { none, tcp, tcp_or_unix, bootstrap, topic, not_empty, isolation };
+enum class Check { none, tcp, tcp_or_unix, bootstrap, topic, not_empty, isolation, auth_mode };
 
 // One key: where its value goes and what it may be. `min` and `max` are for numbers.
 struct Key {
@@ -33,6 +33,7 @@ struct Key {
   uint64_t min;
   uint64_t max;
   Check check = Check::none;
+  bool* (*flag)(Config&) = nullptr;
 };
 
 // clang-format off
@@ -42,6 +43,8 @@ struct Key {
   Key { #section "." #member, When::when, nullptr, [](Config& c) { return &c.section.member; }, nullptr, low, high }
 #define TEXT(section, member, check, when) \
   Key { #section "." #member, When::when, nullptr, nullptr, [](Config& c) { return &c.section.member; }, 0, 0, Check::check }
+#define FLAG(section, member, when) \
+  Key { #section "." #member, When::when, nullptr, nullptr, nullptr, 0, 1, Check::none, [](Config& c) { return &c.section.member; } }
 // clang-format on
 
 const Key keys_table[] = {
@@ -53,6 +56,10 @@ const Key keys_table[] = {
     NUMBER(http, drain_deadline_ms, 0, 600'000, restart),
     NUMBER(http, connections_max, 1, 1'000'000, restart),
     TEXT(admin, listen, tcp, restart),
+    TEXT(auth, mode, auth_mode, reload),
+    FLAG(auth, allow_unauthenticated, reload),
+    TEXT(auth, tokens_file, none, reload),
+    TEXT(auth, hunter_keys_file, none, reload),
     NUMBER(cores, count, 0, limits::cores_max, restart),
     NUMBER(cores, priority, 0, limits::priority_max, restart),
     TEXT(hunts, dir, not_empty, reload),
@@ -89,9 +96,11 @@ const Key keys_table[] = {
 #undef NUMBER
 #undef LARGE
 #undef TEXT
+#undef FLAG
 
 // A value as TOML writes it.
 std::string value_text(const Key& key, Config& config) {
+  if (key.flag != nullptr) return *key.flag(config) ? "true" : "false";
   if (key.text == nullptr)
     return std::to_string(key.number != nullptr ? *key.number(config) : *key.large(config));
   std::ostringstream quoted;
@@ -193,6 +202,10 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
       if (text != "process" && text != "fork" && text != "batch")
         return "must be \"process\", \"fork\" or \"batch\"";
       return std::nullopt;
+    case Check::auth_mode:
+      if (text != "none" && text != "bearer" && text != "hunter")
+        return "must be \"none\", \"bearer\" or \"hunter\"";
+      return std::nullopt;
   }
   CHECK(false);
   return std::nullopt;
@@ -209,6 +222,12 @@ void read_value(const Key& key, const toml::node& node, Config& config, Problems
     *key.text(config) = *value;
     return;
   }
+  if (key.flag != nullptr) {
+    std::optional<bool> const value = node.value_exact<bool>();
+    if (!value) return problems.add(where, "must be true or false, without quotes");
+    *key.flag(config) = *value;
+    return;
+  }
   std::optional<int64_t> const value = node.value_exact<int64_t>();
   if (!value) return problems.add(where, "must be a whole number without quotes");
   if (*value < 0 || static_cast<uint64_t>(*value) < key.min ||
@@ -219,6 +238,13 @@ void read_value(const Key& key, const toml::node& node, Config& config, Problems
     *key.number(config) = static_cast<uint32_t>(*value);
   else
     *key.large(config) = static_cast<uint64_t>(*value);
+}
+
+// Whether only this machine can reach an address to listen on.
+bool is_loopback(const std::string& listen) {
+  Result<Address> const address = parse_address(listen);
+  return address && (address->host == "localhost" || address->host == "::1" ||
+                     address->host.starts_with("127."));
 }
 
 // What no single key can tell.
@@ -233,6 +259,17 @@ void check_together(Config& config, Problems& problems) {
     problems.add(where("http.request_deadline_ms"),
                  fmt::format("must be more than worker.queue_deadline_ms + worker.deadline_ms ({})",
                              config.worker.queue_deadline_ms + config.worker.deadline_ms));
+  if (config.auth.mode == "none" && !config.auth.allow_unauthenticated &&
+      !is_loopback(config.http.listen))
+    problems.add(
+        where("http.listen"),
+        "others can reach this address, and anybody could act for every hunter: set auth.mode to "
+        "\"bearer\" or \"hunter\", or auth.allow_unauthenticated = true where a proxy lets "
+        "in only who may");
+  if (config.auth.mode == "bearer" && config.auth.tokens_file.empty())
+    problems.add(where("auth.mode"), "\"bearer\" needs auth.tokens_file");
+  if (config.auth.mode == "hunter" && config.auth.hunter_keys_file.empty())
+    problems.add(where("auth.mode"), "\"hunter\" needs auth.hunter_keys_file");
   if (config.http.listen == config.admin.listen && !config.http.listen.ends_with(":0"))
     problems.add(where("admin.listen"),
                  "must differ from http.listen: the public port serves nothing of the admin port");
@@ -313,8 +350,8 @@ std::vector<ConfigKey> config_keys() {
   Config defaults;
   std::vector<ConfigKey> keys;
   for (const Key& key : keys_table)
-    keys.push_back({key.name, key.text != nullptr, value_text(key, defaults), key.min, key.max,
-                    key.when == When::reload});
+    keys.push_back({key.name, key.text != nullptr, key.flag != nullptr, value_text(key, defaults),
+                    key.min, key.max, key.when == When::reload});
   return keys;
 }
 

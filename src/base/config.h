@@ -24,6 +24,12 @@ struct Config {
     std::string listen = "127.0.0.1:9090";
   } admin;
   struct {
+    std::string mode = "none";           // "none", "bearer" or "hunter" (auth/secrets.h)
+    bool allow_unauthenticated = false;  // "none" on an address that others can reach
+    std::string tokens_file;             // of "bearer"
+    std::string hunter_keys_file;        // of "hunter"
+  } auth;
+  struct {
     uint32_t count = 0;     // 0: one per CPU that this process may run on
     uint32_t priority = 0;  // a core's loop runs at nice -priority
   } cores;
@@ -83,6 +89,7 @@ std::string print_config(const Config& config);
 struct ConfigKey {
   std::string name;
   bool is_text = false;
+  bool is_flag = false;      // true or false
   std::string default_text;  // as TOML writes it
   uint64_t min = 0;          // of a number
   uint64_t max = 0;

@@ -26,6 +26,11 @@ inline constexpr size_t topic_bytes_max = 249;           // a Kafka topic's name
 inline constexpr uint32_t buckets = 1024;  // hash values of hunter_id
 inline constexpr uint32_t cores_max = 64;
 
+// --- secrets of [auth] -----------------------------------------------------------------------
+inline constexpr size_t secrets_max = 16;  // in one file: the old, the new, one a client
+inline constexpr size_t secret_bytes_min = 24;
+inline constexpr size_t secret_bytes_max = 128;
+
 // --- worker ----------------------------------------------------------------------------------
 inline constexpr size_t awards_max = 32;               // loot in one request
 inline constexpr size_t held_loot_max = 1024;          // distinct loot of a hunter in a hunt

@@ -2,8 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <utility>
+
+#include "base/utf8.h"
 
 namespace huntd::log {
 namespace {
@@ -14,11 +18,41 @@ std::string& origin() {
   return text;
 }
 
+// Characters outside ASCII that end a line, move the cursor or turn text around for who reads the
+// log: C1 controls, line and paragraph separators, and the bidirectional marks.
+bool is_control_sequence(std::string_view sequence) {
+  auto const at = [&](size_t i) { return static_cast<uint8_t>(sequence[i]); };
+  if (sequence.size() == 2) return (at(0) == 0xc2 && at(1) < 0xa0) || sequence == "\xd8\x9c";
+  if (sequence.size() != 3 || at(0) != 0xe2) return false;
+  if (at(1) == 0x80) return at(2) == 0x8e || at(2) == 0x8f || (at(2) >= 0xa8 && at(2) <= 0xae);
+  return at(1) == 0x81 && at(2) >= 0xa6 && at(2) <= 0xa9;
+}
+
+// How many bytes at the front of `text` are one character that may stand in the log as it is; 0
+// where the first byte must be escaped.
+size_t plain_bytes(std::string_view text) {
+  size_t const length = utf8_sequence_bytes(text);
+  if (length <= 1) return text[0] >= ' ' && text[0] != 0x7f ? length : 0;
+  return is_control_sequence(text.substr(0, length)) ? 0 : length;
+}
+
 bool needs_quotes(std::string_view value) {
   if (value.empty()) return true;
   for (unsigned char c : value)
     if (c <= ' ' || c == '"' || c == '=' || c == '\\' || c >= 0x7f) return true;
   return false;
+}
+
+void append_byte(std::string& line, char byte) {
+  if (byte == '\n') {
+    line.append("\\n");
+  } else if (byte == '\t') {
+    line.append("\\t");
+  } else {
+    char text[8];
+    std::snprintf(text, sizeof text, "\\x%02x", static_cast<unsigned>(static_cast<uint8_t>(byte)));
+    line.append(text);
+  }
 }
 
 void append_value(std::string& line, std::string_view value) {
@@ -27,36 +61,42 @@ void append_value(std::string& line, std::string_view value) {
     return;
   }
   line.push_back('"');
-  for (unsigned char c : value) {
-    if (c == '"' || c == '\\') {
-      line.push_back('\\');
-      line.push_back(static_cast<char>(c));
-    } else if (c == '\n') {
-      line.append("\\n");
-    } else if (c == '\t') {
-      line.append("\\t");
-    } else if (c < 0x20 || c == 0x7f) {
-      char text[8];
-      std::snprintf(text, sizeof text, "\\x%02x", c);
-      line.append(text);
-    } else {
-      line.push_back(static_cast<char>(c));
-    }
+  while (!value.empty()) {
+    size_t const plain = plain_bytes(value);
+    if (plain == 0)
+      append_byte(line, value[0]);
+    else if (value[0] == '"' || value[0] == '\\')
+      line.append({'\\', value[0]});
+    else
+      line.append(value.substr(0, plain));
+    value.remove_prefix(std::max<size_t>(plain, 1));
   }
   line.push_back('"');
+}
+
+// A message is ours, but may name what a config or a library says.
+void append_message(std::string& line, std::string_view message) {
+  while (!message.empty()) {
+    size_t const plain = plain_bytes(message);
+    if (plain == 0)
+      append_byte(line, message[0]);
+    else
+      line.append(message.substr(0, plain));
+    message.remove_prefix(std::max<size_t>(plain, 1));
+  }
 }
 
 }  // namespace
 
 void set_origin(std::string text) { origin() = std::move(text); }
 
-void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
+std::string line_of(Level level, std::string_view message, std::initializer_list<Field> fields) {
   std::string line;
   line.reserve(256);
   line.push_back('<');
   line.push_back(static_cast<char>('0' + static_cast<int>(level)));
   line.push_back('>');
-  line.append(message);
+  append_message(line, message);
   if (!origin().empty()) {
     line.push_back(' ');
     line.append(origin());
@@ -68,10 +108,17 @@ void write(Level level, std::string_view message, std::initializer_list<Field> f
     append_value(line, field.value);
   }
   if (line.size() > line_bytes_max) {
-    line.resize(line_bytes_max);
+    size_t end = line_bytes_max;
+    while ((static_cast<uint8_t>(line[end]) & 0xc0) == 0x80) --end;  // not within a character
+    line.resize(end);
     line.append(" [cut]");
   }
   line.push_back('\n');
+  return line;
+}
+
+void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
+  std::string const line = line_of(level, message, fields);
   // A log that can't be written has nowhere to be reported; the program goes on.
   [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }

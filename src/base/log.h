@@ -1,6 +1,7 @@
 // One line per event on stderr, logfmt after a syslog priority that systemd's journal understands:
 //   <6>core started core=1 cpu=1
-// Values are quoted and escaped where they must be, so that no id or script text can forge a line.
+// Values are quoted and escaped where they must be, so that no id or script text can forge a line,
+// a field, or what a terminal shows of them: controls, ends of lines and what is no UTF-8 are \xNN.
 #pragma once
 #include <cstdint>
 #include <initializer_list>
@@ -26,7 +27,10 @@ struct Field {
   std::string value;
 };
 
-// Writes one line with one write(2); a line longer than 4 KiB is cut and marked.
+// The line, its line break included; longer than 4 KiB it is cut and marked.
+std::string line_of(Level level, std::string_view message,
+                    std::initializer_list<Field> fields = {});
+// Writes it with one write(2).
 void write(Level level, std::string_view message, std::initializer_list<Field> fields = {});
 
 inline void error(std::string_view m, std::initializer_list<Field> f = {}) {

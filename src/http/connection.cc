@@ -46,6 +46,38 @@ Response refusal_of(const Route& route, const RequestHead& head, std::string_vie
   return Response();
 }
 
+// Who may not come in; status 200 for who may.
+Response refusal_at_the_door(const HttpService& service, const Route& route,
+                             std::string_view authorization) {
+  using Verdict = Doorkeeper::Verdict;
+  Response response;
+  if (route.to == Route::To::refused) return response;
+  switch (service.doorkeeper().check(authorization, route.hunter_id, service.clock.wall_ms())) {
+    case Verdict::welcome:
+      return response;
+    case Verdict::no_token:
+      service.stats.add(Counter::auth_no_token);
+      response = problem_response(Problem::unauthorized, "send Authorization: Bearer TOKEN");
+      response.authenticate = R"(Bearer realm="huntd")";
+      return response;
+    case Verdict::bad_token:
+      service.stats.add(Counter::auth_bad_token);
+      response = problem_response(Problem::unauthorized, "the token is not valid");
+      break;
+    case Verdict::expired:
+      service.stats.add(Counter::auth_expired);
+      response = problem_response(Problem::unauthorized, "the token has expired");
+      break;
+    case Verdict::other_hunter:
+      service.stats.add(Counter::auth_other_hunter);
+      response = problem_response(Problem::forbidden, "the token is another hunter's");
+      response.authenticate = R"(Bearer realm="huntd", error="insufficient_scope")";
+      return response;
+  }
+  response.authenticate = R"(Bearer realm="huntd", error="invalid_token")";
+  return response;
+}
+
 }  // namespace
 
 Connection::Connection(HttpService& service, StreamPtr stream, std::string first_bytes,
@@ -101,11 +133,14 @@ Task<> Connection::serve() {
     // The owner: a connection moves to its first hunter's core, once, before anything of it is
     // answered.
     Route route;
+    Response refused;
     if (!is_bad) {
       route = find_route(head.method, head.path);
+      refused = refusal_at_the_door(service_, route, head.authorization);
       framing = {head.method == Method::head, head.keep_alive && !service_.draining(),
                  head.minor_version == 0};
-      if (may_hand_over_ && !route.hunter_id.empty() && in_.size() <= limits::handover_bytes_max) {
+      if (refused.status == 200 && may_hand_over_ && !route.hunter_id.empty() &&
+          in_.size() <= limits::handover_bytes_max) {
         may_hand_over_ = false;
         int const core = service_.better_core(route.hunter_id);
         if (core >= 0) {
@@ -122,7 +157,6 @@ Task<> Connection::serve() {
 
     // The body. The head's views stay good: they are copied into the request before in_ changes.
     HuntRequest request;
-    Response refused;
     body_.clear();
     if (!is_bad) {
       if (route.to == Route::To::run_hunt || route.to == Route::To::read_held) {
@@ -133,7 +167,7 @@ Task<> Connection::serve() {
         request.idempotency_key = head.idempotency_key;
       }
       bool const has_body = head.chunked || head.content_length > 0;
-      refused = refusal_of(route, head, has_body ? "body" : "");
+      if (refused.status == 200) refused = refusal_of(route, head, has_body ? "body" : "");
       BodyReader reader(head);
       bool const wants_continue = head.expect_continue && has_body;
       size_t const head_bytes = parser.consumed();

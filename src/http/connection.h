@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "auth/doorkeeper.h"
 #include "base/scheduler.h"
 #include "base/task.h"
 #include "http/response.h"
@@ -30,6 +31,7 @@ class HttpService {
   // Hands a connection over with the bytes read from it; takes the descriptor.
   virtual void hand_over(int core, int descriptor, std::string_view bytes) = 0;
   virtual std::string_view core_map_json() = 0;
+  virtual const Doorkeeper& doorkeeper() const = 0;
   virtual bool draining() const = 0;
 
   Scheduler& scheduler;

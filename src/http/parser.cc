@@ -220,6 +220,14 @@ ParseStatus HeadParser::note_field(std::string_view name, std::string_view value
         head.content_type = value;
       }
       break;
+    case 13:
+      if (same_name(name, "authorization")) {
+        if (has_authorization_)
+          return refuse(Problem::malformed_request, "Authorization comes twice");
+        has_authorization_ = true;
+        head.authorization = value;
+      }
+      break;
     case 14:
       if (same_name(name, "content-length")) {
         if (tab) return refuse(Problem::malformed_request, "Content-Length holds a tab");

@@ -29,6 +29,7 @@ struct RequestFacts {
   uint64_t content_length = 0;  // 0 where there is no body
   bool expect_continue = false;
   std::string_view content_type;
+  std::string_view authorization;
   std::string_view idempotency_key;
   bool has_idempotency_key = false;
   size_t header_count = 0;
@@ -80,6 +81,7 @@ class HeadParser {
   bool says_close_ = false;
   bool says_keep_alive_ = false;
   bool has_content_type_ = false;
+  bool has_authorization_ = false;
 };
 
 // Reads one request body, after its head.

@@ -12,6 +12,8 @@ constexpr uint32_t retry_after_s = 1;
 constexpr ProblemKind kinds[] = {
     {Problem::malformed_request, "malformed-request", 400, "The request is malformed"},
     {Problem::invalid_json, "invalid-json", 400, "The body is not valid JSON"},
+    {Problem::unauthorized, "unauthorized", 401, "Who calls is not known"},
+    {Problem::forbidden, "forbidden", 403, "This caller may not act for this hunter"},
     {Problem::no_such_route, "no-such-route", 404, "There is nothing at this path"},
     {Problem::no_such_hunt, "no-such-hunt", 404, "There is no such hunt"},
     {Problem::method_not_allowed, "method-not-allowed", 405, "This path has no such method"},

@@ -9,6 +9,8 @@ namespace huntd {
 enum class Problem {
   malformed_request,
   invalid_json,
+  unauthorized,
+  forbidden,
   no_such_route,
   no_such_hunt,
   method_not_allowed,

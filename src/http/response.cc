@@ -11,6 +11,10 @@ std::string_view reason_phrase(int status) {
       return "OK";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
     case 404:
       return "Not Found";
     case 405:
@@ -72,6 +76,8 @@ void append_response(std::string& out, const Response& response, Framing framing
     out.append("\r\nRetry-After: ");
     append_number(out, response.retry_after_s);
   }
+  if (!response.authenticate.empty())
+    out.append("\r\nWWW-Authenticate: ").append(response.authenticate);
   if (!response.allow.empty()) out.append("\r\nAllow: ").append(response.allow);
   if (!framing.keep_alive)
     out.append("\r\nConnection: close");

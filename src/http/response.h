@@ -17,6 +17,7 @@ struct Response {
   Text bundle;                                // Hunt-Bundle; empty: no such header
   uint32_t retry_after_s = 0;                 // Retry-After; 0: no such header
   std::string_view allow = {};                // Allow; empty: no such header; static text
+  std::string_view authenticate = {};         // WWW-Authenticate; the same
   Text body;
 };
 

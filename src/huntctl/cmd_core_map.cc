@@ -85,8 +85,12 @@ int core_map(const Options& options, const Context& context) {
   if (!config) return fail(config.error().message);
   std::string const address =
       options.http.empty() ? callable_address(config->http.listen) : options.http;
-  Result<HttpAnswer> const answer = http_get(address, "public port (--http)", "/v1/core-map");
+  auto const headers = context.token_headers();
+  if (!headers) return fail(headers.error().message);
+  Result<HttpAnswer> const answer =
+      http_get(address, "public port (--http)", "/v1/core-map", *headers);
   if (!answer) return fail(answer.error().message);
+  if (answer->status == 401) return fail("huntd wants a token: give --token-file FILE");
   if (answer->status != 200)
     return fail(fmt::format("{} answers /v1/core-map with {}: is it huntd's public port?", address,
                             answer->status));

@@ -15,7 +15,9 @@ int held(const HunterOptions& options, const Context& context) {
   }
   Result<std::string> const address = public_address(options, context);
   if (!address) return fail(address.error().message);
-  Result<HttpAnswer> const answer = http_get(*address, public_port, *path);
+  auto const headers = context.token_headers();
+  if (!headers) return fail(headers.error().message);
+  Result<HttpAnswer> const answer = http_get(*address, public_port, *path, *headers);
   return answer ? show_answer(*answer) : fail(answer.error().message);
 }
 

@@ -26,9 +26,11 @@ int hunt(const Options& options, const Context& context) {
   }
   Result<std::string> const address = public_address(options, context);
   if (!address) return fail(address.error().message);
-  std::map<std::string, std::string> headers;
-  if (!options.key.empty()) headers["Idempotency-Key"] = options.key;
-  Result<HttpAnswer> const answer = http_post(*address, public_port, *path, options.input, headers);
+  Result<std::map<std::string, std::string>> headers = context.token_headers();
+  if (!headers) return fail(headers.error().message);
+  if (!options.key.empty()) (*headers)["Idempotency-Key"] = options.key;
+  Result<HttpAnswer> const answer =
+      http_post(*address, public_port, *path, options.input, *headers);
   return answer ? show_answer(*answer) : fail(answer.error().message);
 }
 

@@ -1,6 +1,7 @@
 // The commands of huntctl: one function here, one file cmd_NAME.cc and one line in main.cc each.
 #pragma once
 #include <functional>
+#include <map>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -17,12 +18,15 @@ inline constexpr int exit_usage = 2;
 // What all commands share. Lives as long as the program.
 struct Context {
   std::string config_path;  // -c; empty: the file of the packages where there is one, else defaults
+  std::string token_file;   // --token-file; empty: calls show no token
   // What the chosen command does, set by its CLI11 callback; run by main() after the command line
   // was read. The result is the exit code.
   std::function<int()> run;
 
   // Reads the config file (or the defaults); the error says what is wrong with it.
   Result<Config> config() const;
+  // The headers that show who calls: none without --token-file.
+  Result<std::map<std::string, std::string>> token_headers() const;
 };
 
 // Each adds its command to `app`.
@@ -31,6 +35,7 @@ void add_status(CLI::App& app, Context& context);
 void add_core_map(CLI::App& app, Context& context);
 void add_hunt(CLI::App& app, Context& context);
 void add_held(CLI::App& app, Context& context);
+void add_token(CLI::App& app, Context& context);
 void add_reconcile(CLI::App& app, Context& context);
 
 // "huntctl: MESSAGE" on stderr; returns exit_failure.

@@ -46,8 +46,11 @@ std::string callable_address(const std::string& listen_address) {
 }
 
 Result<HttpAnswer> http_get(const std::string& address, const std::string& which,
-                            const std::string& path) {
-  return call(address, which, [&](httplib::Client& client) { return client.Get(path); });
+                            const std::string& path,
+                            const std::map<std::string, std::string>& headers) {
+  return call(address, which, [&](httplib::Client& client) {
+    return client.Get(path, httplib::Headers(headers.begin(), headers.end()));
+  });
 }
 
 Result<HttpAnswer> http_post(const std::string& address, const std::string& which,

@@ -14,6 +14,8 @@ int main(int argc, char** argv) {
   app.add_option(
       "-c,--config", context.config_path,
       "Config file that tells the addresses (default: /etc/huntd/huntd.toml where it exists)");
+  app.add_option("--token-file", context.token_file,
+                 "File whose first line is the token to call the public port with");
   app.require_subcommand(1);
   app.fallthrough();
   app.footer("Exit codes: 0 ok, 1 not done or not well, 2 wrong usage.");
@@ -23,6 +25,7 @@ int main(int argc, char** argv) {
   add_core_map(app, context);
   add_hunt(app, context);
   add_held(app, context);
+  add_token(app, context);
   add_reconcile(app, context);
 
   // CLI11 says only that a command is required; a mistyped one should be named.

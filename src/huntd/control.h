@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "auth/secrets.h"
 #include "hunt/worker_pool.h"
 #include "route/wire.h"
 
@@ -18,7 +19,8 @@ enum class ControlMessage : uint8_t {
   listening = 4,  // core → parent: it serves
   quiet =
       5,  // core → parent, while draining: nothing of its own is left; it still serves its siblings
-  end = 6,  // parent → core: all are quiet
+  end = 6,      // parent → core: all are quiet
+  secrets = 7,  // parent → core: who may call from now on
 };
 
 struct PeerNews {
@@ -41,6 +43,25 @@ inline std::string write_bundle_news(const WorkerLimits& limits) {
   writer.number(ControlMessage::bundle);
   writer.number(limits);
   return message;
+}
+
+inline std::string write_secrets_news(const Secrets& secrets) {
+  std::string message;
+  WireWriter writer(message);
+  writer.number(ControlMessage::secrets);
+  writer.number(secrets.mode);
+  writer.number(static_cast<uint32_t>(secrets.texts.size()));
+  for (const std::string& text : secrets.texts) writer.text(text);
+  return message;
+}
+
+// What stands behind the kind.
+inline Secrets read_secrets_news(WireReader& reader) {
+  Secrets secrets;
+  secrets.mode = reader.number<AuthMode>();
+  secrets.texts.resize(reader.number<uint32_t>());
+  for (std::string& text : secrets.texts) text = reader.text();
+  return secrets;
 }
 
 inline std::string write_plain(ControlMessage kind) {

@@ -83,6 +83,7 @@ class OpenCore final : public Core,
     redis_.flush(RedisLink::Leave::now);
   }
 
+  const Doorkeeper& doorkeeper() const override { return doorkeeper_; }
   bool draining() const override { return draining_; }
 
   CoreHolds holds() const override {
@@ -205,6 +206,9 @@ class OpenCore final : public Core,
       case ControlMessage::bundle:
         swap_bundle(reader.number<WorkerLimits>(), descriptor);
         return;
+      case ControlMessage::secrets:
+        doorkeeper_ = Doorkeeper(read_secrets_news(reader));
+        break;
       case ControlMessage::drain:
         begin_drain();
         break;
@@ -322,6 +326,7 @@ class OpenCore final : public Core,
   CoreStats& stats_;
   Network& network_;
   MessageLink& control_;
+  Doorkeeper doorkeeper_{settings_.secrets};
   CoreMap map_;
   std::string map_json_;
   RedisLink redis_;

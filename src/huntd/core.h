@@ -24,6 +24,7 @@ struct CoreSettings {
   Config config;
   Address redis;  // resolved
   std::string redis_password;
+  Secrets secrets;              // who may call
   std::vector<PeerNews> peers;  // how the others are now
   int bundle_descriptor = -1;   // the core's own copy
   CoreStats* stats = nullptr;

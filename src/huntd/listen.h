@@ -11,5 +11,7 @@ namespace huntd {
 Result<int> listen_on(const std::string& text, const char* key);
 // The socket that systemd passes (sd_listen_fds(3)), from now on the caller's; -1 for none.
 int inherited_socket();
+// Whether only this machine can reach a listening socket.
+bool is_loopback(int descriptor);
 
 }  // namespace huntd

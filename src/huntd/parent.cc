@@ -68,6 +68,12 @@ class Parent {
       Result<int> opened = listen_on(prepared_.config.http.listen, "http.listen");
       if (!opened) return opened.error();
       listen_descriptor_ = *opened;
+    } else if (prepared_.secrets.mode == AuthMode::none &&
+               !prepared_.config.auth.allow_unauthenticated && !is_loopback(listen_descriptor_)) {
+      return Error{
+          "the socket that systemd passed is one that others can reach, and anybody could act for "
+          "every hunter: set auth.mode, or auth.allow_unauthenticated = true where a proxy lets in "
+          "only who may"};
     }
     Result<int> admin = open_admin_listener(prepared_.config.admin.listen);
     if (!admin) return admin.error();
@@ -167,6 +173,7 @@ class Parent {
       setup.config = prepared_.config;
       setup.redis = prepared_.redis;
       setup.redis_password = prepared_.redis_password;
+      setup.secrets = prepared_.secrets;
       setup.worker_descriptor = prepared_.worker->descriptor();
       setup.listen_descriptor = listen_descriptor_;
       setup.control_descriptor = pair[1];
@@ -359,12 +366,18 @@ class Parent {
       for (const std::string& key : keys_that_wait_for_restart(prepared_.config, next->config))
         log::warning("this key changes at the next restart", {{"key", key}});
       bool const same = next->bundle.name() == prepared_.bundle.name();
-      // What the cores take over without a restart: the scripts and the worker's limits.
+      // What the cores take over without a restart: the scripts, the worker's limits, who may call.
       prepared_.bundle = std::move(next->bundle);
       prepared_.config.hunts = next->config.hunts;
       prepared_.config.worker = next->config.worker;
+      prepared_.config.auth = next->config.auth;
+      prepared_.secrets = std::move(next->secrets);
       std::string const news = write_bundle_news(worker_limits(prepared_.config));
-      for (Child& child : children_) tell(child, news, prepared_.bundle.descriptor());
+      std::string const secrets = write_secrets_news(prepared_.secrets);
+      for (Child& child : children_) {
+        tell(child, news, prepared_.bundle.descriptor());
+        tell(child, secrets);
+      }
       log::notice("reloaded",
                   {{"bundle", prepared_.bundle.name()}, {"same_scripts", same ? "yes" : "no"}});
     }

@@ -21,6 +21,7 @@ struct Prepared {
   Config config;
   Address redis;  // a numeric address
   std::string redis_password;
+  Secrets secrets;  // who may call
   std::shared_ptr<const WorkerProgram> worker;
   Bundle bundle;
 };

@@ -56,6 +56,9 @@ Result<Prepared> prepare(const std::string& config_path,
     if (!std::getline(secret, prepared.redis_password) || prepared.redis_password.empty())
       return Error{fmt::format("redis.password_file: {} has no first line to read", file)};
   }
+  Result<Secrets> secrets = load_secrets(prepared.config);
+  if (!secrets) return secrets.error();
+  prepared.secrets = std::move(*secrets);
   prepared.worker = std::move(running);
   if (prepared.worker == nullptr) {
     Result<WorkerProgram> worker = WorkerProgram::open(find_worker(prepared.config));

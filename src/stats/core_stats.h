@@ -48,6 +48,10 @@ enum class Counter : uint8_t {
   http_4xx,
   http_5xx,
   http_bad_requests,
+  auth_no_token,
+  auth_bad_token,
+  auth_expired,
+  auth_other_hunter,
   request_bytes,
   response_bytes,
   connections_accepted,
@@ -110,6 +114,8 @@ inline constexpr std::string_view ticks_long_help =
     "that others had, or neither (stopped, asleep, or the hypervisor ran somebody else).";
 inline constexpr std::string_view hunts_help = "Hunts answered, by outcome.";
 inline constexpr std::string_view runs_help = "Runs of a script, by the isolation rung.";
+inline constexpr std::string_view auth_help =
+    "Requests refused for who calls, by why: 401, and 403 for another hunter's token.";
 inline constexpr std::string_view http_help = "HTTP answers sent, by class of status.";
 inline constexpr std::string_view supply_help = "Draws on a shared supply, by how they ended.";
 }  // namespace stats_detail
@@ -160,6 +166,14 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
     {Counter::http_5xx, "huntd_http_requests_total", R"(code="5xx")", stats_detail::http_help},
     {Counter::http_bad_requests, "huntd_http_bad_requests_total", "",
      "Requests that were no HTTP/1.1; their connections were closed."},
+    {Counter::auth_no_token, "huntd_auth_refused_total", R"(reason="no_token")",
+     stats_detail::auth_help},
+    {Counter::auth_bad_token, "huntd_auth_refused_total", R"(reason="bad_token")",
+     stats_detail::auth_help},
+    {Counter::auth_expired, "huntd_auth_refused_total", R"(reason="expired")",
+     stats_detail::auth_help},
+    {Counter::auth_other_hunter, "huntd_auth_refused_total", R"(reason="other_hunter")",
+     stats_detail::auth_help},
     {Counter::request_bytes, "huntd_http_request_bytes_total", "", "Bytes received from clients."},
     {Counter::response_bytes, "huntd_http_response_bytes_total", "", "Bytes sent to clients."},
     {Counter::connections_accepted, "huntd_connections_accepted_total", "",

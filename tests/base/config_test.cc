@@ -69,7 +69,8 @@ TEST_CASE("docs/configuration.md and the table of keys say the same") {
                     : key.default_text;
     CHECK(row.default_text == value);
     CHECK(row.when == (key.at_reload ? "at reload" : "at restart"));
-    if (!key.is_text) CHECK(row.range == fmt::format("{} to {}", key.min, key.max));
+    if (key.is_flag) CHECK(row.range == "true or false");
+    if (!key.is_text && !key.is_flag) CHECK(row.range == fmt::format("{} to {}", key.min, key.max));
   }
   for (const auto& row : rows) CHECK_MESSAGE(known.contains(row.first), row.first);
 }
@@ -86,12 +87,12 @@ TEST_CASE("the installed example is valid") {
   Result<Config> const config = load_config(from_root("systemd/huntd.toml"));
   REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
   CHECK(config->hunts.dir == "/etc/huntd/hunts");
-  CHECK(config->origin.at("hunts.dir").ends_with("systemd/huntd.toml:16"));
+  CHECK(config->origin.at("hunts.dir").ends_with("systemd/huntd.toml:21"));
 }
 
 TEST_CASE("every key can be set to both ends of its range and not past them") {
   for (const ConfigKey& key : config_keys()) {
-    if (key.is_text) continue;
+    if (key.is_text || key.is_flag) continue;
     CAPTURE(key.name);
     size_t const dot = key.name.find('.');
     auto const parse = [&](const std::string& value) {
@@ -200,7 +201,7 @@ TEST_CASE("what print_config prints is the same config again, each value with it
 TEST_CASE("a reload can tell which changed keys wait for a restart") {
   Result<Config> const running = parse_config("[worker]\ndeadline_ms = 40", "h.toml");
   Result<Config> const next =
-      parse_config("[http]\nlisten = \"a:1\"\n[kafka]\nlinger_ms = 6", "h.toml");
+      parse_config("[http]\nlisten = \"127.0.0.1:1\"\n[kafka]\nlinger_ms = 6", "h.toml");
   REQUIRE(running);
   REQUIRE(next);
   CHECK(keys_that_wait_for_restart(*running, *next) ==
@@ -258,6 +259,29 @@ TEST_CASE("an address is a name or number and a port, or a unix socket") {
     CAPTURE(bad);
     CHECK_FALSE(parse_address(bad));
   }
+}
+
+TEST_CASE("an address that others can reach wants auth, or to be told that it is meant so") {
+  for (const char* open : {"0.0.0.0:80", "[::]:80", "10.1.2.3:80", "hunts.example:80"}) {
+    std::string const http = fmt::format("[http]\nlisten = \"{}\"\n", open);
+    CHECK(error_of(http).find("h.toml:2: http.listen: others can reach this address") == 0);
+    CHECK(parse_config(http + "[auth]\nallow_unauthenticated = true\n", "h.toml"));
+    CHECK(parse_config(http + "[auth]\nmode = \"bearer\"\ntokens_file = \"/t\"\n", "h.toml"));
+  }
+  for (const char* closed : {"127.0.0.1:80", "127.9.9.9:80", "[::1]:80", "localhost:80"})
+    CHECK(parse_config(fmt::format("[http]\nlisten = \"{}\"\n", closed), "h.toml"));
+}
+
+TEST_CASE("a way to authenticate wants its file, and a flag is true or false") {
+  CHECK(error_of("[auth]\nmode = \"bearer\"\n").find("needs auth.tokens_file") !=
+        std::string::npos);
+  CHECK(error_of("[auth]\nmode = \"hunter\"\n").find("needs auth.hunter_keys_file") !=
+        std::string::npos);
+  CHECK(error_of("[auth]\nmode = \"basic\"\n").find("must be \"none\"") != std::string::npos);
+  CHECK(error_of("[auth]\nallow_unauthenticated = \"true\"\n").find("must be true or false") !=
+        std::string::npos);
+  CHECK(error_of("[auth]\nallow_unauthenticated = 1\n").find("must be true or false") !=
+        std::string::npos);
 }
 
 }  // namespace

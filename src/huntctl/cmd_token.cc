@@ -1,0 +1,65 @@
+// huntctl token: makes the token by which a game client acts as one hunter.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "auth/hunter_token.h"
+#include "auth/secrets.h"
+#include "base/clock.h"
+#include "base/ids.h"
+#include "huntctl/commands.h"
+
+namespace huntd::huntctl {
+namespace {
+
+struct Options {
+  std::string hunter_id;
+  std::string keys_file;  // empty: of the config
+  uint64_t expires_in_s = 0;
+};
+
+int token(const Options& options, const Context& context) {
+  if (!is_id(options.hunter_id)) {
+    fail("a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -");
+    return exit_usage;
+  }
+  std::string keys_file = options.keys_file;
+  if (keys_file.empty()) {
+    Result<Config> const config = context.config();
+    if (!config) return fail(config.error().message);
+    keys_file = config->auth.hunter_keys_file;
+  }
+  if (keys_file.empty())
+    return fail("give --keys-file, or a config with auth.hunter_keys_file (-c)");
+  Result<std::vector<std::string>> const keys =
+      read_secrets_file(keys_file, "auth.hunter_keys_file");
+  if (!keys) return fail(keys.error().message);
+  constexpr int64_t ms_per_s = 1000;
+  int64_t const expires_at_s = wall_ms() / ms_per_s + static_cast<int64_t>(options.expires_in_s);
+  fmt::print("{}\n", make_hunter_token(SigningKey(keys->front()), options.hunter_id, expires_at_s));
+  return exit_ok;
+}
+
+}  // namespace
+
+void add_token(CLI::App& app, Context& context) {
+  auto const options = std::make_shared<Options>();
+  CLI::App* const command =
+      app.add_subcommand("token", "Makes a token by which a game client acts as one hunter");
+  command->add_option("--hunter", options->hunter_id, "The hunter_id")->required();
+  command
+      ->add_option("--expires-in", options->expires_in_s,
+                   "How long it is good: seconds, or 30m, 12h, 7d")
+      ->required()
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, uint64_t>{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}},
+          CLI::AsNumberWithUnit::CASE_SENSITIVE))
+      ->check(CLI::Range(uint64_t{1}, uint64_t{10} * 365 * 86400));
+  command->add_option("--keys-file", options->keys_file,
+                      "The keys, the first of which signs (default: auth.hunter_keys_file)");
+  command->callback([options, &context] {
+    context.run = [options, &context] { return token(*options, context); };
+  });
+}
+
+}  // namespace huntd::huntctl

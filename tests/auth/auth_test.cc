@@ -1,0 +1,165 @@
+#include "auth/doorkeeper.h"
+#include "auth/hunter_token.h"
+#include "auth/secrets.h"
+
+#undef CHECK  // base/check.h's
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include <fmt/format.h>
+
+using namespace huntd;
+using Verdict = Doorkeeper::Verdict;
+
+namespace {
+
+constexpr int64_t now_ms = 1'800'000'000'000;
+constexpr int64_t later_s = now_ms / 1000 + 60;
+const std::string old_key = "an-old-key-of-enough-letters";
+const std::string new_key = "a-new-key-of-enough-letters!";
+
+Doorkeeper keeper_of(AuthMode mode, std::vector<std::string> texts) {
+  return Doorkeeper({mode, std::move(texts)});
+}
+
+std::string token(const std::string& key, const std::string& hunter,
+                  int64_t expires_at_s = later_s) {
+  return "Bearer " + make_hunter_token(SigningKey(key), hunter, expires_at_s);
+}
+
+// A file that only its owner reads.
+struct SecretsFile {
+  explicit SecretsFile(const std::string& text, mode_t mode = 0600) {
+    std::ofstream(path) << text;
+    chmod(path.c_str(), mode);
+  }
+  ~SecretsFile() { std::filesystem::remove(path); }
+  std::string path =
+      std::filesystem::temp_directory_path() / ("huntd-secrets-" + std::to_string(getpid()));
+};
+
+std::string error_of(const std::string& text, mode_t mode = 0600) {
+  SecretsFile const file(text, mode);
+  auto const read = read_secrets_file(file.path, "auth.tokens_file");
+  return read ? "" : read.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("with mode none everybody is welcome") {
+  CHECK(keeper_of(AuthMode::none, {}).check("", "eve", now_ms) == Verdict::welcome);
+}
+
+TEST_CASE("each of several bearer tokens is good for every hunter, and nothing else is") {
+  Doorkeeper const keeper = keeper_of(AuthMode::bearer, {old_key, new_key});
+  for (const std::string& good : {old_key, new_key}) {
+    CHECK(keeper.check("Bearer " + good, "eve", now_ms) == Verdict::welcome);
+    CHECK(keeper.check("bEARER   " + good, "", now_ms) == Verdict::welcome);
+    CHECK(keeper.check("Bearer " + good + "x", "eve", now_ms) == Verdict::bad_token);
+    CHECK(keeper.check("Bearer " + good.substr(1), "eve", now_ms) == Verdict::bad_token);
+    CHECK(keeper.check("Bearer " + good + std::string(1, '\0'), "eve", now_ms) ==
+          Verdict::bad_token);
+    CHECK(keeper.check("Bearer " + good + " ", "eve", now_ms) == Verdict::bad_token);
+  }
+  CHECK(keeper.check("Bearer " + std::string(5000, 'a'), "eve", now_ms) == Verdict::bad_token);
+  for (const char* none :
+       {"", "Bearer", "Bearer ", "Bearer    ", "Basic ZXZlOmV2ZQ==", "Bearer\tx", "Bearerx"})
+    CHECK(keeper.check(none, "eve", now_ms) == Verdict::no_token);
+  CHECK(keeper_of(AuthMode::bearer, {}).check("Bearer " + std::string(24, '\0'), "eve", now_ms) ==
+        Verdict::bad_token);
+}
+
+TEST_CASE("a hunter's token acts as that hunter until it expires") {
+  Doorkeeper const keeper = keeper_of(AuthMode::hunter, {new_key, old_key});
+  CHECK(keeper.check(token(new_key, "eve"), "eve", now_ms) == Verdict::welcome);
+  CHECK(keeper.check(token(old_key, "eve"), "eve", now_ms) == Verdict::welcome);
+  CHECK(keeper.check(token(old_key, "eve"), "", now_ms) == Verdict::welcome);
+  CHECK(keeper.check(token(new_key, "eve"), "ev", now_ms) == Verdict::other_hunter);
+  CHECK(keeper.check(token(new_key, "eve"), "EVE", now_ms) == Verdict::other_hunter);
+  CHECK(keeper.check(token(new_key, "e.v.e"), "e.v.e", now_ms) == Verdict::welcome);
+  CHECK(keeper.check(token(new_key, "eve", now_ms / 1000 + 1), "eve", now_ms) == Verdict::welcome);
+  CHECK(keeper.check(token(new_key, "eve", now_ms / 1000), "eve", now_ms) == Verdict::expired);
+  CHECK(keeper.check(token("some-other-key-of-enough-letters", "eve"), "eve", now_ms) ==
+        Verdict::bad_token);
+  CHECK(keeper.check("Bearer " + new_key, "eve", now_ms) == Verdict::bad_token);
+}
+
+TEST_CASE("the signature is HMAC-SHA256 as another program computes it") {
+  // printf hunter1.eve.1800000060 | openssl dgst -sha256 -hmac a-new-key-of-enough-letters! -binary
+  // | base64
+  CHECK(make_hunter_token(SigningKey(new_key), "eve", 1'800'000'060) ==
+        "hunter1.eve.1800000060.xCms-2jFzoEBIrHpDaP-gFW-VVRTuj20yRB02zZTuZQ");
+}
+
+TEST_CASE("a key signs the same text in the same way each time") {
+  SigningKey const key(new_key);
+  SigningKey::Signature const first = key.sign("a");
+  CHECK(key.sign("b") != first);
+  CHECK(key.sign("a") == first);
+}
+
+TEST_CASE("no change of a single character, and no piece of it, is a good token") {
+  Doorkeeper const keeper = keeper_of(AuthMode::hunter, {new_key});
+  std::string const good = token(new_key, "eve");
+  for (size_t at = 7; at < good.size(); ++at) {
+    for (int c = 1; c < 256; ++c) {
+      std::string changed = good;
+      if (changed[at] == static_cast<char>(c)) continue;
+      changed[at] = static_cast<char>(c);
+      // Base64's last character has two bits that say nothing, but it is compared as text.
+      Verdict const verdict = keeper.check(changed, "eve", now_ms);
+      if (verdict != Verdict::bad_token) FAIL_CHECK("at ", at, ": ", changed);
+    }
+    if (keeper.check(good.substr(0, at), "eve", now_ms) == Verdict::welcome)
+      FAIL_CHECK("cut at ", at);
+  }
+}
+
+TEST_CASE("whatever the text, reading it ends, and what it reads is within it") {
+  std::mt19937 random(7);
+  std::string const alphabet = "hunter1.eve.1800000060-_Aa09\0\n\xff";
+  for (int round = 0; round < 200'000; ++round) {
+    std::string text = random() % 2 == 0 ? "hunter1." : "";
+    for (size_t size = random() % 80; size > 0; --size)
+      text.push_back(alphabet[random() % alphabet.size()]);
+    std::optional<HunterToken> const read = read_hunter_token(text);
+    if (!read) continue;
+    CHECK(text == fmt::format("hunter1.{}.{}.{}", read->hunter_id,
+                              text.substr(8 + read->hunter_id.size() + 1,
+                                          read->said.size() - 9 - read->hunter_id.size()),
+                              read->signature));
+  }
+}
+
+TEST_CASE("a secrets file has one a line, and may have comments") {
+  SecretsFile const file("# the old one\n" + old_key + "\n\n" + new_key + "\r\n");
+  auto const read = read_secrets_file(file.path, "auth.tokens_file");
+  REQUIRE(read);
+  CHECK(*read == std::vector<std::string>{old_key, new_key});
+}
+
+TEST_CASE("a file with bad secrets, or that others may read, is refused and no secret is told") {
+  CHECK(error_of(old_key + "\n", 0604).find("chmod") != std::string::npos);
+  CHECK(error_of(old_key + "\n", 0640).empty());
+  CHECK(error_of("").find("holds no secret") != std::string::npos);
+  CHECK(error_of("# nothing\n").find("holds no secret") != std::string::npos);
+  for (const std::string& bad : {std::string("short"), std::string(129, 'a'),
+                                 old_key + " " + new_key, old_key + "\xc3\xa9"}) {
+    std::string const error = error_of(new_key + "\n" + bad + "\n");
+    CHECK(error.find(":2: a secret is 24 to 128 visible ASCII characters") != std::string::npos);
+    CHECK(error.find(bad) == std::string::npos);
+  }
+  std::string many;
+  for (int i = 0; i < 17; ++i) many += old_key + std::to_string(i) + "\n";
+  CHECK(error_of(many).find(":17: there may be 16 secrets") != std::string::npos);
+  CHECK_FALSE(read_secrets_file("/nowhere", "auth.tokens_file"));
+  CHECK_FALSE(read_secrets_file("/", "auth.tokens_file"));
+}

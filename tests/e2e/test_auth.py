@@ -1,0 +1,249 @@
+"""Who may call the public port: tokens, their rotation by SIGHUP, and what nobody gets there. Two cores."""
+import asyncio
+import pathlib
+import signal
+import subprocess
+from collections import Counter
+
+import pytest
+
+from client import RawConnection, call
+from harness.huntd_stack import build_folder, http_get
+from harness.process import wait_until
+
+OLD, NEW = "an-old-token-of-enough-letters", "a-new-token-of-enough-letters!"
+HUNT = "/v1/hunts/gold/hunters/"
+
+
+def secrets(path: pathlib.Path, *lines: str) -> pathlib.Path:
+    path.write_text("\n".join(lines) + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def huntctl(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([str(build_folder() / "huntctl"), *arguments], capture_output=True, text=True)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def refused(stack) -> Counter:
+    found = Counter()
+    for line in http_get(stack.admin, "/metrics")[1].splitlines():
+        if line.startswith("huntd_auth_refused_total{"):
+            found[line.split('reason="')[1].split('"')[0]] += int(line.split()[-1])
+    return found
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return secrets(tmp_path / "keys", "# made in a test", NEW, OLD)
+
+
+@pytest.fixture
+def hunter_stack(own_stack, keys):
+    return own_stack(settings={"auth.mode": "hunter", "auth.hunter_keys_file": str(keys)}).start()
+
+
+@pytest.fixture
+def token_stack(own_stack, tmp_path):
+    tokens = secrets(tmp_path / "tokens", OLD)
+    stack = own_stack(settings={"auth.mode": "bearer", "auth.tokens_file": str(tokens)}).start()
+    stack.tokens = tokens
+    return stack
+
+
+def token(keys: pathlib.Path, hunter: str, expires_in: str = "1h") -> str:
+    made = huntctl("token", "--keys-file", str(keys), "--hunter", hunter, "--expires-in", expires_in)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def test_without_a_token_nothing_is_done_and_the_answer_says_how_to_show_one(token_stack):
+    for method, path in (("POST", HUNT + "eve"), ("GET", HUNT + "eve"), ("GET", "/v1/core-map")):
+        answer = call(token_stack.http, method, path)
+        assert (answer.status, answer.problem) == (401, "unauthorized")
+        assert answer.headers["www-authenticate"] == 'Bearer realm="huntd"'
+    wrong = call(token_stack.http, "POST", HUNT + "eve", headers=bearer("x" * 30))
+    assert wrong.headers["www-authenticate"] == 'Bearer realm="huntd", error="invalid_token"'
+    assert refused(token_stack) == {"no_token": 3, "bad_token": 1, "expired": 0, "other_hunter": 0}
+    assert call(token_stack.http, "GET", HUNT + "eve", headers=bearer(OLD)).json["loot"] == {}
+
+
+def test_a_refused_request_leaves_its_connection_open_and_its_body_is_read_over(token_stack):
+    with RawConnection(token_stack.http) as raw:
+        raw.send(f"POST {HUNT}eve HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n{{\"GET / HTTP/1.1\": 1}}"
+                 f"POST {HUNT}eve HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {OLD}\r\n\r\n")
+        assert [raw.answer().status for _ in range(2)] == [401, 200]
+        raw.send(f"GET {HUNT}eve HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {OLD}\r\nAuthorization: Bearer {OLD}\r\n\r\n")
+        assert raw.answer().problem == "malformed-request", "two parsers could take another one of two"
+
+
+def test_a_hunters_token_acts_as_that_hunter_only_wherever_the_connection_is_served(hunter_stack, keys):
+    # Hunters of both cores, over one connection: the core that reads a request checks it, whoever serves it.
+    hunters = [f"hunter-{n}" for n in range(12)]
+    with RawConnection(hunter_stack.http) as raw:
+        for hunter in hunters:
+            raw.send(f"POST {HUNT}{hunter} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token(keys, hunter)}\r\n\r\n")
+            assert raw.answer().json["hunter_id"] == hunter
+        others = f"POST {HUNT}{hunters[1]} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token(keys, hunters[0])}\r\n\r\n"
+        raw.send(others)
+        answer = raw.answer()
+        assert (answer.status, answer.problem) == (403, "forbidden")
+    assert call(hunter_stack.http, "GET", "/v1/core-map", headers=bearer(token(keys, "eve"))).status == 200
+    assert call(hunter_stack.http, "GET", HUNT + hunters[1], headers=bearer(token(keys, hunters[1]))).json["loot"] == {"gold": 1}
+    assert refused(hunter_stack)["other_hunter"] == 1
+
+
+def test_a_hunters_token_ends_when_it_says(hunter_stack, keys):
+    short = token(keys, "eve", "1s")
+    wait_until(lambda: call(hunter_stack.http, "GET", HUNT + "eve", headers=bearer(short)).status == 401, 20, "its end")
+    answer = call(hunter_stack.http, "GET", HUNT + "eve", headers=bearer(short))
+    assert answer.json["detail"] == "the token has expired"
+
+
+def test_a_token_signed_by_the_older_key_is_good_and_one_by_another_is_not(hunter_stack, keys, tmp_path):
+    for line, status in ((OLD, 200), (NEW, 200), ("a-key-that-huntd-does-not-have", 401)):
+        alone = secrets(tmp_path / "alone", line)
+        assert call(hunter_stack.http, "GET", HUNT + "eve", headers=bearer(token(alone, "eve"))).status == status
+
+
+def test_tokens_are_changed_under_load_and_no_request_fails(token_stack):
+    ended = False
+    statuses: Counter = Counter()
+
+    async def client(number: int):
+        host, port = token_stack.http.rsplit(":", 1)
+        reader, writer = await asyncio.open_connection(host, int(port))
+        while not ended:
+            writer.write(f"POST {HUNT}load-{number} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {current}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            statuses[int(head.split()[1])] += 1
+        writer.close()
+
+    def good(token: str) -> bool:
+        return all(call(token_stack.http, "GET", f"{HUNT}h{n}", headers=bearer(token)).status == 200 for n in range(8))
+
+    async def rotate():
+        nonlocal ended, current
+        await asyncio.sleep(0)
+        secrets(token_stack.tokens, OLD, NEW)  # both, then clients change over, then the old one goes
+        token_stack.huntd.signal(signal.SIGHUP)
+        await asyncio.to_thread(wait_until, lambda: good(NEW), 20, "the new token to be good")
+        assert good(OLD)
+        current = NEW
+        seen = sum(statuses.values())
+        await asyncio.to_thread(wait_until, lambda: sum(statuses.values()) > seen + 100, 20, "every client to have changed over")
+        secrets(token_stack.tokens, NEW)
+        token_stack.huntd.signal(signal.SIGHUP)
+        await asyncio.to_thread(wait_until, lambda: not good(OLD), 20, "the old token to go")
+        ended = True
+
+    async def all_of_it():
+        await asyncio.gather(rotate(), *[client(n) for n in range(8)])
+
+    current = OLD
+    asyncio.run(all_of_it())
+    assert set(statuses) == {200} and statuses[200] > 100
+    assert call(token_stack.http, "GET", HUNT + "h1", headers=bearer(OLD)).status == 401
+
+
+def test_a_bad_secrets_file_at_reload_changes_nothing_and_tells_no_secret(token_stack):
+    token_stack.tokens.write_text("short\n")
+    token_stack.huntd.signal(signal.SIGHUP)
+    wait_until(lambda: "reload refused" in token_stack.huntd.log_text(), 20, "the refusal")
+    assert "24 to 128" in token_stack.huntd.log_text() and "short" not in token_stack.huntd.log_text()
+    assert call(token_stack.http, "GET", HUNT + "eve", headers=bearer(OLD)).status == 200
+
+
+def test_a_core_that_is_started_again_knows_the_tokens_of_the_last_reload(token_stack):
+    secrets(token_stack.tokens, NEW)
+    token_stack.huntd.signal(signal.SIGHUP)
+    wait_until(lambda: call(token_stack.http, "GET", HUNT + "eve", headers=bearer(NEW)).status == 200, 20, "the reload")
+    for pid in token_stack.core_pids():
+        subprocess.run(["kill", "-9", str(pid)], check=True)
+
+    def both_serve() -> bool:
+        try:
+            return all(call(token_stack.http, "POST", f"{HUNT}h{n}", headers=bearer(NEW)).status == 200 for n in range(12))
+        except OSError:
+            return False
+    wait_until(both_serve, 30, "both cores")
+    assert call(token_stack.http, "GET", HUNT + "eve", headers=bearer(OLD)).status == 401
+
+
+def test_a_public_address_without_auth_is_refused_before_anything_starts(own_stack, huntd_program, tmp_path):
+    config = tmp_path / "open.toml"
+    config.write_text('[http]\nlisten = "0.0.0.0:0"\n')
+    for option in ([], ["-t"]):
+        ended = subprocess.run([huntd_program, "-c", str(config), *option], capture_output=True, text=True, timeout=20)
+        assert ended.returncode == 78
+        assert "auth.allow_unauthenticated = true" in ended.stderr
+
+
+def test_huntctl_shows_the_token_of_a_file(token_stack, tmp_path):
+    mine = secrets(tmp_path / "mine", OLD)
+    assert huntctl("held", "gold", "eve", "--http", token_stack.http).returncode == 1
+    assert huntctl("--token-file", str(mine), "held", "gold", "eve", "--http", token_stack.http).returncode == 0
+    assert huntctl("hunt", "gold", "eve", "--http", token_stack.http, "--token-file", str(mine)).returncode == 0
+    assert "--token-file" in huntctl("core-map", "--http", token_stack.http).stderr
+    assert huntctl("core-map", "--http", token_stack.http, "--token-file", str(mine)).returncode == 0
+
+
+def test_huntctl_makes_no_token_of_what_is_wrong(keys, tmp_path):
+    assert huntctl("token", "--keys-file", str(keys), "--hunter", "a b", "--expires-in", "1h").returncode == 2
+    assert huntctl("token", "--keys-file", str(keys), "--hunter", "eve", "--expires-in", "0").returncode == 2
+    assert huntctl("token", "--keys-file", str(keys), "--hunter", "eve", "--expires-in", "soon").returncode == 2
+    readable = secrets(tmp_path / "readable", NEW)
+    readable.chmod(0o644)
+    assert "chmod" in huntctl("token", "--keys-file", str(readable), "--hunter", "eve", "--expires-in", "1h").stderr
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/latency.json", "/latency.hlog", "/status.json", "/", "/favicon.ico"])
+def test_the_admin_port_never_answers_on_the_public_one(stack, path):
+    for asked in (path, f"http://{stack.admin}{path}", path + "?x"):
+        with RawConnection(stack.http) as raw:
+            host = stack.admin if asked.startswith("http:") else "a"
+            raw.send(f"GET {asked} HTTP/1.1\r\nHost: {host}\r\n\r\n")
+            assert raw.answer().problem == "no-such-route"
+
+
+def test_what_a_client_sends_makes_no_line_of_the_log(stack):
+    # Ids can't hold such bytes; keys, headers, targets and bodies can, and none of them is to reach the log as it came.
+    forged = "\n<2>check failed at=forged"
+    lines = len(stack.huntd.log_text().splitlines())
+    for request in (f"GET /v1/hunts/gold/hunters/{forged} HTTP/1.1\r\nHost: a\r\n\r\n",
+                    f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {forged}\r\n\r\n",
+                    f"POST {HUNT}eve HTTP/1.1\r\nHost: a\r\nIdempotency-Key: a\x1b[31m\r\n\r\n"):
+        with RawConnection(stack.http) as raw:
+            raw.send(request)
+            assert raw.answer().status == 400
+    body = '{"text":"\\n<2>check failed at=forged \\u001b[31m"}'
+    for hunt in ("broken", "refuse", "echo"):
+        call(stack.http, "POST", f"/v1/hunts/{hunt}/hunters/eve", body, {"Content-Type": "application/json"})
+    text = stack.huntd.log_text()
+    assert not any(line.startswith("<2>") for line in text.splitlines()[lines:])
+    assert "\x1b" not in text
+
+
+def test_a_script_that_logs_what_it_was_sent_makes_no_line_of_its_own(own_stack, tmp_path):
+    hunts = tmp_path / "hunts"
+    hunts.mkdir()
+    (hunts / "loud.lua").write_text("return function(hunt) hunt.log(hunt.input.text) hunt.reject(hunt.input.text) end\n")
+    (hunts / "fails.lua").write_text("return function(hunt) error(hunt.input.text) end\n")
+    stack = own_stack(hunts=hunts).start()
+    before = len(stack.huntd.log_text().splitlines())
+    body = '{"text":"a\\r\\n<2>check failed at=forged\\u001b[31m\\u0000\\u2028\\" hunter=\\"admin"}'
+    for hunt in ("loud", "fails"):
+        assert call(stack.http, "POST", f"/v1/hunts/{hunt}/hunters/eve", body, {"Content-Type": "application/json"}).status >= 400
+    wait_until(lambda: "hunt failed" in stack.huntd.log_text(), 20, "the log")
+    text = stack.huntd.log_text()
+    for line in text.splitlines()[before:]:
+        assert not line.startswith("<2>"), line
+        # A quote within a value is escaped, so that no value can begin another field.
+        assert ' hunter="admin' not in line.replace('\\"', ""), line
+    assert "\x1b" not in text and "\0" not in text
