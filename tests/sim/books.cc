@@ -33,7 +33,8 @@ std::string pair_name(std::string_view hunter_id, std::string_view hunt_id) {
 
 }  // namespace
 
-Books::Books(World& world, RedisStore& store) : world_(world), store_(store) {
+Books::Books(World& world, RedisStore& store, uint64_t tickets)
+    : world_(world), store_(store), tickets_(tickets) {
   store_.on_writes = [this](const std::vector<Words>& writes) { on_writes(writes); };
   store_.on_ranged = [this](const Words& fields) {
     swept_at_ns_.try_emplace(fields.back(), world_.now_ns());
@@ -126,10 +127,10 @@ void Books::on_writes(const std::vector<Words>& writes) {
       world_.violation("I2", "an event_id was given twice: " + event.value);
     seqs.push_back(event.event_id);
     --counted[std::string(keys::held(hunter_id, hunt_id)) + "/" + event.loot_id];
-    if (event.loot_id == "ticket" && ++tickets_given_ > tickets)
-      world_.violation("I2", fmt::format("{} tickets of {} were given", tickets_given_, tickets));
-    if (event.loot_id == "crown" && held_now(hunter_id, hunt_id)["crown"] > 1)
-      world_.violation("I2", "a second crown: the script saw what was no longer so");
+    if (event.loot_id == "ticket" && ++tickets_given_ > tickets_)
+      world_.violation("I2", fmt::format("{} tickets of {} were given", tickets_given_, tickets_));
+    if (event.loot_id.starts_with("crown") && held_now(hunter_id, hunt_id)[event.loot_id] > 1)
+      world_.violation("I2", "a second " + event.loot_id + ": its script saw what is no longer so");
   }
   for (const auto& [field, left] : counted)
     if (left != 0)

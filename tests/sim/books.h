@@ -44,7 +44,7 @@ struct AwardedEvent {
 
 class Books {
  public:
-  Books(World& world, RedisStore& store);
+  Books(World& world, RedisStore& store, uint64_t tickets);
 
   Wish& new_wish(std::string hunt_id, std::string hunter_id, std::string key);
   std::vector<Wish*> wishes();
@@ -75,6 +75,7 @@ class Books {
 
   World& world_;
   RedisStore& store_;
+  uint64_t tickets_;
   std::vector<std::unique_ptr<Wish>> wishes_;
   std::map<uint64_t, std::vector<SaidOutcome>> said_;          // by seed
   std::map<std::string, AwardedEvent> events_;                 // by event_id

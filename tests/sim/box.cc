@@ -16,6 +16,8 @@ constexpr uint64_t restart_first_ms = 100;
 constexpr uint64_t restart_max_ms = 5000;
 constexpr uint64_t settled_after_ms = 10'000;
 
+constexpr uint64_t fault_kinds = 19;
+
 // A core that is quiet has these coroutines: the link to Redis and the sweep, each with its root.
 constexpr size_t coroutines_when_quiet = 4;
 
@@ -35,9 +37,18 @@ Plan draw_plan(Random& random) {
   plan.cores = static_cast<uint32_t>(random.between(1, 3));
   plan.kafka = random.chance(0.9);
   plan.clients = static_cast<uint32_t>(random.between(3, 10));
-  plan.load_ns = random.between(5, 30) * s;
+  plan.load_ns = (random.chance(0.1) ? 90 : random.between(5, 30)) * s;
   plan.misbehave = random.chance(0.7) ? 0.05 : 0.0;
   plan.fault_pause_s = random.chance(0.1) ? 0 : random.one_of<double>({0.3, 1, 3});
+  double const share = random.one_of<double>({0.2, 0.5, 1});
+  for (uint64_t fault = 0; fault < fault_kinds; ++fault)
+    if (random.chance(share)) plan.faults.push_back(fault);
+  if (plan.faults.empty()) plan.faults.push_back(random.below(fault_kinds));
+  for (const std::string& hunt : hunt_names)
+    if (random.chance(0.6)) plan.hunts.push_back(hunt);
+  if (plan.hunts.empty()) plan.hunts.push_back("gift");
+  plan.hunters = static_cast<uint32_t>(random.between(1, 12));
+  plan.tickets = random.one_of<uint64_t>({3, 40, 100'000});
   Config& config = plan.config;
   config.http.idle_deadline_ms = 20'000;
   config.worker.max_live = static_cast<uint32_t>(random.between(1, 12));
@@ -61,7 +72,7 @@ struct Box::Life {
         clock(box.world_, box.world_.random.next()),
         network(machine, box.descriptors_, box.listener_, box.redis_,
                 [&box](std::string_view bytes) { box.books_.core_answers(bytes); }),
-        workers(machine, box.plan_.misbehave,
+        workers(machine, box.plan_.misbehave, box.plan_.tickets,
                 [&box](const SaidOutcome& outcome) { box.books_.worker_said(outcome); }),
         producer(machine, box.topic_),
         to_core(box.world_, box.descriptors_),
@@ -87,7 +98,7 @@ Box::Box(World& world, Plan plan)
       redis_(world),
       topic_(world),
       listener_(world),
-      books_(world, redis_.store()),
+      books_(world, redis_.store(), plan_.tickets),
       region_(std::move(*SharedRegion::create(plan_.cores, "sim", 0))),
       bundle_(make_hunts(0)) {
   for (uint32_t i = 0; i < plan_.cores; ++i) {
@@ -99,7 +110,8 @@ Box::Box(World& world, Plan plan)
       channels_.back().push_back(std::make_unique<Channel>(world_, descriptors_));
   }
   std::vector<std::string> hunters;
-  for (int i = 0; i < 12; ++i) hunters.push_back(fmt::format("h{}", i));
+  for (int i = 0; i < static_cast<int>(plan_.hunters); ++i)
+    hunters.push_back(fmt::format("h{}", i));
   for (uint32_t i = 0; i < plan_.clients; ++i) {
     using Kind = Client::Kind;
     Kind const kind = i == 1 && plan_.fault_pause_s > 0 ? Kind::rude
@@ -107,7 +119,8 @@ Box::Box(World& world, Plan plan)
                                                         : Kind::player;
     clients_.push_back(std::make_unique<Client>(
         world_, books_, listener_, kind, fmt::format("client{}", i),
-        kind == Kind::player ? std::vector<std::string>{hunters[i % hunters.size()]} : hunters));
+        kind == Kind::player ? std::vector<std::string>{hunters[i % hunters.size()]} : hunters,
+        plan_.hunts));
   }
 }
 
@@ -229,7 +242,7 @@ void Box::inject_one() {
   Slot* const slot = alive.empty() ? nullptr : random.one_of(alive);
   uint64_t const a_while_ns =
       random.chance(0.2) ? random.between(1 * s, 8 * s) : random.between(10 * ms, 1 * s);
-  switch (random.below(18)) {
+  switch (random.one_of(plan_.faults)) {
     case 0:
     case 1:
       if (slot == nullptr) return;
@@ -242,9 +255,15 @@ void Box::inject_one() {
       for (Slot* each : alive) each->life->machine.kill();
       return;
     case 3:
-      if (slot == nullptr) return;
+      if (slot == nullptr || !slot->life->machine.may_be_stopped()) return;
       world_.fault("a core stopped", slot->life->machine.name());
       return slot->life->machine.stop_until(now_ns + std::min(a_while_ns, 5 * s));
+    case 17:
+      if (slot == nullptr || !slot->life->machine.may_be_stopped()) return;
+      // Long enough for others to believe that its requests are over.
+      world_.fault("a core stopped in the middle of a turn", slot->life->machine.name());
+      return slot->life->machine.stop_in_next_turn(random.chance(0.7) ? a_while_ns
+                                                                      : random.between(30, 45) * s);
     case 4:
       if (slot == nullptr) return;
       world_.fault("a core's wall clock jumps", slot->life->machine.name());
@@ -331,10 +350,11 @@ bool Box::everything_answered() {
 // Every request gets its result, and then everything that waits for a sweep is swept.
 void Box::settle() {
   for (auto& client : clients_) client->finish();
-  uint64_t const deadline_ns = world_.now_ns() + 60 * s;
+  uint64_t const deadline_ns = world_.now_ns() + 120 * s;
   while (!world_.violated() && !everything_answered()) {
     if (world_.now_ns() >= deadline_ns)
-      return world_.violation("I6", "a minute after the last fault not every wish has its result");
+      return world_.violation("I6",
+                              "two minutes after the last fault not every wish has its result");
     world_.run_until(world_.now_ns() + 100 * ms);
   }
   // Stale units are looked into after 30 s, and the sweep comes every 5 s.

@@ -28,6 +28,12 @@ struct Plan {
   uint64_t load_ns = 20 * s;
   double misbehave = 0.05;
   double fault_pause_s = 1;  // between two faults, on average; 0: none
+  // Each run has some of the faults, hunts and hunters only, so that those are often together
+  // (swarm testing: Groce and others, ISSTA 2012).
+  std::vector<uint64_t> faults;
+  std::vector<std::string> hunts;
+  uint32_t hunters = 12;
+  uint64_t tickets = 40;
   Config config;
 };
 Plan draw_plan(Random& random);

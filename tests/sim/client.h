@@ -15,7 +15,7 @@ class Client final : public Peer {
  public:
   enum class Kind { player, proxy, rude };
   Client(World& world, Books& books, Listener& listener, Kind kind, std::string name,
-         std::vector<std::string> hunters);
+         std::vector<std::string> hunters, std::vector<std::string> hunts);
   // Begins to ask, until finish().
   void begin();
   // No new wishes; what it still waits for it asks again until it has a result.
@@ -56,6 +56,7 @@ class Client final : public Peer {
   Kind kind_;
   std::string name_;
   std::vector<std::string> hunters_;
+  std::vector<std::string> hunts_;
   WirePtr wire_;
   std::string in_;
   std::deque<Asked> asked_;  // in the order of their answers

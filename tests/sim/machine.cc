@@ -9,6 +9,7 @@
 namespace huntd::sim {
 namespace {
 
+constexpr uint64_t rest_after_stop_ns = 5 * s;
 constexpr uint64_t idle_turn_ns = 250 * ms;  // as huntd/core_process.cc
 
 }  // namespace
@@ -33,6 +34,10 @@ void Machine::run(Core& core) {
   for (auto& flush : flushes_) flush();
   for (auto& request : std::exchange(staged_, {})) request();
   wake_at(world_.now_ns());
+}
+
+bool Machine::may_be_stopped() const {
+  return stops_in_turn_ns_ == 0 && world_.now_ns() >= stopped_until_ns_ + rest_after_stop_ns;
 }
 
 void Machine::stop_until(uint64_t until_ns) {
@@ -67,6 +72,17 @@ void Machine::turn() {
   log::set_origin("");
   in_turn_ = false;
   std::vector<std::function<void()>> requests = std::exchange(staged_, {});
+  if (stops_in_turn_ns_ == 0) return submit(std::move(requests));
+  uint64_t const until_ns = world_.now_ns() + std::exchange(stops_in_turn_ns_, 0);
+  stop_until(until_ns);
+  turn_at_ns_ = until_ns;  // nothing else wakes it
+  world_.at(until_ns, [this, requests = std::move(requests)]() mutable {
+    turn_at_ns_ = never_ns;
+    if (alive_) submit(std::move(requests));
+  });
+}
+
+void Machine::submit(std::vector<std::function<void()>> requests) {
   // Killed before the kernel heard of all of it.
   if (dies_in_turn_) requests.resize(world_.random.below(requests.size() + 1));
   for (auto& request : requests) request();

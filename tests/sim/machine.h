@@ -33,11 +33,15 @@ class Machine {
   void flush_with(std::function<void()> flush) { flushes_.push_back(std::move(flush)); }
 
   void run(Core& core);
-  // SIGSTOP until then.
+  // SIGSTOP until then. One that was stopped is left alone for a while after it: requests have a
+  // bound in time only where cores run.
+  bool may_be_stopped() const;
   void stop_until(uint64_t until_ns);
   // SIGKILL, now or in the middle of its next turn.
   void kill();
   void kill_in_next_turn() { dies_in_turn_ = true; }
+  // SIGSTOP between a turn and the system call that tells the kernel of it.
+  void stop_in_next_turn(uint64_t for_ns) { stops_in_turn_ns_ = for_ns; }
   // What happens when it is gone, whoever killed it: in this order, with the kernel's clean-up
   // first.
   void on_death(std::function<void()> what) { deaths_.push_back(std::move(what)); }
@@ -48,6 +52,7 @@ class Machine {
  private:
   void wake_at(uint64_t when_ns);
   void turn();
+  void submit(std::vector<std::function<void()>> requests);
 
   World& world_;
   uint32_t core_;
@@ -56,6 +61,7 @@ class Machine {
   bool done_ = false;
   bool in_turn_ = false;
   bool dies_in_turn_ = false;
+  uint64_t stops_in_turn_ns_ = 0;
   Scheduler scheduler_;
   Core* running_ = nullptr;
   uint64_t stopped_until_ns_ = 0;

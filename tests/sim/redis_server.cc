@@ -63,7 +63,8 @@ void RedisServer::close(Client& client) {
 void RedisServer::serve(Client& client) {
   if (client.closed || client.in.empty()) return;
   if (world_.now_ns() < stopped_until_ns_) {
-    world_.at(stopped_until_ns_, [this, &client] { serve(client); });
+    world_.at(stopped_until_ns_ + world_.random.below(100 * us),
+              [this, &client] { serve(client); });
     return;
   }
   Words words;

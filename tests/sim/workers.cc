@@ -74,7 +74,7 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
         for (uint32_t i = 0; i < count; ++i) {
           std::string const loot_id(view(wf_get_id(&reader)));
           wf_get_u64(&reader);
-          has_crown = has_crown || loot_id == "crown";
+          if (loot_id.starts_with("crown")) ++crowns;
         }
         return go_on();
       }
@@ -97,7 +97,8 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
             {},
             {}};
     more = (job.flags & WF_JOB_MORE) != 0;
-    has_crown = asked_held = false;
+    asked_held = false;
+    crowns = 0;
     granted.clear();
     Random& random = host.machine_.world().random;
     manner =
@@ -130,7 +131,7 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
       return speak(frame_of(WF_ASK_SUPPLY, [this](wf_writer& w) {
         wf_put_u32(&w, static_cast<uint32_t>(units_granted()));
         wf_put_text(&w, "ticket", 6);
-        wf_put_u64(&w, tickets);
+        wf_put_u64(&w, host.tickets_);
       }));
     if (manner == Manner::stalls) return;
     if (manner == Manner::dies) return end(SIGABRT);
@@ -151,8 +152,9 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     if (said.hunt_id == "gift")
       for (uint64_t i = 0; i < coins; ++i) add("coin", false);
     if (said.hunt_id == "once") {
-      if (!has_crown) add("crown", false);
-      if (has_crown && coins == 1) outcome.status = WF_REJECTED;
+      // A script sees limits::held_loot_max different loots at most.
+      if (crowns < 900) add(fmt::format("crown{}", crowns + 1), false);
+      if (crowns > 0 && coins == 1) outcome.status = WF_REJECTED;
     }
     for (size_t i = 0; i < units_granted(); ++i) add("ticket", true);
     if (said.hunt_id == "ticket" && units_granted() == 0) add("coin", false);
@@ -196,8 +198,8 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     if (!more) end(0);
   }
 
-  void add(const char* loot_id, bool is_limited) {
-    said.loot.emplace_back(loot_id);
+  void add(std::string loot_id, bool is_limited) {
+    said.loot.push_back(std::move(loot_id));
     said.limited.push_back(is_limited);
   }
 
@@ -240,15 +242,15 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
   Manner manner = Manner::honest;
   bool more = false;
   bool asked_held = false;
-  bool has_crown = false;
+  size_t crowns = 0;
   size_t wanted_units = 0;
   uint64_t coins = 0;
   std::vector<bool> granted;
 };
 
-Workers::Workers(Machine& machine, double misbehave,
+Workers::Workers(Machine& machine, double misbehave, uint64_t tickets,
                  std::function<void(const SaidOutcome&)> on_said)
-    : machine_(machine), misbehave_(misbehave), on_said_(std::move(on_said)) {
+    : machine_(machine), misbehave_(misbehave), tickets_(tickets), on_said_(std::move(on_said)) {
   // Its workers end with it (PR_SET_PDEATHSIG).
   machine_.on_death([this] {
     for (auto& [place, worker] : workers_) worker->killed = worker->gone = true;

@@ -12,13 +12,12 @@
 namespace huntd::sim {
 
 // The hunts that clients may ask for, and what their scripts do.
-//   gift    one to three coins           once    a crown, where hunt.held() has none
-//   ticket  one of `tickets` for all, else a coin, sometimes two at once
+//   gift    one to three coins           once    the next crown after those that hunt.held() has
+//   ticket  one of a supply for all, else a coin, sometimes two at once
 //   empty   nothing                      no      hunt.reject
 //   broken  fails
 inline const std::vector<std::string> hunt_names = {"broken", "empty", "gift",
                                                     "no",     "once",  "ticket"};
-inline constexpr uint64_t tickets = 40;
 
 // What a worker said of one job, before any of it is committed.
 struct SaidOutcome {
@@ -33,7 +32,8 @@ struct SaidOutcome {
 
 class Workers final : public WorkerHost {
  public:
-  Workers(Machine& machine, double misbehave, std::function<void(const SaidOutcome&)> on_said);
+  Workers(Machine& machine, double misbehave, uint64_t tickets,
+          std::function<void(const SaidOutcome&)> on_said);
   void set_user(WorkerUser& user) override { user_ = &user; }
   void start(uint32_t place, std::string_view hunter_id, std::string_view job) override;
   void start_spare(uint32_t place) override;
@@ -51,6 +51,7 @@ class Workers final : public WorkerHost {
 
   Machine& machine_;
   double misbehave_;
+  uint64_t tickets_;
   std::function<void(const SaidOutcome&)> on_said_;
   WorkerUser* user_ = nullptr;
   std::map<uint32_t, std::shared_ptr<Worker>> workers_;
