@@ -49,7 +49,7 @@ def _run(options) -> int:
 
 def _test(options) -> int:
     from harness.test_runner import run_suite
-    return run_suite(options.suite)
+    return run_suite(options.suite, options.arguments)
 
 
 def _bench(options) -> int:
@@ -79,6 +79,7 @@ def _parse(words: list[str]):
 
     test = commands.add_parser("test", help="runs the tests")
     test.add_argument("suite", nargs="?", default="all")
+    test.add_argument("arguments", nargs=argparse.REMAINDER, help="sim: --seed S, --seeds N, --seconds T, --jobs J")
     test.set_defaults(run=_test)
 
     bench = commands.add_parser("bench", help="runs the benchmarks")

@@ -1,6 +1,6 @@
 """`./dev test [SUITE]`: runs the suites one after another, counts, and ends with `N passed, N failed, N skipped`.
 
-A suite is one of the built-in ones (format, unit, asan, clang, tidy) or a pytest file: tests/e2e/test_hunts.py is the suite
+A suite is one of the built-in ones (format, unit, asan, clang, tidy, sim) or a pytest file: tests/e2e/test_hunts.py is the suite
 hunts. A unit test counts its doctest cases; a test without doctest counts as one.
 """
 import json
@@ -169,15 +169,31 @@ def run_pytest(name: str, file: pathlib.Path) -> Count:
     return count
 
 
-def suites_named(wanted: str) -> list[tuple[str, object]]:
+def run_sim(arguments: list[str]) -> Count:
+    """The seeded simulation of the cores' logic; `arguments` as tests/sim/main.cc takes them."""
+    count = Count()
+    done = subprocess.run([str(ROOT / "build" / "release" / "tests" / "sim" / "sim"), *arguments],
+                          stdout=subprocess.PIPE, text=True)
+    print(done.stdout, end="")
+    for line in done.stdout.splitlines():
+        if line.startswith(("FAILED ", "VIOLATION ")):
+            count.fail(f"sim: {line.removeprefix('FAILED ')}")
+    if done.returncode == 0:
+        count.passed = 1
+    elif not count.failed:
+        count.fail(f"sim: exit status {done.returncode}")
+    return count
+
+
+def suites_named(wanted: str, arguments: list[str]) -> list[tuple[str, object]]:
     """(name, function) of the suites that `wanted` means; empty when it means none."""
     built_in = {"format": run_format, "unit": lambda: run_meson("release", "unit"),
                 "asan": lambda: run_meson("asan", "unit"), "clang": lambda: run_meson("clang", "unit"),
-                "tidy": run_tidy}
+                "tidy": run_tidy, "sim": lambda: run_sim(arguments)}
     files = pytest_files()
     by_file = {name: (lambda name=name, file=file: run_pytest(name, file)) for name, file in files.items()}
     if wanted == "all":
-        return [(name, built_in[name]) for name in ("format", "unit", "asan")] + list(by_file.items())
+        return [(name, built_in[name]) for name in ("format", "unit", "asan", "sim")] + list(by_file.items())
     if wanted in built_in:
         return [(wanted, built_in[wanted])]
     if wanted == "e2e":
@@ -186,10 +202,11 @@ def suites_named(wanted: str) -> list[tuple[str, object]]:
             if wanted in name or wanted in files[name].relative_to(ROOT / "tests").parts[:-1]]
 
 
-def run_suite(wanted: str) -> int:
-    suites = suites_named(wanted)
+def run_suite(wanted: str, arguments: list[str]) -> int:
+    """`arguments` are for a suite that takes some (sim)."""
+    suites = suites_named(wanted, arguments)
     if not suites:
-        names = ["unit", "asan", "clang", "format", "tidy", "e2e", *pytest_files()]
+        names = ["unit", "asan", "clang", "format", "tidy", "sim", "e2e", *pytest_files()]
         print(f"dev: no suite {wanted}; there are: {', '.join(names)}", file=sys.stderr)
         return 2
     total, started, table = Count(), time.monotonic(), []
