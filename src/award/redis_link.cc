@@ -198,14 +198,18 @@ void RedisLink::on_bytes(std::string_view bytes) {
   if (!connected_) return;
   if (redisReaderFeed(reader_, bytes.data(), bytes.size()) != REDIS_OK)
     return drop("reply not understood");
+  bool demoted = false;
   for (;;) {
     void* parsed = nullptr;
     if (redisReaderGetReply(reader_, &parsed) != REDIS_OK) return drop(reader_->errstr);
     if (parsed == nullptr) {
-      if (reader_->len > limits::redis_reply_bytes_max) drop("reply too large");
+      if (reader_->len > limits::redis_reply_bytes_max) return drop("reply too large");
+      // After a failover: who is the primary now is found by connecting again.
+      if (demoted) drop("the server has become a replica");
       return;
     }
     RedisReply reply(static_cast<RedisReply::Node*>(parsed));
+    demoted = demoted || (reply.is_error() && reply.text().starts_with("READONLY"));
     if (waiting_.empty()) return drop("a reply that nobody asked for");
     Slot<RedisReply>* slot = waiting_.front().slot;
     waiting_.pop_front();

@@ -81,7 +81,12 @@ void Books::on_writes(const std::vector<Words>& writes) {
     }
     if (words[0] == "HINCRBY") counted[words[1] + "/" + words[2]] += std::stoll(words[3]);
   }
-  if (record.starts_with("void ")) return;
+  for (const Words& words : writes)
+    if (words[0] == "HSET" && words.back().starts_with("retaken ")) ++taken_over_;
+  if (record.starts_with("void ")) {
+    ++voided_;
+    return;
+  }
   if (record.empty()) {
     if (!events.empty()) world_.violation("I2", "loot was given and nothing remembers the request");
     return;

@@ -69,6 +69,10 @@ class Books {
   uint64_t answers() const { return answers_; }
   uint64_t repeated_events() const { return repeated_; }
   uint64_t out_of_order() const { return out_of_order_; }
+  // Rare things that a run should have seen: units taken over from another attempt of a request,
+  // and requests voided by the sweep.
+  uint64_t taken_over() const { return taken_over_; }
+  uint64_t voided() const { return voided_; }
 
  private:
   void on_writes(const std::vector<Words>& writes);
@@ -87,6 +91,8 @@ class Books {
   uint64_t answers_ = 0;
   uint64_t repeated_ = 0;
   uint64_t out_of_order_ = 0;
+  uint64_t taken_over_ = 0;
+  uint64_t voided_ = 0;
 };
 
 }  // namespace huntd::sim

@@ -247,8 +247,14 @@ void Box::inject_one() {
     case 1:
       if (slot == nullptr) return;
       world_.fault("a core killed", slot->life->machine.name());
-      return random.chance(0.5) ? slot->life->machine.kill()
-                                : slot->life->machine.kill_in_next_turn();
+      switch (random.below(3)) {
+        case 0:
+          return slot->life->machine.kill();
+        case 1:
+          return slot->life->machine.kill_in_next_turn();
+        default:
+          return slot->life->machine.kill_in_next_commit();
+      }
     case 2:
       if (!random.chance(0.2)) return;
       world_.fault("all cores killed");
@@ -262,8 +268,8 @@ void Box::inject_one() {
       if (slot == nullptr || !slot->life->machine.may_be_stopped()) return;
       // Long enough for others to believe that its requests are over.
       world_.fault("a core stopped in the middle of a turn", slot->life->machine.name());
-      return slot->life->machine.stop_in_next_turn(random.chance(0.7) ? a_while_ns
-                                                                      : random.between(30, 45) * s);
+      return slot->life->machine.stop_in_next_turn(
+          random.chance(0.7) ? a_while_ns : random.between(30, 45) * s, random.chance(0.7));
     case 4:
       if (slot == nullptr) return;
       world_.fault("a core's wall clock jumps", slot->life->machine.name());

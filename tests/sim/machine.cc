@@ -72,7 +72,7 @@ void Machine::turn() {
   log::set_origin("");
   in_turn_ = false;
   std::vector<std::function<void()>> requests = std::exchange(staged_, {});
-  if (stops_in_turn_ns_ == 0) return submit(std::move(requests));
+  if (stops_in_turn_ns_ == 0 || waits_for_commit_) return submit(std::move(requests));
   uint64_t const until_ns = world_.now_ns() + std::exchange(stops_in_turn_ns_, 0);
   stop_until(until_ns);
   turn_at_ns_ = until_ns;  // nothing else wakes it
@@ -84,9 +84,10 @@ void Machine::turn() {
 
 void Machine::submit(std::vector<std::function<void()>> requests) {
   // Killed before the kernel heard of all of it.
-  if (dies_in_turn_) requests.resize(world_.random.below(requests.size() + 1));
+  bool const dies = dies_in_turn_ && !waits_for_commit_;
+  if (dies) requests.resize(world_.random.below(requests.size() + 1));
   for (auto& request : requests) request();
-  if (dies_in_turn_ || done_) return kill();
+  if (dies || done_) return kill();
   uint64_t const now_ns = world_.now_ns();
   if (scheduler_.has_ready() || !came_.empty())
     wake_at(now_ns + world_.random.between(1 * us, 30 * us));

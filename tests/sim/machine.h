@@ -40,8 +40,15 @@ class Machine {
   // SIGKILL, now or in the middle of its next turn.
   void kill();
   void kill_in_next_turn() { dies_in_turn_ = true; }
-  // SIGSTOP between a turn and the system call that tells the kernel of it.
-  void stop_in_next_turn(uint64_t for_ns) { stops_in_turn_ns_ = for_ns; }
+  // SIGSTOP between a turn and the system call that tells the kernel of it; or SIGKILL there. Where
+  // `commits`, the first such turn in which loot is sent to Redis.
+  void stop_in_next_turn(uint64_t for_ns, bool commits) {
+    stops_in_turn_ns_ = for_ns;
+    waits_for_commit_ = commits;
+  }
+  void kill_in_next_commit() { waits_for_commit_ = dies_in_turn_ = true; }
+  // Within a turn: a commit leaves with it.
+  void note_commit() { waits_for_commit_ = false; }
   // What happens when it is gone, whoever killed it: in this order, with the kernel's clean-up
   // first.
   void on_death(std::function<void()> what) { deaths_.push_back(std::move(what)); }
@@ -62,6 +69,7 @@ class Machine {
   bool in_turn_ = false;
   bool dies_in_turn_ = false;
   uint64_t stops_in_turn_ns_ = 0;
+  bool waits_for_commit_ = false;
   Scheduler scheduler_;
   Core* running_ = nullptr;
   uint64_t stopped_until_ns_ = 0;

@@ -29,6 +29,8 @@ struct Summary {
   uint64_t awards = 0;
   uint64_t repeated = 0;
   uint64_t out_of_order = 0;
+  uint64_t taken_over = 0;
+  uint64_t voided = 0;
   uint64_t digest = 0;
   char violation[400] = {};  // the first; empty: none
 };
@@ -51,6 +53,8 @@ Summary run_seed(uint64_t seed, bool traced) {
   summary.awards = box->books().awards();
   summary.repeated = box->books().repeated_events();
   summary.out_of_order = box->books().out_of_order();
+  summary.taken_over = box->books().taken_over();
+  summary.voided = box->books().voided();
   summary.digest = world.digest();
   if (world.violated())
     std::snprintf(summary.violation, sizeof summary.violation, "%s",
@@ -164,6 +168,8 @@ int main(int argc, char** argv) {
       sum.awards += summary.awards;
       sum.repeated += summary.repeated;
       sum.out_of_order += summary.out_of_order;
+      sum.taken_over += summary.taken_over;
+      sum.voided += summary.voided;
       if (summary.violation[0] == '\0') continue;
       ++failed;
       std::printf("FAILED seed %lu: %s\n", summary.seed, summary.violation);
@@ -178,8 +184,10 @@ int main(int argc, char** argv) {
   }
   std::printf(
       "%lu seeds from %lu: %.2f hours simulated, %lu faults, %lu events, %lu answers, %lu awards, "
-      "%lu repeated in the topic (%lu late behind another core's), %lu failed\n",
+      "%lu repeated in the topic (%lu late behind another core's), %lu units taken over, %lu "
+      "requests "
+      "voided, %lu failed\n",
       ran, first, static_cast<double>(sum.simulated_ns) / 3.6e12, sum.faults, sum.events,
-      sum.answers, sum.awards, sum.repeated, sum.out_of_order, failed);
+      sum.answers, sum.awards, sum.repeated, sum.out_of_order, sum.taken_over, sum.voided, failed);
   return failed == 0 ? 0 : 1;
 }

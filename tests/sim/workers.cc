@@ -158,6 +158,9 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     }
     for (size_t i = 0; i < units_granted(); ++i) add("ticket", true);
     if (said.hunt_id == "ticket" && units_granted() == 0) add("coin", false);
+    // It draws, and then gives nothing after all: the unit goes back.
+    if (said.hunt_id == "ticket" && host.machine_.world().random.chance(0.5))
+      outcome.status = WF_REJECTED;
     if (said.hunt_id == "no") outcome.status = WF_REJECTED;
     if (said.hunt_id == "broken") outcome.status = WF_SCRIPT_ERROR;
     if (outcome.status != WF_OK) {

@@ -13,7 +13,7 @@ namespace huntd::sim {
 
 // The hunts that clients may ask for, and what their scripts do.
 //   gift    one to three coins           once    the next crown after those that hunt.held() has
-//   ticket  one of a supply for all, else a coin, sometimes two at once
+//   ticket  one of a supply for all, else a coin, sometimes two at once, and every other time no
 //   empty   nothing                      no      hunt.reject
 //   broken  fails
 inline const std::vector<std::string> hunt_names = {"broken", "empty", "gift",

@@ -27,6 +27,8 @@ void World::run_until(uint64_t until_ns) {
 }
 
 uint64_t World::hop_ns() {
+  // Lost, and sent again.
+  if (faults_on && random.chance(0.0003)) return random.between(200 * ms, 3 * s);
   if (faults_on && random.chance(0.002)) return random.between(2 * ms, 60 * ms);
   return random.between(15 * us, 250 * us);
 }
