@@ -1,5 +1,6 @@
 #include "hunt/run_worker.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 
 #include <cstring>
@@ -76,6 +77,8 @@ RunResult& broke_rules(RunResult& result, std::string_view what) {
 }
 
 Text how_it_died(int wait_status) {
+  if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGSYS)
+    return "the worker tried a forbidden system call";
   if (WIFSIGNALED(wait_status)) return format_text("killed by signal {}", WTERMSIG(wait_status));
   return format_text("exit status {}", WEXITSTATUS(wait_status));
 }
