@@ -26,7 +26,7 @@ Result<HttpAnswer> call(const std::string& address_text, const std::string& whic
   httplib::Result const got = send(client);
   if (!got && got.error() == httplib::Error::Connection)
     return Error{fmt::format(
-        "nothing listens on {}, the {}: start huntd, or give the right address or config file (-c)",
+        "nothing listens on {}, the {}: start it, or give the right address or config file (-c)",
         address_text, which)};
   if (!got)
     return Error{

@@ -3,6 +3,7 @@
 #include "huntctl/json_pretty.h"
 #include "huntctl/latency_svg.h"
 #include "huntctl/latency_text.h"
+#include "huntctl/metrics_text.h"
 #include "huntctl/text_table.h"
 // doctest's CHECK is the one meant below.
 #undef CHECK
@@ -153,4 +154,20 @@ TEST_CASE("an address to listen on anywhere is called on loopback") {
   CHECK(callable_address("0.0.0.0:8080") == "127.0.0.1:8080");
   CHECK(callable_address("[::]:9") == "[::1]:9");
   CHECK(callable_address("10.1.2.3:80") == "10.1.2.3:80");
+}
+
+TEST_CASE("samples are read by name and labels, and comments are passed over") {
+  Result<Samples> const samples = read_samples(
+      "# HELP a_total A.\n# TYPE a_total counter\na_total 12\n\nup{peer=\"a b\"} 1\nlag 0.25\nbig "
+      "1e+06\n");
+  REQUIRE(samples);
+  CHECK(*samples == Samples{{"a_total", 12}, {"up{peer=\"a b\"}", 1}, {"lag", 0.25}, {"big", 1e6}});
+}
+
+TEST_CASE("what is no sample is quoted") {
+  for (const char* text : {"a\n", "a b\n", "a 1\n<html>\n", "a 1 x"}) {
+    Result<Samples> const samples = read_samples(text);
+    REQUIRE_FALSE(samples);
+    CHECK(samples.error().message.starts_with("no sample: "));
+  }
 }
