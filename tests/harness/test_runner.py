@@ -1,8 +1,10 @@
 """`./dev test [SUITE]`: runs the suites one after another, counts, and ends with `N passed, N failed, N skipped`.
 
-A suite is one of the built-in ones (format, unit, asan, clang, tidy, sim) or a pytest file: tests/e2e/test_hunts.py is the suite
+A suite is one of the built-in ones (format, unit, asan, clang, tidy, sim, fuzz) or a pytest file: tests/e2e/test_hunts.py is the suite
 hunts. A unit test counts its doctest cases; a test without doctest counts as one.
 """
+import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -185,15 +187,56 @@ def run_sim(arguments: list[str]) -> Count:
     return count
 
 
+def run_fuzz(arguments: list[str]) -> Count:
+    """libFuzzer over each target of tests/fuzz, from its corpus and what earlier runs added to it (build/fuzz/corpus)."""
+    parser = argparse.ArgumentParser(prog="./dev test fuzz")
+    parser.add_argument("--seconds", type=int, default=20, help="for each target")
+    parser.add_argument("target", nargs="?", default="")
+    options = parser.parse_args(arguments)
+    count = Count()
+    programs = sorted(path for path in (ROOT / "build" / "fuzz" / "tests" / "fuzz").glob("*_fuzz") if options.target in path.name)
+    if not programs:
+        count.skip("fuzz: no clang-14 with libFuzzer on this machine" if not options.target else f"fuzz: no target {options.target}")
+        return count
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for name, line, failed in pool.map(lambda program: _fuzz_one(program, options.seconds), programs):
+            print(f"fuzz: {name}: {line}", flush=True)
+            if failed:
+                count.fail(f"fuzz: {name}: {line}")
+            else:
+                count.passed += 1
+    return count
+
+
+def _fuzz_one(program: pathlib.Path, seconds: int) -> tuple[str, str, bool]:
+    """(target, what is to be said of it, whether it found something)"""
+    name = program.name.removesuffix("_fuzz")
+    grown, found = ROOT / "build" / "fuzz" / "corpus" / name, ROOT / "build" / "fuzz" / "found"
+    grown.mkdir(parents=True, exist_ok=True)
+    found.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([str(program), f"-max_total_time={seconds}", "-max_len=20000", "-timeout=10", "-rss_limit_mb=2048",
+                           "-print_final_stats=1", f"-artifact_prefix={found}/{name}-", str(grown),
+                           str(ROOT / "tests" / "fuzz" / "corpus" / name)], capture_output=True, text=True)
+    runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
+    covered = re.findall(r"cov: (\d+)", done.stderr)
+    line = f"{int(runs[1]) if runs else 0:,} runs in {seconds} s, {covered[-1] if covered else '?'} edges"
+    if done.returncode == 0:
+        return name, line, False
+    inputs = re.search(r"Test unit written to (\S+)", done.stderr)
+    print(done.stderr[-4000:])
+    again = f"{program.relative_to(ROOT)} {pathlib.Path(inputs[1]).relative_to(ROOT)}" if inputs else "see above"
+    return name, f"{line}; FOUND something; replay: {again}", True
+
+
 def suites_named(wanted: str, arguments: list[str]) -> list[tuple[str, object]]:
     """(name, function) of the suites that `wanted` means; empty when it means none."""
     built_in = {"format": run_format, "unit": lambda: run_meson("release", "unit"),
                 "asan": lambda: run_meson("asan", "unit"), "clang": lambda: run_meson("clang", "unit"),
-                "tidy": run_tidy, "sim": lambda: run_sim(arguments)}
+                "tidy": run_tidy, "sim": lambda: run_sim(arguments), "fuzz": lambda: run_fuzz(arguments)}
     files = pytest_files()
     by_file = {name: (lambda name=name, file=file: run_pytest(name, file)) for name, file in files.items()}
     if wanted == "all":
-        return [(name, built_in[name]) for name in ("format", "unit", "asan", "sim")] + list(by_file.items())
+        return [(name, built_in[name]) for name in ("format", "unit", "asan", "sim", "fuzz")] + list(by_file.items())
     if wanted in built_in:
         return [(wanted, built_in[wanted])]
     if wanted == "e2e":
@@ -203,10 +246,10 @@ def suites_named(wanted: str, arguments: list[str]) -> list[tuple[str, object]]:
 
 
 def run_suite(wanted: str, arguments: list[str]) -> int:
-    """`arguments` are for a suite that takes some (sim)."""
+    """`arguments` are for a suite that takes some (sim, fuzz)."""
     suites = suites_named(wanted, arguments)
     if not suites:
-        names = ["unit", "asan", "clang", "format", "tidy", "sim", "e2e", *pytest_files()]
+        names = ["unit", "asan", "clang", "format", "tidy", "sim", "fuzz", "e2e", *pytest_files()]
         print(f"dev: no suite {wanted}; there are: {', '.join(names)}", file=sys.stderr)
         return 2
     total, started, table = Count(), time.monotonic(), []
