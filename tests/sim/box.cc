@@ -295,6 +295,7 @@ void Box::inject_one() {
           random.one_of<std::string>(
               {"OOM command not allowed when used memory > 'maxmemory'.",
                "READONLY You can't write against a read only replica.",
+               "NOREPLICAS Not enough good replicas to write.",
                "MISCONF Errors writing to the AOF file: No space left on device",
                "BUSY Redis is busy running a script."}));
     case 11:
