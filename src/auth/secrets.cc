@@ -24,9 +24,9 @@ Result<std::vector<std::string>> read_secrets_file(const std::string& path, cons
   if (stat(path.c_str(), &status) != 0)
     return Error{fmt::format("{}: {}: {}", key, path, std::strerror(errno))};
   if (!S_ISREG(status.st_mode)) return Error{fmt::format("{}: {} is no file", key, path)};
-  if ((status.st_mode & S_IROTH) != 0)
-    return Error{
-        fmt::format("{}: everybody may read {}: chmod o-r it, and make new secrets", key, path)};
+  if ((status.st_mode & (S_IROTH | S_IWOTH)) != 0)
+    return Error{fmt::format(
+        "{}: everybody may read or write {}: chmod o-rw it, and make new secrets", key, path)};
   std::ifstream file(path);
   if (!file) return Error{fmt::format("{}: {} can't be read: {}", key, path, std::strerror(errno))};
   std::vector<std::string> secrets;

@@ -1,5 +1,6 @@
 #include "base/config.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <toml++/toml.h>  // the packaged library throws; caught where it is called
@@ -243,8 +244,12 @@ void read_value(const Key& key, const toml::node& node, Config& config, Problems
 // Whether only this machine can reach an address to listen on.
 bool is_loopback(const std::string& listen) {
   Result<Address> const address = parse_address(listen);
-  return address && (address->host == "localhost" || address->host == "::1" ||
-                     address->host.starts_with("127."));
+  if (!address) return false;
+  in_addr v4{};
+  if (inet_pton(AF_INET, address->host.c_str(), &v4) == 1)
+    return (ntohl(v4.s_addr) >> 24) == IN_LOOPBACKNET;
+  // Any other name may mean anything.
+  return address->host == "localhost" || address->host == "::1";
 }
 
 // What no single key can tell.
@@ -266,6 +271,10 @@ void check_together(Config& config, Problems& problems) {
         "others can reach this address, and anybody could act for every hunter: set auth.mode to "
         "\"bearer\" or \"hunter\", or auth.allow_unauthenticated = true where a proxy lets "
         "in only who may");
+  if (config.auth.mode == "none" &&
+      !(config.auth.tokens_file.empty() && config.auth.hunter_keys_file.empty()))
+    problems.add(where("auth.mode"),
+                 "is \"none\", so the file of secrets would protect nothing: set auth.mode");
   if (config.auth.mode == "bearer" && config.auth.tokens_file.empty())
     problems.add(where("auth.mode"), "\"bearer\" needs auth.tokens_file");
   if (config.auth.mode == "hunter" && config.auth.hunter_keys_file.empty())

@@ -37,9 +37,12 @@ inline constexpr size_t held_loot_max = 1024;          // distinct loot of a hun
 inline constexpr size_t result_bytes_max = 16 * 1024;  // the script's result as JSON
 inline constexpr size_t reason_bytes_max = 512;        // a reject's or an error's text
 inline constexpr size_t log_bytes_max = 4 * 1024;      // all hunt.log lines of one request
-inline constexpr uint32_t hunt_log_lines_per_s =
-    50;  // per core: hunt.log and failed hunts; then only a count
-inline constexpr size_t script_bytes_max = 256 * 1024;        // one hunt's source
+// Per core, then only a count: hunt.log and failed hunts each have their own, so that a script
+// can't hide its end behind its own lines.
+inline constexpr uint32_t hunt_log_lines_per_s = 50;
+inline constexpr size_t failure_rows_max = 512;         // of huntd_script_failures_total, per core
+inline constexpr size_t failure_lines_max = 16;         // of one script that it tells apart
+inline constexpr size_t script_bytes_max = 256 * 1024;  // one hunt's source
 inline constexpr size_t bundle_bytes_max = 16 * 1024 * 1024;  // all sources
 inline constexpr size_t image_bytes_max = 8 * 1024 * 1024;    // one hunt's compiled state
 inline constexpr size_t bundle_images_bytes_max = 256 * 1024 * 1024;

@@ -1,5 +1,8 @@
 #include "hunt/hunt.h"
 
+#include <charconv>
+#include <optional>
+
 #include "base/format_text.h"
 #include "base/hash.h"
 #include "base/json_text.h"
@@ -54,16 +57,72 @@ Response replay(HuntContext& context, const AnswerRecord& record, uint64_t body_
   return response;
 }
 
-// The answer to a run that gave nothing because it failed.
-Response failure(HuntContext& context, const RequestName& name, const RunResult& run) {
+// Whose fault it was; none where it was not the script's.
+std::optional<FailureReason> failure_reason(RunResult::End end) {
   using End = RunResult::End;
-  if (run.end != End::redis_away && run.end != End::no_such_hunt && run.end != End::rejected &&
-      context.log_budget.take(context.clock.now_ns()))
-    log::warning("hunt failed", {{"hunt", name.hunt_id},
-                                 {"hunter", name.hunter_id},
-                                 {"request", name.request_id},
-                                 {"bundle", run.bundle},
-                                 {"reason", run.end == End::deadline ? "deadline" : run.reason}});
+  switch (end) {
+    case End::script_error:
+      return FailureReason::script_error;
+    case End::out_of_memory:
+      return FailureReason::out_of_memory;
+    case End::deadline:
+      return FailureReason::deadline;
+    case End::forbidden_call:
+      return FailureReason::forbidden_call;
+    case End::broken_frame:
+      return FailureReason::broken_frame;
+    case End::worker_died:
+      return FailureReason::worker_died;
+    case End::ok:
+    case End::rejected:
+    case End::not_started:
+    case End::redis_away:
+    case End::no_such_hunt:
+      break;
+  }
+  return std::nullopt;
+}
+
+// The line in "HUNT.lua:LINE: what"; 0 where there is none. The text is the worker's, so it may be
+// anything.
+uint32_t line_of(std::string_view reason, std::string_view hunt_id) {
+  constexpr std::string_view after_hunt = ".lua:";
+  if (!reason.starts_with(hunt_id) || !reason.substr(hunt_id.size()).starts_with(after_hunt))
+    return 0;
+  reason.remove_prefix(hunt_id.size() + after_hunt.size());
+  uint32_t line = 0;
+  auto const [end, error] = std::from_chars(reason.data(), reason.data() + reason.size(), line);
+  bool const is_line = error == std::errc{} && line <= limits::script_bytes_max &&
+                       (end == reason.data() + reason.size() || *end == ':');
+  return is_line ? line : 0;
+}
+
+// Tells the operator and the artist: the log says which request, the metric how often.
+void tell(HuntContext& context, const RequestName& name, const RunResult& run,
+          FailureReason reason) {
+  uint32_t const line =
+      reason == FailureReason::script_error ? line_of(run.reason, name.hunt_id) : 0;
+  context.stats.failures.add(name.hunt_id, line, reason);
+  if (!context.failure_log_budget.take(context.clock.now_ns())) return;
+  log::warning("hunt failed", {{"hunt", name.hunt_id},
+                               {"line", line == 0 ? "" : std::to_string(line)},
+                               {"reason", failure_reason_names[static_cast<size_t>(reason)]},
+                               {"detail", run.reason},
+                               {"hunter", name.hunter_id},
+                               {"request", name.request_id},
+                               {"bundle", run.bundle}});
+}
+
+// The answer to a run that gave nothing because it failed.
+Response failure(HuntContext& context, const RequestName& name, RunResult& run) {
+  using End = RunResult::End;
+  if (run.end == End::deadline)
+    run.reason = format_text("a worker lives {} ms at most", context.workers.limits().deadline_ms);
+  if (std::optional<FailureReason> const reason = failure_reason(run.end))
+    tell(context, name, run, *reason);
+  if (run.end == End::not_started && context.failure_log_budget.take(context.clock.now_ns()))
+    log::warning("no worker could be started",
+                 {{"hunt", name.hunt_id}, {"request", name.request_id}, {"error", run.reason}});
   Response response;
   switch (run.end) {
     case End::rejected:
@@ -78,9 +137,7 @@ Response failure(HuntContext& context, const RequestName& name, const RunResult&
                  format_text("a script may use {} bytes", context.workers.limits().memory_bytes));
       break;
     case End::deadline:
-      response =
-          answer(context, Counter::hunts_deadline, Problem::deadline_passed,
-                 format_text("a worker lives {} ms at most", context.workers.limits().deadline_ms));
+      response = answer(context, Counter::hunts_deadline, Problem::deadline_passed, run.reason);
       break;
     case End::redis_away:
       response = answer(context, Counter::hunts_redis_unavailable, Problem::redis_unavailable,
@@ -93,6 +150,8 @@ Response failure(HuntContext& context, const RequestName& name, const RunResult&
       response = answer(context, Counter::hunts_worker_died, Problem::overloaded,
                         "no worker could be started: " + run.reason);
       break;
+    case End::forbidden_call:
+    case End::broken_frame:
     case End::worker_died:
     case End::ok:
       context.stats.add(Counter::workers_died);
@@ -215,7 +274,7 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
                          "nothing was given; try again");
       case CommitStatus::refused:
         context.supply.release(name, run.reservations);
-        if (context.log_budget.take(context.clock.now_ns()))
+        if (context.failure_log_budget.take(context.clock.now_ns()))
           log::warning("commit refused", {{"hunt", name.hunt_id}, {"reason", committed.why}});
         co_return answer(context, Counter::hunts_redis_unavailable, Problem::redis_unavailable,
                          "nothing was given");

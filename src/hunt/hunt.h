@@ -28,7 +28,8 @@ struct HuntContext {
   Lanes& lanes;
   const Bundle& bundle;  // the one that new runs use; swapped in place
   uint32_t request_deadline_ms;
-  log::Budget log_budget{limits::hunt_log_lines_per_s};  // for lines that scripts cause
+  log::Budget hunt_log_budget{limits::hunt_log_lines_per_s};
+  log::Budget failure_log_budget{limits::hunt_log_lines_per_s};
 };
 
 // Runs a hunt once for one hunter: its whole way from admission to the answer. The answer is

@@ -71,14 +71,17 @@ std::string_view supply_frame(bool granted) {
 }
 
 RunResult& broke_rules(RunResult& result, std::string_view what) {
-  result.end = RunResult::End::worker_died;
+  result.end = RunResult::End::broken_frame;
   result.reason = format_text("the worker broke the frame rules: {}", what);
   return result;
 }
 
+bool tried_forbidden_call(int wait_status) {
+  return WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGSYS;
+}
+
 Text how_it_died(int wait_status) {
-  if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGSYS)
-    return "the worker tried a forbidden system call";
+  if (tried_forbidden_call(wait_status)) return "the worker tried a forbidden system call";
   if (WIFSIGNALED(wait_status)) return format_text("killed by signal {}", WTERMSIG(wait_status));
   return format_text("exit status {}", WEXITSTATUS(wait_status));
 }
@@ -91,13 +94,16 @@ void take_outcome(HuntContext& context, const RequestName& name, wf_reader& read
     broke_rules(result, "the outcome is malformed");
     return;
   }
-  if (outcome.vm_ready_at_ns > asked_at_ns)
-    context.stats.record(Stage::worker_start, outcome.vm_ready_at_ns - asked_at_ns);
-  if (outcome.script_done_at_ns > outcome.vm_ready_at_ns && outcome.vm_ready_at_ns > 0)
+  // Times that can't be would spoil the histograms.
+  uint64_t const now_ns = context.clock.now_ns();
+  bool const began = outcome.vm_ready_at_ns > asked_at_ns && outcome.vm_ready_at_ns <= now_ns;
+  if (began) context.stats.record(Stage::worker_start, outcome.vm_ready_at_ns - asked_at_ns);
+  if (began && outcome.script_done_at_ns > outcome.vm_ready_at_ns &&
+      outcome.script_done_at_ns <= now_ns)
     context.stats.record(Stage::script, outcome.script_done_at_ns - outcome.vm_ready_at_ns);
   for (std::string_view lines = view(outcome.log); !lines.empty();) {
     size_t const end = std::min(lines.find('\n'), lines.size());
-    if (context.log_budget.take(context.clock.now_ns()))
+    if (context.hunt_log_budget.take(context.clock.now_ns()))
       log::info(
           "hunt.log",
           {{"hunt", name.hunt_id}, {"hunter", name.hunter_id}, {"text", lines.substr(0, end)}});
@@ -120,6 +126,7 @@ void take_outcome(HuntContext& context, const RequestName& name, wf_reader& read
       result.end = RunResult::End::worker_died;
       return;
   }
+  size_t limited = 0;
   for (uint32_t i = 0; i < outcome.award_count; ++i) {
     Award award{Text(view(outcome.awards[i].loot_id)),
                 make_event_id(name.hunter_id, name.hunt_id, name.key, i),
@@ -131,7 +138,13 @@ void take_outcome(HuntContext& context, const RequestName& name, wf_reader& read
       broke_rules(result, "a limited award without its unit");
       return;
     }
+    if (award.limited) ++limited;
     result.awards.push_back(std::move(award));
+  }
+  // One that is not awarded would be settled as given with the rest.
+  if (limited != result.reservations.size()) {
+    broke_rules(result, "a unit without its award");
+    return;
   }
   result.result = view(outcome.result);
   if (!is_json(result.result)) {
@@ -153,7 +166,9 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
     co_return result;
   }
   uint64_t const asked_at_ns = context.clock.now_ns();
-  run.begin(name.hunter_id, job_frame(context, name, *hunt, input, run.more_may_follow()));
+  uint32_t positions_from = 0;  // of the units that it may still ask for
+  run.begin(name.hunt_id, name.hunter_id,
+            job_frame(context, name, *hunt, input, run.more_may_follow()));
   for (;;) {
     WorkerSaid const said = co_await run.next(deadline_at_ns);
     if (said.what == WorkerSaid::What::deadline) {
@@ -165,13 +180,22 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
       result.reason = std::strerror(said.spawn_errno);
       co_return result;
     }
+    if (said.what == WorkerSaid::What::talks_too_much) {
+      broke_rules(result, "it does not wait for answers");
+      co_return result;
+    }
     if (said.what == WorkerSaid::What::died) {
+      if (tried_forbidden_call(said.wait_status)) result.end = RunResult::End::forbidden_call;
       result.reason = how_it_died(said.wait_status);
       co_return result;
     }
     wf_reader reader;
     switch (wf_open(&reader, said.frame.data(), said.frame.size())) {
       case WF_ASK_HELD: {
+        if (wf_all_read(&reader) == 0) {
+          broke_rules(result, "a malformed question");
+          co_return result;
+        }
         std::optional<Held> held =
             co_await context.ledger.held(name.hunter_id, name.hunt_id, deadline_at_ns);
         if (!held) {
@@ -194,7 +218,8 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
         uint32_t const position = wf_get_u32(&reader);
         Text const loot_id(view(wf_get_id(&reader)));
         uint64_t const limit = wf_get_u64(&reader);
-        if (wf_all_read(&reader) == 0 || position >= limits::awards_max) {
+        if (wf_all_read(&reader) == 0 || position < positions_from ||
+            position >= limits::awards_max || limit > WF_SUPPLY_LIMIT_MAX) {
           broke_rules(result, "a malformed question");
           co_return result;
         }
@@ -208,13 +233,17 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
           result.end = RunResult::End::redis_away;
           co_return result;
         }
-        if (granted == Supply::Granted::gone) result.reservations.pop_back();
+        if (granted == Supply::Granted::gone)
+          result.reservations.pop_back();
+        else
+          positions_from = position + 1;
         run.answer(supply_frame(granted == Supply::Granted::yes));
         break;
       }
       case WF_OUTCOME:
         take_outcome(context, name, reader, asked_at_ns, result);
-        run.done();
+        // One that broke the rules is killed, and serves nobody more.
+        if (result.end != RunResult::End::broken_frame) run.done();
         co_return result;
       default:
         broke_rules(result, "not a frame that a worker sends");

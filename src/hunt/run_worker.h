@@ -18,11 +18,13 @@ struct RunResult {
     rejected,      // hunt.reject
     script_error,  // `reason` says file and line
     out_of_memory,
-    deadline,      // killed
-    worker_died,   // ended without an outcome, or broke the rules; `reason` says how
-    not_started,   // the spawn failed; `reason` says why
-    redis_away,    // a question of the script's got no answer
-    no_such_hunt,  // gone with a bundle that came while the request waited
+    deadline,        // killed
+    forbidden_call,  // ended by the jail
+    broken_frame,    // said what a worker does not say; `reason` says what
+    worker_died,     // ended without an outcome in another way; `reason` says how
+    not_started,     // the spawn failed; `reason` says why
+    redis_away,      // a question of the script's got no answer
+    no_such_hunt,    // gone with a bundle that came while the request waited
   };
   End end = End::worker_died;
   Text bundle;         // that it ran

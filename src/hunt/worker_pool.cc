@@ -54,8 +54,9 @@ WorkerPool::Place* WorkerPool::free_place() {
   free_.pop_back();
   ++live_;
   stats_.set(Gauge::workers_live, live_);
-  place->has_process = place->started = false;
+  place->has_process = place->started = place->answered = place->unsound = false;
   place->jobs = 0;
+  place->hunt_id.clear();
   return place;
 }
 
@@ -86,7 +87,7 @@ WorkerPool::InFlight::~InFlight() {
 // A run has it, and nothing of the last one is left.
 void WorkerPool::hold(Place& place) {
   place.frames.clear();
-  place.begun = place.more = place.overdue = false;
+  place.begun = place.more = place.overdue = place.flooding = false;
   place.has_run = true;
   place.spawn_errno = place.wait_status = 0;
 }
@@ -227,18 +228,31 @@ void WorkerPool::Place::on_deadline() {
 
 void WorkerPool::on_worker_frame(uint32_t index, std::string_view frame) {
   Place& place = *places_[index];
+  // An honest worker speaks only when it has a job.
   if (!place.has_run || !place.begun) {
-    // An honest worker speaks only when it has a job.
-    if (place.spare) {
-      unspare(place);
-      host_.kill(index);
-    }
-    return;
+    if (place.spare) unspare(place);
+    return end_speaker(place);
   }
   // And it waits for each answer.
-  if (place.frames.size() >= frames_waiting_max) return host_.kill(index);
+  if (place.frames.size() >= frames_waiting_max) {
+    place.flooding = true;
+    return host_.kill(index);
+  }
   place.frames.emplace_back(frame);
   place.said.set({});
+}
+
+// Its hunt has been answered, so only the operator is told. One whose run was given up (its last
+// words were on the way) is killed already.
+void WorkerPool::end_speaker(Place& place) {
+  host_.kill(place.index);
+  place.unsound = true;
+  if (!place.answered) return;
+  place.answered = false;  // told once
+  stats_.failures.add(place.hunt_id, 0, FailureReason::broken_frame);
+  if (log_budget_.take(scheduler_.now_ns()))
+    log::warning("a worker spoke after its outcome",
+                 {{"hunt", place.hunt_id}, {"reason", "broken_frame"}});
 }
 
 void WorkerPool::on_worker_exit(uint32_t index, int spawn_errno, int wait_status) {
@@ -269,13 +283,17 @@ bool WorkerPool::Run::more_may_follow() const {
   return limits.isolation == Isolation::batch && place_->jobs + 1 < limits.hunts_per_worker;
 }
 
-void WorkerPool::Run::begin(std::string_view hunter_id, std::string_view job) {
+void WorkerPool::Run::begin(std::string_view hunt_id, std::string_view hunter_id,
+                            std::string_view job) {
   WorkerPool& pool = *pool_;
   CHECK(!place_->begun);
-  // A spare that went, or holds a bundle that was swapped since, is no help.
-  if (place_->has_process && place_->generation != pool.generation_) pool.swap_place(place_);
+  // A spare that is being killed, or holds a bundle that was swapped since, is no help.
+  if (place_->has_process && (place_->unsound || place_->generation != pool.generation_))
+    pool.swap_place(place_);
   Place& place = *place_;
   place.begun = true;
+  place.answered = false;
+  place.hunt_id = hunt_id;
   place.more = more_may_follow();
   ++place.jobs;
   pool.stats_.add(runs_counter(pool.limits_.isolation));
@@ -319,6 +337,8 @@ Task<WorkerSaid> WorkerPool::Run::next(uint64_t deadline_at_ns) {
   } else if (place.spawn_errno != 0) {
     said.what = WorkerSaid::What::not_started;
     said.spawn_errno = place.spawn_errno;
+  } else if (place.flooding) {
+    said.what = WorkerSaid::What::talks_too_much;
   } else {
     said.what = place.overdue || late ? WorkerSaid::What::deadline : WorkerSaid::What::died;
     said.wait_status = place.wait_status;
@@ -332,6 +352,7 @@ void WorkerPool::Run::done() {
   WorkerPool& pool = *std::exchange(pool_, nullptr);
   Place& place = *place_;
   place.has_run = false;
+  place.answered = true;
   bool const reusable = place.more && place.has_process && !place.overdue && place.frames.empty() &&
                         place.generation == pool.generation_ && !pool.draining_;
   if (reusable) {

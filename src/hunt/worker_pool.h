@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "base/limits.h"
+#include "base/log.h"
 #include "base/scheduler.h"
 #include "base/task.h"
 #include "hunt/isolation.h"
@@ -31,7 +33,7 @@ struct WorkerLimits {
 
 // What a run says next: a frame, or its end.
 struct WorkerSaid {
-  enum class What { frame, died, deadline, not_started };
+  enum class What { frame, died, deadline, not_started, talks_too_much };
   What what = What::died;
   Text frame;
   int spawn_errno = 0;  // not_started
@@ -72,7 +74,7 @@ class WorkerPool final : private WorkerUser {
     // Another job will follow on this worker where this one ends well: for the job's flags.
     bool more_may_follow() const;
     // Gives the worker its job, starting it where no spare is there. Once.
-    void begin(std::string_view hunter_id, std::string_view job);
+    void begin(std::string_view hunt_id, std::string_view hunter_id, std::string_view job);
     // Waits for a frame, or for how it ended, at most until `deadline_at_ns` (a worker that never
     // comes). After anything but a frame there is nothing more to hear.
     Task<WorkerSaid> next(uint64_t deadline_at_ns);
@@ -115,6 +117,7 @@ class WorkerPool final : private WorkerUser {
     uint32_t index;
     Slot<Signal> said;
     Queue<Text> frames;
+    Text hunt_id;              // of the last job
     bool has_process = false;  // asked for, and not gone
     bool started = false;      // and reported
     bool has_run = false;      // a Run holds it
@@ -122,6 +125,9 @@ class WorkerPool final : private WorkerUser {
     bool spare = false;        // waits for a job
     bool more = false;         // its job said that another may follow
     bool overdue = false;      // killed at its deadline
+    bool flooding = false;     // killed because it does not wait for answers
+    bool answered = false;     // its outcome is in: it has nothing more to say
+    bool unsound = false;      // it spoke all the same, and is killed
     uint32_t generation = 0;   // of the bundle that its process has
     uint32_t jobs = 0;         // that its process was given
     int spawn_errno = 0;
@@ -130,6 +136,7 @@ class WorkerPool final : private WorkerUser {
   void on_worker_started(uint32_t place, uint64_t started_at_ns) override;
   void on_worker_frame(uint32_t place, std::string_view frame) override;
   void on_worker_exit(uint32_t place, int spawn_errno, int wait_status) override;
+  void end_speaker(Place& place);
   Place* take_place();
   Place* free_place();
   bool refuses(uint64_t now_ns);
@@ -161,6 +168,7 @@ class WorkerPool final : private WorkerUser {
   uint32_t in_flight_ = 0;
   uint32_t generation_ = 0;
   bool draining_ = false;
+  log::Budget log_budget_{limits::hunt_log_lines_per_s};
 };
 
 }  // namespace huntd

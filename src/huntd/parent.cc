@@ -38,6 +38,11 @@ constexpr uint64_t heartbeat_late_ms =
     2000;  // a core that has not turned for so long stops the watchdog's food
 constexpr uint64_t drain_grace_ms = 7000;  // past the cores' own drain deadline
 constexpr int poll_ms = 250;
+constexpr int exit_config = 78;  // EX_CONFIG, sysexits.h
+constexpr const char* stands_open_text =
+    "others can reach the public port's socket, and anybody could act for every hunter: set "
+    "auth.mode, or "
+    "auth.allow_unauthenticated = true where a proxy lets in only who may";
 
 std::string errno_text(const std::string& what) { return what + ": " + std::strerror(errno); }
 
@@ -68,12 +73,6 @@ class Parent {
       Result<int> opened = listen_on(prepared_.config.http.listen, "http.listen");
       if (!opened) return opened.error();
       listen_descriptor_ = *opened;
-    } else if (prepared_.secrets.mode == AuthMode::none &&
-               !prepared_.config.auth.allow_unauthenticated && !is_loopback(listen_descriptor_)) {
-      return Error{
-          "the socket that systemd passed is one that others can reach, and anybody could act for "
-          "every hunter: set auth.mode, or auth.allow_unauthenticated = true where a proxy lets in "
-          "only who may"};
     }
     Result<int> admin = open_admin_listener(prepared_.config.admin.listen);
     if (!admin) return admin.error();
@@ -101,6 +100,14 @@ class Parent {
     if (signals_ < 0) return Error{errno_text("signalfd")};
     return {};
   }
+
+  // Whether those who must not may come in: others can reach the socket, and nobody is asked who it
+  // is. Of the socket itself, which may be systemd's, and which a reload does not change.
+  bool stands_open(const Prepared& prepared) const {
+    return prepared.secrets.mode == AuthMode::none && !prepared.config.auth.allow_unauthenticated &&
+           !is_loopback(listen_descriptor_);
+  }
+  bool stands_open() const { return stands_open(prepared_); }
 
   int run() {
     watchdog_us_ = systemd::watchdog_interval_us();
@@ -360,6 +367,7 @@ class Parent {
           "worker.queue_deadline_ms + worker.deadline_ms must be less than the "
           "http.request_deadline_ms that runs; "
           "a larger one needs a restart"};
+    if (next && stands_open(*next)) next = Error{stands_open_text};
     if (!next) {
       log::error("reload refused; what ran before runs on", {{"error", next.error().message}});
     } else {
@@ -510,6 +518,10 @@ int run_parent(Prepared prepared, const std::string& config_path) {
   if (Result<void> opened = parent.open(); !opened) {
     log::error(opened.error().message);
     return EXIT_FAILURE;
+  }
+  if (parent.stands_open()) {
+    log::error(stands_open_text);
+    return exit_config;
   }
   return parent.run();
 }

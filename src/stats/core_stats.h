@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "stats/histogram.h"
+#include "stats/script_failures.h"
 #include "stats/shared_word.h"
 
 namespace huntd {
@@ -304,6 +305,7 @@ class alignas(64) CoreStats {
   // By the parent, when the core's process has ended.
   void note_end();
 
+  ScriptFailures failures;  // by the core
   SharedName bundle;        // 32 hex digits of the bundle that new hunts run; by the core
   SharedWord heartbeat_ns;  // CLOCK_MONOTONIC at the last tick; by the core
   SharedWord pid;           // 0 for none

@@ -61,6 +61,21 @@ void write_rows(Writer& out, const StatsSnapshot& snapshot, const Rows& rows,
   }
 }
 
+void write_script_failures(Writer& out, const StatsSnapshot& snapshot) {
+  constexpr std::string_view metric = "huntd_script_failures_total";
+  out.head(metric, "counter",
+           "Runs that ended badly, by script, line (empty where none is known) and reason.");
+  for (const CoreSnapshot& core : snapshot.cores)
+    for (const ScriptFailureRow& row : core.failures)
+      out.sample(
+          metric,
+          core_label(core.core, fmt::format(R"(hunt="{}",line="{}",reason="{}")",
+                                            escape_label_value(row.hunt_id),
+                                            row.line == 0 ? "" : std::to_string(row.line),
+                                            failure_reason_names[static_cast<size_t>(row.reason)])),
+          row.count);
+}
+
 void write_stages(Writer& out, const StatsSnapshot& snapshot) {
   constexpr std::string_view metric = "huntd_stage_duration_seconds";
   out.head(metric, "histogram", "How long each stage took; /latency.hlog has the exact tail.");
@@ -149,6 +164,7 @@ std::string write_prometheus(const StatsSnapshot& snapshot,
   write_supervision(out, snapshot);
   write_processes(out, snapshot, processes);
   write_rows(out, snapshot, counter_rows, "counter");
+  write_script_failures(out, snapshot);
   write_rows(out, snapshot, gauge_rows, "gauge");
   write_stages(out, snapshot);
   return out.take();

@@ -69,6 +69,7 @@ StatsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth) {
     copy.restarts = starts == 0 ? 0 : starts - 1;
     copy.heartbeat_ns = live.heartbeat_ns.load();
     copy.bundle = live.bundle.get();
+    copy.failures = live.failures.rows();
     for (const auto& row : counter_rows)
       copy.counter[static_cast<size_t>(row.which)] = live.value(row.which);
     for (const auto& row : gauge_rows)

@@ -65,6 +65,7 @@ struct CoreSnapshot {
   std::array<uint64_t, counters> counter{};
   std::array<uint64_t, gauges> gauge{};
   std::array<HistogramSnapshot, stage_names.size()> stages;
+  std::vector<ScriptFailureRow> failures;
 
   uint64_t value(Counter which) const { return counter[static_cast<size_t>(which)]; }
   uint64_t value(Gauge which) const { return gauge[static_cast<size_t>(which)]; }

@@ -117,8 +117,9 @@ static int api_award(lua_State* L) {
     lua_pushliteral(L, "limit");
     lua_rawget(L, 2); /* no metamethod: it could award while this award is half made */
     lua_Number const limit = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : -1;
-    if (!(limit >= 0 && limit == floor(limit) && limit <= 1e9))
-      return luaL_error(L, "hunt.award: limit must be a whole number from 0 to 1000000000");
+    if (!(limit >= 0 && limit == floor(limit) && limit <= WF_SUPPLY_LIMIT_MAX))
+      return luaL_error(L, "hunt.award: limit must be a whole number from 0 to %d",
+                        WF_SUPPLY_LIMIT_MAX);
     unsigned char frame[WF_HEADER_BYTES + WF_ID_BYTES_MAX + 32];
     struct wf_writer writer = wf_begin(frame, sizeof frame, WF_ASK_SUPPLY);
     wf_put_u32(&writer, position);

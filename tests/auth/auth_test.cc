@@ -148,6 +148,7 @@ TEST_CASE("a secrets file has one a line, and may have comments") {
 
 TEST_CASE("a file with bad secrets, or that others may read, is refused and no secret is told") {
   CHECK(error_of(old_key + "\n", 0604).find("chmod") != std::string::npos);
+  CHECK(error_of(old_key + "\n", 0602).find("chmod") != std::string::npos);
   CHECK(error_of(old_key + "\n", 0640).empty());
   CHECK(error_of("").find("holds no secret") != std::string::npos);
   CHECK(error_of("# nothing\n").find("holds no secret") != std::string::npos);

@@ -262,7 +262,8 @@ TEST_CASE("an address is a name or number and a port, or a unix socket") {
 }
 
 TEST_CASE("an address that others can reach wants auth, or to be told that it is meant so") {
-  for (const char* open : {"0.0.0.0:80", "[::]:80", "10.1.2.3:80", "hunts.example:80"}) {
+  for (const char* open :
+       {"0.0.0.0:80", "[::]:80", "10.1.2.3:80", "hunts.example:80", "127.example.org:80"}) {
     std::string const http = fmt::format("[http]\nlisten = \"{}\"\n", open);
     CHECK(error_of(http).find("h.toml:2: http.listen: others can reach this address") == 0);
     CHECK(parse_config(http + "[auth]\nallow_unauthenticated = true\n", "h.toml"));
@@ -276,6 +277,8 @@ TEST_CASE("a way to authenticate wants its file, and a flag is true or false") {
   CHECK(error_of("[auth]\nmode = \"bearer\"\n").find("needs auth.tokens_file") !=
         std::string::npos);
   CHECK(error_of("[auth]\nmode = \"hunter\"\n").find("needs auth.hunter_keys_file") !=
+        std::string::npos);
+  CHECK(error_of("[auth]\ntokens_file = \"/t\"\n").find("would protect nothing") !=
         std::string::npos);
   CHECK(error_of("[auth]\nmode = \"basic\"\n").find("must be \"none\"") != std::string::npos);
   CHECK(error_of("[auth]\nallow_unauthenticated = \"true\"\n").find("must be true or false") !=

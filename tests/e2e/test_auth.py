@@ -185,6 +185,19 @@ def test_a_public_address_without_auth_is_refused_before_anything_starts(own_sta
         assert "auth.allow_unauthenticated = true" in ended.stderr
 
 
+def test_a_reload_that_would_open_a_public_socket_is_refused(own_stack, tmp_path):
+    tokens = secrets(tmp_path / "tokens", OLD)
+    stack = own_stack(settings={"auth.mode": "bearer", "auth.tokens_file": str(tokens)})
+    port = stack.http.rsplit(":", 1)[1]
+    stack.settings["http.listen"] = f"0.0.0.0:{port}"
+    stack.start()
+    # The file says loopback now; the socket is where it was.
+    stack.set(http__listen=f"127.0.0.1:{port}", auth__mode="none", auth__tokens_file="")
+    stack.huntd.signal(signal.SIGHUP)
+    wait_until(lambda: "reload refused" in stack.huntd.log_text(), 20, "the refusal")
+    assert call(f"127.0.0.1:{port}", "GET", HUNT + "eve").status == 401
+
+
 def test_huntctl_shows_the_token_of_a_file(token_stack, tmp_path):
     mine = secrets(tmp_path / "mine", OLD)
     assert huntctl("held", "gold", "eve", "--http", token_stack.http).returncode == 1

@@ -90,7 +90,7 @@ Task<> hunt(World& world, std::string name) {
     world.log.push_back(name + " queue stands");
   if (!admission.run) co_return;
   WorkerPool::Run run = std::move(*admission.run);
-  run.begin(name, "job");
+  run.begin("hunt", name, "job");
   for (;;) {
     WorkerSaid const said = co_await run.next(world.patience_ns);
     if (said.what == WorkerSaid::What::frame && said.frame == "ask") {
