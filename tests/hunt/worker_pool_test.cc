@@ -75,6 +75,8 @@ const char* name_of(WorkerSaid::What what) {
       return "deadline";
     case WorkerSaid::What::not_started:
       return "not started";
+    case WorkerSaid::What::talks_too_much:
+      return "talks too much";
   }
   return "";
 }
@@ -302,7 +304,7 @@ TEST_CASE("a worker that floods its core with frames is killed, and few of them 
   CHECK(world.host.sent.size() <= 4);
   world.host.exit(place, 0, SIGKILL);
   world.scheduler.run_ready();
-  CHECK(world.log == std::vector<std::string>{"a died"});
+  CHECK(world.log == std::vector<std::string>{"a talks too much"});
 }
 
 TEST_CASE("in a batch one worker serves hunt after hunt, and ends after the last that it may") {
