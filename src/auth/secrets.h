@@ -25,7 +25,8 @@ struct Secrets {
 Result<Secrets> load_secrets(const Config& config);
 
 // One secret a line, of visible ASCII characters; empty lines and those that begin with # are
-// passed over. A file that everybody may read or write is refused. `key` is the config's, for errors.
+// passed over. A file that everybody may read or write is refused. `key` is the config's, for
+// errors.
 Result<std::vector<std::string>> read_secrets_file(const std::string& path, const char* key);
 
 }  // namespace huntd

@@ -173,7 +173,7 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
      stats_detail::auth_help},
     {Counter::auth_expired, "huntd_auth_refused_total", R"(reason="expired")",
      stats_detail::auth_help},
-    {Counter::auth_other_hunter, "huntd_auth_refused_total", R"(reason="other_hunter")",
+    {Counter::auth_other_hunter, "huntd_auth_refused_total", R"(reason="forbidden")",
      stats_detail::auth_help},
     {Counter::request_bytes, "huntd_http_request_bytes_total", "", "Bytes received from clients."},
     {Counter::response_bytes, "huntd_http_response_bytes_total", "", "Bytes sent to clients."},

@@ -323,6 +323,7 @@ void Box::heal() {
   world_.faults_on = false;
   redis_.heal();
   topic_.heal();
+  for (Slot* slot : living()) slot->life->machine.spare();
 }
 
 // --- the run -------------------------------------------------------------------------------------
@@ -351,6 +352,8 @@ bool Box::everything_answered() {
         }
   }
   for (auto& client : clients_) all = all && client->idle();
+  // One that is stopped still has the last word.
+  for (Slot* slot : living()) all = all && !slot->life->machine.stopped();
   return all;
 }
 

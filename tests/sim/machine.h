@@ -36,6 +36,9 @@ class Machine {
   // SIGSTOP until then. One that was stopped is left alone for a while after it: requests have a
   // bound in time only where cores run.
   bool may_be_stopped() const;
+  bool stopped() const { return world_.now_ns() < stopped_until_ns_; }
+  // What was to come in a next turn does not.
+  void spare() { dies_in_turn_ = waits_for_commit_ = false, stops_in_turn_ns_ = 0; }
   void stop_until(uint64_t until_ns);
   // SIGKILL, now or in the middle of its next turn.
   void kill();
