@@ -31,6 +31,7 @@ def prometheus(stack, tmp_path_factory):
         pytest.skip("no prometheus (Debian package prometheus)")
     for number in range(20):
         assert run_hunt(stack.http, "gold", f"seen-{number}").status == 200
+        assert run_hunt(stack.http, "broken", f"seen-{number}").status == 500
     targets = {"huntd": stack.admin, "hunt-aggregator": stack.aggregator_address}
     with PrometheusServer(tmp_path_factory.mktemp("prometheus"), targets) as server:
         # rate() needs two scrapes of each, and the sums a merge.
