@@ -92,6 +92,9 @@ def _parse(words: list[str]):
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["test"] and sys.argv[2:3] in (["faults"], ["chaos"]):  # these have words of their own
+        from faults.__main__ import main as run_faults
+        return run_faults(sys.argv[2:])
     options = _parse(sys.argv[1:])
     try:
         return options.run(options)

@@ -1,0 +1,1 @@
+"""Fault injection: `./dev test faults [NAME]` and `./dev test chaos` (docs/faults.md)."""

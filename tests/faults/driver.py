@@ -1,0 +1,199 @@
+"""Runs a scenario: stack up, load on, fault in, fault over, load off, all settled, invariants checked."""
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from client import run_hunt
+from faults import invariants
+from faults.invariants import Verdict
+from faults.load import HealthProbe, Load
+from faults.scenario import Scenario, all_scenarios
+from faults.stack import FaultStack, stop_for
+from harness.huntd_stack import http_get
+from harness.process import wait_until
+
+BEFORE_S = 2.0  # of steady load, to know what the throughput was
+AFTER_S = 2.0   # of load after the recovery
+DEFAULT_SEED = 1
+
+
+@dataclass
+class Fault:
+    name: str
+    before: float  # answers a second
+    begun_s: float
+    ended_s: float = 0.0
+    recovered_s: float | None = None
+
+
+@dataclass
+class Run:
+    """What a scenario's function is given."""
+    stack: FaultStack
+    draw: random.Random
+    smoke: bool = False
+    load: Load | None = None
+    probe: HealthProbe | None = None
+    may_see: set[str] = field(default_factory=set)
+    faults: list[Fault] = field(default_factory=list)
+    census: dict = field(default_factory=dict)
+    bystanders: set[str] = field(default_factory=set)      # hunters whose core has no fault
+    other_hunters: set[str] = field(default_factory=set)   # hunters that a scenario plays by itself
+    other_producer: bool = False                           # the scenario writes to loot_events itself
+    records: list = field(default_factory=list)
+    checks: list = field(default_factory=list)             # more checks of the scenario's: f(run, verdict)
+    begun_s: float = field(default_factory=time.monotonic)
+
+    def expect(self, fine: bool, text: str) -> None:
+        """The scenario's own expectation."""
+        if not fine:
+            raise AssertionError(text)
+
+    def span(self, full_s: float, smoke_s: float) -> float:
+        """A length of time: the whole in `faults`, shortened in the smoke subset and in chaos."""
+        return smoke_s if self.smoke else full_s
+
+    def go_on_for(self, seconds: float) -> None:
+        """The fault stays for so long; the load goes on."""
+        time.sleep(seconds)
+
+    def stop(self, pid: int, seconds: float) -> None:
+        stop_for(pid, seconds, self.go_on_for)
+
+    def await_(self, condition, timeout_s: float, what: str):
+        return wait_until(condition, timeout_s, what, poll_s=0.05)
+
+    def spare_core(self, core: int) -> None:
+        """The fault will be in `core`: hunters of the others are bystanders from now on."""
+        for client in self.load.clients:
+            if client.kind != "proxy" and self.stack.core_of(client.hunters[0]) != core:
+                self.bystanders.add(client.hunters[0])
+
+    @contextmanager
+    def nobody_answers_health(self):
+        with self.probe:
+            yield
+
+
+def begin(run: Run, scenario: Scenario, seed: int) -> None:
+    """A stack that has served and is quiet again, its census taken; then the load and the probe."""
+    stack = run.stack
+    stack.start()
+    run.other_hunters.add("warm-up")
+    for number in range(20):  # librdkafka's connections come with the first events
+        answer = run_hunt(stack.http, "gold", "warm-up", key=f"w{number}")
+        assert answer.status == 200, answer
+    run.load = Load(stack.http, seed=seed, **scenario.load)
+    run.load.books.bundles.add(answer.headers["hunt-bundle"])
+    wait_until(lambda: stack.outbox_length() == 0 and invariants.is_quiet(stack), 30, "the warm-up to settle", poll_s=0.1)
+    run.census = invariants.census(stack)
+    run.probe = HealthProbe(lambda: http_get(stack.admin, "/healthz", timeout_s=3))
+    run.probe.start()
+    run.load.start()
+    run.load.await_steady()
+
+
+def inject(run: Run, scenario: Scenario) -> None:
+    now_s = time.monotonic()
+    fault = Fault(scenario.name, run.load.books.goodput(now_s - BEFORE_S, now_s), now_s)
+    run.faults.append(fault)
+    run.may_see |= scenario.may_see
+    try:
+        scenario.inject(run)
+    finally:
+        fault.ended_s = time.monotonic()
+    invariants.await_recovery(run, fault)
+
+
+def end_load(run: Run, verdict: Verdict) -> None:
+    try:
+        run.load.finish()
+    except TimeoutError as late:
+        verdict.expect("I6", False, str(late))
+    run.probe.stop()
+
+
+def run_scenario(scenario: Scenario, seed: int, folder: pathlib.Path, *, smoke: bool = False) -> Verdict:
+    stack = FaultStack(folder, settings=scenario.settings, **scenario.stack)
+    run = Run(stack, random.Random(seed), smoke=smoke)
+    verdict = Verdict()
+    try:
+        if not scenario.loaded:
+            scenario.inject(run)
+            return verdict
+        begin(run, scenario, seed)
+        try:
+            inject(run, scenario)
+        except (AssertionError, TimeoutError) as failure:
+            verdict.expect("scenario", False, str(failure))
+        run.go_on_for(AFTER_S)
+        end_load(run, verdict)
+        found = invariants.check_all(run)
+        for check in run.checks:
+            check(run, found)
+        verdict.violations += found.violations
+        verdict.figures = {"answers": len(run.load.books.good_at_s),
+                           "recovered_s": [None if f.recovered_s is None else round(f.recovered_s, 1) for f in run.faults],
+                           **found.figures}
+    except (AssertionError, TimeoutError) as failure:
+        verdict.expect("scenario", False, str(failure))
+    finally:
+        if run.probe and not run.probe._ended.is_set():
+            run.load._ending.set()
+            run.load._give_up_at_s = 0
+            run.probe.stop()
+        stack.kill()
+    return verdict
+
+
+def report(scenario: Scenario, seed: int, verdict: Verdict, took_s: float, folder: pathlib.Path) -> None:
+    state = "ok" if not verdict.violations else "FAILED"
+    print(f"{state:<7} {scenario.family}/{scenario.name} seed={seed} {took_s:.0f} s "
+          + " ".join(f"{name}={value}" for name, value in verdict.figures.items()), flush=True)
+    for violation in verdict.violations[:12]:
+        print(f"        {violation}")
+    if len(verdict.violations) > 12:
+        print(f"        … and {len(verdict.violations) - 12} more")
+    if verdict.violations:
+        print(f"        logs: {folder}")
+
+
+def run_faults(wanted: str | None, seed: int | None, *, smoke: bool = False) -> int:
+    """All scenarios, those of a family, or the one of that name."""
+    scenarios = [s for s in all_scenarios().values() if wanted in (None, s.name, s.family) and (s.smoke or not smoke)]
+    if not scenarios:
+        names = "\n  ".join(f"{s.family}/{s.name}" for s in all_scenarios().values())
+        print(f"dev: no scenario {wanted}; there are:\n  {names}", file=sys.stderr)
+        return 2
+    failed, skipped = [], []
+    base = pathlib.Path(tempfile.mkdtemp(prefix="huntd-faults-"))
+    for scenario in scenarios:
+        begun_s = time.monotonic()
+        folder = base / scenario.name
+        used = DEFAULT_SEED if seed is None else seed
+        try:
+            verdict = run_scenario(scenario, used, folder, smoke=smoke)
+        except Skipped as reason:
+            print(f"skipped {scenario.family}/{scenario.name}: {reason}", flush=True)
+            skipped.append(scenario.name)
+            continue
+        report(scenario, used, verdict, time.monotonic() - begun_s, folder)
+        if verdict.violations:
+            failed.append(scenario.name)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not failed:
+        shutil.rmtree(base, ignore_errors=True)
+    for name in failed:
+        print(f"FAILED   {name}  (./dev test faults {name})")
+    print(f"{len(scenarios) - len(failed) - len(skipped)} passed, {len(failed)} failed, {len(skipped)} skipped")
+    return 1 if failed else 0
+
+
+class Skipped(Exception):
+    """This machine can't show the fault; the text says why."""

@@ -1,0 +1,161 @@
+"""The real stack under test, and what a scenario needs of it beside HuntdStack."""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+from faults.redis_proxy import RedisProxy
+from harness.huntd_stack import HuntdStack, build_folder, http_get
+from harness.process import children_of, is_running, process_state, wait_until
+
+HUNTS = pathlib.Path(__file__).resolve().parents[1] / "e2e" / "hunts"
+# Patient enough for a busy machine, and still less than what clients wait.
+SETTINGS = {"worker.deadline_ms": 1000, "worker.queue_deadline_ms": 2000, "worker.queue_target_ms": 2000,
+            "http.request_deadline_ms": 4000, "kafka.sweep_after_s": 2}
+
+
+def command_name(pid: int) -> str:
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def descriptors(pid: int) -> list[str]:
+    """What each open descriptor of a process is."""
+    found = []
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    for name in names:
+        try:
+            found.append(re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{name}")))
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return found
+
+
+class FaultStack(HuntdStack):
+    def __init__(self, directory, *, proxied_redis: bool = False, settings: dict | None = None, **options):
+        super().__init__(directory, **{"cores": 2, "kafka": {"partitions": 4}, "append_only": True, "hunts": HUNTS,
+                                       "settings": {**SETTINGS, **(settings or {})}, **options})
+        self.proxy = RedisProxy(int(self.redis.port)) if proxied_redis else None
+        if self.proxy:
+            self.settings["redis.address"] = self.proxy.address
+
+    def start_stores(self) -> None:
+        if self.proxy:
+            self.proxy.start()
+        super().start_stores()
+
+    def kill(self) -> None:
+        self._continue_all()
+        super().kill()
+        if self.proxy:
+            self.proxy.stop()
+
+    def _continue_all(self) -> None:
+        """A stopped process does not end by SIGTERM."""
+        pids = [server.pid for server in self.servers if server.running]
+        if self.huntd.running:
+            pids += self.family()
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+
+    # --- huntd's processes -------------------------------------------------------------------------------------------
+    def of_name(self, name: str, under: int | None = None) -> list[int]:
+        """Live processes of huntd called `name` (huntd-core, huntd-spawner, huntd-admin, hunt_worker)."""
+        found, rest = [], [under or self.huntd.pid]
+        while rest:
+            pid = rest.pop()
+            if pid != self.huntd.pid and command_name(pid) == name:
+                found.append(pid)
+            rest += children_of(pid)
+        return found
+
+    def await_worker(self, core_pid: int | None = None, timeout_s: float = 20) -> int:
+        """A worker that runs a hunt right now."""
+        return wait_until(lambda: (self.of_name("hunt_worker", core_pid) or [0])[0], timeout_s, "a worker in mid-hunt",
+                          poll_s=0)
+
+    def await_core_replaced(self, core: int, old_pid: int, timeout_s: float = 30) -> None:
+        wait_until(lambda: self.core_pids_or_none()[core] not in (old_pid, 0, -1), timeout_s, f"core {core} to be back",
+                   poll_s=0.05)
+
+    def core_pids_or_none(self) -> list[int]:
+        try:
+            return self.core_pids()
+        except (OSError, json.JSONDecodeError):
+            return [0] * self.settings.get("cores.count", 2)
+
+    def await_ready(self, timeout_s: float = 30) -> None:
+        wait_until(self.huntd.ready, timeout_s, "huntd to be ready", poll_s=0.05)
+
+    def lost_processes(self) -> list[str]:
+        """Zombies under huntd, and processes of its group that are not under it any more."""
+        family = set(self.family())
+        found = []
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                text = stat.read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            name, fields = text[text.index("(") + 1:text.rindex(")")], text.rsplit(")", 1)[1].split()
+            pid, state, parent, group = int(stat.parent.name), fields[0], int(fields[1]), int(fields[2])
+            if group != self.huntd.pid:
+                continue
+            if state == "Z":
+                found.append(f"zombie {name} ({pid}, child of {command_name(parent)})")
+            elif pid not in family and is_running(pid):
+                found.append(f"orphan {name} ({pid}, child of {parent})")
+        return found
+
+    # --- what it says ------------------------------------------------------------------------------------------------
+    def readiness(self) -> tuple[int, dict]:
+        status, text = http_get(self.admin, "/readyz")
+        return status, json.loads(text)
+
+    def metric(self, name: str, address: str | None = None) -> float:
+        """The sum of a metric over cores and labels; the name may begin the labels: 'huntd_x{outcome="ok"'."""
+        lines = http_get(address or self.admin, "/metrics")[1].splitlines()
+        starts = (name + ",", name + "}") if "{" in name else (name + "{", name + " ")
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(starts))
+
+    def aggregator_metric(self, name: str) -> float:
+        return self.metric(name, self.aggregator_address)
+
+    def outbox_length(self) -> int:
+        with self.redis.client() as redis:
+            cursor, total = "0", 0
+            while True:
+                cursor, keys = redis.call("SCAN", cursor, "MATCH", "outbox:*", "COUNT", 1000)
+                total += sum(redis.call("XLEN", key) for key in keys)
+                if cursor == "0":
+                    return total
+
+    def core_of(self, hunter: str) -> int:
+        told = subprocess.run([str(build_folder() / "huntctl"), "core-map", "--http", self.http, "--hunter", hunter],
+                              capture_output=True, text=True, check=True).stdout
+        return int(re.search(r"core (\d+)$", told).group(1))
+
+    def reconcile(self, wait_s: int = 90) -> subprocess.CompletedProcess:
+        return subprocess.run([str(build_folder() / "huntctl"), "-c", str(self.config), "reconcile", "--wait", str(wait_s)],
+                              capture_output=True, text=True, timeout=wait_s + 60)
+
+
+def stop_for(pid: int, seconds: float, sleep) -> None:
+    """SIGSTOP now, SIGCONT after `seconds`."""
+    before = process_state(pid)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        sleep(seconds)
+    finally:
+        after = process_state(pid)
+        if before and after and before[1] == after[1]:
+            os.kill(pid, signal.SIGCONT)
