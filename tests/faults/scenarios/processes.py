@@ -1,9 +1,13 @@
 """Faults of huntd's own processes."""
 import os
+import re
 import signal
+import time
 
+from client import call
 from faults.scenario import scenario
-from harness.process import is_running
+from faults.stack import stop_for
+from harness.process import children_of, is_running
 
 
 @scenario(may_see={"broken", "outcome-unknown"}, smoke=True, chaos=True)
@@ -66,3 +70,120 @@ def worker_killed_in_mid_hunt(run):
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass  # it was done just then
+
+
+@scenario(may_see={"worker-died"}, settings={"worker.isolation": "fork"})
+def zygote_killed(run):
+    """A zygote that dies is replaced; its workers die with it, and their hunts answer 500 (docs/isolation.md "How each is
+    born")."""
+    for core in (0, 1):
+        core_pid = run.stack.core_pids()[core]
+        [spawner] = run.stack.of_name("huntd-spawner", core_pid)
+        zygotes = children_of(spawner)
+        run.expect(len(zygotes) == 1, f"the spawner has one zygote, not {zygotes}")
+        os.kill(zygotes[0], signal.SIGKILL)
+        run.await_(lambda: children_of(spawner) not in ([], zygotes), 20, "a new zygote")
+        run.load.await_answers(20)
+
+
+@scenario(may_see={"deadline-passed"}, smoke=True, chaos=True)
+def worker_stopped(run):
+    """The deadline is kept by the core with SIGKILL, whatever the worker does: 504 deadline-passed, nothing was given
+    (docs/http-api.md "Errors"; worker.deadline_ms in docs/configuration.md)."""
+    before = run.stack.metric("huntd_workers_killed_total")
+    stopped = set()
+
+    def killed():
+        for pid in run.stack.of_name("hunt_worker"):
+            if len(stopped) < 3 and pid not in stopped:
+                try:
+                    os.kill(pid, signal.SIGSTOP)
+                    stopped.add(pid)
+                except ProcessLookupError:
+                    pass  # it was done just then
+        return len(stopped) >= 3 and run.stack.metric("huntd_workers_killed_total") > before
+    run.await_(killed, 30, "a stopped worker to be killed")
+    run.await_(lambda: not [pid for pid in stopped if is_running(pid)], 10, "every stopped worker to be gone")
+
+
+@scenario(may_see={"outcome-unknown", "overloaded"}, chaos=True)
+def core_stopped_5_s(run):
+    """A core that stands still (a debugger, a stalled hypervisor) keeps its own hunters waiting; what was forwarded to it is
+    told outcome-unknown at the request's deadline; /healthz answers all the time, and says 503 (docs/operations.md
+    "Health"). Hunters of the other core see nothing, new connections of theirs included (I8)."""
+    core = run.draw.randrange(2)
+    run.spare_core(core)
+    pid = run.stack.core_pids()[core]
+    others = [hunter for hunter in sorted(run.bystanders)][:5]
+
+    def look(seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        slow, asked = [], 0
+        while time.monotonic() < until_s:
+            begun_s = time.monotonic()
+            try:
+                call(run.stack.http, "GET", f"/v1/hunts/gold/hunters/{others[asked % len(others)]}", timeout_s=2)
+            except OSError as error:
+                slow.append(f"{error!r}")
+            else:
+                if time.monotonic() - begun_s > 1:
+                    slow.append(f"{time.monotonic() - begun_s:.1f} s")
+            asked += 1
+            time.sleep(0.05)
+        run.expect(not slow, f"{len(slow)} of {asked} new connections of the other core's hunters were not answered "
+                             f"within 1 s: {slow[:3]}")
+    stop_for(pid, 5, look)
+
+
+@scenario(may_see={"broken", "outcome-unknown"})
+def core_that_crashes_on_start(run):
+    """Started again after 100 ms, then 200, doubling to 5 s; /readyz says 503 and names the core; the other core serves
+    everybody meanwhile (docs/operations.md "a core dies", docs/architecture.md "Processes")."""
+    core = run.draw.randrange(2)
+    run.spare_core(core)
+    log_before = len(run.stack.huntd.log_text())
+    unready = 0
+    for _ in range(6):
+        pid = run.await_(lambda: (run.stack.core_pids_or_none()[core] or 0) > 0 and run.stack.core_pids_or_none()[core], 20,
+                         "the core to be started")
+        os.kill(pid, signal.SIGKILL)
+        run.await_(lambda: run.stack.core_pids_or_none()[core] != pid, 10, "its end to be seen")
+        status, said = run.stack.readiness()
+        unready += status == 503 and any(reason["core"] == core for reason in said["reasons"])
+    run.expect(unready == 6, f"/readyz named the core {unready} times of 6")
+    waits = [int(wait) for wait in re.findall(r"a core ended and is started again.*in_ms=\"?(\d+)",
+                                              run.stack.huntd.log_text()[log_before:])]
+    run.expect(waits[-6:] in ([0, 100, 200, 400, 800, 1600], [100, 200, 400, 800, 1600, 3200]),
+               f"the back-off was {waits}")
+    run.stack.await_ready()
+
+
+@scenario(may_see={"broken", "refused", "draining"})
+def drained_under_load(run):
+    """SIGTERM: no new connections, idle ones close, requests finish, exit 0 (docs/operations.md "Signals and exit codes"). A
+    client whose request meets the close of its idle connection sees it broken (RFC 9112 section 9.5)."""
+    with run.nobody_answers_health():
+        code = run.stack.huntd.stop()
+        run.expect(code == 0, f"huntd ended with {code}")
+        run.expect("drain deadline" not in run.stack.huntd.log_text(), "the drain did not cut anybody off")
+        run.stack.huntd.start()
+
+
+@scenario(may_see={"broken", "refused", "draining", "outcome-unknown"})
+def second_sigterm_during_the_drain(run):
+    """The second SIGTERM stops at once, also where a request would have kept the drain waiting (docs/operations.md "Signals
+    and exit codes"); what was under way is not known to clients, and a repeat with the same key gives the one result."""
+    with run.nobody_answers_health():
+        run.stack.redis.signal(signal.SIGSTOP)  # so that commits are under way and the drain has to wait
+        run.go_on_for(0.5)
+        run.stack.huntd.signal(signal.SIGTERM)
+        run.await_(lambda: "draining" in run.stack.huntd.log_tail(50), 10, "the drain to begin")
+        run.go_on_for(0.3)
+        run.expect(run.stack.huntd.running, "the drain waits for what is under way")
+        begun_s = time.monotonic()
+        run.stack.huntd.signal(signal.SIGTERM)
+        run.await_(lambda: not run.stack.huntd.running, 10, "huntd to end")
+        run.expect(time.monotonic() - begun_s < 2, "the second SIGTERM stops at once")
+        run.stack.redis.signal(signal.SIGCONT)
+        run.stack.huntd.kill()  # collects it
+        run.stack.huntd.start()

@@ -1,0 +1,169 @@
+"""Faults of Redis: the server itself, what it answers, and what becomes of the answers on their way."""
+import os
+import signal
+import threading
+import time
+
+from faults.redis_proxy import Cut, Garbage, Late, Split
+from faults.scenario import scenario
+from harness.redis_server import RedisError
+
+# docs/operations.md "Redis is away": 503 at once, or outcome-unknown where a commit's reply was lost. overloaded: a hunter's
+# earlier request still waits for its reply (docs/http-api.md "Errors").
+AWAY = {"redis-unavailable", "outcome-unknown", "overloaded"}
+
+
+@scenario(may_see=AWAY, chaos=True)
+def redis_stopped_5_s(run):
+    """A Redis that says nothing is as one that is gone: outcome-unknown at the request's deadline, and after 5 s of silence
+    a new connection (limits::redis_silence_max_ns). What it had received it runs when it goes on; a repeat with the same
+    key gives that result."""
+    run.stop(run.stack.redis.pid, 5)
+
+
+@scenario(may_see=AWAY, smoke=True, chaos=True)
+def redis_killed_and_restarted(run):
+    """503 redis-unavailable at once while it is away; reconnects with a back-off of 50 ms to 2 s (docs/operations.md). With
+    an append-only file what Redis answered outlives its process (docs/operations.md "Install"; redis.io, persistence)."""
+    run.stack.redis.kill()
+    run.go_on_for(run.span(2, 0.5))
+    run.stack.redis.start()
+    run.stack.await_ready()
+
+
+@scenario(smoke=True, chaos=True)
+def script_flush(run):
+    """Redis may forget scripts at any time (redis.io, EVALSHA: NOSCRIPT); huntd loads them again, and nobody notices."""
+    before = run.stack.metric("huntd_redis_noscript_total")
+    for _ in range(20):
+        run.stack.redis.call("SCRIPT", "FLUSH")
+        run.go_on_for(0.1)
+    run.expect(run.stack.metric("huntd_redis_noscript_total") > before, "NOSCRIPT was answered")
+
+
+@scenario(may_see=AWAY, stack={"proxied_redis": True}, smoke=True)
+def reset_between_command_and_reply(run):
+    """The command was run and its reply is lost: huntd asks again within the request's deadline and is answered with the
+    record of the first (docs/formats/redis.md, the commit), or tells outcome-unknown."""
+    run.stack.proxy.mode = cut = Cut(20)
+    run.await_(lambda: cut.left == 0, 60, "20 replies to be lost")
+    run.stack.proxy.mode = None
+    run.stack.await_ready()
+
+
+@scenario(may_see={"redis-unavailable"}, chaos=True)
+def redis_out_of_memory(run):
+    """At maxmemory with noeviction every script that writes is refused with OOM before it begins (redis.io, EVAL): 503
+    redis-unavailable, nothing was given. It ends by itself when there is memory again."""
+    run.stack.redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    run.stack.redis.call("CONFIG", "SET", "maxmemory", "1mb")
+    run.go_on_for(3)
+    run.stack.redis.call("CONFIG", "SET", "maxmemory", "0")
+
+
+@scenario(may_see={"redis-unavailable"}, chaos=True)
+def redis_turned_into_a_replica(run):
+    """After a failover the old master is a replica and answers READONLY to what writes (redis.io, replication): 503
+    redis-unavailable, nothing was given; it ends when it is a master again."""
+    run.stack.redis.call("REPLICAOF", "127.0.0.1", "1")
+    run.go_on_for(3)
+    run.stack.redis.call("REPLICAOF", "NO", "ONE")
+
+
+@scenario(may_see=AWAY)
+def redis_loading_its_file(run):
+    """While Redis reads its file it answers LOADING (redis.io): as if it were away, until it has read it."""
+    redis = run.stack.redis
+    usual = redis.options
+    redis.options = (*usual, "--key-load-delay", "400", "--loading-process-events-interval-bytes", "1024")
+    redis.kill()
+    redis.launch()
+    seen = run.await_(lambda: _loading(redis), 20, "Redis to answer LOADING")
+    run.expect(seen, "it was loading")
+    redis.await_ready()
+    redis.options = usual
+    redis.call("CONFIG", "SET", "key-load-delay", "0")
+    run.stack.await_ready()
+
+
+def _loading(redis) -> bool:
+    try:
+        redis.call("GET", "x")
+    except RedisError as error:
+        return str(error).startswith("LOADING")
+    except OSError:
+        pass
+    return False
+
+
+@scenario(may_see=AWAY, chaos=True)
+def redis_busy_with_a_script(run):
+    """Somebody's endless script: after busy-reply-threshold Redis answers BUSY to everybody (redis.io, SCRIPT KILL): 503
+    redis-unavailable, nothing was given, until it is killed."""
+    redis = run.stack.redis
+    redis.call("CONFIG", "SET", "busy-reply-threshold", "100")
+
+    def hog():
+        try:
+            redis.call("EVAL", "while true do end", 0)
+        except (RedisError, OSError):
+            pass  # killed, as it should be
+    hogging = threading.Thread(target=hog)
+    hogging.start()
+    run.go_on_for(3)
+    redis.call("SCRIPT", "KILL")
+    hogging.join()
+    redis.call("CONFIG", "SET", "busy-reply-threshold", "5000")
+
+
+@scenario(stack={"proxied_redis": True}, load={"rate": 60})
+def replies_split_at_every_byte(run):
+    """A stream has no message boundaries (RFC 9293): however replies are cut, nobody notices."""
+    run.stack.proxy.mode = Split()
+    run.go_on_for(8)
+    run.stack.proxy.mode = None
+
+
+# What is no RESP at all; and what is well-formed, but no answer to what was asked.
+NO_REPLIES = [b"\x00\xff\xfe garbage\r\n", b"$99999999999999999999\r\n", b"*-7\r\n", b"HTTP/1.1 200 OK\r\n\r\n",
+              b"$5\r\nhello!!\r\n", b"*1000000000\r\n", b":12x\r\n", b"*" * 200 + b"\r\n", b"\r\n\r\n"]
+OTHER_REPLIES = [b":7\r\n", b"$-1\r\n", b"*0\r\n", b"+OK\r\n", b"*1\r\n:1\r\n", b"*2\r\n$9\r\ncommitted\r\n$-1\r\n",
+                 b"*1\r\n$8\r\nreplayed\r\n", b"*1\r\n*1\r\n*0\r\n", b"$3\r\nv1 \r\n", b"-ERR something new\r\n"]
+
+
+@scenario(may_see=AWAY, stack={"proxied_redis": True})
+def garbage_instead_of_replies(run):
+    """Bytes that are no RESP2 (redis.io, protocol) end the connection, since what follows can't be told apart; what was under
+    way is asked again or told outcome-unknown. Everything was committed exactly once."""
+    for text in NO_REPLIES * 2:
+        run.stack.proxy.mode = garbage = Garbage([text])
+        run.await_(lambda: not garbage.left, 20, "the garbage to be delivered")
+        run.stack.await_ready()
+        run.load.await_answers(20)
+    run.stack.proxy.mode = None
+
+
+@scenario(may_see=AWAY | {"conflict", "worker-died"}, stack={"proxied_redis": True})
+def replies_that_answer_something_else(run):
+    """Well-formed replies of a wrong shape (a broken proxy, a module): never taken for a commit's answer or for "nothing was
+    given" where something may have been. The reply's place in the order is kept, so all later ones fit again; where one reply
+    stands for several, the connection is made anew."""
+    for text in OTHER_REPLIES * 2:
+        run.stack.proxy.mode = garbage = Garbage([text])
+        run.await_(lambda: not garbage.left, 20, "the reply to be delivered")
+        run.go_on_for(0.3)
+    run.stack.proxy.mode = None
+    run.stack.proxy.reset_all()
+    run.stack.await_ready()
+
+
+@scenario(stack={"proxied_redis": True})
+def every_reply_200_ms_late(run):
+    """Full load with a far Redis: commits in flight are bounded by worker.hunts_in_flight_max and not by the workers, so
+    everybody is served, later (docs/operations.md "Knobs that matter")."""
+    run.stack.proxy.mode = Late(0.2)
+    run.go_on_for(8)
+    now_s = time.monotonic()
+    rate = run.load.books.goodput(now_s - 4, now_s)
+    run.expect(rate > 0, "hunts are answered with a late Redis")
+    run.stack.proxy.mode = None
