@@ -60,7 +60,7 @@ def spawner_killed(run):
                not in ([], [spawner]), 30, "a new spawner")
 
 
-@scenario(may_see={"worker-died"}, smoke=True, chaos=True)
+@scenario(may_see={"worker-died"}, chaos=True)
 def worker_killed_in_mid_hunt(run):
     """The caller is told 500 worker-died and nothing was given; the same key succeeds later, and nobody else notices: it was
     its own process (docs/operations.md "a script fails or loops", docs/http-api.md "Errors")."""
@@ -86,7 +86,7 @@ def zygote_killed(run):
         run.load.await_answers(20)
 
 
-@scenario(may_see={"deadline-passed"}, smoke=True, chaos=True)
+@scenario(may_see={"deadline-passed"}, chaos=True)
 def worker_stopped(run):
     """The deadline is kept by the core with SIGKILL, whatever the worker does: 504 deadline-passed, nothing was given
     (docs/http-api.md "Errors"; worker.deadline_ms in docs/configuration.md)."""

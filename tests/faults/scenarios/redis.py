@@ -31,7 +31,7 @@ def redis_killed_and_restarted(run):
     run.stack.await_ready()
 
 
-@scenario(smoke=True, chaos=True)
+@scenario(chaos=True)
 def script_flush(run):
     """Redis may forget scripts at any time (redis.io, EVALSHA: NOSCRIPT); huntd loads them again, and nobody notices."""
     before = run.stack.metric("huntd_redis_noscript_total")
