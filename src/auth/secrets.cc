@@ -3,22 +3,14 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 
+#include "base/ids.h"
 #include "base/limits.h"
 
 namespace huntd {
-namespace {
-
-bool is_visible_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-}
-
-}  // namespace
-
 Result<std::vector<std::string>> read_secrets_file(const std::string& path, const char* key) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0)

@@ -21,12 +21,17 @@ constexpr bool is_id(std::string_view text) {
   return true;
 }
 
-// True for an Idempotency-Key: 1 to 128 visible ASCII characters (0x21 to 0x7e).
-constexpr bool is_idempotency_key(std::string_view text) {
-  if (text.empty() || text.size() > limits::idempotency_key_bytes_max) return false;
+// True where `text` is visible ASCII characters (0x21 to 0x7e) and nothing else.
+constexpr bool is_visible_ascii(std::string_view text) {
   for (char c : text)
     if (c < 0x21 || c > 0x7e) return false;
   return true;
+}
+
+// True for an Idempotency-Key: 1 to 128 visible ASCII characters.
+constexpr bool is_idempotency_key(std::string_view text) {
+  return !text.empty() && text.size() <= limits::idempotency_key_bytes_max &&
+         is_visible_ascii(text);
 }
 
 }  // namespace huntd

@@ -55,35 +55,28 @@ void append_byte(std::string& line, char byte) {
   }
 }
 
+// What can't be printed as \xNN, and each of `marks` behind a backslash.
+void append_escaped(std::string& line, std::string_view text, std::string_view marks) {
+  while (!text.empty()) {
+    size_t const plain = plain_bytes(text);
+    if (plain == 0) {
+      append_byte(line, text[0]);
+    } else {
+      if (marks.find(text[0]) != std::string_view::npos) line.push_back('\\');
+      line.append(text.substr(0, plain));
+    }
+    text.remove_prefix(std::max<size_t>(plain, 1));
+  }
+}
+
 void append_value(std::string& line, std::string_view value) {
   if (!needs_quotes(value)) {
     line.append(value);
     return;
   }
   line.push_back('"');
-  while (!value.empty()) {
-    size_t const plain = plain_bytes(value);
-    if (plain == 0)
-      append_byte(line, value[0]);
-    else if (value[0] == '"' || value[0] == '\\')
-      line.append({'\\', value[0]});
-    else
-      line.append(value.substr(0, plain));
-    value.remove_prefix(std::max<size_t>(plain, 1));
-  }
+  append_escaped(line, value, "\"\\");
   line.push_back('"');
-}
-
-// A message is ours, but may name what a config or a library says.
-void append_message(std::string& line, std::string_view message) {
-  while (!message.empty()) {
-    size_t const plain = plain_bytes(message);
-    if (plain == 0)
-      append_byte(line, message[0]);
-    else
-      line.append(message.substr(0, plain));
-    message.remove_prefix(std::max<size_t>(plain, 1));
-  }
 }
 
 }  // namespace
@@ -96,7 +89,7 @@ std::string line_of(Level level, std::string_view message, std::initializer_list
   line.push_back('<');
   line.push_back(static_cast<char>('0' + static_cast<int>(level)));
   line.push_back('>');
-  append_message(line, message);
+  append_escaped(line, message, "");  // ours, but it may name what a config or a library says
   if (!origin().empty()) {
     line.push_back(' ');
     line.append(origin());

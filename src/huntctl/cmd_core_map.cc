@@ -81,19 +81,15 @@ int core_map(const Options& options, const Context& context) {
     fail("a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -");
     return exit_usage;
   }
-  Result<Config> const config = context.config();
-  if (!config) return fail(config.error().message);
-  std::string const address =
-      options.http.empty() ? callable_address(config->http.listen) : options.http;
-  auto const headers = context.token_headers();
-  if (!headers) return fail(headers.error().message);
+  Result<PublicPort> const port = context.public_port(options.http);
+  if (!port) return fail(port.error().message);
   Result<HttpAnswer> const answer =
-      http_get(address, "public port (--http)", "/v1/core-map", *headers);
+      http_get(port->address, PublicPort::name, "/v1/core-map", port->headers);
   if (!answer) return fail(answer.error().message);
   if (answer->status == 401) return fail("huntd wants a token: give --token-file FILE");
   if (answer->status != 200)
-    return fail(fmt::format("{} answers /v1/core-map with {}: is it huntd's public port?", address,
-                            answer->status));
+    return fail(fmt::format("{} answers /v1/core-map with {}: is it huntd's public port?",
+                            port->address, answer->status));
   if (options.json) {
     fmt::print("{}\n", answer->body);
     return exit_ok;

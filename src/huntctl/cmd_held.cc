@@ -13,11 +13,9 @@ int held(const HunterOptions& options, const Context& context) {
     fail(path.error().message);
     return exit_usage;
   }
-  Result<std::string> const address = public_address(options, context);
-  if (!address) return fail(address.error().message);
-  auto const headers = context.token_headers();
-  if (!headers) return fail(headers.error().message);
-  Result<HttpAnswer> const answer = http_get(*address, public_port, *path, *headers);
+  Result<PublicPort> const port = context.public_port(options.http);
+  if (!port) return fail(port.error().message);
+  Result<HttpAnswer> const answer = http_get(port->address, PublicPort::name, *path, port->headers);
   return answer ? show_answer(*answer) : fail(answer.error().message);
 }
 

@@ -24,13 +24,11 @@ int hunt(const Options& options, const Context& context) {
     fail("--key takes 1 to 128 visible ASCII characters");
     return exit_usage;
   }
-  Result<std::string> const address = public_address(options, context);
-  if (!address) return fail(address.error().message);
-  Result<std::map<std::string, std::string>> headers = context.token_headers();
-  if (!headers) return fail(headers.error().message);
-  if (!options.key.empty()) (*headers)["Idempotency-Key"] = options.key;
+  Result<PublicPort> port = context.public_port(options.http);
+  if (!port) return fail(port.error().message);
+  if (!options.key.empty()) port->headers["Idempotency-Key"] = options.key;
   Result<HttpAnswer> const answer =
-      http_post(*address, public_port, *path, options.input, *headers);
+      http_post(port->address, PublicPort::name, *path, options.input, port->headers);
   return answer ? show_answer(*answer) : fail(answer.error().message);
 }
 

@@ -15,6 +15,13 @@ inline constexpr int exit_ok = 0;
 inline constexpr int exit_failure = 1;  // not done, or what was asked about is not well
 inline constexpr int exit_usage = 2;
 
+// Where huntd's public port is, and the headers that show who calls: none without --token-file.
+struct PublicPort {
+  static constexpr const char* name = "public port (--http)";  // for errors
+  std::string address;
+  std::map<std::string, std::string> headers;
+};
+
 // What all commands share. Lives as long as the program.
 struct Context {
   std::string config_path;  // -c; empty: the file of the packages where there is one, else defaults
@@ -25,8 +32,8 @@ struct Context {
 
   // Reads the config file (or the defaults); the error says what is wrong with it.
   Result<Config> config() const;
-  // The headers that show who calls: none without --token-file.
-  Result<std::map<std::string, std::string>> token_headers() const;
+  // `http`: the address that --http gave; empty: the config's.
+  Result<PublicPort> public_port(const std::string& http) const;
 };
 
 // Each adds its command to `app`.

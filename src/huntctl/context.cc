@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "huntctl/commands.h"
+#include "huntctl/http_call.h"
 
 namespace huntd::huntctl {
 
@@ -14,15 +15,20 @@ Result<Config> Context::config() const {
   return Config();
 }
 
-Result<std::map<std::string, std::string>> Context::token_headers() const {
-  std::map<std::string, std::string> headers;
-  if (token_file.empty()) return headers;
+Result<PublicPort> Context::public_port(const std::string& http) const {
+  PublicPort port{http, {}};
+  if (http.empty()) {
+    Result<Config> const config = this->config();
+    if (!config) return config.error();
+    port.address = callable_address(config->http.listen);
+  }
+  if (token_file.empty()) return port;
   std::ifstream file(token_file);
   std::string token;
   if (!std::getline(file, token) || token.empty())
     return Error{"--token-file: " + token_file + " has no first line to read"};
-  headers["Authorization"] = "Bearer " + token;
-  return headers;
+  port.headers["Authorization"] = "Bearer " + token;
+  return port;
 }
 
 int fail(const std::string& message) {

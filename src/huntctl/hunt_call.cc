@@ -23,13 +23,6 @@ Result<std::string> hunter_path(const HunterOptions& options) {
   return fmt::format("/v1/hunts/{}/hunters/{}", options.hunt_id, options.hunter_id);
 }
 
-Result<std::string> public_address(const HunterOptions& options, const Context& context) {
-  if (!options.http.empty()) return options.http;
-  Result<Config> const config = context.config();
-  if (!config) return config.error();
-  return callable_address(config->http.listen);
-}
-
 int show_answer(const HttpAnswer& answer) {
   if (answer.status != 200) {
     std::fprintf(stderr, "huntctl: huntd answers %d\n%s\n", answer.status,

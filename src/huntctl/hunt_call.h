@@ -20,13 +20,8 @@ void add_hunter_options(CLI::App& command, HunterOptions& options);
 // The path of that hunter's hunt; the error says how an id must be written.
 Result<std::string> hunter_path(const HunterOptions& options);
 
-// The public address to call.
-Result<std::string> public_address(const HunterOptions& options, const Context& context);
-
 // Prints a 200's body (and its bundle) on stdout; any other answer's problem on stderr. Returns the
 // exit code.
 int show_answer(const HttpAnswer& answer);
-
-inline constexpr const char* public_port = "public port (--http)";
 
 }  // namespace huntd::huntctl

@@ -13,7 +13,6 @@
 namespace {
 
 constexpr int exit_usage = 2;
-constexpr int exit_config = 78;  // EX_CONFIG, sysexits.h
 
 constexpr const char* usage =
     "usage: huntd [-c FILE] [-t | --print-config | --version]\n"
@@ -84,7 +83,7 @@ int main(int argc, char** argv) {
     huntd::Result<huntd::Config> config = huntd::load_config(config_path);
     if (!config) {
       std::fprintf(stderr, "%s\n", config.error().message.c_str());
-      return exit_config;
+      return huntd::exit_config;
     }
     std::fputs(huntd::print_config(*config).c_str(), stdout);
     return EXIT_SUCCESS;
@@ -92,7 +91,7 @@ int main(int argc, char** argv) {
   huntd::Result<huntd::Prepared> prepared = huntd::prepare(config_path);
   if (!prepared) {
     std::fprintf(stderr, "%s\n", prepared.error().message.c_str());
-    return exit_config;
+    return huntd::exit_config;
   }
   if (what == Do::check) {
     std::printf("%s: ok; %zu hunts, bundle %s\n", config_path.c_str(),

@@ -38,7 +38,6 @@ constexpr uint64_t heartbeat_late_ms =
     2000;  // a core that has not turned for so long stops the watchdog's food
 constexpr uint64_t drain_grace_ms = 7000;  // past the cores' own drain deadline
 constexpr int poll_ms = 250;
-constexpr int exit_config = 78;  // EX_CONFIG, sysexits.h
 constexpr const char* stands_open_text =
     "others can reach the public port's socket, and anybody could act for every hunter: set "
     "auth.mode, or "
@@ -101,15 +100,11 @@ class Parent {
     return {};
   }
 
-  // Whether those who must not may come in: others can reach the socket, and nobody is asked who it
-  // is. Of the socket itself, which may be systemd's, and which a reload does not change.
-  bool stands_open(const Prepared& prepared) const {
-    return prepared.secrets.mode == AuthMode::none && !prepared.config.auth.allow_unauthenticated &&
-           !is_loopback(listen_descriptor_);
-  }
-  bool stands_open() const { return stands_open(prepared_); }
-
   int run() {
+    if (stands_open(prepared_)) {
+      log::error(stands_open_text);
+      return exit_config;
+    }
     watchdog_us_ = systemd::watchdog_interval_us();
     start_admin();
     for (Child& child : children_) start_core(child);
@@ -357,6 +352,13 @@ class Parent {
     }
   }
 
+  // Whether those who must not may come in: others can reach the socket, and nobody is asked who it
+  // is. Of the socket itself, which may be systemd's, and which a reload does not change.
+  bool stands_open(const Prepared& prepared) const {
+    return prepared.secrets.mode == AuthMode::none && !prepared.config.auth.allow_unauthenticated &&
+           !is_loopback(listen_descriptor_);
+  }
+
   void reload() {
     if (stopping_) return;
     systemd::notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", monotonic_ns() / 1000));
@@ -518,10 +520,6 @@ int run_parent(Prepared prepared, const std::string& config_path) {
   if (Result<void> opened = parent.open(); !opened) {
     log::error(opened.error().message);
     return EXIT_FAILURE;
-  }
-  if (parent.stands_open()) {
-    log::error(stands_open_text);
-    return exit_config;
   }
   return parent.run();
 }

@@ -16,6 +16,8 @@
 
 namespace huntd {
 
+inline constexpr int exit_config = 78;  // EX_CONFIG, sysexits.h
+
 // What the command line and the config file said, checked: scripts compiled, names resolved.
 struct Prepared {
   Config config;

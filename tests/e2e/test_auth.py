@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from client import RawConnection, call
-from harness.huntd_stack import build_folder, http_get
+from harness.huntd_stack import build_folder
 from harness.process import wait_until
 
 OLD, NEW = "an-old-token-of-enough-letters", "a-new-token-of-enough-letters!"
@@ -29,12 +29,9 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def refused(stack) -> Counter:
-    found = Counter()
-    for line in http_get(stack.admin, "/metrics")[1].splitlines():
-        if line.startswith("huntd_auth_refused_total{"):
-            found[line.split('reason="')[1].split('"')[0]] += int(line.split()[-1])
-    return found
+def refused(stack) -> dict[str, float]:
+    return {reason: stack.metric(f'huntd_auth_refused_total{{reason="{reason}"}}')
+            for reason in ("no_token", "bad_token", "expired", "forbidden")}
 
 
 @pytest.fixture

@@ -27,16 +27,6 @@ def rung(request, tmp_path_factory):
         yield stack
 
 
-def metric(stack, line: str) -> int:
-    """The sum over cores of one sample; `line` is its name and labels but for the core."""
-    name, _, labels = line.partition("{")
-    total = 0
-    for text in http_get(stack.admin, "/metrics")[1].splitlines():
-        if text.startswith(name + "{") and labels.rstrip("}") in text:
-            total += int(float(text.rsplit(" ", 1)[1]))
-    return total
-
-
 def workers_of(stack) -> list[int]:
     """hunt_worker processes: under the spawners and the zygotes, the zygotes left out."""
     found = []
@@ -68,15 +58,15 @@ def isolation_of(stack) -> str:
 
 
 def test_hunts_are_answered_and_the_rung_is_a_label(rung):
-    before = metric(rung, f'huntd_worker_runs_total{{isolation="{isolation_of(rung)}"}}')
+    before = rung.metric(f'huntd_worker_runs_total{{isolation="{isolation_of(rung)}"}}')
     for number in range(40):
         answer = run_hunt(rung.http, "gold", f"hunter-{number % 7}")
         assert answer.status == 200, answer
     assert held(rung.http, "gold", "hunter-0") == {"gold": 6}
-    assert metric(rung, f'huntd_worker_runs_total{{isolation="{isolation_of(rung)}"}}') == before + 40
+    assert rung.metric(f'huntd_worker_runs_total{{isolation="{isolation_of(rung)}"}}') == before + 40
     for other in RUNGS:
         if other != isolation_of(rung):
-            assert metric(rung, f'huntd_worker_runs_total{{isolation="{other}"}}') == 0
+            assert rung.metric(f'huntd_worker_runs_total{{isolation="{other}"}}') == 0
 
 
 def test_input_reject_and_error_answer_as_ever(rung):
@@ -98,7 +88,7 @@ rung_results: dict[str, set] = {}
 
 
 def test_a_script_that_loops_is_killed_alone_and_the_next_hunt_runs(rung):
-    killed = metric(rung, "huntd_workers_killed_total")
+    killed = rung.metric("huntd_workers_killed_total")
     others = []
 
     def play():
@@ -111,7 +101,7 @@ def test_a_script_that_loops_is_killed_alone_and_the_next_hunt_runs(rung):
     thread.join()
     assert answer.status == 504 and answer.problem == "deadline-passed"
     assert set(others) == {200}
-    assert metric(rung, "huntd_workers_killed_total") == killed + 1
+    assert rung.metric("huntd_workers_killed_total") == killed + 1
     assert run_hunt(rung.http, "gold", "ada").status == 200
 
 
@@ -154,9 +144,9 @@ def test_a_reload_under_load_gives_each_hunt_one_whole_version(rung):
         thread.start()
     try:
         for _ in range(5):
-            swaps = metric(rung, "huntd_bundle_swaps_total")
+            swaps = rung.metric("huntd_bundle_swaps_total")
             os.kill(rung.huntd.pid, signal.SIGHUP)
-            wait_until(lambda: metric(rung, "huntd_bundle_swaps_total") == swaps + 2, 20, "both cores to swap")
+            wait_until(lambda: rung.metric("huntd_bundle_swaps_total") == swaps + 2, 20, "both cores to swap")
             assert run_hunt(rung.http, "gold", "between").status == 200
     finally:
         ended.set()
@@ -172,14 +162,14 @@ def test_nothing_is_left_once_nobody_asks_but_the_warm_spares(rung):
     run_hunt(rung.http, "gold", "last")
     spares = 2 * rung.settings["worker.warm"]
     wait_until(lambda: len(workers_of(rung)) == spares, 20, f"{spares} workers to be left")
-    wait_until(lambda: metric(rung, "huntd_workers_live") == spares, 20, "the gauge to say so")
+    wait_until(lambda: rung.metric("huntd_workers_live") == spares, 20, "the gauge to say so")
 
 
 def test_a_batch_worker_ends_after_hunts_per_worker(own_stack):
     stack = own_stack(cores=1, settings={**PATIENT, "worker.isolation": "batch", "worker.hunts_per_worker": 5}).start()
     for number in range(20):
         assert run_hunt(stack.http, "gold", f"h{number}").status == 200
-    assert metric(stack, "huntd_workers_started_total") == 4
+    assert stack.metric("huntd_workers_started_total") == 4
 
 
 def test_a_killed_zygote_is_replaced(own_stack):
@@ -197,12 +187,12 @@ def test_the_rung_changes_at_a_reload(own_stack):
     stack = own_stack(cores=1, settings=PATIENT).start()
     for isolation in ("batch", "fork", "process"):
         stack.set(worker__isolation=isolation)
-        swaps = metric(stack, "huntd_bundle_swaps_total")
+        swaps = stack.metric("huntd_bundle_swaps_total")
         os.kill(stack.huntd.pid, signal.SIGHUP)
-        wait_until(lambda: metric(stack, "huntd_bundle_swaps_total") > swaps, 20, "the reload")
-        before = metric(stack, f'huntd_worker_runs_total{{isolation="{isolation}"}}')
+        wait_until(lambda: stack.metric("huntd_bundle_swaps_total") > swaps, 20, "the reload")
+        before = stack.metric(f'huntd_worker_runs_total{{isolation="{isolation}"}}')
         assert run_hunt(stack.http, "gold", "ada").status == 200
-        assert metric(stack, f'huntd_worker_runs_total{{isolation="{isolation}"}}') == before + 1
+        assert stack.metric(f'huntd_worker_runs_total{{isolation="{isolation}"}}') == before + 1
 
 
 def test_a_rung_that_is_none_is_named(own_stack, huntd_program, tmp_path):

@@ -7,7 +7,6 @@ from collections import Counter
 import pytest
 
 from client import held, run_hunt
-from harness.huntd_stack import http_get
 from harness.kafka_server import KafkaServer, consume
 from harness.process import wait_until
 from load import Request, play
@@ -16,16 +15,6 @@ STACK = {"kafka": True, "aggregator": True, "append_only": True,
          "settings": {"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000,
                       "kafka.sweep_after_s": 1, "kafka.delivery_timeout_ms": 2000}}
 FIELDS = {"event_id", "hunter_id", "hunt_id", "loot_id", "seq", "timestamp", "bundle"}
-
-
-def outbox_length(stack) -> int:
-    with stack.redis.client() as redis:
-        cursor, total = "0", 0
-        while True:
-            cursor, keys = redis.call("SCAN", cursor, "MATCH", "outbox:*", "COUNT", 1000)
-            total += sum(redis.call("XLEN", key) for key in keys)
-            if cursor == "0":
-                return total
 
 
 def events(stack) -> dict[str, dict]:
@@ -39,7 +28,7 @@ def events(stack) -> dict[str, dict]:
 
 
 def await_events(stack, count: int) -> dict[str, dict]:
-    wait_until(lambda: outbox_length(stack) == 0, 60, "the outbox to empty", poll_s=0.2)
+    wait_until(lambda: stack.outbox_length() == 0, 60, "the outbox to empty", poll_s=0.2)
     wait_until(lambda: len(events(stack)) >= count, 60, f"{count} events in Kafka", poll_s=0.5)
     found = events(stack)
     assert len(found) == count
@@ -100,7 +89,7 @@ def test_while_kafka_is_away_hunts_go_on_and_nothing_is_lost(stack):
         for _ in range(20):
             answer = run_hunt(stack.http, "gold", "offline")
             assert answer.status == 200
-        assert outbox_length(stack) >= 20
+        assert stack.outbox_length() >= 20
     finally:
         stack.kafka.start()
     found = await_events(stack, before + 20)
@@ -116,26 +105,21 @@ def test_what_a_stopped_huntd_left_in_the_outbox_is_emitted_by_the_next(stack):
     for _ in range(5):
         assert run_hunt(stack.http, "gold", "heir").status == 200
     stack.huntd.kill()
-    assert outbox_length(stack) >= 5
+    assert stack.outbox_length() >= 5
     stack.kafka.start()
     stack.huntd.start()
     found = await_events(stack, before + 5)
     assert loot_of(found, "heir") == held(stack.http, "gold", "heir") == {"gold": 5}
 
 
-def failed(stack) -> int:
-    page = http_get(stack.admin, "/metrics")[1]
-    return sum(int(line.split()[-1]) for line in page.splitlines() if line.startswith("huntd_kafka_failed_total{"))
-
-
 def test_what_kafka_does_not_acknowledge_in_time_is_given_up_and_emitted_again(stack):
-    before, failed_before = len(events(stack)), failed(stack)
+    before, failed_before = len(events(stack)), stack.metric("huntd_kafka_failed_total")
     stack.kafka.signal(signal.SIGSTOP)
     try:
         for _ in range(5):
             assert run_hunt(stack.http, "gold", "patient").status == 200
-        wait_until(lambda: failed(stack) >= failed_before + 5, 60, "the client to give up", poll_s=0.2)
-        assert outbox_length(stack) >= 5
+        wait_until(lambda: stack.metric("huntd_kafka_failed_total") >= failed_before + 5, 60, "the client to give up", poll_s=0.2)
+        assert stack.outbox_length() >= 5
     finally:
         stack.kafka.signal(signal.SIGCONT)
     found = await_events(stack, before + 5)

@@ -111,17 +111,11 @@ def check_books(stack, books: Books) -> None:
     assert in_table == dict(seqs)
     with stack.redis.client() as redis:
         held = 0
-        cursor = "0"
-        while True:
-            cursor, keys = redis.call("SCAN", cursor, "MATCH", "held:*", "COUNT", 1000)
-            for key in keys:
-                fields = redis.call("HGETALL", key)
-                pairs = dict(zip(fields[::2], fields[1::2]))
-                seq = int(pairs.pop("#seq"))
-                assert seq == sum(map(int, pairs.values())), key
-                held += seq
-            if cursor == "0":
-                break
+        for key in redis.keys("held:*"):
+            pairs = redis.hash(key)
+            seq = int(pairs.pop("#seq"))
+            assert seq == sum(map(int, pairs.values())), key
+            held += seq
     assert held == len(events) == sum(in_table.values())
 
 

@@ -40,16 +40,10 @@ def make_requests(count: int, *, keyed: float, seed: int) -> list[Request]:
 def in_redis(stack) -> dict:
     found = {}
     with stack.redis.client() as redis:
-        cursor = "0"
-        while True:
-            cursor, keys = redis.call("SCAN", cursor, "MATCH", "held:*", "COUNT", 1000)
-            for key in keys:
-                _, _, hunter, hunt = key.split(":")
-                fields = redis.call("HGETALL", key)
-                found[hunter, hunt] = Counter({name: int(count) for name, count in zip(fields[::2], fields[1::2])
-                                               if name != "#seq"})
-            if cursor == "0":
-                return {who: loot for who, loot in found.items() if loot}
+        for key in redis.keys("held:*"):
+            _, _, hunter, hunt = key.split(":")
+            found[hunter, hunt] = Counter({name: int(count) for name, count in redis.hash(key).items() if name != "#seq"})
+    return {who: loot for who, loot in found.items() if loot}
 
 
 def in_kafka(stack) -> tuple[dict, set]:

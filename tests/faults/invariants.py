@@ -57,17 +57,12 @@ def in_redis(stack) -> tuple[dict, dict]:
     """{(hunter, hunt): Counter of loot}, {(hunter, hunt): seq}."""
     held, seqs = {}, {}
     with stack.redis.client() as redis:
-        cursor = "0"
-        while True:
-            cursor, keys = redis.call("SCAN", cursor, "MATCH", "held:*", "COUNT", 1000)
-            for key in keys:
-                _, _, hunter, hunt = key.split(":")
-                fields = redis.call("HGETALL", key)
-                pairs = dict(zip(fields[::2], map(int, fields[1::2])))
-                seqs[hunter, hunt] = pairs.pop("#seq")
-                held[hunter, hunt] = Counter(pairs)
-            if cursor == "0":
-                return held, seqs
+        for key in redis.keys("held:*"):
+            _, _, hunter, hunt = key.split(":")
+            pairs = {name: int(count) for name, count in redis.hash(key).items()}
+            seqs[hunter, hunt] = pairs.pop("#seq")
+            held[hunter, hunt] = Counter(pairs)
+    return held, seqs
 
 
 def in_kafka(stack) -> list[Record]:

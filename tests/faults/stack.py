@@ -121,23 +121,8 @@ class FaultStack(HuntdStack):
         status, text = http_get(self.admin, "/readyz")
         return status, json.loads(text)
 
-    def metric(self, name: str, address: str | None = None) -> float:
-        """The sum of a metric over cores and labels; the name may begin the labels: 'huntd_x{outcome="ok"'."""
-        lines = http_get(address or self.admin, "/metrics")[1].splitlines()
-        starts = (name + ",", name + "}") if "{" in name else (name + "{", name + " ")
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(starts))
-
     def aggregator_metric(self, name: str) -> float:
         return self.metric(name, self.aggregator_address)
-
-    def outbox_length(self) -> int:
-        with self.redis.client() as redis:
-            cursor, total = "0", 0
-            while True:
-                cursor, keys = redis.call("SCAN", cursor, "MATCH", "outbox:*", "COUNT", 1000)
-                total += sum(redis.call("XLEN", key) for key in keys)
-                if cursor == "0":
-                    return total
 
     def core_of(self, hunter: str) -> int:
         told = subprocess.run([str(build_folder() / "huntctl"), "core-map", "--http", self.http, "--hunter", hunter],

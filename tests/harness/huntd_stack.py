@@ -170,6 +170,18 @@ class HuntdStack:
             raise
         return self
 
+    def metric(self, sample: str, address: str | None = None) -> float:
+        """The sum over cores of one sample of /metrics, the admin port's where no other is named; `sample` is its name and,
+        where wanted, labels but for the core: 'huntd_x{outcome="ok"}'."""
+        name, _, labels = sample.partition("{")
+        return sum(float(line.rsplit(" ", 1)[1]) for line in http_get(address or self.admin, "/metrics")[1].splitlines()
+                   if line.startswith((name + "{", name + " ")) and labels.rstrip("}") in line)
+
+    def outbox_length(self) -> int:
+        """How many events wait in Redis."""
+        with self.redis.client() as redis:
+            return sum(redis.call("XLEN", key) for key in redis.keys("outbox:*"))
+
     def core_pids(self) -> list[int]:
         """The processes of huntd's cores, in the cores' order (from /status.json)."""
         status = json.loads(http_get(self.admin, "/status.json")[1])

@@ -71,6 +71,17 @@ class RedisClient:
         self._socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
         return self._read()
 
+    def hash(self, key: str) -> dict[str, str]:
+        fields = self.call("HGETALL", key)
+        return dict(zip(fields[::2], fields[1::2]))
+
+    def keys(self, pattern: str):
+        """Every key that matches; one may come twice where keys are made meanwhile (SCAN)."""
+        cursor = None
+        while cursor != "0":
+            cursor, keys = self.call("SCAN", cursor or "0", "MATCH", pattern, "COUNT", 1000)
+            yield from keys
+
     def _read(self):
         line = self._file.readline()
         if not line.endswith(b"\r\n"):
