@@ -29,6 +29,27 @@ std::string_view take_word(std::string_view& text) {
   return word;
 }
 
+// Errors that Redis answers instead of running a script (redis.io, "EVALSHA", "Errors"). Of any
+// other nobody knows whether something was written before it.
+bool refuses_before_it_runs(std::string_view error) {
+  constexpr std::string_view codes[] = {
+      "OOM",      "READONLY",    "LOADING", "BUSY", "MISCONF",  "NOREPLICAS", "NOAUTH",   "NOPERM",
+      "NOSCRIPT", "CLUSTERDOWN", "MOVED",   "ASK",  "TRYAGAIN", "MASTERDOWN", "CROSSSLOT"};
+  std::string_view const code = error.substr(0, error.find(' '));
+  return std::find(std::begin(codes), std::end(codes), code) != std::end(codes);
+}
+
+// Whether a reply to the commit script has the shape of one.
+bool is_commit_reply(const RedisReply& reply, size_t award_count) {
+  std::string_view const said = reply[0].text();
+  if (said == "replayed") return reply.size() == 2 && reply[1].is_text();
+  if (said == "conflict" || said == "voided") return reply.size() == 1;
+  if (said != "committed" || reply.size() != 1 + 2 * award_count) return false;
+  for (size_t i = 1; i < reply.size(); ++i)
+    if (reply[i].text().empty()) return false;
+  return true;
+}
+
 }  // namespace
 
 Text write_record(const AnswerRecord& record) {
@@ -63,6 +84,10 @@ Task<std::pair<Ledger::Found, AnswerRecord>> Ledger::find_answer(const RequestNa
   List<std::string_view> words{"GET", key};
   RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
   if (reply.lost() || reply.is_error()) co_return std::pair(Found::unavailable, AnswerRecord());
+  if (!reply.is_text() && !reply.is_nil()) {
+    link_.disbelieve("GET");
+    co_return std::pair(Found::unavailable, AnswerRecord());
+  }
   std::optional<AnswerRecord> record = read_record(reply.text());
   if (!record) co_return std::pair(Found::no, AnswerRecord());  // none, or voided: it may run
   co_return std::pair(Found::yes, std::move(*record));
@@ -114,6 +139,10 @@ Task<CommitResult> Ledger::commit(const RequestName& name, const List<Award>& aw
     List<std::string_view> these_arguments = arguments;
     RedisReply reply = co_await link_.evaluate(*commit_, std::move(these_keys),
                                                std::move(these_arguments), deadline_at_ns);
+    if (!reply.lost() && !reply.is_error() && !is_commit_reply(reply, awards.size())) {
+      link_.disbelieve("commit");
+      reply = RedisReply();
+    }
     if (reply.lost()) {
       lost_one = true;
       if (scheduler_.now_ns() >= deadline_at_ns) co_return result;
@@ -123,21 +152,22 @@ Task<CommitResult> Ledger::commit(const RequestName& name, const List<Award>& aw
       continue;
     }
     if (reply.is_error()) {
-      // An error means that this attempt wrote nothing; one whose reply got lost may have.
-      result.status = lost_one ? CommitStatus::unknown : CommitStatus::refused;
+      // This attempt may have written nothing; one whose reply got lost may have.
+      result.status = lost_one || !refuses_before_it_runs(reply.text()) ? CommitStatus::unknown
+                                                                        : CommitStatus::refused;
       result.why = reply.text();
       co_return result;
     }
     std::string_view const said = reply[0].text();
     if (said == "committed") {
       result.status = CommitStatus::committed;
-      for (size_t i = 0; i < awards.size() && 2 * i + 2 < reply.size(); ++i)
+      for (size_t i = 0; i < awards.size(); ++i)
         result.entries.push_back(
             {Text(reply[2 * i + 1].text()), bucket, name.hunter_id,
              format_text("{}{}{}", texts[i].head, reply[2 * i + 2].text(), texts[i].tail)});
     } else if (said == "replayed") {
       result.record = read_record(reply[1].text());
-      result.status = result.record ? CommitStatus::replayed : CommitStatus::refused;
+      result.status = result.record ? CommitStatus::replayed : CommitStatus::unknown;
       result.why = "the record of this request is not readable";
     } else {
       result.status = CommitStatus::conflict;  // or voided: this attempt is too late
@@ -151,7 +181,11 @@ Task<std::optional<Held>> Ledger::held(const Text& hunter_id, const Text& hunt_i
   Text const key = keys::held(hunter_id, hunt_id);
   List<std::string_view> words{"HGETALL", key};
   RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
-  if (!reply.is_array()) co_return std::nullopt;
+  if (reply.lost() || reply.is_error()) co_return std::nullopt;
+  if (!reply.is_array() || reply.size() % 2 != 0) {
+    link_.disbelieve("HGETALL");
+    co_return std::nullopt;
+  }
   Held held;
   for (size_t i = 0; i + 1 < reply.size(); i += 2) {
     if (reply[i].text() == keys::seq_field)
@@ -192,6 +226,10 @@ Task<List<OutboxEntry>> Ledger::overdue(uint32_t bucket, uint64_t age_ms, uint64
     for (size_t f = 0; f + 1 < fields.size(); f += 2) {
       if (fields[f].text() == keys::outbox_key_field) entry.hunter_id = fields[f + 1].text();
       if (fields[f].text() == keys::outbox_value_field) entry.event = fields[f + 1].text();
+    }
+    if (entry.id.empty() || entry.hunter_id.empty() || entry.event.empty()) {
+      link_.disbelieve("overdue");
+      co_return {};
     }
     entries.push_back(std::move(entry));
   }

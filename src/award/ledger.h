@@ -56,7 +56,7 @@ struct CommitResult {
   CommitStatus status = CommitStatus::unknown;
   List<OutboxEntry> entries;  // committed
   std::optional<AnswerRecord> record;
-  Text why;  // refused
+  Text why;  // refused; unknown: Redis' error where it said one
 };
 
 struct Held {

@@ -119,6 +119,7 @@ void RedisLink::on_connected(Result<StreamPtr> stream) {
     reader_ = redisReaderCreateWithFunctions(RedisReply::functions());
     reader_->maxbuf = 64 * 1024;
     out_.clear();
+    demoted_ = false;
     connected_ = true;
   } else {
     last_error_ = stream.error().message;
@@ -130,16 +131,28 @@ bool RedisLink::append(std::span<const std::string_view> words, Slot<RedisReply>
   if (!connected_ || waiting_.size() >= limits::redis_in_flight_max ||
       out_.size() >= limits::redis_out_bytes_max)
     return false;
-  // An array of bulk strings, as the RESP specification has it; hiredis would take two pieces of
-  // memory for each command.
+  write(words);
+  waiting_.push_back({slot, scheduler_.now_ns(), 0, RedisReply()});
+  stats_.add(Counter::redis_commands);
+  return true;
+}
+
+// An array of bulk strings, as the RESP specification has it; hiredis would take two pieces of
+// memory for each command.
+void RedisLink::write(std::span<const std::string_view> words) {
   append_length(out_, '*', words.size());
   for (std::string_view word : words) {
     append_length(out_, '$', word.size());
     out_.append(word).append("\r\n");
   }
-  waiting_.push_back({slot, scheduler_.now_ns()});
-  stats_.add(Counter::redis_commands);
-  return true;
+}
+
+void RedisLink::append_mark() {
+  char digits[24];
+  char* const end = std::to_chars(digits, std::end(digits), ++last_mark_).ptr;
+  std::string_view const words[] = {"ECHO", {digits, static_cast<size_t>(end - digits)}};
+  write(words);
+  waiting_.push_back({nullptr, scheduler_.now_ns(), last_mark_, RedisReply()});
 }
 
 Task<RedisReply> RedisLink::command(List<std::string_view> words, uint64_t deadline_at_ns) {
@@ -190,6 +203,7 @@ void RedisLink::flush(Leave leave) {
   }
   if (linger_.armed()) scheduler_.disarm(linger_);
   sent_at_ns_ = now_ns;
+  append_mark();
   stats_.add(Counter::redis_batches);
   stream_->send(out_);
 }
@@ -198,24 +212,66 @@ void RedisLink::on_bytes(std::string_view bytes) {
   if (!connected_) return;
   if (redisReaderFeed(reader_, bytes.data(), bytes.size()) != REDIS_OK)
     return drop("reply not understood");
-  bool demoted = false;
   for (;;) {
     void* parsed = nullptr;
     if (redisReaderGetReply(reader_, &parsed) != REDIS_OK) return drop(reader_->errstr);
     if (parsed == nullptr) {
       if (reader_->len > limits::redis_reply_bytes_max) return drop("reply too large");
       // After a failover: who is the primary now is found by connecting again.
-      if (demoted) drop("the server has become a replica");
+      if (demoted_ && answered_ == 0) drop("the server has become a replica");
       return;
     }
     RedisReply reply(static_cast<RedisReply::Node*>(parsed));
-    demoted = demoted || (reply.is_error() && reply.text().starts_with("READONLY"));
-    if (waiting_.empty()) return drop("a reply that nobody asked for");
-    Slot<RedisReply>* slot = waiting_.front().slot;
+    demoted_ = demoted_ || (reply.is_error() && reply.text().starts_with("READONLY"));
+    if (!take(std::move(reply))) return;
+  }
+}
+
+// False where the connection has ended over it.
+bool RedisLink::take(RedisReply reply) {
+  if (answered_ == waiting_.size()) {
+    drop("a reply that nobody asked for");
+    return false;
+  }
+  Waiting& place = waiting_[answered_];
+  if (place.mark == 0) {
+    place.reply = std::move(reply);
+    ++answered_;
+    if (!up_) deliver(1);
+    return true;
+  }
+  // While it greets it waits for each reply, and judges it.
+  if (!up_) {
+    deliver(1);
+    return true;
+  }
+  uint64_t mark = 0;
+  std::string_view const text = reply.text();
+  std::from_chars(text.data(), text.data() + text.size(), mark);
+  if (!reply.is_error() && mark == place.mark) {
+    deliver(answered_ + 1);
+    return true;
+  }
+  // An error is the server's own word: BUSY, LOADING, NOAUTH.
+  std::string const why = reply.is_error() ? std::string(text) : "replies are out of step";
+  drop(why.c_str());
+  return false;
+}
+
+// The first `count` go to who waits for them.
+void RedisLink::deliver(size_t count) {
+  answered_ = 0;
+  for (size_t i = 0; i < count; ++i) {
+    Waiting place = std::move(waiting_.front());
     waiting_.pop_front();
     ++first_ticket_;
-    if (slot != nullptr) slot->set(std::move(reply));
+    if (place.slot != nullptr) place.slot->set(std::move(place.reply));
   }
+}
+
+void RedisLink::disbelieve(std::string_view command) {
+  log::error("a reply of Redis that can't be", {{"command", command}});
+  drop("a reply that can't be");
 }
 
 void RedisLink::on_end(int error) {
@@ -233,6 +289,7 @@ void RedisLink::drop(const char* why) {
   up_ = false;
   stream_.reset();
   out_.clear();
+  answered_ = 0;
   // Everyone who waits learns that the reply is lost.
   while (!waiting_.empty()) {
     if (Slot<RedisReply>* slot = waiting_.front().slot; slot != nullptr) slot->set(RedisReply());

@@ -52,6 +52,9 @@ class RedisLink final : private StreamUser, private ConnectUser {
   // loaded and asked again.
   Task<RedisReply> evaluate(const RedisScript& script, List<std::string_view> keys,
                             List<std::string_view> arguments, uint64_t deadline_at_ns);
+  // A reply that can't be the answer to its command: the connection is made anew, and what is under
+  // way on it is lost.
+  void disbelieve(std::string_view command);
   // Queues a command whose reply interests nobody; false where the link is down.
   bool send_and_forget(List<std::string_view> words);
 
@@ -71,6 +74,10 @@ class RedisLink final : private StreamUser, private ConnectUser {
     void on_deadline() override {}
   };
   bool append(std::span<const std::string_view> words, Slot<RedisReply>* slot);
+  void write(std::span<const std::string_view> words);
+  void append_mark();
+  bool take(RedisReply reply);
+  void deliver(size_t count);
   Task<bool> greet();
   void drop(const char* why);
 
@@ -86,18 +93,22 @@ class RedisLink final : private StreamUser, private ConnectUser {
   bool connecting_ = false;
   bool connected_ = false;
   bool up_ = false;
+  bool demoted_ = false;  // it has answered READONLY
   std::string last_error_;
   redisReader* reader_ = nullptr;
   std::string out_;
   uint64_t sent_at_ns_ = 0;  // the last of it
   Linger linger_;
-  // Commands sent or about to be, oldest first; null where nobody waits any more. Tickets count
-  // from first_ticket_.
+  // Commands and marks sent or about to be, oldest first. Tickets count from first_ticket_.
   struct Waiting {
-    Slot<RedisReply>* slot;
+    Slot<RedisReply>* slot;  // null where nobody waits any more
     uint64_t queued_at_ns;
+    uint64_t mark;     // 0: a command
+    RedisReply reply;  // held until the next mark
   };
   Queue<Waiting> waiting_;
+  size_t answered_ = 0;  // of waiting_, from the front
+  uint64_t last_mark_ = 0;
   uint64_t first_ticket_ = 0;
   std::vector<Slot<Signal>*> up_waiters_;
 };

@@ -45,7 +45,10 @@ Task<Supply::Granted> Supply::reserve(const RequestName& name, const Text& loot_
   List<std::string_view> arguments{event_id, limit_text, owner};
   RedisReply reply = co_await link_.evaluate(*reserve_, std::move(key_names), std::move(arguments),
                                              deadline_at_ns);
-  if (!reply.is_number()) co_return Granted::unavailable;
+  if (!reply.is_number()) {
+    if (!reply.lost() && !reply.is_error()) link_.disbelieve("reserve");
+    co_return Granted::unavailable;
+  }
   if (reply.number() == 1) {
     stats_.add(Counter::supply_granted);
     co_return Granted::yes;

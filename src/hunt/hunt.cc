@@ -280,6 +280,9 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
                          "nothing was given");
       case CommitStatus::unknown:
         // The units stay reserved; the supply's sweep finds out.
+        if (!committed.why.empty() && context.failure_log_budget.take(context.clock.now_ns()))
+          log::warning("commit's outcome is unknown",
+                       {{"hunt", name.hunt_id}, {"reason", committed.why}});
         co_return answer(context, Counter::hunts_unknown_outcome, Problem::outcome_unknown,
                          keyed ? "ask again with the same Idempotency-Key"
                                : "with an Idempotency-Key a repeat would be safe");

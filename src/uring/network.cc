@@ -17,6 +17,9 @@ namespace {
 
 // Out of descriptors or memory: taking new connections rests this long instead of spinning.
 constexpr uint64_t accept_rest_ns = 50'000'000;
+// The kernel tells one waiting core of a connection, and one that stands still (SIGSTOP, a stalled
+// hypervisor) lets it lie: the others look this often.
+constexpr uint64_t accept_renew_ns = 200'000'000;
 constexpr unsigned connect_silence_ms = 5000;
 
 // Fills in a socket address; the parent has resolved names already. 0 where the text is no address.
@@ -57,6 +60,12 @@ void UringNetwork::start_accepting(AcceptUser& user) {
 void UringNetwork::stop_accepting() {
   accept_wanted_ = false;
   scheduler_.disarm(accept_);
+  scheduler_.disarm(renewal_);
+  if (accepting_) ring_.cancel(accept_);
+}
+
+// A new accept takes what waits before it waits itself: its end arms the next one.
+void UringNetwork::renew_accept() {
   if (accepting_) ring_.cancel(accept_);
 }
 
@@ -68,6 +77,7 @@ void UringNetwork::arm_accept() {
   else
     io_uring_prep_multishot_accept(sqe, listen_descriptor_, nullptr, nullptr, SOCK_CLOEXEC);
   accepting_ = true;
+  scheduler_.arm(renewal_, scheduler_.now_ns() + accept_renew_ns);
 }
 
 void UringNetwork::on_accepted(int32_t result, uint32_t flags) {

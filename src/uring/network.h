@@ -34,6 +34,11 @@ class UringNetwork final : public Network {
     void on_deadline() override { network.arm_accept(); }
     UringNetwork& network;
   };
+  struct Renewal final : Deadline {
+    explicit Renewal(UringNetwork& owner) : network(owner) {}
+    void on_deadline() override { network.renew_accept(); }
+    UringNetwork& network;
+  };
   struct Connect final : Op {
     Connect(UringNetwork& owner, ConnectUser& connect_user) : network(owner), user(connect_user) {}
     void complete(int32_t result, uint32_t flags) override;
@@ -44,6 +49,7 @@ class UringNetwork final : public Network {
   };
   UringStream& idle_stream();
   void arm_accept();
+  void renew_accept();
   void on_accepted(int32_t result, uint32_t flags);
 
   Ring& ring_;
@@ -53,6 +59,7 @@ class UringNetwork final : public Network {
   bool accept_wanted_ = false;
   bool accepting_ = false;  // the multishot accept is in the kernel
   Accept accept_{*this};
+  Renewal renewal_{*this};
   std::vector<std::unique_ptr<UringStream>> streams_;
   std::vector<UringStream*> idle_;
 };

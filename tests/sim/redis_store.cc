@@ -142,6 +142,7 @@ Reply RedisStore::run(const Words& words) {
   if (count < 2) return wrong_arguments();
   const std::string& key = words[1];
   if (writes(name)) writes_.push_back(words);
+  if (name == "ECHO") return Reply::of(key);
   if (name == "GET") return get(words);
   if (name == "SET") return set(words);
   if (name == "PTTL") {

@@ -227,6 +227,7 @@ int main(int argc, char** argv) {
         break;
       case 13:
         pair.ask({"GET", done});
+        pair.ask({"ECHO", done});
         break;
       case 14:
         pair.ask({"SADD", "supplies", "hunt:" + event});
