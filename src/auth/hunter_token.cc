@@ -37,8 +37,10 @@ std::optional<HunterToken> read_hunter_token(std::string_view text) {
   token.hunter_id = rest.substr(0, dot);
   std::string_view const digits = rest.substr(dot + 1);
   const char* const end = digits.data() + digits.size();
+  // One token is written in one way.
+  bool const leading_zero = digits.size() > 1 && digits.front() == '0';
   if (digits.empty() || digits.size() > expiry_digits_max || digits.front() == '-' ||
-      !is_id(token.hunter_id))
+      leading_zero || !is_id(token.hunter_id))
     return std::nullopt;
   auto const [stopped, error] = std::from_chars(digits.data(), end, token.expires_at_s);
   if (error != std::errc() || stopped != end) return std::nullopt;

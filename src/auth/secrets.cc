@@ -1,26 +1,18 @@
 #include "auth/secrets.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
+#include <sstream>
 
 #include "base/ids.h"
 #include "base/limits.h"
+#include "base/private_file.h"
 
 namespace huntd {
 Result<std::vector<std::string>> read_secrets_file(const std::string& path, const char* key) {
-  struct stat status {};
-  if (stat(path.c_str(), &status) != 0)
-    return Error{fmt::format("{}: {}: {}", key, path, std::strerror(errno))};
-  if (!S_ISREG(status.st_mode)) return Error{fmt::format("{}: {} is no file", key, path)};
-  if ((status.st_mode & (S_IROTH | S_IWOTH)) != 0)
-    return Error{fmt::format(
-        "{}: everybody may read or write {}: chmod o-rw it, and make new secrets", key, path)};
-  std::ifstream file(path);
-  if (!file) return Error{fmt::format("{}: {} can't be read: {}", key, path, std::strerror(errno))};
+  Result<std::string> const text = read_private_file(path, key, PrivateFile::regular);
+  if (!text) return text.error();
+  std::istringstream file(*text);
   std::vector<std::string> secrets;
   std::string line;
   for (int number = 1; std::getline(file, line); ++number) {
@@ -35,7 +27,6 @@ Result<std::vector<std::string>> read_secrets_file(const std::string& path, cons
                                limits::secrets_max)};
     secrets.push_back(line);
   }
-  if (file.bad()) return Error{fmt::format("{}: {} can't be read", key, path)};
   if (secrets.empty())
     return Error{fmt::format(
         "{}: {} holds no secret: write one a line, say of `openssl rand -base64 32`", key, path)};

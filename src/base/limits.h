@@ -30,6 +30,7 @@ inline constexpr uint32_t cores_max = 64;
 inline constexpr size_t secrets_max = 16;  // in one file: the old, the new, one a client
 inline constexpr size_t secret_bytes_min = 24;
 inline constexpr size_t secret_bytes_max = 128;
+inline constexpr size_t secrets_file_bytes_max = 64 * 1024;  // with its comments
 
 // --- worker ----------------------------------------------------------------------------------
 inline constexpr size_t awards_max = 32;               // loot in one request

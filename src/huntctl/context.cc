@@ -1,8 +1,9 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <fstream>
+#include <string>
 
+#include "base/private_file.h"
 #include "huntctl/commands.h"
 #include "huntctl/http_call.h"
 
@@ -23,10 +24,11 @@ Result<PublicPort> Context::public_port(const std::string& http) const {
     port.address = callable_address(config->http.listen);
   }
   if (token_file.empty()) return port;
-  std::ifstream file(token_file);
-  std::string token;
-  if (!std::getline(file, token) || token.empty())
-    return Error{"--token-file: " + token_file + " has no first line to read"};
+  Result<std::string> const text =
+      read_private_file(token_file, "--token-file", PrivateFile::regular_or_pipe);
+  if (!text) return text.error();
+  std::string const token = text->substr(0, text->find_first_of("\r\n"));
+  if (token.empty()) return Error{"--token-file: " + token_file + " has no first line to read"};
   port.headers["Authorization"] = "Bearer " + token;
   return port;
 }

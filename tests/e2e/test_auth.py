@@ -202,6 +202,8 @@ def test_huntctl_shows_the_token_of_a_file(token_stack, tmp_path):
     assert huntctl("hunt", "gold", "eve", "--http", token_stack.http, "--token-file", str(mine)).returncode == 0
     assert "--token-file" in huntctl("core-map", "--http", token_stack.http).stderr
     assert huntctl("core-map", "--http", token_stack.http, "--token-file", str(mine)).returncode == 0
+    mine.chmod(0o644)
+    assert "chmod" in huntctl("core-map", "--http", token_stack.http, "--token-file", str(mine)).stderr
 
 
 def test_huntctl_makes_no_token_of_what_is_wrong(keys, tmp_path):
