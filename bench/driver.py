@@ -13,7 +13,7 @@ BENCHES: dict[str, tuple[str, dict]] = {
     "fleet": ("fleet", {}),
     "fleet-fork": ("fleet_rate", {"rung": "fork"}),
     "fleet-process": ("fleet_rate", {"rung": "process"}),
-    **{name: (name, {}) for name in ("redis", "kafka", "overload", "memory", "idle")}}
+    **{name: (name, {}) for name in ("redis", "kafka", "overload", "memory", "idle", "aggregator")}}
 TAKE_MINUTES = ("fleet", "fleet-fork", "fleet-process")
 
 

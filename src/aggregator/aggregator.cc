@@ -114,10 +114,17 @@ Result<void> Aggregator::merge() {
   return done;
 }
 
-bool Aggregator::merge_due(int64_t now_ms) const {
-  if (!schema_ready_) return true;
-  if (fold_.empty()) return false;
-  return fold_.full() || now_ms - first_unmerged_at_ms_ >= config_.aggregator.interval_s * 1000LL;
+int64_t Aggregator::merge_at_ms() const {
+  constexpr int64_t now = 0;
+  if (!schema_ready_ || fold_.full()) return now;
+  if (fold_.empty()) return INT64_MAX;
+  int64_t const interval_ms = config_.aggregator.interval_s * 1000LL;
+  // Catching up: everything here should have been in the table already. Then the fastest way is
+  // few large merges, and the last one waits for nothing.
+  bool const late = wall_clock_ms() - fold_.newest_ms() > interval_ms;
+  if (late && source_->drained()) return now;
+  return first_unmerged_at_ms_ +
+         (late ? std::max(interval_ms, limits::catch_up_merge_ms) : interval_ms);
 }
 
 Metrics::Lag Aggregator::lag() const {
@@ -187,14 +194,12 @@ void Aggregator::run() {
     bool acted = false;
     if (!fold_.full() && source_backoff_.due(now_ms)) {
       int64_t wait_ms = read_wait_max_ms;
-      if (!fold_.empty())
-        wait_ms = std::clamp<int64_t>(
-            first_unmerged_at_ms_ + config_.aggregator.interval_s * 1000LL - now_ms, 0, wait_ms);
+      if (!fold_.empty()) wait_ms = std::clamp<int64_t>(merge_at_ms() - now_ms, 0, wait_ms);
       // What the read reports it has logged, and the back-off decides when to read again.
       acted = static_cast<bool>(read(static_cast<uint32_t>(schema_ready_ ? wait_ms : 0)));
       now_ms = steady_clock_ms();
     }
-    if (merge_due(now_ms) && postgres_backoff_.due(now_ms))
+    if (now_ms >= merge_at_ms() && postgres_backoff_.due(now_ms))
       acted = static_cast<bool>(merge()) || acted;
     turn_done();
     if (!acted) pause_until_next_step();

@@ -28,7 +28,8 @@ class Aggregator {
  private:
   Result<void> read(uint32_t timeout_ms);
   Result<void> merge();
-  bool merge_due(int64_t now_ms) const;
+  // When the next merge is due, by the steady clock; 0: now, INT64_MAX: there is nothing to merge.
+  int64_t merge_at_ms() const;
   Metrics::Lag lag() const;
   void turn_done();
   void feed_watchdog();

@@ -10,11 +10,14 @@ namespace huntd::limits {
 inline constexpr size_t seen_beyond_ranges_max = 64;  // past it an event waits beside its row
 inline constexpr uint64_t seq_max = INT64_MAX - 1;    // a Postgres bigint range must hold seq + 1
 inline constexpr int64_t timestamp_ms_max = 253'402'300'799'999;  // the end of the year 9999
-inline constexpr size_t merge_records_max = 500'000;              // in one Postgres transaction
-inline constexpr size_t merge_bytes_max = 128 * 1024 * 1024;      // their payloads
-inline constexpr size_t merge_tries_max = 16;      // of one transaction that another one crossed
-inline constexpr size_t outbox_read_max = 256;     // entries of one bucket in one XRANGE
-inline constexpr size_t outbox_delete_max = 256;   // ids in one XDEL
+// What is read and not merged yet: at a 48-byte event and 176 bytes a session, some ten million
+// events of a million sessions.
+inline constexpr size_t fold_memory_bytes = 1024 * 1024 * 1024;
+inline constexpr int64_t catch_up_merge_ms = 60'000;  // at least one merge in so long, however late
+inline constexpr size_t merge_tries_max = 16;  // of one transaction that another one crossed
+inline constexpr uint32_t pg_work_mem_kb = 64 * 1024;  // for one slice's joins
+inline constexpr size_t outbox_read_max = 256;         // entries of one bucket in one XRANGE
+inline constexpr size_t outbox_delete_max = 256;       // ids in one XDEL
 inline constexpr size_t outbox_pipeline_max = 64;  // commands sent before the first reply is read
 inline constexpr size_t kafka_read_max = 10'000;   // messages taken from librdkafka at a time
 inline constexpr uint32_t pg_statement_timeout_ms = 600'000;

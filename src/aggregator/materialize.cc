@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "aggregator/aggregator_limits.h"
 #include "aggregator/session.h"
+#include "base/check.h"
+#include "protocol/loot_event.h"
 
 namespace huntd {
 namespace {
@@ -16,98 +19,111 @@ using Of = PgArray::Of;
 
 // One session of the batch on its way through the transaction.
 struct Work {
-  const FoldedSession* folded = nullptr;
-  std::vector<LootEvent> events;  // the batch's, then those that waited beside the row
-  size_t waited = 0;              // how many of them waited
+  FoldedSession folded;
+  std::vector<SessionEvent> events;  // the batch's, then those that waited beside the row
+  size_t waited = 0;                 // how many of them waited
   Session session;
   bool exists = false;
   SessionChange change;
 };
 
-class Merge {
- public:
-  Merge(PgLink& postgres, const Fold& fold, const std::string& source)
-      : postgres_(postgres), fold_(fold), source_(source) {}
+// So many sessions are read, changed and written at a time: what a statement carries, and what
+// Postgres sorts and joins, stays in memory.
+constexpr size_t slice_sessions_max = 32'768;
 
-  // Steps 1 to 4 without the commit. False where another aggregator inserted one of our rows.
+LootEvent whole(const FoldedSession& session, const SessionEvent& event) {
+  return {event.event_id.text(),
+          std::string(session.hunter_id),
+          std::string(session.hunt_id),
+          std::string(event.loot_id),
+          event.seq,
+          event.timestamp_ms,
+          std::string(event.bundle)};
+}
+
+using Sessions = std::span<const FoldedSession>;
+
+// A row as it was when it was locked.
+struct LockedRow {
+  size_t session;  // its index among the batch's
+  std::string loot;
+  uint64_t seen_upto;
+  std::string seen_beyond;
+};
+
+// The index of a session that must be there, among `sessions`, which are ascending.
+size_t index_of(Sessions sessions, std::string_view hunter_id, std::string_view hunt_id) {
+  auto const at = std::lower_bound(sessions.begin(), sessions.end(), std::pair(hunter_id, hunt_id),
+                                   [](const FoldedSession& session, const auto& key) {
+                                     return std::pair(session.hunter_id, session.hunt_id) < key;
+                                   });
+  CHECK(at != sessions.end() && at->hunter_id == hunter_id && at->hunt_id == hunt_id);
+  return static_cast<size_t>(at - sessions.begin());
+}
+
+// What one slice of the batch changes, once its rows are locked.
+class Slice {
+ public:
+  // `rows`: those of the slice's sessions that exist, ascending; their index counts from `first`.
+  Slice(PgLink& postgres, const Fold& fold, Sessions sessions, std::span<const LockedRow> rows,
+        size_t first);
+
+  // False where another aggregator inserted one of our rows.
   Result<bool> run();
   const MergeCounts& counts() const { return counts_; }
+  const std::vector<DeadRecord>& unplaced() const { return unplaced_; }
 
  private:
-  Result<void> lock_rows();
   Result<void> fetch_waiting();
   void apply_events();
   Result<bool> insert_rows();
   Result<void> update_rows();
   Result<void> file_waiting();
-  Result<void> file_dead();
-  Work* find(std::string_view hunter_id, std::string_view hunt_id);
   void bury(const Work& work, const std::string& reason);
 
   PgLink& postgres_;
-  const Fold& fold_;
-  const std::string& source_;
-  std::vector<Work> works_;           // ascending by key
+  Sessions sessions_;
+  std::vector<Work> works_;           // one for each session
+  std::vector<LootEvent> waited_;     // the events that works_ have from beside their rows
   std::vector<DeadRecord> unplaced_;  // events whose row can't be read
   MergeCounts counts_;
 };
 
-Work* Merge::find(std::string_view hunter_id, std::string_view hunt_id) {
-  auto at =
-      std::lower_bound(works_.begin(), works_.end(), std::pair(hunter_id, hunt_id),
-                       [](const Work& work, const auto& key) {
-                         return std::pair<std::string_view, std::string_view>(
-                                    work.folded->key.hunter_id, work.folded->key.hunt_id) < key;
-                       });
-  CHECK(at != works_.end() && at->folded->key.hunter_id == hunter_id &&
-        at->folded->key.hunt_id == hunt_id);
-  return &*at;
-}
-
-void Merge::bury(const Work& work, const std::string& reason) {
-  for (const LootEvent& event : work.events)
-    unplaced_.push_back({0, event.event_id, write_loot_event(event), reason});
-}
-
-Result<void> Merge::lock_rows() {
-  PgArray hunters(Of::text);
-  PgArray hunts(Of::text);
-  for (const Work& work : works_) {
-    hunters.add_text(work.folded->key.hunter_id);
-    hunts.add_text(work.folded->key.hunt_id);
+Slice::Slice(PgLink& postgres, const Fold& fold, Sessions sessions, std::span<const LockedRow> rows,
+             size_t first)
+    : postgres_(postgres), sessions_(sessions), works_(sessions.size()) {
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    works_[i].folded = sessions[i];
+    works_[i].events = fold.events(sessions[i]);
   }
-  Result<PgRows> rows = postgres_.run(
-      "SELECT s.hunter_id, s.hunt_id, s.loot, s.seen_upto, s.seen_beyond "
-      "FROM unnest($1, $2) AS k (hunter_id, hunt_id) JOIN hunt_session s "
-      "ON s.hunter_id = k.hunter_id COLLATE \"C\" AND s.hunt_id = k.hunt_id COLLATE \"C\" "
-      "ORDER BY s.hunter_id, s.hunt_id FOR NO KEY UPDATE OF s",
-      {hunters, hunts});
-  if (!rows) return rows.error();
-  for (int row = 0; row < rows->count(); ++row) {
-    Work* work = find(rows->text(row, 0), rows->text(row, 1));
-    work->exists = true;
-    Result<Session> session = Session::read(
-        rows->text(row, 2), static_cast<uint64_t>(rows->integer(row, 3)), rows->text(row, 4));
+  for (const LockedRow& row : rows) {
+    Work& work = works_[row.session - first];
+    work.exists = true;
+    Result<Session> session = Session::read(row.loot, row.seen_upto, row.seen_beyond);
     if (session) {
-      work->session = std::move(*session);
+      work.session = std::move(*session);
     } else {
-      bury(*work, fmt::format("the row of hunter {} in hunt {} was changed by another hand: {}",
-                              work->folded->key.hunter_id, work->folded->key.hunt_id,
-                              session.error().message));
-      work->events.clear();
+      bury(work, fmt::format("the row of hunter {} in hunt {} was changed by another hand: {}",
+                             work.folded.hunter_id, work.folded.hunt_id, session.error().message));
+      work.events.clear();
     }
   }
-  return {};
+}
+
+void Slice::bury(const Work& work, const std::string& reason) {
+  for (const SessionEvent& event : work.events)
+    unplaced_.push_back(
+        {0, event.event_id.text(), write_loot_event(whole(work.folded, event)), reason});
 }
 
 // Only a row whose seen set is full can have events waiting beside it.
-Result<void> Merge::fetch_waiting() {
+Result<void> Slice::fetch_waiting() {
   PgArray hunters(Of::text);
   PgArray hunts(Of::text);
   for (const Work& work : works_) {
     if (!work.exists || !work.session.seen.full()) continue;
-    hunters.add_text(work.folded->key.hunter_id);
-    hunts.add_text(work.folded->key.hunt_id);
+    hunters.add_text(work.folded.hunter_id);
+    hunts.add_text(work.folded.hunt_id);
   }
   if (hunters.size() == 0) return {};
   Result<PgRows> rows = postgres_.run(
@@ -116,20 +132,28 @@ Result<void> Merge::fetch_waiting() {
       "ON w.hunter_id = k.hunter_id COLLATE \"C\" AND w.hunt_id = k.hunt_id COLLATE \"C\"",
       {hunters, hunts});
   if (!rows) return rows.error();
+  std::vector<Work*> owners;
   for (int row = 0; row < rows->count(); ++row) {
-    Work* work = find(rows->text(row, 0), rows->text(row, 1));
+    Work* work = &works_[index_of(sessions_, rows->text(row, 0), rows->text(row, 1))];
     Result<LootEvent> event = read_loot_event(rows->text(row, 2));
     if (!event)
-      return Error{fmt::format(
-          "hunt_session_waiting holds what is no event for hunter {} in hunt {}: {}",
-          work->folded->key.hunter_id, work->folded->key.hunt_id, event.error().message)};
-    work->events.push_back(std::move(*event));
-    work->waited += 1;
+      return Error{
+          fmt::format("hunt_session_waiting holds what is no event for hunter {} in hunt {}: {}",
+                      work->folded.hunter_id, work->folded.hunt_id, event.error().message)};
+    waited_.push_back(std::move(*event));
+    owners.push_back(work);
+  }
+  // Their texts are where they stay, now that all are there.
+  for (size_t i = 0; i < owners.size(); ++i) {
+    const LootEvent& event = waited_[i];
+    owners[i]->events.push_back({EventId::read(event.event_id), event.seq, event.timestamp_ms,
+                                 event.loot_id, event.bundle});
+    owners[i]->waited += 1;
   }
   return {};
 }
 
-void Merge::apply_events() {
+void Slice::apply_events() {
   for (Work& work : works_) {
     work.change = add_events(work.session, work.events);
     counts_.fresh += work.change.fresh;
@@ -137,45 +161,51 @@ void Merge::apply_events() {
   }
 }
 
-Result<bool> Merge::insert_rows() {
-  PgArray hunters(Of::text), hunts(Of::text), loot(Of::text), loot_count(Of::int8);
-  PgArray first(Of::timestamptz), last(Of::timestamptz), bundle(Of::text);
-  PgArray upto(Of::int8), beyond(Of::text);
+// By COPY, straight into the table: the rows are in the key's order, and one that is there already
+// ends it.
+Result<bool> Slice::insert_rows() {
+  PgCopy rows;
   for (const Work& work : works_) {
     if (work.exists || work.change.fresh == 0) continue;
-    hunters.add_text(work.folded->key.hunter_id);
-    hunts.add_text(work.folded->key.hunt_id);
-    loot.add_text(work.session.loot_text());
-    loot_count.add_int8(static_cast<int64_t>(work.session.loot_count()));
-    first.add_timestamp_ms(work.change.first_loot_at_ms);
-    last.add_timestamp_ms(work.change.last_loot_at_ms);
-    bundle.add_text(work.change.bundle);
-    upto.add_int8(static_cast<int64_t>(work.session.seen.upto()));
-    beyond.add_text(work.session.seen.beyond_text());
+    rows.begin_row(9);
+    rows.add_text(work.folded.hunter_id);
+    rows.add_text(work.folded.hunt_id);
+    rows.add_jsonb(work.session.loot_text());
+    rows.add_int8(static_cast<int64_t>(work.session.loot_count()));
+    rows.add_timestamp_ms(work.change.first_loot_at_ms);
+    rows.add_timestamp_ms(work.change.last_loot_at_ms);
+    rows.add_text(work.change.bundle);
+    rows.add_int8(static_cast<int64_t>(work.session.seen.upto()));
+    rows.begin_int8multirange(work.session.seen.beyond().size());
+    for (const SeqRange& range : work.session.seen.beyond())
+      rows.add_int8range(static_cast<int64_t>(range.first), static_cast<int64_t>(range.last + 1));
   }
-  if (hunters.size() == 0) return true;
-  Result<PgRows> rows = postgres_.run(
-      "INSERT INTO hunt_session (hunter_id, hunt_id, loot, loot_count, first_loot_at, "
-      "last_loot_at, "
-      "bundle, seen_upto, seen_beyond) "
-      "SELECT hunter_id, hunt_id, loot::jsonb, loot_count, first_at, last_at, bundle, upto, "
-      "beyond::int8multirange FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-      "AS v (hunter_id, hunt_id, loot, loot_count, first_at, last_at, bundle, upto, beyond) "
-      "ORDER BY hunter_id COLLATE \"C\", hunt_id COLLATE \"C\" ON CONFLICT DO NOTHING",
-      {hunters, hunts, loot, loot_count, first, last, bundle, upto, beyond});
-  if (!rows) return rows.error();
-  counts_.rows_inserted = rows->touched();
-  return rows->touched() == hunters.size();
+  if (rows.size() == 0) return true;
+  uint64_t const count = rows.size();
+  Result<uint64_t> const copied = postgres_.copy_in(
+      "COPY hunt_session (hunter_id, hunt_id, loot, loot_count, first_loot_at, last_loot_at, "
+      "bundle, seen_upto, seen_beyond) FROM STDIN (FORMAT binary)",
+      std::move(rows));
+  constexpr const char* unique_violation = "23505";
+  if (!copied && postgres_.sqlstate() == unique_violation) return false;
+  if (!copied) return copied.error();
+  if (*copied != count)
+    return Error{
+        fmt::format("postgres: {} of {} rows went into hunt_session: a trigger or rule "
+                    "stands in the way",
+                    *copied, count)};
+  counts_.rows_inserted = count;
+  return true;
 }
 
-Result<void> Merge::update_rows() {
+Result<void> Slice::update_rows() {
   PgArray hunters(Of::text), hunts(Of::text), loot(Of::text), loot_count(Of::int8);
   PgArray first(Of::timestamptz), last(Of::timestamptz), bundle(Of::text);
   PgArray upto(Of::int8), beyond(Of::text);
   for (const Work& work : works_) {
     if (!work.exists || work.change.fresh == 0) continue;
-    hunters.add_text(work.folded->key.hunter_id);
-    hunts.add_text(work.folded->key.hunt_id);
+    hunters.add_text(work.folded.hunter_id);
+    hunts.add_text(work.folded.hunt_id);
     loot.add_text(work.session.loot_text());
     loot_count.add_int8(static_cast<int64_t>(work.session.loot_count()));
     first.add_timestamp_ms(work.change.first_loot_at_ms);
@@ -207,7 +237,7 @@ Result<void> Merge::update_rows() {
   return {};
 }
 
-Result<void> Merge::file_waiting() {
+Result<void> Slice::file_waiting() {
   PgArray in_hunters(Of::text), in_hunts(Of::text), in_seqs(Of::int8), in_events(Of::text);
   PgArray out_hunters(Of::text), out_hunts(Of::text), out_seqs(Of::int8);
   for (const Work& work : works_) {
@@ -216,15 +246,15 @@ Result<void> Merge::file_waiting() {
     for (size_t at : work.change.waiting) {
       still[at] = true;
       if (at >= waited_from) continue;
-      in_hunters.add_text(work.folded->key.hunter_id);
-      in_hunts.add_text(work.folded->key.hunt_id);
+      in_hunters.add_text(work.folded.hunter_id);
+      in_hunts.add_text(work.folded.hunt_id);
       in_seqs.add_int8(static_cast<int64_t>(work.events[at].seq));
-      in_events.add_text(write_loot_event(work.events[at]));
+      in_events.add_text(write_loot_event(whole(work.folded, work.events[at])));
     }
     for (size_t at = waited_from; at < work.events.size(); ++at) {
       if (still[at]) continue;
-      out_hunters.add_text(work.folded->key.hunter_id);
-      out_hunts.add_text(work.folded->key.hunt_id);
+      out_hunters.add_text(work.folded.hunter_id);
+      out_hunts.add_text(work.folded.hunt_id);
       out_seqs.add_int8(static_cast<int64_t>(work.events[at].seq));
     }
   }
@@ -248,62 +278,120 @@ Result<void> Merge::file_waiting() {
   return {};
 }
 
-Result<void> Merge::file_dead() {
+Result<bool> Slice::run() {
+  if (Result<void> fetched = fetch_waiting(); !fetched) return fetched.error();
+  apply_events();
+  Result<bool> inserted = insert_rows();
+  if (!inserted || !*inserted) return inserted;
+  if (Result<void> updated = update_rows(); !updated) return updated.error();
+  if (Result<void> filed = file_waiting(); !filed) return filed.error();
+  return true;
+}
+
+// Locks the rows of one slice that exist and adds them to `rows`.
+Result<void> lock_rows(PgLink& postgres, Sessions sessions, size_t first,
+                       std::vector<LockedRow>& rows) {
+  PgArray hunters(Of::text);
+  PgArray hunts(Of::text);
+  for (const FoldedSession& session : sessions) {
+    hunters.add_text(session.hunter_id);
+    hunts.add_text(session.hunt_id);
+  }
+  Result<PgRows> found = postgres.run(
+      "SELECT s.hunter_id, s.hunt_id, s.loot, s.seen_upto, s.seen_beyond "
+      "FROM unnest($1, $2) AS k (hunter_id, hunt_id) JOIN hunt_session s "
+      "ON s.hunter_id = k.hunter_id COLLATE \"C\" AND s.hunt_id = k.hunt_id COLLATE \"C\" "
+      "ORDER BY s.hunter_id, s.hunt_id FOR NO KEY UPDATE OF s",
+      {hunters, hunts});
+  if (!found) return found.error();
+  for (int row = 0; row < found->count(); ++row)
+    rows.push_back({first + index_of(sessions, found->text(row, 0), found->text(row, 1)),
+                    std::string(found->text(row, 2)), static_cast<uint64_t>(found->integer(row, 3)),
+                    std::string(found->text(row, 4))});
+  return {};
+}
+
+Result<void> file_dead(PgLink& postgres, const Fold& fold, const std::string& source,
+                       const std::vector<DeadRecord>& unplaced, MergeCounts& counts) {
   PgArray sources(Of::text), partitions(Of::int4), positions(Of::text);
   PgArray payloads(Of::bytea), reasons(Of::text);
-  auto add = [&](const DeadRecord& record, const std::string& source) {
-    sources.add_text(source);
+  auto add = [&](const DeadRecord& record, const std::string& from) {
+    sources.add_text(from);
     partitions.add_int4(static_cast<int32_t>(record.partition));
     positions.add_text(record.position);
     payloads.add_text(record.payload);
     reasons.add_text(record.reason);
   };
-  for (const DeadRecord& record : fold_.dead()) add(record, source_);
+  for (const DeadRecord& record : fold.dead()) add(record, source);
   // An event that was well until its row refused it is filed by its event_id.
-  for (const DeadRecord& record : unplaced_) add(record, "hunt_session");
+  for (const DeadRecord& record : unplaced) add(record, "hunt_session");
   if (sources.size() == 0) return {};
-  Result<PgRows> rows = postgres_.run(
+  Result<PgRows> rows = postgres.run(
       "INSERT INTO loot_events_dead (source, partition, position, payload, reason) "
       "SELECT * FROM unnest($1, $2, $3, $4, $5) AS v (source, partition, position, payload, "
       "reason) "
       "ORDER BY source COLLATE \"C\", partition, position COLLATE \"C\" ON CONFLICT DO NOTHING",
       {sources, partitions, positions, payloads, reasons});
   if (!rows) return rows.error();
-  counts_.dead = rows->touched();
+  counts.dead = rows->touched();
   return {};
 }
 
-Result<bool> Merge::run() {
-  for (const FoldedSession* folded : fold_.sorted()) {
-    Work& work = works_.emplace_back();
-    work.folded = folded;
-    work.events = folded->events;
+// All of the transaction but its beginning and its end; nothing where another aggregator inserted
+// one of our rows.
+Result<std::optional<MergeCounts>> merge(PgLink& postgres, const Fold& fold,
+                                         const std::string& source) {
+  std::vector<FoldedSession> const all = fold.sorted();
+  auto const slice_at = [&](size_t first) {
+    return Sessions(all).subspan(first, std::min(slice_sessions_max, all.size() - first));
+  };
+  std::vector<LockedRow> rows;
+  for (size_t first = 0; first < all.size(); first += slice_sessions_max)
+    if (Result<void> locked = lock_rows(postgres, slice_at(first), first, rows); !locked)
+      return locked.error();
+
+  MergeCounts counts;
+  std::vector<DeadRecord> unplaced;
+  std::span<const LockedRow> left(rows);
+  for (size_t first = 0; first < all.size(); first += slice_sessions_max) {
+    Sessions const sessions = slice_at(first);
+    size_t mine = 0;
+    while (mine < left.size() && left[mine].session < first + sessions.size()) ++mine;
+    Slice slice(postgres, fold, sessions, left.first(mine), first);
+    left = left.subspan(mine);
+    Result<bool> const ran = slice.run();
+    if (!ran) return ran.error();
+    if (!*ran) return std::optional<MergeCounts>();
+    counts += slice.counts();
+    unplaced.insert(unplaced.end(), slice.unplaced().begin(), slice.unplaced().end());
   }
-  if (!works_.empty()) {
-    if (Result<void> locked = lock_rows(); !locked) return locked.error();
-    if (Result<void> fetched = fetch_waiting(); !fetched) return fetched.error();
-    apply_events();
-    Result<bool> inserted = insert_rows();
-    if (!inserted || !*inserted) return inserted;
-    if (Result<void> updated = update_rows(); !updated) return updated.error();
-    if (Result<void> filed = file_waiting(); !filed) return filed.error();
-  }
-  if (Result<void> filed = file_dead(); !filed) return filed.error();
-  return true;
+  if (Result<void> filed = file_dead(postgres, fold, source, unplaced, counts); !filed)
+    return filed.error();
+  return std::optional(counts);
 }
 
 }  // namespace
 
+MergeCounts& MergeCounts::operator+=(const MergeCounts& more) {
+  fresh += more.fresh;
+  duplicates += more.duplicates;
+  waiting += more.waiting;
+  dead += more.dead;
+  rows_inserted += more.rows_inserted;
+  rows_updated += more.rows_updated;
+  restarts += more.restarts;
+  return *this;
+}
+
 Result<MergeCounts> materialize(PgLink& postgres, const Fold& fold, const std::string& source) {
   for (uint64_t restarts = 0; restarts < limits::merge_tries_max; ++restarts) {
     if (Result<void> begun = postgres.begin(); !begun) return begun.error();
-    Merge merge(postgres, fold, source);
-    Result<bool> ran = merge.run();
-    if (!ran) {
+    Result<std::optional<MergeCounts>> counts = merge(postgres, fold, source);
+    if (!counts) {
       postgres.rollback();
-      return ran.error();
+      return counts.error();
     }
-    if (!*ran) {
+    if (!*counts) {
       postgres.rollback();
       continue;
     }
@@ -311,9 +399,8 @@ Result<MergeCounts> materialize(PgLink& postgres, const Fold& fold, const std::s
       postgres.rollback();
       return committed.error();
     }
-    MergeCounts counts = merge.counts();
-    counts.restarts = restarts;
-    return counts;
+    (*counts)->restarts = restarts;
+    return **counts;
   }
   return Error{
       fmt::format("postgres: other writers inserted the same rows of hunt_session {} times in a "

@@ -7,6 +7,7 @@
 //      meanwhile, roll back and begin again at 1
 //   4. update the others, file waiting and dead events, commit
 //
+// 1 goes over all sessions before 2 begins; each goes by slices, so that no statement is too large.
 // Nobody waits for another in a circle: step 1 waits only in key order, step 3 only in key order
 // and only for others that are past their step 1.
 #pragma once
@@ -28,6 +29,8 @@ struct MergeCounts {
   uint64_t rows_inserted = 0;
   uint64_t rows_updated = 0;
   uint64_t restarts = 0;  // times another aggregator's insert made it begin again
+
+  MergeCounts& operator+=(const MergeCounts& more);
 };
 
 // Merges `fold` over a connected link. `source` names where the records came from ("outbox", or

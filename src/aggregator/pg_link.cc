@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <charconv>
+#include <type_traits>
 
 #include "aggregator/aggregator_limits.h"
 #include "base/check.h"
@@ -15,6 +17,7 @@ namespace {
 constexpr int64_t postgres_epoch_us = 946'684'800'000'000;
 
 constexpr int wait_step_ms = 1000;
+constexpr size_t copy_piece_bytes = 64 * 1024;
 
 std::string one_line(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
@@ -24,58 +27,71 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
+// Network order, as all of Postgres' binary forms.
+template <class Number>
+void append(std::string& to, Number number) {
+  static_assert(std::is_unsigned_v<Number>);
+  char bytes[sizeof number];
+  for (size_t i = 0; i < sizeof number; ++i)
+    bytes[i] = static_cast<char>(number >> 8 * (sizeof number - 1 - i) & 0xff);
+  to.append(bytes, sizeof bytes);
+}
+
+void append_timestamp(std::string& to, int64_t since_epoch_ms) {
+  append<uint32_t>(to, 8);
+  append(to, static_cast<uint64_t>(since_epoch_ms * 1000 - postgres_epoch_us));
+}
+
+void append_int8(std::string& to, int64_t number) {
+  append<uint32_t>(to, 8);
+  append(to, static_cast<uint64_t>(number));
+}
+
+void append_text(std::string& to, std::string_view text) {
+  append(to, static_cast<uint32_t>(text.size()));
+  to.append(text);
+}
+
 }  // namespace
 
-void PgArray::append_u32(uint32_t number) {
-  for (int shift = 24; shift >= 0; shift -= 8)
-    elements_.push_back(static_cast<char>(number >> shift & 0xff));
-}
-
-void PgArray::append_u64(uint64_t number) {
-  append_u32(static_cast<uint32_t>(number >> 32));
-  append_u32(static_cast<uint32_t>(number));
-}
-
 void PgArray::add_text(std::string_view text) {
-  append_u32(static_cast<uint32_t>(text.size()));
-  elements_.append(text);
+  append_text(elements_, text);
   size_ += 1;
 }
 
 void PgArray::add_int4(int32_t number) {
-  append_u32(4);
-  append_u32(static_cast<uint32_t>(number));
+  append<uint32_t>(elements_, 4);
+  append(elements_, static_cast<uint32_t>(number));
   size_ += 1;
 }
 
 void PgArray::add_int8(int64_t number) {
-  append_u32(8);
-  append_u64(static_cast<uint64_t>(number));
+  append_int8(elements_, number);
   size_ += 1;
 }
 
 void PgArray::add_timestamp_ms(int64_t since_epoch_ms) {
-  append_u32(8);
-  append_u64(static_cast<uint64_t>(since_epoch_ms * 1000 - postgres_epoch_us));
+  append_timestamp(elements_, since_epoch_ms);
   size_ += 1;
 }
 
 void PgArray::add_null() {
-  append_u32(UINT32_MAX);
+  append(elements_, UINT32_MAX);
   has_null_ = true;
   size_ += 1;
 }
 
 std::string PgArray::bytes() const {
-  PgArray head(element_);
-  head.append_u32(size_ == 0 ? 0 : 1);  // dimensions
-  head.append_u32(has_null_ ? 1 : 0);
-  head.append_u32(static_cast<uint32_t>(element_));
+  std::string whole;
+  whole.reserve(5 * sizeof(uint32_t) + elements_.size());
+  append<uint32_t>(whole, size_ == 0 ? 0 : 1);  // dimensions
+  append<uint32_t>(whole, has_null_ ? 1 : 0);
+  append(whole, static_cast<uint32_t>(element_));
   if (size_ > 0) {
-    head.append_u32(static_cast<uint32_t>(size_));
-    head.append_u32(1);  // index of the first element
+    append(whole, static_cast<uint32_t>(size_));
+    append<uint32_t>(whole, 1);  // index of the first element
   }
-  return head.elements_ + elements_;
+  return whole += elements_;
 }
 
 Oid PgArray::type() const {
@@ -92,6 +108,53 @@ Oid PgArray::type() const {
       return 1185;
   }
   CHECK(false);
+}
+
+PgCopy::PgCopy() : bytes_("PGCOPY\n\377\r\n\0", 11) {
+  append<uint32_t>(bytes_, 0);  // flags
+  append<uint32_t>(bytes_, 0);  // length of the header's extension
+}
+
+void PgCopy::begin_row(uint16_t columns) {
+  append(bytes_, columns);
+  size_ += 1;
+}
+
+void PgCopy::add_text(std::string_view text) { append_text(bytes_, text); }
+
+void PgCopy::add_jsonb(std::string_view json) {
+  append(bytes_, static_cast<uint32_t>(1 + json.size()));
+  append<uint8_t>(bytes_, 1);  // version
+  bytes_.append(json);
+}
+
+void PgCopy::add_int8(int64_t number) { append_int8(bytes_, number); }
+
+void PgCopy::add_timestamp_ms(int64_t since_epoch_ms) { append_timestamp(bytes_, since_epoch_ms); }
+
+namespace {
+
+constexpr uint8_t lower_included = 0x02;  // RANGE_LB_INC
+constexpr uint32_t int8range_bytes = 1 + 2 * (sizeof(uint32_t) + sizeof(uint64_t));
+
+}  // namespace
+
+void PgCopy::begin_int8multirange(size_t ranges) {
+  append(bytes_,
+         static_cast<uint32_t>(sizeof(uint32_t) + ranges * (sizeof(uint32_t) + int8range_bytes)));
+  append(bytes_, static_cast<uint32_t>(ranges));
+}
+
+void PgCopy::add_int8range(int64_t first, int64_t end) {
+  append(bytes_, int8range_bytes);
+  append(bytes_, lower_included);
+  append_int8(bytes_, first);
+  append_int8(bytes_, end);
+}
+
+std::string PgCopy::bytes() && {
+  append<uint16_t>(bytes_, UINT16_MAX);  // the end
+  return std::move(bytes_);
 }
 
 int64_t PgRows::integer(int row, int column) const {
@@ -189,6 +252,28 @@ Result<PgRows> PgLink::run(const std::string& statement, const std::vector<PgArr
   return PgRows(result);
 }
 
+Result<uint64_t> PgLink::copy_in(const std::string& statement, PgCopy rows) {
+  if (!connection_) return Error{"postgres: not connected"};
+  std::string const bytes = std::move(rows).bytes();
+  PGresult* result = PQexec(connection_.get(), statement.c_str());
+  if (PQresultStatus(result) == PGRES_COPY_IN) {
+    PQclear(result);
+    bool sent = true;
+    for (size_t at = 0; sent && at < bytes.size(); at += copy_piece_bytes) {
+      size_t const size = std::min(copy_piece_bytes, bytes.size() - at);
+      sent = PQputCopyData(connection_.get(), bytes.data() + at, static_cast<int>(size)) == 1;
+    }
+    sent = sent && PQputCopyEnd(connection_.get(), nullptr) == 1;
+    result = sent ? await_result() : nullptr;
+  }
+  if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+    Error error = failed(result);
+    PQclear(result);
+    return error;
+  }
+  return PgRows(result).touched();
+}
+
 Result<void> PgLink::run_script(const std::string& statements) {
   if (!connection_) return Error{"postgres: not connected"};
   PGresult* result =
@@ -201,10 +286,10 @@ Result<void> PgLink::run_script(const std::string& statements) {
 }
 
 Result<void> PgLink::begin() {
-  return run_script(
-      fmt::format("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; "
-                  "SET LOCAL lock_timeout = {}",
-                  limits::pg_statement_timeout_ms, limits::pg_lock_timeout_ms));
+  return run_script(fmt::format(
+      "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; "
+      "SET LOCAL lock_timeout = {}; SET LOCAL work_mem = '{}kB'",
+      limits::pg_statement_timeout_ms, limits::pg_lock_timeout_ms, limits::pg_work_mem_kb));
 }
 
 Result<void> PgLink::commit() {

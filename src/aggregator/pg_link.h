@@ -40,13 +40,34 @@ class PgArray {
   Oid type() const;
 
  private:
-  void append_u32(uint32_t number);
-  void append_u64(uint64_t number);
-
   Of element_;
   size_t size_ = 0;
   bool has_null_ = false;
   std::string elements_;
+};
+
+// Rows for COPY … FROM STDIN (FORMAT binary) (PostgreSQL documentation, COPY, "Binary Format"),
+// each value in its type's binary form (its _recv function in the server).
+class PgCopy {
+ public:
+  PgCopy();
+  // A row of so many columns, each added in turn.
+  void begin_row(uint16_t columns);
+  void add_text(std::string_view text);
+  void add_jsonb(std::string_view json);
+  void add_int8(int64_t number);
+  void add_timestamp_ms(int64_t since_epoch_ms);
+  // A multirange of so many ranges, each added in turn.
+  void begin_int8multirange(size_t ranges);
+  void add_int8range(int64_t first, int64_t end);  // [first, end)
+  size_t size() const { return size_; }
+
+  // The whole stream; nothing can be added afterwards.
+  std::string bytes() &&;
+
+ private:
+  std::string bytes_;
+  size_t size_ = 0;
 };
 
 // Rows of an answer, in text form.
@@ -86,6 +107,8 @@ class PgLink {
   // After an error the link is closed where the connection is lost; otherwise an open transaction
   // is left failed.
   Result<PgRows> run(const std::string& statement, const std::vector<PgArray>& parameters = {});
+  // Runs a COPY … FROM STDIN: how many rows it put down. Errors as run()'s.
+  Result<uint64_t> copy_in(const std::string& statement, PgCopy rows);
   // Runs statements separated by semicolons, without parameters and without an answer.
   Result<void> run_script(const std::string& statements);
   // BEGIN … with time limits on statements and lock waits, by SET LOCAL.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/check.h"
 #include "base/ids.h"
 
 namespace huntd {
@@ -48,14 +49,38 @@ Result<Session> Session::read(std::string_view loot_json, uint64_t seen_upto,
   return session;
 }
 
-SessionChange add_events(Session& session, const std::vector<LootEvent>& events) {
+namespace {
+
+uint64_t read_hex(std::string_view digits) {
+  uint64_t number = 0;
+  for (char c : digits) {
+    int const digit = c >= 'a' ? c - 'a' + 10 : c - '0';
+    CHECK(digit >= 0 && digit < 16);
+    number = number << 4 | static_cast<uint64_t>(digit);
+  }
+  return number;
+}
+
+}  // namespace
+
+EventId EventId::read(std::string_view hex) {
+  CHECK(hex.size() == 32);
+  return {read_hex(hex.substr(0, 16)), read_hex(hex.substr(16))};
+}
+
+std::string EventId::text() const { return fmt::format("{:016x}{:016x}", high, low); }
+
+SessionChange add_events(Session& session, const std::vector<SessionEvent>& events) {
   SessionChange change;
   std::vector<size_t> left(events.size());
   std::iota(left.begin(), left.end(), size_t{0});
-  std::sort(left.begin(), left.end(), [&](size_t a, size_t b) {
+  auto const before = [&](size_t a, size_t b) {
     return std::tie(events[a].seq, events[a].event_id) <
            std::tie(events[b].seq, events[b].event_id);
-  });
+  };
+  // They mostly come in order.
+  if (!std::is_sorted(left.begin(), left.end(), before))
+    std::sort(left.begin(), left.end(), before);
   uint64_t const newest_before = session.seen.newest();
   uint64_t newest = newest_before;
   // An event that fits may close a hole and so make room for one that did not: go round until none
@@ -64,7 +89,7 @@ SessionChange add_events(Session& session, const std::vector<LootEvent>& events)
     progress = false;
     std::vector<size_t> no_room;
     for (size_t at : left) {
-      const LootEvent& event = events[at];
+      const SessionEvent& event = events[at];
       switch (session.seen.insert(event.seq)) {
         case SeqSet::Insert::duplicate:
           change.duplicates += 1;
@@ -74,7 +99,10 @@ SessionChange add_events(Session& session, const std::vector<LootEvent>& events)
           break;
         case SeqSet::Insert::fresh:
           progress = true;
-          session.loot[event.loot_id] += 1;
+          if (auto held = session.loot.find(event.loot_id); held != session.loot.end())
+            held->second += 1;
+          else
+            session.loot.emplace(event.loot_id, 1);
           change.counted.push_back(at);
           change.first_loot_at_ms = change.fresh == 0
                                         ? event.timestamp_ms

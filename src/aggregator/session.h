@@ -1,6 +1,7 @@
 // One row of hunt_session as a value, and how events go into it. Pure: the exactness of the table
 // is decided here and in seq_set.h; Postgres only keeps what comes out.
 #pragma once
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -9,9 +10,28 @@
 
 #include "aggregator/seq_set.h"
 #include "base/result.h"
-#include "protocol/loot_event.h"
 
 namespace huntd {
+
+// An event_id as a number: 32 hex digits, in the same order.
+struct EventId {
+  uint64_t high = 0;
+  uint64_t low = 0;
+  auto operator<=>(const EventId&) const = default;
+
+  // CHECKs that it is one: what it is given was read by view_loot_event().
+  static EventId read(std::string_view hex);
+  std::string text() const;
+};
+
+// An event of one session. The texts are the caller's.
+struct SessionEvent {
+  EventId event_id;
+  uint64_t seq = 0;
+  int64_t timestamp_ms = 0;
+  std::string_view loot_id;
+  std::string_view bundle;
+};
 
 struct Session {
   std::map<std::string, uint64_t, std::less<>> loot;  // loot_id -> count
@@ -33,7 +53,7 @@ struct SessionChange {
   int64_t first_loot_at_ms =
       0;  // least and greatest timestamp of the fresh ones; where fresh is not 0
   int64_t last_loot_at_ms = 0;
-  std::string bundle;           // of the newest event, empty where the newest was there before
+  std::string_view bundle;      // of the newest event, empty where the newest was there before
   std::vector<size_t> counted;  // indexes of the fresh ones in `events`
   std::vector<size_t> waiting;  // indexes of those the seen set had no room for
 };
@@ -41,6 +61,6 @@ struct SessionChange {
 // Puts `events` (of this session, in any order, doubles welcome) into `session`. Whatever the order
 // and the cut into calls, the same events give the same session, as long as none is left in
 // `waiting`; those belong beside the row, to be given again once it has room.
-SessionChange add_events(Session& session, const std::vector<LootEvent>& events);
+SessionChange add_events(Session& session, const std::vector<SessionEvent>& events);
 
 }  // namespace huntd

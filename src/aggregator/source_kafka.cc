@@ -44,7 +44,10 @@ Result<void> KafkaSource::open() {
       {"auto.offset.reset", "earliest"},
       {"enable.partition.eof", "true"},
       {"fetch.wait.max.ms", "100"},
-      {"queued.max.messages.kbytes", "65536"},
+      // What librdkafka fetches ahead. Once it is full librdkafka (2.0) rests for a second: so much
+      // must be there that the fold is not through it sooner.
+      {"queued.min.messages", "1000000"},
+      {"queued.max.messages.kbytes", "131072"},
       // For so long nobody reads the partitions of a member that died without leaving.
       {"session.timeout.ms", "10000"},
   };
@@ -161,6 +164,7 @@ void KafkaSource::take(Fold& fold, const rd_kafka_message_t* message) {
   if (at == partitions_.end()) return;  // handed out just before it went to another member
   if (at->second.next < 0) at->second.committed = message->offset;
   at->second.next = message->offset + 1;
+  at->second.at_end = false;  // the next end is told again
 }
 
 Result<void> KafkaSource::acknowledge() {

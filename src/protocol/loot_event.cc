@@ -31,31 +31,31 @@ namespace {
 
 bool is_hash_hex(std::string_view text) {
   if (text.size() != 32) return false;
-  for (char c : text)
-    if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
-  return true;
+  bool fine = true;  // without a branch for each: the aggregator reads two of these an event
+  for (char c : text) fine &= (c >= '0' && c <= '9') | (c >= 'a' && c <= 'f');
+  return fine;
 }
 
-Result<std::string> text_field(simdjson::dom::object object, const char* name,
-                               bool (*valid)(std::string_view)) {
+Result<std::string_view> text_field(simdjson::dom::object object, const char* name,
+                                    bool (*valid)(std::string_view)) {
   std::string_view value;
   if (object[name].get(value) != simdjson::SUCCESS)
     return Error{fmt::format("no text field \"{}\"", name)};
   if (!valid(value)) return Error{fmt::format("field \"{}\" is malformed", name)};
-  return std::string(value);
+  return value;
 }
 
 }  // namespace
 
-Result<LootEvent> read_loot_event(std::string_view json) {
+Result<LootEventView> view_loot_event(std::string_view json) {
   thread_local simdjson::dom::parser parser;
   simdjson::dom::object object;
   if (parser.parse(json.data(), json.size()).get(object) != simdjson::SUCCESS)
     return Error{"not a JSON object"};
-  LootEvent event;
+  LootEventView event;
   struct {
     const char* name;
-    std::string* into;
+    std::string_view* into;
     bool (*valid)(std::string_view);
   } const texts[] = {{"event_id", &event.event_id, is_hash_hex},
                      {"hunter_id", &event.hunter_id, is_id},
@@ -63,7 +63,7 @@ Result<LootEvent> read_loot_event(std::string_view json) {
                      {"loot_id", &event.loot_id, is_id},
                      {"bundle", &event.bundle, is_hash_hex}};
   for (const auto& field : texts) {
-    Result<std::string> value = text_field(object, field.name, field.valid);
+    Result<std::string_view> value = text_field(object, field.name, field.valid);
     if (!value) return value.error();
     *field.into = *value;
   }
@@ -72,6 +72,18 @@ Result<LootEvent> read_loot_event(std::string_view json) {
   if (object["timestamp"].get(event.timestamp_ms) != simdjson::SUCCESS)
     return Error{"field \"timestamp\" is not a whole number"};
   return event;
+}
+
+Result<LootEvent> read_loot_event(std::string_view json) {
+  Result<LootEventView> const view = view_loot_event(json);
+  if (!view) return view.error();
+  return LootEvent{std::string(view->event_id),
+                   std::string(view->hunter_id),
+                   std::string(view->hunt_id),
+                   std::string(view->loot_id),
+                   view->seq,
+                   view->timestamp_ms,
+                   std::string(view->bundle)};
 }
 
 }  // namespace huntd

@@ -21,6 +21,17 @@ struct LootEvent {
   std::string bundle;        // 32 hex digits
 };
 
+// The same without memory of its own: what it shows belongs to whoever wrote it down.
+struct LootEventView {
+  std::string_view event_id;
+  std::string_view hunter_id;
+  std::string_view hunt_id;
+  std::string_view loot_id;
+  uint64_t seq = 0;
+  int64_t timestamp_ms = 0;
+  std::string_view bundle;
+};
+
 // The event_id of the award at `position` (from 0) of one request: the same for every repeat of it.
 // `key` is the request's Idempotency-Key or its request_id.
 Text make_event_id(std::string_view hunter_id, std::string_view hunt_id, std::string_view key,
@@ -47,5 +58,7 @@ LootEventText loot_event_text(const LootEventFacts& facts);
 std::string write_loot_event(const LootEvent& event);
 // Reads one; every field must be there and well formed, unknown fields are passed over.
 Result<LootEvent> read_loot_event(std::string_view json);
+// The same; the views are valid until this thread reads another one.
+Result<LootEventView> view_loot_event(std::string_view json);
 
 }  // namespace huntd

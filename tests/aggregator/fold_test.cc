@@ -4,8 +4,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "protocol/loot_event.h"
+
 using huntd::Fold;
-using huntd::LootEvent;
 
 namespace {
 
@@ -32,11 +33,14 @@ TEST_CASE("events are gathered by hunter and hunt, sessions in byte order") {
   fold.add({0, "5", json_of("a", "x", 1)});
   auto sorted = fold.sorted();
   REQUIRE(sorted.size() == 4);
-  CHECK(sorted[0]->key == huntd::SessionKey{"B", "x"});
-  CHECK(sorted[1]->key == huntd::SessionKey{"a", "x"});
-  CHECK(sorted[1]->events.size() == 2);
-  CHECK(sorted[2]->key == huntd::SessionKey{"a", "y"});
-  CHECK(sorted[3]->key == huntd::SessionKey{"b", "x"});
+  auto const key_of = [&](size_t i) {
+    return fmt::format("{}:{}", sorted[i].hunter_id, sorted[i].hunt_id);
+  };
+  CHECK(key_of(0) == "B:x");
+  CHECK(key_of(1) == "a:x");
+  CHECK(fold.events(sorted[1]).size() == 2);
+  CHECK(key_of(2) == "a:y");
+  CHECK(key_of(3) == "b:x");
   CHECK(fold.records() == 5);
 }
 
@@ -46,7 +50,7 @@ TEST_CASE("a repeated event is kept once, few or many") {
     for (uint64_t seq = 1; seq <= 100; ++seq) fold.add({0, "1", json_of("a", "x", seq)});
   CHECK(fold.duplicates() == 100);
   REQUIRE(fold.sorted().size() == 1);
-  CHECK(fold.sorted()[0]->events.size() == 100);
+  CHECK(fold.events(fold.sorted()[0]).size() == 100);
   CHECK(fold.dead().empty());
 }
 
@@ -98,4 +102,42 @@ TEST_CASE("oldest and newest are the bounds of the timestamps, and clear forgets
   CHECK(fold.empty());
   CHECK(fold.newest_ms() == 0);
   CHECK(fold.sorted().empty());
+}
+
+TEST_CASE("events come out as they came in, whatever their order") {
+  Fold fold;
+  std::vector<uint64_t> const seqs = {5, 1, 9, 2, 7, 3};
+  for (uint64_t seq : seqs)
+    fold.add({0, "1", json_of("a", "x", seq, static_cast<int64_t>(seq * 10))});
+  for (uint64_t seq : seqs)
+    fold.add({0, "1", json_of("a", "x", seq, static_cast<int64_t>(seq * 10))});
+  CHECK(fold.duplicates() == seqs.size());
+  std::vector<huntd::SessionEvent> const events = fold.events(fold.sorted()[0]);
+  REQUIRE(events.size() == seqs.size());
+  for (size_t i = 0; i < seqs.size(); ++i) {
+    CHECK(events[i].seq == seqs[i]);
+    CHECK(events[i].timestamp_ms == static_cast<int64_t>(seqs[i] * 10));
+    CHECK(events[i].event_id.text() == fmt::format("{:032x}", seqs[i]));
+    CHECK(events[i].loot_id == "coin");
+    CHECK(events[i].bundle == std::string(32, 'a'));
+  }
+}
+
+TEST_CASE("it is full by the memory it takes, be it of events, sessions or dead records") {
+  constexpr size_t bytes_max = 2 * 1024 * 1024;
+  Fold few_sessions(bytes_max);
+  for (uint64_t seq = 1; !few_sessions.full(); ++seq)
+    few_sessions.add({0, "1", json_of("a", "x", seq)});
+  CHECK(few_sessions.records() > 10'000);
+  CHECK(few_sessions.records() < 100'000);
+  Fold many_sessions(bytes_max);
+  for (uint64_t n = 1; !many_sessions.full(); ++n)
+    many_sessions.add({0, "1", json_of(fmt::format("h{}", n), "x", 1)});
+  CHECK(many_sessions.records() > 1'000);
+  CHECK(many_sessions.records() < few_sessions.records());
+  Fold dead(bytes_max);
+  while (!dead.full()) dead.add({0, "1", std::string(1000, 'x')});
+  CHECK(dead.records() < 2'200);
+  dead.clear();
+  CHECK_FALSE(dead.full());
 }

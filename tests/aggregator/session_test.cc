@@ -6,22 +6,28 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 
 using huntd::add_events;
-using huntd::LootEvent;
+using huntd::EventId;
 using huntd::Session;
 using huntd::SessionChange;
+using huntd::SessionEvent;
 
 namespace {
 
-LootEvent event_of(uint64_t seq, std::string loot_id = "coin", int64_t timestamp_ms = 1000) {
-  return {.event_id = fmt::format("{:032x}", seq),
-          .hunter_id = "ada",
-          .hunt_id = "chest",
-          .loot_id = std::move(loot_id),
+// A text that stays.
+std::string_view kept(std::string text) {
+  static std::set<std::string> all;
+  return *all.insert(std::move(text)).first;
+}
+
+SessionEvent event_of(uint64_t seq, std::string loot_id = "coin", int64_t timestamp_ms = 1000) {
+  return {.event_id = EventId{0, seq},
           .seq = seq,
           .timestamp_ms = timestamp_ms,
-          .bundle = fmt::format("{:032x}", seq / 10)};
+          .loot_id = kept(std::move(loot_id)),
+          .bundle = kept(fmt::format("{:032x}", seq / 10))};
 }
 
 // A row as the database keeps it, by the rules of materialize.cc.
@@ -30,9 +36,9 @@ struct Row {
   int64_t first_loot_at_ms = INT64_MAX;
   int64_t last_loot_at_ms = INT64_MIN;
   std::string bundle;
-  std::vector<LootEvent> waiting;
+  std::vector<SessionEvent> waiting;
 
-  void merge(std::vector<LootEvent> events) {
+  void merge(std::vector<SessionEvent> events) {
     if (session.seen.full()) events.insert(events.end(), waiting.begin(), waiting.end());
     SessionChange const change = add_events(session, events);
     if (change.fresh > 0) {
@@ -81,13 +87,13 @@ TEST_CASE("the bundle is that of the greatest seq, whenever it came") {
 
 TEST_CASE("what the seen set has no room for is left waiting, and counted once it has") {
   Row row;
-  std::vector<LootEvent> odd;
+  std::vector<SessionEvent> odd;
   for (uint64_t seq = 3; odd.size() < huntd::limits::seen_beyond_ranges_max + 5; seq += 2)
     odd.push_back(event_of(seq));
   row.merge(odd);
   CHECK(row.waiting.size() == 5);
   CHECK(row.session.loot_count() == huntd::limits::seen_beyond_ranges_max);
-  std::vector<LootEvent> even;
+  std::vector<SessionEvent> even;
   for (uint64_t seq = 2; seq < odd.back().seq; seq += 2) even.push_back(event_of(seq));
   row.merge(even);
   CHECK(row.waiting.empty());
@@ -115,7 +121,7 @@ TEST_CASE("any order, doubles and cuts into batches give the same row") {
     std::mt19937 random(seed);
     // Enough that the seen set overflows on the way in about half of the runs.
     uint64_t const newest = 1 + random() % 400;
-    std::vector<LootEvent> events;
+    std::vector<SessionEvent> events;
     for (uint64_t seq = 1; seq <= newest; ++seq)
       if (random() % 20 != 0 || newest > 200)
         events.push_back(event_of(seq, fmt::format("loot{}", random() % 5), random() % 100'000));
@@ -123,7 +129,7 @@ TEST_CASE("any order, doubles and cuts into batches give the same row") {
     Row ordered;
     ordered.merge(events);
 
-    std::vector<LootEvent> delivered = events;
+    std::vector<SessionEvent> delivered = events;
     for (size_t i = 0; i < events.size() / 3; ++i)
       delivered.push_back(events[random() % events.size()]);
     std::shuffle(delivered.begin(), delivered.end(), random);

@@ -166,8 +166,8 @@ TEST_CASE("a file with bad secrets, or that others may read, is refused and no s
 }
 
 TEST_CASE("a FIFO nobody writes to does not hold the start") {
-  std::string const path = SecretsFile("").path;
-  REQUIRE(mkfifo(path.c_str(), 0600) == 0);
-  CHECK_FALSE(read_secrets_file(path, "auth.tokens_file"));
-  std::filesystem::remove(path);
+  SecretsFile const file("");
+  std::filesystem::remove(file.path);
+  REQUIRE(mkfifo(file.path.c_str(), 0600) == 0);
+  CHECK_FALSE(read_secrets_file(file.path, "auth.tokens_file"));
 }
