@@ -34,9 +34,11 @@ Aggregator::Aggregator(const Config& config, Metrics& metrics,
       stop_(stop),
       source_(open_source(config)),
       postgres_(config.aggregator.postgres),
+      dead_topic_(config.kafka.bootstrap.empty() ? nullptr : std::make_unique<DeadTopic>(config)),
       watchdog_interval_ms_(systemd::watchdog_interval_us() / 1000),
       terminal_(isatty(STDERR_FILENO) == 1) {
   postgres_.on_wait([this] { feed_watchdog(); });
+  if (dead_topic_) dead_topic_->on_wait([this] { feed_watchdog(); });
 }
 
 void Aggregator::feed_watchdog() {
@@ -78,27 +80,31 @@ Result<void> Aggregator::merge() {
     }
     if (fold_.empty()) return {};
     int64_t const begun_at_ms = steady_clock_ms();
-    Result<MergeCounts> counts = materialize(postgres_, fold_, source_->name());
-    if (!counts) {
+    Result<Merged> merged = materialize(postgres_, fold_, source_->name(),
+                                        dead_topic_ ? DeadGoTo::caller : DeadGoTo::table);
+    if (!merged) {
       // 42P01: a table is gone. Look at the schema again rather than fail for ever.
       if (postgres_.sqlstate() == "42P01") schema_ready_ = false;
-      return counts.error();
+      return merged.error();
     }
     double const duration_s = static_cast<double>(steady_clock_ms() - begun_at_ms) / 1000.0;
     double const oldest_age_s =
         fold_.newest_ms() == 0
             ? -1.0
             : std::max(0.0, static_cast<double>(wall_clock_ms() - fold_.oldest_ms()) / 1000.0);
-    metrics_.merged(fold_, *counts, duration_s, oldest_age_s);
-    for (const DeadRecord& record : fold_.dead())
-      log::warning("record set aside in loot_events_dead", {{"source", source_->name()},
-                                                            {"partition", record.partition},
-                                                            {"position", record.position},
-                                                            {"reason", record.reason}});
+    metrics_.merged(fold_, merged->counts, duration_s, oldest_age_s);
+    if (dead_topic_) {
+      undelivered_ = fold_.dead();
+      undelivered_.insert(undelivered_.end(), merged->unplaced.begin(), merged->unplaced.end());
+    } else {
+      for (const DeadRecord& record : fold_.dead())
+        log::warning("record set aside in loot_events_dead", {{"source", source_->name()},
+                                                              {"partition", record.partition},
+                                                              {"position", record.position},
+                                                              {"reason", record.reason}});
+    }
     fold_.clear();
-    if (Result<void> acknowledged = source_->acknowledge(); !acknowledged)
-      log::warning("merged, but not acknowledged: these events come again and change nothing",
-                   {{"source", source_->name()}, {"error", acknowledged.error().message}});
+    unsettled_ = true;
     return {};
   };
   Result<void> done = step();
@@ -112,6 +118,33 @@ Result<void> Aggregator::merge() {
     log::error("merge failed, trying again with a back-off", {{"error", done.error().message}});
   postgres_backoff_.failed(steady_clock_ms());
   return done;
+}
+
+Result<void> Aggregator::settle() {
+  if (!unsettled_) return {};
+  if (!undelivered_.empty()) {
+    uint64_t delivered_count = 0;
+    Result<void> delivered = dead_topic_->deliver(undelivered_, &delivered_count);
+    metrics_.buried(delivered_count);
+    if (!delivered) {
+      metrics_.dead_topic_failed();
+      if (dead_backoff_.first())
+        log::error(
+            "dead records can't be set aside: nothing more is read until they can, trying "
+            "again with a back-off",
+            {{"records", undelivered_.size()}, {"error", delivered.error().message}});
+      dead_backoff_.failed(steady_clock_ms());
+      return delivered;
+    }
+    if (!dead_backoff_.first())
+      log::notice("dead records are set aside again", {{"topic", dead_topic_->name()}});
+    dead_backoff_.succeeded();
+  }
+  unsettled_ = false;
+  if (Result<void> acknowledged = source_->acknowledge(); !acknowledged)
+    log::warning("merged, but not acknowledged: these events come again and change nothing",
+                 {{"source", source_->name()}, {"error", acknowledged.error().message}});
+  return {};
 }
 
 int64_t Aggregator::merge_at_ms() const {
@@ -137,8 +170,9 @@ Metrics::Lag Aggregator::lag() const {
 
 void Aggregator::turn_done() {
   int64_t const now_ms = steady_clock_ms();
-  metrics_.turned(lag(), source_backoff_.first() && source_->connected(),
-                  postgres_backoff_.first() && schema_ready_);
+  metrics_.turned(lag(), {.source = source_backoff_.first() && source_->connected(),
+                          .postgres = postgres_backoff_.first() && schema_ready_,
+                          .dead_topic = dead_backoff_.first()});
   if (!ready_sent_) {
     systemd::notify("READY=1");
     ready_sent_ = true;
@@ -183,7 +217,7 @@ void Aggregator::last_report() {
 void Aggregator::pause_until_next_step() {
   int64_t const now_ms = steady_clock_ms();
   int64_t wake_at_ms = now_ms + read_wait_max_ms;
-  for (const Backoff* backoff : {&source_backoff_, &postgres_backoff_})
+  for (const Backoff* backoff : {&source_backoff_, &postgres_backoff_, &dead_backoff_})
     if (backoff->retry_at_ms() > now_ms) wake_at_ms = std::min(wake_at_ms, backoff->retry_at_ms());
   std::this_thread::sleep_for(std::chrono::milliseconds(wake_at_ms - now_ms));
 }
@@ -192,15 +226,20 @@ void Aggregator::run() {
   while (stop_ == 0) {
     int64_t now_ms = steady_clock_ms();
     bool acted = false;
-    if (!fold_.full() && source_backoff_.due(now_ms)) {
+    if (unsettled_) {
+      // The settling reports its failure itself.
+      if (dead_backoff_.due(now_ms)) acted = static_cast<bool>(settle());
+    } else if (!fold_.full() && source_backoff_.due(now_ms)) {
       int64_t wait_ms = read_wait_max_ms;
       if (!fold_.empty()) wait_ms = std::clamp<int64_t>(merge_at_ms() - now_ms, 0, wait_ms);
       // What the read reports it has logged, and the back-off decides when to read again.
       acted = static_cast<bool>(read(static_cast<uint32_t>(schema_ready_ ? wait_ms : 0)));
       now_ms = steady_clock_ms();
     }
-    if (now_ms >= merge_at_ms() && postgres_backoff_.due(now_ms))
-      acted = static_cast<bool>(merge()) || acted;
+    if (!unsettled_ && now_ms >= merge_at_ms() && postgres_backoff_.due(now_ms) && merge()) {
+      acted = true;
+      if (dead_backoff_.due(now_ms)) acted = static_cast<bool>(settle());
+    }
     turn_done();
     if (!acted) pause_until_next_step();
   }
@@ -208,6 +247,11 @@ void Aggregator::run() {
   if (!fold_.empty() && !merge())
     log::warning("stopped with events unmerged: they come again at the next start",
                  {{"events", fold_.records()}});
+  if (!settle())
+    log::warning(
+        "stopped with dead records that are not set aside: they come again at the next "
+        "start",
+        {{"records", undelivered_.size()}});
   turn_done();
   last_report();
 }
@@ -219,6 +263,7 @@ Result<void> Aggregator::run_once() {
     bool const drained = source_->drained();
     if (fold_.full() || drained)
       if (Result<void> done = merge(); !done) return done;
+    if (Result<void> done = settle(); !done) return done;
     turn_done();
     if (drained) break;
   }

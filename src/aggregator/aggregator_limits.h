@@ -14,12 +14,15 @@ inline constexpr int64_t timestamp_ms_max = 253'402'300'799'999;  // the end of 
 // events of a million sessions.
 inline constexpr size_t fold_memory_bytes = 1024 * 1024 * 1024;
 inline constexpr int64_t catch_up_merge_ms = 60'000;  // at least one merge in so long, however late
-inline constexpr size_t merge_tries_max = 16;  // of one transaction that another one crossed
+inline constexpr size_t merge_tries_max = 16;         // of one transaction that another one crossed
 inline constexpr uint32_t pg_work_mem_kb = 64 * 1024;  // for one slice's joins
 inline constexpr size_t outbox_read_max = 256;         // entries of one bucket in one XRANGE
 inline constexpr size_t outbox_delete_max = 256;       // ids in one XDEL
 inline constexpr size_t outbox_pipeline_max = 64;  // commands sent before the first reply is read
 inline constexpr size_t kafka_read_max = 10'000;   // messages taken from librdkafka at a time
+inline constexpr size_t kafka_send_max = 1000;     // records sent before their acknowledgement
+inline constexpr uint32_t kafka_send_timeout_ms = 10'000;  // of one of them
+inline constexpr uint32_t kafka_topic_timeout_ms = 5'000;  // until a topic counts as not there
 inline constexpr uint32_t pg_statement_timeout_ms = 600'000;
 inline constexpr uint32_t pg_lock_timeout_ms = 120'000;
 inline constexpr uint32_t peer_timeout_ms =

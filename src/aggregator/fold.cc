@@ -26,8 +26,10 @@ uint32_t Fold::Names::number(std::string_view text) {
 }
 
 void Fold::bury(const Record& record, std::string reason) {
-  dead_.push_back({record.partition, std::string(record.position), std::string(record.payload),
-                   std::move(reason)});
+  DeadRecord dead{record.partition, std::string(record.position), std::string(record.payload),
+                  std::move(reason)};
+  if (record.key) dead.key = std::string(*record.key);
+  dead_.push_back(std::move(dead));
   dead_bytes_ += sizeof(DeadRecord) + record.payload.size();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,14 +20,18 @@ struct Record {
   uint32_t partition;         // Kafka partition, or bucket of the outbox
   std::string_view position;  // Kafka offset in decimal, or stream entry id
   std::string_view payload;
+  std::optional<std::string_view> key = std::nullopt;  // of a Kafka message that has one
 };
 
-// A record that can't go into the table, with the reason; it is kept in loot_events_dead.
+// A record that can't go into the table, with the reason; it is kept in loot_events_dead: the topic
+// where there is Kafka, else the table.
 struct DeadRecord {
   uint32_t partition;
-  std::string position;
+  std::string position;  // as in Record; the event_id where its row refused it
   std::string payload;
   std::string reason;
+  std::optional<std::string> key = std::nullopt;
+  bool row_refused = false;  // it was well until its row in hunt_session could not be read
 };
 
 struct TextHash {

@@ -112,8 +112,8 @@ Slice::Slice(PgLink& postgres, const Fold& fold, Sessions sessions, std::span<co
 
 void Slice::bury(const Work& work, const std::string& reason) {
   for (const SessionEvent& event : work.events)
-    unplaced_.push_back(
-        {0, event.event_id.text(), write_loot_event(whole(work.folded, event)), reason});
+    unplaced_.push_back({0, event.event_id.text(), write_loot_event(whole(work.folded, event)),
+                         reason, std::string(work.folded.hunter_id), true});
 }
 
 // Only a row whose seen set is full can have events waiting beside it.
@@ -312,7 +312,7 @@ Result<void> lock_rows(PgLink& postgres, Sessions sessions, size_t first,
 }
 
 Result<void> file_dead(PgLink& postgres, const Fold& fold, const std::string& source,
-                       const std::vector<DeadRecord>& unplaced, MergeCounts& counts) {
+                       Merged& merged) {
   PgArray sources(Of::text), partitions(Of::int4), positions(Of::text);
   PgArray payloads(Of::bytea), reasons(Of::text);
   auto add = [&](const DeadRecord& record, const std::string& from) {
@@ -324,7 +324,7 @@ Result<void> file_dead(PgLink& postgres, const Fold& fold, const std::string& so
   };
   for (const DeadRecord& record : fold.dead()) add(record, source);
   // An event that was well until its row refused it is filed by its event_id.
-  for (const DeadRecord& record : unplaced) add(record, "hunt_session");
+  for (const DeadRecord& record : merged.unplaced) add(record, "hunt_session");
   if (sources.size() == 0) return {};
   Result<PgRows> rows = postgres.run(
       "INSERT INTO loot_events_dead (source, partition, position, payload, reason) "
@@ -333,14 +333,14 @@ Result<void> file_dead(PgLink& postgres, const Fold& fold, const std::string& so
       "ORDER BY source COLLATE \"C\", partition, position COLLATE \"C\" ON CONFLICT DO NOTHING",
       {sources, partitions, positions, payloads, reasons});
   if (!rows) return rows.error();
-  counts.dead = rows->touched();
+  merged.counts.dead = rows->touched();
   return {};
 }
 
 // All of the transaction but its beginning and its end; nothing where another aggregator inserted
 // one of our rows.
-Result<std::optional<MergeCounts>> merge(PgLink& postgres, const Fold& fold,
-                                         const std::string& source) {
+Result<std::optional<Merged>> merge(PgLink& postgres, const Fold& fold, const std::string& source,
+                                    DeadGoTo dead_go_to) {
   std::vector<FoldedSession> const all = fold.sorted();
   auto const slice_at = [&](size_t first) {
     return Sessions(all).subspan(first, std::min(slice_sessions_max, all.size() - first));
@@ -350,8 +350,7 @@ Result<std::optional<MergeCounts>> merge(PgLink& postgres, const Fold& fold,
     if (Result<void> locked = lock_rows(postgres, slice_at(first), first, rows); !locked)
       return locked.error();
 
-  MergeCounts counts;
-  std::vector<DeadRecord> unplaced;
+  Merged merged;
   std::span<const LockedRow> left(rows);
   for (size_t first = 0; first < all.size(); first += slice_sessions_max) {
     Sessions const sessions = slice_at(first);
@@ -361,13 +360,16 @@ Result<std::optional<MergeCounts>> merge(PgLink& postgres, const Fold& fold,
     left = left.subspan(mine);
     Result<bool> const ran = slice.run();
     if (!ran) return ran.error();
-    if (!*ran) return std::optional<MergeCounts>();
-    counts += slice.counts();
-    unplaced.insert(unplaced.end(), slice.unplaced().begin(), slice.unplaced().end());
+    if (!*ran) return std::optional<Merged>();
+    merged.counts += slice.counts();
+    merged.unplaced.insert(merged.unplaced.end(), slice.unplaced().begin(), slice.unplaced().end());
   }
-  if (Result<void> filed = file_dead(postgres, fold, source, unplaced, counts); !filed)
-    return filed.error();
-  return std::optional(counts);
+  if (dead_go_to == DeadGoTo::table) {
+    if (Result<void> filed = file_dead(postgres, fold, source, merged); !filed)
+      return filed.error();
+    merged.unplaced.clear();
+  }
+  return std::optional(std::move(merged));
 }
 
 }  // namespace
@@ -383,15 +385,16 @@ MergeCounts& MergeCounts::operator+=(const MergeCounts& more) {
   return *this;
 }
 
-Result<MergeCounts> materialize(PgLink& postgres, const Fold& fold, const std::string& source) {
+Result<Merged> materialize(PgLink& postgres, const Fold& fold, const std::string& source,
+                           DeadGoTo dead_go_to) {
   for (uint64_t restarts = 0; restarts < limits::merge_tries_max; ++restarts) {
     if (Result<void> begun = postgres.begin(); !begun) return begun.error();
-    Result<std::optional<MergeCounts>> counts = merge(postgres, fold, source);
-    if (!counts) {
+    Result<std::optional<Merged>> merged = merge(postgres, fold, source, dead_go_to);
+    if (!merged) {
       postgres.rollback();
-      return counts.error();
+      return merged.error();
     }
-    if (!*counts) {
+    if (!*merged) {
       postgres.rollback();
       continue;
     }
@@ -399,8 +402,8 @@ Result<MergeCounts> materialize(PgLink& postgres, const Fold& fold, const std::s
       postgres.rollback();
       return committed.error();
     }
-    (*counts)->restarts = restarts;
-    return **counts;
+    (*merged)->counts.restarts = restarts;
+    return std::move(**merged);
   }
   return Error{
       fmt::format("postgres: other writers inserted the same rows of hunt_session {} times in a "

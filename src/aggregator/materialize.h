@@ -13,6 +13,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "aggregator/fold.h"
 #include "aggregator/pg_link.h"
@@ -25,7 +26,7 @@ struct MergeCounts {
   uint64_t duplicates =
       0;                 // events that the table had already (those within the batch not included)
   uint64_t waiting = 0;  // events set down in hunt_session_waiting
-  uint64_t dead = 0;     // records set down in loot_events_dead
+  uint64_t dead = 0;     // records set down in the table loot_events_dead
   uint64_t rows_inserted = 0;
   uint64_t rows_updated = 0;
   uint64_t restarts = 0;  // times another aggregator's insert made it begin again
@@ -33,9 +34,21 @@ struct MergeCounts {
   MergeCounts& operator+=(const MergeCounts& more);
 };
 
+// Where records that can't be counted go.
+enum class DeadGoTo {
+  table,   // loot_events_dead, in the same transaction
+  caller,  // Merged::unplaced, and those that the fold has set aside itself
+};
+
+struct Merged {
+  MergeCounts counts;
+  std::vector<DeadRecord> unplaced;  // DeadGoTo::caller: events whose row refused them
+};
+
 // Merges `fold` over a connected link. `source` names where the records came from ("outbox", or
-// "kafka:TOPIC") in loot_events_dead. On an error nothing is in the table, unless the error came
-// from the commit itself; merging the same batch again is right in both cases.
-Result<MergeCounts> materialize(PgLink& postgres, const Fold& fold, const std::string& source);
+// "kafka:TOPIC") in the table loot_events_dead. On an error nothing is in the table, unless the
+// error came from the commit itself; merging the same batch again is right in both cases.
+Result<Merged> materialize(PgLink& postgres, const Fold& fold, const std::string& source,
+                           DeadGoTo dead_go_to);
 
 }  // namespace huntd

@@ -81,11 +81,20 @@ void Metrics::postgres_failed() {
   totals_.postgres_failures += 1;
 }
 
-void Metrics::turned(Lag lag, bool source_up, bool postgres_up) {
+void Metrics::dead_topic_failed() {
+  std::lock_guard lock(mutex_);
+  totals_.dead_topic_failures += 1;
+}
+
+void Metrics::buried(uint64_t records) {
+  std::lock_guard lock(mutex_);
+  totals_.dead += records;
+}
+
+void Metrics::turned(Lag lag, Up up) {
   std::lock_guard lock(mutex_);
   lag_ = lag;
-  source_up_ = source_up;
-  postgres_up_ = postgres_up;
+  up_ = up;
   turned_at_ms_ = steady_clock_ms();
 }
 
@@ -112,7 +121,7 @@ std::string Metrics::render() const {
   counter(text, "hunt_aggregator_waiting_total", totals_.waiting,
           "Events set down in hunt_session_waiting, since their row has too many holes.");
   counter(text, "hunt_aggregator_dead_total", totals_.dead,
-          "Records set down in loot_events_dead.");
+          "Records that can't be counted, set down in loot_events_dead.");
   counter(text, "hunt_aggregator_rows_merged_total", totals_.rows,
           "Rows of hunt_session inserted or updated.");
   counter(text, "hunt_aggregator_merge_restarts_total", totals_.merge_restarts,
@@ -121,8 +130,9 @@ std::string Metrics::render() const {
          "Times a peer failed to answer, or answered with an error.");
   fmt::format_to(std::back_inserter(text),
                  "hunt_aggregator_failures_total{{peer=\"source\"}} {}\n"
-                 "hunt_aggregator_failures_total{{peer=\"postgres\"}} {}\n",
-                 totals_.source_failures, totals_.postgres_failures);
+                 "hunt_aggregator_failures_total{{peer=\"postgres\"}} {}\n"
+                 "hunt_aggregator_failures_total{{peer=\"dead_topic\"}} {}\n",
+                 totals_.source_failures, totals_.postgres_failures, totals_.dead_topic_failures);
   gauge(text, "hunt_aggregator_lag_seconds", lag_.seconds,
         "Age of the oldest event that is known and not in hunt_session, 0 where there is none.");
   gauge(text, "hunt_aggregator_lag_events", static_cast<double>(lag_.events),
@@ -133,8 +143,9 @@ std::string Metrics::render() const {
   family(text, "hunt_aggregator_up", "gauge", "1 where the peer answered last time.");
   fmt::format_to(std::back_inserter(text),
                  "hunt_aggregator_up{{peer=\"source\"}} {}\n"
-                 "hunt_aggregator_up{{peer=\"postgres\"}} {}\n",
-                 source_up_ ? 1 : 0, postgres_up_ ? 1 : 0);
+                 "hunt_aggregator_up{{peer=\"postgres\"}} {}\n"
+                 "hunt_aggregator_up{{peer=\"dead_topic\"}} {}\n",
+                 up_.source ? 1 : 0, up_.postgres ? 1 : 0, up_.dead_topic ? 1 : 0);
   family(text, "hunt_aggregator_merge_duration_seconds", "histogram",
          "Time of one merge, from its BEGIN to its COMMIT.");
   merge_duration_.render(text, "hunt_aggregator_merge_duration_seconds");
@@ -149,8 +160,9 @@ std::string Metrics::unhealthy() const {
   std::lock_guard lock(mutex_);
   if (turned_at_ms_ == 0) return "starting";
   if (steady_clock_ms() - turned_at_ms_ > stuck_after_ms) return "the loop is stuck";
-  if (!source_up_) return "the source of events does not answer";
-  if (!postgres_up_) return "postgres does not answer";
+  if (!up_.source) return "the source of events does not answer";
+  if (!up_.postgres) return "postgres does not answer";
+  if (!up_.dead_topic) return "the topic of dead records can't be written, so nothing goes on";
   return "";
 }
 

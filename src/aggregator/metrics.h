@@ -38,12 +38,13 @@ class Metrics {
     uint64_t fresh = 0;       // events counted in hunt_session
     uint64_t duplicates = 0;  // events that were counted already
     uint64_t waiting = 0;     // events set down in hunt_session_waiting
-    uint64_t dead = 0;        // records set down in loot_events_dead
+    uint64_t dead = 0;        // records set down in loot_events_dead (table or topic)
     uint64_t rows = 0;        // rows of hunt_session inserted or updated
     uint64_t merges = 0;
     uint64_t merge_restarts = 0;
     uint64_t source_failures = 0;
     uint64_t postgres_failures = 0;
+    uint64_t dead_topic_failures = 0;
   };
   // How far behind the table is, as of the last turn of the loop.
   struct Lag {
@@ -57,8 +58,17 @@ class Metrics {
   void merged(const Fold& fold, const MergeCounts& counts, double duration_s, double oldest_age_s);
   void source_failed();
   void postgres_failed();
-  // Called every turn of the loop; `connected` where both peers answered last.
-  void turned(Lag lag, bool source_up, bool postgres_up);
+  void dead_topic_failed();
+  // So many records are in the dead topic for good.
+  void buried(uint64_t records);
+  // Which peers answered last; true where nothing was asked of one yet.
+  struct Up {
+    bool source = false;
+    bool postgres = false;
+    bool dead_topic = true;
+  };
+  // Called every turn of the loop.
+  void turned(Lag lag, Up up);
 
   Totals totals() const;
   Lag lag() const;
@@ -70,8 +80,7 @@ class Metrics {
   mutable std::mutex mutex_;
   Totals totals_;
   Lag lag_;
-  bool source_up_ = false;
-  bool postgres_up_ = false;
+  Up up_;
   int64_t turned_at_ms_ = 0;
   int64_t newest_merged_ms_ = 0;
   SecondsHistogram merge_duration_{

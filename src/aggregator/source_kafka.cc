@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "aggregator/aggregator_limits.h"
+#include "aggregator/kafka_client.h"
 #include "base/log.h"
 
 namespace huntd {
@@ -33,9 +34,7 @@ KafkaSource::~KafkaSource() {
 }
 
 Result<void> KafkaSource::open() {
-  rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  char text[512];
-  const std::pair<const char*, std::string> settings[] = {
+  Result<rd_kafka_conf_t*> conf = kafka_conf({
       {"bootstrap.servers", bootstrap_},
       {"group.id", group_},
       {"client.id", "hunt-aggregator"},
@@ -50,23 +49,16 @@ Result<void> KafkaSource::open() {
       {"queued.max.messages.kbytes", "131072"},
       // For so long nobody reads the partitions of a member that died without leaving.
       {"session.timeout.ms", "10000"},
-  };
-  for (const auto& [key, value] : settings)
-    if (rd_kafka_conf_set(conf, key, value.c_str(), text, sizeof text) != RD_KAFKA_CONF_OK) {
-      rd_kafka_conf_destroy(conf);
-      return Error{std::string("kafka: ") + text};
-    }
-  rd_kafka_conf_set_opaque(conf, this);
-  rd_kafka_conf_set_log_cb(conf, &on_log);
-  rd_kafka_conf_set_error_cb(conf, &KafkaSource::on_error);
-  rd_kafka_conf_set_rebalance_cb(conf, &KafkaSource::on_rebalance);
-  rd_kafka_conf_set_offset_commit_cb(conf, &KafkaSource::on_offset_commit);
-  consumer_ = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
-  if (consumer_ == nullptr) {
-    rd_kafka_conf_destroy(conf);
-    return Error{std::string("kafka: ") + text};
-  }
-  rd_kafka_poll_set_consumer(consumer_);
+  });
+  if (!conf) return conf.error();
+  rd_kafka_conf_set_opaque(*conf, this);
+  rd_kafka_conf_set_log_cb(*conf, &on_log);
+  rd_kafka_conf_set_error_cb(*conf, &KafkaSource::on_error);
+  rd_kafka_conf_set_rebalance_cb(*conf, &KafkaSource::on_rebalance);
+  rd_kafka_conf_set_offset_commit_cb(*conf, &KafkaSource::on_offset_commit);
+  Result<rd_kafka_t*> consumer = kafka_client(RD_KAFKA_CONSUMER, *conf);
+  if (!consumer) return consumer.error();
+  consumer_ = *consumer;
   queue_ = rd_kafka_queue_get_consumer(consumer_);
   PartitionList topics(rd_kafka_topic_partition_list_new(1),
                        &rd_kafka_topic_partition_list_destroy);
@@ -157,9 +149,12 @@ void KafkaSource::take(Fold& fold, const rd_kafka_message_t* message) {
   all_brokers_down_ = false;
   no_topic_ = false;
   std::string const offset = std::to_string(message->offset);
-  fold.add({static_cast<uint32_t>(message->partition),
-            offset,
-            {static_cast<const char*>(message->payload), message->len}});
+  Record record{static_cast<uint32_t>(message->partition),
+                offset,
+                {static_cast<const char*>(message->payload), message->len}};
+  if (message->key != nullptr)
+    record.key = std::string_view(static_cast<const char*>(message->key), message->key_len);
+  fold.add(record);
   auto at = partitions_.find(message->partition);
   if (at == partitions_.end()) return;  // handed out just before it went to another member
   if (at->second.next < 0) at->second.committed = message->offset;

@@ -84,6 +84,7 @@ const Key keys_table[] = {
     NUMBER(redis, linger_us, 0, 100'000, restart),
     TEXT(kafka, bootstrap, bootstrap, restart),
     TEXT(kafka, topic, topic, restart),
+    TEXT(kafka, dead_topic, topic, restart),
     NUMBER(kafka, linger_ms, 0, 1000, restart),
     NUMBER(kafka, queue_messages_max, 1, 10'000'000, restart),
     NUMBER(kafka, delivery_timeout_ms, 1000, 86'400'000, restart),
@@ -279,6 +280,9 @@ void check_together(Config& config, Problems& problems) {
     problems.add(where("auth.mode"), "\"bearer\" needs auth.tokens_file");
   if (config.auth.mode == "hunter" && config.auth.hunter_keys_file.empty())
     problems.add(where("auth.mode"), "\"hunter\" needs auth.hunter_keys_file");
+  if (config.kafka.topic == config.kafka.dead_topic)
+    problems.add(where("kafka.dead_topic"),
+                 "must differ from kafka.topic: what is no event would be read again for ever");
   if (config.http.listen == config.admin.listen && !config.http.listen.ends_with(":0"))
     problems.add(where("admin.listen"),
                  "must differ from http.listen: the public port serves nothing of the admin port");

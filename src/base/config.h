@@ -61,6 +61,7 @@ struct Config {
   struct {
     std::string bootstrap;  // empty: no Kafka, the aggregator reads the outbox
     std::string topic = "loot_events";
+    std::string dead_topic = "loot_events_dead";  // records that are no event (aggregator)
     uint32_t linger_ms = 5;
     uint32_t queue_messages_max = 100'000;
     uint32_t delivery_timeout_ms = 30'000;  // then it is given up, and stays in the outbox

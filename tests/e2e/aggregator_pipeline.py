@@ -1,5 +1,6 @@
 """What the aggregator's tests share: a database and a Redis of one test's own, and the aggregators that it starts."""
 import os
+import re
 import subprocess
 import urllib.error
 import urllib.request
@@ -7,6 +8,7 @@ import uuid
 import zlib
 from pathlib import Path
 
+from harness.kafka_server import consume
 from harness.ports import reserve_port
 from harness.redis_server import RedisServer
 from loot_events import rows_in, text
@@ -32,6 +34,7 @@ class Pipeline:
         postgres.sql(f"CREATE DATABASE {self.name}", database="postgres")
         self.postgres_port = postgres_port or postgres.port
         self.kafka = kafka
+        self.dead_topic = f"{self.name}_dead"
         self.redis = RedisServer(self.directory / "redis", append_only=True, options=("--appendfsync", "always"))
         self.redis.start()
         self.password = None
@@ -52,7 +55,8 @@ class Pipeline:
             (self.directory / "password").write_text(self.password + "\n")
             lines.append(f'password_file = "{self.directory}/password"')
         if self.kafka:
-            lines += ["[kafka]", f'bootstrap = "{self.kafka}"', f'topic = "{self.name}"']
+            lines += ["[kafka]", f'bootstrap = "{self.kafka}"', f'topic = "{self.name}"',
+                      f'dead_topic = "{self.dead_topic}"']
         lines += ["[aggregator]", f'listen = "{listen}"', "interval_s = 1", f'group = "{self.name}"',
                   f'postgres = "postgresql://huntd@127.0.0.1:{self.postgres_port}/{self.name}"']
         path = self.directory / f"{uuid.uuid4().hex[:8]}.toml"
@@ -95,6 +99,13 @@ class Pipeline:
         done = subprocess.run(["redis-cli", "-p", str(self.redis.port), *login, "--pipe"], input=wire,
                               capture_output=True, text=True)
         assert "errors: 0" in done.stdout, done.stdout + done.stderr
+
+    def dead_records(self):
+        """What the topic of dead records holds: (key, value, headers) of each, by kcat."""
+        names = "reason|topic|partition|offset|event_id|retried"
+        read = consume(self.kafka, self.dead_topic, "-f", "%k\\x1f%s\\x1f%h\\x1e")
+        return [(key, *rest.rsplit("\x1f", 1)[:1],
+                 dict(re.findall(rf"({names})=(.*?)(?=,(?:{names})=|$)", rest.rsplit("\x1f", 1)[1]))) for key, rest in read]
 
     def outbox_length(self):
         script = "local n = 0 for i = 0, 1023 do n = n + redis.call('XLEN', 'outbox:{b' .. i .. '}') end return n"

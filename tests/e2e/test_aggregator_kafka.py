@@ -1,7 +1,6 @@
 """hunt-aggregator as a member of a consumer group on Kafka."""
 import random
 import signal
-import subprocess
 
 import pytest
 
@@ -109,22 +108,6 @@ def test_a_second_reading_of_the_whole_topic_changes_nothing(pipeline):
     pipeline.config = another_group
     assert "events=2000 fresh=0" in pipeline.once().splitlines()[-1]
     assert pipeline.sql("SELECT hunter_id, hunt_id, xmin FROM hunt_session ORDER BY 1, 2") == before
-
-
-def test_a_record_that_is_no_event_is_set_aside_with_its_partition_and_offset(pipeline):
-    events = make_events(7, 300)
-    pipeline.put(events[:150])
-    pipeline.put_texts([("h", "{"), ("h", "\u00fc")])
-    pipeline.put(events[150:])
-    pipeline.once()
-    assert pipeline.rows() == expected_rows(events)
-    dead = pipeline.sql("SELECT source, partition, position, convert_from(payload, 'UTF8') FROM loot_events_dead")
-    assert sorted(row[3] for row in dead) == ["{", "\u00fc"]
-    for source, partition, position, payload in dead:
-        assert source == f"kafka:{pipeline.name}"
-        read = subprocess.run(["kcat", "-b", pipeline.kafka, "-C", "-t", pipeline.name, "-p", partition, "-o", position,
-                               "-c", "1", "-q", "-f", "%s"], capture_output=True, text=True, timeout=60)
-        assert read.stdout == payload
 
 
 def test_lag_is_told_and_falls_to_nothing(pipeline):

@@ -1,0 +1,199 @@
+"""Records that can't be counted, with Kafka: the topic of dead records, what happens while it can't be written, and
+`huntctl dead`."""
+import json
+import subprocess
+import time
+
+import pytest
+
+from aggregator_pipeline import BUILD, Pipeline, aggregator_program, get, metric
+from harness.kafka_server import KafkaServer, start_kafka
+from harness.postgres_server import PostgresServer
+from harness.process import wait_until
+from loot_events import expected_rows, make_events, text
+
+PATIENCE_S = 90
+POISON = [("h1", ""), ("h2", "{"), ("h3", '{"event_id":"x"}'), ("h4", "\u00fc, no=json"), ("h5", "[" * 300)]
+
+
+def wait_for(condition, what):
+    return wait_until(condition, PATIENCE_S, what, 0.1)
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory):
+    with start_kafka(tmp_path_factory.mktemp("kafka"), BUILD / "mock_kafka", partitions=3) as server:
+        yield server
+
+
+@pytest.fixture
+def pipeline(tmp_path, postgres, kafka):
+    made = Pipeline(tmp_path, postgres, kafka=kafka.bootstrap)
+    yield made
+    made.stop()
+
+
+def huntctl(pipeline, *words):
+    path, _ = pipeline.config()
+    program = next(p for p in (BUILD / "huntctl", BUILD / "src" / "huntctl" / "huntctl") if p.is_file())
+    return subprocess.run([str(program), "-c", str(path), "dead", *words], capture_output=True, text=True, timeout=120)
+
+
+def listed(pipeline, *words):
+    done = huntctl(pipeline, "list", "--json", *words)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def record_at(pipeline, partition, offset):
+    return subprocess.run(["kcat", "-b", pipeline.kafka, "-C", "-t", pipeline.name, "-p", partition, "-o", offset, "-c", "1",
+                           "-q", "-f", "%k\x1f%s"], capture_output=True, text=True, timeout=60).stdout
+
+
+def test_what_is_no_event_goes_to_the_dead_topic_with_its_place_and_the_rest_goes_on(pipeline):
+    events = make_events(7, 300)
+    refused = [{**events[0], "seq": 2**63}, {**events[0], "timestamp": -1}, {**events[0], "event_id": "f" * 32}]
+    poison = POISON + [(event["hunter_id"], text(event)) for event in refused]
+    pipeline.put(events[:150])
+    pipeline.put_texts(poison)
+    pipeline.put(events[150:])
+    log = pipeline.once()
+    assert pipeline.rows() == expected_rows(events)
+    dead = pipeline.dead_records()
+    assert sorted((key, value) for key, value, _ in dead) == sorted(poison)
+    for key, value, headers in dead:
+        assert headers["topic"] == pipeline.name and headers["reason"]
+        assert record_at(pipeline, headers["partition"], headers["offset"]) == f"{key}\x1f{value}"
+        assert f"partition={headers['partition']} position={headers['offset']}" in log
+    assert pipeline.sql("SELECT count(*) FROM loot_events_dead") == [["0"]]
+    assert "events=0 fresh=0 dead=0" in pipeline.once().splitlines()[-1]
+    assert len(pipeline.dead_records()) == len(poison)
+
+
+def test_an_event_whose_row_was_changed_by_hand_is_set_aside_by_its_event_id_and_counts_once_the_row_is_well(pipeline):
+    events = make_events(10, 300)
+    mine = [event for event in events[150:] if event["hunter_id"] == "h0"]
+    pipeline.put(events[:150])
+    pipeline.once()
+    pipeline.sql("CREATE TABLE kept AS SELECT * FROM hunt_session")
+    pipeline.sql("UPDATE hunt_session SET loot = '{\"coin\": \"many\"}' WHERE hunter_id = 'h0'")
+    pipeline.put(events[150:])
+    pipeline.once()
+    dead = pipeline.dead_records()
+    assert {headers["event_id"] for _, _, headers in dead} == {event["event_id"] for event in mine}
+    assert {(key, value) for key, value, _ in dead} == {("h0", text(event)) for event in mine}
+    pipeline.sql("UPDATE hunt_session s SET loot = k.loot FROM kept k WHERE (s.hunter_id, s.hunt_id) = "
+                 "(k.hunter_id, k.hunt_id) AND s.hunter_id = 'h0'")
+    assert huntctl(pipeline, "retry", mine[0]["event_id"]).returncode == 0
+    assert huntctl(pipeline, "retry", "--all").returncode == 0
+    pipeline.once()
+    assert pipeline.rows() == expected_rows(events)
+
+
+def test_while_the_dead_topic_can_not_be_written_it_waits_and_says_so_and_loses_nothing(pipeline, kafka):
+    if "mock" in kafka.kind:
+        pytest.skip("librdkafka's mock cluster has no settings of a topic")
+    events = make_events(11, 400)
+    pipeline.put_texts(POISON[:1])
+    pipeline.once()
+    kafka.set_topic(pipeline.dead_topic, "max.message.bytes=10")
+    process = pipeline.start()
+    pipeline.put(events[:200])
+    pipeline.put_texts(POISON[1:])
+    wait_for(lambda: get(process.listen, "/healthz") ==
+             (503, "the topic of dead records can't be written, so nothing goes on\n"), "healthz to complain")
+    assert f"topic {pipeline.dead_topic} refuses a record of this size: raise its max.message.bytes" in process.log.read_text()
+    assert metric(process.listen, 'hunt_aggregator_up{peer="dead_topic"}') == 0
+    assert metric(process.listen, 'hunt_aggregator_failures_total{peer="dead_topic"}') >= 1
+    assert metric(process.listen, "hunt_aggregator_dead_total") == 0
+    merged = pipeline.rows()
+    pipeline.put(events[200:])
+    process.kill()  # nothing of it was acknowledged
+    process.wait()
+    kafka.set_topic(pipeline.dead_topic, "max.message.bytes=1000000")
+    again = pipeline.start()
+    wait_for(lambda: metric(again.listen, "hunt_aggregator_dead_total") == len(POISON) - 1, "the dead ones")
+    wait_for(lambda: pipeline.rows() == expected_rows(events), "the rest")
+    assert set(merged) <= set(pipeline.rows())
+    assert {(key, value) for key, value, _ in pipeline.dead_records()} == set(POISON)
+    wait_for(lambda: get(again.listen, "/healthz") == (200, "ok\n"), "healthz")
+
+
+def test_a_topic_that_the_brokers_do_not_make_is_a_clear_error(tmp_path, postgres, kafka):
+    if "mock" in kafka.kind:
+        pytest.skip("librdkafka's mock cluster makes every topic")
+    with KafkaServer(tmp_path / "kafka", partitions=1) as own:
+        pipeline = Pipeline(tmp_path, postgres, kafka=own.bootstrap)
+        try:
+            pipeline.put_texts(POISON)
+            own.stop()
+            settings = tmp_path / "kafka" / "server.properties"
+            settings.write_text(settings.read_text().replace("auto.create.topics.enable=true",
+                                                             "auto.create.topics.enable=false"))
+            own.start()
+            path, _ = pipeline.config()
+            done = subprocess.run([aggregator_program(), "-c", path, "--once"], capture_output=True, text=True, timeout=120)
+            assert done.returncode == 1
+            assert f"there is no topic {pipeline.dead_topic} and the brokers do not make it by themselves: create it" \
+                in done.stderr
+        finally:
+            pipeline.stop()
+
+
+def test_dead_list_tells_place_reason_time_and_how_the_payload_begins(pipeline):
+    assert listed(pipeline) == {"total": 0, "retried": 0, "others": 0, "dead": []}
+    began_ms = int(time.time() * 1000)
+    pipeline.put_texts(POISON)
+    pipeline.once()
+    told = listed(pipeline)
+    assert (told["total"], told["retried"], len(told["dead"])) == (len(POISON), 0, len(POISON))
+    for entry in told["dead"]:
+        key, value = record_at(pipeline, entry["partition"], entry["offset"]).split("\x1f")
+        assert (key, value) in POISON
+        assert entry["place"] == f"{entry['partition']}:{entry['offset']}" and entry["event_id"] is None
+        assert entry["payload_start"] == value[:96] and entry["payload_bytes"] == len(value.encode())
+        assert began_ms - 1000 <= entry["at_ms"] <= int(time.time() * 1000) + 1000 and entry["retried_at_ms"] is None
+        assert entry["reason"]
+    assert len(listed(pipeline, "--limit", "2")["dead"]) == 2
+    shown = huntctl(pipeline, "list", "--limit", "2").stdout.splitlines()
+    assert shown[0].split() == ["place", "set", "aside", "retried", "reason", "payload"]
+    assert len(shown) == 4 and shown[-1] == f"{len(POISON)} dead, 0 of them retried; the newest 2 are shown"
+    assert all(" " <= c <= "~" or c == "\u2026" for line in huntctl(pipeline, "list").stdout.splitlines() for c in line)
+
+
+def test_dead_retry_produces_each_again_as_it_was_and_only_once(pipeline):
+    pipeline.put_texts(POISON)
+    pipeline.once()
+    places = [entry["place"] for entry in listed(pipeline)["dead"]]
+    first = huntctl(pipeline, "retry", places[0])
+    assert (first.returncode, first.stdout) == (0, f"1 produced again to {pipeline.name}\n")
+    second = huntctl(pipeline, "retry", places[0])
+    assert second.returncode == 1 and "--again does it once more" in second.stderr
+    assert second.stdout == f"0 produced again to {pipeline.name}, 1 were before and are left alone (--again)\n"
+    rest = huntctl(pipeline, "retry", "--all")
+    assert rest.returncode == 0
+    assert rest.stdout == (f"{len(POISON) - 1} produced again to {pipeline.name}, 1 were before and are left alone "
+                           "(--again)\n")
+    assert listed(pipeline)["retried"] == len(POISON)
+    # Still no events: each comes back, from its new place, once.
+    pipeline.once()
+    told = listed(pipeline)
+    assert (told["total"], told["retried"]) == (2 * len(POISON), len(POISON))
+    again = [record_at(pipeline, e["partition"], e["offset"]).split("\x1f") for e in told["dead"] if not e["retried_at_ms"]]
+    assert sorted(map(tuple, again)) == sorted(POISON)
+
+
+def test_dead_retry_says_what_it_can_not_do(pipeline):
+    assert huntctl(pipeline, "retry").returncode == 2
+    assert huntctl(pipeline, "retry", "--all", "0:1").returncode == 2
+    missing = huntctl(pipeline, "retry", "7:41")
+    assert missing.returncode == 1 and "no dead record is at 7:41" in missing.stderr
+    pipeline.kafka = ""
+    without = huntctl(pipeline, "list")
+    assert without.returncode == 1 and "loot_events_dead" in without.stderr
