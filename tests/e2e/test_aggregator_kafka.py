@@ -1,6 +1,7 @@
 """hunt-aggregator as a member of a consumer group on Kafka."""
 import random
 import signal
+import subprocess
 
 import pytest
 

@@ -1,0 +1,162 @@
+"""hunt-aggregator killed at every point of its cycle: around each call that it makes to Kafka, Postgres and Redis, as a run
+that nobody disturbs makes them (tests/harness/die_at_call.c). The next one must end with the same table."""
+import concurrent.futures
+import os
+import signal
+import subprocess
+
+import pytest
+
+from aggregator_pipeline import BUILD, Pipeline, aggregator_program
+from harness.kafka_server import consume, start_kafka
+from harness.postgres_server import PostgresServer
+from loot_events import expected_rows, make_events, rows_in
+
+DIE_AT_CALL = BUILD / "tests" / "harness" / "die_at_call.so"
+POISON = [("h1", "{"), ("h2", "[]")]
+
+pytestmark = pytest.mark.skipif(BUILD.name == "asan", reason="AddressSanitizer must be loaded first")
+
+
+def holed(hunter, seqs):
+    first = make_events(5, 1)[0]
+    return [{**first, "hunter_id": hunter, "event_id": f"{ord(hunter[-1]):02x}{seq:030x}", "seq": seq} for seq in seqs]
+
+
+# What the table has before: rows, and one with more holes than it may keep.
+BEFORE = make_events(31, 400, hunters=20) + holed("a", range(1, 260, 2))
+NEW = [{**event, "hunter_id": "new-" + event["hunter_id"]} for event in make_events(32, 200, hunters=5)]
+# What comes then: new rows and old ones, repeats, holes that close, a new row with too many holes.
+THEN = (make_events(31, 900, hunters=20)[400:] + BEFORE[:100] + NEW +
+        holed("a", range(2, 240, 2)) + holed("b", range(1, 201, 2)))
+STATE = """SELECT hunter_id, hunt_id, loot, loot_count, first_loot_at, last_loot_at, bundle, seen_upto, seen_beyond FROM hunt_session
+UNION ALL SELECT hunter_id, hunt_id, NULL, seq, NULL, NULL, event, NULL, NULL FROM hunt_session_waiting"""
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory):
+    with start_kafka(tmp_path_factory.mktemp("kafka"), BUILD / "mock_kafka", partitions=2) as server:
+        yield server
+
+
+def run(config, **env):
+    return subprocess.run([aggregator_program(), "-c", config, "--once"], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "LD_PRELOAD": str(DIE_AT_CALL), **env})
+
+
+def points_of(config, trace):
+    """Those that an undisturbed run passes, in their order."""
+    done = run(config, HUNTD_TEST_TRACE=str(trace))
+    assert done.returncode == 0, done.stderr
+    return trace.read_text().splitlines()
+
+
+def assert_the_model_holds(pipeline, events):
+    """But for hunter b, whose row keeps seq 1 and 64 ranges past it: what waits beside it is the rest."""
+    expected = {key: row for key, row in expected_rows(events).items() if key[0] != "b"}
+    assert {key: row for key, row in rows_in(pipeline).items() if key[0] != "b"} == expected
+    [[counted, waits]] = pipeline.sql("SELECT (SELECT sum(loot_count) FROM hunt_session WHERE hunter_id = 'b'), "
+                                      "(SELECT count(*) FROM hunt_session_waiting WHERE hunter_id = 'b')")
+    assert (int(counted), int(waits)) == (65, 35)
+
+
+class Copy:
+    """One point's own database, consumer group and topic of dead records; the topic of events is everybody's."""
+
+    def __init__(self, pipeline, number):
+        self.name = f"{pipeline.name}_{number}"
+        self.pipeline = pipeline
+        pipeline.postgres.sql(f"CREATE DATABASE {self.name} TEMPLATE {pipeline.name}_before", database="postgres")
+        self.config, _ = pipeline.config()
+        text = self.config.read_text()
+        for line in ("group = \"{}\"", "dead_topic = \"{}_dead\""):
+            assert line.format(pipeline.name) in text
+            text = text.replace(line.format(pipeline.name), line.format(self.name))
+        self.config.write_text(text.replace(f"/{pipeline.name}\"", f"/{self.name}\""))
+
+    def state(self):
+        return sorted(self.pipeline.postgres.sql(STATE, database=self.name))
+
+    def dead(self):
+        return set(consume(self.pipeline.kafka, f"{self.name}_dead"))
+
+
+def test_killed_at_any_point_with_kafka_the_next_one_makes_the_same_table_and_buries_the_same_dead(tmp_path, postgres,
+                                                                                                  kafka):
+    pipeline = Pipeline(tmp_path, postgres, kafka=kafka.bootstrap)
+    try:
+        pipeline.put(BEFORE)
+        pipeline.once()
+        postgres.sql(f"CREATE DATABASE {pipeline.name}_before TEMPLATE {pipeline.name}", database="postgres")
+        pipeline.put(THEN)
+        pipeline.put_texts(POISON)
+        undisturbed = Copy(pipeline, "whole")
+        points = points_of(undisturbed.config, tmp_path / "trace")
+        print("\n".join(points))
+        for call in ("read", "BEGIN", "SELECT s.hunter_id", "INSERT INTO hunt_session ", "UPDATE hunt_session",
+                     "DELETE FROM hunt_session_waiting", "INSERT INTO hunt_session_waiting", "COMMIT", "produce",
+                     "commit of offsets", "close"):
+            assert any(point.startswith(call) for point in points), call
+        state = undisturbed.state()
+        assert undisturbed.dead() == set(POISON)
+        pipeline.once()
+        assert sorted(pipeline.sql(STATE)) == state
+        assert_the_model_holds(pipeline, BEFORE + THEN)
+        copies = [(point, Copy(pipeline, number)) for number, point in enumerate(points)]
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            died = list(pool.map(lambda c: run(c[1].config, HUNTD_TEST_DIE_AT=c[0]).returncode, copies))
+        # How many reads bring everything is Kafka's to say.
+        survived = {point for (point, _), code in zip(copies, died) if code != -signal.SIGKILL}
+        assert all(point.startswith("read:") and point != "read:1:after" for point in survived), survived
+        # Each waits until its dead member's session is over.
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            again = list(pool.map(lambda c: run(c[1].config), copies))
+        for (point, copy), done in zip(copies, again):
+            assert done.returncode == 0, f"{point}: {done.stderr}"
+            assert copy.state() == state, point
+            assert copy.dead() == set(POISON), point
+    finally:
+        pipeline.stop()
+
+
+def test_killed_at_any_point_on_the_outbox_the_next_one_makes_the_same_table_and_empties_it(tmp_path, postgres):
+    pipeline = Pipeline(tmp_path, postgres)
+    empty = "TRUNCATE hunt_session, hunt_session_waiting, loot_events_dead"
+    dead = "SELECT partition, convert_from(payload, 'UTF8') FROM loot_events_dead"
+    try:
+        pipeline.once()
+        config, _ = pipeline.config()
+
+        def prepare():
+            pipeline.sql(empty)
+            pipeline.put(BEFORE)
+            pipeline.once()
+            pipeline.put(THEN)
+            pipeline.put_texts(POISON)
+        prepare()
+        points = points_of(config, tmp_path / "trace")
+        print("\n".join(points))
+        assert any(point.startswith("XDEL") for point in points)
+        assert any(point.startswith("INSERT INTO loot_events_dead") for point in points)
+        state = sorted(pipeline.sql(STATE))
+        graves = sorted(pipeline.sql(dead))
+        assert {value for _, value in graves} == {value for _, value in POISON} and len(graves) == len(POISON)
+        assert_the_model_holds(pipeline, BEFORE + THEN)
+        for point in points:
+            # One deletion is as the other.
+            if point.startswith("XDEL") and point.split(":")[1] not in ("1", "5"):
+                continue
+            prepare()
+            assert run(config, HUNTD_TEST_DIE_AT=point).returncode == -signal.SIGKILL, point
+            pipeline.once()
+            assert pipeline.outbox_length() == 0, point
+            assert sorted(pipeline.sql(STATE)) == state, point
+            assert sorted(pipeline.sql(dead)) == graves, point
+    finally:
+        pipeline.stop()
