@@ -35,6 +35,7 @@ Aggregator::Aggregator(const Config& config, Metrics& metrics,
       source_(open_source(config)),
       postgres_(config.aggregator.postgres),
       dead_topic_(config.kafka.bootstrap.empty() ? nullptr : std::make_unique<DeadTopic>(config)),
+      retention_(config.aggregator.retention_days),
       watchdog_interval_ms_(systemd::watchdog_interval_us() / 1000),
       terminal_(isatty(STDERR_FILENO) == 1) {
   postgres_.on_wait([this] { feed_watchdog(); });
@@ -147,6 +148,23 @@ Result<void> Aggregator::settle() {
   return {};
 }
 
+// One page, and only where no event waits for Postgres.
+void Aggregator::forget_old_rows() {
+  if (!schema_ready_ || unsettled_ || !fold_.empty()) return;
+  int64_t const now_ms = steady_clock_ms();
+  if (!postgres_backoff_.due(now_ms) || !retention_.due(now_ms)) return;
+  if (Result<void> connected = postgres_.connect(); !connected) return;  // the next merge tells
+  Result<uint64_t> forgotten = retention_.step(postgres_, wall_clock_ms(), now_ms);
+  if (forgotten) {
+    metrics_.forgot(*forgotten);
+    if (*forgotten > 0) log::info("old rows deleted", {{"rows", *forgotten}});
+    return;
+  }
+  metrics_.postgres_failed();
+  log::error("old rows can't be deleted, trying again within an hour",
+             {{"error", forgotten.error().message}});
+}
+
 int64_t Aggregator::merge_at_ms() const {
   constexpr int64_t now = 0;
   if (!schema_ready_ || fold_.full()) return now;
@@ -240,6 +258,7 @@ void Aggregator::run() {
       acted = true;
       if (dead_backoff_.due(now_ms)) acted = static_cast<bool>(settle());
     }
+    forget_old_rows();
     turn_done();
     if (!acted) pause_until_next_step();
   }

@@ -12,6 +12,7 @@
 #include "aggregator/fold.h"
 #include "aggregator/metrics.h"
 #include "aggregator/pg_link.h"
+#include "aggregator/retention.h"
 #include "aggregator/source.h"
 #include "base/config.h"
 
@@ -35,6 +36,7 @@ class Aggregator {
   Result<void> settle();
   // When the next merge is due, by the steady clock; 0: now, INT64_MAX: there is nothing to merge.
   int64_t merge_at_ms() const;
+  void forget_old_rows();
   Metrics::Lag lag() const;
   void turn_done();
   void feed_watchdog();
@@ -52,6 +54,7 @@ class Aggregator {
   // Merged, and not settled: nothing more is read until it is.
   bool unsettled_ = false;
   std::vector<DeadRecord> undelivered_;
+  Retention retention_;
   bool schema_ready_ = false;
   int64_t first_unmerged_at_ms_ = 0;  // when the fold's first record came
   Backoff source_backoff_;

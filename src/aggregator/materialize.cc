@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <span>
+#include <tuple>
 #include <utility>
 
 #include "aggregator/aggregator_limits.h"
+#include "aggregator/retention.h"
 #include "aggregator/session.h"
 #include "base/check.h"
 #include "protocol/loot_event.h"
@@ -61,6 +64,63 @@ size_t index_of(Sessions sessions, std::string_view hunter_id, std::string_view 
   return static_cast<size_t>(at - sessions.begin());
 }
 
+// How much of each loot was given in each hour of each hunt; the names are the fold's.
+class Hours {
+ public:
+  // The counted events of one session.
+  void add(std::string_view hunt_id, const std::vector<SessionEvent>& events,
+           const std::vector<size_t>& counted);
+  Result<void> write(PgLink& postgres) const;
+
+ private:
+  static constexpr int64_t hour_ms = 3'600'000;
+  struct One {
+    int64_t hour;
+    std::string_view loot_id;
+    int64_t given;
+  };
+  std::map<std::tuple<std::string, int64_t, std::string>, int64_t> given_;
+  std::vector<One> session_;  // of the session that add() is at: few hours, few loots
+};
+
+void Hours::add(std::string_view hunt_id, const std::vector<SessionEvent>& events,
+                const std::vector<size_t>& counted) {
+  session_.clear();
+  for (size_t at : counted) {
+    int64_t const hour = events[at].timestamp_ms / hour_ms;
+    std::string_view const loot_id = events[at].loot_id;
+    // The newest hour is the likeliest.
+    auto const found = std::find_if(session_.rbegin(), session_.rend(), [&](const One& one) {
+      return one.hour == hour && one.loot_id == loot_id;
+    });
+    if (found != session_.rend())
+      found->given += 1;
+    else
+      session_.push_back({hour, loot_id, 1});
+  }
+  for (const One& one : session_)
+    given_[{std::string(hunt_id), one.hour * hour_ms, std::string(one.loot_id)}] += one.given;
+}
+
+Result<void> Hours::write(PgLink& postgres) const {
+  if (given_.empty()) return {};
+  PgArray hunts(Of::text), hours(Of::timestamptz), loot(Of::text), counts(Of::int8);
+  for (const auto& [key, count] : given_) {
+    hunts.add_text(std::get<0>(key));
+    hours.add_timestamp_ms(std::get<1>(key));
+    loot.add_text(std::get<2>(key));
+    counts.add_int8(count);
+  }
+  Result<PgRows> rows = postgres.run(
+      "INSERT INTO hunt_loot_hour AS h (hunt_id, hour, loot_id, given) "
+      "SELECT * FROM unnest($1, $2, $3, $4) AS v (hunt_id, hour, loot_id, given) "
+      "ORDER BY hunt_id COLLATE \"C\", hour, loot_id COLLATE \"C\" "
+      "ON CONFLICT (hunt_id, hour, loot_id) DO UPDATE SET given = h.given + excluded.given",
+      {hunts, hours, loot, counts});
+  if (!rows) return rows.error();
+  return {};
+}
+
 // What one slice of the batch changes, once its rows are locked.
 class Slice {
  public:
@@ -68,13 +128,16 @@ class Slice {
   Slice(PgLink& postgres, const Fold& fold, Sessions sessions, std::span<const LockedRow> rows,
         size_t first);
 
-  // False where another aggregator inserted one of our rows.
-  Result<bool> run();
+  // Events from before `forgotten_before_ms` may have been counted in rows that are deleted. False
+  // where another aggregator inserted one of our rows.
+  Result<bool> run(int64_t forgotten_before_ms);
+  void add_to(Hours& hours) const;
   const MergeCounts& counts() const { return counts_; }
   const std::vector<DeadRecord>& unplaced() const { return unplaced_; }
 
  private:
   Result<void> fetch_waiting();
+  void set_aside_forgotten(int64_t before_ms);
   void apply_events();
   Result<bool> insert_rows();
   Result<void> update_rows();
@@ -151,6 +214,34 @@ Result<void> Slice::fetch_waiting() {
     owners[i]->waited += 1;
   }
   return {};
+}
+
+// Before that moment rows may be gone, and with them what they had seen: whether such an event was
+// counted can't be known, unless its row is there and has seen it.
+void Slice::set_aside_forgotten(int64_t before_ms) {
+  for (Work& work : works_) {
+    size_t const from_source = work.events.size() - work.waited;
+    size_t kept = 0;
+    for (size_t at = 0; at < work.events.size(); ++at) {
+      SessionEvent const& event = work.events[at];
+      if (at < from_source && event.timestamp_ms < before_ms &&
+          !work.session.seen.contains(event.seq)) {
+        unplaced_.push_back({0, event.event_id.text(), write_loot_event(whole(work.folded, event)),
+                             fmt::format("its timestamp is before {} ms, up to which rows were "
+                                         "deleted (aggregator.retention_days): it may have been "
+                                         "counted",
+                                         before_ms),
+                             std::string(work.folded.hunter_id), true});
+        continue;
+      }
+      work.events[kept++] = event;
+    }
+    work.events.resize(kept);
+  }
+}
+
+void Slice::add_to(Hours& hours) const {
+  for (const Work& work : works_) hours.add(work.folded.hunt_id, work.events, work.change.counted);
 }
 
 void Slice::apply_events() {
@@ -278,8 +369,9 @@ Result<void> Slice::file_waiting() {
   return {};
 }
 
-Result<bool> Slice::run() {
+Result<bool> Slice::run(int64_t forgotten_before_ms) {
   if (Result<void> fetched = fetch_waiting(); !fetched) return fetched.error();
+  if (forgotten_before_ms > 0) set_aside_forgotten(forgotten_before_ms);
   apply_events();
   Result<bool> inserted = insert_rows();
   if (!inserted || !*inserted) return inserted;
@@ -341,6 +433,8 @@ Result<void> file_dead(PgLink& postgres, const Fold& fold, const std::string& so
 // one of our rows.
 Result<std::optional<Merged>> merge(PgLink& postgres, const Fold& fold, const std::string& source,
                                     DeadGoTo dead_go_to) {
+  Result<int64_t> const forgotten_before_ms = share_forgotten_before(postgres);
+  if (!forgotten_before_ms) return forgotten_before_ms.error();
   std::vector<FoldedSession> const all = fold.sorted();
   auto const slice_at = [&](size_t first) {
     return Sessions(all).subspan(first, std::min(slice_sessions_max, all.size() - first));
@@ -351,6 +445,7 @@ Result<std::optional<Merged>> merge(PgLink& postgres, const Fold& fold, const st
       return locked.error();
 
   Merged merged;
+  Hours hours;
   std::span<const LockedRow> left(rows);
   for (size_t first = 0; first < all.size(); first += slice_sessions_max) {
     Sessions const sessions = slice_at(first);
@@ -358,9 +453,10 @@ Result<std::optional<Merged>> merge(PgLink& postgres, const Fold& fold, const st
     while (mine < left.size() && left[mine].session < first + sessions.size()) ++mine;
     Slice slice(postgres, fold, sessions, left.first(mine), first);
     left = left.subspan(mine);
-    Result<bool> const ran = slice.run();
+    Result<bool> const ran = slice.run(*forgotten_before_ms);
     if (!ran) return ran.error();
     if (!*ran) return std::optional<Merged>();
+    slice.add_to(hours);
     merged.counts += slice.counts();
     merged.unplaced.insert(merged.unplaced.end(), slice.unplaced().begin(), slice.unplaced().end());
   }
@@ -369,6 +465,7 @@ Result<std::optional<Merged>> merge(PgLink& postgres, const Fold& fold, const st
       return filed.error();
     merged.unplaced.clear();
   }
+  if (Result<void> written = hours.write(postgres); !written) return written.error();
   return std::optional(std::move(merged));
 }
 

@@ -5,11 +5,12 @@
 //   2. put the events in (session.h)
 //   3. insert the rows that did not exist, in key order; if another aggregator inserted one of them
 //      meanwhile, roll back and begin again at 1
-//   4. update the others, file waiting and dead events, commit
+//   4. update the others, file waiting and dead events, add to the hours, commit
 //
 // 1 goes over all sessions before 2 begins; each goes by slices, so that no statement is too large.
 // Nobody waits for another in a circle: step 1 waits only in key order, step 3 only in key order
-// and only for others that are past their step 1.
+// and only for others that are past their step 1. The hours come last, in key order: who is there
+// waits for nothing else any more.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -86,6 +86,11 @@ void Metrics::dead_topic_failed() {
   totals_.dead_topic_failures += 1;
 }
 
+void Metrics::forgot(uint64_t rows) {
+  std::lock_guard lock(mutex_);
+  totals_.forgotten_rows += rows;
+}
+
 void Metrics::buried(uint64_t records) {
   std::lock_guard lock(mutex_);
   totals_.dead += records;
@@ -126,6 +131,8 @@ std::string Metrics::render() const {
           "Rows of hunt_session inserted or updated.");
   counter(text, "hunt_aggregator_merge_restarts_total", totals_.merge_restarts,
           "Merges begun again because another aggregator inserted one of their rows.");
+  counter(text, "hunt_aggregator_forgotten_rows_total", totals_.forgotten_rows,
+          "Rows of hunt_session deleted since aggregator.retention_days had passed.");
   family(text, "hunt_aggregator_failures_total", "counter",
          "Times a peer failed to answer, or answered with an error.");
   fmt::format_to(std::back_inserter(text),

@@ -42,6 +42,7 @@ class Metrics {
     uint64_t rows = 0;        // rows of hunt_session inserted or updated
     uint64_t merges = 0;
     uint64_t merge_restarts = 0;
+    uint64_t forgotten_rows = 0;  // deleted by aggregator.retention_days
     uint64_t source_failures = 0;
     uint64_t postgres_failures = 0;
     uint64_t dead_topic_failures = 0;
@@ -59,6 +60,7 @@ class Metrics {
   void source_failed();
   void postgres_failed();
   void dead_topic_failed();
+  void forgot(uint64_t rows);
   // So many records are in the dead topic for good.
   void buried(uint64_t records);
   // Which peers answered last; true where nothing was asked of one yet.

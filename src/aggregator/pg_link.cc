@@ -255,7 +255,9 @@ Result<PgRows> PgLink::run(const std::string& statement, const std::vector<PgArr
 Result<uint64_t> PgLink::copy_in(const std::string& statement, PgCopy rows) {
   if (!connection_) return Error{"postgres: not connected"};
   std::string const bytes = std::move(rows).bytes();
-  PGresult* result = PQexec(connection_.get(), statement.c_str());
+  PGresult* result = PQsendQuery(connection_.get(), statement.c_str()) == 1
+                         ? PQgetResult(connection_.get())
+                         : nullptr;
   if (PQresultStatus(result) == PGRES_COPY_IN) {
     PQclear(result);
     bool sent = true;
@@ -265,6 +267,8 @@ Result<uint64_t> PgLink::copy_in(const std::string& statement, PgCopy rows) {
     }
     sent = sent && PQputCopyEnd(connection_.get(), nullptr) == 1;
     result = sent ? await_result() : nullptr;
+  } else if (result != nullptr) {
+    while (PGresult* more = PQgetResult(connection_.get())) PQclear(more);
   }
   if (PQresultStatus(result) != PGRES_COMMAND_OK) {
     Error error = failed(result);

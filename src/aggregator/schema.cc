@@ -50,8 +50,51 @@ COMMENT ON TABLE hunt_session_waiting IS 'Events whose row has too many holes to
 COMMENT ON TABLE loot_events_dead IS 'Records that could not be counted, with the reason; position is the Kafka offset or the stream entry id';
 )sql";
 
+// The hours are counted by the merge, since a row of hunt_session does not tell when its loot came.
+// forgotten_before is the promise that makes deleting rows safe: an event older than it is never
+// counted again.
+constexpr const char* views_and_retention = R"sql(
+CREATE TABLE hunt_loot_hour (
+  hunt_id text COLLATE "C" NOT NULL,
+  hour    timestamptz NOT NULL,
+  loot_id text COLLATE "C" NOT NULL,
+  given   bigint NOT NULL CHECK (given > 0),
+  PRIMARY KEY (hunt_id, hour, loot_id)
+) WITH (fillfactor = 70);
+
+CREATE TABLE hunt_retention (
+  only_row         boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  forgotten_before timestamptz NOT NULL
+);
+INSERT INTO hunt_retention (forgotten_before) VALUES (to_timestamp(0));
+
+CREATE VIEW hunt_hunters AS
+SELECT hunt_id, count(*) AS hunters, sum(loot_count)::bigint AS loot,
+       min(first_loot_at) AS first_loot_at, max(last_loot_at) AS last_loot_at
+FROM hunt_session GROUP BY hunt_id;
+
+CREATE VIEW hunt_loot AS
+SELECT s.hunt_id, l.key AS loot_id, sum(l.value::bigint)::bigint AS given, count(*) AS hunters
+FROM hunt_session s CROSS JOIN LATERAL jsonb_each_text(s.loot) AS l GROUP BY s.hunt_id, l.key;
+
+CREATE VIEW hunt_loot_per_hour AS
+SELECT hunt_id, hour, sum(given)::bigint AS given FROM hunt_loot_hour GROUP BY hunt_id, hour;
+
+CREATE VIEW hunt_top_hunters AS
+SELECT hunt_id, rank() OVER (PARTITION BY hunt_id ORDER BY loot_count DESC, last_loot_at) AS rank,
+       hunter_id, loot_count, first_loot_at, last_loot_at
+FROM hunt_session;
+
+COMMENT ON TABLE hunt_loot_hour IS 'Loot given in each hour, by the events'' timestamps; written by hunt-aggregator alone';
+COMMENT ON TABLE hunt_retention IS 'Rows of hunt_session with last_loot_at before this may have been deleted; no event from before it is counted any more';
+COMMENT ON VIEW hunt_hunters IS 'Hunters and loot of each hunt';
+COMMENT ON VIEW hunt_loot IS 'How much of each loot was given, to how many hunters';
+COMMENT ON VIEW hunt_loot_per_hour IS 'Loot given in each hour';
+COMMENT ON VIEW hunt_top_hunters IS 'Hunters of each hunt by how much they hold; who came to as much earlier stands first';
+)sql";
+
 // Migration N is at index N - 1. A released one is never changed.
-constexpr std::array migrations = {first_tables};
+constexpr std::array migrations = {first_tables, views_and_retention};
 
 // Names the lock that programs migrating at once take in turn; any number that nobody else uses.
 constexpr long long migration_lock = 0x68756e74'64736368;  // "huntdsch"

@@ -93,6 +93,7 @@ const Key keys_table[] = {
     TEXT(aggregator, postgres, not_empty, restart),
     TEXT(aggregator, listen, tcp, restart),
     TEXT(aggregator, group, not_empty, restart),
+    NUMBER(aggregator, retention_days, 0, 36'500, restart),
 };
 
 #undef NUMBER

@@ -72,6 +72,7 @@ struct Config {
     std::string postgres = "postgresql:///huntd";  // libpq URI or keywords; passwords by passfile=
     std::string listen = "127.0.0.1:9091";         // the aggregator's own /metrics and /healthz
     std::string group = "hunt-aggregator";         // Kafka consumer group
+    uint32_t retention_days = 0;                   // rows untouched for so long go; 0: none does
   } aggregator;
 
   // Where each key's value came from ("default" or "FILE:LINE"), by dotted name.

@@ -54,7 +54,7 @@ static void pass(const char* name, const char* phase) {
 }
 
 /* The next definition of this function, which is the library's. */
-#define REAL(function) (__extension__(__typeof__(&function))dlsym(RTLD_NEXT, #function))
+#define REAL(function) (__extension__(__typeof__(&function)) dlsym(RTLD_NEXT, #function))
 
 /* The statement whose answer is awaited; empty: none. */
 static char statement[name_bytes];
@@ -81,6 +81,13 @@ int PQsendQuery(void* connection, const char* text) {
   name_statement(text);
   int const sent = REAL(PQsendQuery)(connection, text);
   pass(statement, "sent");
+  return sent;
+}
+
+int PQputCopyEnd(void* connection, const char* error) {
+  pass("end of COPY", "before");
+  int const sent = REAL(PQputCopyEnd)(connection, error);
+  pass("end of COPY", "after");
   return sent;
 }
 
