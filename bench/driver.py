@@ -13,8 +13,8 @@ BENCHES: dict[str, tuple[str, dict]] = {
     "fleet": ("fleet", {}),
     "fleet-fork": ("fleet_rate", {"rung": "fork"}),
     "fleet-process": ("fleet_rate", {"rung": "process"}),
-    **{name: (name, {}) for name in ("redis", "kafka", "overload", "memory", "idle", "aggregator")}}
-TAKE_MINUTES = ("fleet", "fleet-fork", "fleet-process")
+    **{name: (name, {}) for name in ("redis", "kafka", "overload", "memory", "idle", "aggregator", "lag")}}
+TAKE_MINUTES = ("fleet", "fleet-fork", "fleet-process", "lag")
 
 
 def _run(bench: str, minutes: float | None) -> tuple[Report, bool]:

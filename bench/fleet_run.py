@@ -69,7 +69,7 @@ def stack_notes(stack) -> list[str]:
         kafka = "WITHOUT Kafka (HUNTD_BENCH_KAFKA=no): the aggregator reads the outbox"
     else:
         kafka = f"Kafka: {stack.kafka.kind}" + (f", since {stack.kafka.why}" if stack.kafka.why else "")
-    return [f"{kafka}, {KAFKA['partitions']} partition; Redis without AOF; aggregator.interval_s {AGGREGATOR_INTERVAL_S}; "
+    return [f"{kafka}, {KAFKA['partitions']} partition; Redis without AOF; aggregator.interval_s {stack.settings['aggregator.interval_s']}; "
             "cores.count 2; hunts without Idempotency-Key; all on one machine with the generator",
             f"nice: cores -{PRIORITIES['cores.priority']}, Redis {REDIS_NICE}, workers -{PRIORITIES['worker.priority']}, "
             f"Kafka {KAFKA['nice']}, librdkafka and the generator 0, aggregator {AGGREGATOR_NICE}; all in one session"]
