@@ -1,0 +1,72 @@
+"""Faults of Kafka: hunters see nothing of any of them, since an event is safe in the outbox until Kafka has it."""
+from faults.driver import Skipped
+from faults.scenario import scenario
+from harness.kafka_server import KafkaServer
+
+
+def needs_a_broker_with_a_disk(run) -> None:
+    if not isinstance(run.stack.kafka, KafkaServer):
+        raise Skipped(f"needs a broker that keeps its data: {run.stack.kafka.why}")
+
+
+def _counted(run, name: str) -> float:
+    return run.stack.metric(f"huntd_{name}_total")
+
+
+@scenario(chaos=True)
+def kafka_away_60_s(run):
+    """Clients see nothing; events wait in the outbox; librdkafka retries for kafka.delivery_timeout_ms (30 s), then gives up,
+    and the sweep emits what stayed (docs/operations.md "Kafka is away"). The outbox empties when Kafka is back."""
+    needs_a_broker_with_a_disk(run)
+    failed, acked = _counted(run, "kafka_failed"), _counted(run, "kafka_acked")
+    run.stack.kafka.kill()
+    run.go_on_for(run.span(60, 5))
+    run.expect(run.stack.outbox_length() > 0, "events wait in the outbox")
+    if not run.smoke:
+        run.expect(_counted(run, "kafka_failed") > failed, "librdkafka gave some up after 30 s")
+    run.stack.kafka.start()
+    run.await_(lambda: _counted(run, "kafka_acked") > acked, 30, "Kafka to acknowledge events again")
+
+
+@scenario(settings={"kafka.linger_ms": 100}, chaos=True)
+def kafka_restarted_in_mid_batch(run):
+    """Batches whose acknowledgement is lost are sent again: the broker knows them by the producer's id and sequence, and what
+    comes twice all the same has the same event_id and seq (docs/formats/loot-event.md; KIP-98). Twice by SIGKILL and twice in
+    an orderly way, each while events are under way."""
+    needs_a_broker_with_a_disk(run)
+    for orderly in [False, True] * run.span(2, 1):
+        run.await_(lambda: run.stack.metric("huntd_kafka_in_flight") > 0, 20, "events under way to Kafka")
+        if orderly:
+            run.stack.kafka.stop()
+        else:
+            run.stack.kafka.kill()
+        acked = _counted(run, "kafka_acked")
+        run.stack.kafka.start()
+        run.await_(lambda: _counted(run, "kafka_acked") > acked, 30, "Kafka to acknowledge events again")
+        run.go_on_for(run.draw.uniform(0, 1))
+
+
+@scenario(settings={"kafka.queue_messages_max": 1000})
+def kafka_queue_full(run):
+    """Past kafka.queue_messages_max librdkafka takes no more: such an event stays in the outbox, counted in
+    huntd_kafka_failed_total, and the sweep emits it when there is room (docs/configuration.md, docs/operations.md "Kafka is
+    away"). The client was told of its award long before."""
+    needs_a_broker_with_a_disk(run)
+    failed = _counted(run, "kafka_failed")
+    run.stack.kafka.kill()
+    run.await_(lambda: _counted(run, "kafka_failed") > failed, 30, "the queue to be full")
+    run.go_on_for(run.span(10, 2))
+    run.expect("Local: Queue full" in run.stack.huntd.log_text(), "the log says that the queue is full")
+    run.stack.kafka.start()
+
+
+@scenario(settings={"kafka.delivery_timeout_ms": 1000}, chaos=True)
+def kafka_stopped_until_messages_time_out(run):
+    """A broker that stands still: what it has not acknowledged after kafka.delivery_timeout_ms is given up, stays in the outbox
+    and is swept; what it had received it stores when it goes on, so that an event may be there twice, as the same event
+    (docs/configuration.md, docs/formats/loot-event.md)."""
+    failed = _counted(run, "kafka_failed")
+    run.stop(run.stack.kafka.pid, run.span(15, 5))
+    if run.stack.settings.get("kafka.delivery_timeout_ms") == 1000:  # chaos has a stack of its own
+        run.expect(_counted(run, "kafka_failed") > failed, "events were given up")
+        run.expect("Local: Message timed out" in run.stack.huntd.log_text(), "the log says that messages timed out")
