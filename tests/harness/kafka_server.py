@@ -7,6 +7,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 from harness.ports import reserve_port
@@ -165,12 +166,18 @@ class MockKafkaServer(Server):
     def ready(self) -> bool:
         return (self.directory / "bootstrap").exists()
 
+    def refuse_next_produce(self) -> None:
+        """By an error that is fatal to an idempotent producer."""
+        self.signal(signal.SIGUSR1)
+
 
 def start_kafka(directory: pathlib.Path | str, mock_binary: pathlib.Path | str, *, outlives: bool = False,
-                **options) -> Server:
-    """Apache Kafka (with `options` of KafkaServer) where it can be had, else the mock; the answer's `kind` says which, and
-    `why` why it is the mock."""
+                mock: bool = False, **options) -> Server:
+    """Apache Kafka (with `options` of KafkaServer) where it can be had and the mock isn't wanted, else the mock; the answer's
+    `kind` says which, and `why` why it is the mock."""
     try:
+        if mock:
+            raise KafkaUnavailable("the mock is wanted")
         server = KafkaServer(directory, outlives=outlives, **options)
         server.why = ""
     except KafkaUnavailable as reason:
