@@ -9,7 +9,7 @@ import pytest
 
 from aggregator_pipeline import Pipeline, aggregator_program, get, metric
 from harness.pgbouncer_server import PgBouncerServer
-from harness.postgres_server import PostgresServer
+from harness.postgres_server import OtherSession, PostgresServer
 from harness.process import wait_until
 from loot_events import expected_rows, make_events, text
 
@@ -112,18 +112,12 @@ def test_two_aggregators_at_once_on_one_outbox_count_each_event_once(pipeline):
     assert pipeline.rows() == expected
 
 
-class OtherWriter:
-    """Another aggregator, stopped in the middle of its transaction: a psql that we feed by hand."""
+class OtherWriter(OtherSession):
+    """Another aggregator, stopped in the middle of its transaction."""
 
     def __init__(self, pipeline):
+        super().__init__(f"postgresql://huntd@127.0.0.1:{pipeline.postgres.port}/{pipeline.name}")
         self.pipeline = pipeline
-        self.psql = subprocess.Popen(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1",
-                                      f"postgresql://huntd@127.0.0.1:{pipeline.postgres.port}/{pipeline.name}"],
-                                     stdin=subprocess.PIPE, text=True)
-
-    def do(self, statement):
-        self.psql.stdin.write(statement + ";\n")
-        self.psql.stdin.flush()
 
     def await_lock_held(self):
         wait_for(lambda: self.pipeline.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
@@ -133,10 +127,6 @@ class OtherWriter:
     def await_someone_waiting(self):
         wait_for(lambda: self.pipeline.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
                                         "wait_event_type = 'Lock'") == [["1"]], "the aggregator to wait for it")
-
-    def end(self):
-        self.psql.stdin.close()
-        assert self.psql.wait(30) == 0
 
 
 def three_events():

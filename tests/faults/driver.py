@@ -15,7 +15,7 @@ from faults.load import HealthProbe, Load
 from faults.scenario import Scenario, all_scenarios
 from faults.stack import FaultStack, stop_for
 from harness.huntd_stack import http_get
-from harness.process import wait_until
+from harness.process import ServerFailed, wait_until
 
 BEFORE_S = 2.0  # of steady load, to know what the throughput was
 AFTER_S = 2.0   # of load after the recovery
@@ -45,6 +45,7 @@ class Run:
     bystanders: set[str] = field(default_factory=set)      # hunters whose core has no fault
     other_hunters: set[str] = field(default_factory=set)   # hunters that a scenario plays by itself
     other_producer: bool = False                           # the scenario writes to loot_events itself
+    poison: set[str] = field(default_factory=set)          # what it wrote there that is no event, undecodable bytes as U+FFFD
     records: list = field(default_factory=list)
     checks: list = field(default_factory=list)             # more checks of the scenario's: f(run, verdict)
     begun_s: float = field(default_factory=time.monotonic)
@@ -129,7 +130,7 @@ def run_scenario(scenario: Scenario, seed: int, folder: pathlib.Path, *, smoke: 
         begin(run, scenario, seed)
         try:
             inject(run, scenario)
-        except (AssertionError, TimeoutError) as failure:
+        except (AssertionError, TimeoutError, ServerFailed) as failure:
             verdict.expect("scenario", False, str(failure))
         run.go_on_for(AFTER_S)
         end_load(run, verdict)
@@ -140,7 +141,7 @@ def run_scenario(scenario: Scenario, seed: int, folder: pathlib.Path, *, smoke: 
         verdict.figures = {"answers": len(run.load.books.good_at_s),
                            "recovered_s": [None if f.recovered_s is None else round(f.recovered_s, 1) for f in run.faults],
                            **found.figures}
-    except (AssertionError, TimeoutError) as failure:
+    except (AssertionError, TimeoutError, ServerFailed) as failure:
         verdict.expect("scenario", False, str(failure))
     finally:
         if run.probe and not run.probe._ended.is_set():

@@ -10,6 +10,7 @@ I7 no zombie, no orphan, no leaked descriptor, no growing queue
 I8 a fault in one core, script or client leaves the others' errors at zero
 """
 import json
+import re
 import subprocess
 import time
 from collections import Counter
@@ -28,6 +29,7 @@ assert set(LOOT) == set(HUNTS)
 SUPPLY = {("scarce", "relic"): 40}
 DESCRIPTORS_SPARE = 2  # librdkafka may hold a connection more or less to the same broker
 SETTLE_S = 90
+POISONED_SETTLE_S = 15
 
 
 @dataclass
@@ -65,11 +67,11 @@ def in_redis(stack) -> tuple[dict, dict]:
     return held, seqs
 
 
-def in_kafka(stack) -> list[Record]:
-    """Every record, by partition and offset; read by kcat."""
+def in_kafka(stack, poison=frozenset()) -> list[Record]:
+    """Every record but for the poison, by partition and offset; read by kcat."""
     done = subprocess.run(
         [find_program("kcat"), "-b", stack.kafka.bootstrap, "-C", "-t", "loot_events", "-o", "beginning", "-e", "-q",
-         "-f", "%p\\x1f%o\\x1f%T\\x1f%k\\x1f%s\\x1e"], capture_output=True, text=True, timeout=120)
+         "-f", "%p\\x1f%o\\x1f%T\\x1f%k\\x1f%s\\x1e"], capture_output=True, text=True, errors="replace", timeout=120)
     if done.returncode != 0:
         raise RuntimeError(f"kcat: {done.stderr.strip()}")
     records = []
@@ -77,6 +79,8 @@ def in_kafka(stack) -> list[Record]:
         if not line:
             continue
         partition, offset, produced_ms, key, value = line.split("\x1f", 4)
+        if value in poison:
+            continue
         event = json.loads(value)
         assert key == event["hunter_id"], (key, event)
         records.append(Record(event, int(partition), int(offset), int(produced_ms)))
@@ -98,8 +102,12 @@ def settle(run, verdict: Verdict) -> None:
     except TimeoutError:
         verdict.expect("I1", False, f"{stack.outbox_length()} events never left the outbox")
     try:
-        told = stack.reconcile(SETTLE_S)
-        verdict.expect("I1-I3", told.returncode == 0, f"huntctl reconcile:\n{told.stdout}{told.stderr}")
+        # With poison it never agrees, so it would wait to the end.
+        told = stack.reconcile(POISONED_SETTLE_S if run.poison else SETTLE_S)
+        differences = re.findall(r"^[a-z_]+(?= hunter |: ).*", told.stdout, re.MULTILINE)
+        unreadable = [line for line in differences if line.startswith("unreadable: partition ")]
+        verdict.expect("I1-I3", (told.returncode == 0) == (not run.poison) and differences == unreadable
+                       and len(unreadable) == len(run.poison), f"huntctl reconcile:\n{told.stdout}{told.stderr}")
     except subprocess.TimeoutExpired:
         verdict.expect("I6", False, "huntctl reconcile did not end")
 
@@ -108,7 +116,7 @@ def check_books(run, verdict: Verdict) -> None:
     stack, books = run.stack, run.load.books
     told = books.told()
     held, seqs = in_redis(stack)
-    records = in_kafka(stack)
+    records = in_kafka(stack, run.poison)
     run.records = records
     table = in_postgres(stack)
     firsts: dict[str, Record] = {}

@@ -7,8 +7,9 @@ import signal
 import subprocess
 
 from faults.redis_proxy import RedisProxy
-from harness.huntd_stack import HuntdStack, build_folder, http_get
-from harness.process import children_of, is_running, process_state, wait_until
+from harness.huntd_stack import AggregatorServer, HuntdStack, build_folder, http_get, write_config
+from harness.ports import reserve_port
+from harness.process import Server, children_of, is_running, process_state, wait_until
 
 HUNTS = pathlib.Path(__file__).resolve().parents[1] / "e2e" / "hunts"
 # Patient enough for a busy machine, and still less than what clients wait.
@@ -42,9 +43,26 @@ class FaultStack(HuntdStack):
     def __init__(self, directory, *, proxied_redis: bool = False, settings: dict | None = None, **options):
         super().__init__(directory, **{"cores": 2, "kafka": {"partitions": 4}, "append_only": True, "hunts": HUNTS,
                                        "settings": {**SETTINGS, **(settings or {})}, **options})
+        self.more_servers: list[Server] = []
         self.proxy = RedisProxy(int(self.redis.port)) if proxied_redis else None
         if self.proxy:
             self.settings["redis.address"] = self.proxy.address
+
+    @property
+    def servers(self) -> list[Server]:
+        return [*self.more_servers, *super().servers]
+
+    def start_another_aggregator(self) -> AggregatorServer:
+        """A second member of the group; to Postgres it is of that application_name, too: `another`."""
+        port = reserve_port()
+        folder = self.directory / "another"
+        config = folder / "huntd.toml"
+        write_config(config, {**self.settings, "aggregator.listen": port.address,
+                              "aggregator.postgres": f"{self.postgres.uri}?application_name=another"})
+        server = AggregatorServer(folder, config, port.address)
+        server.ports = [port]
+        self.more_servers.append(server)
+        return server.start()
 
     def start_stores(self) -> None:
         if self.proxy:
@@ -121,8 +139,8 @@ class FaultStack(HuntdStack):
         status, text = http_get(self.admin, "/readyz")
         return status, json.loads(text)
 
-    def aggregator_metric(self, name: str) -> float:
-        return self.metric(name, self.aggregator_address)
+    def aggregator_metric(self, name: str, address: str | None = None) -> float:
+        return self.metric(name, address or self.aggregator_address)
 
     def core_of(self, hunter: str) -> int:
         told = subprocess.run([str(build_folder() / "huntctl"), "core-map", "--http", self.http, "--hunter", hunter],

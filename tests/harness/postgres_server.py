@@ -30,6 +30,29 @@ def query(uri: str, statement: str) -> list[list[str]]:
     return [line.split("\x1f") for line in done.stdout.splitlines()]
 
 
+class OtherSession:
+    """A psql that is fed by hand, so that a transaction can stand as long as a test wants."""
+
+    def __init__(self, uri: str):
+        self._psql = subprocess.Popen([find_program("psql", *_bin_folders()), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", uri],
+                                      stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+    def do(self, statement: str) -> None:
+        """Sends it and returns at once."""
+        self._psql.stdin.write(statement + ";\n")
+        self._psql.stdin.flush()
+
+    def end(self) -> None:
+        """Waits until all is done; ServerFailed where a statement failed."""
+        self._psql.stdin.close()
+        if self._psql.wait(30) != 0:
+            raise ServerFailed("a statement of the other session failed")
+
+    def kill(self) -> None:
+        self._psql.kill()
+        self._psql.wait()
+
+
 class PostgresServer(Server):
     """As root it runs as user postgres (PostgreSQL refuses root), with its data where that user can reach it."""
 

@@ -1,0 +1,269 @@
+"""Faults of PostgreSQL and of hunt-aggregator: hunters see nothing of any of them; the table lags and catches up
+(docs/operations.md "Postgres or the aggregator is away"), and is the same however its events came (docs/aggregator.md
+"What it promises"). That it is the same is what the invariants check after every scenario: I2, and huntctl reconcile."""
+import json
+import signal
+import subprocess
+
+from faults.invariants import in_kafka
+from faults.scenario import scenario
+from harness.huntd_stack import http_get
+from harness.postgres_server import OtherSession
+from harness.process import find_program
+
+LOCK_WAIT = ("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hunt-aggregator' AND wait_event_type = 'Lock'")
+
+
+def _counted(run, name: str, aggregator=None) -> float:
+    return run.stack.aggregator_metric(f"hunt_aggregator_{name}", aggregator and aggregator.address)
+
+
+def _await_merges(run, aggregator=None, timeout_s: float = 40) -> None:
+    """`aggregator`, the first one where none is named, counts events."""
+    fresh = _counted(run, "fresh_total", aggregator)
+    run.await_(lambda: _counted(run, "fresh_total", aggregator) > fresh, timeout_s, "the aggregator to count events")
+
+
+def _await_lock_wait(run) -> None:
+    run.await_(lambda: run.stack.postgres.sql(LOCK_WAIT) == [["1"]], 20, "the merge to wait for a lock")
+
+
+def _away(run, seconds: float) -> None:
+    """The aggregator says that Postgres is away, for `seconds`, and stays alive."""
+    aggregator = run.stack.aggregator
+    pid = aggregator.pid
+    run.await_(lambda: http_get(aggregator.address, "/healthz") == (503, "postgres does not answer\n"), 30,
+               "the aggregator to say that Postgres is away")
+    run.go_on_for(seconds)
+    run.expect(aggregator.running and aggregator.pid == pid, "the aggregator lives on without Postgres")
+
+
+def _await_back(run) -> None:
+    run.await_(lambda: http_get(run.stack.aggregator_address, "/healthz") == (200, "ok\n"), 30, "the aggregator to be well")
+    _await_merges(run)
+
+
+@scenario(chaos=True)
+def postgres_away_60_s(run):
+    """SIGKILL, and started again after a minute: one line in the log, a back-off of 100 ms to 5 s, /healthz 503 with the
+    reason, and what was read stays in memory (docs/aggregator.md "When something is away"). What was committed survives the
+    crash (PostgreSQL, write-ahead log)."""
+    log_before = len(run.stack.aggregator.log_text())
+    run.stack.postgres.kill()
+    _away(run, run.span(60, 3))
+    said = run.stack.aggregator.log_text()[log_before:].count("merge failed, trying again")
+    run.expect(said == 1, f"one line says that the merge failed, not {said}")
+    run.stack.postgres.start()
+    _await_back(run)
+
+
+@scenario(chaos=True)
+def postgres_sessions_terminated(run):
+    """What an administrator or a failing proxy does to a session, in the midst of a merge or between two: the batch is merged
+    over a new connection (docs/aggregator.md "When something is away")."""
+    for _ in range(run.span(10, 3)):
+        run.stack.postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                               "WHERE application_name = 'hunt-aggregator'")
+        run.go_on_for(run.draw.uniform(0.2, 1.2))
+    _await_back(run)
+
+
+@scenario(chaos=True)
+def postgres_read_only(run):
+    """After a failover the server may be a standby, or be set read-only: every merge is refused with 25006 and tried again
+    with the back-off, until it may write (docs/aggregator.md "When something is away")."""
+    for value in ("on", "off"):
+        run.stack.postgres.sql(f"ALTER DATABASE huntd SET default_transaction_read_only = {value}", database="postgres")
+        run.stack.postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                               "WHERE application_name = 'hunt-aggregator'")
+        if value == "on":
+            _away(run, run.span(10, 3))
+    _await_back(run)
+
+
+@scenario(chaos=True)
+def deadlock_in_a_merge(run):
+    """The aggregator locks the rows of its batch in the order of their key; another session that locks them the other way
+    round makes a real deadlock, of which PostgreSQL ends one transaction with 40P01 (PostgreSQL, 13.3.4): where it is the
+    merge, the batch is rolled back and tried again with the back-off."""
+    stack = run.stack
+    failed, log_before = _counted(run, 'failures_total{peer="postgres"}'), len(stack.aggregator.log_text())
+
+    def deadlock() -> bool:
+        """False where the merge was not the one that PostgreSQL ended."""
+        other = OtherSession(stack.postgres.uri)
+        try:
+            # Who waits for longer than its deadlock_timeout looks for a deadlock, and is ended: not this session.
+            other.do("SET deadlock_timeout = '60s'; BEGIN")
+            other.do("SELECT FROM hunt_session WHERE hunter_id >= 'u' ORDER BY hunter_id, hunt_id FOR UPDATE")
+            _await_lock_wait(run)
+            other.do("SELECT FROM hunt_session WHERE hunter_id < 'u' ORDER BY hunter_id, hunt_id FOR UPDATE")
+            other.do("ROLLBACK")
+            other.end()
+        finally:
+            other.kill()
+        return "deadlock detected" in stack.aggregator.log_text()[log_before:]
+    run.expect(any(deadlock() for _ in range(5)), "none of five deadlocks ended the merge")
+    run.expect(_counted(run, 'failures_total{peer="postgres"}') > failed, "the failure is counted")
+    _await_back(run)
+
+
+@scenario(chaos=True)
+def serialization_failures(run):
+    """A merge is READ COMMITTED, and there PostgreSQL itself has no 40001 for a plain table (13.2.1); what stands in front of
+    it may. A trigger raises it here, for the first five merges: each is rolled back and tried again with the back-off."""
+    sql, failed = run.stack.postgres.sql, _counted(run, 'failures_total{peer="postgres"}')
+    sql("CREATE SEQUENCE fault_turns")
+    sql("""CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF nextval('fault_turns') <= 5 THEN
+               RAISE EXCEPTION 'could not serialize access due to concurrent update' USING ERRCODE = '40001';
+             END IF;
+             RETURN NULL; END $$""")
+    sql("CREATE TRIGGER fault BEFORE INSERT OR UPDATE ON hunt_session FOR EACH STATEMENT EXECUTE FUNCTION fault()")
+    run.await_(lambda: _counted(run, 'failures_total{peer="postgres"}') == failed + 5, 30, "five merges to fail")
+    _await_back(run)
+    sql("DROP TRIGGER fault ON hunt_session")
+    sql("DROP FUNCTION fault")
+    sql("DROP SEQUENCE fault_turns")
+
+
+@scenario(chaos=True)
+def aggregator_killed_between_rows_and_offsets(run):
+    """It commits its offsets only after the commit in Postgres, and every row knows the seqs that it has counted: what was
+    merged and not acknowledged comes again and changes nothing (docs/aggregator.md "What it promises"). The moment between is
+    made wide: Kafka stands still when the rows are committed, so that the offsets never get there."""
+    stack = run.stack
+    for _ in range(run.span(3, 1)):
+        other = OtherSession(stack.postgres.uri)
+        try:
+            other.do("BEGIN; LOCK TABLE hunt_session IN EXCLUSIVE MODE")
+            _await_lock_wait(run)
+            fresh = _counted(run, "fresh_total")
+            stack.kafka.signal(signal.SIGSTOP)
+            try:
+                other.do("COMMIT")
+                other.end()
+                run.await_(lambda: _counted(run, "fresh_total") > fresh, 20, "the rows to be committed")
+                stack.aggregator.kill()
+            finally:
+                stack.kafka.signal(signal.SIGCONT)
+        finally:
+            other.kill()
+        stack.aggregator.start()
+        run.await_(lambda: _counted(run, "duplicates_total") > 0, 40, "the events that were not acknowledged to come again")
+
+
+@scenario(chaos=True)
+def aggregator_killed_at_random_moments(run):
+    """As killed at the worst one; each start reads on where the offsets are (docs/aggregator.md "What it promises"), once the
+    group has given up the dead member: after 10 s."""
+    for _ in range(run.span(5, 1)):
+        _await_merges(run)
+        run.go_on_for(run.draw.uniform(0, 1.2))
+        run.stack.aggregator.kill()
+        run.stack.aggregator.start()
+    _await_merges(run)
+
+
+@scenario()
+def one_of_two_aggregators_stopped_30_s(run):
+    """The one that stands still loses its partitions after 10 s, and the other reads them from the last offsets
+    (docs/aggregator.md "When something is away"); when it goes on, it merges what it still holds: all of it was counted by
+    the other, and nothing changes."""
+    stack = run.stack
+    another = stack.start_another_aggregator()
+    names = {stack.aggregator: "hunt-aggregator", another: "another"}
+    for aggregator in names:
+        _await_merges(run, aggregator)
+    stopped, other = run.draw.sample(list(names), 2)
+
+    def stop_between_two_merges() -> bool:
+        """Rows that it had locked would stay so for as long as it stands still."""
+        stopped.signal(signal.SIGSTOP)
+        if stack.postgres.sql(f"SELECT FROM pg_stat_activity WHERE application_name = '{names[stopped]}' "
+                              f"AND state <> 'idle'") == []:
+            return True
+        stopped.signal(signal.SIGCONT)
+        return False
+    run.await_(stop_between_two_merges, 20, "a moment without a merge")
+    try:
+        run.go_on_for(run.span(30, 15))
+        lag = _counted(run, "lag_events", other)
+        _await_merges(run, other)
+        run.expect(lag < 1000, f"the other one reads everything, and is behind by {lag:.0f}")
+    finally:
+        stopped.signal(signal.SIGCONT)
+    for aggregator in names:
+        _await_merges(run, aggregator)
+    run.expect("deadlock" not in stack.aggregator.log_text() + another.log_text(), "no deadlock between the two")
+
+
+def _write(run, partition: int, records: list[tuple[bytes, bytes]]) -> None:
+    """(key, value) pairs into one partition of loot_events, by kcat."""
+    subprocess.run([find_program("kcat"), "-b", run.stack.kafka.bootstrap, "-P", "-t", "loot_events", "-p", str(partition),
+                    "-K", "\x1f", "-D", "\x1e"], input=b"".join(key + b"\x1f" + value + b"\x1e" for key, value in records),
+                   check=True, capture_output=True, timeout=60)
+
+
+@scenario()
+def events_three_times_late_and_out_of_order(run):
+    """The table is made anew from copies alone: it is emptied, and every event so far comes three times, in a random order, in
+    any partition, while new ones come as ever. Each is counted once, whatever its place (docs/aggregator.md "What it
+    promises"; docs/formats/hunt-session.md, seen_upto and seen_beyond)."""
+    run.other_producer = True
+    stack = run.stack
+    run.go_on_for(run.span(10, 2))
+    run.expect(stack.aggregator.stop() == 0, "the aggregator stops in an orderly way, its offsets committed")
+    stack.postgres.sql("TRUNCATE hunt_session, hunt_session_waiting")
+    records = in_kafka(stack)
+    partitions = max(record.partition for record in records) + 1
+    copies = [(record.event["hunter_id"].encode(), json.dumps(record.event, separators=(",", ":")).encode())
+              for record in records * 3]
+    run.draw.shuffle(copies)
+    stack.aggregator.start()
+    chunks = 8
+    for chunk in range(chunks):  # so that they come in several merges
+        for partition in range(partitions):
+            _write(run, partition, copies[chunk * partitions + partition::chunks * partitions])
+        run.go_on_for(0.7)
+    run.await_(lambda: _counted(run, "duplicates_total") >= 2 * len(records), 60, "two copies of each event to be passed over")
+
+
+def _poison(event: dict) -> list[bytes]:
+    """What is no event, each in its own way."""
+    def but(**changes) -> bytes:
+        changed = {**event, **changes}
+        return json.dumps({name: value for name, value in changed.items() if value is not None}).encode()
+    return [
+        b"", b"{", b"[]", b"null", b"7", b"{}", b"\xff\xfe\x00\x01", b"[" * 5000, b"{\"a\":" * 2000, b"x" * 900_000,
+        *(but(**{name: None}) for name in event),
+        but(seq=0), but(seq=-1), but(seq=1.5), but(seq="1"), but(seq=2**63), but(seq=2**64), but(seq=10**30),
+        but(timestamp=-1), but(timestamp=2**62), but(timestamp="now"), but(event_id=event["event_id"].upper() + "Z"),
+        but(hunter_id=""), but(hunter_id="a\0b"), but(hunter_id="a'b"), but(hunter_id=7), but(hunt_id="x" * 10_000),
+        but(loot_id="\u00fc"), but(loot_id="\0"), but(loot_id=["gold"]), but(bundle="latest")]
+
+
+@scenario()
+def poison_among_the_events(run):
+    """A record that is no event is logged with its place, counted, kept in loot_events_dead as it came, and the rest goes on
+    (docs/aggregator.md "Poison"). huntctl reconcile calls each `unreadable`, and says nothing else."""
+    stack = run.stack
+    events = in_kafka(stack)
+    poison = _poison(events[0].event)
+    run.poison = {value.decode(errors="replace") for value in poison}
+    run.expect(len(run.poison) == len(poison), "each poison is another one")
+    partitions = max(record.partition for record in events) + 1
+    dead = _counted(run, "dead_total")
+    for value in run.draw.sample(poison, len(poison)):
+        _write(run, run.draw.randrange(partitions), [(b"h0", value)])
+    run.await_(lambda: _counted(run, "dead_total") == dead + len(poison), 30, "every poison to be set aside and counted")
+    kept = stack.postgres.sql("SELECT encode(payload, 'hex'), source, partition, position, reason FROM loot_events_dead")
+    run.expect(sorted(bytes.fromhex(row[0]) for row in kept) == sorted(poison), "each is kept as it came")
+    log = stack.aggregator.log_text()
+    unsaid = [row[2:] for row in kept if not any(
+        "set aside" in line and f"partition={row[2]} " in line and f"position={row[3]} " in line for line in log.splitlines())]
+    run.expect(not unsaid, f"the log names the place of each; not of {unsaid[:3]}")
+    _await_back(run)
+    stack.aggregator.restart()
+    _await_back(run)
+    run.expect(len(stack.postgres.sql("SELECT FROM loot_events_dead")) == len(poison), "they are not set aside again")
