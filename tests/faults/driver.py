@@ -2,6 +2,7 @@
 import pathlib
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +21,8 @@ from harness.process import ServerFailed, wait_until
 BEFORE_S = 2.0  # of steady load, to know what the throughput was
 AFTER_S = 2.0   # of load after the recovery
 DEFAULT_SEED = 1
+# What ends a scenario as failed, and lets the next one begin.
+FAILURES = (AssertionError, TimeoutError, ServerFailed, subprocess.SubprocessError)
 
 
 @dataclass
@@ -130,7 +133,7 @@ def run_scenario(scenario: Scenario, seed: int, folder: pathlib.Path, *, smoke: 
         begin(run, scenario, seed)
         try:
             inject(run, scenario)
-        except (AssertionError, TimeoutError, ServerFailed) as failure:
+        except FAILURES as failure:
             verdict.expect("scenario", False, str(failure))
         run.go_on_for(AFTER_S)
         end_load(run, verdict)
@@ -141,7 +144,7 @@ def run_scenario(scenario: Scenario, seed: int, folder: pathlib.Path, *, smoke: 
         verdict.figures = {"answers": len(run.load.books.good_at_s),
                            "recovered_s": [None if f.recovered_s is None else round(f.recovered_s, 1) for f in run.faults],
                            **found.figures}
-    except (AssertionError, TimeoutError, ServerFailed) as failure:
+    except FAILURES as failure:
         verdict.expect("scenario", False, str(failure))
     finally:
         if run.probe and not run.probe._ended.is_set():

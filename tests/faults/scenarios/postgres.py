@@ -229,6 +229,12 @@ def events_three_times_late_and_out_of_order(run):
     run.await_(lambda: _counted(run, "duplicates_total") >= 2 * len(records), 60, "two copies of each event to be passed over")
 
 
+def _an_event(run) -> dict:
+    done = subprocess.run([find_program("kcat"), "-b", run.stack.kafka.bootstrap, "-C", "-t", "loot_events", "-o", "beginning",
+                           "-c", "1", "-q"], check=True, capture_output=True, timeout=60)
+    return json.loads(done.stdout)
+
+
 def _poison(event: dict) -> list[bytes]:
     """What is no event, each in its own way."""
     def but(**changes) -> bytes:
@@ -248,14 +254,12 @@ def poison_among_the_events(run):
     """A record that is no event is logged with its place, counted, kept in loot_events_dead as it came, and the rest goes on
     (docs/aggregator.md "Poison"). huntctl reconcile calls each `unreadable`, and says nothing else."""
     stack = run.stack
-    events = in_kafka(stack)
-    poison = _poison(events[0].event)
+    poison = _poison(_an_event(run))
     run.poison = {value.decode(errors="replace") for value in poison}
     run.expect(len(run.poison) == len(poison), "each poison is another one")
-    partitions = max(record.partition for record in events) + 1
     dead = _counted(run, "dead_total")
     for value in run.draw.sample(poison, len(poison)):
-        _write(run, run.draw.randrange(partitions), [(b"h0", value)])
+        _write(run, run.draw.randrange(4), [(b"h0", value)])
     run.await_(lambda: _counted(run, "dead_total") == dead + len(poison), 30, "every poison to be set aside and counted")
     kept = stack.postgres.sql("SELECT encode(payload, 'hex'), source, partition, position, reason FROM loot_events_dead")
     run.expect(sorted(bytes.fromhex(row[0]) for row in kept) == sorted(poison), "each is kept as it came")
