@@ -12,13 +12,15 @@ namespace huntd {
 
 struct Config {
   struct {
-    std::string listen = "127.0.0.1:8080";  // address:port, [v6]:port
-    uint32_t request_deadline_ms = 2000;    // from a request's last byte to its answer
-    uint32_t header_deadline_ms = 10'000;   // from a request's first byte to the end of its body
-    uint32_t idle_deadline_ms = 75'000;     // a keep-alive connection with no request
-    uint32_t send_deadline_ms = 10'000;     // a peer that does not read its answer
-    uint32_t drain_deadline_ms = 10'000;    // SIGTERM: then what is left is cut
-    uint32_t connections_max = 16'384;      // per core
+    std::string listen = "127.0.0.1:8080";     // address:port, [v6]:port
+    uint32_t request_deadline_ms = 2000;       // from a request's last byte to its answer
+    uint32_t header_deadline_ms = 10'000;      // from a request's first byte to the end of its body
+    uint32_t first_byte_deadline_ms = 10'000;  // of a connection's first request, from its start
+    uint32_t idle_deadline_ms = 75'000;        // a keep-alive connection with no request
+    uint32_t send_deadline_ms = 10'000;        // a peer that does not read its answer
+    uint32_t drain_deadline_ms = 10'000;       // SIGTERM: then what is left is cut
+    uint32_t connections_max = 16'384;         // per core
+    uint32_t connections_per_address_max = 0;  // per core; 0: no bound
   } http;
   struct {
     std::string listen = "127.0.0.1:9090";

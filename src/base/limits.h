@@ -91,6 +91,9 @@ inline constexpr uint32_t slots_spare = 1024;
 static_assert((recv_buffers & (recv_buffers - 1)) == 0);
 
 // --- connections -----------------------------------------------------------------------------
+// Of those past http.connections_per_address_max, so many at a time are told why; the rest are
+// closed without a word, so that nobody fills a core with refusals.
+inline constexpr size_t refusals_max = 256;
 inline constexpr size_t connection_input_bytes_max =
     64 * 1024;  // received and not yet asked for: then reading pauses
 inline constexpr size_t handover_bytes_max =

@@ -86,7 +86,8 @@ Connection::Connection(HttpService& service, StreamPtr stream, std::string first
       stream_(std::move(stream)),
       event_(service.scheduler),
       in_(std::move(first_bytes)),
-      may_hand_over_(accepted) {
+      may_hand_over_(accepted),
+      fresh_(in_.empty()) {
   stream_->set_user(*this);
 }
 
@@ -104,9 +105,10 @@ Task<> Connection::serve() {
     BadRequest bad;
     bool is_bad = false;
     idle_ = in_.empty();
-    uint64_t deadline_at_ns =
-        service_.scheduler.now_ns() +
-        (idle_ ? service_.deadlines.idle_ms : service_.deadlines.header_ms) * ns_per_ms;
+    uint64_t const wait_ms = !idle_   ? service_.deadlines.header_ms
+                             : fresh_ ? service_.deadlines.first_byte_ms
+                                      : service_.deadlines.idle_ms;
+    uint64_t deadline_at_ns = service_.scheduler.now_ns() + wait_ms * ns_per_ms;
     for (;;) {
       ParseStatus const status = in_.empty() ? ParseStatus::need_more : parser.parse(in_, head);
       if (status == ParseStatus::done) break;
@@ -118,6 +120,9 @@ Task<> Connection::serve() {
       Came const came = co_await read_more(deadline_at_ns);
       if (came == Came::end || (came == Came::drained && in_.empty())) co_return;
       if (came == Came::deadline) {
+        service_.stats.add(!idle_   ? Counter::expired_request
+                           : fresh_ ? Counter::expired_first_byte
+                                    : Counter::expired_idle);
         if (in_.empty()) co_return;  // an idle connection ends without a word
         bad = {Problem::request_timeout, "the request's head did not arrive in time"};
         is_bad = true;
@@ -129,6 +134,7 @@ Task<> Connection::serve() {
       }
     }
     idle_ = false;
+    fresh_ = false;
 
     // The owner: a connection moves to its first hunter's core, once, before anything of it is
     // answered.
@@ -197,6 +203,7 @@ Task<> Connection::serve() {
         Came const came = co_await read_more(deadline_at_ns);
         if (came == Came::end) co_return;
         if (came == Came::deadline) {
+          service_.stats.add(Counter::expired_request);
           bad = {Problem::request_timeout, "the request's body did not arrive in time"};
           is_bad = true;
           break;
@@ -231,6 +238,12 @@ Task<> Connection::serve() {
   }
 }
 
+Task<> Connection::refuse(Response response) {
+  service_.stats.add(status_class(response.status));
+  bool const written = co_await write(response, {.keep_alive = false});
+  if (written) co_await linger();
+}
+
 Task<Connection::Came> Connection::read_more(uint64_t deadline_at_ns) {
   if (ended_) co_return Came::end;
   // Bytes that come all the time must not put the deadline off.
@@ -261,8 +274,9 @@ Task<bool> Connection::flush_out() {
   stream_->send(out_);
   while (!sent_) {
     std::optional<Signal> const came = co_await event_.wait(deadline_at_ns);
-    if (!came && !sent_)
-      co_return false;  // it does not read; letting go of the stream ends the send
+    if (came || sent_) continue;
+    service_.stats.add(Counter::expired_answer);
+    co_return false;  // it does not read; letting go of the stream ends the send
   }
   co_return send_error_ == 0;
 }

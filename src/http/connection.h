@@ -17,9 +17,10 @@ namespace huntd {
 class HttpService {
  public:
   struct Deadlines {
-    uint32_t header_ms;  // from a request's first byte to the end of its body
-    uint32_t idle_ms;    // between requests
-    uint32_t send_ms;    // for a peer that does not read
+    uint32_t header_ms;      // from a request's first byte to the end of its body
+    uint32_t first_byte_ms;  // of the first request, from the connection's start
+    uint32_t idle_ms;        // between requests
+    uint32_t send_ms;        // for a peer that does not read
   };
   HttpService(Scheduler& scheduler_ref, Clock& clock_ref, CoreStats& stats_ref, Deadlines d)
       : scheduler(scheduler_ref), clock(clock_ref), stats(stats_ref), deadlines(d) {}
@@ -53,6 +54,8 @@ class Connection final : private StreamUser {
 
   // Serves the connection to its end.
   Task<> serve();
+  // Answers without having read a request, and ends the connection.
+  Task<> refuse(Response response);
   // The server is going away: an idle connection ends now, one with a request after its answer.
   void drain();
 
@@ -82,6 +85,7 @@ class Connection final : private StreamUser {
   std::optional<int> released_;  // the descriptor to hand over, or a negative errno
   bool may_hand_over_;
   bool idle_ = true;  // between requests
+  bool fresh_;        // nothing of it was read yet
 };
 
 }  // namespace huntd

@@ -34,6 +34,8 @@ constexpr ProblemKind kinds[] = {
     {Problem::method_unknown, "method-unknown", 501, "The method is not known"},
     {Problem::coding_unknown, "coding-unknown", 501, "The transfer coding is not known"},
     {Problem::overloaded, "overloaded", 503, "Too many hunts are waiting"},
+    {Problem::too_many_connections, "too-many-connections", 503,
+     "This address has too many connections"},
     {Problem::draining, "draining", 503, "The server is going away"},
     {Problem::redis_unavailable, "redis-unavailable", 503, "The ledger is not reachable"},
     {Problem::outcome_unknown, "outcome-unknown", 503, "Whether the loot was given is not known"},

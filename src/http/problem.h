@@ -28,6 +28,7 @@ enum class Problem {
   method_unknown,
   coding_unknown,
   overloaded,
+  too_many_connections,
   draining,
   redis_unavailable,
   outcome_unknown,

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "http/address_count.h"
 #include "http/problem.h"
 
 namespace huntd {
@@ -27,9 +28,10 @@ class OpenCore final : public Core,
  public:
   OpenCore(CoreSettings settings, const Outside& outside, const CoreLinks& links,
            Scheduler& its_scheduler)
-      : HttpService(its_scheduler, outside.clock, *settings.stats,
-                    {settings.config.http.header_deadline_ms, settings.config.http.idle_deadline_ms,
-                     settings.config.http.send_deadline_ms}),
+      : HttpService(
+            its_scheduler, outside.clock, *settings.stats,
+            {settings.config.http.header_deadline_ms, settings.config.http.first_byte_deadline_ms,
+             settings.config.http.idle_deadline_ms, settings.config.http.send_deadline_ms}),
         settings_(std::move(settings)),
         config_(settings_.config),
         clock_(outside.clock),
@@ -37,6 +39,7 @@ class OpenCore final : public Core,
         stats_(*settings_.stats),
         network_(outside.network),
         control_(links.parent),
+        per_address_(config_.http.connections_per_address_max),
         map_(static_cast<uint32_t>(links.cores.size())),
         redis_(network_, its_scheduler, clock_, stats_,
                {settings_.redis, settings_.redis_password, config_.redis.database,
@@ -93,35 +96,54 @@ class OpenCore final : public Core,
 
  private:
   // --- clients ---------------------------------------------------------------------------------
-  void on_accepted(StreamPtr stream) override {
+  void on_accepted(StreamPtr stream, std::optional<ClientAddress> from) override {
     if (draining_) return;
     stats_.add(Counter::connections_accepted);
-    start(serve(std::move(stream), "", true));
+    start(serve(std::move(stream), from, "", true));
     if (connections_.size() >= config_.http.connections_max) {
       full_ = true;
       network_.stop_accepting();
     }
   }
 
+  void accept() { network_.start_accepting(*this, per_address_.bounded()); }
+
   void take_over(int descriptor, std::string_view bytes) override {
     if (descriptor < 0) {
       log::error("a connection from another core came without its descriptor: raise LimitNOFILE");
       return;
     }
-    start(serve(network_.adopt(descriptor), std::string(bytes), false));
+    std::optional<ClientAddress> from;
+    if (per_address_.bounded()) from = network_.address_of(descriptor);
+    start(serve(network_.adopt(descriptor), from, std::string(bytes), false));
   }
 
-  Task<> serve(StreamPtr stream, std::string first_bytes, bool accepted) {
+  Task<> serve(StreamPtr stream, std::optional<ClientAddress> from, std::string first_bytes,
+               bool accepted) {
     Connection connection(*this, std::move(stream), std::move(first_bytes), accepted);
     auto const place = connections_.insert(connections_.end(), &connection);
     stats_.set(Gauge::connections_open, connections_.size());
-    co_await connection.serve();
+    if (!from || per_address_.enter(*from)) {
+      co_await connection.serve();
+      if (from) per_address_.leave(*from);
+    } else {
+      co_await refuse(connection);
+    }
     connections_.erase(place);
     stats_.set(Gauge::connections_open, connections_.size());
     stats_.add(Counter::connections_closed);
     if (!full_ || draining_ || connections_.size() >= config_.http.connections_max) co_return;
     full_ = false;
-    network_.start_accepting(*this);
+    accept();
+  }
+
+  Task<> refuse(Connection& connection) {
+    stats_.add(Counter::connections_refused);
+    if (refusals_ >= limits::refusals_max) co_return;
+    ++refusals_;
+    co_await connection.refuse(problem_response(Problem::too_many_connections,
+                                                "close some, or send more requests over each"));
+    --refusals_;
   }
 
   // --- requests --------------------------------------------------------------------------------
@@ -258,7 +280,7 @@ class OpenCore final : public Core,
     // A core that comes back leaves new clients to its siblings until it has Redis; but where Redis
     // is away clients are told so, and do not wait in the backlog.
     bool up = co_await redis_.until_up(scheduler_.now_ns() + accept_anyway_ns);
-    if (!draining_) network_.start_accepting(*this);
+    if (!draining_) accept();
     control_.send(write_plain(ControlMessage::listening), -1);
     // Ready means: a hunt can be run.
     while (!up) up = co_await redis_.until_up(never_ns);
@@ -327,6 +349,7 @@ class OpenCore final : public Core,
   Network& network_;
   MessageLink& control_;
   Doorkeeper doorkeeper_{settings_.secrets};
+  AddressCount per_address_;
   CoreMap map_;
   std::string map_json_;
   RedisLink redis_;
@@ -340,7 +363,8 @@ class OpenCore final : public Core,
   Peers peers_;
   std::list<Connection*, PoolAllocator<Connection*>> connections_;  // oldest first
   size_t requests_ = 0;
-  bool full_ = false;  // connections_max reached: accepting rests
+  size_t refusals_ = 0;  // connections that are being told too-many-connections
+  bool full_ = false;    // connections_max reached: accepting rests
   bool draining_ = false;
   bool told_quiet_ = false;
   bool may_end_ = false;

@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,10 +74,19 @@ class ConnectUser {
   ~ConnectUser() = default;
 };
 
+// Whom a connection came from, as far as a bound tells clients apart: an IPv4 address, or an IPv6
+// network of 64 bits, since that is the least that a customer is given (RFC 6177, RFC 4291).
+struct ClientAddress {
+  bool v6 = false;
+  uint64_t bits = 0;
+  bool operator==(const ClientAddress&) const = default;
+};
+
 // Where clients come in.
 class AcceptUser {
  public:
-  virtual void on_accepted(StreamPtr stream) = 0;
+  // `from` is known only where start_accepting() was told to ask, and of TCP.
+  virtual void on_accepted(StreamPtr stream, std::optional<ClientAddress> from) = 0;
 
  protected:
   ~AcceptUser() = default;
@@ -86,10 +96,13 @@ class Network {
  public:
   virtual ~Network() = default;
   virtual void connect(const Address& address, ConnectUser& user) = 0;
-  virtual void start_accepting(AcceptUser& user) = 0;
+  // `tell_addresses`: each client is asked for its address, which costs one more operation.
+  virtual void start_accepting(AcceptUser& user, bool tell_addresses) = 0;
   virtual void stop_accepting() = 0;
   // A connection whose descriptor another core handed over; takes the descriptor.
   virtual StreamPtr adopt(int descriptor) = 0;
+  // Whose connection a descriptor is; nothing where it is not known.
+  virtual std::optional<ClientAddress> address_of(int descriptor) = 0;
   // Ends a connection whose descriptor release() gave and nobody took.
   virtual void drop(int descriptor) = 0;
 };

@@ -58,6 +58,11 @@ enum class Counter : uint8_t {
   connections_accepted,
   connections_handed_over,
   connections_closed,
+  connections_refused,
+  expired_first_byte,
+  expired_idle,
+  expired_request,
+  expired_answer,
   requests_forwarded,
   forward_batches,
   workers_started,
@@ -118,6 +123,8 @@ inline constexpr std::string_view runs_help = "Runs of a script, by the isolatio
 inline constexpr std::string_view auth_help =
     "Requests refused for who calls, by why: 401, and 403 for another hunter's token.";
 inline constexpr std::string_view http_help = "HTTP answers sent, by class of status.";
+inline constexpr std::string_view expired_help =
+    "Connections ended by a deadline, by what was waited for.";
 inline constexpr std::string_view supply_help = "Draws on a shared supply, by how they ended.";
 }  // namespace stats_detail
 
@@ -182,6 +189,16 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
     {Counter::connections_handed_over, "huntd_connections_handed_over_total", "",
      "Connections handed over to their hunter's owner core."},
     {Counter::connections_closed, "huntd_connections_closed_total", "", "Connections closed."},
+    {Counter::connections_refused, "huntd_connections_refused_total", "",
+     "Connections past http.connections_per_address_max."},
+    {Counter::expired_first_byte, "huntd_connections_expired_total", R"(waited_for="first_byte")",
+     stats_detail::expired_help},
+    {Counter::expired_idle, "huntd_connections_expired_total", R"(waited_for="next_request")",
+     stats_detail::expired_help},
+    {Counter::expired_request, "huntd_connections_expired_total", R"(waited_for="whole_request")",
+     stats_detail::expired_help},
+    {Counter::expired_answer, "huntd_connections_expired_total", R"(waited_for="answer_read")",
+     stats_detail::expired_help},
     {Counter::requests_forwarded, "huntd_requests_forwarded_total", "",
      "Requests sent on to the owner core."},
     {Counter::forward_batches, "huntd_forward_batches_total", "",

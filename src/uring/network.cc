@@ -22,6 +22,9 @@ constexpr uint64_t accept_rest_ns = 50'000'000;
 constexpr uint64_t accept_renew_ns = 200'000'000;
 constexpr unsigned connect_silence_ms = 5000;
 
+// SOCKET_URING_OP_GETSOCKOPT of kernel 6.7, newer than liburing 2.3; slots are of a newer one.
+constexpr uint32_t socket_command_getsockopt = 2;
+
 // Fills in a socket address; the parent has resolved names already. 0 where the text is no address.
 socklen_t fill(const Address& address, sockaddr_storage& into) {
   if (address.unix_socket) {
@@ -46,13 +49,35 @@ socklen_t fill(const Address& address, sockaddr_storage& into) {
   return 0;
 }
 
+// How long the address of a client of this listening socket is; 0 where it is no TCP socket.
+socklen_t name_bytes(int listen_descriptor) {
+  sockaddr_storage name{};
+  socklen_t length = sizeof name;
+  if (getsockname(listen_descriptor, reinterpret_cast<sockaddr*>(&name), &length) != 0) return 0;
+  return name.ss_family == AF_INET || name.ss_family == AF_INET6 ? length : 0;
+}
+
+std::optional<ClientAddress> client_address(const sockaddr_storage& of) {
+  if (of.ss_family == AF_INET)
+    return ClientAddress{false, ntohl(reinterpret_cast<const sockaddr_in&>(of).sin_addr.s_addr)};
+  if (of.ss_family != AF_INET6) return std::nullopt;
+  const in6_addr& address = reinterpret_cast<const sockaddr_in6&>(of).sin6_addr;
+  ClientAddress found;
+  // A socket that listens on [::] shows IPv4 clients as ::ffff:a.b.c.d (RFC 4291).
+  found.v6 = !IN6_IS_ADDR_V4MAPPED(&address);
+  for (int i = found.v6 ? 0 : 12; i < (found.v6 ? 8 : 16); ++i)
+    found.bits = found.bits << 8 | address.s6_addr[i];
+  return found;
+}
+
 }  // namespace
 
 UringNetwork::UringNetwork(Ring& ring, Scheduler& scheduler, int listen_descriptor)
     : ring_(ring), scheduler_(scheduler), listen_descriptor_(listen_descriptor) {}
 
-void UringNetwork::start_accepting(AcceptUser& user) {
+void UringNetwork::start_accepting(AcceptUser& user, bool tell_addresses) {
   accept_user_ = &user;
+  name_bytes_ = tell_addresses ? name_bytes(listen_descriptor_) : 0;
   accept_wanted_ = true;
   if (!accepting_ && !accept_.armed()) arm_accept();
 }
@@ -89,7 +114,7 @@ void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
       stream.open_slot(result);
     else
       stream.open(result);
-    accept_user_->on_accepted(StreamPtr(&stream));
+    introduce(stream, result);
   }
   if (accepting_ || !accept_wanted_) return;
   if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
@@ -101,6 +126,37 @@ void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
     return;
   }
   arm_accept();
+}
+
+void UringNetwork::introduce(UringStream& stream, int accepted) {
+  if (name_bytes_ == 0) return accept_user_->on_accepted(StreamPtr(&stream), std::nullopt);
+  if (!ring_.has_slots())
+    return accept_user_->on_accepted(StreamPtr(&stream), address_of(accepted));
+  auto* op = new Naming(*this, StreamPtr(&stream));  // frees itself at its completion
+  io_uring_sqe* sqe = ring_.prepare(*op);
+  io_uring_prep_rw(IORING_OP_URING_CMD, sqe, accepted, nullptr, 0, socket_command_getsockopt);
+  sqe->flags |= IOSQE_FIXED_FILE;
+  // The fields that getsockopt(2) has, where the kernel reads them in this operation.
+  sqe->addr = static_cast<uint64_t>(SO_PEERNAME) << 32 | SOL_SOCKET;
+  sqe->file_index = name_bytes_;
+  sqe->addr3 = reinterpret_cast<uint64_t>(&op->address);
+}
+
+void UringNetwork::Naming::complete(int32_t result, uint32_t flags) {
+  if (result < 0)
+    log::warning("a client is not counted: its address is not known",
+                 {{"error", std::strerror(-result)}});
+  network.accept_user_->on_accepted(std::move(stream),
+                                    result < 0 ? std::nullopt : client_address(address));
+  delete this;
+}
+
+std::optional<ClientAddress> UringNetwork::address_of(int descriptor) {
+  sockaddr_storage name{};
+  socklen_t length = sizeof name;
+  if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&name), &length) != 0)
+    return std::nullopt;
+  return client_address(name);
 }
 
 StreamPtr UringNetwork::adopt(int descriptor) {

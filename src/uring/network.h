@@ -19,9 +19,10 @@ class UringNetwork final : public Network {
   UringNetwork(Ring& ring, Scheduler& scheduler, int listen_descriptor);
 
   void connect(const Address& address, ConnectUser& user) override;
-  void start_accepting(AcceptUser& user) override;
+  void start_accepting(AcceptUser& user, bool tell_addresses) override;
   void stop_accepting() override;
   StreamPtr adopt(int descriptor) override;
+  std::optional<ClientAddress> address_of(int descriptor) override;
   void drop(int descriptor) override { close(descriptor); }
 
   Ring& ring() { return ring_; }
@@ -39,6 +40,14 @@ class UringNetwork final : public Network {
     void on_deadline() override { network.renew_accept(); }
     UringNetwork& network;
   };
+  // Asks the kernel whose an accepted slot is: a slot has no descriptor for getpeername(2).
+  struct Naming final : Op {
+    Naming(UringNetwork& owner, StreamPtr accepted) : network(owner), stream(std::move(accepted)) {}
+    void complete(int32_t result, uint32_t flags) override;
+    UringNetwork& network;
+    StreamPtr stream;
+    sockaddr_storage address{};
+  };
   struct Connect final : Op {
     Connect(UringNetwork& owner, ConnectUser& connect_user) : network(owner), user(connect_user) {}
     void complete(int32_t result, uint32_t flags) override;
@@ -51,13 +60,15 @@ class UringNetwork final : public Network {
   void arm_accept();
   void renew_accept();
   void on_accepted(int32_t result, uint32_t flags);
+  void introduce(UringStream& stream, int accepted);
 
   Ring& ring_;
   Scheduler& scheduler_;
   int listen_descriptor_;
   AcceptUser* accept_user_ = nullptr;
   bool accept_wanted_ = false;
-  bool accepting_ = false;  // the multishot accept is in the kernel
+  socklen_t name_bytes_ = 0;  // of a client's address; 0: nobody asks for it
+  bool accepting_ = false;    // the multishot accept is in the kernel
   Accept accept_{*this};
   Renewal renewal_{*this};
   std::vector<std::unique_ptr<UringStream>> streams_;

@@ -303,12 +303,12 @@ void MachineNetwork::connect(const Address&, ConnectUser& user) {
   });
 }
 
-void MachineNetwork::start_accepting(AcceptUser& user) {
+void MachineNetwork::start_accepting(AcceptUser& user, bool tell_addresses) {
   machine_.stage([this, &user] {
     listener_.add(id_, [this, &user](const WirePtr& wire) {
       // Accepted by the kernel for this core: it dies with it.
       auto* stream = new WireStream(machine_, descriptors_, wire, on_client_send_);
-      machine_.post([&user, stream] { user.on_accepted(StreamPtr(stream)); });
+      machine_.post([&user, stream] { user.on_accepted(StreamPtr(stream), std::nullopt); });
     });
   });
 }

@@ -177,9 +177,10 @@ class MachineNetwork final : public Network {
   MachineNetwork(Machine& machine, Descriptors& descriptors, Listener& listener, Server& redis,
                  std::function<void(std::string_view)> on_client_send);
   void connect(const Address& address, ConnectUser& user) override;
-  void start_accepting(AcceptUser& user) override;
+  void start_accepting(AcceptUser& user, bool tell_addresses) override;
   void stop_accepting() override;
   StreamPtr adopt(int descriptor) override;
+  std::optional<ClientAddress> address_of(int descriptor) override { return std::nullopt; }
   void drop(int descriptor) override { descriptors_.take(descriptor)->core_leaves(); }
 
  private:
