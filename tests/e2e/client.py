@@ -58,8 +58,10 @@ def held(address: str, hunt: str, hunter: str) -> dict[str, int]:
 class RawConnection:
     """Bytes out, answers in; nothing is added and nothing forgiven."""
 
-    def __init__(self, address: str, timeout_s: float = 10):
-        self._socket = socket.create_connection(_split(address), timeout=timeout_s)
+    def __init__(self, address: str, timeout_s: float = 10, *, source: str | None = None):
+        """`source` is the address to come from; any of 127.0.0.0/8 reaches a server on loopback."""
+        self._socket = socket.create_connection(_split(address), timeout=timeout_s,
+                                                source_address=(source, 0) if source else None)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._held = b""
 

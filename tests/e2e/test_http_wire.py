@@ -1,10 +1,13 @@
 """HTTP/1.1 as bytes on a socket: framing, order, limits, and what is refused (RFC 9110, RFC 9112)."""
+import contextlib
 import json
 import time
 
 import pytest
 
 from client import RawConnection, call, held
+from harness.ports import reserve_port
+from harness.process import wait_until
 
 HUNT = "/v1/hunts/gold/hunters/"
 ECHO = "/v1/hunts/echo/hunters/wire"
@@ -158,3 +161,70 @@ def test_many_connections_at_once(stack):
     finally:
         for connection in connections:
             connection.close()
+
+
+def test_a_new_connection_that_says_nothing_is_closed_and_one_that_spoke_may_stay(own_stack):
+    stack = own_stack(cores=1, settings={"http.first_byte_deadline_ms": 200}).start()
+    with RawConnection(stack.http) as silent, RawConnection(stack.http) as spoke:
+        spoke.send(get())
+        assert spoke.answer().status == 200
+        assert silent.is_closed()
+        assert stack.metric('huntd_connections_expired_total{waited_for="first_byte"}') == 1
+        spoke.send(get())
+        assert spoke.answer().status == 200
+
+
+def from_address(stack, address: str) -> RawConnection:
+    return RawConnection(stack.http, source=address)
+
+
+# Both ways in: slots of the ring, and plain descriptors where the limit is too small for the ring's table.
+@pytest.mark.parametrize("before", [[], ["prlimit", "--nofile=500"]], ids=["slots", "descriptors"])
+def test_an_address_has_so_many_connections_and_others_have_theirs(own_stack, before):
+    stack = own_stack(cores=1, before_huntd=before, settings={"http.connections_per_address_max": 3}).start()
+    assert ("client sockets are plain descriptors" in stack.huntd.log_text()) == bool(before)
+    with from_address(stack, "127.0.0.2") as first, from_address(stack, "127.0.0.2") as second, \
+            from_address(stack, "127.0.0.2") as third:
+        for connection in (first, second, third):
+            connection.send(get())
+            assert connection.answer().status == 200
+        with from_address(stack, "127.0.0.2") as fourth:
+            answer = fourth.answer()
+            assert (answer.status, answer.problem) == (503, "too-many-connections")
+            assert answer.headers["connection"] == "close" and int(answer.headers["retry-after"]) > 0
+            assert fourth.is_closed()
+        assert stack.metric("huntd_connections_refused_total") == 1
+        with from_address(stack, "127.0.0.3") as other:
+            other.send(get())
+            assert other.answer().status == 200
+        third.close()
+        wait_until(lambda: stack.metric("huntd_connections_open") <= 2, 10, "the closed one to be gone")
+        with from_address(stack, "127.0.0.2") as again:
+            again.send(get())
+            assert again.answer().status == 200
+
+
+def test_a_connection_that_moves_counts_on_the_core_that_has_it(own_stack):
+    stack = own_stack(settings={"http.connections_per_address_max": 4}).start()
+    with contextlib.ExitStack() as opened:
+        answers = []
+        for _ in range(8):  # all of one hunter, so they gather on one core
+            connection = opened.enter_context(from_address(stack, "127.0.0.2"))
+            connection.send(get(HUNT + "gatherer"))
+            answers.append(connection.answer())
+        assert [answer.status for answer in answers] == [200] * 4 + [503] * 4
+        assert {answer.problem for answer in answers[4:]} == {"too-many-connections"}
+
+
+def test_an_ipv4_client_of_an_ipv6_socket_is_counted_by_its_own_address(own_stack):
+    port = reserve_port()
+    stack = own_stack(cores=1, settings={"http.listen": f"[::]:{int(port)}", "http.connections_per_address_max": 1,
+                                         "auth.allow_unauthenticated": True}).start()
+    stack.http = f"127.0.0.1:{int(port)}"
+    with from_address(stack, "127.0.0.2") as first, from_address(stack, "127.0.0.3") as other, \
+            from_address(stack, "127.0.0.2") as second, RawConnection(f"::1:{int(port)}") as sixth:
+        for connection in (first, other, sixth):
+            connection.send(get())
+            assert connection.answer().status == 200
+        assert second.answer().problem == "too-many-connections"
+    port.release()
