@@ -68,4 +68,10 @@ Doorkeeper::Verdict Doorkeeper::check(std::string_view authorization, std::strin
   return knows(token) ? Verdict::welcome : Verdict::bad_token;
 }
 
+Doorkeeper::Verdict Doorkeeper::check_for_all(std::string_view authorization,
+                                              int64_t wall_ms) const {
+  Verdict const verdict = check(authorization, {}, wall_ms);
+  return verdict == Verdict::welcome && mode_ == AuthMode::hunter ? Verdict::other_hunter : verdict;
+}
+
 }  // namespace huntd

@@ -4,14 +4,26 @@
 // harmless: it has the same event_id and seq.
 #pragma once
 #include <array>
+#include <memory>
 #include <string>
 
 #include "award/ledger.h"
 #include "base/format_text.h"
+#include "emit/record.h"
 #include "io/outside.h"
 #include "stats/core_stats.h"
 
 namespace huntd {
+
+// Records that came without an outbox, and what became of each. The emitter and who waits share it:
+// who has waited long enough lets go, and the reports that come later tell nobody.
+struct Delivery {
+  Delivery(Scheduler& scheduler, size_t records)
+      : reports(records), missing(records), whole(scheduler) {}
+  List<DeliveryReport> reports;  // by record; as it is made until its report comes
+  size_t missing;                // without a report
+  Slot<Signal> whole;            // set with the last report
+};
 
 class Emitter final : private EventLogUser {
  public:
@@ -20,6 +32,9 @@ class Emitter final : private EventLogUser {
 
   // Queues events that are in the outbox; they leave at the end of the tick.
   void enqueue(List<OutboxEntry> entries);
+  // Queues records in their order, for the same batch. There is a log (enabled()) and at least one
+  // record. Past limits::emit_pending_max they are reported as Fate::not_now.
+  std::shared_ptr<Delivery> produce(List<Record> records);
   // Hands the tick's events to the log. Acknowledged ones are taken out of the outbox, those of
   // some ticks together: one bucket has few in one (limits::outbox_clear_every_ns).
   enum class Clear { when_due, now };
@@ -35,9 +50,14 @@ class Emitter final : private EventLogUser {
     Text id;
     uint32_t bucket = 0;
     uint64_t enqueued_at_ns = 0;
+    std::shared_ptr<Delivery> delivery;  // null: it is in the outbox, `id` and `bucket` say where
+    size_t place = 0;                    // in the delivery
   };
+  bool full() const { return in_flight_ + batch_.size() >= limits::emit_pending_max; }
+  uint64_t take_token();
   bool clear_outbox(uint32_t bucket);
-  void on_acknowledged(uint64_t token, bool stored, const char* why) override;
+  void on_report(uint64_t token, const DeliveryReport& report) override;
+  void settle(Pending& pending, const DeliveryReport& report);
   static Text title(uint32_t bucket, const Text& id) { return format_text("{}:{}", bucket, id); }
 
   EventLog* log_;

@@ -23,6 +23,47 @@ bool set(rd_kafka_conf_t* conf, const char* name, const std::string& value, std:
   return false;
 }
 
+// Whether a record with this error may be taken when it is sent again.
+bool passes(rd_kafka_resp_err_t error) {
+  switch (error) {
+    case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+    case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
+    case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+    case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
+    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
+    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND:
+    case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
+      return true;
+    default:
+      return false;
+  }
+}
+
+DeliveryReport report_of(rd_kafka_resp_err_t error, rd_kafka_msg_status_t status) {
+  using Fate = DeliveryReport::Fate;
+  DeliveryReport report;
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    report.fate = Fate::stored;
+    return report;
+  }
+  report.why = rd_kafka_err2str(error);
+  if (status != RD_KAFKA_MSG_STATUS_NOT_PERSISTED)
+    report.fate = Fate::unknown;
+  else if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+           error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+    report.fate = Fate::no_such_topic;
+  else
+    report.fate = passes(error) ? Fate::not_now : Fate::refused;
+  return report;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<KafkaLog>> KafkaLog::open(uring::Ring& ring, const Options& options) {
@@ -99,9 +140,10 @@ void KafkaLog::on_report(rd_kafka_event_t* event) {
     case RD_KAFKA_EVENT_DR:
       while (const rd_kafka_message_t* message = rd_kafka_event_message_next(event)) {
         uint64_t const token = reinterpret_cast<uint64_t>(message->_private);
-        bool const stored = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
-        if (user_ != nullptr)
-          user_->on_acknowledged(token, stored, stored ? "" : rd_kafka_err2str(message->err));
+        DeliveryReport report = report_of(message->err, rd_kafka_message_status(message));
+        report.partition = message->partition;
+        report.offset = message->offset;
+        if (user_ != nullptr) user_->on_report(token, report);
       }
       break;
     case RD_KAFKA_EVENT_ERROR: {
@@ -146,7 +188,8 @@ void KafkaLog::produce(const List<EventRecord>& records) {
                          static_cast<int>(batch_.size()));
   for (size_t i = 0; i < batch_.size(); ++i)
     if (batch_[i].err != RD_KAFKA_RESP_ERR_NO_ERROR && user_ != nullptr)
-      user_->on_acknowledged(records[i].token, false, rd_kafka_err2str(batch_[i].err));
+      user_->on_report(records[i].token,
+                       report_of(batch_[i].err, RD_KAFKA_MSG_STATUS_NOT_PERSISTED));
 }
 
 void KafkaLog::drain(int timeout_ms) {

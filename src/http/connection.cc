@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "http/parser.h"
 #include "http/problem.h"
+#include "http/rest_error.h"
 #include "http/router.h"
 
 namespace huntd {
@@ -14,12 +15,17 @@ namespace {
 constexpr uint64_t ns_per_ms = 1'000'000;
 constexpr uint64_t linger_ns = 1'000'000'000;
 
-bool is_json_type(std::string_view type) {
-  constexpr std::string_view json = "application/json";
-  if (type.size() < json.size()) return false;
-  for (size_t i = 0; i < json.size(); ++i)
-    if ((type[i] | 0x20) != json[i] && type[i] != json[i]) return false;
-  return type.size() == json.size() || type[json.size()] == ';' || type[json.size()] == ' ';
+// Whether a Content-Type is `wanted` (in lower case), with parameters or without.
+bool is_type(std::string_view type, std::string_view wanted) {
+  if (type.size() < wanted.size()) return false;
+  for (size_t i = 0; i < wanted.size(); ++i)
+    if ((type[i] | 0x20) != wanted[i] && type[i] != wanted[i]) return false;
+  return type.size() == wanted.size() || type[wanted.size()] == ';' || type[wanted.size()] == ' ';
+}
+
+// A refusal in the format that its path's clients know.
+Response refuse(bool rest, Problem problem, std::string_view detail) {
+  return rest ? rest_error(problem, detail) : problem_response(problem, detail);
 }
 
 Counter status_class(int status) {
@@ -32,18 +38,29 @@ Counter status_class(int status) {
 // What the route and the headers already refuse; status 200 where nothing is wrong.
 Response refusal_of(const Route& route, const RequestHead& head, std::string_view body) {
   if (route.to == Route::To::refused) {
-    Response response = problem_response(route.problem, route.detail);
+    Response response = refuse(route.rest, route.problem, route.detail);
     response.allow = route.allow;
     return response;
   }
-  if (head.has_idempotency_key && !is_idempotency_key(head.idempotency_key))
+  if (!route.rest && head.has_idempotency_key && !is_idempotency_key(head.idempotency_key))
     return problem_response(Problem::malformed_request,
                             "an Idempotency-Key is 1 to 128 visible ASCII characters");
   if (route.to == Route::To::run_hunt && !body.empty() && !head.content_type.empty() &&
-      !is_json_type(head.content_type))
+      !is_type(head.content_type, "application/json"))
     return problem_response(Problem::unsupported_media_type,
                             "send the input with Content-Type: application/json");
+  if (route.to == Route::To::produce && !is_type(head.content_type, rest_records_type))
+    return rest_error(Problem::unsupported_media_type,
+                      "send the records with Content-Type: application/vnd.kafka.json.v2+json");
   return Response();
+}
+
+Doorkeeper::Verdict verdict_of(const HttpService& service, const Route& route,
+                               std::string_view authorization) {
+  int64_t const wall_ms = service.clock.wall_ms();
+  return route.to == Route::To::produce
+             ? service.doorkeeper().check_for_all(authorization, wall_ms)
+             : service.doorkeeper().check(authorization, route.hunter_id, wall_ms);
 }
 
 // Who may not come in; status 200 for who may.
@@ -52,25 +69,27 @@ Response refusal_at_the_door(const HttpService& service, const Route& route,
   using Verdict = Doorkeeper::Verdict;
   Response response;
   if (route.to == Route::To::refused) return response;
-  switch (service.doorkeeper().check(authorization, route.hunter_id, service.clock.wall_ms())) {
+  switch (verdict_of(service, route, authorization)) {
     case Verdict::welcome:
       return response;
     case Verdict::no_token:
       service.stats.add(Counter::auth_no_token);
-      response = problem_response(Problem::unauthorized, "send Authorization: Bearer TOKEN");
+      response = refuse(route.rest, Problem::unauthorized, "send Authorization: Bearer TOKEN");
       response.authenticate = R"(Bearer realm="huntd")";
       return response;
     case Verdict::bad_token:
       service.stats.add(Counter::auth_bad_token);
-      response = problem_response(Problem::unauthorized, "the token is not valid");
+      response = refuse(route.rest, Problem::unauthorized, "the token is not valid");
       break;
     case Verdict::expired:
       service.stats.add(Counter::auth_expired);
-      response = problem_response(Problem::unauthorized, "the token has expired");
+      response = refuse(route.rest, Problem::unauthorized, "the token has expired");
       break;
     case Verdict::other_hunter:
       service.stats.add(Counter::auth_other_hunter);
-      response = problem_response(Problem::forbidden, "the token is another hunter's");
+      response = refuse(route.rest, Problem::forbidden,
+                        route.rest ? "a hunter's token does not produce events"
+                                   : "the token is another hunter's");
       response.authenticate = R"(Bearer realm="huntd", error="insufficient_scope")";
       return response;
   }
@@ -163,6 +182,9 @@ Task<> Connection::serve() {
 
     // The body. The head's views stay good: they are copied into the request before in_ changes.
     HuntRequest request;
+    ProduceRequest produce;
+    // Of a head that is bad the path may still be known: its body is said to be too large.
+    bool const rest = is_bad ? find_route(head.method, head.path).rest : route.rest;
     body_.clear();
     if (!is_bad) {
       if (route.to == Route::To::run_hunt || route.to == Route::To::read_held) {
@@ -172,6 +194,7 @@ Task<> Connection::serve() {
         request.hunter_id = route.hunter_id;
         request.idempotency_key = head.idempotency_key;
       }
+      if (route.to == Route::To::produce) produce.topic = route.topic;
       bool const has_body = head.chunked || head.content_length > 0;
       if (refused.status == 200) refused = refusal_of(route, head, has_body ? "body" : "");
       BodyReader reader(head);
@@ -216,12 +239,16 @@ Task<> Connection::serve() {
     if (is_bad) {
       framing.head_only = in_.starts_with("HEAD ");  // what else it was nobody can tell
       service_.stats.add(Counter::http_bad_requests);
-      response = problem_response(bad.problem, bad.detail);
+      response = refuse(rest, bad.problem, bad.detail);
       framing.keep_alive = false;
     } else if (refused.status != 200) {
       response = std::move(refused);
     } else if (route.to == Route::To::core_map) {
       response.body = service_.core_map_json();
+    } else if (route.to == Route::To::produce) {
+      produce.body.assign(body_);
+      produce.received_at_ns = service_.clock.now_ns();
+      response = co_await service_.produce(std::move(produce));
     } else {
       request.body.assign(body_);
       request.received_at_ns = service_.clock.now_ns();

@@ -9,6 +9,7 @@
 #include "http/response.h"
 #include "hunt/request.h"
 #include "io/outside.h"
+#include "rest/request.h"
 #include "stats/core_stats.h"
 
 namespace huntd {
@@ -27,6 +28,8 @@ class HttpService {
 
   // The answer to a hunt's request, wherever it runs.
   virtual Task<Response> answer(HuntRequest request) = 0;
+  // The answer to a produce call, on this core.
+  virtual Task<Response> produce(ProduceRequest request) = 0;
   // The core that this hunter's connection should be handed to, or -1 where it is well here.
   virtual int better_core(std::string_view hunter_id) = 0;
   // Hands a connection over with the bytes read from it; takes the descriptor.

@@ -13,6 +13,21 @@ Route refuse(Problem problem, const char* detail, std::string_view allow = {}) {
   return route;
 }
 
+// What lies behind /topics/ as in the Kafka REST proxy; only its produce call is here.
+Route find_topic(Method method, std::string_view topic) {
+  Route route;
+  if (topic.empty() || topic.find('/') != std::string_view::npos) {
+    route = refuse(Problem::no_such_route, "of the topics' paths only POST /topics/TOPIC is here");
+  } else if (method != Method::post) {
+    route = refuse(Problem::method_not_allowed, "records are produced with POST", "POST");
+  } else {
+    route.to = Route::To::produce;
+    route.topic = topic;
+  }
+  route.rest = true;
+  return route;
+}
+
 }  // namespace
 
 Route find_route(Method method, std::string_view path) {
@@ -24,6 +39,8 @@ Route find_route(Method method, std::string_view path) {
     route.to = Route::To::core_map;
     return route;
   }
+  constexpr std::string_view topics = "/topics/";
+  if (path.starts_with(topics)) return find_topic(method, path.substr(topics.size()));
   constexpr std::string_view hunts = "/v1/hunts/";
   constexpr std::string_view hunters = "/hunters/";
   if (!path.starts_with(hunts)) return refuse(Problem::no_such_route, "");

@@ -7,10 +7,12 @@
 namespace huntd {
 
 struct Route {
-  enum class To { run_hunt, read_held, core_map, refused };
+  enum class To { run_hunt, read_held, core_map, produce, refused };
   To to = To::refused;
+  bool rest = false;  // a path of the Kafka REST proxy: it is refused in the proxy's format
   std::string_view hunt_id;
   std::string_view hunter_id;
+  std::string_view topic;  // produce
   // refused:
   Problem problem = Problem::no_such_route;
   const char* detail = "";

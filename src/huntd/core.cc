@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "http/address_count.h"
 #include "http/problem.h"
+#include "rest/produce.h"
 
 namespace huntd {
 namespace {
@@ -49,6 +50,7 @@ class OpenCore final : public Core,
         pool_(outside.workers, its_scheduler, stats_, worker_limits(config_)),
         lanes_(its_scheduler),
         emitter_(outside.events, ledger_, its_scheduler, stats_),
+        produce_{emitter_, stats_, config_.kafka.topic, config_.http.request_deadline_ms},
         context_{its_scheduler, clock_, stats_, ledger_, supply_,
                  emitter_,      pool_,  lanes_, bundle_, config_.http.request_deadline_ms},
         peers_(settings_.index, settings_.epoch, links.cores, its_scheduler, stats_,
@@ -151,6 +153,14 @@ class OpenCore final : public Core,
     uint32_t const core = map_.server(bucket_of(request.hunter_id));
     if (core == settings_.index) return run_here(std::move(request));
     return run_there(core, std::move(request));
+  }
+
+  // Records are keyed by hunter whichever core produces them, so no core owns the call.
+  Task<Response> produce(ProduceRequest request) override {
+    ++requests_;
+    Response response = co_await huntd::produce(produce_, std::move(request));
+    --requests_;
+    co_return response;
   }
 
   // PeerServer: a request that another core sent here.
@@ -359,6 +369,7 @@ class OpenCore final : public Core,
   Lanes lanes_;
   Bundle bundle_;
   Emitter emitter_;
+  ProduceContext produce_;
   HuntContext context_;
   Peers peers_;
   std::list<Connection*, PoolAllocator<Connection*>> connections_;  // oldest first

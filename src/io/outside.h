@@ -175,9 +175,23 @@ struct EventRecord {
   Text value;      // JSON
   uint64_t token;  // given back with the acknowledgement
 };
+// What became of one record.
+struct DeliveryReport {
+  enum class Fate : uint8_t {
+    stored,
+    refused,        // it is not in the log, and would be refused again
+    no_such_topic,  // the same, for this reason
+    not_now,        // it is not in the log; later it may be taken
+    unknown,        // it may be in the log or not
+  };
+  Fate fate = Fate::unknown;
+  int32_t partition = -1;  // stored: where it is
+  int64_t offset = -1;
+  const char* why = "no report came in time";  // not stored: static text
+};
 class EventLogUser {
  public:
-  virtual void on_acknowledged(uint64_t token, bool stored, const char* why) = 0;
+  virtual void on_report(uint64_t token, const DeliveryReport& report) = 0;
 
  protected:
   ~EventLogUser() = default;

@@ -1,11 +1,11 @@
 #include "protocol/loot_event.h"
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include "base/format_text.h"
 #include "base/hash.h"
 #include "base/ids.h"
+#include "protocol/loot_event_object.h"
 
 namespace huntd {
 
@@ -52,6 +52,10 @@ Result<LootEventView> view_loot_event(std::string_view json) {
   simdjson::dom::object object;
   if (parser.parse(json.data(), json.size()).get(object) != simdjson::SUCCESS)
     return Error{"not a JSON object"};
+  return view_loot_event(object);
+}
+
+Result<LootEventView> view_loot_event(simdjson::dom::object object) {
   LootEventView event;
   struct {
     const char* name;
@@ -74,8 +78,9 @@ Result<LootEventView> view_loot_event(std::string_view json) {
   return event;
 }
 
-Result<LootEvent> read_loot_event(std::string_view json) {
-  Result<LootEventView> const view = view_loot_event(json);
+namespace {
+
+Result<LootEvent> own(const Result<LootEventView>& view) {
   if (!view) return view.error();
   return LootEvent{std::string(view->event_id),
                    std::string(view->hunter_id),
@@ -84,6 +89,14 @@ Result<LootEvent> read_loot_event(std::string_view json) {
                    view->seq,
                    view->timestamp_ms,
                    std::string(view->bundle)};
+}
+
+}  // namespace
+
+Result<LootEvent> read_loot_event(std::string_view json) { return own(view_loot_event(json)); }
+
+Result<LootEvent> read_loot_event(simdjson::dom::object object) {
+  return own(view_loot_event(object));
 }
 
 }  // namespace huntd

@@ -79,6 +79,10 @@ enum class Counter : uint8_t {
   kafka_produced,
   kafka_acked,
   kafka_failed,
+  rest_stored,
+  rest_not_stored,
+  rest_unknown,
+  rest_refused,
   outbox_swept,
   bundle_swaps,
   ticks,
@@ -125,6 +129,8 @@ inline constexpr std::string_view auth_help =
 inline constexpr std::string_view http_help = "HTTP answers sent, by class of status.";
 inline constexpr std::string_view expired_help =
     "Connections ended by a deadline, by what was waited for.";
+inline constexpr std::string_view rest_help =
+    "Records of produce calls (POST /topics/...), by what their callers were told.";
 inline constexpr std::string_view supply_help = "Draws on a shared supply, by how they ended.";
 }  // namespace stats_detail
 
@@ -227,6 +233,14 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
     {Counter::kafka_acked, "huntd_kafka_acked_total", "", "Events that Kafka acknowledged."},
     {Counter::kafka_failed, "huntd_kafka_failed_total", "",
      "Events that Kafka did not take; they wait in the outbox."},
+    {Counter::rest_stored, "huntd_rest_records_total", R"(outcome="stored")",
+     stats_detail::rest_help},
+    {Counter::rest_not_stored, "huntd_rest_records_total", R"(outcome="not_stored")",
+     stats_detail::rest_help},
+    {Counter::rest_unknown, "huntd_rest_records_total", R"(outcome="unknown")",
+     stats_detail::rest_help},
+    {Counter::rest_refused, "huntd_rest_refused_total", "",
+     "Produce calls refused whole: no such topic, or a record that is no loot event."},
     {Counter::outbox_swept, "huntd_outbox_swept_total", "", "Events emitted again by the sweeper."},
     {Counter::bundle_swaps, "huntd_bundle_swaps_total", "", "Bundles swapped in."},
     {Counter::ticks, "huntd_ticks_total", "", "Turns of the core's loop."},

@@ -17,7 +17,7 @@ void Producer::produce(const List<EventRecord>& records) {
   for (const EventRecord& record : records) {
     if (topic_.refuses() || (world.faults_on && world.random.chance(0.001))) {
       world.fault("a record refused by the producer");
-      user_->on_acknowledged(record.token, false, "Local: Queue full");
+      user_->on_report(record.token, {DeliveryReport::Fate::not_now, -1, -1, "Local: Queue full"});
       continue;
     }
     size_t const partition = hash64(record.key) % Topic::partitions;
@@ -72,7 +72,7 @@ void Producer::try_batch(size_t partition) {
       Partition& then = partitions_[partition];
       then.waiting = false;
       for (; then.in_batch > 0; --then.in_batch) {
-        report(then.queue.front().token, true, "");
+        report(then.queue.front().token, {DeliveryReport::Fate::stored});
         then.queue.pop_front();
       }
       linger(partition);
@@ -85,14 +85,15 @@ void Producer::expire(size_t partition) {
   Partition& at = partitions_[partition];
   while (!at.queue.empty() && at.queue.front().due_ns <= machine_.world().now_ns()) {
     machine_.world().fault("a record timed out", at.queue.front().stored ? "stored" : "not stored");
-    report(at.queue.front().token, false, "Local: Message timed out");
+    report(at.queue.front().token,
+           {DeliveryReport::Fate::unknown, -1, -1, "Local: Message timed out"});
     at.queue.pop_front();
     if (at.in_batch > 0) --at.in_batch;
   }
 }
 
-void Producer::report(uint64_t token, bool stored, const char* why) {
-  machine_.post([this, token, stored, why] { user_->on_acknowledged(token, stored, why); });
+void Producer::report(uint64_t token, const DeliveryReport& report) {
+  machine_.post([this, token, report] { user_->on_report(token, report); });
 }
 
 }  // namespace huntd::sim

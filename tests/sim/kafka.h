@@ -58,7 +58,7 @@ class Producer final : public EventLog {
   void linger(size_t partition);
   void try_batch(size_t partition);
   void expire(size_t partition);
-  void report(uint64_t token, bool stored, const char* why);
+  void report(uint64_t token, const DeliveryReport& report);
 
   Machine& machine_;
   Topic& topic_;

@@ -1,0 +1,51 @@
+#include "rest/answer.h"
+
+#include <algorithm>
+
+#include "base/format_text.h"
+#include "base/json_text.h"
+#include "http/rest_error.h"
+
+namespace huntd {
+namespace {
+
+using Fate = DeliveryReport::Fate;
+
+void append_report(Text& body, const DeliveryReport& report) {
+  if (report.fate == Fate::stored) {
+    append_format(body, R"({{"partition":{},"offset":{},"error_code":null,"error":null}})",
+                  report.partition, report.offset);
+    return;
+  }
+  bool const may_pass = report.fate == Fate::not_now || report.fate == Fate::unknown;
+  append_format(body, R"({{"partition":null,"offset":null,"error_code":{},"error":)",
+                may_pass ? rest_code::kafka_try_again : rest_code::kafka);
+  append_json_string(
+      body, report.fate == Fate::unknown
+                ? format_text("{}; the event may be stored: a repeat is harmless", report.why)
+                : format_text("{}; the event is not stored", report.why));
+  body.push_back('}');
+}
+
+}  // namespace
+
+Response produce_answer(const List<DeliveryReport>& reports, std::string_view topic) {
+  if (std::all_of(reports.begin(), reports.end(),
+                  [](const DeliveryReport& report) { return report.fate == Fate::no_such_topic; }))
+    return no_such_topic(topic, reports.front().why);
+  Response response;
+  response.content_type = rest_type;
+  response.body = R"({"key_schema_id":null,"value_schema_id":null,"offsets":[)";
+  for (size_t i = 0; i < reports.size(); ++i) {
+    if (i > 0) response.body.push_back(',');
+    append_report(response.body, reports[i]);
+  }
+  response.body += "]}";
+  return response;
+}
+
+Response no_such_topic(std::string_view topic, std::string_view why) {
+  return rest_error(rest_code::no_such_topic, format_text("Topic {} not found: {}", topic, why));
+}
+
+}  // namespace huntd
