@@ -92,6 +92,19 @@ TEST_CASE("a hunter's token acts as that hunter until it expires") {
   CHECK(keeper.check("Bearer " + new_key, "eve", now_ms) == Verdict::bad_token);
 }
 
+TEST_CASE("what no single hunter may do is for box tokens, and for everybody with mode none") {
+  Doorkeeper const hunters = keeper_of(AuthMode::hunter, {new_key});
+  CHECK(hunters.check_for_all(token(new_key, "eve"), now_ms) == Verdict::other_hunter);
+  CHECK(hunters.check_for_all(token(new_key, "eve", now_ms / 1000), now_ms) == Verdict::expired);
+  CHECK(hunters.check_for_all(token(old_key, "eve"), now_ms) == Verdict::bad_token);
+  CHECK(hunters.check_for_all("", now_ms) == Verdict::no_token);
+  Doorkeeper const box = keeper_of(AuthMode::bearer, {new_key});
+  CHECK(box.check_for_all("Bearer " + new_key, now_ms) == Verdict::welcome);
+  CHECK(box.check_for_all("Bearer " + old_key, now_ms) == Verdict::bad_token);
+  CHECK(box.check_for_all("", now_ms) == Verdict::no_token);
+  CHECK(keeper_of(AuthMode::none, {}).check_for_all("", now_ms) == Verdict::welcome);
+}
+
 TEST_CASE("the signature is HMAC-SHA256 as another program computes it") {
   // printf hunter1.eve.1800000060 | openssl dgst -sha256 -hmac a-new-key-of-enough-letters! -binary
   // | base64

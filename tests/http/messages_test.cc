@@ -220,6 +220,12 @@ TEST_CASE("a method and a path mean one thing, or a problem") {
       {Method::get, "/v1/hunts/a/hunters/b/c", To::refused},
       {Method::get, "/v1//hunts/a/hunters/b", To::refused},
       {Method::get, "/V1/core-map", To::refused},
+      {Method::post, "/topics/loot_events", To::produce},
+      {Method::get, "/topics/loot_events", To::refused, Problem::method_not_allowed, "POST"},
+      {Method::put, "/topics/loot_events", To::refused, Problem::method_not_allowed, "POST"},
+      {Method::post, "/topics/", To::refused},
+      {Method::post, "/topics", To::refused},
+      {Method::post, "/topics/a/partitions/0", To::refused},
       {Method::get, "/metrics", To::refused},
       {Method::get, "/healthz", To::refused},
   };

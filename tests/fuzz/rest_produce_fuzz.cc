@@ -1,0 +1,31 @@
+// Any bytes at all as the body of a produce call: refused with a code and a sentence, or records
+// whose values are loot events of the hunter that is their key, and not more of them than the
+// limit.
+#include <cstdint>
+#include <string_view>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "http/rest_error.h"
+#include "protocol/loot_event.h"
+#include "rest/request.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size > huntd::limits::request_body_bytes_max) return 0;
+  std::string_view const body(reinterpret_cast<const char*>(data), size);
+  huntd::ProduceRecords const read = huntd::read_produce_body(body);
+  if (read.error_code != 0) {
+    CHECK(read.records.empty() && !read.message.empty());
+    int const status = huntd::rest_error(read.error_code, read.message).status;
+    CHECK(status == 400 || status == 422);
+    return 0;
+  }
+  CHECK(!read.records.empty() && read.records.size() <= huntd::limits::rest_records_max);
+  for (const huntd::Record& record : read.records) {
+    huntd::Result<huntd::LootEvent> const event = huntd::read_loot_event(record.value);
+    CHECK(static_cast<bool>(event));
+    CHECK(record.key == std::string_view(event->hunter_id));
+    CHECK(record.value == std::string_view(huntd::write_loot_event(*event)));
+  }
+  return 0;
+}

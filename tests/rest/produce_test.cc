@@ -1,0 +1,167 @@
+// The produce call's body and its answer: what is taken, what is refused and with which words, and
+// the answer to the letter.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "base/limits.h"
+#include "http/rest_error.h"
+#include "protocol/loot_event.h"
+#include "rest/answer.h"
+#include "rest/request.h"
+
+using namespace huntd;
+using Fate = DeliveryReport::Fate;
+
+namespace {
+
+std::string event(const std::string& hunter = "ada", const std::string& more = "") {
+  return R"({"event_id":"00000000000000000000000000000000","hunter_id":")" + hunter +
+         R"(","hunt_id":"gold","loot_id":"coin","seq":1,"timestamp":1764000000123,)"
+         R"("bundle":"ffffffffffffffffffffffffffffffff")" +
+         more + "}";
+}
+
+std::string body_of(const std::string& records, const std::string& more = "") {
+  return R"({"records":[)" + records + "]" + more + "}";
+}
+
+// Code and message of a body that must be refused.
+std::string refusal(const std::string& body) {
+  ProduceRecords const read = read_produce_body(body);
+  CHECK(read.records.empty());
+  return std::to_string(read.error_code) + " " + std::string(read.message);
+}
+
+DeliveryReport stored(int32_t partition, int64_t offset) {
+  return {Fate::stored, partition, offset, ""};
+}
+DeliveryReport failed(Fate fate, const char* why) { return {fate, -1, -1, why}; }
+
+}  // namespace
+
+TEST_CASE(
+    "records are keyed by their hunter, in their order, and hold the event as huntd writes it") {
+  ProduceRecords const read = read_produce_body(body_of(
+      R"({"value": )" + event("ada") + R"( }, {"value":)" + event("bob") +
+          R"(,"key":"bob"}, {"key":null,"partition":null,"value":)" + event("ada") + "}",
+      R"(,"key_schema":null,"key_schema_id":null,"value_schema":null,"value_schema_id":null)"));
+  CHECK(read.error_code == 0);
+  REQUIRE(read.records.size() == 3);
+  for (size_t i = 0; i < 3; ++i) {
+    std::string const hunter = i == 1 ? "bob" : "ada";
+    CHECK(read.records[i].key == std::string_view(hunter));
+    CHECK(read.records[i].value == std::string_view(event(hunter)));
+    CHECK(read_loot_event(read.records[i].value));
+  }
+}
+
+TEST_CASE("a body that is no call is refused") {
+  CHECK(refusal("").starts_with("400 the body is not valid JSON: "));
+  CHECK(refusal("{").starts_with("400 the body is not valid JSON: "));
+  CHECK(refusal("{\"records\":[\xff]}").starts_with("400 the body is not valid JSON: "));
+  CHECK(refusal(std::string(5000, '[')).starts_with("400 the body is not valid JSON: "));
+  CHECK(refusal("[]") == "400 the body is not a JSON object");
+  CHECK(refusal("{}") == R"(422 the body has no "records")");
+  CHECK(refusal(R"({"records":null})") == R"(422 the body has no "records")");
+  CHECK(refusal(R"({"records":{}})") == R"(400 "records" is not an array)");
+  CHECK(refusal(R"({"records":[]})") == R"(422 "records" is empty)");
+  std::string const good = R"({"value":)" + event() + "}";
+  for (const char* more : {R"(,"records":[])", R"(,"topic":"a")"})
+    CHECK(refusal(body_of(good, more)) ==
+          R"(422 the body has "records" once, and nothing else but null schemas)");
+  CHECK(refusal(body_of(good, R"(,"value_schema_id":1)")) ==
+        R"(422 leave "value_schema_id" out: loot events have one schema)");
+}
+
+TEST_CASE("one record that is not good refuses the call and is named by its place") {
+  std::string const good = R"({"value":)" + event() + "}";
+  auto const second = [&](const std::string& record) {
+    return refusal(body_of(good + "," + record));
+  };
+  CHECK(second("7") == "400 record 1: a record is a JSON object");
+  CHECK(second("{}") == R"(42203 record 1: "value" is not a JSON object)");
+  CHECK(second(R"({"value":null})") == R"(42203 record 1: "value" is not a JSON object)");
+  CHECK(second(R"({"value":"eyJ9"})") == R"(42203 record 1: "value" is not a JSON object)");
+  CHECK(second(R"({"value":{}})") == R"(42203 record 1: no text field "event_id")");
+  CHECK(second(R"({"value":)" + event("a b") + "}") ==
+        R"(42203 record 1: field "hunter_id" is malformed)");
+  for (const char* more : {R"(,"colour":"red")", R"(,"seq":2)"})
+    CHECK(second(R"({"value":)" + event("ada", more) + "}") ==
+          "42203 record 1: a field is none of an event's seven, or comes twice");
+  for (const char* key : {R"("bob")", "7", R"({"hunter_id":"ada"})", R"("")"})
+    CHECK(second(R"({"key":)" + std::string(key) + R"(,"value":)" + event() + "}") ==
+          R"(422 record 1: "key" is not the event's hunter_id: leave it out, or send "ada")");
+  CHECK(second(R"({"partition":0,"value":)" + event() + "}")
+            .starts_with(R"(422 record 1: leave "partition" out: )"));
+  for (const char* more : {R"(,"headers":[])", R"(,"value":{})"})
+    CHECK(second(R"({"value":)" + event() + more + "}") ==
+          R"(422 record 1: a record has "value" and perhaps "key", each once, and nothing else)");
+  CHECK(second(R"({"key":null,"key":"bob","value":)" + event() + "}")
+            .starts_with("422 record 1: a record has "));
+}
+
+TEST_CASE("a call may have so many records and not one more") {
+  std::string records = R"({"value":)" + event("a") + "}";
+  std::string many = records;
+  while (many.size() + records.size() + 32 <= limits::request_body_bytes_max) many += "," + records;
+  CHECK(read_produce_body(body_of(many)).error_code == 0);
+  std::string empty_ones = "{}";
+  for (size_t i = 1; i < limits::rest_records_max; ++i) empty_ones += ",{}";
+  CHECK(refusal(body_of(empty_ones)).starts_with("42203 record 0: "));
+  CHECK(refusal(body_of(empty_ones + ",{}")) == "422 one call may have 64 records");
+}
+
+TEST_CASE("a refusal leaves the reader fit for the next body") {
+  CHECK(refusal("{\"a\":\"\xff\"}").starts_with("400 "));
+  CHECK(read_produce_body(body_of(R"({"value":)" + event() + "}")).records.size() == 1);
+}
+
+TEST_CASE("the answer has each record's place, or a code and what is known of it") {
+  Response const answer = produce_answer(
+      {stored(3, 41), failed(Fate::refused, "Broker: Message size too large"),
+       failed(Fate::not_now, "Local: Queue full"), DeliveryReport(), stored(0, 1LL << 40),
+       failed(Fate::no_such_topic, "Broker: Unknown topic or partition")},
+      "loot_events");
+  CHECK(answer.status == 200);
+  CHECK(answer.content_type == "application/vnd.kafka.v2+json");
+  CHECK(
+      answer.body ==
+      R"({"key_schema_id":null,"value_schema_id":null,"offsets":[)"
+      R"({"partition":3,"offset":41,"error_code":null,"error":null},)"
+      R"({"partition":null,"offset":null,"error_code":50002,"error":"Broker: Message size too large; the event is not stored"},)"
+      R"({"partition":null,"offset":null,"error_code":50003,"error":"Local: Queue full; the event is not stored"},)"
+      R"({"partition":null,"offset":null,"error_code":50003,"error":"no report came in time; the event may be stored: a repeat is harmless"},)"
+      R"({"partition":0,"offset":1099511627776,"error_code":null,"error":null},)"
+      R"({"partition":null,"offset":null,"error_code":50002,"error":"Broker: Unknown topic or partition; the event is not stored"}]})");
+}
+
+TEST_CASE("where the broker has no such topic the whole answer says so") {
+  DeliveryReport const none = failed(Fate::no_such_topic, "Broker: Unknown topic or partition");
+  Response const answer = produce_answer({none, none}, "loot_events");
+  CHECK(answer.status == 404);
+  CHECK(
+      answer.body ==
+      R"({"error_code":40401,"message":"Topic loot_events not found: Broker: Unknown topic or partition"})");
+}
+
+TEST_CASE("an error's status is its code, or the code without its last two digits") {
+  for (auto const& [code, status] :
+       {std::pair(400, 400), {422, 422}, {40101, 401}, {40401, 404}, {42203, 422}})
+    CHECK(rest_error(code, "").status == status);
+  CHECK(rest_error(422, "a \"b\"\xff").body ==
+        "{\"error_code\":422,\"message\":\"a \\\"b\\\"\xef\xbf\xbd\"}");
+}
+
+TEST_CASE("what huntd refuses on any path has a code of the proxy's on this one") {
+  Response const response = rest_error(Problem::body_too_large, "a body may have 16384 bytes");
+  CHECK(response.status == 413);
+  CHECK(response.content_type == "application/vnd.kafka.v2+json");
+  CHECK(response.body ==
+        R"({"error_code":413,"message":"The body is too large: a body may have 16384 bytes"})");
+  CHECK(rest_error(Problem::unauthorized, "").body.starts_with(R"({"error_code":40101,)"));
+  CHECK(rest_error(Problem::forbidden, "").body.starts_with(R"({"error_code":40301,)"));
+  CHECK(rest_error(Problem::no_such_route, "").body ==
+        R"({"error_code":404,"message":"Nothing is at this path"})");
+}
