@@ -13,7 +13,7 @@ BENCHES: dict[str, tuple[str, dict]] = {
     "fleet": ("fleet", {}),
     "fleet-fork": ("fleet_rate", {"rung": "fork"}),
     "fleet-process": ("fleet_rate", {"rung": "process"}),
-    **{name: (name, {}) for name in ("redis", "kafka", "overload", "memory", "idle", "aggregator", "lag")}}
+    **{name: (name, {}) for name in ("redis", "kafka", "rest", "overload", "memory", "idle", "aggregator", "lag")}}
 TAKE_MINUTES = ("fleet", "fleet-fork", "fleet-process", "lag")
 
 

@@ -234,7 +234,10 @@ TEST_CASE("a method and a path mean one thing, or a problem") {
     CAPTURE(static_cast<int>(c.method));
     Route const route = find_route(c.method, c.path);
     CHECK(route.to == c.to);
-    if (c.to == To::refused) {
+    CHECK(route.rest == c.path.starts_with("/topics/"));
+    if (c.to == To::produce) {
+      CHECK(c.path == "/topics/" + std::string(route.topic));
+    } else if (c.to == To::refused) {
       CHECK(route.problem == c.problem);
       CHECK(route.allow == c.allow);
     } else if (c.to != To::core_map) {

@@ -1,15 +1,15 @@
 // The produce call's body and its answer: what is taken, what is refused and with which words, and
 // the answer to the letter.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
-#include <doctest/doctest.h>
-
-#include <string>
-
 #include "base/limits.h"
 #include "http/rest_error.h"
 #include "protocol/loot_event.h"
 #include "rest/answer.h"
 #include "rest/request.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
 
 using namespace huntd;
 using Fate = DeliveryReport::Fate;
@@ -163,5 +163,5 @@ TEST_CASE("what huntd refuses on any path has a code of the proxy's on this one"
   CHECK(rest_error(Problem::unauthorized, "").body.starts_with(R"({"error_code":40101,)"));
   CHECK(rest_error(Problem::forbidden, "").body.starts_with(R"({"error_code":40301,)"));
   CHECK(rest_error(Problem::no_such_route, "").body ==
-        R"({"error_code":404,"message":"Nothing is at this path"})");
+        R"({"error_code":404,"message":"There is nothing at this path"})");
 }
