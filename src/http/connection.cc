@@ -24,7 +24,7 @@ bool is_type(std::string_view type, std::string_view wanted) {
 }
 
 // A refusal in the format that its path's clients know.
-Response refuse(bool rest, Problem problem, std::string_view detail) {
+Response refusal(bool rest, Problem problem, std::string_view detail) {
   return rest ? rest_error(problem, detail) : problem_response(problem, detail);
 }
 
@@ -38,7 +38,7 @@ Counter status_class(int status) {
 // What the route and the headers already refuse; status 200 where nothing is wrong.
 Response refusal_of(const Route& route, const RequestHead& head, std::string_view body) {
   if (route.to == Route::To::refused) {
-    Response response = refuse(route.rest, route.problem, route.detail);
+    Response response = refusal(route.rest, route.problem, route.detail);
     response.allow = route.allow;
     return response;
   }
@@ -74,22 +74,22 @@ Response refusal_at_the_door(const HttpService& service, const Route& route,
       return response;
     case Verdict::no_token:
       service.stats.add(Counter::auth_no_token);
-      response = refuse(route.rest, Problem::unauthorized, "send Authorization: Bearer TOKEN");
+      response = refusal(route.rest, Problem::unauthorized, "send Authorization: Bearer TOKEN");
       response.authenticate = R"(Bearer realm="huntd")";
       return response;
     case Verdict::bad_token:
       service.stats.add(Counter::auth_bad_token);
-      response = refuse(route.rest, Problem::unauthorized, "the token is not valid");
+      response = refusal(route.rest, Problem::unauthorized, "the token is not valid");
       break;
     case Verdict::expired:
       service.stats.add(Counter::auth_expired);
-      response = refuse(route.rest, Problem::unauthorized, "the token has expired");
+      response = refusal(route.rest, Problem::unauthorized, "the token has expired");
       break;
     case Verdict::other_hunter:
       service.stats.add(Counter::auth_other_hunter);
-      response = refuse(route.rest, Problem::forbidden,
-                        route.rest ? "a hunter's token does not produce events"
-                                   : "the token is another hunter's");
+      response = refusal(route.rest, Problem::forbidden,
+                         route.rest ? "a hunter's token does not produce events"
+                                    : "the token is another hunter's");
       response.authenticate = R"(Bearer realm="huntd", error="insufficient_scope")";
       return response;
   }
@@ -239,7 +239,7 @@ Task<> Connection::serve() {
     if (is_bad) {
       framing.head_only = in_.starts_with("HEAD ");  // what else it was nobody can tell
       service_.stats.add(Counter::http_bad_requests);
-      response = refuse(rest, bad.problem, bad.detail);
+      response = refusal(rest, bad.problem, bad.detail);
       framing.keep_alive = false;
     } else if (refused.status != 200) {
       response = std::move(refused);

@@ -99,7 +99,7 @@ def test_killed_at_any_point_with_kafka_the_next_one_makes_the_same_table_and_bu
         undisturbed = Copy(pipeline, "whole")
         points = points_of(undisturbed.config, tmp_path / "trace")
         print("\n".join(points))
-        for call in ("read", "BEGIN", "SELECT s.hunter_id", "INSERT INTO hunt_session ", "UPDATE hunt_session",
+        for call in ("read", "BEGIN", "SELECT s.hunter_id", "COPY hunt_session", "end of COPY", "UPDATE hunt_session",
                      "DELETE FROM hunt_session_waiting", "INSERT INTO hunt_session_waiting", "COMMIT", "produce",
                      "commit of offsets", "close"):
             assert any(point.startswith(call) for point in points), call
