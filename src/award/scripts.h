@@ -37,9 +37,12 @@ return reply
 
 // Takes one unit of a shared supply for an event, where one is left; asking again for the same
 // event changes nothing.
-//   KEYS  supply, supply_pending   ARGV  event_id, limit, owner ("request_id hunter_id key")
+//   KEYS  supply, supply_pending, supply_limit
+//   ARGV  event_id, limit, owner ("request_id hunter_id key")
 //   reply 1 reserved, 0 gone
 inline constexpr const char* reserve = R"lua(
+-- For people alone (huntctl supplies): what is given is decided by the limit that was asked with.
+if redis.call('GET', KEYS[3]) ~= ARGV[2] then redis.call('SET', KEYS[3], ARGV[2]) end
 local state = redis.call('HGET', KEYS[1], ARGV[1])
 -- Given before: under this attempt's own key, whose record says so where it is not forgotten yet.
 if state == 'given' then return 0 end

@@ -41,7 +41,8 @@ Task<Supply::Granted> Supply::reserve(const RequestName& name, const Text& loot_
   // The sweep finds supplies by this set; it leaves in the same write, before the reservation.
   List<std::string_view> enlist{"SADD", keys::supplies, title};
   if (!link_.send_and_forget(std::move(enlist))) co_return Granted::unavailable;
-  List<std::string_view> key_names{supply, pending};
+  Text const noted = keys::supply_limit(name.hunt_id, loot_id);
+  List<std::string_view> key_names{supply, pending, noted};
   List<std::string_view> arguments{event_id, limit_text, owner};
   RedisReply reply = co_await link_.evaluate(*reserve_, std::move(key_names), std::move(arguments),
                                              deadline_at_ns);

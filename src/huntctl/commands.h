@@ -46,6 +46,7 @@ void add_token(CLI::App& app, Context& context);
 void add_reconcile(CLI::App& app, Context& context);
 void add_lag(CLI::App& app, Context& context);
 void add_dead(CLI::App& app, Context& context);
+void add_supplies(CLI::App& app, Context& context);
 
 // "huntctl: MESSAGE" on stderr; returns exit_failure.
 int fail(const std::string& message);

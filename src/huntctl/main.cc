@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   add_reconcile(app, context);
   add_lag(app, context);
   add_dead(app, context);
+  add_supplies(app, context);
 
   // CLI11 says only that a command is required; a mistyped one should be named.
   if (argc > 1 && argv[1][0] != '-') {

@@ -23,4 +23,8 @@ Text supply_pending(std::string_view hunt_id, std::string_view loot_id) {
   return format_text("supply_pending:{{{}:{}}}", hunt_id, loot_id);
 }
 
+Text supply_limit(std::string_view hunt_id, std::string_view loot_id) {
+  return format_text("supply_limit:{{{}:{}}}", hunt_id, loot_id);
+}
+
 }  // namespace huntd::keys

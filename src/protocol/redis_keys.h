@@ -21,6 +21,8 @@ Text supply(std::string_view hunt_id, std::string_view loot_id);
 // Sorted set in the supply's slot: event_id -> when it was reserved (ms), for units neither given
 // nor released yet.
 Text supply_pending(std::string_view hunt_id, std::string_view loot_id);
+// String in the supply's slot: the limit that it was last asked with, in decimal.
+Text supply_limit(std::string_view hunt_id, std::string_view loot_id);
 // Set: "hunt_id:loot_id" of every supply ever drawn on.
 inline constexpr std::string_view supplies = "supplies";
 

@@ -37,6 +37,7 @@ void Books::add_event(const LootEvent& event, bool in_outbox) {
   book.session = session_index(event.hunter_id, event.hunt_id);
   book.loot = loot_index(event.loot_id);
   book.in_outbox = in_outbox;
+  book.forgotten = event.timestamp_ms < forgotten_before_ms;
   events.push_back(book);
 }
 

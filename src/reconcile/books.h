@@ -47,6 +47,7 @@ struct EventBook {
   uint32_t session;  // index in Books::sessions
   uint32_t loot;     // index in Books::loot_ids
   bool in_outbox;    // else in Kafka
+  bool forgotten;    // older than Books::forgotten_before_ms
 };
 
 // One shared supply: what was taken of it.
@@ -75,6 +76,7 @@ class Books {
   std::vector<SupplyBook> supplies;
   std::vector<UnreadableBook> unreadable;
   bool has_kafka = false;
+  int64_t forgotten_before_ms = 0;   // rows with no newer loot may be deleted; 0: none is
   bool kafka_from_the_start = true;  // false where retention has removed the topic's beginning
 
  private:

@@ -85,6 +85,7 @@ class Comparison {
   void judge_session(SessionBook& session, std::span<const EventBook> events);
   void judge_events(const SessionBook& session, std::span<const EventBook> distinct);
   void judge_row(const SessionBook& session, std::span<const EventBook> distinct);
+  bool forget(std::vector<SeqRange>& missing, std::span<const EventBook> distinct) const;
   void judge_supplies();
 
   Books& books_;
@@ -184,7 +185,7 @@ void Comparison::judge_events(const SessionBook& session, std::span<const EventB
     // What retention removed can't be asked of Kafka; what the table has seen was there once.
     std::erase_if(missing, [&](const SeqRange& range) {
       for (uint64_t seq = range.first; seq <= range.last; ++seq)
-        if (!session.row.seen.contains(seq)) return false;
+        if (!session.row.seen.contains(seq) && books_.forgotten_before_ms == 0) return false;
       return true;
     });
     if (missing.empty()) return;
@@ -195,6 +196,17 @@ void Comparison::judge_events(const SessionBook& session, std::span<const EventB
                     distinct.size(), session.held.seq));
   else if (std::string differs = difference_text(session.held.loot, loot); !differs.empty())
     add("event_loot", session, "Redis against the events: " + differs);
+}
+
+// Takes out what the table may have deleted by age: ranges of which no event is known that is
+// newer. True where there was any.
+bool Comparison::forget(std::vector<SeqRange>& missing, std::span<const EventBook> distinct) const {
+  if (books_.forgotten_before_ms == 0) return false;
+  return std::erase_if(missing, [&](const SeqRange& range) {
+           return std::none_of(distinct.begin(), distinct.end(), [&](const EventBook& event) {
+             return event.seq >= range.first && event.seq <= range.last && !event.forgotten;
+           });
+         }) > 0;
 }
 
 void Comparison::judge_row(const SessionBook& session, std::span<const EventBook> distinct) {
@@ -218,7 +230,11 @@ void Comparison::judge_row(const SessionBook& session, std::span<const EventBook
     loot[books_.loot_ids[event.loot]] += 1;
     verdict_.waiting += 1;
   }
-  std::vector<SeqRange> const missing = missing_from(seen, session.held.seq);
+  std::vector<SeqRange> missing = missing_from(seen, session.held.seq);
+  if (!missing.empty() && forget(missing, distinct)) {
+    verdict_.forgotten += 1;
+    if (missing.empty()) return;
+  }
   if (!missing.empty())
     add(session.has_row ? "row_missing_events" : "row_missing", session,
         fmt::format("{} seq {}: Redis gave {}, the table has {}",

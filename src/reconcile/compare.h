@@ -35,6 +35,7 @@ struct Verdict {
   uint64_t kafka_records = 0;  // readable ones, repeated ones too
   uint64_t kafka_events = 0;   // distinct ones
   uint64_t outbox_events = 0;  // distinct ones in the outbox
+  uint64_t forgotten = 0;      // sessions whose row, or the old part of it, was deleted by age
   uint64_t waiting = 0;        // given, in the outbox, not in the table yet
   uint64_t supplies = 0;
   uint64_t supply_pending = 0;  // units reserved, neither given nor released yet

@@ -62,17 +62,35 @@ Result<void> read_all(PgLink& postgres, Books& books) {
       });
 }
 
-}  // namespace
-
-Result<void> read_postgres(PgLink& postgres, Books& books) {
+// Runs `body` on one snapshot.
+template <class Body>
+Result<void> read_only(PgLink& postgres, Body body) {
   if (Result<void> connected = postgres.connect(); !connected) return connected;
   Result<void> begun = postgres.run_script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
   if (!begun) return begun;
-  Result<void> read = read_all(postgres, books);
+  Result<void> read = body();
   if (!read && postgres.sqlstate() == "42P01")
-    read = Error{"postgres: there is no table hunt_session: start hunt-aggregator once"};
+    read = Error{
+        "postgres: tables of hunt-aggregator are not there, or of an older version: start "
+        "hunt-aggregator once"};
   postgres.rollback();
   return read;
+}
+
+}  // namespace
+
+Result<void> read_forgotten_before(PgLink& postgres, Books& books) {
+  return read_only(postgres, [&]() -> Result<void> {
+    Result<PgRows> rows = postgres.run(
+        "SELECT floor(extract(epoch FROM forgotten_before) * 1000)::bigint FROM hunt_retention");
+    if (!rows) return rows.error();
+    if (rows->count() == 1) books.forgotten_before_ms = rows->integer(0, 0);
+    return {};
+  });
+}
+
+Result<void> read_postgres(PgLink& postgres, Books& books) {
+  return read_only(postgres, [&] { return read_all(postgres, books); });
 }
 
 }  // namespace huntd

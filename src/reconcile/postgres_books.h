@@ -7,6 +7,8 @@
 
 namespace huntd {
 
+// To be read before any event: it decides which ones the table no longer answers for.
+Result<void> read_forgotten_before(PgLink& postgres, Books& books);
 Result<void> read_postgres(PgLink& postgres, Books& books);
 
 }  // namespace huntd

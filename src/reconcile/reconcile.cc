@@ -23,6 +23,7 @@ constexpr int64_t poll_max_ms = 2'000;
 Result<Verdict> judge_once(const Config& config, RedisClient& redis, PgLink& postgres,
                            size_t differences_max) {
   Books books;
+  if (Result<void> read = read_forgotten_before(postgres, books); !read) return read.error();
   if (Result<void> read = read_redis(redis, books); !read) return read.error();
   if (!config.kafka.bootstrap.empty())
     if (Result<void> read = read_kafka(config.kafka.bootstrap, config.kafka.topic, books); !read)

@@ -13,6 +13,10 @@ std::string verdict_text(const Verdict& verdict, bool has_kafka) {
                         verdict.kafka_records);
   text += fmt::format("outbox    {} events\n", verdict.outbox_events);
   text += fmt::format("Postgres  {} loot in {} rows\n", verdict.row_loot, verdict.rows);
+  if (verdict.forgotten > 0)
+    text += fmt::format(
+        "          {} rows, or their beginnings, are gone by aggregator.retention_days\n",
+        verdict.forgotten);
   if (verdict.supplies > 0)
     text += fmt::format("supplies  {}, {} units reserved and not yet given\n", verdict.supplies,
                         verdict.supply_pending);
@@ -34,13 +38,13 @@ std::string verdict_text(const Verdict& verdict, bool has_kafka) {
 std::string verdict_json(const Verdict& verdict, bool has_kafka) {
   std::string json = fmt::format(
       R"({{"agrees":{},"settled":{},"sessions":{},"held_loot":{},"kafka_records":{},)"
-      R"("kafka_events":{},"outbox_events":{},"rows":{},"row_loot":{},"waiting":{},"supplies":{},)"
+      R"("kafka_events":{},"outbox_events":{},"rows":{},"row_loot":{},"forgotten":{},"waiting":{},"supplies":{},)"
       R"("supply_pending":{},"differences_total":{},"differences":[)",
       verdict.agrees(), verdict.settled(), verdict.sessions, verdict.held_loot,
       has_kafka ? std::to_string(verdict.kafka_records) : "null",
       has_kafka ? std::to_string(verdict.kafka_events) : "null", verdict.outbox_events,
-      verdict.rows, verdict.row_loot, verdict.waiting, verdict.supplies, verdict.supply_pending,
-      verdict.differences_total);
+      verdict.rows, verdict.row_loot, verdict.forgotten, verdict.waiting, verdict.supplies,
+      verdict.supply_pending, verdict.differences_total);
   for (const Difference& difference : verdict.differences) {
     if (json.back() != '[') json += ',';
     json += "{\"kind\":";

@@ -38,6 +38,7 @@ class Pipeline:
         self.redis = RedisServer(self.directory / "redis", append_only=True, options=("--appendfsync", "always"))
         self.redis.start()
         self.password = None
+        self.settings = []  # further lines of [aggregator]
         self.running = []
         self.ports = []
 
@@ -58,7 +59,7 @@ class Pipeline:
             lines += ["[kafka]", f'bootstrap = "{self.kafka}"', f'topic = "{self.name}"',
                       f'dead_topic = "{self.dead_topic}"']
         lines += ["[aggregator]", f'listen = "{listen}"', "interval_s = 1", f'group = "{self.name}"',
-                  f'postgres = "postgresql://huntd@127.0.0.1:{self.postgres_port}/{self.name}"']
+                  f'postgres = "postgresql://huntd@127.0.0.1:{self.postgres_port}/{self.name}"', *self.settings]
         path = self.directory / f"{uuid.uuid4().hex[:8]}.toml"
         path.write_text("\n".join(lines) + "\n")
         return path, listen

@@ -1,12 +1,15 @@
 """A shared supply of N: never more than N are given, whatever is retried or killed, and the caller is told when it is gone."""
 import asyncio
+import json
 import os
 import signal
+import subprocess
 from collections import Counter
 
 import pytest
 
 from client import AsyncConnection, held, run_hunt
+from harness.huntd_stack import build_folder
 from harness.process import wait_until
 
 LIMIT = 40  # hunts/scarce.lua
@@ -50,6 +53,25 @@ def test_exactly_n_are_given_and_the_others_are_told_that_it_is_gone(stack):
     again = run_hunt(stack.http, "scarce", "latecomer")
     assert again.json["result"] == {"why": "gone"}
     assert [item["loot_id"] for item in again.json["loot"]] == ["pebble"]
+
+
+def test_huntctl_supplies_tells_what_is_left(own_stack):
+    stack = own_stack().start()
+
+    def supplies(*words):
+        done = subprocess.run([str(build_folder() / "huntctl"), "-c", str(stack.config), "supplies", *words],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+    assert json.loads(supplies("--json")) == {"supplies": []}
+    assert supplies() == "no hunt has drawn on a shared supply\n"
+    for number in range(3):
+        run_hunt(stack.http, "scarce", f"ann-{number}")
+    told = {"hunt_id": "scarce", "loot_id": "relic", "limit": LIMIT, "given": 3, "reserved": 0, "left": LIMIT - 3}
+    wait_until(lambda: json.loads(supplies("--json"))["supplies"] == [told], 30, "all three to be settled", 0.1)
+    head, line = supplies().splitlines()
+    assert head.split() == ["hunt", "loot", "limit", "given", "reserved", "left"]
+    assert line.split() == ["scarce", "relic", "40", "3", "0", "37"]
 
 
 def test_a_repeat_with_the_same_key_draws_no_second_unit(own_stack):

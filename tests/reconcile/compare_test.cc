@@ -212,6 +212,26 @@ TEST_CASE("a record that is no event differs") {
   CHECK(judged(std::move(books)) == "unreadable");
 }
 
+TEST_CASE("what the table deleted by age is no difference, and what it should have is") {
+  Books books = agreeing_books(false);
+  SessionBook& session = books.session("ada", "chest");
+  session.has_row = false;
+  session.row = {};
+  CHECK(judged(books) == "row_missing");
+  books.forgotten_before_ms = 10;
+  CHECK(compare(books, 50).forgotten == 1);
+  CHECK(judged(books).empty());
+  // Kafka still has them: the old ones may be gone from the table, a newer one may not.
+  books.has_kafka = true;
+  for (uint64_t seq = 1; seq <= 3; ++seq) books.add_event(event_of(seq), false);
+  CHECK(judged(books).empty());
+  books.session("ada", "chest").held = {.loot = {{"coin", 4}}, .seq = 4};
+  LootEvent newer = event_of(4);
+  newer.timestamp_ms = 10;
+  books.add_event(newer, false);
+  CHECK(judged(books) == "row_missing");
+}
+
 TEST_CASE("the list is bounded, the total is not") {
   Books books;
   for (int i = 0; i < 100; ++i) {

@@ -195,7 +195,8 @@ int main(int argc, char** argv) {
       }
       case 3:
       case 4:
-        evaluate(reserve, supply, {event, "8", owner});
+        evaluate(reserve, {supply[0], supply[1], "supply_limit:{hunt:loot}"},
+                 {event, random.chance(0.9) ? "8" : "9", owner});
         break;
       case 5:
         evaluate(settle, supply, {event});

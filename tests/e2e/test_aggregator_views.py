@@ -1,0 +1,171 @@
+"""What the views say, and how old rows go: hunt-aggregator on a real PostgreSQL."""
+import random
+import time
+from collections import Counter, defaultdict
+
+import pytest
+
+from aggregator_pipeline import Pipeline, metric
+from harness.postgres_server import PostgresServer
+from harness.process import wait_until
+from loot_events import expected_rows, make_events
+from test_aggregator import OtherWriter
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+
+
+def wait_for(condition, what):
+    return wait_until(condition, 60, what, 0.05)
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
+        yield server
+
+
+@pytest.fixture
+def pipeline(tmp_path, postgres):
+    made = Pipeline(tmp_path, postgres)
+    yield made
+    made.stop()
+
+
+def at(events, first_ms):
+    """The same events, the first of them at `first_ms`."""
+    shift = first_ms - events[0]["timestamp"]
+    return [{**event, "timestamp": event["timestamp"] + shift} for event in events]
+
+
+def test_the_views_say_what_the_events_say_though_they_come_twice_and_out_of_order(pipeline):
+    events = [{**event, "timestamp": event["timestamp"] + number * 9_000} for number, event in
+              enumerate(make_events(41, 2000, hunters=60))]  # five hours of them
+    delivered = events + random.Random(1).sample(events, 700)
+    random.Random(2).shuffle(delivered)
+    for cut in range(0, len(delivered), 600):
+        pipeline.put(delivered[cut:cut + 600])
+        pipeline.once()
+
+    hunters, loot, given, hours = defaultdict(Counter), Counter(), Counter(), Counter()
+    for event in events:
+        hunt, hour_s = event["hunt_id"], event["timestamp"] // HOUR_MS * 3600
+        hunters[hunt][event["hunter_id"]] += 1
+        loot[hunt] += 1
+        given[hunt, event["loot_id"]] += 1
+        hours[hunt, hour_s] += 1
+    assert len({hour_s for _, hour_s in hours}) >= 5
+    assert {row[0]: (int(row[1]), int(row[2])) for row in pipeline.sql("SELECT hunt_id, hunters, loot FROM hunt_hunters")} \
+        == {hunt: (len(held), loot[hunt]) for hunt, held in hunters.items()}
+    assert {(row[0], row[1]): int(row[2]) for row in pipeline.sql("SELECT hunt_id, loot_id, given FROM hunt_loot")} == given
+    assert {(row[0], int(row[1])): int(row[2]) for row in pipeline.sql(
+        "SELECT hunt_id, extract(epoch FROM hour)::bigint, given FROM hunt_loot_per_hour")} == hours
+    for hunt, held in hunters.items():
+        top = pipeline.sql(f"SELECT rank, hunter_id, loot_count FROM hunt_top_hunters WHERE hunt_id = '{hunt}' ORDER BY rank "
+                           "LIMIT 5")
+        assert [int(row[2]) for row in top] == sorted(held.values(), reverse=True)[:5]
+        assert all(held[row[1]] == int(row[2]) for row in top) and top[0][0] == "1"
+
+
+def test_among_hunters_who_hold_as_much_the_one_who_had_it_first_stands_first(pipeline):
+    first = make_events(42, 1)[0]
+    pipeline.put([{**first, "hunter_id": hunter, "event_id": f"{number:032x}", "timestamp": first["timestamp"] + number}
+                  for number, hunter in enumerate(["b", "c", "a"])])
+    pipeline.once()
+    assert pipeline.sql("SELECT rank, hunter_id FROM hunt_top_hunters ORDER BY rank") == [["1", "b"], ["2", "c"], ["3", "a"]]
+
+
+def test_a_database_of_the_first_version_keeps_its_rows_and_gets_the_views(pipeline):
+    events = make_events(43, 300)
+    pipeline.put(events)
+    pipeline.once()
+    pipeline.sql("DROP VIEW hunt_hunters, hunt_loot, hunt_loot_per_hour, hunt_top_hunters; DROP TABLE hunt_loot_hour, "
+                 "hunt_retention; DELETE FROM hunt_schema_version WHERE version = 2")
+    assert "schema migrated migrations=1 version=2" in pipeline.once()
+    assert pipeline.rows() == expected_rows(events)
+    assert pipeline.sql("SELECT sum(loot) FROM hunt_hunters") == [["300"]]
+
+
+def fill(pipeline, hunters, last_loot_at):
+    """Rows of hunters who hold one coin each, by SQL."""
+    pipeline.sql(f"""INSERT INTO hunt_session SELECT prefix || n, 'big', '{{"coin": 1}}', 1, {last_loot_at}, {last_loot_at},
+                     repeat('a', 32), 1, '{{}}' FROM generate_series(1, {hunters}) n, (VALUES ('{hunters}-')) p (prefix)""")
+
+
+def test_rows_untouched_for_retention_days_go_page_by_page_and_merges_go_on(pipeline):
+    pipeline.once()
+    fill(pipeline, 12_003, "now() - interval '31 days'")
+    fill(pipeline, 3_001, "now() - interval '29 days'")
+    pipeline.settings = ["retention_days = 30"]
+    process = pipeline.start()
+    events = at(make_events(44, 400), int(time.time() * 1000) - DAY_MS)
+    pipeline.put(events[:200])
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_forgotten_rows_total") == 12_003, "the old rows to go")
+    pipeline.put(events[200:])
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_fresh_total") == 400, "the merge")
+    assert pipeline.sql("SELECT count(*) FROM hunt_session WHERE hunt_id = 'big'") == [["3001"]]
+    rows = pipeline.rows()
+    assert {key: row for key, row in rows.items() if key[1] != "big"} == expected_rows(events)
+    assert process.log.read_text().count("old rows deleted") >= 3
+
+
+def test_an_event_of_a_row_that_went_is_not_counted_again_and_is_set_aside(pipeline):
+    old = at(make_events(45, 300), int(time.time() * 1000) - 40 * DAY_MS)
+    pipeline.put(old)
+    pipeline.once()
+    pipeline.settings = ["retention_days = 30"]
+    process = pipeline.start()
+    wait_for(lambda: pipeline.rows() == {}, "the old rows to go")
+    process.kill()
+    process.wait()
+    # A replay of everything, without the setting too: what was promised stays promised.
+    pipeline.settings = []
+    recent = [{**event, "seq": event["seq"] + 1000, "event_id": event["event_id"][::-1]}
+              for event in at(make_events(45, 50), int(time.time() * 1000) - DAY_MS)]
+    pipeline.put(recent + old)
+    pipeline.once()
+    assert pipeline.rows() == expected_rows(recent)
+    dead = pipeline.sql("SELECT position, reason FROM loot_events_dead WHERE source = 'hunt_session'")
+    assert {row[0] for row in dead} == {event["event_id"] for event in old}
+    assert all("aggregator.retention_days" in row[1] for row in dead)
+    pipeline.put(recent)
+    assert "fresh=0" in pipeline.once().splitlines()[-1]
+
+
+def test_a_row_that_someone_holds_is_passed_over_and_a_merge_under_way_is_not_waited_for(pipeline):
+    pipeline.once()
+    fill(pipeline, 10, "now() - interval '31 days'")
+    other = OtherWriter(pipeline)
+    other.do("BEGIN")
+    other.do("UPDATE hunt_session SET bundle = bundle WHERE hunter_id = '10-3'")
+    other.await_lock_held()
+    pipeline.settings = ["retention_days = 30"]
+    process = pipeline.start()
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_forgotten_rows_total") == 9, "the others to go")
+    other.do("COMMIT")
+    other.end()
+    assert pipeline.sql("SELECT hunter_id FROM hunt_session") == [["10-3"]]
+
+
+def test_events_that_come_again_a_day_later_or_from_behind_a_hole_count_once_and_the_row_stays_small(pipeline):
+    first = make_events(46, 1)[0]
+    events = [{**first, "event_id": f"{seq:032x}", "seq": seq, "timestamp": first["timestamp"] + seq} for seq in range(1, 2001)]
+    holes = {7, 400, 401, 1500}
+    early = [event for event in events if event["seq"] not in holes]
+    pipeline.put(early)
+    pipeline.once()
+    assert pipeline.rows() == expected_rows(early)
+    # A day later, by the events' own clock: all of it again, and then what comes after.
+    later = at([{**event, "seq": event["seq"] + 2000, "event_id": f"{event['seq'] + 2000:032x}"} for event in events[:100]],
+               first["timestamp"] + DAY_MS)
+    pipeline.put(early + later)
+    pipeline.once()
+    assert pipeline.rows() == expected_rows(early + later)
+    [[size]] = pipeline.sql("SELECT pg_column_size(seen_beyond) FROM hunt_session")
+    assert int(size) < 200
+    # Another day later: what the holes were waiting for.
+    late = [event for event in events if event["seq"] in holes]
+    pipeline.put(late + early[::-1])
+    pipeline.once()
+    assert pipeline.rows() == expected_rows(events + later)
+    assert pipeline.sql("SELECT seen_upto, seen_beyond FROM hunt_session") == [["2100", "{}"]]
