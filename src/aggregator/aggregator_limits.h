@@ -8,8 +8,6 @@
 namespace huntd::limits {
 
 inline constexpr size_t seen_beyond_ranges_max = 64;  // past it an event waits beside its row
-inline constexpr uint64_t seq_max = INT64_MAX - 1;    // a Postgres bigint range must hold seq + 1
-inline constexpr int64_t timestamp_ms_max = 253'402'300'799'999;  // the end of the year 9999
 // What is read and not merged yet: at a 48-byte event and 176 bytes a session, some ten million
 // events of a million sessions.
 inline constexpr size_t fold_memory_bytes = 1024 * 1024 * 1024;

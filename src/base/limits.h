@@ -60,6 +60,10 @@ static_assert(worker_frame_bytes_max > result_bytes_max + reason_bytes_max + log
                                            awards_max * (id_bytes_max + 8));
 static_assert(worker_frame_bytes_max > held_loot_max * (id_bytes_max + 16));
 
+// --- a loot event ----------------------------------------------------------------------------
+inline constexpr uint64_t seq_max = INT64_MAX - 1;  // a Postgres bigint range must hold seq + 1
+inline constexpr int64_t timestamp_ms_max = 253'402'300'799'999;  // the end of the year 9999
+
 // --- the queue for a worker ------------------------------------------------------------------
 // One that has not been empty for so long holds more than a hiccup of Redis or of the machine.
 inline constexpr uint64_t queue_stands_after_ns = 500'000'000;

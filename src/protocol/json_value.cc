@@ -1,27 +1,13 @@
 #include "protocol/json_value.h"
 
-#include <simdjson.h>
-
 #include <cstring>
 
-#include "base/check.h"
 #include "base/limits.h"
+#include "protocol/body_parser.h"
 #include "protocol/value.h"
 
 namespace huntd {
 namespace {
-
-simdjson::dom::parser& parser() {
-  // One a process: every body is read to its end before the next.
-  static simdjson::dom::parser instance = [] {
-    simdjson::dom::parser made;
-    // The parser counts the document too, and an empty array or object not at all.
-    CHECK(made.allocate(limits::request_body_bytes_max + 64, limits::json_depth_max + 1) ==
-          simdjson::SUCCESS);
-    return made;
-  }();
-  return instance;
-}
 
 void put_tag(Text& out, value_tag tag) { out.push_back(static_cast<char>(tag)); }
 
@@ -104,7 +90,7 @@ static_assert(limits::json_depth_max == 32);
 
 Result<Text> encode_json_value(std::string_view json) {
   simdjson::dom::element element;
-  simdjson::error_code const error = parser().parse(json.data(), json.size()).get(element);
+  simdjson::error_code const error = body_parser().parse(json.data(), json.size()).get(element);
   if (error == simdjson::DEPTH_ERROR) return Error{too_deep};
   if (error == simdjson::UTF8_ERROR) return Error{"the body is not valid UTF-8"};
   if (error == simdjson::NUMBER_ERROR)
@@ -119,7 +105,7 @@ Result<Text> encode_json_value(std::string_view json) {
 
 bool is_json(std::string_view json) {
   simdjson::dom::element element;
-  return parser().parse(json.data(), json.size()).get(element) == simdjson::SUCCESS;
+  return body_parser().parse(json.data(), json.size()).get(element) == simdjson::SUCCESS;
 }
 
 }  // namespace huntd

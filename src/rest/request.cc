@@ -1,28 +1,15 @@
 #include "rest/request.h"
 
-#include <simdjson.h>
-
-#include "base/check.h"
 #include "base/format_text.h"
 #include "base/limits.h"
 #include "http/rest_error.h"
+#include "protocol/body_parser.h"
 #include "protocol/loot_event_object.h"
 
 namespace huntd {
 namespace {
 
 constexpr size_t event_fields = 7;
-
-simdjson::dom::parser& parser() {
-  // One a process: every body is read to its end before the next.
-  static simdjson::dom::parser instance = [] {
-    simdjson::dom::parser made;
-    CHECK(made.allocate(limits::request_body_bytes_max + 64, limits::json_depth_max + 1) ==
-          simdjson::SUCCESS);
-    return made;
-  }();
-  return instance;
-}
 
 ProduceRecords refuse(int code, Text message) { return {{}, code, std::move(message)}; }
 
@@ -62,6 +49,13 @@ bool read_record(simdjson::dom::element element, ProduceRecords& read) {
     return refused(rest_code::not_an_event, "\"value\" is not a JSON object");
   Result<LootEvent> const event = read_loot_event(object);
   if (!event) return refused(rest_code::not_an_event, event.error().message);
+  // As docs/formats/loot-event.md bounds them: past these the aggregator sets an event aside.
+  if (event->seq > limits::seq_max)
+    return refused(rest_code::not_an_event,
+                   format_text("field \"seq\" is above {}", limits::seq_max));
+  if (event->timestamp_ms < 0 || event->timestamp_ms > limits::timestamp_ms_max)
+    return refused(rest_code::not_an_event, format_text("field \"timestamp\" is not from 0 to {}",
+                                                        limits::timestamp_ms_max));
   // Each of the seven is there, so any more is none of them or one of them twice: two readers could
   // then see two events.
   if (object.size() != event_fields)
@@ -85,7 +79,7 @@ bool is_schema_field(std::string_view name) {
 
 ProduceRecords read_produce_body(std::string_view json) {
   simdjson::dom::element body;
-  simdjson::error_code const error = parser().parse(json.data(), json.size()).get(body);
+  simdjson::error_code const error = body_parser().parse(json.data(), json.size()).get(body);
   if (error != simdjson::SUCCESS)
     return refuse(rest_code::bad_request,
                   format_text("the body is not valid JSON: {}", simdjson::error_message(error)));

@@ -10,6 +10,7 @@ import pytest
 from client import RawConnection, call
 from harness.huntd_stack import build_folder
 from harness.process import wait_until
+from rest_calls import event, produce
 
 OLD, NEW = "an-old-token-of-enough-letters", "a-new-token-of-enough-letters!"
 HUNT = "/v1/hunts/gold/hunters/"
@@ -259,3 +260,18 @@ def test_a_script_that_logs_what_it_was_sent_makes_no_line_of_its_own(own_stack,
         # A quote within a value is escaped, so that no value can begin another field.
         assert ' hunter="admin' not in line.replace('\\"', ""), line
     assert "\x1b" not in text and "\0" not in text
+
+
+def test_producing_events_is_for_tokens_of_the_box_and_not_for_a_hunters(token_stack, hunter_stack, keys):
+    """Neither has a Kafka: who may come in is told that there is no topic."""
+    def refusal(stack, headers):
+        answer = produce(stack.http, [{"value": event("eve", 1)}], headers=headers)
+        assert answer.headers["content-type"] == "application/vnd.kafka.v2+json"
+        return answer.status, answer.json["error_code"], answer.headers.get("www-authenticate")
+
+    assert refusal(token_stack, {}) == (401, 40101, 'Bearer realm="huntd"')
+    assert refusal(token_stack, bearer("x" * 30)) == (401, 40101, 'Bearer realm="huntd", error="invalid_token"')
+    assert refusal(token_stack, bearer(OLD)) == (404, 40401, None)
+    assert refusal(hunter_stack, {}) == (401, 40101, 'Bearer realm="huntd"')
+    assert refusal(hunter_stack, bearer(token(keys, "eve"))) == (403, 40301, 'Bearer realm="huntd", error="insufficient_scope"')
+    assert refused(hunter_stack) == {"no_token": 1, "bad_token": 0, "expired": 0, "forbidden": 1}

@@ -58,6 +58,8 @@ def test_the_linter_finds_a_fault(redocly, tmp_path):
 
 # One hunt for each way to end: PATH's method, its path in the file, the real one, headers, body, and the status that must come.
 HUNT = "/v1/hunts/{hunt_id}/hunters/{hunter_id}"
+TOPIC = "/topics/{topic}"
+RECORDS = {"Content-Type": "application/vnd.kafka.json.v2+json"}
 REQUESTS = [
     ("post", HUNT, "/v1/hunts/give/hunters/a", {"Idempotency-Key": "k"}, None, 200),
     ("post", HUNT, "/v1/hunts/give/hunters/a", {"Idempotency-Key": "k"}, None, 200),
@@ -75,6 +77,11 @@ REQUESTS = [
     ("post", HUNT, "/v1/hunts/give/hunters/a", {"X": "x" * 8192}, None, 431),
     ("post", HUNT, "/v1/hunts/give/hunters/a", {"Expect": "more"}, None, 417),
     ("post", HUNT, "/v1/hunts/give/hunters/a", {"Transfer-Encoding": "gzip"}, None, 501),
+    ("post", TOPIC, "/topics/loot_events", RECORDS, "{}", 404),  # there is no Kafka here
+    ("post", TOPIC, "/topics/loot_events", {"Content-Type": "text/plain"}, "{}", 415),
+    ("post", TOPIC, "/topics/loot_events", RECORDS, " " * 16385, 413),
+    ("post", TOPIC, "/topics/loot_events", {"Expect": "more"}, None, 417),
+    ("post", TOPIC, "/topics/loot_events", {"Transfer-Encoding": "gzip"}, None, 501),
     ("get", "/v1/core-map", "/v1/core-map", {}, None, 200),
 ]
 SCRIPTS = {

@@ -1,6 +1,6 @@
 """The same produce calls to huntd and to Karapace, on one Kafka: status, content type, shape and error codes.
 
-Where the two answer otherwise on purpose, that is said here and in docs/decisions/0021-rest-produce.md.
+Where the two answer otherwise on purpose, that is said here and in docs/decisions/0024-rest-produce.md.
 """
 import json
 

@@ -24,6 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const huntd::Record& record : read.records) {
     huntd::Result<huntd::LootEvent> const event = huntd::read_loot_event(record.value);
     CHECK(static_cast<bool>(event));
+    CHECK(event->seq <= huntd::limits::seq_max && event->timestamp_ms >= 0 &&
+          event->timestamp_ms <= huntd::limits::timestamp_ms_max);
     CHECK(record.key == std::string_view(event->hunter_id));
     CHECK(record.value == std::string_view(huntd::write_loot_event(*event)));
   }

@@ -87,6 +87,16 @@ TEST_CASE("one record that is not good refuses the call and is named by its plac
   CHECK(second(R"({"value":{}})") == R"(42203 record 1: no text field "event_id")");
   CHECK(second(R"({"value":)" + event("a b") + "}") ==
         R"(42203 record 1: field "hunter_id" is malformed)");
+  auto const changed = [&](const std::string& from, const std::string& to) {
+    std::string text = event();
+    text.replace(text.find(from), from.size(), to);
+    return second(R"({"value":)" + text + "}");
+  };
+  CHECK(changed(R"("seq":1)", R"("seq":9223372036854775807)") ==
+        R"(42203 record 1: field "seq" is above 9223372036854775806)");
+  for (const char* time : {"-1", "253402300800000"})
+    CHECK(changed("1764000000123", time) ==
+          R"(42203 record 1: field "timestamp" is not from 0 to 253402300799999)");
   for (const char* more : {R"(,"colour":"red")", R"(,"seq":2)"})
     CHECK(second(R"({"value":)" + event("ada", more) + "}") ==
           "42203 record 1: a field is none of an event's seven, or comes twice");
