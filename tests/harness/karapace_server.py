@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 
 from harness.huntd_stack import ROOT, http_get
@@ -23,6 +24,7 @@ def why_no_karapace() -> str:
 class KarapaceServer(Server):
     name = "karapace"
     ready_timeout_s = 60.0
+    stop_signal = signal.SIGKILL  # it has nothing to keep, and its orderly end took longer than 20 s after a load
 
     def __init__(self, directory: pathlib.Path | str, bootstrap: str, *, linger_ms: int = 5):
         """Its own settings, but for how it produces: as huntd does, acknowledged by all replicas, lz4, `linger_ms`."""
