@@ -26,11 +26,14 @@ inline constexpr int64_t retention_pause_ms = 100;         // between two pages
 inline constexpr int64_t retention_every_ms = 3'600'000;   // a walk over the table
 inline constexpr uint32_t pg_statement_timeout_ms = 600'000;
 inline constexpr uint32_t pg_lock_timeout_ms = 120'000;
+// An aggregator that stands still in its merge holds its rows for so long; then Postgres ends it.
+inline constexpr uint32_t pg_silence_ms = 15'000;
 inline constexpr uint32_t peer_timeout_ms =
     10'000;  // the aggregator's wait for Redis or a Postgres connect
 inline constexpr uint64_t aggregator_backoff_first_ms = 100;
 inline constexpr uint64_t aggregator_backoff_max_ms = 5'000;
 
 static_assert(pg_lock_timeout_ms < pg_statement_timeout_ms);
+static_assert(pg_silence_ms < pg_lock_timeout_ms);  // so that who waits for those rows gets them
 
 }  // namespace huntd::limits

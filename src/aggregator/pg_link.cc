@@ -292,8 +292,10 @@ Result<void> PgLink::run_script(const std::string& statements) {
 Result<void> PgLink::begin() {
   return run_script(fmt::format(
       "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; "
-      "SET LOCAL lock_timeout = {}; SET LOCAL work_mem = '{}kB'",
-      limits::pg_statement_timeout_ms, limits::pg_lock_timeout_ms, limits::pg_work_mem_kb));
+      "SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}; "
+      "SET LOCAL work_mem = '{}kB'",
+      limits::pg_statement_timeout_ms, limits::pg_lock_timeout_ms, limits::pg_silence_ms,
+      limits::pg_work_mem_kb));
 }
 
 Result<void> PgLink::commit() {
