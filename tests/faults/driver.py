@@ -13,7 +13,7 @@ from client import run_hunt
 from faults import invariants
 from faults.invariants import Verdict
 from faults.load import HealthProbe, Load
-from faults.scenario import Scenario, all_scenarios
+from faults.scenario import Scenario, Skipped, all_scenarios
 from faults.stack import FaultStack, stop_for
 from harness.huntd_stack import http_get
 from harness.process import ServerFailed, wait_until
@@ -197,7 +197,3 @@ def run_faults(wanted: str | None, seed: int | None, *, smoke: bool = False) -> 
         print(f"FAILED   {name}  (./dev test faults {name})")
     print(f"{len(scenarios) - len(failed) - len(skipped)} passed, {len(failed)} failed, {len(skipped)} skipped")
     return 1 if failed else 0
-
-
-class Skipped(Exception):
-    """This machine can't show the fault; the text says why."""

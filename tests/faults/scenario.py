@@ -7,6 +7,10 @@ from typing import Callable
 FAMILIES = ("processes", "redis", "kafka", "postgres", "clients", "machine")
 
 
+class Skipped(Exception):
+    """This machine can't show the fault; the text says why."""
+
+
 @dataclass
 class Scenario:
     """`may_see` names what clients may be told of the fault, beside 200 and 422; the default is nothing at all."""

@@ -4,9 +4,11 @@ import os
 import pathlib
 import re
 import signal
+import struct
 import subprocess
 
 from faults.redis_proxy import RedisProxy
+from faults.scenario import Skipped
 from harness.huntd_stack import AggregatorServer, HuntdStack, build_folder, http_get, write_config
 from harness.ports import reserve_port
 from harness.process import Server, children_of, is_running, process_state, wait_until
@@ -40,10 +42,22 @@ def descriptors(pid: int) -> list[str]:
 
 
 class FaultStack(HuntdStack):
-    def __init__(self, directory, *, proxied_redis: bool = False, settings: dict | None = None, **options):
+    """`shifted_clock`: huntd's and Redis' wall clock is set by set_clock_ahead(). `redis_disk_bytes`: Redis has a disk of its
+    own of that size."""
+
+    def __init__(self, directory, *, proxied_redis: bool = False, shifted_clock: bool = False,
+                 redis_disk_bytes: int = 0, settings: dict | None = None, **options):
         super().__init__(directory, **{"cores": 2, "kafka": {"partitions": 4}, "append_only": True, "hunts": HUNTS,
                                        "settings": {**SETTINGS, **(settings or {})}, **options})
         self.more_servers: list[Server] = []
+        self.redis_disk_bytes = redis_disk_bytes
+        self._redis_disk_mounted = False
+        self._clock = self.directory / "clock-ahead-s" if shifted_clock else None
+        if self._clock:
+            self.set_clock_ahead(0)
+            library = build_folder() / "tests" / "harness" / "shift_clock.so"
+            for server in (self.huntd, self.redis):
+                server.environment = {"LD_PRELOAD": str(library), "HUNTD_TEST_CLOCK": str(self._clock)}
         self.proxy = RedisProxy(int(self.redis.port)) if proxied_redis else None
         if self.proxy:
             self.settings["redis.address"] = self.proxy.address
@@ -67,13 +81,32 @@ class FaultStack(HuntdStack):
     def start_stores(self) -> None:
         if self.proxy:
             self.proxy.start()
+        if self.redis_disk_bytes:
+            self._mount_redis_disk()
         super().start_stores()
+
+    def _mount_redis_disk(self) -> None:
+        self.redis.directory.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.redis_disk_bytes}", "huntd-faults",
+                               str(self.redis.directory)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Skipped(f"no file system can be mounted here: {done.stderr.strip()}")
+        self._redis_disk_mounted = True
+
+    def set_clock_ahead(self, seconds: int) -> None:
+        """Of the machine's own; at once, in one write."""
+        self._clock.touch()
+        with open(self._clock, "r+b", buffering=0) as file:
+            file.write(struct.pack("=q", seconds))
 
     def kill(self) -> None:
         self._continue_all()
         super().kill()
         if self.proxy:
             self.proxy.stop()
+        if self._redis_disk_mounted:
+            subprocess.run(["umount", str(self.redis.directory)], check=True)
+            self._redis_disk_mounted = False
 
     def _continue_all(self) -> None:
         """A stopped process does not end by SIGTERM."""

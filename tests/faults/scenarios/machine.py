@@ -1,0 +1,133 @@
+"""Faults of the machine: it runs out of descriptors, processes or disk, its clock jumps, or it forbids io_uring."""
+import contextlib
+import errno
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+from client import held, run_hunt
+from faults.crowd import Crowd
+from faults.scenario import Skipped, scenario
+from faults.stack import HUNTS
+from harness.huntd_stack import build_folder
+
+PIDS = pathlib.Path("/sys/fs/cgroup/pids")
+WITHOUT_IO_URING = [sys.executable, str(HUNTS.parent / "without_io_uring.py")]
+HOUR_S = 3600
+
+
+@scenario(may_see={"worker-died", "internal", "overloaded", "timeout", "broken"},
+          stack={"before_huntd": ["prlimit", "--nofile=256"]}, settings={"http.connections_max": 100}, load={"rate": 60})
+def few_descriptors(run):
+    """256 descriptors a process and 1,000 clients: huntd says at its start that the limit is too small for the ring's table
+    (docs/operations.md, LimitNOFILE), serves as many connections as http.connections_max allows, and leaves the others in the
+    backlog; those who are connected are served. When the crowd is gone everybody is."""
+    run.expect("client sockets are plain descriptors" in run.stack.huntd.log_text(), "the log names the limit")
+    with Crowd(run.stack.http, "idle", 1000, seed=run.draw.randrange(2**32)) as crowd:
+        run.go_on_for(run.span(6, 3))
+        open_now = run.stack.metric("huntd_connections_open")
+        answered = run.stack.metric("huntd_http_requests_total")
+        run.go_on_for(1)
+        run.expect(run.stack.metric("huntd_http_requests_total") > answered, "those who are connected are served")
+        run.expect(150 <= open_now <= 2 * 100 + 64, f"{open_now:.0f} connections are open, with 100 a core allowed")
+        crowd.leave()
+    run.await_(lambda: run.stack.metric("huntd_connections_open") < 100, 30, "the crowd to be gone")
+
+
+@contextlib.contextmanager
+def pids_group(pids: list[int]):
+    """A control group of its own for these processes and what they start; its pids.max is the caller's to write."""
+    group = PIDS / f"huntd-faults-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as refusal:
+        raise Skipped(f"no control group for pids can be made here: {refusal}") from refusal
+    old = next(line.split(":", 2)[2] for line in pathlib.Path(f"/proc/{pids[0]}/cgroup").read_text().splitlines()
+               if line.split(":")[1] == "pids")
+    home = PIDS / old.lstrip("/") / "cgroup.procs"
+    try:
+        for pid in pids:
+            (group / "cgroup.procs").write_text(str(pid))
+        yield group
+    finally:
+        (group / "pids.max").write_text("max")
+        deadline_s = time.monotonic() + 20
+        while True:
+            for pid in (group / "cgroup.procs").read_text().split():
+                with contextlib.suppress(OSError):
+                    home.write_text(pid)  # gone meanwhile, or moved
+            try:
+                group.rmdir()
+                break
+            except OSError as busy:
+                if busy.errno != errno.EBUSY or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.05)
+
+
+@scenario(may_see={"overloaded"}, chaos=True)
+def no_more_processes(run):
+    """The spawner's fork is refused with EAGAIN (pids.max of its control group, as TasksMax= sets it): no worker can be born, the
+    caller is told so and nothing was given (docs/http-api.md `overloaded`); the core goes on, and when there is room hunts run."""
+    spawners = run.stack.of_name("huntd-spawner")
+    with pids_group(spawners) as group:
+        (group / "pids.max").write_text(str(len(spawners)))
+        run.go_on_for(0.5)
+        refused = [run_hunt(run.stack.http, "gold", "refused", key=f"r{n}") for n in range(10)]
+        run.other_hunters.add("refused")
+        run.expect({answer.status for answer in refused} == {503},
+                   f"no worker could be started: {[answer.status for answer in refused]}")
+        run.expect(held(run.stack.http, "gold", "refused") == {}, "nothing was given")
+        run.go_on_for(run.span(3, 1))
+        (group / "pids.max").write_text("max")
+        run.await_(lambda: run_hunt(run.stack.http, "gold", "refused", key="r0").status == 200, 10, "hunts to run again")
+
+
+@scenario(stack={"shifted_clock": True}, load={"rate": 60})
+def clock_jumps(run):
+    """The wall clock of huntd and of Redis jumps an hour ahead, back, and an hour behind (settimeofday by an NTP client or an
+    operator; by a preloaded library, so that nothing else on the machine notices): deadlines are of the monotonic clock, so
+    nobody is refused, no core is taken for dead, and every event reaches Kafka and the table (I1). An event's time is what the
+    clock said."""
+    restarts = [line for line in run.stack.huntd.log_text().splitlines() if "is started again" in line]
+    pids = run.stack.core_pids()
+    for jump_s in (HOUR_S, 0, -HOUR_S, 0):
+        run.stack.set_clock_ahead(jump_s)
+        run.load.await_answers(int(run.span(300, 60)))
+        run.expect(run.stack.core_pids() == pids, "the cores are the same")
+        answer = run_hunt(run.stack.http, "gold", "warm-up", key=f"jump{jump_s}-{run.draw.randrange(2**32)}")
+        run.expect(answer.status == 200, f"a hunt after a jump of {jump_s} s: {answer.status}")
+    run.expect(restarts == [line for line in run.stack.huntd.log_text().splitlines() if "is started again" in line],
+               "no core was taken for dead")
+
+
+@scenario(may_see={"redis-unavailable", "outcome-unknown", "overloaded"}, stack={"redis_disk_bytes": 48 << 20})
+def disk_full_for_redis(run):
+    """The disk of Redis' append-only file is full: Redis refuses what writes with MISCONF (redis.io, persistence) and huntd tells
+    503 redis-unavailable, nothing was given; when there is room Redis writes on, and nothing that was answered is lost."""
+    redis = run.stack.redis
+    filler = redis.directory / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        with contextlib.suppress(OSError):  # ENOSPC is what is wanted
+            while True:
+                file.write(b"x" * 4096)
+    run.await_(lambda: run.stack.metric('huntd_hunts_total{outcome="redis_unavailable"}') > 0, 30, "Redis to refuse")
+    run.go_on_for(run.span(3, 1))
+    run.expect("aof_last_write_status:err" in redis.call("INFO", "persistence"), "Redis could not write its file")
+    filler.unlink()
+    run.await_(lambda: run_hunt(run.stack.http, "gold", "warm-up", key="after").status == 200, 20, "hunts to run again")
+
+
+@scenario(loaded=False)
+def io_uring_refused(run):
+    """huntd runs on io_uring alone: where a seccomp filter refuses it (as container run-times do) it ends before it listens, with
+    one line that names the cause and the cure (docs/operations.md "io_uring is refused")."""
+    stack = run.stack
+    stack.start_stores()
+    done = subprocess.run([*WITHOUT_IO_URING, str(build_folder() / "huntd"), "-c", str(stack.config)], capture_output=True,
+                          text=True, timeout=30)
+    told = [line for line in done.stderr.splitlines() if "io_uring" in line]
+    run.expect(done.returncode == 1, f"it ended with {done.returncode}")
+    run.expect(len(told) == 1 and "seccomp" in told[0] and "allow" in told[0], f"one line with cause and cure: {done.stderr}")
