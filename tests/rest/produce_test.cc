@@ -113,14 +113,12 @@ TEST_CASE("one record that is not good refuses the call and is named by its plac
 }
 
 TEST_CASE("a call may have so many records and not one more") {
-  std::string records = R"({"value":)" + event("a") + "}";
-  std::string many = records;
-  while (many.size() + records.size() + 32 <= limits::request_body_bytes_max) many += "," + records;
-  CHECK(read_produce_body(body_of(many)).error_code == 0);
-  std::string empty_ones = "{}";
-  for (size_t i = 1; i < limits::rest_records_max; ++i) empty_ones += ",{}";
-  CHECK(refusal(body_of(empty_ones)).starts_with("42203 record 0: "));
-  CHECK(refusal(body_of(empty_ones + ",{}")) == "422 one call may have 64 records");
+  std::string const record = R"({"value":)" + event() + "}";
+  std::string records = record;
+  for (size_t i = 1; i < limits::rest_records_max; ++i) records += "," + record;
+  CHECK(body_of(records).size() < limits::request_body_bytes_max);
+  CHECK(read_produce_body(body_of(records)).records.size() == limits::rest_records_max);
+  CHECK(refusal(body_of(records + "," + record)) == "422 one call may have 64 records");
 }
 
 TEST_CASE("a refusal leaves the reader fit for the next body") {
