@@ -270,8 +270,8 @@ def _poison(event: dict) -> list[bytes]:
     return [
         b"", b"{", b"[]", b"null", b"7", b"{}", b"\xff\xfe\x00\x01", b"[" * 5000, b"{\"a\":" * 2000, b"x" * 900_000,
         *(but(**{name: None}) for name in event),
-        but(seq=0), but(seq=-1), but(seq=1.5), but(seq="1"), but(seq=2**63), but(seq=2**64), but(seq=10**30),
-        but(timestamp=-1), but(timestamp=2**62), but(timestamp="now"), but(event_id=event["event_id"].upper() + "Z"),
+        but(seq=0), but(seq=-1), but(seq=1.5), but(seq="1"), but(seq=2**64), but(seq=10**30), but(timestamp="now"),
+        but(event_id=event["event_id"].upper() + "Z"),
         but(hunter_id=""), but(hunter_id="a\0b"), but(hunter_id="a'b"), but(hunter_id=7), but(hunt_id="x" * 10_000),
         but(loot_id="\u00fc"), but(loot_id="\0"), but(loot_id=["gold"]), but(bundle="latest")]
 
