@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import time
+from email.utils import parsedate_to_datetime
 
 from client import held, run_hunt
 from faults.crowd import Crowd
@@ -31,7 +32,8 @@ def few_descriptors(run):
         answered = run.stack.metric("huntd_http_requests_total")
         run.go_on_for(1)
         run.expect(run.stack.metric("huntd_http_requests_total") > answered, "those who are connected are served")
-        run.expect(150 <= open_now <= 2 * 100 + 64, f"{open_now:.0f} connections are open, with 100 a core allowed")
+        # What the kernel accepted in the tick before the wish to stop took hold is served too (limits::slots_spare).
+        run.expect(150 <= open_now <= 400, f"{open_now:.0f} connections are open, with 100 a core allowed")
         crowd.leave()
     run.await_(lambda: run.stack.metric("huntd_connections_open") < 100, 30, "the crowd to be gone")
 
@@ -99,6 +101,8 @@ def clock_jumps(run):
         run.expect(run.stack.core_pids() == pids, "the cores are the same")
         answer = run_hunt(run.stack.http, "gold", "warm-up", key=f"jump{jump_s}-{run.draw.randrange(2**32)}")
         run.expect(answer.status == 200, f"a hunt after a jump of {jump_s} s: {answer.status}")
+        told_s = (parsedate_to_datetime(answer.headers["date"]).timestamp(), int(run.stack.redis.call("TIME")[0]))
+        run.expect(all(abs(told - time.time() - jump_s) < 60 for told in told_s), f"both clocks jumped: {told_s}, {jump_s}")
     run.expect(restarts == [line for line in run.stack.huntd.log_text().splitlines() if "is started again" in line],
                "no core was taken for dead")
 
