@@ -15,7 +15,7 @@ from harness.process import find_program
 ROUNDS = int(os.environ.get("HUNTD_BENCH_ROUNDS", 3))
 SECONDS = float(os.environ.get("HUNTD_BENCH_SECONDS", 8))
 WARM_SECONDS = min(SECONDS, 3)
-CONNECTIONS = 64
+CONNECTIONS = int(os.environ.get("HUNTD_BENCH_CONNECTIONS", 128))  # with 64 a linger of 5 ms alone holds huntd under 12,800
 PARTITIONS = 8
 LINGER_MS = 5
 
@@ -29,13 +29,14 @@ def _records(bootstrap: str) -> int:
 
 
 def _turn(address: str, bootstrap: str):
-    """One measured run, and how far the topic's gain is from what was answered (0: within the calls under way)."""
+    """One measured run, how far the topic's gain is from what was answered (0: within the calls under way), and whether it went at
+    less than half the rate of its own warm-up: such a run is a stall and no measure of a peer."""
     before = _records(bootstrap)
     runs = [run_wrk(f"http://{address}/", connections=CONNECTIONS, seconds=seconds, script="rest_produce.lua")
             for seconds in (WARM_SECONDS, SECONDS)]
     answered = sum(run.requests - run.not_2xx for run in runs)
     gained = _records(bootstrap) - before
-    return runs[1], max(answered - gained, gained - answered - 2 * CONNECTIONS, 0)
+    return runs[1], max(answered - gained, gained - answered - 2 * CONNECTIONS, 0), runs[1].rate < runs[0].rate / 2
 
 
 def run() -> Report:
@@ -56,14 +57,15 @@ def run() -> Report:
                 addresses["karapace"] = karapace.address
             try:
                 runs = {peer: [] for peer in addresses}
-                errors = unaccounted = 0
+                errors = unaccounted = stalled = 0
                 for turn in range(ROUNDS):
                     for peer, address in addresses.items():
                         progress(f"rest: round {turn + 1} of {ROUNDS}, {peer}")
-                        result, off = _turn(address, stack.kafka.bootstrap)
+                        result, off, stalls = _turn(address, stack.kafka.bootstrap)
                         runs[peer].append(result)
                         errors += result.not_2xx + result.socket_errors
                         unaccounted += off
+                        stalled += stalls
             finally:
                 if karapace is not None:
                     karapace.stop()
@@ -78,6 +80,7 @@ def run() -> Report:
     else:
         report.notes.append(f"no peer: {why_not}")
     report.figures += [Figure("errors", errors, "answers", bar=0, at_most=True),
+                       Figure("stalled", stalled, "runs at less than half of their warm-up's rate", bar=0, at_most=True),
                        Figure("unaccounted", unaccounted, "records, the topic against the answers", bar=0, at_most=True)]
     report.notes += [kafka, f"one record a call, {CONNECTIONS} connections; medians of {ROUNDS} × {SECONDS:g} s"]
     return report
