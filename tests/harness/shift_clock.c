@@ -1,6 +1,7 @@
-/* Preloaded (LD_PRELOAD): the wall clock of a process runs ahead of the machine's by as many seconds as the file
- * $HUNTD_TEST_CLOCK says, one 64-bit number that may be negative and may change at any time. Clocks that nobody can set
- * (CLOCK_MONOTONIC and the like) are left alone. glibc only: the real calls are asked of the kernel. */
+/* Preloaded (LD_PRELOAD): the wall clock of a process runs ahead of the machine's by as many
+ * seconds as the file $HUNTD_TEST_CLOCK says, one 64-bit number that may be negative and may change
+ * at any time. Clocks that nobody can set (CLOCK_MONOTONIC and the like) are left alone. glibc
+ * only: the real calls are asked of the kernel. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
