@@ -127,7 +127,7 @@ def a_thousand_pipelined_requests(run):
             run.expect(held(run.stack.http, "gold", hunter) == {"gold": count}, "as many were given as were asked for")
 
 
-@scenario(chaos=True)
+@scenario(smoke=True, chaos=True)
 def the_same_key_five_times_at_once(run):
     """Five clients send the same request with the same Idempotency-Key at the same time, over connections on both cores: one
     awards, the others are given its answer, and the books have it once (docs/http-api.md "Repeats", docs/guarantees.md)."""
