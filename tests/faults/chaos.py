@@ -1,0 +1,75 @@
+"""`./dev test chaos`: one living stack under load, and faults drawn one after another; at the end the same checks as after a scenario."""
+import pathlib
+import random
+import shutil
+import tempfile
+import time
+
+from faults import invariants
+from faults.driver import AFTER_S, DEFAULT_SEED, FAILURES, Run, begin, end_load, inject
+from faults.invariants import Verdict
+from faults.scenario import Scenario, Skipped, all_scenarios
+from faults.stack import FaultStack
+
+EVERY_S = (10, 60)  # from one fault to the next
+
+
+def drawable() -> list[Scenario]:
+    """Those that want no stack or load of their own."""
+    return [s for s in all_scenarios().values() if s.chaos and not (s.stack or s.settings or s.load)]
+
+
+def run_chaos(minutes: float, seed: int | None) -> int:
+    used = DEFAULT_SEED if seed is None else seed
+    draw = random.Random(used)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="huntd-chaos-"))
+    stack = FaultStack(folder)
+    run = Run(stack, draw, smoke=True)
+    verdict = Verdict()
+    scenarios = drawable()
+    print(f"chaos: {minutes:g} minutes, seed {used}, drawn from {len(scenarios)} faults", flush=True)
+    try:
+        begin(run, Scenario("chaos", "chaos", lambda run: None), used)
+        ends_s = time.monotonic() + 60 * minutes
+        while time.monotonic() < ends_s:
+            _strike(run, draw.choice(scenarios), verdict)
+            run.go_on_for(min(draw.uniform(*EVERY_S), max(0.0, ends_s - time.monotonic())))
+        run.go_on_for(AFTER_S)
+        end_load(run, verdict)
+        found = invariants.check_all(run)
+        for check in run.checks:
+            check(run, found)
+        verdict.violations += found.violations
+        verdict.figures = {"faults": len(run.faults), "answers": len(run.load.books.good_at_s), **found.figures}
+    except FAILURES as failure:
+        verdict.expect("chaos", False, str(failure))
+    finally:
+        if run.probe and not run.probe._ended.is_set():
+            run.load._ending.set()
+            run.load._give_up_at_s = 0
+            run.probe.stop()
+        stack.kill()
+    print("chaos: " + " ".join(f"{name}={value}" for name, value in verdict.figures.items()))
+    for violation in verdict.violations:
+        print(f"        {violation}")
+    if verdict.violations:
+        print(f"        logs: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{0 if verdict.violations else 1} passed, {1 if verdict.violations else 0} failed, 0 skipped")
+    return 1 if verdict.violations else 0
+
+
+def _strike(run: Run, scenario: Scenario, verdict: Verdict) -> None:
+    at_s = time.monotonic() - run.begun_s
+    try:
+        inject(run, scenario)
+        how = "over"
+    except Skipped as reason:
+        how = f"skipped: {reason}"
+    except FAILURES as failure:
+        how = f"FAILED: {failure}"
+        verdict.expect(scenario.name, False, str(failure))
+    # Who is beside one fault is in the midst of the next.
+    run.bystanders.clear()
+    print(f"chaos: {at_s:6.0f} s  {scenario.name}: {how}", flush=True)
