@@ -1,7 +1,7 @@
 // The aggregator's loop: read → fold → merge into Postgres → dead records into their topic →
-// acknowledge. Each peer that fails is
-// tried again with a back-off while the other goes on; what was read and not merged stays in
-// memory, what was merged and not acknowledged comes again and changes nothing.
+// acknowledge. Each peer that fails is tried again with a back-off while the other goes on; what
+// was read and not merged stays in memory, what was merged and not acknowledged comes again and
+// changes nothing.
 #pragma once
 #include <csignal>
 #include <cstdint>

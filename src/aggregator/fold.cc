@@ -63,11 +63,8 @@ void Fold::add(const Record& record) {
   bytes_ += record.payload.size();
   Result<LootEventView> const read = view_loot_event(record.payload);
   if (!read) return bury(record, read.error().message);
-  if (read->seq > limits::seq_max)
-    return bury(record, fmt::format("field \"seq\" is above {}", limits::seq_max));
-  if (read->timestamp_ms < 0 || read->timestamp_ms > limits::timestamp_ms_max)
-    return bury(record,
-                fmt::format("field \"timestamp\" is not from 0 to {}", limits::timestamp_ms_max));
+  if (Result<void> const bounds = check_bounds(read->seq, read->timestamp_ms); !bounds)
+    return bury(record, bounds.error().message);
 
   key_.assign(read->hunter_id).append(1, between).append(read->hunt_id);
   auto session = sessions_.find(key_);

@@ -17,23 +17,11 @@
 #include <vector>
 
 #include "aggregator/fold.h"
+#include "aggregator/merge_counts.h"
 #include "aggregator/pg_link.h"
 #include "base/result.h"
 
 namespace huntd {
-
-struct MergeCounts {
-  uint64_t fresh = 0;  // events counted for the first time
-  uint64_t duplicates =
-      0;                 // events that the table had already (those within the batch not included)
-  uint64_t waiting = 0;  // events set down in hunt_session_waiting
-  uint64_t dead = 0;     // records set down in the table loot_events_dead
-  uint64_t rows_inserted = 0;
-  uint64_t rows_updated = 0;
-  uint64_t restarts = 0;  // times another aggregator's insert made it begin again
-
-  MergeCounts& operator+=(const MergeCounts& more);
-};
 
 // Where records that can't be counted go.
 enum class DeadGoTo {

@@ -152,7 +152,8 @@ Task<CommitResult> Ledger::commit(const RequestName& name, const List<Award>& aw
       continue;
     }
     if (reply.is_error()) {
-      // This attempt may have written nothing; one whose reply got lost may have.
+      // Nothing was written where the script did not begin, unless by an attempt whose reply got
+      // lost.
       result.status = lost_one || !refuses_before_it_runs(reply.text()) ? CommitStatus::unknown
                                                                         : CommitStatus::refused;
       result.why = reply.text();

@@ -5,6 +5,7 @@
 #include "base/format_text.h"
 #include "base/hash.h"
 #include "base/ids.h"
+#include "base/limits.h"
 #include "protocol/loot_event_object.h"
 
 namespace huntd {
@@ -97,6 +98,14 @@ Result<LootEvent> read_loot_event(std::string_view json) { return own(view_loot_
 
 Result<LootEvent> read_loot_event(simdjson::dom::object object) {
   return own(view_loot_event(object));
+}
+
+Result<void> check_bounds(uint64_t seq, int64_t timestamp_ms) {
+  if (seq > limits::seq_max)
+    return Error{fmt::format("field \"seq\" is above {}", limits::seq_max)};
+  if (timestamp_ms < 0 || timestamp_ms > limits::timestamp_ms_max)
+    return Error{fmt::format("field \"timestamp\" is not from 0 to {}", limits::timestamp_ms_max)};
+  return {};
 }
 
 }  // namespace huntd

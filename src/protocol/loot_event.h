@@ -60,5 +60,8 @@ std::string write_loot_event(const LootEvent& event);
 Result<LootEvent> read_loot_event(std::string_view json);
 // The same; the views are valid until this thread reads another one.
 Result<LootEventView> view_loot_event(std::string_view json);
+// Whether the table can hold an event that was read: seq and timestamp within the bounds of
+// docs/formats/loot-event.md (limits::seq_max, limits::timestamp_ms_max).
+Result<void> check_bounds(uint64_t seq, int64_t timestamp_ms);
 
 }  // namespace huntd

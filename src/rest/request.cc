@@ -49,13 +49,9 @@ bool read_record(simdjson::dom::element element, ProduceRecords& read) {
     return refused(rest_code::not_an_event, "\"value\" is not a JSON object");
   Result<LootEvent> const event = read_loot_event(object);
   if (!event) return refused(rest_code::not_an_event, event.error().message);
-  // As docs/formats/loot-event.md bounds them: past these the aggregator sets an event aside.
-  if (event->seq > limits::seq_max)
-    return refused(rest_code::not_an_event,
-                   format_text("field \"seq\" is above {}", limits::seq_max));
-  if (event->timestamp_ms < 0 || event->timestamp_ms > limits::timestamp_ms_max)
-    return refused(rest_code::not_an_event, format_text("field \"timestamp\" is not from 0 to {}",
-                                                        limits::timestamp_ms_max));
+  // Past these the aggregator sets an event aside.
+  if (Result<void> const bounds = check_bounds(event->seq, event->timestamp_ms); !bounds)
+    return refused(rest_code::not_an_event, bounds.error().message);
   // Each of the seven is there, so any more is none of them or one of them twice: two readers could
   // then see two events.
   if (object.size() != event_fields)

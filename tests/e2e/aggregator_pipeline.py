@@ -10,18 +10,34 @@ from pathlib import Path
 
 from harness.kafka_server import consume
 from harness.ports import reserve_port
+from harness.process import wait_until
 from harness.redis_server import RedisServer
 from loot_events import rows_in, text
 
 BUILD = Path(os.environ.get("HUNTD_BUILD", Path(__file__).parents[2] / "build" / "release"))
 
 
-def aggregator_program():
+PATIENCE_S = 90  # with Kafka
+
+
+def wait_for(condition, what):
+    return wait_until(condition, PATIENCE_S, what, 0.1)
+
+
+def _program(name, folder):
     """Where meson, or `./dev build`, has put it."""
-    for path in (BUILD / "hunt-aggregator", BUILD / "src" / "aggregator" / "hunt-aggregator"):
+    for path in (BUILD / name, BUILD / "src" / folder / name):
         if path.is_file():
             return str(path)
-    raise FileNotFoundError(f"hunt-aggregator is not built under {BUILD}")
+    raise FileNotFoundError(f"{name} is not built under {BUILD}")
+
+
+def aggregator_program():
+    return _program("hunt-aggregator", "aggregator")
+
+
+def huntctl_program():
+    return _program("huntctl", "huntctl")
 
 
 class Pipeline:

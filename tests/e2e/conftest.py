@@ -8,6 +8,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from harness.huntd_stack import HuntdStack, build_folder  # noqa: E402
+from harness.kafka_server import start_kafka  # noqa: E402
+from harness.postgres_server import PostgresServer  # noqa: E402
 
 # A busy machine may take longer than the usual 50 ms for a birth; most tests are of the answer, not of the time.
 PATIENT = {"worker.deadline_ms": 1500, "worker.queue_deadline_ms": 10000, "http.request_deadline_ms": 30000}
@@ -20,6 +22,20 @@ def stack(request, tmp_path_factory):
     wanted["settings"] = {**PATIENT, **wanted.get("settings", {})}
     with HuntdStack(tmp_path_factory.mktemp("stack"), **wanted) as stack:
         yield stack
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    """A PostgreSQL for the module's tests, each with a database of its own (aggregator_pipeline.py)."""
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def kafka(request, tmp_path_factory):
+    """A Kafka for the module's tests, each with topics of its own; the module's KAFKA is its options."""
+    with start_kafka(tmp_path_factory.mktemp("kafka"), build_folder() / "mock_kafka", **getattr(request.module, "KAFKA", {})) as server:
+        yield server
 
 
 @pytest.fixture

@@ -21,12 +21,6 @@ def wait_for(condition, what):
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def pgbouncer(postgres, tmp_path_factory):
     # Two server connections for all clients: whoever leans on the session of an earlier transaction fails.
     with PgBouncerServer(tmp_path_factory.mktemp("pgbouncer"), postgres, pool_size=2) as server:

@@ -6,30 +6,12 @@ import time
 
 import pytest
 
-from aggregator_pipeline import BUILD, Pipeline, aggregator_program, get, metric
-from harness.kafka_server import KafkaServer, start_kafka
-from harness.postgres_server import PostgresServer
-from harness.process import wait_until
+from aggregator_pipeline import Pipeline, aggregator_program, get, huntctl_program, metric, wait_for
+from harness.kafka_server import KafkaServer
 from loot_events import expected_rows, make_events, text
 
-PATIENCE_S = 90
+KAFKA = {"partitions": 3}
 POISON = [("h1", ""), ("h2", "{"), ("h3", '{"event_id":"x"}'), ("h4", "\u00fc, no=json"), ("h5", "[" * 300)]
-
-
-def wait_for(condition, what):
-    return wait_until(condition, PATIENCE_S, what, 0.1)
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory):
-    with start_kafka(tmp_path_factory.mktemp("kafka"), BUILD / "mock_kafka", partitions=3) as server:
-        yield server
 
 
 @pytest.fixture
@@ -41,8 +23,7 @@ def pipeline(tmp_path, postgres, kafka):
 
 def huntctl(pipeline, *words):
     path, _ = pipeline.config()
-    program = next(p for p in (BUILD / "huntctl", BUILD / "src" / "huntctl" / "huntctl") if p.is_file())
-    return subprocess.run([str(program), "-c", str(path), "dead", *words], capture_output=True, text=True, timeout=120)
+    return subprocess.run([huntctl_program(), "-c", str(path), "dead", *words], capture_output=True, text=True, timeout=120)
 
 
 def listed(pipeline, *words):

@@ -5,30 +5,8 @@ import subprocess
 
 import pytest
 
-from aggregator_pipeline import BUILD, Pipeline, get, metric
-from harness.kafka_server import start_kafka
-from harness.postgres_server import PostgresServer
-from harness.process import wait_until
+from aggregator_pipeline import Pipeline, get, metric, wait_for
 from loot_events import expected_rows, make_events
-
-PATIENCE_S = 90
-
-
-def wait_for(condition, what):
-    return wait_until(condition, PATIENCE_S, what, 0.1)
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory):
-    with start_kafka(tmp_path_factory.mktemp("kafka"), BUILD / "mock_kafka") as server:
-        yield server
-
 
 @pytest.fixture
 def pipeline(tmp_path, postgres, kafka):

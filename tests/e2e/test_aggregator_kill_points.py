@@ -8,12 +8,12 @@ import subprocess
 import pytest
 
 from aggregator_pipeline import BUILD, Pipeline, aggregator_program
-from harness.kafka_server import consume, start_kafka
-from harness.postgres_server import PostgresServer
+from harness.kafka_server import consume
 from loot_events import expected_rows, make_events, rows_in
 
 DIE_AT_CALL = BUILD / "tests" / "harness" / "die_at_call.so"
 POISON = [("h1", "{"), ("h2", "[]")]
+KAFKA = {"partitions": 2}
 
 pytestmark = pytest.mark.skipif(BUILD.name == "asan", reason="AddressSanitizer must be loaded first")
 
@@ -31,18 +31,6 @@ THEN = (make_events(31, 900, hunters=20)[400:] + BEFORE[:100] + NEW +
         holed("a", range(2, 240, 2)) + holed("b", range(1, 201, 2)))
 STATE = """SELECT hunter_id, hunt_id, loot, loot_count, first_loot_at, last_loot_at, bundle, seen_upto, seen_beyond FROM hunt_session
 UNION ALL SELECT hunter_id, hunt_id, NULL, seq, NULL, NULL, event, NULL, NULL FROM hunt_session_waiting"""
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory):
-    with start_kafka(tmp_path_factory.mktemp("kafka"), BUILD / "mock_kafka", partitions=2) as server:
-        yield server
 
 
 def run(config, **env):

@@ -6,23 +6,11 @@ from collections import Counter, defaultdict
 import pytest
 
 from aggregator_pipeline import Pipeline, metric
-from harness.postgres_server import PostgresServer
-from harness.process import wait_until
 from loot_events import expected_rows, make_events
-from test_aggregator import OtherWriter
+from test_aggregator import OtherWriter, wait_for
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
-
-
-def wait_for(condition, what):
-    return wait_until(condition, 60, what, 0.05)
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
-        yield server
 
 
 @pytest.fixture

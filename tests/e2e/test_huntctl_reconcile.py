@@ -6,33 +6,12 @@ from collections import defaultdict
 
 import pytest
 
-from aggregator_pipeline import BUILD, Pipeline
-from harness.kafka_server import start_kafka
-from harness.postgres_server import PostgresServer
+from aggregator_pipeline import Pipeline, huntctl_program
 from loot_events import make_events
 
 # Buckets of h0 to h39: XXH3-64 of the hunter_id, mod 1024 (docs/formats/redis.md).
 BUCKETS = [91, 909, 217, 726, 907, 232, 912, 93, 753, 418, 837, 544, 664, 691, 823, 166, 1014, 899, 356, 278, 739, 614,
            889, 347, 30, 24, 156, 769, 208, 1021, 407, 807, 21, 401, 1010, 22, 284, 118, 800, 888]
-
-
-def huntctl_program():
-    for path in (BUILD / "huntctl", BUILD / "src" / "huntctl" / "huntctl"):
-        if path.is_file():
-            return str(path)
-    raise FileNotFoundError(f"huntctl is not built under {BUILD}")
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory):
-    with start_kafka(tmp_path_factory.mktemp("kafka"), BUILD / "mock_kafka") as server:
-        yield server
 
 
 @pytest.fixture

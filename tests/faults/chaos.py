@@ -5,8 +5,7 @@ import shutil
 import tempfile
 import time
 
-from faults import invariants
-from faults.driver import AFTER_S, DEFAULT_SEED, FAILURES, Run, begin, end_load, inject
+from faults.driver import DEFAULT_SEED, FAILURES, Run, begin, inject, settle_and_check, stop_all
 from faults.invariants import Verdict
 from faults.scenario import Scenario, Skipped, all_scenarios
 from faults.stack import FaultStack
@@ -23,8 +22,7 @@ def run_chaos(minutes: float, seed: int | None) -> int:
     used = DEFAULT_SEED if seed is None else seed
     draw = random.Random(used)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="huntd-chaos-"))
-    stack = FaultStack(folder)
-    run = Run(stack, draw, smoke=True)
+    run = Run(FaultStack(folder), draw, smoke=True)
     verdict = Verdict()
     scenarios = drawable()
     print(f"chaos: {minutes:g} minutes, seed {used}, drawn from {len(scenarios)} faults", flush=True)
@@ -34,21 +32,12 @@ def run_chaos(minutes: float, seed: int | None) -> int:
         while time.monotonic() < ends_s:
             _strike(run, draw.choice(scenarios), verdict)
             run.go_on_for(min(draw.uniform(*EVERY_S), max(0.0, ends_s - time.monotonic())))
-        run.go_on_for(AFTER_S)
-        end_load(run, verdict)
-        found = invariants.check_all(run)
-        for check in run.checks:
-            check(run, found)
-        verdict.violations += found.violations
-        verdict.figures = {"faults": len(run.faults), "answers": len(run.load.books.good_at_s), **found.figures}
+        figures = settle_and_check(run, verdict)
+        verdict.figures = {"faults": len(run.faults), "answers": len(run.load.books.good_at_s), **figures}
     except FAILURES as failure:
         verdict.expect("chaos", False, str(failure))
     finally:
-        if run.probe and not run.probe._ended.is_set():
-            run.load._ending.set()
-            run.load._give_up_at_s = 0
-            run.probe.stop()
-        stack.kill()
+        stop_all(run)
     print("chaos: " + " ".join(f"{name}={value}" for name, value in verdict.figures.items()))
     for violation in verdict.violations:
         print(f"        {violation}")

@@ -122,6 +122,26 @@ def end_load(run: Run, verdict: Verdict) -> None:
     run.probe.stop()
 
 
+def settle_and_check(run: Run, verdict: Verdict) -> dict:
+    """Load off, all settled, every check made; what the checks counted."""
+    run.go_on_for(AFTER_S)
+    end_load(run, verdict)
+    found = invariants.check_all(run)
+    for check in run.checks:
+        check(run, found)
+    verdict.violations += found.violations
+    return found.figures
+
+
+def stop_all(run: Run) -> None:
+    """Whatever still runs, however far it came."""
+    if run.probe and not run.probe._ended.is_set():
+        run.load._ending.set()
+        run.load._give_up_at_s = 0
+        run.probe.stop()
+    run.stack.kill()
+
+
 def run_scenario(scenario: Scenario, seed: int, folder: pathlib.Path, *, smoke: bool = False) -> Verdict:
     stack = FaultStack(folder, settings=scenario.settings, **scenario.stack)
     run = Run(stack, random.Random(seed), smoke=smoke)
@@ -135,23 +155,14 @@ def run_scenario(scenario: Scenario, seed: int, folder: pathlib.Path, *, smoke: 
             inject(run, scenario)
         except FAILURES as failure:
             verdict.expect("scenario", False, str(failure))
-        run.go_on_for(AFTER_S)
-        end_load(run, verdict)
-        found = invariants.check_all(run)
-        for check in run.checks:
-            check(run, found)
-        verdict.violations += found.violations
+        figures = settle_and_check(run, verdict)
         verdict.figures = {"answers": len(run.load.books.good_at_s),
                            "recovered_s": [None if f.recovered_s is None else round(f.recovered_s, 1) for f in run.faults],
-                           **found.figures}
+                           **figures}
     except FAILURES as failure:
         verdict.expect("scenario", False, str(failure))
     finally:
-        if run.probe and not run.probe._ended.is_set():
-            run.load._ending.set()
-            run.load._give_up_at_s = 0
-            run.probe.stop()
-        stack.kill()
+        stop_all(run)
     return verdict
 
 
