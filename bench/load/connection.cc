@@ -40,15 +40,14 @@ void Connection::on_connected(int32_t result, uint32_t) {
 void Connection::receive() {
   io_uring_sqe* sqe = ring_.prepare(received_);
   io_uring_prep_recv_multishot(sqe, descriptor_, nullptr, 0, 0);
-  sqe->flags |= IOSQE_BUFFER_SELECT;
-  sqe->buf_group = uring::Ring::buffer_group;
+  uring::Ring::receive_into(uring::BufferGroup::clients, sqe);
   receiving_ = true;
 }
 
 void Connection::on_received(int32_t result, uint32_t flags) {
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
-    if (result > 0 && state_ == State::open) read(ring_.buffer(flags, result));
-    ring_.recycle(flags);
+    if (result > 0 && state_ == State::open) read(ring_.buffer(uring::BufferGroup::clients, flags, result));
+    ring_.recycle(uring::BufferGroup::clients, flags);
   }
   if ((flags & IORING_CQE_F_MORE) != 0) return;
   receiving_ = false;

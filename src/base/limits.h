@@ -83,7 +83,10 @@ inline constexpr unsigned ring_sq_entries = 1024;
 inline constexpr unsigned ring_cq_entries =
     8 * ring_sq_entries;  // multishot operations fill it without new entries
 inline constexpr unsigned reap_batch = 256;
-inline constexpr uint32_t recv_buffers = 1024;  // provided buffers, per core; a power of two
+// Provided buffers, per core, each a power of two. Connections of our own (Redis) have theirs, so that
+// a crowd of clients that talks all at once can't take the buffer that an award's answer needs.
+inline constexpr uint32_t recv_buffers_clients = 1024;
+inline constexpr uint32_t recv_buffers_outgoing = 64;
 inline constexpr size_t recv_buffer_bytes = 4096;
 inline constexpr size_t stream_buffer_kept_bytes =
     4096;  // send capacity that an idle connection keeps
@@ -92,7 +95,8 @@ inline constexpr size_t stream_buffer_kept_bytes =
 // to stop took hold, and those whose close is on its way.
 inline constexpr uint32_t slots_spare = 1024;
 
-static_assert((recv_buffers & (recv_buffers - 1)) == 0);
+static_assert((recv_buffers_clients & (recv_buffers_clients - 1)) == 0);
+static_assert((recv_buffers_outgoing & (recv_buffers_outgoing - 1)) == 0);
 
 // --- connections -----------------------------------------------------------------------------
 // Of those past http.connections_per_address_max, so many at a time are told why; the rest are

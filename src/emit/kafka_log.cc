@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -14,6 +15,7 @@ namespace huntd {
 namespace {
 
 constexpr int drain_step_ms = 10;
+constexpr int replace_wait_ms = 1000;
 
 bool set(rd_kafka_conf_t* conf, const char* name, const std::string& value, std::string& error) {
   char text[256];
@@ -31,6 +33,7 @@ bool passes(rd_kafka_resp_err_t error) {
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
     case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+    case RD_KAFKA_RESP_ERR__FATAL:  // of the producer, which is replaced
     case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
     case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
     case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
@@ -66,18 +69,31 @@ DeliveryReport report_of(rd_kafka_resp_err_t error, rd_kafka_msg_status_t status
 
 }  // namespace
 
-Result<std::unique_ptr<KafkaLog>> KafkaLog::open(uring::Ring& ring, const Options& options) {
-  std::unique_ptr<KafkaLog> log(new KafkaLog(ring));
+Result<std::unique_ptr<KafkaLog>> KafkaLog::open(uring::Ring& ring, Options options) {
+  std::unique_ptr<KafkaLog> log(new KafkaLog(ring, std::move(options)));
+  log->eventfd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (log->eventfd_ < 0) return Error{std::string("eventfd: ") + std::strerror(errno)};
+  if (Result<void> opened = log->open_producer(); !opened) return opened.error();
+  log->arm();
+  return log;
+}
+
+KafkaLog::~KafkaLog() {
+  close_producer();
+  if (eventfd_ >= 0) close(eventfd_);
+}
+
+Result<void> KafkaLog::open_producer() {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   std::string error;
   bool const fine =
-      set(conf, "bootstrap.servers", options.bootstrap, error) &&
+      set(conf, "bootstrap.servers", options_.bootstrap, error) &&
       set(conf, "client.id", "huntd", error) &&
       // Retries neither double nor reorder within a session of the producer.
       set(conf, "enable.idempotence", "true", error) &&
-      set(conf, "linger.ms", std::to_string(options.linger_ms), error) &&
-      set(conf, "delivery.timeout.ms", std::to_string(options.delivery_timeout_ms), error) &&
-      set(conf, "queue.buffering.max.messages", std::to_string(options.queue_messages_max),
+      set(conf, "linger.ms", std::to_string(options_.linger_ms), error) &&
+      set(conf, "delivery.timeout.ms", std::to_string(options_.delivery_timeout_ms), error) &&
+      set(conf, "queue.buffering.max.messages", std::to_string(options_.queue_messages_max),
           error) &&
       set(conf, "compression.codec", "lz4", error) &&
       set(conf, "log.connection.close", "false", error) &&
@@ -89,28 +105,46 @@ Result<std::unique_ptr<KafkaLog>> KafkaLog::open(uring::Ring& ring, const Option
   }
   rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
   char text[256];
-  log->producer_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
-  if (log->producer_ == nullptr) {
+  producer_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+  if (producer_ == nullptr) {
     rd_kafka_conf_destroy(conf);
     return Error{std::string("kafka: ") + text};
   }
-  log->topic_ = rd_kafka_topic_new(log->producer_, options.topic.c_str(), nullptr);
-  if (log->topic_ == nullptr) return Error{std::string("kafka: topic ") + options.topic};
-  log->eventfd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  if (log->eventfd_ < 0) return Error{std::string("eventfd: ") + std::strerror(errno)};
-  log->reports_ = rd_kafka_queue_get_main(log->producer_);
-  rd_kafka_set_log_queue(log->producer_, log->reports_);
+  topic_ = rd_kafka_topic_new(producer_, options_.topic.c_str(), nullptr);
+  if (topic_ == nullptr) return Error{std::string("kafka: topic ") + options_.topic};
+  reports_ = rd_kafka_queue_get_main(producer_);
+  rd_kafka_set_log_queue(producer_, reports_);
   static const uint64_t one = 1;
-  rd_kafka_queue_io_event_enable(log->reports_, log->eventfd_, &one, sizeof one);
-  log->arm();
-  return log;
+  rd_kafka_queue_io_event_enable(reports_, eventfd_, &one, sizeof one);
+  return {};
 }
 
-KafkaLog::~KafkaLog() {
-  if (reports_ != nullptr) rd_kafka_queue_destroy(reports_);
-  if (topic_ != nullptr) rd_kafka_topic_destroy(topic_);
-  if (producer_ != nullptr) rd_kafka_destroy(producer_);
-  if (eventfd_ >= 0) close(eventfd_);
+void KafkaLog::close_producer() {
+  if (reports_ != nullptr) rd_kafka_queue_destroy(std::exchange(reports_, nullptr));
+  if (topic_ != nullptr) rd_kafka_topic_destroy(std::exchange(topic_, nullptr));
+  if (producer_ != nullptr) rd_kafka_destroy(std::exchange(producer_, nullptr));
+}
+
+// Nothing that the old one held is forgotten: each record gets its report first, and the user keeps
+// those that came from the outbox for the sweep. A core that can't get that far ends, and another
+// takes over its outbox.
+void KafkaLog::replace_producer() {
+  rd_kafka_purge(producer_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+  for (int waited_ms = 0; rd_kafka_outq_len(producer_) > 0 && waited_ms < replace_wait_ms;
+       waited_ms += drain_step_ms) {
+    rd_kafka_flush(producer_, drain_step_ms);
+    take_reports();
+  }
+  bool const reported = rd_kafka_outq_len(producer_) == 0;
+  close_producer();
+  Result<void> const opened = reported ? open_producer() : Error{"it keeps records to itself"};
+  if (!opened) {
+    log::error("kafka: no new producer; this core ends and is restarted",
+               {{"error", opened.error().message}});
+    std::_Exit(EXIT_FAILURE);
+  }
+  producer_failed_ = false;
+  log::warning("kafka: a new producer has taken the place of the failed one");
 }
 
 void KafkaLog::arm() {
@@ -129,6 +163,11 @@ void KafkaLog::complete(int32_t result, uint32_t flags) {
 }
 
 void KafkaLog::serve_reports() {
+  take_reports();
+  if (producer_failed_) replace_producer();
+}
+
+void KafkaLog::take_reports() {
   while (rd_kafka_event_t* event = rd_kafka_queue_poll(reports_, 0)) {
     on_report(event);
     rd_kafka_event_destroy(event);
@@ -151,10 +190,8 @@ void KafkaLog::on_report(rd_kafka_event_t* event) {
       log::warning("kafka", {{"error", rd_kafka_err2str(code)},
                              {"detail", rd_kafka_event_error_string(event)}});
       if (rd_kafka_event_error_is_fatal(event) != 0) {
-        // The producer is of no use any more. Every event is safe in the outbox; a fresh core
-        // sweeps it.
-        log::error("kafka: fatal producer error; this core ends and is restarted");
-        std::_Exit(EXIT_FAILURE);
+        log::error("kafka: fatal producer error");
+        producer_failed_ = true;
       }
       break;
     }

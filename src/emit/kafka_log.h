@@ -1,5 +1,7 @@
 // EventLog on librdkafka: an idempotent producer whose reports reach the ring by an eventfd.
-// librdkafka runs threads of its own, so it is created in the core process, after the fork.
+// librdkafka runs threads of its own, so it is created in the core process, after the fork. After a
+// fatal error a producer is of no use any more: what it held is reported as not stored, and another
+// takes its place.
 #pragma once
 #include <librdkafka/rdkafka.h>
 
@@ -19,7 +21,7 @@ class KafkaLog final : public EventLog, private uring::Op {
     uint32_t queue_messages_max;
     uint32_t delivery_timeout_ms;
   };
-  static Result<std::unique_ptr<KafkaLog>> open(uring::Ring& ring, const Options& options);
+  static Result<std::unique_ptr<KafkaLog>> open(uring::Ring& ring, Options options);
   ~KafkaLog();
 
   void set_user(EventLogUser& user) override { user_ = &user; }
@@ -31,17 +33,23 @@ class KafkaLog final : public EventLog, private uring::Op {
   void drain(int timeout_ms);
 
  private:
-  explicit KafkaLog(uring::Ring& ring) : ring_(ring) {}
+  KafkaLog(uring::Ring& ring, Options options) : ring_(ring), options_(std::move(options)) {}
+  Result<void> open_producer();
+  void close_producer();
+  void replace_producer();
   void complete(int32_t result, uint32_t flags) override;
   void arm();
+  void take_reports();
   void on_report(rd_kafka_event_t* event);
 
   uring::Ring& ring_;
+  Options options_;
   EventLogUser* user_ = nullptr;
   rd_kafka_t* producer_ = nullptr;
   rd_kafka_topic_t* topic_ = nullptr;
   rd_kafka_queue_t* reports_ = nullptr;
   int eventfd_ = -1;
+  bool producer_failed_ = false;  // a fatal error
   std::vector<rd_kafka_message_t> batch_;
 };
 

@@ -3,11 +3,13 @@
 #pragma once
 #include <simdjson.h>
 
+#include <string_view>
+
 namespace huntd {
 
-// One a process, with room for the largest body: each body is read to its end before the next, and
-// what was read of one is gone with the next. The parser counts the document as a level too, and
-// an empty array or object not at all.
-simdjson::dom::parser& body_parser();
+// The body, checked whole. By the process' one parser, which has room for the largest: each body is
+// read to its end before the next, and what was read of one is gone with the next. The parser counts
+// the document as a level too, and an empty array or object not at all.
+simdjson::simdjson_result<simdjson::dom::element> parse_body(std::string_view json);
 
 }  // namespace huntd

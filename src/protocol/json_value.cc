@@ -90,7 +90,7 @@ static_assert(limits::json_depth_max == 32);
 
 Result<Text> encode_json_value(std::string_view json) {
   simdjson::dom::element element;
-  simdjson::error_code const error = body_parser().parse(json.data(), json.size()).get(element);
+  simdjson::error_code const error = parse_body(json).get(element);
   if (error == simdjson::DEPTH_ERROR) return Error{too_deep};
   if (error == simdjson::UTF8_ERROR) return Error{"the body is not valid UTF-8"};
   if (error == simdjson::NUMBER_ERROR)
@@ -105,7 +105,7 @@ Result<Text> encode_json_value(std::string_view json) {
 
 bool is_json(std::string_view json) {
   simdjson::dom::element element;
-  return body_parser().parse(json.data(), json.size()).get(element) == simdjson::SUCCESS;
+  return parse_body(json).get(element) == simdjson::SUCCESS;
 }
 
 }  // namespace huntd

@@ -75,7 +75,7 @@ bool is_schema_field(std::string_view name) {
 
 ProduceRecords read_produce_body(std::string_view json) {
   simdjson::dom::element body;
-  simdjson::error_code const error = body_parser().parse(json.data(), json.size()).get(body);
+  simdjson::error_code const error = parse_body(json).get(body);
   if (error != simdjson::SUCCESS)
     return refuse(rest_code::bad_request,
                   format_text("the body is not valid JSON: {}", simdjson::error_message(error)));

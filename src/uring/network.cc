@@ -111,9 +111,9 @@ void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
   if (result >= 0) {
     UringStream& stream = idle_stream();
     if (ring_.has_slots())
-      stream.open_slot(result);
+      stream.open_slot(result, BufferGroup::clients);
     else
-      stream.open(result);
+      stream.open(result, BufferGroup::clients);
     introduce(stream, result);
   }
   if (accepting_ || !accept_wanted_) return;
@@ -161,7 +161,7 @@ std::optional<ClientAddress> UringNetwork::address_of(int descriptor) {
 
 StreamPtr UringNetwork::adopt(int descriptor) {
   UringStream& stream = idle_stream();
-  stream.open(descriptor);
+  stream.open(descriptor, BufferGroup::clients);
   if (ring_.has_slots()) stream.enter_table();
   return StreamPtr(&stream);
 }
@@ -206,7 +206,7 @@ void UringNetwork::Connect::complete(int32_t result, uint32_t flags) {
     user.on_connected(Error{std::string("connect: ") + std::strerror(-result)});
   } else {
     UringStream& stream = network.idle_stream();
-    stream.open(descriptor);
+    stream.open(descriptor, BufferGroup::outgoing);
     user.on_connected(StreamPtr(&stream));
   }
   delete this;

@@ -182,34 +182,46 @@ Result<Features> probe() {
 
 Result<void> Ring::open() {
   io_uring_params params = needed_params();
-  int error = -io_uring_queue_init_params(limits::ring_sq_entries, &ring_, &params);
+  int const error = -io_uring_queue_init_params(limits::ring_sq_entries, &ring_, &params);
   if (error > 0) return Error{refusal(error, "this machine")};
   open_ = true;
   io_uring_ring_dontfork(&ring_);
   // Saves a descriptor look-up per enter; only a convenience, so its absence is no error.
   (void)io_uring_register_ring_fd(&ring_);
 
-  size_t const entries_bytes = limits::recv_buffers * sizeof(io_uring_buf);
-  void* entries =
-      mmap(nullptr, entries_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  void* memory = mmap(nullptr, limits::recv_buffers * limits::recv_buffer_bytes,
-                      PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  for (BufferGroup const group : {BufferGroup::clients, BufferGroup::outgoing})
+    if (Result<void> opened = open_buffers(group); !opened) return opened;
+  return {};
+}
+
+size_t Ring::Buffers::entries_bytes() const { return count * sizeof(io_uring_buf); }
+size_t Ring::Buffers::memory_bytes() const { return count * limits::recv_buffer_bytes; }
+
+void Ring::Buffers::add(uint32_t id, int place) {
+  io_uring_buf_ring_add(entries, memory + id * limits::recv_buffer_bytes, limits::recv_buffer_bytes,
+                        static_cast<uint16_t>(id), io_uring_buf_ring_mask(count), place);
+}
+
+Result<void> Ring::open_buffers(BufferGroup group) {
+  Buffers& buffers = buffers_[static_cast<size_t>(group)];
+  auto const map = [](size_t bytes) {
+    return mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  };
+  void* entries = map(buffers.entries_bytes());
+  void* memory = map(buffers.memory_bytes());
   if (entries == MAP_FAILED || memory == MAP_FAILED)
     return Error{"no memory for the receive buffers"};
-  buffers_ = static_cast<io_uring_buf_ring*>(entries);
-  buffer_memory_ = static_cast<char*>(memory);
+  buffers.entries = static_cast<io_uring_buf_ring*>(entries);
+  buffers.memory = static_cast<char*>(memory);
   io_uring_buf_reg registration{};
   registration.ring_addr = reinterpret_cast<uint64_t>(entries);
-  registration.ring_entries = limits::recv_buffers;
-  registration.bgid = buffer_group;
-  error = -io_uring_register_buf_ring(&ring_, &registration, 0);
+  registration.ring_entries = buffers.count;
+  registration.bgid = static_cast<uint16_t>(group);
+  int const error = -io_uring_register_buf_ring(&ring_, &registration, 0);
   if (error > 0) return Error{refusal(error, "this machine")};
-  io_uring_buf_ring_init(buffers_);
-  for (uint32_t i = 0; i < limits::recv_buffers; ++i)
-    io_uring_buf_ring_add(buffers_, buffer_memory_ + i * limits::recv_buffer_bytes,
-                          limits::recv_buffer_bytes, static_cast<uint16_t>(i),
-                          io_uring_buf_ring_mask(limits::recv_buffers), static_cast<int>(i));
-  io_uring_buf_ring_advance(buffers_, limits::recv_buffers);
+  io_uring_buf_ring_init(buffers.entries);
+  for (uint32_t i = 0; i < buffers.count; ++i) buffers.add(i, static_cast<int>(i));
+  io_uring_buf_ring_advance(buffers.entries, static_cast<int>(buffers.count));
   return {};
 }
 
@@ -234,9 +246,10 @@ Result<void> Ring::open_slots(unsigned count) {
 Ring::~Ring() {
   if (!open_) return;
   io_uring_queue_exit(&ring_);
-  if (buffers_ != nullptr) munmap(buffers_, limits::recv_buffers * sizeof(io_uring_buf));
-  if (buffer_memory_ != nullptr)
-    munmap(buffer_memory_, limits::recv_buffers * limits::recv_buffer_bytes);
+  for (const Buffers& buffers : buffers_) {
+    if (buffers.entries != nullptr) munmap(buffers.entries, buffers.entries_bytes());
+    if (buffers.memory != nullptr) munmap(buffers.memory, buffers.memory_bytes());
+  }
 }
 
 io_uring_sqe* Ring::prepare_untold() {
@@ -301,20 +314,24 @@ void Ring::reap() {
   }
 }
 
-std::string_view Ring::buffer(uint32_t flags, int32_t length) const {
-  uint32_t const id = flags >> IORING_CQE_BUFFER_SHIFT;
-  CHECK((flags & IORING_CQE_F_BUFFER) != 0 && id < limits::recv_buffers && length >= 0 &&
-        static_cast<size_t>(length) <= limits::recv_buffer_bytes);
-  return {buffer_memory_ + id * limits::recv_buffer_bytes, static_cast<size_t>(length)};
+void Ring::receive_into(BufferGroup group, io_uring_sqe* sqe) {
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = static_cast<uint16_t>(group);
 }
 
-void Ring::recycle(uint32_t flags) {
+std::string_view Ring::buffer(BufferGroup group, uint32_t flags, int32_t length) const {
   uint32_t const id = flags >> IORING_CQE_BUFFER_SHIFT;
-  CHECK(id < limits::recv_buffers);
-  io_uring_buf_ring_add(buffers_, buffer_memory_ + id * limits::recv_buffer_bytes,
-                        limits::recv_buffer_bytes, static_cast<uint16_t>(id),
-                        io_uring_buf_ring_mask(limits::recv_buffers), 0);
-  io_uring_buf_ring_advance(buffers_, 1);
+  CHECK((flags & IORING_CQE_F_BUFFER) != 0 && id < of(group).count && length >= 0 &&
+        static_cast<size_t>(length) <= limits::recv_buffer_bytes);
+  return {of(group).memory + id * limits::recv_buffer_bytes, static_cast<size_t>(length)};
+}
+
+void Ring::recycle(BufferGroup group, uint32_t flags) {
+  Buffers& buffers = buffers_[static_cast<size_t>(group)];
+  uint32_t const id = flags >> IORING_CQE_BUFFER_SHIFT;
+  CHECK(id < buffers.count);
+  buffers.add(id, 0);
+  io_uring_buf_ring_advance(buffers.entries, 1);
 }
 
 }  // namespace huntd::uring

@@ -4,11 +4,13 @@
 #pragma once
 #include <liburing.h>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/result.h"
 
 namespace huntd::uring {
@@ -34,6 +36,10 @@ struct Features {
 // Tries a ring with the flags and operations that huntd needs. The error is one sentence that names
 // the cause (sysctl, seccomp, kernel too old) and the cure.
 Result<Features> probe();
+
+// The receive buffers of one kind of connection: the kernel takes one for each completion, and waits
+// with -ENOBUFS where none is left.
+enum class BufferGroup : uint16_t { clients, outgoing };
 
 class Ring {
  public:
@@ -63,11 +69,12 @@ class Ring {
   // Hands every completion that has come to its Op.
   void reap();
 
-  // The bytes of a completion that carries IORING_CQE_F_BUFFER; give the buffer back with
-  // recycle().
-  std::string_view buffer(uint32_t flags, int32_t length) const;
-  void recycle(uint32_t flags);
-  static constexpr int buffer_group = 0;
+  // Makes `sqe`, a receive, take its buffers from `group`.
+  static void receive_into(BufferGroup group, io_uring_sqe* sqe);
+  // The bytes of a completion that carries IORING_CQE_F_BUFFER, of a receive into `group`; give the
+  // buffer back with recycle().
+  std::string_view buffer(BufferGroup group, uint32_t flags, int32_t length) const;
+  void recycle(BufferGroup group, uint32_t flags);
 
   // Operations submitted whose last completion has not come.
   uint64_t in_flight() const { return in_flight_; }
@@ -76,8 +83,19 @@ class Ring {
   io_uring ring_{};
   bool open_ = false;
   bool has_slots_ = false;
-  io_uring_buf_ring* buffers_ = nullptr;
-  char* buffer_memory_ = nullptr;
+  struct Buffers {
+    uint32_t count;
+    io_uring_buf_ring* entries = nullptr;
+    char* memory = nullptr;
+    size_t entries_bytes() const;
+    size_t memory_bytes() const;
+    void add(uint32_t id, int place);  // to be told of by io_uring_buf_ring_advance
+  };
+  Result<void> open_buffers(BufferGroup group);
+  const Buffers& of(BufferGroup group) const { return buffers_[static_cast<size_t>(group)]; }
+
+  std::array<Buffers, 2> buffers_{
+      {{limits::recv_buffers_clients}, {limits::recv_buffers_outgoing}}};  // by BufferGroup
   uint64_t in_flight_ = 0;
 };
 

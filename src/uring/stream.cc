@@ -11,20 +11,21 @@
 
 namespace huntd::uring {
 
-void UringStream::open(int descriptor) {
-  begin_life();
+void UringStream::open(int descriptor, BufferGroup buffers) {
+  begin_life(buffers);
   descriptor_ = descriptor;
   CHECK(is_open());
 }
 
-void UringStream::open_slot(int slot) {
-  begin_life();
+void UringStream::open_slot(int slot, BufferGroup buffers) {
+  begin_life(buffers);
   slot_ = slot;
   CHECK(is_open());
 }
 
-void UringStream::begin_life() {
+void UringStream::begin_life(BufferGroup buffers) {
   CHECK(!is_open() && !receiving_ && !sending_ && !moving_ && !finishing_);
+  buffers_ = buffers;
   user_ = nullptr;
   pausing_ = false;
   let_go_ = false;
@@ -58,8 +59,7 @@ void UringStream::arm_receive() {
   io_uring_sqe* sqe = network_.ring().prepare(receive_);
   io_uring_prep_recv_multishot(sqe, socket(), nullptr, 0, 0);
   to_socket(sqe);
-  sqe->flags |= IOSQE_BUFFER_SELECT;
-  sqe->buf_group = Ring::buffer_group;
+  Ring::receive_into(buffers_, sqe);
   receiving_ = true;
 }
 
@@ -75,8 +75,8 @@ void UringStream::pause() {
 
 void UringStream::on_received(int32_t result, uint32_t flags) {
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
-    if (result > 0 && user_ != nullptr) user_->on_bytes(network_.ring().buffer(flags, result));
-    network_.ring().recycle(flags);
+    if (result > 0 && user_ != nullptr) user_->on_bytes(network_.ring().buffer(buffers_, flags, result));
+    network_.ring().recycle(buffers_, flags);
   }
   if ((flags & IORING_CQE_F_MORE) != 0) return;
   receiving_ = false;

@@ -13,9 +13,9 @@ class UringNetwork;
 class UringStream final : public Stream {
  public:
   explicit UringStream(UringNetwork& network) : network_(network) {}
-  // A stream is pooled: either of these begins a new life.
-  void open(int descriptor);
-  void open_slot(int slot);
+  // A stream is pooled: either of these begins a new life, whose receives are into `buffers`.
+  void open(int descriptor, BufferGroup buffers);
+  void open_slot(int slot, BufferGroup buffers);
   // Moves the socket from its descriptor into a slot, while the stream is used; where no slot is
   // free it stays.
   void enter_table();
@@ -43,7 +43,7 @@ class UringStream final : public Stream {
     UringStream& stream;
     Then then;
   };
-  void begin_life();
+  void begin_life(BufferGroup buffers);
   bool is_open() const { return descriptor_ >= 0 || slot_ >= 0; }
   // What operations name; to_socket() is for each of them, once it is filled in.
   int socket() const { return slot_ >= 0 ? slot_ : descriptor_; }
@@ -63,6 +63,7 @@ class UringStream final : public Stream {
 
   UringNetwork& network_;
   StreamUser* user_ = nullptr;
+  BufferGroup buffers_ = BufferGroup::clients;
   int descriptor_ = -1;
   int slot_ = -1;
   int entering_ = -1;       // for the kernel: the descriptor, then the slot that it got
