@@ -46,7 +46,8 @@ void Connection::receive() {
 
 void Connection::on_received(int32_t result, uint32_t flags) {
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
-    if (result > 0 && state_ == State::open) read(ring_.buffer(uring::BufferGroup::clients, flags, result));
+    if (result > 0 && state_ == State::open)
+      read(ring_.buffer(uring::BufferGroup::clients, flags, result));
     ring_.recycle(uring::BufferGroup::clients, flags);
   }
   if ((flags & IORING_CQE_F_MORE) != 0) return;

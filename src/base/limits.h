@@ -83,8 +83,9 @@ inline constexpr unsigned ring_sq_entries = 1024;
 inline constexpr unsigned ring_cq_entries =
     8 * ring_sq_entries;  // multishot operations fill it without new entries
 inline constexpr unsigned reap_batch = 256;
-// Provided buffers, per core, each a power of two. Connections of our own (Redis) have theirs, so that
-// a crowd of clients that talks all at once can't take the buffer that an award's answer needs.
+// Provided buffers, per core, each a power of two. Connections of our own (Redis) have theirs, so
+// that a crowd of clients that talks all at once can't take the buffer that an award's answer
+// needs.
 inline constexpr uint32_t recv_buffers_clients = 1024;
 inline constexpr uint32_t recv_buffers_outgoing = 64;
 inline constexpr size_t recv_buffer_bytes = 4096;

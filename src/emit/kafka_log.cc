@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -129,6 +130,7 @@ void KafkaLog::close_producer() {
 // those that came from the outbox for the sweep. A core that can't get that far ends, and another
 // takes over its outbox.
 void KafkaLog::replace_producer() {
+  auto const begun = std::chrono::steady_clock::now();
   rd_kafka_purge(producer_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
   for (int waited_ms = 0; rd_kafka_outq_len(producer_) > 0 && waited_ms < replace_wait_ms;
        waited_ms += drain_step_ms) {
@@ -144,7 +146,9 @@ void KafkaLog::replace_producer() {
     std::_Exit(EXIT_FAILURE);
   }
   producer_failed_ = false;
-  log::warning("kafka: a new producer has taken the place of the failed one");
+  auto const took = std::chrono::steady_clock::now() - begun;
+  log::warning("kafka: a new producer has taken the place of the failed one",
+               {{"took_ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
 }
 
 void KafkaLog::arm() {

@@ -37,8 +37,8 @@ struct Features {
 // the cause (sysctl, seccomp, kernel too old) and the cure.
 Result<Features> probe();
 
-// The receive buffers of one kind of connection: the kernel takes one for each completion, and waits
-// with -ENOBUFS where none is left.
+// The receive buffers of one kind of connection: the kernel takes one for each completion, and
+// waits with -ENOBUFS where none is left.
 enum class BufferGroup : uint16_t { clients, outgoing };
 
 class Ring {

@@ -75,7 +75,8 @@ void UringStream::pause() {
 
 void UringStream::on_received(int32_t result, uint32_t flags) {
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
-    if (result > 0 && user_ != nullptr) user_->on_bytes(network_.ring().buffer(buffers_, flags, result));
+    if (result > 0 && user_ != nullptr)
+      user_->on_bytes(network_.ring().buffer(buffers_, flags, result));
     network_.ring().recycle(buffers_, flags);
   }
   if ((flags & IORING_CQE_F_MORE) != 0) return;

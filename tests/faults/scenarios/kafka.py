@@ -1,4 +1,6 @@
 """Faults of Kafka: hunters see nothing of any of them, since an event is safe in the outbox until Kafka has it."""
+import re
+
 from faults.driver import Skipped
 from faults.scenario import scenario
 from harness.kafka_server import KafkaServer
@@ -86,5 +88,7 @@ def fatal_producer_error(run):
         run.await_(lambda: run.stack.huntd.log_text()[log_before:].count("has taken the place of the failed one") == count, 20,
                    "a new producer")
         run.load.await_answers(100)
+    took_ms = [int(ms) for ms in re.findall(r"place of the failed one core=\d+ took_ms=(\d+)", run.stack.huntd.log_text()[log_before:])]
+    run.checks.append(lambda _, verdict: verdict.figures.update({"replaced_in_ms": took_ms}))
     run.expect(run.stack.core_pids() == pids, "no core ended")
     run.expect(_counted(run, "kafka_failed") > failed, "events of the old producers were left to the sweep")
