@@ -14,8 +14,7 @@ EVERY_S = (10, 60)  # from one fault to the next
 
 
 def drawable() -> list[Scenario]:
-    """Those that want no stack or load of their own."""
-    return [s for s in all_scenarios().values() if s.chaos and not (s.stack or s.settings or s.load)]
+    return [s for s in all_scenarios().values() if s.chaos]
 
 
 def run_chaos(minutes: float, seed: int | None) -> int:
@@ -53,12 +52,10 @@ def _strike(run: Run, scenario: Scenario, verdict: Verdict) -> None:
     at_s = time.monotonic() - run.begun_s
     try:
         inject(run, scenario)
-        how = "over"
+        how = f"over, back after {run.fault.recovered_s:.1f} s" if run.fault.recovered_s is not None else "NOT back"
     except Skipped as reason:
         how = f"skipped: {reason}"
     except FAILURES as failure:
         how = f"FAILED: {failure}"
         verdict.expect(scenario.name, False, str(failure))
-    # Who is beside one fault is in the midst of the next.
-    run.bystanders.clear()
     print(f"chaos: {at_s:6.0f} s  {scenario.name}: {how}", flush=True)

@@ -14,12 +14,13 @@ from faults import invariants
 from faults.invariants import Verdict
 from faults.load import HealthProbe, Load
 from faults.scenario import Scenario, Skipped, all_scenarios
-from faults.stack import FaultStack, stop_for
+from faults.stack import ALIVE_WITHIN_S, SETTINGS, FaultStack, stop_for
 from harness.huntd_stack import http_get
 from harness.process import ServerFailed, wait_until
 
 BEFORE_S = 2.0  # of steady load, to know what the throughput was
 AFTER_S = 2.0   # of load after the recovery
+TOLD_WITHIN_S = SETTINGS["http.request_deadline_ms"] / 1000 + 1
 DEFAULT_SEED = 1
 # What ends a scenario as failed, and lets the next one begin.
 FAILURES = (AssertionError, TimeoutError, ServerFailed, subprocess.SubprocessError)
@@ -30,8 +31,18 @@ class Fault:
     name: str
     before: float  # answers a second
     begun_s: float
-    ended_s: float = 0.0
-    recovered_s: float | None = None
+    log_from: int = 0  # how long huntd's log was
+    may_see: frozenset[str] = frozenset()
+    ends: frozenset[str] = frozenset()
+    lifted_s: float = 0.0
+    recovered_s: float | None = None                         # after it was lifted
+    at_most: dict[str, int] = field(default_factory=dict)    # how often clients may see what
+    bystanders: set[str] = field(default_factory=set)        # hunters whose core has no fault
+
+    @property
+    def over_s(self) -> float:
+        """Until then clients may be told of it: a request that was under way hears of its end by its deadline."""
+        return self.lifted_s + (ALIVE_WITHIN_S if self.recovered_s is None else self.recovered_s) + TOLD_WITHIN_S
 
 
 @dataclass
@@ -42,16 +53,28 @@ class Run:
     smoke: bool = False
     load: Load | None = None
     probe: HealthProbe | None = None
-    may_see: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
     census: dict = field(default_factory=dict)
-    bystanders: set[str] = field(default_factory=set)      # hunters whose core has no fault
     other_hunters: set[str] = field(default_factory=set)   # hunters that a scenario plays by itself
     other_producer: bool = False                           # the scenario writes to loot_events itself
     poison: set[str] = field(default_factory=set)          # what it wrote there that is no event, undecodable bytes as U+FFFD
     records: list = field(default_factory=list)
     checks: list = field(default_factory=list)             # more checks of the scenario's: f(run, verdict)
     begun_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def fault(self) -> Fault:
+        """The one of now."""
+        return self.faults[-1]
+
+    def lifted(self) -> None:
+        """The fault is over from now on, and what the scenario still waits for is the recovery; it counts from the last call,
+        or else from the function's end."""
+        self.fault.lifted_s = time.monotonic()
+
+    def at_most(self, what: str, times: int) -> None:
+        """So often clients may see it of this fault."""
+        self.fault.at_most[what] = times
 
     def expect(self, fine: bool, text: str) -> None:
         """The scenario's own expectation."""
@@ -76,7 +99,7 @@ class Run:
         """The fault will be in `core`: hunters of the others are bystanders from now on."""
         for client in self.load.clients:
             if client.kind != "proxy" and self.stack.core_of(client.hunters[0]) != core:
-                self.bystanders.add(client.hunters[0])
+                self.fault.bystanders.add(client.hunters[0])
 
     @contextmanager
     def nobody_answers_health(self):
@@ -94,7 +117,8 @@ def begin(run: Run, scenario: Scenario, seed: int) -> None:
         assert answer.status == 200, answer
     run.load = Load(stack.http, seed=seed, **scenario.load)
     run.load.books.bundles.add(answer.headers["hunt-bundle"])
-    wait_until(lambda: stack.outbox_length() == 0 and invariants.is_quiet(stack), 30, "the warm-up to settle", poll_s=0.1)
+    wait_until(lambda: stack.outbox_length() == 0 and invariants.is_quiet(stack)
+               and stack.aggregator_metric("hunt_aggregator_fresh_total") >= 20, 30, "the warm-up to settle", poll_s=0.1)
     run.census = invariants.census(stack)
     run.probe = HealthProbe(lambda: http_get(stack.admin, "/healthz", timeout_s=3))
     run.probe.start()
@@ -104,14 +128,22 @@ def begin(run: Run, scenario: Scenario, seed: int) -> None:
 
 def inject(run: Run, scenario: Scenario) -> None:
     now_s = time.monotonic()
-    fault = Fault(scenario.name, run.load.books.goodput(now_s - BEFORE_S, now_s), now_s)
+    fault = Fault(scenario.name, run.load.books.goodput(now_s - BEFORE_S, now_s), now_s, len(run.stack.huntd.log_text()),
+                  scenario.may_see, scenario.ends)
     run.faults.append(fault)
-    run.may_see |= scenario.may_see
+    run.stack.note_huntd()
+    failure = None
     try:
         scenario.inject(run)
-    finally:
-        fault.ended_s = time.monotonic()
+    except Skipped:
+        run.faults.remove(fault)  # nothing was done that has to be got over
+        raise
+    except FAILURES as caught:
+        failure = caught
+    fault.lifted_s = fault.lifted_s or time.monotonic()
     invariants.await_recovery(run, fault)
+    if failure:
+        raise failure
 
 
 def end_load(run: Run, verdict: Verdict) -> None:

@@ -22,9 +22,10 @@ class Scenario:
     stack: dict = field(default_factory=dict)     # arguments of FaultStack
     load: dict = field(default_factory=dict)      # arguments of Load
     smoke: bool = False     # runs in the plain `./dev test`
-    chaos: bool = False     # may be drawn on a living stack, again and again
+    # May be drawn on a living stack, again and again; with that stack's settings and load, so its own are wishes, no needs.
+    chaos: bool = False
     loaded: bool = True     # False: it starts and checks everything by itself
-    bystanders: bool = False  # the fault is one core's: hunters of the other one see nothing (I8)
+    ends: frozenset[str] = frozenset()  # which of huntd's processes the fault ends, by invariants.ENDS
 
     @property
     def about(self) -> str:
@@ -34,13 +35,14 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {}
 
 
-def scenario(*, may_see=(), **options):
+def scenario(*, may_see=(), ends=(), **options):
     """Registers the function under its own name."""
     def register(inject):
         family = inject.__module__.rsplit(".", 1)[1]
         assert inject.__doc__, f"{inject.__name__} must say what is expected, and from where that comes"
         assert inject.__name__ not in SCENARIOS
-        SCENARIOS[inject.__name__] = Scenario(inject.__name__, family, inject, frozenset(may_see), **options)
+        assert not (options.get("chaos") and options.get("stack")), f"{inject.__name__}: chaos has a stack of its own"
+        SCENARIOS[inject.__name__] = Scenario(inject.__name__, family, inject, frozenset(may_see), ends=frozenset(ends), **options)
         return inject
     return register
 

@@ -19,6 +19,9 @@ SETTINGS = {"worker.deadline_ms": 1000, "worker.queue_deadline_ms": 2000, "worke
             "http.request_deadline_ms": 4000, "kafka.sweep_after_s": 2}
 
 
+ALIVE_WITHIN_S = 10.0  # I6: how soon after a fault all has to be as before
+
+
 def command_name(pid: int) -> str:
     try:
         return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
@@ -41,6 +44,17 @@ def descriptors(pid: int) -> list[str]:
     return found
 
 
+def all_processes():
+    """(process, name, state, parent, group, ticks at its birth) of every process of the machine."""
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        fields = text.rsplit(")", 1)[1].split()
+        yield int(stat.parent.name), text[text.index("(") + 1:text.rindex(")")], fields[0], int(fields[1]), int(fields[2]), int(fields[19])
+
+
 class FaultStack(HuntdStack):
     """`shifted_clock`: huntd's and Redis' wall clock is set by set_clock_ahead(). `redis_disk_bytes`: Redis has a disk of its
     own of that size."""
@@ -50,6 +64,7 @@ class FaultStack(HuntdStack):
         super().__init__(directory, **{"cores": 2, "kafka": {"partitions": 4}, "append_only": True, "hunts": HUNTS,
                                        "settings": {**SETTINGS, **(settings or {})}, **options})
         self.more_servers: list[Server] = []
+        self.earlier_groups: set[int] = set()  # process groups of each huntd that ran here
         self.redis_disk_bytes = redis_disk_bytes
         self._redis_disk_mounted = False
         self._clock = self.directory / "clock-ahead-s" if shifted_clock else None
@@ -135,8 +150,8 @@ class FaultStack(HuntdStack):
         return wait_until(lambda: (self.of_name("hunt_worker", core_pid) or [0])[0], timeout_s, "a worker in mid-hunt",
                           poll_s=0)
 
-    def await_core_replaced(self, core: int, old_pid: int, timeout_s: float = 30) -> None:
-        wait_until(lambda: self.core_pids_or_none()[core] not in (old_pid, 0, -1), timeout_s, f"core {core} to be back",
+    def await_core_replaced(self, core: int, old_pid: int) -> None:
+        wait_until(lambda: self.core_pids_or_none()[core] not in (old_pid, 0, -1), ALIVE_WITHIN_S, f"core {core} to be back",
                    poll_s=0.05)
 
     def core_pids_or_none(self) -> list[int]:
@@ -145,26 +160,31 @@ class FaultStack(HuntdStack):
         except (OSError, json.JSONDecodeError):
             return [0] * self.settings.get("cores.count", 2)
 
-    def await_ready(self, timeout_s: float = 30) -> None:
-        wait_until(self.huntd.ready, timeout_s, "huntd to be ready", poll_s=0.05)
+    def await_ready(self) -> None:
+        wait_until(self.huntd.ready, ALIVE_WITHIN_S, "huntd to be ready", poll_s=0.05)
+
+    def note_huntd(self) -> None:
+        """The huntd that runs now may be another one's predecessor: its processes are looked for when it is gone."""
+        self.earlier_groups.add(self.huntd.pid)
+
+    def left_of(self, group: int) -> list[str]:
+        """Live processes of the group of a huntd that has ended."""
+        return [f"{name} ({pid}, child of {parent})" for pid, name, state, parent, of, _ in all_processes()
+                if of == group and state not in "ZX"]
 
     def lost_processes(self) -> list[str]:
-        """Zombies under huntd, and processes of its group that are not under it any more."""
+        """Zombies under huntd, processes of its group that are not under it any more, and live ones of an earlier huntd's."""
         family = set(self.family())
         found = []
-        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-            try:
-                text = stat.read_text()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            name, fields = text[text.index("(") + 1:text.rindex(")")], text.rsplit(")", 1)[1].split()
-            pid, state, parent, group = int(stat.parent.name), fields[0], int(fields[1]), int(fields[2])
-            if group != self.huntd.pid:
-                continue
-            if state == "Z":
-                found.append(f"zombie {name} ({pid}, child of {command_name(parent)})")
-            elif pid not in family and is_running(pid):
-                found.append(f"orphan {name} ({pid}, child of {parent})")
+        for pid, name, state, parent, group, born_ticks in all_processes():
+            if group == self.huntd.pid:
+                if state == "Z":
+                    found.append(f"zombie {name} ({pid}, child of {command_name(parent)})")
+                elif pid not in family and is_running(pid):
+                    found.append(f"orphan {name} ({pid}, child of {parent})")
+            # What is younger than the huntd of today has only the same number.
+            elif group in self.earlier_groups and state not in "ZX" and born_ticks < self.huntd.start_ticks:
+                found.append(f"{name} of an earlier huntd ({pid}, child of {parent})")
         return found
 
     # --- what it says ------------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ def beside_a_crowd(run, manner: str, seconds: float, count: int = SLOW, crowds: 
         for crowd in came:
             for what, times in crowd.end().items():
                 saw[what] = saw.get(what, 0) + times
+    run.lifted()
     figures = {**saw, "most_open": int(there), "core_grew_kib": core_kib - before_kib}
     run.checks.append(lambda _, verdict: verdict.figures.update({manner: figures}))
     run.await_(lambda: stack.metric("huntd_connections_open") < 100, 20, "the crowd's connections to be gone")

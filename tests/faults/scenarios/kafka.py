@@ -1,8 +1,13 @@
-"""Faults of Kafka: hunters see nothing of any of them, since an event is safe in the outbox until Kafka has it."""
+"""Faults of Kafka: hunters see nothing of any of them, since an event is safe in the outbox until Kafka has it.
+
+Their throughput is back at once, or never went. That events reach Kafka again may take longer than 10 s by design: librdkafka
+connects again with a back-off of up to 10 s, and the sweep takes what was given up every kafka.sweep_after_s; so the scenarios
+wait for it for up to 30 s, and the invariants until the outbox is empty."""
 import re
 
 from faults.driver import Skipped
 from faults.scenario import scenario
+from faults.stack import ALIVE_WITHIN_S
 from harness.kafka_server import KafkaServer
 
 
@@ -27,6 +32,7 @@ def kafka_away_60_s(run):
     if not run.smoke:
         run.expect(_counted(run, "kafka_failed") > failed, "librdkafka gave some up after 30 s")
     run.stack.kafka.start()
+    run.lifted()
     run.await_(lambda: _counted(run, "kafka_acked") > acked, 30, "Kafka to acknowledge events again")
 
 
@@ -44,6 +50,7 @@ def kafka_restarted_in_mid_batch(run):
             run.stack.kafka.kill()
         acked = _counted(run, "kafka_acked")
         run.stack.kafka.start()
+        run.lifted()
         run.await_(lambda: _counted(run, "kafka_acked") > acked, 30, "Kafka to acknowledge events again")
         run.go_on_for(run.draw.uniform(0, 1))
 
@@ -69,6 +76,7 @@ def kafka_stopped_until_messages_time_out(run):
     (docs/configuration.md, docs/formats/loot-event.md)."""
     failed = _counted(run, "kafka_failed")
     run.stop(run.stack.kafka.pid, run.span(15, 5))
+    run.lifted()
     if run.stack.settings.get("kafka.delivery_timeout_ms") == 1000:  # chaos has a stack of its own
         run.expect(_counted(run, "kafka_failed") > failed, "events were given up")
         run.expect("Local: Message timed out" in run.stack.huntd.log_text(), "the log says that messages timed out")
@@ -85,8 +93,9 @@ def fatal_producer_error(run):
     failed = _counted(run, "kafka_failed")
     for count in range(1, run.span(3, 1) + 1):
         run.stack.kafka.refuse_next_produce()
-        run.await_(lambda: run.stack.huntd.log_text()[log_before:].count("has taken the place of the failed one") == count, 20,
-                   "a new producer")
+        run.lifted()
+        run.await_(lambda: run.stack.huntd.log_text()[log_before:].count("has taken the place of the failed one") == count,
+                   ALIVE_WITHIN_S, "a new producer")
         run.load.await_answers(100)
     took_ms = [int(ms) for ms in re.findall(r"place of the failed one core=\d+ took_ms=(\d+)", run.stack.huntd.log_text()[log_before:])]
     run.checks.append(lambda _, verdict: verdict.figures.update({"replaced_in_ms": took_ms}))

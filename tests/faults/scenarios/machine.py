@@ -35,6 +35,7 @@ def few_descriptors(run):
         # What the kernel accepted in the tick before the wish to stop took hold is served too (limits::slots_spare).
         run.expect(150 <= open_now <= 400, f"{open_now:.0f} connections are open, with 100 a core allowed")
         crowd.leave()
+        run.lifted()
     run.await_(lambda: run.stack.metric("huntd_connections_open") < 100, 30, "the crowd to be gone")
 
 
@@ -84,6 +85,7 @@ def no_more_processes(run):
         run.expect(held(run.stack.http, "gold", "refused") == {}, "nothing was given")
         run.go_on_for(run.span(3, 1))
         (group / "pids.max").write_text("max")
+        run.lifted()
         run.await_(lambda: run_hunt(run.stack.http, "gold", "refused", key="r0").status == 200, 10, "hunts to run again")
 
 
@@ -97,6 +99,7 @@ def clock_jumps(run):
     pids = run.stack.core_pids()
     for jump_s in (HOUR_S, 0, -HOUR_S, 0):
         run.stack.set_clock_ahead(jump_s)
+        run.lifted()
         run.load.await_answers(int(run.span(300, 60)))
         run.expect(run.stack.core_pids() == pids, "the cores are the same")
         answer = run_hunt(run.stack.http, "gold", "warm-up", key=f"jump{jump_s}-{run.draw.randrange(2**32)}")
@@ -121,6 +124,7 @@ def disk_full_for_redis(run):
     run.go_on_for(run.span(3, 1))
     run.expect("aof_last_write_status:err" in redis.call("INFO", "persistence"), "Redis could not write its file")
     filler.unlink()
+    run.lifted()
     run.await_(lambda: run_hunt(run.stack.http, "gold", "warm-up", key="after").status == 200, 20, "hunts to run again")
 
 

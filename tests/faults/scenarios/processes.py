@@ -6,11 +6,13 @@ import time
 
 from client import call
 from faults.scenario import scenario
-from faults.stack import stop_for
+from faults.stack import ALIVE_WITHIN_S, stop_for
 from harness.process import children_of, is_running
 
+HUNTS_OF_A_WORKER = 1  # worker.isolation = "process", and "fork" too: a worker serves one hunt, then it ends
 
-@scenario(may_see={"broken", "outcome-unknown"}, smoke=True, chaos=True)
+
+@scenario(may_see={"broken", "outcome-unknown"}, ends={"core"}, smoke=True, chaos=True)
 def core_killed(run):
     """A core's death breaks its own connections; requests that were forwarded to it are told outcome-unknown; the parent
     starts it again and the listening socket refuses nobody. docs/operations.md "a core dies", docs/architecture.md "Owner
@@ -19,18 +21,29 @@ def core_killed(run):
     run.spare_core(core)
     pid = run.stack.core_pids()[core]
     os.kill(pid, signal.SIGKILL)
+    run.lifted()
     run.stack.await_core_replaced(core, pid)
 
 
-@scenario(may_see={"broken", "outcome-unknown"}, chaos=True)
+@scenario(may_see={"broken", "outcome-unknown"}, ends={"core"}, chaos=True)
 def all_cores_killed(run):
     """As one core, at once: nobody is refused a connection, since the parent holds the listening socket and connections wait
     in the backlog (docs/architecture.md "Processes")."""
     pids = run.stack.core_pids()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
+    run.lifted()
     for core, pid in enumerate(pids):
         run.stack.await_core_replaced(core, pid)
+
+
+def _start_the_next(run, ended: int) -> None:
+    """The huntd whose process was `ended` is gone with all that was under it, also what was born meanwhile; the next one starts,
+    as systemd would start it, and what it needs for that is part of the recovery."""
+    run.await_(lambda: not run.stack.left_of(ended), 10, "everything of the old huntd to end")
+    run.stack.huntd.launch()
+    run.lifted()
+    run.stack.huntd.await_ready()
 
 
 @scenario(may_see={"broken", "refused"})
@@ -38,16 +51,15 @@ def parent_killed(run):
     """Everything of huntd ends with its parent (PR_SET_PDEATHSIG); connections break and new ones are refused until the
     service manager starts it again, which this scenario does in systemd's place (docs/operations.md "the parent dies";
     Restart= in systemd/huntd.service). Nothing outlives it, and what was left in the outbox is swept by the next."""
-    family = run.stack.family()
+    pid = run.stack.huntd.pid
     with run.nobody_answers_health():
-        os.kill(run.stack.huntd.pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         run.await_(lambda: not run.stack.huntd.running, 10, "the parent to end")
-        run.await_(lambda: not [pid for pid in family if is_running(pid)], 10, "its family to end")
         run.stack.huntd.kill()  # collects it
-        run.stack.huntd.start()
+        _start_the_next(run, pid)
 
 
-@scenario(may_see={"broken", "outcome-unknown", "overloaded", "worker-died"}, chaos=True)
+@scenario(may_see={"broken", "outcome-unknown", "overloaded", "worker-died"}, ends={"core", "spawner"}, chaos=True)
 def spawner_killed(run):
     """Workers end with their spawner, and the core whose spawner is gone can start none: it ends too and is started again
     with a new one (docs/architecture.md "Processes"; tests/e2e/test_supervision.py). Hunters of the other core see nothing."""
@@ -56,23 +68,28 @@ def spawner_killed(run):
     core_pid = run.stack.core_pids()[core]
     [spawner] = run.stack.of_name("huntd-spawner", core_pid)
     os.kill(spawner, signal.SIGKILL)
+    run.lifted()
     run.await_(lambda: run.stack.of_name("huntd-spawner", run.stack.core_pids_or_none()[core] or core_pid)
-               not in ([], [spawner]), 30, "a new spawner")
+               not in ([], [spawner]), ALIVE_WITHIN_S, "a new spawner")
 
 
 @scenario(may_see={"worker-died"}, chaos=True)
 def worker_killed_in_mid_hunt(run):
     """The caller is told 500 worker-died and nothing was given; the same key succeeds later, and nobody else notices: it was
-    its own process (docs/operations.md "a script fails or loops", docs/http-api.md "Errors")."""
+    its own process, so a worker's death is told once at most (docs/operations.md "a script fails or loops", docs/http-api.md
+    "Errors")."""
+    killed = 0
     for _ in range(10):
         pid = run.stack.await_worker()
         try:
             os.kill(pid, signal.SIGKILL)
+            killed += 1
         except ProcessLookupError:
             pass  # it was done just then
+    run.at_most("worker-died", killed * HUNTS_OF_A_WORKER)
 
 
-@scenario(may_see={"worker-died"}, settings={"worker.isolation": "fork"})
+@scenario(may_see={"worker-died"}, ends={"zygote"}, settings={"worker.isolation": "fork"})
 def zygote_killed(run):
     """A zygote that dies is replaced; its workers die with it, and their hunts answer 500 (docs/isolation.md "How each is
     born")."""
@@ -82,14 +99,15 @@ def zygote_killed(run):
         zygotes = children_of(spawner)
         run.expect(len(zygotes) == 1, f"the spawner has one zygote, not {zygotes}")
         os.kill(zygotes[0], signal.SIGKILL)
-        run.await_(lambda: children_of(spawner) not in ([], zygotes), 20, "a new zygote")
+        run.lifted()
+        run.await_(lambda: children_of(spawner) not in ([], zygotes), ALIVE_WITHIN_S, "a new zygote")
         run.load.await_answers(20)
 
 
 @scenario(may_see={"deadline-passed"}, chaos=True)
 def worker_stopped(run):
-    """The deadline is kept by the core with SIGKILL, whatever the worker does: 504 deadline-passed, nothing was given
-    (docs/http-api.md "Errors"; worker.deadline_ms in docs/configuration.md)."""
+    """The deadline is kept by the core with SIGKILL, whatever the worker does: 504 deadline-passed, nothing was given, and told
+    to no one but those whose workers were stopped (docs/http-api.md "Errors"; worker.deadline_ms in docs/configuration.md)."""
     before = run.stack.metric("huntd_workers_killed_total")
     stopped = set()
 
@@ -99,11 +117,13 @@ def worker_stopped(run):
                 try:
                     os.kill(pid, signal.SIGSTOP)
                     stopped.add(pid)
+                    run.lifted()  # what is left to do is the core's
                 except ProcessLookupError:
                     pass  # it was done just then
         return len(stopped) >= 3 and run.stack.metric("huntd_workers_killed_total") > before
     run.await_(killed, 30, "a stopped worker to be killed")
-    run.await_(lambda: not [pid for pid in stopped if is_running(pid)], 10, "every stopped worker to be gone")
+    run.at_most("deadline-passed", len(stopped) * HUNTS_OF_A_WORKER)
+    run.await_(lambda: not [pid for pid in stopped if is_running(pid)], ALIVE_WITHIN_S, "every stopped worker to be gone")
 
 
 @scenario(may_see={"outcome-unknown", "overloaded"}, chaos=True)
@@ -114,7 +134,7 @@ def core_stopped_5_s(run):
     core = run.draw.randrange(2)
     run.spare_core(core)
     pid = run.stack.core_pids()[core]
-    others = [hunter for hunter in sorted(run.bystanders)][:5]
+    others = sorted(run.fault.bystanders)[:5]
 
     def look(seconds: float) -> None:
         until_s = time.monotonic() + seconds
@@ -135,7 +155,7 @@ def core_stopped_5_s(run):
     stop_for(pid, 5, look)
 
 
-@scenario(may_see={"broken", "outcome-unknown"})
+@scenario(may_see={"broken", "outcome-unknown"}, ends={"core"})
 def core_that_crashes_on_start(run):
     """Started again after 100 ms, then 200, doubling to 5 s; /readyz says 503 and names the core; the other core serves
     everybody meanwhile (docs/operations.md "a core dies", docs/architecture.md "Processes")."""
@@ -147,6 +167,7 @@ def core_that_crashes_on_start(run):
         pid = run.await_(lambda: (run.stack.core_pids_or_none()[core] or 0) > 0 and run.stack.core_pids_or_none()[core], 20,
                          "the core to be started")
         os.kill(pid, signal.SIGKILL)
+        run.lifted()
         run.await_(lambda: run.stack.core_pids_or_none()[core] != pid, 10, "its end to be seen")
         status, said = run.stack.readiness()
         unready += status == 503 and any(reason["core"] == core for reason in said["reasons"])
@@ -162,17 +183,19 @@ def core_that_crashes_on_start(run):
 def drained_under_load(run):
     """SIGTERM: no new connections, idle ones close, requests finish, exit 0 (docs/operations.md "Signals and exit codes"). A
     client whose request meets the close of its idle connection sees it broken (RFC 9112 section 9.5)."""
+    pid = run.stack.huntd.pid
     with run.nobody_answers_health():
         code = run.stack.huntd.stop()
         run.expect(code == 0, f"huntd ended with {code}")
         run.expect("drain deadline" not in run.stack.huntd.log_text(), "the drain did not cut anybody off")
-        run.stack.huntd.start()
+        _start_the_next(run, pid)
 
 
 @scenario(may_see={"broken", "refused", "draining", "outcome-unknown"})
 def second_sigterm_during_the_drain(run):
     """The second SIGTERM stops at once, also where a request would have kept the drain waiting (docs/operations.md "Signals
     and exit codes"); what was under way is not known to clients, and a repeat with the same key gives the one result."""
+    pid = run.stack.huntd.pid
     with run.nobody_answers_health():
         run.stack.redis.signal(signal.SIGSTOP)  # so that commits are under way and the drain has to wait
         run.go_on_for(0.5)
@@ -186,4 +209,4 @@ def second_sigterm_during_the_drain(run):
         run.expect(time.monotonic() - begun_s < 2, "the second SIGTERM stops at once")
         run.stack.redis.signal(signal.SIGCONT)
         run.stack.huntd.kill()  # collects it
-        run.stack.huntd.start()
+        _start_the_next(run, pid)

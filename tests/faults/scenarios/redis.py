@@ -28,6 +28,7 @@ def redis_killed_and_restarted(run):
     run.stack.redis.kill()
     run.go_on_for(run.span(2, 0.5))
     run.stack.redis.start()
+    run.lifted()
     run.stack.await_ready()
 
 
@@ -48,6 +49,7 @@ def reset_between_command_and_reply(run):
     run.stack.proxy.mode = cut = Cut(20)
     run.await_(lambda: cut.left == 0, 60, "20 replies to be lost")
     run.stack.proxy.mode = None
+    run.lifted()
     run.stack.await_ready()
 
 
@@ -81,6 +83,7 @@ def redis_loading_its_file(run):
     seen = run.await_(lambda: _loading(redis), 20, "Redis to answer LOADING")
     run.expect(seen, "it was loading")
     redis.await_ready()
+    run.lifted()
     redis.options = usual
     redis.call("CONFIG", "SET", "key-load-delay", "0")
     run.stack.await_ready()
@@ -112,6 +115,7 @@ def redis_busy_with_a_script(run):
     hogging.start()
     run.go_on_for(3)
     redis.call("SCRIPT", "KILL")
+    run.lifted()
     hogging.join()
     redis.call("CONFIG", "SET", "busy-reply-threshold", "5000")
 
@@ -138,6 +142,7 @@ def garbage_instead_of_replies(run):
     for text in NO_REPLIES * 2:
         run.stack.proxy.mode = garbage = Garbage([text])
         run.await_(lambda: not garbage.left, 20, "the garbage to be delivered")
+        run.lifted()
         run.stack.await_ready()
         run.load.await_answers(20)
     run.stack.proxy.mode = None
@@ -154,16 +159,25 @@ def replies_that_answer_something_else(run):
         run.go_on_for(0.3)
     run.stack.proxy.mode = None
     run.stack.proxy.reset_all()
+    run.lifted()
     run.stack.await_ready()
 
 
-@scenario(stack={"proxied_redis": True})
+FULL_LOAD = {"rate": 240, "hunters": 200, "proxies": 20, "loose": 40}
+
+
+@scenario(stack={"proxied_redis": True}, load=FULL_LOAD)
 def every_reply_200_ms_late(run):
-    """Full load with a far Redis: commits in flight are bounded by worker.hunts_in_flight_max and not by the workers, so
-    everybody is served, later (docs/operations.md "Knobs that matter")."""
+    """Full load with a far Redis: hunts in flight are bounded by worker.hunts_in_flight_max and not by the workers, so everybody
+    is served, later (docs/operations.md "Knobs that matter"). Each hunt waits for two replies, so at 240 a second there are about
+    100 under way, more than worker.max_live of both cores; and as many are answered a second as are asked for. More than 240 the
+    two cores of this machine do not bear beside the callers, the proxy, Redis, Kafka and PostgreSQL."""
     run.stack.proxy.mode = Late(0.2)
+    run.go_on_for(2)  # those that were under way
+    begun_s = time.monotonic()
     run.go_on_for(8)
-    now_s = time.monotonic()
-    rate = run.load.books.goodput(now_s - 4, now_s)
-    run.expect(rate > 0, "hunts are answered with a late Redis")
+    rate = run.load.books.goodput(begun_s, time.monotonic())
     run.stack.proxy.mode = None
+    run.lifted()
+    run.checks.append(lambda _, verdict: verdict.figures.update({"rate_with_late_replies": round(rate)}))
+    run.expect(rate >= 0.9 * run.load.rate, f"{rate:.0f} hunts a second were answered, of {run.load.rate} that were asked for")
