@@ -1,5 +1,7 @@
 #include "aggregator/kafka_client.h"
 
+#include "base/limits.h"
+
 namespace huntd {
 
 Error kafka_error(const std::string& what, rd_kafka_resp_err_t error) {
@@ -10,11 +12,15 @@ Result<rd_kafka_conf_t*> kafka_conf(
     std::initializer_list<std::pair<const char*, std::string>> settings) {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   char text[512];
-  for (const auto& [key, value] : settings)
-    if (rd_kafka_conf_set(conf, key, value.c_str(), text, sizeof text) != RD_KAFKA_CONF_OK) {
-      rd_kafka_conf_destroy(conf);
-      return Error{std::string("kafka: ") + text};
-    }
+  auto const fails = [&](const char* key, const std::string& value) {
+    return rd_kafka_conf_set(conf, key, value.c_str(), text, sizeof text) != RD_KAFKA_CONF_OK;
+  };
+  bool failed = fails("reconnect.backoff.max.ms", std::to_string(limits::kafka_reconnect_ms_max));
+  for (const auto& [key, value] : settings) failed = failed || fails(key, value);
+  if (failed) {
+    rd_kafka_conf_destroy(conf);
+    return Error{std::string("kafka: ") + text};
+  }
   return conf;
 }
 

@@ -13,6 +13,8 @@ inline uint64_t monotonic_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
+inline int64_t monotonic_ms() { return static_cast<int64_t>(monotonic_ns() / 1'000'000); }
+
 // Since the epoch.
 inline int64_t wall_ms() {
   timespec now{};

@@ -133,6 +133,13 @@ inline constexpr uint64_t redis_backoff_first_ms = 50;
 inline constexpr uint64_t redis_backoff_max_ms = 2000;
 
 // --- Kafka -----------------------------------------------------------------------------------
+// A client of Kafka tries to reach its brokers again at least so often. librdkafka's own 10 s would
+// be added to each outage.
+inline constexpr uint64_t kafka_reconnect_ms_max = 1000;
+// A producer that failed for good is replaced at once; one that lived less than the longest of
+// these pauses, after one that doubles.
+inline constexpr int64_t kafka_replace_pause_first_ms = 100;
+inline constexpr int64_t kafka_replace_pause_max_ms = 5000;
 // Acknowledged events leave the outbox so long after the first of their bucket, together.
 inline constexpr uint64_t outbox_clear_after_ns = 1'000'000'000;
 inline constexpr size_t emit_pending_max =

@@ -4,12 +4,15 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 namespace huntd {
@@ -96,6 +99,8 @@ Result<void> KafkaLog::open_producer() {
       set(conf, "delivery.timeout.ms", std::to_string(options_.delivery_timeout_ms), error) &&
       set(conf, "queue.buffering.max.messages", std::to_string(options_.queue_messages_max),
           error) &&
+      set(conf, "reconnect.backoff.max.ms", std::to_string(limits::kafka_reconnect_ms_max),
+          error) &&
       set(conf, "compression.codec", "lz4", error) &&
       set(conf, "log.connection.close", "false", error) &&
       // librdkafka's own lines come as events, to be written as ours are.
@@ -117,6 +122,9 @@ Result<void> KafkaLog::open_producer() {
   rd_kafka_set_log_queue(producer_, reports_);
   static const uint64_t one = 1;
   rd_kafka_queue_io_event_enable(reports_, eventfd_, &one, sizeof one);
+  // librdkafka tells of a queue that becomes not empty; this one may hold something already.
+  if (write(eventfd_, &one, sizeof one) != sizeof one)
+    return Error{std::string("eventfd: ") + std::strerror(errno)};
   return {};
 }
 
@@ -126,29 +134,45 @@ void KafkaLog::close_producer() {
   if (producer_ != nullptr) rd_kafka_destroy(std::exchange(producer_, nullptr));
 }
 
-// Nothing that the old one held is forgotten: each record gets its report first, and the user keeps
-// those that came from the outbox for the sweep. A core that can't get that far ends, and another
-// takes over its outbox.
+// Nothing that the producer held is forgotten: each record gets its report, and the user keeps
+// those that came from the outbox for the sweep.
+void KafkaLog::give_up_producer() {
+  log::error("kafka: fatal producer error");
+  producer_failed_ = true;
+  int64_t const now_ms = monotonic_ms();
+  bool const lasted = now_ms - replaced_at_ms_ >= limits::kafka_replace_pause_max_ms;
+  replace_pause_ms_ = lasted
+                          ? 0
+                          : std::clamp(2 * replace_pause_ms_, limits::kafka_replace_pause_first_ms,
+                                       limits::kafka_replace_pause_max_ms);
+  replace_at_ms_ = now_ms + replace_pause_ms_;
+  rd_kafka_purge(producer_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+                                RD_KAFKA_PURGE_F_NON_BLOCKING);
+}
+
+// A core that can't get that far ends, and another takes over its outbox.
 void KafkaLog::replace_producer() {
-  auto const begun = std::chrono::steady_clock::now();
-  rd_kafka_purge(producer_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-  for (int waited_ms = 0; rd_kafka_outq_len(producer_) > 0 && waited_ms < replace_wait_ms;
-       waited_ms += drain_step_ms) {
+  int64_t const begun_ms = monotonic_ms();
+  while (rd_kafka_outq_len(producer_) > 0 && monotonic_ms() - begun_ms < replace_wait_ms) {
     rd_kafka_flush(producer_, drain_step_ms);
     take_reports();
   }
   bool const reported = rd_kafka_outq_len(producer_) == 0;
-  close_producer();
-  Result<void> const opened = reported ? open_producer() : Error{"it keeps records to itself"};
+  rd_kafka_queue_io_event_enable(reports_, -1, nullptr, 0);
+  rd_kafka_queue_destroy(std::exchange(reports_, nullptr));
+  rd_kafka_topic_destroy(std::exchange(topic_, nullptr));
+  // It waits for librdkafka's threads, of which one may be looking up a name.
+  std::thread([failed = std::exchange(producer_, nullptr)] { rd_kafka_destroy(failed); }).detach();
+  Result<void> const opened = reported ? open_producer() : Error{"the old one keeps its records"};
   if (!opened) {
     log::error("kafka: no new producer; this core ends and is restarted",
                {{"error", opened.error().message}});
     std::_Exit(EXIT_FAILURE);
   }
   producer_failed_ = false;
-  auto const took = std::chrono::steady_clock::now() - begun;
+  replaced_at_ms_ = monotonic_ms();
   log::warning("kafka: a new producer has taken the place of the failed one",
-               {{"took_ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
+               {{"took_ms", replaced_at_ms_ - begun_ms}});
 }
 
 void KafkaLog::arm() {
@@ -168,7 +192,7 @@ void KafkaLog::complete(int32_t result, uint32_t flags) {
 
 void KafkaLog::serve_reports() {
   take_reports();
-  if (producer_failed_) replace_producer();
+  if (replacement_due()) replace_producer();
 }
 
 void KafkaLog::take_reports() {
@@ -193,10 +217,7 @@ void KafkaLog::on_report(rd_kafka_event_t* event) {
       rd_kafka_resp_err_t const code = rd_kafka_event_error(event);
       log::warning("kafka", {{"error", rd_kafka_err2str(code)},
                              {"detail", rd_kafka_event_error_string(event)}});
-      if (rd_kafka_event_error_is_fatal(event) != 0) {
-        log::error("kafka: fatal producer error");
-        producer_failed_ = true;
-      }
+      if (rd_kafka_event_error_is_fatal(event) != 0 && !producer_failed_) give_up_producer();
       break;
     }
     case RD_KAFKA_EVENT_LOG: {
@@ -214,6 +235,7 @@ void KafkaLog::on_report(rd_kafka_event_t* event) {
 }
 
 void KafkaLog::produce(const List<EventRecord>& records) {
+  if (replacement_due()) replace_producer();
   batch_.clear();
   for (const EventRecord& record : records) {
     rd_kafka_message_t message{};

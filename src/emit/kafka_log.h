@@ -1,12 +1,13 @@
 // EventLog on librdkafka: an idempotent producer whose reports reach the ring by an eventfd.
 // librdkafka runs threads of its own, so it is created in the core process, after the fork. After a
 // fatal error a producer is of no use any more: what it held is reported as not stored, and another
-// takes its place.
+// takes its place, at once the first time and after a growing pause where it fails again.
 #pragma once
 #include <librdkafka/rdkafka.h>
 
 #include <string>
 
+#include "base/clock.h"
 #include "io/outside.h"
 #include "uring/ring.h"
 
@@ -36,7 +37,9 @@ class KafkaLog final : public EventLog, private uring::Op {
   KafkaLog(uring::Ring& ring, Options options) : ring_(ring), options_(std::move(options)) {}
   Result<void> open_producer();
   void close_producer();
+  void give_up_producer();
   void replace_producer();
+  bool replacement_due() const { return producer_failed_ && monotonic_ms() >= replace_at_ms_; }
   void complete(int32_t result, uint32_t flags) override;
   void arm();
   void take_reports();
@@ -50,6 +53,9 @@ class KafkaLog final : public EventLog, private uring::Op {
   rd_kafka_queue_t* reports_ = nullptr;
   int eventfd_ = -1;
   bool producer_failed_ = false;  // a fatal error
+  int64_t replace_at_ms_ = 0;     // then: when another one is tried
+  int64_t replaced_at_ms_ = 0;    // the last time
+  int64_t replace_pause_ms_ = 0;
   std::vector<rd_kafka_message_t> batch_;
 };
 
