@@ -1,4 +1,5 @@
-// What is checked before anything starts, and again at every reload.
+#include "huntd/prepare.h"
+
 #include <fmt/format.h>
 #include <netdb.h>
 #include <unistd.h>
@@ -7,7 +8,6 @@
 #include <fstream>
 
 #include "bundle/check.h"
-#include "huntd/parent.h"
 
 namespace huntd {
 namespace {

@@ -11,7 +11,7 @@
 namespace huntd::sim {
 namespace {
 
-// As huntd/parent.cc.
+// As huntd/children.cc.
 constexpr uint64_t restart_first_ms = 100;
 constexpr uint64_t restart_max_ms = 5000;
 constexpr uint64_t settled_after_ms = 10'000;

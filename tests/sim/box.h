@@ -1,4 +1,4 @@
-// One box: its cores, the parent that starts them again (as huntd/parent.cc does), and what is
+// One box: its cores, the parent that starts them again (as huntd/children.cc does), and what is
 // around it. One seed decides everything.
 #pragma once
 #include <memory>
