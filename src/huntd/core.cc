@@ -102,10 +102,13 @@ class OpenCore final : public Core,
     if (draining_) return;
     stats_.add(Counter::connections_accepted);
     start(serve(std::move(stream), from, "", true));
-    if (connections_.size() >= config_.http.connections_max) {
-      full_ = true;
-      network_.stop_accepting();
-    }
+    rest_if_full();
+  }
+
+  void rest_if_full() {
+    if (full_ || connections_.size() < config_.http.connections_max) return;
+    full_ = true;
+    network_.stop_accepting();
   }
 
   void accept() { network_.start_accepting(*this, per_address_.bounded()); }
@@ -118,6 +121,7 @@ class OpenCore final : public Core,
     std::optional<ClientAddress> from;
     if (per_address_.bounded()) from = network_.address_of(descriptor);
     start(serve(network_.adopt(descriptor), from, std::string(bytes), false));
+    rest_if_full();
   }
 
   Task<> serve(StreamPtr stream, std::optional<ClientAddress> from, std::string first_bytes,
@@ -125,7 +129,9 @@ class OpenCore final : public Core,
     Connection connection(*this, std::move(stream), std::move(first_bytes), accepted);
     auto const place = connections_.insert(connections_.end(), &connection);
     stats_.set(Gauge::connections_open, connections_.size());
-    if (!from || per_address_.enter(*from)) {
+    // What the kernel accepts within a tick is served too; others may not fill this core so.
+    bool const room = accepted || connections_.size() <= config_.http.connections_max;
+    if (room && (!from || per_address_.enter(*from))) {
       co_await connection.serve();
       if (from) per_address_.leave(*from);
     } else {

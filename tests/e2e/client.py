@@ -2,8 +2,12 @@
 import asyncio
 import http.client
 import json
+import re
 import socket
+import subprocess
 from dataclasses import dataclass
+
+from harness.huntd_stack import build_folder
 
 
 @dataclass
@@ -47,6 +51,13 @@ def run_hunt(address: str, hunt: str, hunter: str, *, input=None, key: str | Non
         headers["Idempotency-Key"] = key
     body = json.dumps(input) if input is not None else None
     return call(address, "POST", f"/v1/hunts/{hunt}/hunters/{hunter}", body, headers)
+
+
+def core_of(stack, hunter: str) -> int:
+    """The core that serves this hunter."""
+    told = subprocess.run([str(build_folder() / "huntctl"), "core-map", "--http", stack.http, "--hunter", hunter], capture_output=True,
+                          text=True, check=True).stdout
+    return int(re.search(r"core (\d+)$", told).group(1))
 
 
 def held(address: str, hunt: str, hunter: str) -> dict[str, int]:

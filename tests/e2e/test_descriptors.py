@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from client import RawConnection, call, held, run_hunt
+from client import RawConnection, call, core_of, held, run_hunt
 from harness.process import wait_until
 
 GET = "GET /v1/core-map HTTP/1.1\r\nHost: t\r\n\r\n"
@@ -96,6 +96,26 @@ def test_moved_connections_leave_no_slot_behind(own_stack):
     for number in range(20):
         assert run_hunt(stack.http, "gold", f"moved-{number}").status == 200
     assert "accept rests" not in stack.huntd.log_text()
+
+
+def test_a_core_takes_over_no_more_than_its_bound_and_says_so_to_the_rest(own_stack, crowd):
+    bound = 20
+    stack = own_stack(settings={**PATIENT, "http.connections_max": bound}).start()
+    owned = [hunter for hunter in map("over-{}".format, range(10 * bound)) if core_of(stack, hunter) == 0]
+    answers = []
+    for hunter in owned[:3 * bound]:
+        [client] = crowd(stack.http, 1)
+        client.send(f"GET /v1/hunts/gold/hunters/{hunter} HTTP/1.1\r\nHost: t\r\n\r\n")
+        answers.append((client, client.answer()))
+    open_ones = [client for client, answer in answers if answer.status == 200]
+    refused = [(client, answer) for client, answer in answers if answer.status != 200]
+    assert len(open_ones) >= bound and refused
+    assert {(answer.status, answer.problem) for _, answer in refused} == {(503, "too-many-connections")}
+    assert all(client.is_closed() for client, _ in refused)
+    for client in open_ones:
+        client.close()
+    wait_until(lambda: stack.metric("huntd_connections_open") == 0, 20, "the others to be gone")
+    assert held(stack.http, "gold", owned[0]) == {}
 
 
 def test_where_the_limit_is_too_small_for_the_table_huntd_says_so_and_serves(own_stack, huntd_program):

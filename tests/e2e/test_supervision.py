@@ -11,19 +11,11 @@ import time
 
 import pytest
 
-from client import RawConnection, call, held, run_hunt
-from harness.huntd_stack import build_folder
+from client import RawConnection, call, core_of, held, run_hunt
 from harness.process import children_of, is_running, wait_until
 
 WITHOUT_IO_URING = [sys.executable, str(pathlib.Path(__file__).with_name("without_io_uring.py"))]
 PATIENT = {"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000}
-
-
-def core_of(stack, hunter: str) -> int:
-    huntctl = str(build_folder() / "huntctl")
-    told = subprocess.run([huntctl, "core-map", "--http", stack.http, "--hunter", hunter], capture_output=True,
-                          text=True, check=True).stdout
-    return int(re.search(r"core (\d+)$", told).group(1))
 
 
 def test_a_killed_core_is_started_again_and_nobody_is_refused(own_stack):
