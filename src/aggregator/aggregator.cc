@@ -10,6 +10,7 @@
 #include "aggregator/schema.h"
 #include "aggregator/source_kafka.h"
 #include "aggregator/source_outbox.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/sd_notify.h"
 
@@ -43,7 +44,7 @@ Aggregator::Aggregator(const Config& config, Metrics& metrics,
 }
 
 void Aggregator::feed_watchdog() {
-  int64_t const now_ms = steady_clock_ms();
+  int64_t const now_ms = monotonic_ms();
   if (watchdog_interval_ms_ == 0 ||
       now_ms - watchdog_fed_at_ms_ < static_cast<int64_t>(watchdog_interval_ms_ / 2))
     return;
@@ -54,7 +55,7 @@ void Aggregator::feed_watchdog() {
 Result<void> Aggregator::read(uint32_t timeout_ms) {
   bool const was_empty = fold_.empty();
   Result<void> done = source_->read(fold_, timeout_ms);
-  if (was_empty && !fold_.empty()) first_unmerged_at_ms_ = steady_clock_ms();
+  if (was_empty && !fold_.empty()) first_unmerged_at_ms_ = monotonic_ms();
   if (done) {
     if (!source_backoff_.first())
       log::notice("source answers again", {{"source", source_->name()}});
@@ -65,7 +66,7 @@ Result<void> Aggregator::read(uint32_t timeout_ms) {
   if (source_backoff_.first())
     log::error("source failed, trying again with a back-off",
                {{"source", source_->name()}, {"error", done.error().message}});
-  source_backoff_.failed(steady_clock_ms());
+  source_backoff_.failed(monotonic_ms());
   return done;
 }
 
@@ -80,7 +81,7 @@ Result<void> Aggregator::merge() {
       schema_ready_ = true;
     }
     if (fold_.empty()) return {};
-    int64_t const begun_at_ms = steady_clock_ms();
+    int64_t const begun_at_ms = monotonic_ms();
     Result<Merged> merged = materialize(postgres_, fold_, source_->name(),
                                         dead_topic_ ? DeadGoTo::caller : DeadGoTo::table);
     if (!merged) {
@@ -88,11 +89,11 @@ Result<void> Aggregator::merge() {
       if (postgres_.sqlstate() == "42P01") schema_ready_ = false;
       return merged.error();
     }
-    double const duration_s = static_cast<double>(steady_clock_ms() - begun_at_ms) / 1000.0;
+    double const duration_s = static_cast<double>(monotonic_ms() - begun_at_ms) / 1000.0;
     double const oldest_age_s =
         fold_.newest_ms() == 0
             ? -1.0
-            : std::max(0.0, static_cast<double>(wall_clock_ms() - fold_.oldest_ms()) / 1000.0);
+            : std::max(0.0, static_cast<double>(wall_ms() - fold_.oldest_ms()) / 1000.0);
     metrics_.merged(fold_, merged->counts, duration_s, oldest_age_s);
     if (dead_topic_) {
       undelivered_ = fold_.dead();
@@ -117,7 +118,7 @@ Result<void> Aggregator::merge() {
   metrics_.postgres_failed();
   if (postgres_backoff_.first())
     log::error("merge failed, trying again with a back-off", {{"error", done.error().message}});
-  postgres_backoff_.failed(steady_clock_ms());
+  postgres_backoff_.failed(monotonic_ms());
   return done;
 }
 
@@ -134,7 +135,7 @@ Result<void> Aggregator::settle() {
             "dead records can't be set aside: nothing more is read until they can, trying "
             "again with a back-off",
             {{"records", undelivered_.size()}, {"error", delivered.error().message}});
-      dead_backoff_.failed(steady_clock_ms());
+      dead_backoff_.failed(monotonic_ms());
       return delivered;
     }
     if (!dead_backoff_.first())
@@ -151,10 +152,10 @@ Result<void> Aggregator::settle() {
 // One page, and only where no event waits for Postgres.
 void Aggregator::forget_old_rows() {
   if (!schema_ready_ || unsettled_ || !fold_.empty()) return;
-  int64_t const now_ms = steady_clock_ms();
+  int64_t const now_ms = monotonic_ms();
   if (!postgres_backoff_.due(now_ms) || !retention_.due(now_ms)) return;
   if (Result<void> connected = postgres_.connect(); !connected) return;  // the next merge tells
-  Result<uint64_t> forgotten = retention_.step(postgres_, wall_clock_ms(), now_ms);
+  Result<uint64_t> forgotten = retention_.step(postgres_, wall_ms(), now_ms);
   if (forgotten) {
     metrics_.forgot(*forgotten);
     if (*forgotten > 0) log::info("old rows deleted", {{"rows", *forgotten}});
@@ -170,24 +171,24 @@ int64_t Aggregator::merge_at_ms() const {
   if (!schema_ready_ || fold_.full()) return now;
   if (fold_.empty()) return INT64_MAX;
   int64_t const interval_ms = config_.aggregator.interval_s * 1000LL;
-  // Catching up: everything here should have been in the table already. Then the fastest way is
-  // few large merges, and the last one waits for nothing.
-  bool const late = wall_clock_ms() - fold_.newest_ms() > interval_ms;
-  if (late && source_->drained()) return now;
-  return first_unmerged_at_ms_ +
-         (late ? std::max(interval_ms, limits::catch_up_merge_ms) : interval_ms);
+  // Catching up: the fastest way is few large merges, and the last one waits for nothing.
+  if (source_->unread().events >= limits::catch_up_events_min)
+    return first_unmerged_at_ms_ + std::max(interval_ms, limits::catch_up_merge_ms);
+  bool const late = wall_ms() - fold_.newest_ms() > interval_ms;
+  return late && source_->drained() ? now : first_unmerged_at_ms_ + interval_ms;
 }
 
 Metrics::Lag Aggregator::lag() const {
-  uint64_t const behind = source_->lag_events();
-  double age_s = 0;
+  Metrics::Lag lag{.events = source_->lag_events()};
   if (fold_.newest_ms() != 0)
-    age_s = static_cast<double>(wall_clock_ms() - fold_.oldest_ms()) / 1000.0;
-  return {.seconds = std::max(0.0, age_s), .events = behind};
+    lag.oldest_ms = fold_.oldest_ms();
+  else
+    lag.oldest_ms = source_->unread().oldest_ms;
+  return lag;
 }
 
 void Aggregator::turn_done() {
-  int64_t const now_ms = steady_clock_ms();
+  int64_t const now_ms = monotonic_ms();
   metrics_.turned(lag(), {.source = source_backoff_.first() && source_->connected(),
                           .postgres = postgres_backoff_.first() && schema_ready_,
                           .dead_topic = dead_backoff_.first()});
@@ -201,11 +202,11 @@ void Aggregator::turn_done() {
 }
 
 void Aggregator::report_progress() {
-  reported_at_ms_ = steady_clock_ms();
+  reported_at_ms_ = monotonic_ms();
   Metrics::Totals const totals = metrics_.totals();
   Metrics::Lag const lag = metrics_.lag();
   if (totals.merges == reported_.merges && lag.events == 0) return;
-  std::string const lag_s = fmt::format("{:.1f}", lag.seconds);
+  std::string const lag_s = fmt::format("{:.1f}", lag.seconds());
   if (terminal_) {
     std::string const line = fmt::format(
         "\r\033[K{} events, {} repeated, {} dead, {} rows merged; behind {} events, {} s",
@@ -233,7 +234,7 @@ void Aggregator::last_report() {
 }
 
 void Aggregator::pause_until_next_step() {
-  int64_t const now_ms = steady_clock_ms();
+  int64_t const now_ms = monotonic_ms();
   int64_t wake_at_ms = now_ms + read_wait_max_ms;
   for (const Backoff* backoff : {&source_backoff_, &postgres_backoff_, &dead_backoff_})
     if (backoff->retry_at_ms() > now_ms) wake_at_ms = std::min(wake_at_ms, backoff->retry_at_ms());
@@ -242,7 +243,7 @@ void Aggregator::pause_until_next_step() {
 
 void Aggregator::run() {
   while (stop_ == 0) {
-    int64_t now_ms = steady_clock_ms();
+    int64_t now_ms = monotonic_ms();
     bool acted = false;
     if (unsettled_) {
       // The settling reports its failure itself.
@@ -252,11 +253,14 @@ void Aggregator::run() {
       if (!fold_.empty()) wait_ms = std::clamp<int64_t>(merge_at_ms() - now_ms, 0, wait_ms);
       // What the read reports it has logged, and the back-off decides when to read again.
       acted = static_cast<bool>(read(static_cast<uint32_t>(schema_ready_ ? wait_ms : 0)));
-      now_ms = steady_clock_ms();
+      now_ms = monotonic_ms();
     }
-    if (!unsettled_ && now_ms >= merge_at_ms() && postgres_backoff_.due(now_ms) && merge()) {
-      acted = true;
-      if (dead_backoff_.due(now_ms)) acted = static_cast<bool>(settle());
+    if (!unsettled_ && now_ms >= merge_at_ms() && postgres_backoff_.due(now_ms)) {
+      turn_done();  // a merge may take long: what it has before it is told first
+      if (merge()) {
+        acted = true;
+        if (dead_backoff_.due(now_ms)) acted = static_cast<bool>(settle());
+      }
     }
     forget_old_rows();
     turn_done();

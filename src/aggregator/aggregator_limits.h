@@ -11,8 +11,13 @@ inline constexpr size_t seen_beyond_ranges_max = 64;  // past it an event waits 
 // What is read and not merged yet: at a 48-byte event and 176 bytes a session, some ten million
 // events of a million sessions.
 inline constexpr size_t fold_memory_bytes = 1024 * 1024 * 1024;
-inline constexpr int64_t catch_up_merge_ms = 60'000;  // at least one merge in so long, however late
-inline constexpr size_t merge_tries_max = 16;         // of one transaction that another one crossed
+// With so many events in the source and not read, the aggregator catches up: it merges in few large
+// merges, but at least once in catch_up_merge_ms.
+inline constexpr uint64_t catch_up_events_min = 50'000;
+inline constexpr int64_t catch_up_merge_ms = 60'000;
+inline constexpr int64_t read_turn_ms =
+    200;  // of reading; then signals and the watchdog get theirs
+inline constexpr size_t merge_tries_max = 16;  // of one transaction that another one crossed
 inline constexpr uint32_t pg_work_mem_kb = 64 * 1024;  // for one slice's joins
 inline constexpr size_t outbox_read_max = 256;         // entries of one bucket in one XRANGE
 inline constexpr size_t outbox_delete_max = 256;       // ids in one XDEL
@@ -26,6 +31,8 @@ inline constexpr int64_t retention_pause_ms = 100;         // between two pages
 inline constexpr int64_t retention_every_ms = 3'600'000;   // a walk over the table
 inline constexpr uint32_t pg_statement_timeout_ms = 600'000;
 inline constexpr uint32_t pg_lock_timeout_ms = 120'000;
+// One COPY of a slice's new rows: while Postgres waits for its bytes no silence is noticed.
+inline constexpr uint32_t pg_copy_timeout_ms = 120'000;
 // An aggregator that stands still in its merge holds its rows for so long; then Postgres ends it.
 inline constexpr uint32_t pg_silence_ms = 15'000;
 inline constexpr uint32_t peer_timeout_ms =

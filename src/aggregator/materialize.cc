@@ -48,13 +48,12 @@ Result<void> file_dead(PgLink& postgres, const Fold& fold, const std::string& so
 
 // All of the transaction but its beginning and its end; nothing where another aggregator inserted
 // one of our rows.
-Result<std::optional<Merged>> merge(PgLink& postgres, const Fold& fold, const std::string& source,
-                                    DeadGoTo dead_go_to) {
+Result<std::optional<Merged>> merge(PgLink& postgres, const Fold& fold, Sessions all,
+                                    const std::string& source, DeadGoTo dead_go_to) {
   Result<int64_t> const forgotten_before_ms = share_forgotten_before(postgres);
   if (!forgotten_before_ms) return forgotten_before_ms.error();
-  std::vector<FoldedSession> const all = fold.sorted();
   auto const slice_at = [&](size_t first) {
-    return Sessions(all).subspan(first, std::min(slice_sessions_max, all.size() - first));
+    return all.subspan(first, std::min(slice_sessions_max, all.size() - first));
   };
   std::vector<LockedRow> rows;
   for (size_t first = 0; first < all.size(); first += slice_sessions_max)
@@ -90,9 +89,11 @@ Result<std::optional<Merged>> merge(PgLink& postgres, const Fold& fold, const st
 
 Result<Merged> materialize(PgLink& postgres, const Fold& fold, const std::string& source,
                            DeadGoTo dead_go_to) {
+  // Before the transaction begins: Postgres ends one whose aggregator is silent for long.
+  std::vector<FoldedSession> const all = fold.sorted();
   for (uint64_t restarts = 0; restarts < limits::merge_tries_max; ++restarts) {
     if (Result<void> begun = postgres.begin(); !begun) return begun.error();
-    Result<std::optional<Merged>> merged = merge(postgres, fold, source, dead_go_to);
+    Result<std::optional<Merged>> merged = merge(postgres, fold, all, source, dead_go_to);
     if (!merged) {
       postgres.rollback();
       return merged.error();

@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
+
+#include "base/clock.h"
 
 namespace huntd {
 namespace {
@@ -26,18 +27,6 @@ void gauge(std::string& text, const char* name, double value, const char* help) 
 }
 
 }  // namespace
-
-int64_t wall_clock_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
-int64_t steady_clock_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 void SecondsHistogram::record(double seconds) {
   for (size_t i = 0; i < bounds_s_.size(); ++i)
@@ -96,11 +85,16 @@ void Metrics::buried(uint64_t records) {
   totals_.dead += records;
 }
 
+double Metrics::Lag::seconds() const {
+  if (oldest_ms == 0) return 0;
+  return std::max(0.0, static_cast<double>(wall_ms() - oldest_ms) / 1000.0);
+}
+
 void Metrics::turned(Lag lag, Up up) {
   std::lock_guard lock(mutex_);
   lag_ = lag;
   up_ = up;
-  turned_at_ms_ = steady_clock_ms();
+  turned_at_ms_ = monotonic_ms();
 }
 
 Metrics::Totals Metrics::totals() const {
@@ -140,8 +134,9 @@ std::string Metrics::render() const {
                  "hunt_aggregator_failures_total{{peer=\"postgres\"}} {}\n"
                  "hunt_aggregator_failures_total{{peer=\"dead_topic\"}} {}\n",
                  totals_.source_failures, totals_.postgres_failures, totals_.dead_topic_failures);
-  gauge(text, "hunt_aggregator_lag_seconds", lag_.seconds,
-        "Age of the oldest event that is known and not in hunt_session, 0 where there is none.");
+  gauge(text, "hunt_aggregator_lag_seconds", lag_.seconds(),
+        "Age of the oldest event that is read and not in hunt_session; where all that was read is, "
+        "how long the source has had events that were not read. 0 where there is neither.");
   gauge(text, "hunt_aggregator_lag_events", static_cast<double>(lag_.events),
         "Events known to be in the source and not in hunt_session.");
   gauge(text, "hunt_aggregator_newest_event_timestamp_seconds",
@@ -166,7 +161,7 @@ std::string Metrics::render() const {
 std::string Metrics::unhealthy() const {
   std::lock_guard lock(mutex_);
   if (turned_at_ms_ == 0) return "starting";
-  if (steady_clock_ms() - turned_at_ms_ > stuck_after_ms) return "the loop is stuck";
+  if (monotonic_ms() - turned_at_ms_ > stuck_after_ms) return "the loop is stuck";
   if (!up_.source) return "the source of events does not answer";
   if (!up_.postgres) return "postgres does not answer";
   if (!up_.dead_topic) return "the topic of dead records can't be written, so nothing goes on";

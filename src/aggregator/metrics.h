@@ -49,9 +49,11 @@ class Metrics {
   };
   // How far behind the table is, as of the last turn of the loop.
   struct Lag {
-    double seconds =
-        0;  // age of the oldest event that is known and not in the table; 0 where there is none
-    uint64_t events = 0;  // events known to be in the source and not in the table
+    int64_t oldest_ms = 0;  // no event that is known and not in the table is older than this, since
+                            // the epoch; 0 where there is none
+    uint64_t events = 0;    // events known to be in the source and not in the table
+    // The age of that time now, so that it grows while a merge or a peer keeps the loop.
+    double seconds() const;
   };
 
   // `oldest_age_s`: of the batch's oldest event, when its transaction was committed; negative for
@@ -89,10 +91,5 @@ class Metrics {
       {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}};
   SecondsHistogram merged_age_{{0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 3600}};
 };
-
-// Milliseconds since the epoch.
-int64_t wall_clock_ms();
-// Milliseconds of a clock that never steps.
-int64_t steady_clock_ms();
 
 }  // namespace huntd

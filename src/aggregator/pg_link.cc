@@ -204,17 +204,24 @@ Error PgLink::failed(const PGresult* result) {
   return error;
 }
 
+bool PgLink::wait_for(short events) {
+  pollfd wanted{.fd = PQsocket(connection_.get()), .events = events, .revents = 0};
+  poll(&wanted, 1, wait_step_ms);  // EINTR and silence alike: look again
+  if (on_wait_) on_wait_();
+  return PQconsumeInput(connection_.get()) == 1;
+}
+
+PGresult* PgLink::next_result() {
+  // A broken connection makes PQgetResult() say so.
+  while (PQisBusy(connection_.get()) == 1 && wait_for(POLLIN)) {
+  }
+  return PQgetResult(connection_.get());
+}
+
 PGresult* PgLink::await_result() {
   PGresult* kept = nullptr;
   for (;;) {
-    while (PQisBusy(connection_.get()) == 1) {
-      pollfd wanted{.fd = PQsocket(connection_.get()), .events = POLLIN, .revents = 0};
-      poll(&wanted, 1, wait_step_ms);  // EINTR and silence alike: look again
-      if (on_wait_) on_wait_();
-      // A broken connection makes PQgetResult() say so.
-      if (PQconsumeInput(connection_.get()) == 0) break;
-    }
-    PGresult* next = PQgetResult(connection_.get());
+    PGresult* next = next_result();
     if (next == nullptr) return kept;
     if (kept != nullptr && PQresultStatus(kept) == PGRES_FATAL_ERROR) {
       PQclear(next);
@@ -252,21 +259,35 @@ Result<PgRows> PgLink::run(const std::string& statement, const std::vector<PgArr
   return PgRows(result);
 }
 
+// Postgres reads on only as far as its locks let it, so this waits as other statements do.
+bool PgLink::send_copy(std::string_view bytes) {
+  PGconn* const connection = connection_.get();
+  // For its length only: what else is sent is short, and libpq sends it whole.
+  if (PQsetnonblocking(connection, 1) != 0) return false;
+  int done = 1;  // libpq: 1 yes, 0 not without waiting, -1 failed
+  for (size_t at = 0; done == 1 && at < bytes.size(); at += copy_piece_bytes) {
+    int const size = static_cast<int>(std::min(copy_piece_bytes, bytes.size() - at));
+    while ((done = PQputCopyData(connection, bytes.data() + at, size)) == 0)
+      if (!wait_for(POLLIN | POLLOUT)) return false;
+  }
+  while (done == 1 && (done = PQputCopyEnd(connection, nullptr)) == 0)
+    if (!wait_for(POLLIN | POLLOUT)) return false;
+  if (done != 1) return false;
+  int left = 0;  // libpq: 0 all is sent, 1 some is not yet, -1 failed
+  while ((left = PQflush(connection)) == 1)
+    if (!wait_for(POLLIN | POLLOUT)) return false;
+  return left == 0 && PQsetnonblocking(connection, 0) == 0;
+}
+
 Result<uint64_t> PgLink::copy_in(const std::string& statement, PgCopy rows) {
-  if (!connection_) return Error{"postgres: not connected"};
   std::string const bytes = std::move(rows).bytes();
-  PGresult* result = PQsendQuery(connection_.get(), statement.c_str()) == 1
-                         ? PQgetResult(connection_.get())
-                         : nullptr;
+  if (Result<void> limited = limit_statements(limits::pg_copy_timeout_ms); !limited)
+    return limited.error();
+  PGresult* result =
+      PQsendQuery(connection_.get(), statement.c_str()) == 1 ? next_result() : nullptr;
   if (PQresultStatus(result) == PGRES_COPY_IN) {
     PQclear(result);
-    bool sent = true;
-    for (size_t at = 0; sent && at < bytes.size(); at += copy_piece_bytes) {
-      size_t const size = std::min(copy_piece_bytes, bytes.size() - at);
-      sent = PQputCopyData(connection_.get(), bytes.data() + at, static_cast<int>(size)) == 1;
-    }
-    sent = sent && PQputCopyEnd(connection_.get(), nullptr) == 1;
-    result = sent ? await_result() : nullptr;
+    result = send_copy(bytes) ? await_result() : nullptr;
   } else if (result != nullptr) {
     while (PGresult* more = PQgetResult(connection_.get())) PQclear(more);
   }
@@ -275,7 +296,14 @@ Result<uint64_t> PgLink::copy_in(const std::string& statement, PgCopy rows) {
     PQclear(result);
     return error;
   }
-  return PgRows(result).touched();
+  uint64_t const touched = PgRows(result).touched();
+  if (Result<void> limited = limit_statements(limits::pg_statement_timeout_ms); !limited)
+    return limited.error();
+  return touched;
+}
+
+Result<void> PgLink::limit_statements(uint32_t timeout_ms) {
+  return run_script(fmt::format("SET LOCAL statement_timeout = {}", timeout_ms));
 }
 
 Result<void> PgLink::run_script(const std::string& statements) {

@@ -69,7 +69,10 @@ Result<uint64_t> Retention::delete_page(PgLink& postgres) {
         "  JOIN hunt_session s USING (hunter_id, hunt_id), hunt_retention r "
         "  WHERE s.last_loot_at < r.forgotten_before AND NOT EXISTS (SELECT FROM "
         "  hunt_session_waiting w WHERE w.hunter_id = s.hunter_id AND w.hunt_id = s.hunt_id "
-        "  AND w.at >= r.forgotten_before) FOR UPDATE OF s SKIP LOCKED), "
+        "  AND w.at >= r.forgotten_before) "
+        // The hunt has ended: it gave nobody anything since. (It may have in that hour.)
+        "  AND NOT EXISTS (SELECT FROM hunt_loot_hour h WHERE h.hunt_id = s.hunt_id "
+        "  AND h.hour + interval '1 hour' > r.forgotten_before) FOR UPDATE OF s SKIP LOCKED), "
         "waiting AS (DELETE FROM hunt_session_waiting w USING old "
         "  WHERE w.hunter_id = old.hunter_id AND w.hunt_id = old.hunt_id), "
         "gone AS (DELETE FROM hunt_session s USING old "

@@ -4,6 +4,7 @@
 
 #include "aggregator/aggregator_limits.h"
 #include "aggregator/kafka_client.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 namespace huntd {
@@ -77,9 +78,10 @@ void KafkaSource::on_rebalance(rd_kafka_t* consumer, rd_kafka_resp_err_t kind,
   if (kind == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
     for (int i = 0; i < partitions->cnt; ++i)
       self->partitions_[partitions->elems[i].partition] = {};
-    self->assigned_once_ = true;
+    self->assigned_ = true;
     rd_kafka_assign(consumer, partitions);
   } else {
+    self->assigned_ = false;
     rd_kafka_assign(consumer, nullptr);
   }
   log::info("kafka partitions", {{"assigned", self->partitions_.size()}});
@@ -118,7 +120,8 @@ void KafkaSource::on_error(rd_kafka_t* consumer, int error, const char* reason, 
 Result<void> KafkaSource::read(Fold& fold, uint32_t timeout_ms) {
   if (consumer_ == nullptr)
     if (Result<void> opened = open(); !opened) return opened.error();
-  while (!fold.full()) {
+  int64_t const until_ms = monotonic_ms() + std::max<int64_t>(timeout_ms, limits::read_turn_ms);
+  while (!fold.full() && monotonic_ms() < until_ms) {
     ssize_t const came = rd_kafka_consume_batch_queue(queue_, static_cast<int>(timeout_ms),
                                                       messages_.data(), messages_.size());
     for (ssize_t i = 0; i < came; ++i) {
@@ -136,6 +139,7 @@ void KafkaSource::take(Fold& fold, const rd_kafka_message_t* message) {
     auto at = partitions_.find(message->partition);
     if (at != partitions_.end()) {
       at->second.at_end = true;
+      at->second.unread_since_ms = wall_ms();
       if (at->second.next < 0) at->second.next = at->second.committed = message->offset;
     }
     all_brokers_down_ = false;
@@ -160,6 +164,8 @@ void KafkaSource::take(Fold& fold, const rd_kafka_message_t* message) {
   if (at->second.next < 0) at->second.committed = message->offset;
   at->second.next = message->offset + 1;
   at->second.at_end = false;  // the next end is told again
+  rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+  at->second.unread_since_ms = std::max<int64_t>(0, rd_kafka_message_timestamp(message, &type));
 }
 
 Result<void> KafkaSource::acknowledge() {
@@ -179,22 +185,37 @@ Result<void> KafkaSource::acknowledge() {
 
 bool KafkaSource::drained() const {
   if (no_topic_) return true;
-  return assigned_once_ && std::all_of(partitions_.begin(), partitions_.end(),
-                                       [](const auto& entry) { return entry.second.at_end; });
+  return assigned_ && std::all_of(partitions_.begin(), partitions_.end(),
+                                  [](const auto& entry) { return entry.second.at_end; });
 }
 
 uint64_t KafkaSource::lag_events() const {
   uint64_t total = 0;
-  for (const auto& [number, partition] : partitions_) {
-    int64_t low = 0;
-    int64_t high = 0;
-    // As the last fetch told: no request is made here.
-    if (rd_kafka_get_watermark_offsets(consumer_, topic_.c_str(), number, &low, &high) != 0)
-      continue;
-    if (high > partition.committed && partition.committed >= 0)
-      total += static_cast<uint64_t>(high - partition.committed);
-  }
+  for (const auto& [number, partition] : partitions_)
+    if (int64_t const end = end_of(number); end > partition.committed && partition.committed >= 0)
+      total += static_cast<uint64_t>(end - partition.committed);
   return total;
+}
+
+Source::Unread KafkaSource::unread() const {
+  Unread all;
+  for (const auto& [number, partition] : partitions_) {
+    int64_t const end = end_of(number);
+    if (partition.next < 0 || end <= partition.next) continue;
+    all.events += static_cast<uint64_t>(end - partition.next);
+    int64_t const since_ms = partition.unread_since_ms;
+    if (since_ms > 0)
+      all.oldest_ms = all.oldest_ms == 0 ? since_ms : std::min(all.oldest_ms, since_ms);
+  }
+  return all;
+}
+
+int64_t KafkaSource::end_of(int32_t partition) const {
+  int64_t low = 0;
+  int64_t high = 0;
+  bool const known =
+      rd_kafka_get_watermark_offsets(consumer_, topic_.c_str(), partition, &low, &high) == 0;
+  return known ? high : -1;
 }
 
 }  // namespace huntd

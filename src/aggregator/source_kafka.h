@@ -24,6 +24,7 @@ class KafkaSource final : public Source {
   Result<void> acknowledge() override;
   bool drained() const override;
   uint64_t lag_events() const override;
+  Unread unread() const override;
   bool connected() const override { return consumer_ != nullptr && !all_brokers_down_; }
   const std::string& name() const override { return name_; }
 
@@ -32,7 +33,12 @@ class KafkaSource final : public Source {
     int64_t next = -1;       // offset after the last one handed out; -1 none yet
     int64_t committed = -1;  // what Kafka was last told
     bool at_end = false;     // was read to its end once
+    // No record that is not handed out came to Kafka before this: when the last one handed out did,
+    // or when the end was reached. 0: not known.
+    int64_t unread_since_ms = 0;
   };
+  // Of one partition, as the last fetch told: no request is made here.
+  int64_t end_of(int32_t partition) const;
 
   Result<void> open();
   void take(Fold& fold, const rd_kafka_message_t* message);
@@ -50,7 +56,7 @@ class KafkaSource final : public Source {
   rd_kafka_queue_t* queue_ = nullptr;
   std::vector<rd_kafka_message_t*> messages_;
   std::map<int32_t, Partition> partitions_;  // those assigned to this member
-  bool assigned_once_ = false;
+  bool assigned_ = false;                    // false again while the group is shared out anew
   bool no_topic_ = false;
   bool all_brokers_down_ = false;
   std::string failure_;  // for the next read() to report

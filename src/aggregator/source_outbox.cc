@@ -4,6 +4,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/clock.h"
 #include "protocol/redis_keys.h"
 
 namespace huntd {
@@ -31,6 +32,7 @@ OutboxSource::OutboxSource(const Config& config)
 
 void OutboxSource::forget() {
   for (Bucket& bucket : buckets_) bucket.unacknowledged.clear();
+  handed_out_ = 0;
 }
 
 Result<void> OutboxSource::read(Fold& fold, uint32_t timeout_ms) {
@@ -74,7 +76,11 @@ Result<uint64_t> OutboxSource::sweep(Fold& fold) {
     next_bucket_ = (next_bucket_ + group) % limits::buckets;
     visited += group;
   }
-  lag_events_ += came;
+  handed_out_ += came;
+  if (at_end_) {
+    counted_ = std::min(counted_, handed_out_);
+    at_end_at_ms_ = wall_ms();
+  }
   return came;
 }
 
@@ -134,8 +140,14 @@ Result<void> OutboxSource::count_lag() {
       total += static_cast<uint64_t>((*length)->integer);
     }
   }
-  lag_events_ = total;
+  counted_ = total;
+  handed_out_ = 0;
   return {};
+}
+
+Source::Unread OutboxSource::unread() const {
+  if (counted_ <= handed_out_) return {};
+  return {counted_ - handed_out_, at_end_at_ms_};
 }
 
 }  // namespace huntd

@@ -2,6 +2,7 @@
 // pipelined XRANGE, deleted from by XDEL once their events are in Postgres. For boxes without
 // Kafka: where there is one, the outbox belongs to huntd's emitter.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -19,7 +20,8 @@ class OutboxSource final : public Source {
   Result<void> read(Fold& fold, uint32_t timeout_ms) override;
   Result<void> acknowledge() override;
   bool drained() const override { return drained_; }
-  uint64_t lag_events() const override { return lag_events_; }
+  uint64_t lag_events() const override { return std::max(counted_, handed_out_); }
+  Unread unread() const override;
   bool connected() const override { return redis_.connected(); }
   const std::string& name() const override { return name_; }
 
@@ -45,7 +47,9 @@ class OutboxSource final : public Source {
   uint32_t next_bucket_ = 0;
   bool at_end_ = false;  // the last sweep left nothing unread
   bool drained_ = false;
-  uint64_t lag_events_ = 0;
+  uint64_t counted_ = 0;      // entries of all streams after the last acknowledgement
+  uint64_t handed_out_ = 0;   // since then, and not acknowledged
+  int64_t at_end_at_ms_ = 0;  // when a sweep last left nothing unread, since the epoch
 };
 
 }  // namespace huntd

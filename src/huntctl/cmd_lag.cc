@@ -36,6 +36,7 @@ struct AggregatorLag {
   std::optional<double> merge_mean_s;
   bool source_up = false;
   bool postgres_up = false;
+  bool dead_topic_up = false;
 };
 
 double wall_clock_s() {
@@ -70,6 +71,7 @@ Result<AggregatorLag> ask(const std::string& address) {
   if (lag.merges > 0) lag.merge_mean_s = merging_s / static_cast<double>(lag.merges);
   lag.source_up = sample(R"(hunt_aggregator_up{peer="source"})") > 0;
   lag.postgres_up = sample(R"(hunt_aggregator_up{peer="postgres"})") > 0;
+  lag.dead_topic_up = sample(R"(hunt_aggregator_up{peer="dead_topic"})") > 0;
   if (!missing.empty())
     return Error{fmt::format("{} has no {} on /metrics (status {}): is it hunt-aggregator's port?",
                              address, missing, answer->status)};
@@ -82,13 +84,15 @@ std::string text(const std::vector<AggregatorLag>& lags) {
   for (const char* head :
        {"lag", "events behind", "newest event", "events", "rows merged", "merges", "mean merge"})
     table.add_column(head, TextTable::Align::right);
-  for (const char* head : {"source", "postgres"}) table.add_column(head, TextTable::Align::left);
+  for (const char* head : {"source", "postgres", "dead topic"})
+    table.add_column(head, TextTable::Align::left);
   for (const AggregatorLag& lag : lags)
     table.add_row({lag.address, fmt::format("{:.1f} s", lag.lag_s), count_text(lag.lag_events),
                    lag.newest_age_s ? fmt::format("{:.1f} s ago", *lag.newest_age_s) : "-",
                    count_text(lag.events), count_text(lag.rows), count_text(lag.merges),
                    lag.merge_mean_s ? time_text(*lag.merge_mean_s * 1e6) : "-",
-                   lag.source_up ? "up" : "away", lag.postgres_up ? "up" : "away"});
+                   lag.source_up ? "up" : "away", lag.postgres_up ? "up" : "away",
+                   lag.dead_topic_up ? "up" : "away"});
   return table.str();
 }
 
@@ -100,10 +104,10 @@ std::string json(const std::vector<AggregatorLag>& lags) {
   for (const AggregatorLag& lag : lags)
     out += fmt::format(
         R"({}{{"address":"{}","lag_s":{:.3f},"lag_events":{},"newest_event_age_s":{},"events":{},)"
-        R"("rows_merged":{},"merges":{},"merge_mean_s":{},"source_up":{},"postgres_up":{}}})",
+        R"("rows_merged":{},"merges":{},"merge_mean_s":{},"source_up":{},"postgres_up":{},"dead_topic_up":{}}})",
         &lag == lags.data() ? "" : ",", lag.address, lag.lag_s, lag.lag_events,
         number(lag.newest_age_s), lag.events, lag.rows, lag.merges, number(lag.merge_mean_s),
-        lag.source_up, lag.postgres_up);
+        lag.source_up, lag.postgres_up, lag.dead_topic_up);
   return out + "]}\n";
 }
 
@@ -125,6 +129,9 @@ int run(const Options& options, const Context& context) {
     if (!lag->source_up)
       complaints.push_back(address + ": the source of events does not answer it");
     if (!lag->postgres_up) complaints.push_back(address + ": Postgres does not answer it");
+    if (!lag->dead_topic_up)
+      complaints.push_back(address +
+                           ": it can't write the topic of dead records, so it reads no more");
     if (options.max_s && lag->lag_s > *options.max_s)
       complaints.push_back(fmt::format("{}: the table is {:.1f} s behind, more than {:g} s",
                                        address, lag->lag_s, *options.max_s));

@@ -4,9 +4,9 @@
 #include <chrono>
 #include <thread>
 
-#include "aggregator/metrics.h"
 #include "aggregator/pg_link.h"
 #include "aggregator/redis_client.h"
+#include "base/clock.h"
 #include "reconcile/kafka_books.h"
 #include "reconcile/postgres_books.h"
 #include "reconcile/redis_books.h"
@@ -37,9 +37,9 @@ Result<Verdict> judge_once(const Config& config, RedisClient& redis, PgLink& pos
 Result<Verdict> reconcile(const Config& config, const ReconcileOptions& options) {
   RedisClient redis(config.redis.address, config.redis.password_file, config.redis.database);
   PgLink postgres(config.aggregator.postgres);
-  int64_t const until_ms = steady_clock_ms() + options.wait_s * 1000LL;
+  int64_t const until_ms = monotonic_ms() + options.wait_s * 1000LL;
   for (int64_t pause_ms = poll_first_ms;; pause_ms = std::min(2 * pause_ms, poll_max_ms)) {
-    bool const last = steady_clock_ms() >= until_ms;
+    bool const last = monotonic_ms() >= until_ms;
     if (Result<void> connected = redis.connect(); !connected) return connected.error();
     Result<uint64_t> waiting = outbox_length(redis);
     if (!waiting) return waiting.error();

@@ -93,8 +93,12 @@ def test_while_the_dead_topic_can_not_be_written_it_waits_and_says_so_and_loses_
     assert metric(process.listen, 'hunt_aggregator_up{peer="dead_topic"}') == 0
     assert metric(process.listen, 'hunt_aggregator_failures_total{peer="dead_topic"}') >= 1
     assert metric(process.listen, "hunt_aggregator_dead_total") == 0
+    told = subprocess.run([huntctl_program(), "lag", "--aggregator", process.listen], capture_output=True, text=True)
+    assert told.returncode == 1 and "it can't write the topic of dead records" in told.stderr
     merged = pipeline.rows()
     pipeline.put(events[200:])
+    # What is not read is behind too, though nothing that was read waits to be merged.
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_lag_seconds") > 1, "the lag to grow")
     process.kill()  # nothing of it was acknowledged
     process.wait()
     kafka.set_topic(pipeline.dead_topic, "max.message.bytes=1000000")

@@ -97,6 +97,20 @@ def test_rows_untouched_for_retention_days_go_page_by_page_and_merges_go_on(pipe
     assert process.log.read_text().count("old rows deleted") >= 3
 
 
+def test_a_hunter_who_was_away_keeps_the_row_while_the_hunt_goes_on(pipeline):
+    now_ms = int(time.time() * 1000)
+    [coin] = make_events(47, 1)
+    long_ago = [{**coin, "hunt_id": hunt, "hunter_id": "away", "event_id": number * 32, "timestamp": now_ms - 40 * DAY_MS}
+                for number, hunt in (("1", "goes-on"), ("2", "ended"))]
+    lately = {**coin, "hunt_id": "goes-on", "hunter_id": "here", "event_id": "3" * 32, "timestamp": now_ms - DAY_MS}
+    pipeline.put(long_ago + [lately])
+    pipeline.once()
+    pipeline.settings = ["retention_days = 30"]
+    process = pipeline.start()
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_forgotten_rows_total") == 1, "the ended hunt's row to go")
+    assert pipeline.rows() == expected_rows([long_ago[0], lately])
+
+
 def test_an_event_of_a_row_that_went_is_not_counted_again_and_is_set_aside(pipeline):
     old = at(make_events(45, 300), int(time.time() * 1000) - 40 * DAY_MS)
     pipeline.put(old)
