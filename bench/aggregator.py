@@ -1,5 +1,6 @@
 """A whole topic of loot_events into committed rows of hunt_session, beside kcat that reads the same topic to /dev/null and a
-plain COPY of the same events into a table without an index; all on one machine, in turns."""
+plain COPY of the same events into a table without an index; all on one machine, in turns. Before that, the topic in two halves:
+the second one finds its rows there, and updates them."""
 import os
 import pathlib
 import subprocess
@@ -47,11 +48,13 @@ def _generate(file: pathlib.Path) -> int:
     return int(counted.stdout)
 
 
-def _fill_topic(bootstrap: str, file: pathlib.Path) -> None:
-    with file.open("rb") as lines:
+def _fill_topic(bootstrap: str, file: pathlib.Path, which: str) -> None:
+    """`which`: head or tail, the first or the second half of the file."""
+    count = EVENTS // 2 if which == "head" else EVENTS - EVENTS // 2
+    with subprocess.Popen([which, "-n", str(count), str(file)], stdout=subprocess.PIPE) as lines:
         subprocess.run([find_program("kcat"), "-b", bootstrap, "-P", "-t", "loot_events", "-K", "|", "-X", "batch.size=500000",
                         "-X", "linger.ms=50", "-X", "queue.buffering.max.messages=500000", "-X", "partitioner=murmur2_random"],
-                       stdin=lines, check=True)
+                       stdin=lines.stdout, check=True)
 
 
 def _kcat(bootstrap: str) -> float:
@@ -79,10 +82,13 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _replay(folder: pathlib.Path, bootstrap: str, postgres: PostgresServer, interval_s: int, turn: str) -> Replay:
-    """From the start of an aggregator that has read nothing yet to the commit of the last event."""
-    postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+def _replay(folder: pathlib.Path, bootstrap: str, postgres: PostgresServer, interval_s: int, turn: str, *, events: int = EVENTS,
+            rows_are_there: bool = False) -> Replay:
+    """From the start of an aggregator that has these many events to read to the commit of the last one."""
+    if not rows_are_there:
+        postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     postgres.sql("CHECKPOINT")
+    before = 0 if not rows_are_there else int(postgres.sql("SELECT sum(loot_count) FROM hunt_session")[0][0])
     port = reserve_port()
     config = folder / f"{turn}.toml"
     write_config(config, {"kafka.bootstrap": bootstrap, "aggregator.postgres": postgres.uri, "aggregator.interval_s": interval_s,
@@ -100,7 +106,7 @@ def _replay(folder: pathlib.Path, bootstrap: str, postgres: PostgresServer, inte
     begun_s = time.monotonic()
     server.start()
     try:
-        wait_until(lambda: metrics().get("hunt_aggregator_events_total", 0) >= EVENTS, DONE_WITHIN_S, "the table to have every event", poll_s=0.05)
+        wait_until(lambda: metrics().get("hunt_aggregator_events_total", 0) >= events, DONE_WITHIN_S, "the table to have every event", poll_s=0.05)
         took_s = time.monotonic() - begun_s
         told = metrics()
         status = pathlib.Path(f"/proc/{server.pid}/status").read_text()
@@ -109,9 +115,9 @@ def _replay(folder: pathlib.Path, bootstrap: str, postgres: PostgresServer, inte
     finally:
         server.stop()
         port.release()
-    [[events, rows]] = postgres.sql("SELECT sum(loot_count), count(*) FROM hunt_session")
-    if int(events) != EVENTS:
-        raise ServerFailed(f"the table holds {events} events of {EVENTS}")
+    [[held, rows]] = postgres.sql("SELECT sum(loot_count), count(*) FROM hunt_session")
+    if int(held) != before + events:
+        raise ServerFailed(f"the table holds {held} events of {before + events}")
     # Sessions tell what they did to tables when they end.
     [[inserted, updated, hot]] = wait_until(
         lambda: [row for row in postgres.sql("SELECT n_tup_ins, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables "
@@ -138,8 +144,12 @@ def _measure(folder: pathlib.Path, kafka, postgres: PostgresServer) -> Report:
     file = folder / "events"
     progress(f"aggregator: makes {EVENTS:,} events")
     value_bytes = _generate(file)
-    progress("aggregator: fills the topic")
-    _fill_topic(kafka.bootstrap, file)
+    progress("aggregator: the first half of the topic")
+    _fill_topic(kafka.bootstrap, file, "head")
+    first = _replay(folder, kafka.bootstrap, postgres, 1, "halves", events=EVENTS // 2)
+    progress("aggregator: the second half, into rows that are there")
+    _fill_topic(kafka.bootstrap, file, "tail")
+    second = _replay(folder, kafka.bootstrap, postgres, 1, "halves", events=EVENTS - EVENTS // 2, rows_are_there=True)
     kcats, copies, replays = [], [], {interval_s: [] for interval_s in INTERVALS_S}
     for turn in range(1, ROUNDS + 1):
         progress(f"aggregator: round {turn} of {ROUNDS}: kcat")
@@ -151,6 +161,7 @@ def _measure(folder: pathlib.Path, kafka, postgres: PostgresServer) -> Report:
             replays[interval_s].append(_replay(folder, kafka.bootstrap, postgres, interval_s, f"every-{interval_s}-s-{turn}"))
     rate = {interval_s: median(value_bytes / MB / each.seconds for each in runs) for interval_s, runs in replays.items()}
     best = max(rate, key=rate.get)
+    updates, hot = second.updated - first.updated, second.hot - first.hot
     mock = f" ({kafka.kind})" if kafka.why else ""
     report = Report("aggregator", notes=[
         f"{EVENTS:,} events of {value_bytes / EVENTS:.0f} bytes, {HUNTERS:,} hunters, {HUNTS} hunts, Zipf (exponent 1), seed {SEED}; {PARTITIONS} partitions; medians of {ROUNDS}, in turns",
@@ -161,9 +172,13 @@ def _measure(folder: pathlib.Path, kafka, postgres: PostgresServer) -> Report:
         report.notes.append(f"interval_s {interval_s}: {rate[interval_s]:.1f} MB/s, {EVENTS / one.seconds:,.0f} events/s, {one.seconds:.1f} s, {one.merges} merges, "
                             f"{one.rows:,} rows; n_tup_ins {one.inserted:,}, n_tup_upd {one.updated:,}, n_tup_hot_upd {one.hot:,} "
                             f"({100 * one.hot / max(one.updated, 1):.0f} %); aggregator {one.cpu_s:.1f} s of CPU, {one.rss_mb:.0f} MiB at most")
+    report.notes.append(f"the second half: {EVENTS - EVENTS // 2:,} events in {second.merges} merges, {second.inserted - first.inserted:,} rows inserted, "
+                        f"{updates:,} updated")
     report.figures = [
         Figure("mb_per_s", rate[best], f"MB/s at interval_s {best}{mock}", bar=45),
         Figure("over_kcat", median(k / r.seconds for k, r in zip(kcats, replays[best])), f"× kcat's {value_bytes / MB / median(kcats):.0f} MB/s{mock}"),
         Figure("over_copy", median(c / r.seconds for c, r in zip(copies, replays[best])), f"× COPY's {value_bytes / MB / median(copies):.0f} MB/s"),
-        *(Figure(f"mb_per_s_at_{interval_s}_s", rate[interval_s], f"MB/s{mock}") for interval_s in INTERVALS_S)]
+        *(Figure(f"mb_per_s_at_{interval_s}_s", rate[interval_s], f"MB/s{mock}") for interval_s in INTERVALS_S),
+        Figure("second_half_mb_per_s", value_bytes / 2 / MB / second.seconds, f"MB/s, where the rows are there{mock}"),
+        Figure("hot_percent", 100 * hot / max(updates, 1), "% of the second half's updates (n_tup_hot_upd)")]
     return report

@@ -9,7 +9,7 @@ from harness.process import ServerFailed
 
 # name -> (module of its run(), what run() is given)
 BENCHES: dict[str, tuple[str, dict]] = {
-    **{name: (name, {}) for name in ("http", "wrk", "spawn", "peers", "story")},
+    **{name: (name, {}) for name in ("http", "auth", "wrk", "spawn", "peers", "story")},
     "fleet": ("fleet", {}),
     "fleet-fork": ("fleet_rate", {"rung": "fork"}),
     "fleet-process": ("fleet_rate", {"rung": "process"}),

@@ -13,8 +13,8 @@ INTERVAL_S = 1
 @dataclass
 class Sample:
     at_s: float
-    lag_s: float     # age of the oldest event that is read and not in the table
-    lag_events: int  # those that are not read yet too
+    lag_s: float     # age of the oldest event that is not in the table, by hunt_aggregator_lag_seconds
+    lag_events: int
 
 
 @dataclass
@@ -67,6 +67,7 @@ def run(minutes: float | None = None) -> Report:
                             *load_notes(load), cpu_note, f"hunt_session before: {before}", f"hunt_session after: {after}")
         report.figures = [
             limit_figure("lag_p99_s", _p99(samples), "s", 3, stack),
+            Figure("load_held", load.answer_rate / RATE, "of the fleet's rate, answered in time", bar=0.99),
             Figure("lag_max_s", max(sample.lag_s for sample in samples), "s"),
             Figure("lag_p99_first_third_s", _p99(samples[:third]), "s"),
             Figure("lag_p99_last_third_s", _p99(samples[-third:]), "s"),

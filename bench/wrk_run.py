@@ -28,10 +28,12 @@ def _latency_ms(text: str, percentile: str) -> float:
 
 
 def run_wrk(url: str, *, connections: int, seconds: float, threads: int = 1, script: str | None = None,
-            cpus: str | None = None) -> WrkResult:
+            cpus: str | None = None, headers: dict[str, str] | None = None) -> WrkResult:
     command = [need("wrk"), f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "10s"]
     if script:
         command += ["-s", str(SCRIPTS / script)]
+    for name, value in (headers or {}).items():
+        command += ["-H", f"{name}: {value}"]
     if cpus is not None:
         command = ["taskset", "-c", cpus, *command]
     done = subprocess.run([*command, url], capture_output=True, text=True, timeout=seconds + 60, check=True)

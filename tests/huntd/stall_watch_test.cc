@@ -108,19 +108,26 @@ TEST_CASE("a tick up to the limit is not told, one past it is") {
 }
 
 TEST_CASE("a tick that was not running is told with its CPU time and without a stack") {
-  CaughtLog log;
-  StallWatch watch;
-  watch.watch_this_thread();
-  watch.begin(some_time_ns);
-  watch.end(some_time_ns);
-  spin_in_this_test(20 * long_ns);  // what was done before this tick is not of it
-  watch.begin(now_ns());
-  timespec const pause{0, 40 * static_cast<long>(long_ns)};
-  nanosleep(&pause, nullptr);
-  spin_in_this_test(5 * long_ns);  // long enough for a sample, which tells nothing of the pause
-  CHECK(watch.end(now_ns()) == Stall::away);
-  std::string const text = log.text();
+  std::string text;
+  Stall stall = Stall::none;
+  // Where others keep this thread from its CPU for longer than it sleeps, it is the next test's
+  // case.
+  for (int tries = 0; tries < 20 && stall != Stall::away; ++tries) {
+    CaughtLog log;
+    StallWatch watch;
+    watch.watch_this_thread();
+    watch.begin(some_time_ns);
+    watch.end(some_time_ns);
+    spin_in_this_test(20 * long_ns);  // what was done before this tick is not of it
+    watch.begin(now_ns());
+    timespec const pause{0, 40 * static_cast<long>(long_ns)};
+    nanosleep(&pause, nullptr);
+    spin_in_this_test(5 * long_ns);  // long enough for a sample, which tells nothing of the pause
+    stall = watch.end(now_ns());
+    text = log.text();
+  }
   INFO(text);
+  CHECK(stall == Stall::away);
   CHECK(number(text, "tick_ms") >= 225);
   CHECK(number(text, "cpu_ms") >= 25);
   CHECK(number(text, "cpu_ms") < 100);

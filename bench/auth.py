@@ -1,0 +1,62 @@
+"""What [auth] costs a request: GET /v1/core-map of one core without auth, with a bearer token and with a hunter's token. The
+three servers on CPU 0 and wrk on CPU 1, in turns. Closed-loop; what counts is the CPU time of a request."""
+import contextlib
+import pathlib
+import ssl
+import subprocess
+import tempfile
+import time
+
+from bench.fleet_run import rounds_or
+from bench.processes import exact_cpu_s, family
+from bench.report import Figure, Report, median, progress, version_of
+from bench.wrk_run import run_wrk
+from harness.huntd_stack import HuntdStack, build_folder
+
+ROUNDS = rounds_or(5)
+SECONDS = 4
+CONNECTIONS = 64
+SECRETS = ("the-first-secret-of-two-in-a-file", "the-second-secret-of-two-in-a-file")  # as in a rotation; the last is used
+
+
+def _ways(folder: pathlib.Path) -> dict[str, tuple[dict, dict[str, str]]]:
+    """Each way's settings, and the headers of its requests."""
+    file = folder / "secrets"
+    file.write_text("\n".join(SECRETS) + "\n")
+    file.chmod(0o600)
+    made = subprocess.run([str(build_folder() / "huntctl"), "token", "--keys-file", str(file), "--hunter", "ada", "--expires-in", "1h"],
+                          capture_output=True, text=True, check=True)
+    return {"none": ({}, {}),
+            "bearer": ({"auth.mode": "bearer", "auth.tokens_file": str(file)}, {"Authorization": f"Bearer {SECRETS[-1]}"}),
+            "hunter": ({"auth.mode": "hunter", "auth.hunter_keys_file": str(file)}, {"Authorization": f"Bearer {made.stdout.strip()}"})}
+
+
+def run() -> Report:
+    report = Report("auth")
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as open_stacks:
+        folder = pathlib.Path(name)
+        ways = _ways(folder)
+        stacks = {way: open_stacks.enter_context(HuntdStack(folder / way, cores=1, kafka=False, aggregator=False, settings=settings,
+                                                            before_huntd=["taskset", "-c", "0"]))
+                  for way, (settings, _) in ways.items()}
+        cpu_us: dict[str, list[float]] = {way: [] for way in ways}
+        rates: dict[str, list[float]] = {way: [] for way in ways}
+        errors = 0
+        for turn in range(1, ROUNDS + 1):
+            for way, (_, headers) in ways.items():
+                progress(f"auth: round {turn} of {ROUNDS}, {way}")
+                core = stacks[way].core_pids()[0]
+                before_s, began_s = exact_cpu_s(family(core)), time.monotonic()
+                result = run_wrk(f"http://{stacks[way].http}/v1/core-map", connections=CONNECTIONS, seconds=SECONDS, cpus="1", headers=headers)
+                share = (exact_cpu_s(family(core)) - before_s) / (time.monotonic() - began_s)
+                rates[way].append(result.rate)
+                cpu_us[way].append(1e6 * share / result.rate)
+                errors += result.not_2xx + result.socket_errors
+        floor_us = median(cpu_us["none"])
+        report.figures += [Figure(f"{way}_cpu_us", median(values), "µs of the core's CPU a request") for way, values in cpu_us.items()]
+        report.figures += [Figure(f"{way}_costs_us", median(cpu_us[way]) - floor_us, "µs a request more than without") for way in ("bearer", "hunter")]
+        report.figures += [Figure(f"{way}_over_none", median(rates[way]) / median(rates["none"]), "× the rate without") for way in ("bearer", "hunter")]
+        report.figures.append(Figure("errors", errors, "answers", bar=0, at_most=True))
+    report.notes += [f"{version_of('wrk', '-v')}; {ssl.OPENSSL_VERSION}",
+                     f"{CONNECTIONS} connections; two secrets in the file, the second is used; servers on CPU 0, wrk on CPU 1; medians of {ROUNDS} × {SECONDS} s"]
+    return report
