@@ -41,4 +41,12 @@ void Books::add_event(const LootEvent& event, bool in_outbox) {
   events.push_back(book);
 }
 
+Result<void> Books::add_value(std::string_view value, bool in_outbox) {
+  Result<LootEvent> const event = read_loot_event(value);
+  if (!event) return event.error();
+  if (Result<void> bounds = check_bounds(event->seq, event->timestamp_ms); !bounds) return bounds;
+  add_event(*event, in_outbox);
+  return {};
+}
+
 }  // namespace huntd

@@ -69,6 +69,9 @@ class Books {
   // The session of these ids, made on first use. The reference is good until the next call.
   SessionBook& session(std::string_view hunter_id, std::string_view hunt_id);
   void add_event(const LootEvent& event, bool in_outbox);
+  // Adds the event that `value` is; or the error says why it can't be counted, by the aggregator
+  // neither.
+  Result<void> add_value(std::string_view value, bool in_outbox);
 
   std::vector<SessionBook> sessions;
   std::vector<EventBook> events;

@@ -10,14 +10,11 @@ Result<void> read_kafka(const std::string& bootstrap, const std::string& topic, 
   books.has_kafka = true;
   Result<TopicExtent> extent =
       read_kafka_topic(bootstrap, topic, [&](const rd_kafka_message_t& message) -> Result<void> {
-        Result<LootEvent> event =
-            read_loot_event({static_cast<const char*>(message.payload), message.len});
-        if (event)
-          books.add_event(*event, false);
-        else
+        std::string_view const value(static_cast<const char*>(message.payload), message.len);
+        if (Result<void> const added = books.add_value(value, false); !added)
           books.unreadable.push_back(
               {fmt::format("partition {} offset {}", message.partition, message.offset),
-               event.error().message});
+               added.error().message});
         return {};
       });
   if (!extent) return extent.error();

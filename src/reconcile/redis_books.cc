@@ -94,11 +94,8 @@ Result<std::string> read_outbox_page(RedisClient& redis, const std::string& key,
     for (size_t f = 0; fields->type == REDIS_REPLY_ARRAY && f + 1 < fields->elements; f += 2)
       if (text_of(fields->element[f]) == keys::outbox_value_field)
         value = text_of(fields->element[f + 1]);
-    Result<LootEvent> event = read_loot_event(value);
-    if (event)
-      books.add_event(*event, true);
-    else
-      books.unreadable.push_back({fmt::format("{} {}", key, last), event.error().message});
+    if (Result<void> const added = books.add_value(value, true); !added)
+      books.unreadable.push_back({fmt::format("{} {}", key, last), added.error().message});
   }
   if ((*page)->elements < limits::outbox_read_max) return std::string();
   return last;
