@@ -57,6 +57,10 @@ def kinds(verdict):
     return sorted({difference["kind"] for difference in verdict["differences"]})
 
 
+def unreadable(verdict):
+    return sum(difference["kind"] == "unreadable" for difference in verdict["differences"])
+
+
 def test_without_kafka_it_agrees_before_and_after_the_merge(pipeline):
     events = make_events(21, 2000)
     pipeline.once()
@@ -135,10 +139,10 @@ def test_with_kafka_topic_outbox_and_table_must_agree(kafka_pipeline):
     code, verdict = reconcile(kafka_pipeline)
     assert code == 1 and {"seq_shared", "event_id_shared"} <= set(kinds(verdict))
     kafka_pipeline.put_texts([("h", "poison")])
-    assert kinds(reconcile(kafka_pipeline)[1]).count("unreadable") == 1
+    assert unreadable(reconcile(kafka_pipeline)[1]) == 1
     # Well formed, and past what the table holds: the aggregator sets it aside too.
     kafka_pipeline.put([{**events[0], "seq": 2**63}])
-    assert kinds(reconcile(kafka_pipeline)[1]).count("unreadable") == 2
+    assert unreadable(reconcile(kafka_pipeline)[1]) == 2
 
 
 def test_wait_returns_once_the_pipeline_has_settled(pipeline):
