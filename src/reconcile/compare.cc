@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <span>
 #include <tuple>
 #include <unordered_map>
@@ -67,6 +68,16 @@ std::vector<SeqRange> missing_from(const SeqSet& seen, uint64_t newest) {
   return missing;
 }
 
+SeqSet unbounded(const SeqSet& seen) {
+  return *SeqSet::read(seen.upto(), seen.beyond_text(), SIZE_MAX);
+}
+
+// 0 where it is empty.
+uint64_t first_of(const SeqSet& seen) {
+  if (seen.upto() > 0) return 1;
+  return seen.beyond().empty() ? 0 : seen.beyond().front().first;
+}
+
 class Comparison {
  public:
   Comparison(Books& books, size_t differences_max)
@@ -85,7 +96,8 @@ class Comparison {
   void judge_session(SessionBook& session, std::span<const EventBook> events);
   void judge_events(const SessionBook& session, std::span<const EventBook> distinct);
   void judge_row(const SessionBook& session, std::span<const EventBook> distinct);
-  bool forget(std::vector<SeqRange>& missing, std::span<const EventBook> distinct) const;
+  bool forget(std::vector<SeqRange>& missing, const SessionBook& session, const SeqSet& known,
+              std::span<const EventBook> distinct) const;
   void judge_supplies();
 
   Books& books_;
@@ -182,12 +194,12 @@ void Comparison::judge_events(const SessionBook& session, std::span<const EventB
   if (!books_.has_kafka) return;
   std::vector<SeqRange> missing = missing_from(seqs, session.held.seq);
   if (!books_.kafka_from_the_start) {
-    // What retention removed can't be asked of Kafka; what the table has seen was there once.
-    std::erase_if(missing, [&](const SeqRange& range) {
-      for (uint64_t seq = range.first; seq <= range.last; ++seq)
-        if (!session.row.seen.contains(seq) && books_.forgotten_before_ms == 0) return false;
-      return true;
-    });
+    // What the topic's own retention removed was there once if the table has it, or had it.
+    SeqSet known = unbounded(session.row.seen);
+    for (const LootEvent& event : session.row.waiting) known.insert(event.seq);
+    for (const EventBook& event : distinct) known.insert(event.seq);
+    missing = missing_from(known, session.held.seq);
+    forget(missing, session, known, distinct);
     if (missing.empty()) return;
   }
   if (!missing.empty())
@@ -198,15 +210,28 @@ void Comparison::judge_events(const SessionBook& session, std::span<const EventB
     add("event_loot", session, "Redis against the events: " + differs);
 }
 
-// Takes out what the table may have deleted by age: ranges of which no event is known that is
-// newer. True where there was any.
-bool Comparison::forget(std::vector<SeqRange>& missing, std::span<const EventBook> distinct) const {
-  if (books_.forgotten_before_ms == 0) return false;
-  return std::erase_if(missing, [&](const SeqRange& range) {
-           return std::none_of(distinct.begin(), distinct.end(), [&](const EventBook& event) {
-             return event.seq >= range.first && event.seq <= range.last && !event.forgotten;
-           });
-         }) > 0;
+// Takes out what may have gone with a row that was deleted by age; true where there is any. A row
+// goes whole and begins anew with later seqs, so that is a beginning only: it ends before the first
+// seq that is still `known`, and before the first event that is too recent, since seqs are given
+// out in the order of time.
+bool Comparison::forget(std::vector<SeqRange>& missing, const SessionBook& session,
+                        const SeqSet& known, std::span<const EventBook> distinct) const {
+  if (books_.forgotten_before_ms == 0 || missing.empty()) return false;
+  uint64_t kept_from = first_of(known);
+  if (kept_from == 0) {
+    if (session.has_row) return false;  // it can't be read, but it is there
+    kept_from = UINT64_MAX;
+  }
+  auto const recent =
+      std::find_if_not(distinct.begin(), distinct.end(), std::mem_fn(&EventBook::forgotten));
+  if (recent != distinct.end()) kept_from = std::min(kept_from, recent->seq);
+  SeqRange& beginning = missing.front();
+  if (beginning.first >= kept_from) return false;
+  if (beginning.last < kept_from)
+    missing.erase(missing.begin());
+  else
+    beginning.first = kept_from;
+  return true;
 }
 
 void Comparison::judge_row(const SessionBook& session, std::span<const EventBook> distinct) {
@@ -221,7 +246,7 @@ void Comparison::judge_row(const SessionBook& session, std::span<const EventBook
     return;
   }
   // What the row would hold once the outbox is merged and the waiting events are counted.
-  SeqSet seen = *SeqSet::read(session.row.seen.upto(), session.row.seen.beyond_text(), SIZE_MAX);
+  SeqSet seen = unbounded(session.row.seen);
   LootCounts loot = session.row.loot;
   for (const LootEvent& event : session.row.waiting)
     if (seen.insert(event.seq) == SeqSet::Insert::fresh) loot[event.loot_id] += 1;
@@ -231,7 +256,7 @@ void Comparison::judge_row(const SessionBook& session, std::span<const EventBook
     verdict_.waiting += 1;
   }
   std::vector<SeqRange> missing = missing_from(seen, session.held.seq);
-  if (!missing.empty() && forget(missing, distinct)) {
+  if (forget(missing, session, seen, distinct)) {
     verdict_.forgotten += 1;
     if (missing.empty()) return;
   }

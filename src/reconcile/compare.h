@@ -9,6 +9,10 @@
 //   outbox and
 //     not in the row is *waiting*, which is no difference;
 //   - no seq and no event_id names two events.
+// Once rows were deleted by age (books.h, forgotten_before_ms), what went with them is *forgotten*,
+// which is no difference: a beginning of the seqs. A hole after the first seq that is still known
+// is a loss at any age.
+//
 // Of every shared supply no more is given than hunters hold, and each unit's event is there.
 #pragma once
 #include <cstddef>

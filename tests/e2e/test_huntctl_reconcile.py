@@ -2,11 +2,12 @@
 import json
 import subprocess
 import threading
+import time
 from collections import defaultdict
 
 import pytest
 
-from aggregator_pipeline import Pipeline, huntctl_program
+from aggregator_pipeline import Pipeline, huntctl_program, wait_for
 from loot_events import make_events
 
 # Buckets of h0 to h39: XXH3-64 of the hunter_id, mod 1024 (docs/formats/redis.md).
@@ -143,6 +144,35 @@ def test_with_kafka_topic_outbox_and_table_must_agree(kafka_pipeline):
     # Well formed, and past what the table holds: the aggregator sets it aside too.
     kafka_pipeline.put([{**events[0], "seq": 2**63}])
     assert unreadable(reconcile(kafka_pipeline)[1]) == 2
+
+
+def test_after_rows_went_by_age_their_beginning_is_forgotten_and_a_hole_is_named(pipeline):
+    def events_of(hunter_id, seqs, days_ago):
+        first_ms = int(time.time() * 1000) - days_ago * 86_400_000
+        return [{"event_id": f"{int(hunter_id[1:]):016x}{seq:016x}", "hunter_id": hunter_id, "hunt_id": "chest", "loot_id": "coin",
+                 "seq": seq, "timestamp": first_ms + seq, "bundle": "a" * 32} for seq in seqs]
+    old = events_of("h1", range(1, 6), 40) + events_of("h2", range(1, 4), 40)
+    recent = events_of("h1", range(6, 11), 1)
+    [lost] = [event for event in recent if event["seq"] == 8]
+    give(pipeline, old + recent)
+    pipeline.put(old)
+    pipeline.once()
+    pipeline.settings = ["retention_days = 30"]
+    process = pipeline.start()
+    wait_for(lambda: pipeline.rows() == {}, "the old rows to go")
+    process.kill()
+    process.wait()
+    pipeline.put([event for event in recent if event is not lost])
+    pipeline.once()
+    code, verdict = reconcile(pipeline)
+    assert (code, verdict["forgotten"], verdict["differences_total"]) == (1, 2, 1)
+    [difference] = verdict["differences"]
+    assert (difference["kind"], difference["hunter_id"]) == ("row_missing_events", "h1")
+    assert "seq 8:" in difference["detail"]
+    pipeline.put([lost])
+    pipeline.once()
+    code, verdict = reconcile(pipeline)
+    assert (code, verdict["settled"], verdict["forgotten"]) == (0, True, 2)
 
 
 def test_wait_returns_once_the_pipeline_has_settled(pipeline):

@@ -12,7 +12,7 @@ using huntd::Verdict;
 namespace {
 
 LootEvent event_of(uint64_t seq, std::string hunter_id = "ada", std::string loot_id = "coin",
-                   uint64_t event_number = 0) {
+                   uint64_t event_number = 0, int64_t timestamp_ms = 1) {
   return {.event_id = fmt::format("{:032x}", event_number == 0
                                                  ? seq + 1000 * static_cast<uint64_t>(hunter_id[0])
                                                  : event_number),
@@ -20,7 +20,7 @@ LootEvent event_of(uint64_t seq, std::string hunter_id = "ada", std::string loot
           .hunt_id = "chest",
           .loot_id = std::move(loot_id),
           .seq = seq,
-          .timestamp_ms = 1,
+          .timestamp_ms = timestamp_ms,
           .bundle = std::string(32, 'a')};
 }
 
@@ -39,6 +39,31 @@ Books agreeing_books(bool has_kafka) {
   return books;
 }
 
+// Retention has run, up to time 10. Hunter ada was given `given` coins; her row, if any, has seen
+// the seqs of `seen`.
+Books forgetful_books(uint64_t given, std::initializer_list<uint64_t> seen) {
+  Books books;
+  books.forgotten_before_ms = 10;
+  SessionBook& session = books.session("ada", "chest");
+  session.has_held = true;
+  session.held = {.loot = {{"coin", given}}, .seq = given};
+  session.has_row = seen.size() > 0;
+  if (session.has_row) session.row.loot = {{"coin", seen.size()}};
+  session.row.loot_count = seen.size();
+  for (uint64_t seq : seen) session.row.seen.insert(seq);
+  return books;
+}
+
+// There is a Kafka too, whose topic no longer has its beginning and has of ada's events the ones of
+// `old` and `recent`.
+void trim_topic_to(Books& books, std::initializer_list<uint64_t> old,
+                   std::initializer_list<uint64_t> recent) {
+  books.has_kafka = true;
+  books.kafka_from_the_start = false;
+  for (uint64_t seq : old) books.add_event(event_of(seq, "ada", "coin", 0, 9), false);
+  for (uint64_t seq : recent) books.add_event(event_of(seq, "ada", "coin", 0, 10), false);
+}
+
 std::string kinds_of(const Verdict& verdict) {
   std::string kinds;
   for (const huntd::Difference& difference : verdict.differences)
@@ -47,6 +72,17 @@ std::string kinds_of(const Verdict& verdict) {
 }
 
 std::string judged(Books books) { return kinds_of(compare(books, 50)); }
+
+// Each difference's kind and seqs: "row_missing 2 to 4; …".
+std::string named_by(const Verdict& verdict) {
+  std::string named;
+  for (const huntd::Difference& difference : verdict.differences) {
+    size_t const at = difference.detail.find("seq ") + 4;
+    named += fmt::format("{}{} {}", named.empty() ? "" : "; ", difference.kind,
+                         difference.detail.substr(at, difference.detail.find(':', at) - at));
+  }
+  return named;
+}
 
 }  // namespace
 
@@ -89,6 +125,15 @@ TEST_CASE("where retention has removed the beginning, what the table has seen is
   Books books = agreeing_books(true);
   books.kafka_from_the_start = false;
   std::erase_if(books.events, [](const huntd::EventBook& event) { return event.seq == 1; });
+  CHECK(judged(books).empty());
+  // Nor what waits beside the row.
+  SessionBook& session = books.session("ada", "chest");
+  session.row.seen = {};
+  session.row.seen.insert(2);
+  session.row.seen.insert(3);
+  session.row.loot = {{"coin", 2}};
+  session.row.loot_count = 2;
+  session.row.waiting.push_back(event_of(1));
   CHECK(judged(std::move(books)).empty());
 }
 
@@ -230,6 +275,97 @@ TEST_CASE("what the table deleted by age is no difference, and what it should ha
   newer.timestamp_ms = 10;
   books.add_event(newer, false);
   CHECK(judged(books) == "row_missing");
+}
+
+TEST_CASE("an event lost between two that the row has seen is named, also after rows went by age") {
+  Books books = forgetful_books(7, {1, 2, 3, 4, 5, 7});
+  Verdict verdict = compare(books, 50);
+  CHECK(named_by(verdict) == "row_missing_events 6");
+  CHECK(verdict.forgotten == 0);
+  trim_topic_to(books, {}, {7});
+  verdict = compare(books, 50);
+  CHECK(named_by(verdict) == "event_missing 6; row_missing_events 6");
+  CHECK(verdict.forgotten == 0);
+}
+
+TEST_CASE("an event lost after the last one that the row has seen is named, also after rows went") {
+  Books books = forgetful_books(5, {1, 2, 3});
+  CHECK(named_by(compare(books, 50)) == "row_missing_events 4 to 5");
+  trim_topic_to(books, {2}, {3});
+  CHECK(named_by(compare(books, 50)) == "event_missing 4 to 5; row_missing_events 4 to 5");
+}
+
+TEST_CASE("what lies before the first seq of a row that began anew is forgotten") {
+  Books books = forgetful_books(7, {6, 7});
+  Verdict verdict = compare(books, 50);
+  CHECK(named_by(verdict).empty());
+  CHECK(verdict.forgotten == 1);
+  trim_topic_to(books, {}, {7});
+  verdict = compare(books, 50);
+  CHECK(named_by(verdict).empty());
+  CHECK(verdict.forgotten == 1);
+}
+
+TEST_CASE("a row that began anew and has a hole has its beginning forgotten and its hole named") {
+  Books books = forgetful_books(9, {6, 7, 9});
+  Verdict verdict = compare(books, 50);
+  CHECK(named_by(verdict) == "row_missing_events 8");
+  CHECK(verdict.forgotten == 1);
+  trim_topic_to(books, {}, {9});
+  CHECK(named_by(compare(books, 50)) == "event_missing 8; row_missing_events 8");
+}
+
+TEST_CASE("from the first event on that is too recent to be forgotten, all must be in the row") {
+  Books books = forgetful_books(10, {10});
+  trim_topic_to(books, {6, 7}, {8, 10});
+  Verdict verdict = compare(books, 50);
+  CHECK(named_by(verdict) == "event_missing 9; row_missing_events 8 to 9");
+  CHECK(verdict.forgotten == 1);
+}
+
+TEST_CASE("where there is no row, all is forgotten that no recent event is known of") {
+  Books books = forgetful_books(4, {});
+  trim_topic_to(books, {}, {});
+  Verdict verdict = compare(books, 50);
+  CHECK(named_by(verdict).empty());
+  CHECK(verdict.forgotten == 1);
+  trim_topic_to(books, {3}, {4});
+  verdict = compare(books, 50);
+  CHECK(named_by(verdict) == "row_missing 4");
+  CHECK(verdict.forgotten == 1);
+}
+
+TEST_CASE("an event in the outbox ends what is forgotten, also where there is no row") {
+  Books books = forgetful_books(7, {});
+  books.add_event(event_of(5, "ada", "coin", 0, 10), true);
+  books.add_event(event_of(7, "ada", "coin", 0, 10), true);
+  Verdict verdict = compare(books, 50);
+  CHECK(named_by(verdict) == "row_missing 6");
+  CHECK(verdict.forgotten == 1);
+  CHECK(verdict.waiting == 2);
+}
+
+TEST_CASE("a topic loses its beginning only: a hole after its first event is named without a row") {
+  Books books = forgetful_books(6, {});
+  trim_topic_to(books, {3, 5}, {});
+  CHECK(named_by(compare(books, 50)) == "event_missing 4, 6");
+}
+
+TEST_CASE("an old event is named as long as there is a row that has not seen it") {
+  Books books = forgetful_books(4, {1, 2, 4});
+  trim_topic_to(books, {2, 3}, {4});
+  CHECK(named_by(compare(books, 50)) == "row_missing_events 3");
+}
+
+TEST_CASE("nothing is forgotten of a row that can't be read, or where no row ever went by age") {
+  Books books = forgetful_books(3, {});
+  books.session("ada", "chest").has_row = true;  // as postgres_books.cc leaves it
+  CHECK(named_by(compare(books, 50)) == "row_missing_events 1 to 3");
+  Books other = forgetful_books(3, {2});
+  other.forgotten_before_ms = 0;
+  CHECK(named_by(compare(other, 50)) == "row_missing_events 1, 3");
+  trim_topic_to(other, {}, {3});
+  CHECK(named_by(compare(other, 50)) == "event_missing 1; row_missing_events 1, 3");
 }
 
 TEST_CASE("the list is bounded, the total is not") {
