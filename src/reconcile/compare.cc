@@ -193,7 +193,7 @@ void Comparison::judge_events(const SessionBook& session, std::span<const EventB
                     session.held.seq));
   if (!books_.has_kafka) return;
   std::vector<SeqRange> missing = missing_from(seqs, session.held.seq);
-  if (!books_.kafka_from_the_start) {
+  if (!missing.empty() && !books_.kafka_from_the_start) {
     // What the topic's own retention removed was there once if the table has it, or had it.
     SeqSet known = unbounded(session.row.seen);
     for (const LootEvent& event : session.row.waiting) known.insert(event.seq);

@@ -137,6 +137,16 @@ TEST_CASE("where retention has removed the beginning, what the table has seen is
   CHECK(judged(std::move(books)).empty());
 }
 
+TEST_CASE("a hunter whose events are all in the topic has their loot compared, trimmed or not") {
+  for (bool from_the_start : {true, false}) {
+    Books books = agreeing_books(true);
+    books.kafka_from_the_start = from_the_start;
+    books.events.pop_back();
+    books.add_event(event_of(3, "ada", "gem"), false);
+    CHECK(judged(std::move(books)) == "event_loot");
+  }
+}
+
 TEST_CASE("an event in the outbox that the row has not seen is waiting, and no difference") {
   for (bool has_kafka : {false, true}) {
     Books books = agreeing_books(has_kafka);
