@@ -6,6 +6,7 @@ Hunters' throughput never goes down. That the table counts again may take longer
 Postgres goes up to 5 s, and a member of Kafka's group that died is replaced after 10 s (docs/aggregator.md), so the scenarios wait
 for it for up to 40 s."""
 import json
+import re
 import signal
 import subprocess
 import time
@@ -182,14 +183,14 @@ def aggregator_killed_at_random_moments(run):
     _await_merges(run)
 
 
-COUNTED_WITHIN_S = 30  # the dead member is replaced after 10 s, and then a minute's events are read
+COUNTED_WITHIN_S = 30
 
 
 @scenario(chaos=True)
 def aggregator_away_60_s(run):
-    """SIGKILL, and started again after a minute: hunters see nothing, events wait in Kafka, and once the group has given up the
-    dead member (10 s) all that was awarded meanwhile is counted (docs/operations.md "Postgres or the aggregator is away",
-    docs/aggregator.md "When something is away"): 30 s after its start at the latest, and at more than the rate of new events."""
+    """SIGKILL, and started again after a minute: hunters see nothing, events wait in Kafka, and all that was awarded up to the
+    start is counted within 30 s of it (docs/operations.md "Postgres or the aggregator is away"). Where it is away for less, the
+    group's patience with the dead member (10 s, docs/aggregator.md "When something is away") is part of the 30 s."""
     stack = run.stack
     _await_merges(run)
     stack.aggregator.kill()
@@ -198,10 +199,11 @@ def aggregator_away_60_s(run):
     run.expect(_loot_in_the_table(run) == counted, "nobody counts while the aggregator is away")
     awarded = sum(in_redis(stack)[1].values())
     run.expect(awarded > counted, f"hunters go on: {awarded} awards, {counted} of them counted")
+    begun_s = time.monotonic()
     stack.aggregator.start()
     run.lifted()
-    begun_s = time.monotonic()
-    run.await_(lambda: _loot_in_the_table(run) >= awarded, COUNTED_WITHIN_S, f"the {awarded} awards up to its start to be counted")
+    run.await_(lambda: _loot_in_the_table(run) >= awarded, begun_s + COUNTED_WITHIN_S - time.monotonic(),
+               f"the {awarded} awards up to its start to be counted")
     caught_up_s = round(time.monotonic() - begun_s, 1)
     run.checks.append(lambda _, verdict: verdict.figures.update({"caught_up_s": caught_up_s}))
 
@@ -328,10 +330,22 @@ def _poison(event: dict) -> list[bytes]:
         but(loot_id="\u00fc"), but(loot_id="\0"), but(loot_id=["gold"]), but(bundle="latest")]
 
 
+def _dead(run) -> list[tuple[bytes, str, str]]:
+    """(what it was, partition, offset) of each record in the topic of dead ones."""
+    told = subprocess.run([find_program("kcat"), "-b", run.stack.kafka.bootstrap, "-C", "-t", "loot_events_dead", "-o", "beginning",
+                           "-e", "-q", "-f", "%s\\x1f%h\\x1e"], check=True, capture_output=True, timeout=60).stdout
+    found = []
+    for record in told.split(b"\x1e")[:-1]:
+        payload, headers = record.split(b"\x1f")
+        place = re.search(r"\bpartition=(\d+),offset=(\d+)", headers.decode())
+        found.append((payload, *place.groups()))
+    return found
+
+
 @scenario()
 def poison_among_the_events(run):
-    """A record that is no event is logged with its place, counted, kept in loot_events_dead as it came, and the rest goes on
-    (docs/aggregator.md "Poison"). huntctl reconcile calls each `unreadable`, and says nothing else."""
+    """A record that is no event is logged with its place, counted, kept in the topic of dead records as it came, and the rest goes
+    on (docs/aggregator.md "Poison"). huntctl reconcile calls each `unreadable`, and says nothing else."""
     stack = run.stack
     poison = _poison(_an_event(run))
     run.poison = {value.decode(errors="replace") for value in poison}
@@ -341,13 +355,13 @@ def poison_among_the_events(run):
         _write(run, run.draw.randrange(4), [(b"h0", value)])
     run.lifted()
     run.await_(lambda: _counted(run, "dead_total") == dead + len(poison), 30, "every poison to be set aside and counted")
-    kept = stack.postgres.sql("SELECT encode(payload, 'hex'), source, partition, position, reason FROM loot_events_dead")
-    run.expect(sorted(bytes.fromhex(row[0]) for row in kept) == sorted(poison), "each is kept as it came")
-    log = stack.aggregator.log_text()
-    unsaid = [row[2:] for row in kept if not any(
-        "set aside" in line and f"partition={row[2]} " in line and f"position={row[3]} " in line for line in log.splitlines())]
+    kept = _dead(run)
+    run.expect(sorted(payload for payload, *_ in kept) == sorted(poison), "each is kept as it came")
+    log = [line for line in stack.aggregator.log_text().splitlines() if "set aside" in line]
+    unsaid = [(partition, offset) for _, partition, offset in kept
+              if not any(f"partition={partition} " in line and f"position={offset} " in line for line in log)]
     run.expect(not unsaid, f"the log names the place of each; not of {unsaid[:3]}")
     _await_back(run)
     stack.aggregator.restart()
     _await_back(run)
-    run.expect(len(stack.postgres.sql("SELECT position FROM loot_events_dead")) == len(poison), "they are not set aside again")
+    run.expect(len(_dead(run)) == len(poison), "they are not set aside again")
