@@ -1,5 +1,6 @@
 """That the checks of the fault scenarios can fail: recovery, what clients may see and when, and what the logs tell."""
 import pathlib
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from faults.driver import TOLD_WITHIN_S, Fault  # noqa: E402
 from faults.invariants import Verdict, await_recovery, check_log, check_troubles  # noqa: E402
 from faults.load import Books, Client, Request, Trouble  # noqa: E402
+from faults.stack import FaultStack  # noqa: E402
+from harness.process import process_state  # noqa: E402
 
 RATE = 50
 
@@ -96,3 +99,19 @@ def test_a_program_that_is_gone_is_noticed():
     verdict = Verdict()
     check_log(a_run([], running=False), verdict)
     assert verdict.violations == ["I6: huntd does not run any more", "I6: hunt-aggregator does not run any more"]
+
+
+def test_a_process_of_an_earlier_huntd_is_noticed():
+    with subprocess.Popen(["sleep", "60"], process_group=0) as orphan:
+        try:
+            born_ticks = process_state(orphan.pid)[1]
+
+            def lost(huntd_born_ticks):
+                huntd = SimpleNamespace(pid=-1, start_ticks=huntd_born_ticks)
+                return FaultStack.lost_processes(SimpleNamespace(huntd=huntd, earlier_groups={orphan.pid}, family=lambda: []))
+            assert [f"({orphan.pid}, " in told and "of an earlier huntd" in told for told in lost(born_ticks + 1)] == [True]
+            assert lost(born_ticks - 1) == []  # the number was given again
+            assert FaultStack.left_of(None, orphan.pid)
+        finally:
+            orphan.kill()
+    assert not FaultStack.left_of(None, orphan.pid)
