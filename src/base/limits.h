@@ -92,9 +92,13 @@ inline constexpr size_t recv_buffer_bytes = 4096;
 inline constexpr size_t stream_buffer_kept_bytes =
     4096;  // send capacity that an idle connection keeps
 
-// Client sockets past http.connections_max that a core has room for: those accepted before the wish
-// to stop took hold, and those whose close is on its way.
+// Client sockets past http.connections_max that a core has room for: those whose close is on its way,
+// and those that were under way from another core.
 inline constexpr uint32_t slots_spare = 1024;
+// Connections that wait for the cores: the most that the kernel hands over at once.
+inline constexpr int listen_backlog = 4096;
+// A core with room for no more than the backlog asks for connections one by one, so many at a time.
+inline constexpr size_t accepts_max = 64;
 
 static_assert((recv_buffers_clients & (recv_buffers_clients - 1)) == 0);
 static_assert((recv_buffers_outgoing & (recv_buffers_outgoing - 1)) == 0);

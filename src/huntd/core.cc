@@ -111,6 +111,11 @@ class OpenCore final : public Core,
     network_.stop_accepting();
   }
 
+  size_t room() const override {
+    size_t const most = config_.http.connections_max;
+    return most - std::min(most, connections_.size());
+  }
+
   void accept() { network_.start_accepting(*this, per_address_.bounded()); }
 
   void take_over(int descriptor, std::string_view bytes) override {

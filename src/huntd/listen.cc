@@ -13,11 +13,10 @@
 #include <cstring>
 
 #include "base/config.h"
+#include "base/limits.h"
 
 namespace huntd {
-namespace {
-constexpr int listen_backlog = 4096;
-}  // namespace
+namespace {}  // namespace
 
 Result<int> listen_on(const std::string& text, const char* key) {
   Result<Address> address = parse_address(text);
@@ -37,7 +36,7 @@ Result<int> listen_on(const std::string& text, const char* key) {
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on,
                sizeof on);  // accepted sockets inherit it
     fine = bind(descriptor, found->ai_addr, found->ai_addrlen) == 0 &&
-           listen(descriptor, listen_backlog) == 0;
+           listen(descriptor, limits::listen_backlog) == 0;
   }
   std::string const why = std::strerror(errno);
   freeaddrinfo(found);

@@ -87,6 +87,8 @@ class AcceptUser {
  public:
   // `from` is known only where start_accepting() was told to ask, and of TCP.
   virtual void on_accepted(StreamPtr stream, std::optional<ClientAddress> from) = 0;
+  // How many more it takes. Past it clients wait in the backlog.
+  virtual size_t room() const = 0;
 
  protected:
   ~AcceptUser() = default;

@@ -6,10 +6,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 namespace huntd::uring {
@@ -79,34 +81,55 @@ void UringNetwork::start_accepting(AcceptUser& user, bool tell_addresses) {
   accept_user_ = &user;
   name_bytes_ = tell_addresses ? name_bytes(listen_descriptor_) : 0;
   accept_wanted_ = true;
-  if (!accepting_ && !accept_.armed()) arm_accept();
+  if (!accept_.armed()) arm_accepts();
 }
 
 void UringNetwork::stop_accepting() {
   accept_wanted_ = false;
   scheduler_.disarm(accept_);
   scheduler_.disarm(renewal_);
-  if (accepting_) ring_.cancel(accept_);
+  if (accepting_ > 0) ring_.cancel_all(accept_);
 }
 
-// A new accept takes what waits before it waits itself: its end arms the next one.
-void UringNetwork::renew_accept() {
-  if (accepting_) ring_.cancel(accept_);
+// A new accept takes what waits before it waits itself: the end of an old one arms the next.
+void UringNetwork::renew_accepts() {
+  if (accepting_ == 0) return arm_accepts();
+  ring_.cancel_all(accept_);
 }
 
-void UringNetwork::arm_accept() {
+size_t UringNetwork::room() const {
+  size_t const room = accept_user_->room();
+  return room - std::min(room, naming_);
+}
+
+void UringNetwork::arm_accepts() {
   if (!accept_wanted_) return;
+  size_t const left = room();
+  if (accepting_ == 0 && left > limits::listen_backlog) {
+    arm_accept(true);
+  } else if (accepting_ == 0 || !multishot_) {
+    while (accepting_ < std::min(left, limits::accepts_max)) arm_accept(false);
+  }
+  if (!renewal_.armed()) scheduler_.arm(renewal_, scheduler_.now_ns() + accept_renew_ns);
+}
+
+void UringNetwork::arm_accept(bool multishot) {
   io_uring_sqe* sqe = ring_.prepare(accept_);
-  if (ring_.has_slots())
-    io_uring_prep_multishot_accept_direct(sqe, listen_descriptor_, nullptr, nullptr, 0);
+  int const accept_flags = ring_.has_slots() ? 0 : SOCK_CLOEXEC;  // exec passes no slot on
+  if (multishot)
+    io_uring_prep_multishot_accept(sqe, listen_descriptor_, nullptr, nullptr, accept_flags);
   else
-    io_uring_prep_multishot_accept(sqe, listen_descriptor_, nullptr, nullptr, SOCK_CLOEXEC);
-  accepting_ = true;
-  scheduler_.arm(renewal_, scheduler_.now_ns() + accept_renew_ns);
+    io_uring_prep_accept(sqe, listen_descriptor_, nullptr, nullptr, accept_flags);
+  // As liburing's prep_accept_direct does in later versions than 2.3, for the kernel to choose a
+  // slot.
+  if (ring_.has_slots()) sqe->file_index = IORING_FILE_INDEX_ALLOC;
+  multishot_ = multishot;
+  ++accepting_;
 }
 
 void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
-  if ((flags & IORING_CQE_F_MORE) == 0) accepting_ = false;
+  bool const goes_on = (flags & IORING_CQE_F_MORE) != 0;
+  if (!goes_on) --accepting_;
   // What was accepted before the wish to stop took hold is served all the same.
   if (result >= 0) {
     UringStream& stream = idle_stream();
@@ -116,7 +139,11 @@ void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
       stream.open(result, BufferGroup::clients);
     introduce(stream, result);
   }
-  if (accepting_ || !accept_wanted_) return;
+  if (!accept_wanted_ || accept_.armed()) return;
+  if (goes_on) {
+    if (room() <= limits::listen_backlog) ring_.cancel_all(accept_);
+    return;
+  }
   if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
     log::warning(
         "accept rests: out of descriptors or memory",
@@ -125,7 +152,7 @@ void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
     scheduler_.arm(accept_, scheduler_.now_ns() + accept_rest_ns);
     return;
   }
-  arm_accept();
+  arm_accepts();
 }
 
 void UringNetwork::introduce(UringStream& stream, int accepted) {
@@ -133,6 +160,7 @@ void UringNetwork::introduce(UringStream& stream, int accepted) {
   if (!ring_.has_slots())
     return accept_user_->on_accepted(StreamPtr(&stream), address_of(accepted));
   auto* op = new Naming(*this, StreamPtr(&stream));  // frees itself at its completion
+  ++naming_;
   io_uring_sqe* sqe = ring_.prepare(*op);
   io_uring_prep_rw(IORING_OP_URING_CMD, sqe, accepted, nullptr, 0, socket_command_getsockopt);
   sqe->flags |= IOSQE_FIXED_FILE;
@@ -143,6 +171,7 @@ void UringNetwork::introduce(UringStream& stream, int accepted) {
 }
 
 void UringNetwork::Naming::complete(int32_t result, uint32_t flags) {
+  --network.naming_;
   if (result < 0)
     log::warning("a client is not counted: its address is not known",
                  {{"error", std::strerror(-result)}});

@@ -1,5 +1,6 @@
-// Network on the ring: multishot accept on the shared listening socket, connects, and a pool of
-// streams.
+// Network on the ring: accepts on the shared listening socket, connects, and a pool of streams.
+// Accepting is one multishot operation while there is room for all that the backlog can hold, which
+// comes at once; with less room it is single ones, no more than there is room for.
 #pragma once
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,12 +33,12 @@ class UringNetwork final : public Network {
   struct Accept final : Op, Deadline {
     explicit Accept(UringNetwork& owner) : network(owner) {}
     void complete(int32_t result, uint32_t flags) override { network.on_accepted(result, flags); }
-    void on_deadline() override { network.arm_accept(); }
+    void on_deadline() override { network.arm_accepts(); }
     UringNetwork& network;
   };
   struct Renewal final : Deadline {
     explicit Renewal(UringNetwork& owner) : network(owner) {}
-    void on_deadline() override { network.renew_accept(); }
+    void on_deadline() override { network.renew_accepts(); }
     UringNetwork& network;
   };
   // Asks the kernel whose an accepted slot is: a slot has no descriptor for getpeername(2).
@@ -57,8 +58,10 @@ class UringNetwork final : public Network {
     sockaddr_storage address{};
   };
   UringStream& idle_stream();
-  void arm_accept();
-  void renew_accept();
+  size_t room() const;
+  void arm_accepts();
+  void arm_accept(bool multishot);
+  void renew_accepts();
   void on_accepted(int32_t result, uint32_t flags);
   void introduce(UringStream& stream, int accepted);
 
@@ -68,7 +71,9 @@ class UringNetwork final : public Network {
   AcceptUser* accept_user_ = nullptr;
   bool accept_wanted_ = false;
   socklen_t name_bytes_ = 0;  // of a client's address; 0: nobody asks for it
-  bool accepting_ = false;    // the multishot accept is in the kernel
+  size_t accepting_ = 0;      // accepts in the kernel
+  bool multishot_ = false;    // they are the multishot one
+  size_t naming_ = 0;         // accepted, and the user has not been told yet
   Accept accept_{*this};
   Renewal renewal_{*this};
   std::vector<std::unique_ptr<UringStream>> streams_;

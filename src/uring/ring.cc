@@ -276,6 +276,10 @@ void Ring::cancel(Op& op) {
   io_uring_prep_cancel(prepare_untold(), &op, 0);
 }
 
+void Ring::cancel_all(Op& op) {
+  io_uring_prep_cancel(prepare_untold(), &op, IORING_ASYNC_CANCEL_ALL);
+}
+
 void Ring::submit_and_wait(uint64_t timeout_ns, unsigned wanted) {
   io_uring_cqe* first = nullptr;
   if (timeout_ns == 0) {

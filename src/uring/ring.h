@@ -63,6 +63,8 @@ class Ring {
   // Asks the kernel to cancel `op`; op then completes (with -ECANCELED, or with what had happened
   // before).
   void cancel(Op& op);
+  // The same where `op` is the one of several operations.
+  void cancel_all(Op& op);
   // Submits what is prepared and waits for `wanted` completions or until `timeout_ns` from now (0:
   // not at all). One system call.
   void submit_and_wait(uint64_t timeout_ns, unsigned wanted = 1);
