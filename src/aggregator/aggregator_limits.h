@@ -31,8 +31,9 @@ inline constexpr int64_t retention_pause_ms = 100;         // between two pages
 inline constexpr int64_t retention_every_ms = 3'600'000;   // a walk over the table
 inline constexpr uint32_t pg_statement_timeout_ms = 600'000;
 inline constexpr uint32_t pg_lock_timeout_ms = 120'000;
-// One COPY of a slice's new rows: while Postgres waits for its bytes no silence is noticed.
-inline constexpr uint32_t pg_copy_timeout_ms = 120'000;
+// A slice's new rows go in by INSERT up to so many, by COPY past it. COPY is faster, and while
+// Postgres waits for its bytes it notices no silence and keeps no time limit.
+inline constexpr size_t insert_rows_max = 8'192;
 // An aggregator that stands still in its merge holds its rows for so long; then Postgres ends it.
 inline constexpr uint32_t pg_silence_ms = 15'000;
 inline constexpr uint32_t peer_timeout_ms =

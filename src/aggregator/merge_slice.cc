@@ -158,9 +158,55 @@ void MergeSlice::apply_events() {
 // By COPY, straight into the table: the rows are in the key's order, and one that is there already
 // ends it.
 Result<bool> MergeSlice::insert_rows() {
+  std::vector<const Work*> fresh;
+  for (const Work& work : works_)
+    if (!work.exists && work.change.fresh > 0) fresh.push_back(&work);
+  if (fresh.empty()) return true;
+  Result<uint64_t> const inserted =
+      fresh.size() <= limits::insert_rows_max ? insert_few(fresh) : copy_many(fresh);
+  constexpr const char* unique_violation = "23505";
+  if (!inserted && postgres_.sqlstate() == unique_violation) return false;
+  if (!inserted) return inserted.error();
+  if (*inserted != fresh.size())
+    return Error{
+        fmt::format("postgres: {} of {} rows went into hunt_session: a trigger or rule "
+                    "stands in the way",
+                    *inserted, fresh.size())};
+  counts_.rows_inserted = fresh.size();
+  return true;
+}
+
+Result<uint64_t> MergeSlice::insert_few(const std::vector<const Work*>& fresh) {
+  PgArray hunters(Of::text), hunts(Of::text), loot(Of::text), loot_count(Of::int8);
+  PgArray first(Of::timestamptz), last(Of::timestamptz), bundle(Of::text);
+  PgArray upto(Of::int8), beyond(Of::text);
+  for (const Work* work : fresh) {
+    hunters.add_text(work->folded.hunter_id);
+    hunts.add_text(work->folded.hunt_id);
+    loot.add_text(work->session.loot_text());
+    loot_count.add_int8(static_cast<int64_t>(work->session.loot_count()));
+    first.add_timestamp_ms(work->change.first_loot_at_ms);
+    last.add_timestamp_ms(work->change.last_loot_at_ms);
+    bundle.add_text(work->change.bundle);
+    upto.add_int8(static_cast<int64_t>(work->session.seen.upto()));
+    beyond.add_text(work->session.seen.beyond_text());
+  }
+  Result<PgRows> rows = postgres_.run(
+      "INSERT INTO hunt_session (hunter_id, hunt_id, loot, loot_count, first_loot_at, "
+      "last_loot_at, bundle, seen_upto, seen_beyond) SELECT v.hunter_id, v.hunt_id, v.loot::jsonb, "
+      "v.loot_count, v.first_at, v.last_at, v.bundle, v.upto, v.beyond::int8multirange "
+      "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+      "AS v (hunter_id, hunt_id, loot, loot_count, first_at, last_at, bundle, upto, beyond) "
+      "ORDER BY v.hunter_id COLLATE \"C\", v.hunt_id COLLATE \"C\"",
+      {hunters, hunts, loot, loot_count, first, last, bundle, upto, beyond});
+  if (!rows) return rows.error();
+  return rows->touched();
+}
+
+Result<uint64_t> MergeSlice::copy_many(const std::vector<const Work*>& fresh) {
   PgCopy rows;
-  for (const Work& work : works_) {
-    if (work.exists || work.change.fresh == 0) continue;
+  for (const Work* each : fresh) {
+    const Work& work = *each;
     rows.begin_row(9);
     rows.add_text(work.folded.hunter_id);
     rows.add_text(work.folded.hunt_id);
@@ -174,22 +220,10 @@ Result<bool> MergeSlice::insert_rows() {
     for (const SeqRange& range : work.session.seen.beyond())
       rows.add_int8range(static_cast<int64_t>(range.first), static_cast<int64_t>(range.last + 1));
   }
-  if (rows.size() == 0) return true;
-  uint64_t const count = rows.size();
-  Result<uint64_t> const copied = postgres_.copy_in(
+  return postgres_.copy_in(
       "COPY hunt_session (hunter_id, hunt_id, loot, loot_count, first_loot_at, last_loot_at, "
       "bundle, seen_upto, seen_beyond) FROM STDIN (FORMAT binary)",
       std::move(rows));
-  constexpr const char* unique_violation = "23505";
-  if (!copied && postgres_.sqlstate() == unique_violation) return false;
-  if (!copied) return copied.error();
-  if (*copied != count)
-    return Error{
-        fmt::format("postgres: {} of {} rows went into hunt_session: a trigger or rule "
-                    "stands in the way",
-                    *copied, count)};
-  counts_.rows_inserted = count;
-  return true;
 }
 
 Result<void> MergeSlice::update_rows() {

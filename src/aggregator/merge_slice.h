@@ -58,6 +58,8 @@ class MergeSlice {
   void set_aside_forgotten(int64_t before_ms);
   void apply_events();
   Result<bool> insert_rows();
+  Result<uint64_t> insert_few(const std::vector<const Work*>& fresh);
+  Result<uint64_t> copy_many(const std::vector<const Work*>& fresh);
   Result<void> update_rows();
   Result<void> file_waiting();
   void bury(const Work& work, const SessionEvent& event, const std::string& reason);

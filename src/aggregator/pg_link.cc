@@ -280,9 +280,8 @@ bool PgLink::send_copy(std::string_view bytes) {
 }
 
 Result<uint64_t> PgLink::copy_in(const std::string& statement, PgCopy rows) {
+  if (!connection_) return Error{"postgres: not connected"};
   std::string const bytes = std::move(rows).bytes();
-  if (Result<void> limited = limit_statements(limits::pg_copy_timeout_ms); !limited)
-    return limited.error();
   PGresult* result =
       PQsendQuery(connection_.get(), statement.c_str()) == 1 ? next_result() : nullptr;
   if (PQresultStatus(result) == PGRES_COPY_IN) {
@@ -296,14 +295,7 @@ Result<uint64_t> PgLink::copy_in(const std::string& statement, PgCopy rows) {
     PQclear(result);
     return error;
   }
-  uint64_t const touched = PgRows(result).touched();
-  if (Result<void> limited = limit_statements(limits::pg_statement_timeout_ms); !limited)
-    return limited.error();
-  return touched;
-}
-
-Result<void> PgLink::limit_statements(uint32_t timeout_ms) {
-  return run_script(fmt::format("SET LOCAL statement_timeout = {}", timeout_ms));
+  return PgRows(result).touched();
 }
 
 Result<void> PgLink::run_script(const std::string& statements) {

@@ -107,7 +107,7 @@ class PgLink {
   // After an error the link is closed where the connection is lost; otherwise an open transaction
   // is left failed.
   Result<PgRows> run(const std::string& statement, const std::vector<PgArray>& parameters = {});
-  // Runs a COPY … FROM STDIN within a transaction: how many rows it put down. Errors as run()'s.
+  // Runs a COPY … FROM STDIN: how many rows it put down. Errors as run()'s.
   Result<uint64_t> copy_in(const std::string& statement, PgCopy rows);
   // Runs statements separated by semicolons, without parameters and without an answer.
   Result<void> run_script(const std::string& statements);
@@ -128,7 +128,6 @@ class PgLink {
   PGresult* next_result();
   PGresult* await_result();
   bool send_copy(std::string_view bytes);
-  Result<void> limit_statements(uint32_t timeout_ms);
 
   std::string address_;
   std::unique_ptr<PGconn, void (*)(PGconn*)> connection_{nullptr, &PQfinish};
