@@ -131,7 +131,16 @@ Result<void> KafkaSource::read(Fold& fold, uint32_t timeout_ms) {
     if (!failure_.empty()) return Error{std::exchange(failure_, {})};
     if (came < static_cast<ssize_t>(messages_.size())) break;
   }
+  if (all_brokers_down_) look_for_brokers();
   return {};
+}
+
+// Where there are no new events nothing else tells that a broker is back.
+void KafkaSource::look_for_brokers() {
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (rd_kafka_metadata(consumer_, 0, nullptr, &metadata, limits::kafka_look_ms) != 0) return;
+  rd_kafka_metadata_destroy(metadata);
+  all_brokers_down_ = false;
 }
 
 void KafkaSource::take(Fold& fold, const rd_kafka_message_t* message) {

@@ -41,6 +41,7 @@ class KafkaSource final : public Source {
   int64_t end_of(int32_t partition) const;
 
   Result<void> open();
+  void look_for_brokers();
   void take(Fold& fold, const rd_kafka_message_t* message);
   static void on_rebalance(rd_kafka_t* consumer, rd_kafka_resp_err_t kind,
                            rd_kafka_topic_partition_list_t* partitions, void* source);

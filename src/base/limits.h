@@ -92,8 +92,8 @@ inline constexpr size_t recv_buffer_bytes = 4096;
 inline constexpr size_t stream_buffer_kept_bytes =
     4096;  // send capacity that an idle connection keeps
 
-// Client sockets past http.connections_max that a core has room for: those whose close is on its way,
-// and those that were under way from another core.
+// Client sockets past http.connections_max that a core has room for: those whose close is on its
+// way, and those that were under way from another core.
 inline constexpr uint32_t slots_spare = 1024;
 // Connections that wait for the cores: the most that the kernel hands over at once.
 inline constexpr int listen_backlog = 4096;
