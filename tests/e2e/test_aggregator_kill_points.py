@@ -29,6 +29,8 @@ NEW = [{**event, "hunter_id": "new-" + event["hunter_id"]} for event in make_eve
 # What comes then: new rows and old ones, repeats, holes that close, a new row with too many holes.
 THEN = (make_events(31, 900, hunters=20)[400:] + BEFORE[:100] + NEW +
         holed("a", range(2, 240, 2)) + holed("b", range(1, 201, 2)))
+# More new rows than go in by INSERT (limits::insert_rows_max).
+MANY = [{**make_events(5, 1)[0], "hunter_id": f"many-{number}", "event_id": f"ee{number:030x}"} for number in range(8_200)]
 STATE = """SELECT hunter_id, hunt_id, loot, loot_count, first_loot_at, last_loot_at, bundle, seen_upto, seen_beyond FROM hunt_session
 UNION ALL SELECT hunter_id, hunt_id, NULL, seq, NULL, NULL, event, NULL, NULL FROM hunt_session_waiting"""
 
@@ -82,7 +84,7 @@ def test_killed_at_any_point_with_kafka_the_next_one_makes_the_same_table_and_bu
         pipeline.put(BEFORE)
         pipeline.once()
         postgres.sql(f"CREATE DATABASE {pipeline.name}_before TEMPLATE {pipeline.name}", database="postgres")
-        pipeline.put(THEN)
+        pipeline.put(THEN + MANY)
         pipeline.put_texts(POISON)
         undisturbed = Copy(pipeline, "whole")
         points = points_of(undisturbed.config, tmp_path / "trace")
@@ -95,7 +97,7 @@ def test_killed_at_any_point_with_kafka_the_next_one_makes_the_same_table_and_bu
         assert undisturbed.dead() == set(POISON)
         pipeline.once()
         assert sorted(pipeline.sql(STATE)) == state
-        assert_the_model_holds(pipeline, BEFORE + THEN)
+        assert_the_model_holds(pipeline, BEFORE + THEN + MANY)
         copies = [(point, Copy(pipeline, number)) for number, point in enumerate(points)]
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
             died = list(pool.map(lambda c: run(c[1].config, HUNTD_TEST_DIE_AT=c[0]).returncode, copies))
@@ -131,6 +133,7 @@ def test_killed_at_any_point_on_the_outbox_the_next_one_makes_the_same_table_and
         points = points_of(config, tmp_path / "trace")
         print("\n".join(points))
         assert any(point.startswith("XDEL") for point in points)
+        assert any(point.startswith("INSERT INTO hunt_session (") for point in points)
         assert any(point.startswith("INSERT INTO loot_events_dead") for point in points)
         state = sorted(pipeline.sql(STATE))
         graves = sorted(pipeline.sql(dead))
