@@ -176,29 +176,43 @@ Result<bool> MergeSlice::insert_rows() {
   return true;
 }
 
-Result<uint64_t> MergeSlice::insert_few(const std::vector<const Work*>& fresh) {
-  PgArray hunters(Of::text), hunts(Of::text), loot(Of::text), loot_count(Of::int8);
-  PgArray first(Of::timestamptz), last(Of::timestamptz), bundle(Of::text);
-  PgArray upto(Of::int8), beyond(Of::text);
-  for (const Work* work : fresh) {
-    hunters.add_text(work->folded.hunter_id);
-    hunts.add_text(work->folded.hunt_id);
-    loot.add_text(work->session.loot_text());
-    loot_count.add_int8(static_cast<int64_t>(work->session.loot_count()));
-    first.add_timestamp_ms(work->change.first_loot_at_ms);
-    last.add_timestamp_ms(work->change.last_loot_at_ms);
-    bundle.add_text(work->change.bundle);
-    upto.add_int8(static_cast<int64_t>(work->session.seen.upto()));
-    beyond.add_text(work->session.seen.beyond_text());
+// Rows of hunt_session as arrays, in the order of the statements' columns.
+struct MergeSlice::RowColumns {
+  PgArray hunters{Of::text}, hunts{Of::text}, loot{Of::text}, loot_count{Of::int8};
+  PgArray first{Of::timestamptz}, last{Of::timestamptz}, bundle{Of::text};
+  PgArray upto{Of::int8}, beyond{Of::text};
+
+  void add(const Work& work) {
+    hunters.add_text(work.folded.hunter_id);
+    hunts.add_text(work.folded.hunt_id);
+    loot.add_text(work.session.loot_text());
+    loot_count.add_int8(static_cast<int64_t>(work.session.loot_count()));
+    first.add_timestamp_ms(work.change.first_loot_at_ms);
+    last.add_timestamp_ms(work.change.last_loot_at_ms);
+    if (work.change.bundle.empty())
+      bundle.add_null();
+    else
+      bundle.add_text(work.change.bundle);
+    upto.add_int8(static_cast<int64_t>(work.session.seen.upto()));
+    beyond.add_text(work.session.seen.beyond_text());
   }
+  std::vector<PgArray> all() const {
+    return {hunters, hunts, loot, loot_count, first, last, bundle, upto, beyond};
+  }
+};
+
+Result<uint64_t> MergeSlice::insert_few(const std::vector<const Work*>& fresh) {
+  RowColumns columns;
+  for (const Work* work : fresh) columns.add(*work);
   Result<PgRows> rows = postgres_.run(
       "INSERT INTO hunt_session (hunter_id, hunt_id, loot, loot_count, first_loot_at, "
       "last_loot_at, bundle, seen_upto, seen_beyond) SELECT v.hunter_id, v.hunt_id, v.loot::jsonb, "
-      "v.loot_count, v.first_at, v.last_at, v.bundle, v.upto, v.beyond::int8multirange "
+      "v.loot_count, v.first_at, v.last_at, coalesce(v.bundle, ''), v.upto, "
+      "v.beyond::int8multirange "
       "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
       "AS v (hunter_id, hunt_id, loot, loot_count, first_at, last_at, bundle, upto, beyond) "
       "ORDER BY v.hunter_id COLLATE \"C\", v.hunt_id COLLATE \"C\"",
-      {hunters, hunts, loot, loot_count, first, last, bundle, upto, beyond});
+      columns.all());
   if (!rows) return rows.error();
   return rows->touched();
 }
@@ -227,25 +241,11 @@ Result<uint64_t> MergeSlice::copy_many(const std::vector<const Work*>& fresh) {
 }
 
 Result<void> MergeSlice::update_rows() {
-  PgArray hunters(Of::text), hunts(Of::text), loot(Of::text), loot_count(Of::int8);
-  PgArray first(Of::timestamptz), last(Of::timestamptz), bundle(Of::text);
-  PgArray upto(Of::int8), beyond(Of::text);
-  for (const Work& work : works_) {
-    if (!work.exists || work.change.fresh == 0) continue;
-    hunters.add_text(work.folded.hunter_id);
-    hunts.add_text(work.folded.hunt_id);
-    loot.add_text(work.session.loot_text());
-    loot_count.add_int8(static_cast<int64_t>(work.session.loot_count()));
-    first.add_timestamp_ms(work.change.first_loot_at_ms);
-    last.add_timestamp_ms(work.change.last_loot_at_ms);
-    if (work.change.bundle.empty())
-      bundle.add_null();
-    else
-      bundle.add_text(work.change.bundle);
-    upto.add_int8(static_cast<int64_t>(work.session.seen.upto()));
-    beyond.add_text(work.session.seen.beyond_text());
-  }
-  if (hunters.size() == 0) return {};
+  RowColumns columns;
+  for (const Work& work : works_)
+    if (work.exists && work.change.fresh > 0) columns.add(work);
+  size_t const count = columns.hunters.size();
+  if (count == 0) return {};
   Result<PgRows> rows = postgres_.run(
       "UPDATE hunt_session s SET loot = v.loot::jsonb, loot_count = v.loot_count, "
       "first_loot_at = least(s.first_loot_at, v.first_at), "
@@ -254,13 +254,13 @@ Result<void> MergeSlice::update_rows() {
       "FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
       "AS v (hunter_id, hunt_id, loot, loot_count, first_at, last_at, bundle, upto, beyond) "
       "WHERE s.hunter_id = v.hunter_id COLLATE \"C\" AND s.hunt_id = v.hunt_id COLLATE \"C\"",
-      {hunters, hunts, loot, loot_count, first, last, bundle, upto, beyond});
+      columns.all());
   if (!rows) return rows.error();
-  if (rows->touched() != hunters.size())
+  if (rows->touched() != count)
     return Error{
         fmt::format("postgres: {} of {} locked rows of hunt_session were updated: a trigger or "
                     "rule stands in the way",
-                    rows->touched(), hunters.size())};
+                    rows->touched(), count)};
   counts_.rows_updated = rows->touched();
   return {};
 }

@@ -54,6 +54,7 @@ class MergeSlice {
     bool exists = false;
     SessionChange change;
   };
+  struct RowColumns;
   Result<void> fetch_waiting();
   void set_aside_forgotten(int64_t before_ms);
   void apply_events();

@@ -98,6 +98,14 @@ class Pipeline:
         self.running.append(process)
         return process
 
+    def let_all_rows_go(self, retention_days):
+        """All are of hunts that ended longer ago."""
+        self.settings = [f"retention_days = {retention_days}"]
+        process = self.start()
+        wait_for(lambda: self.rows() == {}, "the old rows to go")
+        process.kill()
+        process.wait()
+
     def put(self, events):
         self.put_texts([(event["hunter_id"], text(event)) for event in events])
 

@@ -115,11 +115,7 @@ def test_an_event_of_a_row_that_went_is_not_counted_again_and_is_set_aside(pipel
     old = at(make_events(45, 300), int(time.time() * 1000) - 40 * DAY_MS)
     pipeline.put(old)
     pipeline.once()
-    pipeline.settings = ["retention_days = 30"]
-    process = pipeline.start()
-    wait_for(lambda: pipeline.rows() == {}, "the old rows to go")
-    process.kill()
-    process.wait()
+    pipeline.let_all_rows_go(retention_days=30)
     # A replay of everything, without the setting too: what was promised stays promised.
     pipeline.settings = []
     recent = [{**event, "seq": event["seq"] + 1000, "event_id": event["event_id"][::-1]}

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from aggregator_pipeline import Pipeline, huntctl_program, wait_for
+from aggregator_pipeline import Pipeline, huntctl_program
 from loot_events import make_events
 
 # Buckets of h0 to h39: XXH3-64 of the hunter_id, mod 1024 (docs/formats/redis.md).
@@ -157,11 +157,7 @@ def test_after_rows_went_by_age_their_beginning_is_forgotten_and_a_hole_is_named
     give(pipeline, old + recent)
     pipeline.put(old)
     pipeline.once()
-    pipeline.settings = ["retention_days = 30"]
-    process = pipeline.start()
-    wait_for(lambda: pipeline.rows() == {}, "the old rows to go")
-    process.kill()
-    process.wait()
+    pipeline.let_all_rows_go(retention_days=30)
     pipeline.put([event for event in recent if event is not lost])
     pipeline.once()
     code, verdict = reconcile(pipeline)

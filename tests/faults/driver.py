@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from client import run_hunt
+from client import core_of, run_hunt
 from faults import invariants
 from faults.invariants import Verdict
 from faults.load import HealthProbe, Load
@@ -98,7 +98,7 @@ class Run:
     def spare_core(self, core: int) -> None:
         """The fault will be in `core`: hunters of the others are bystanders from now on."""
         for client in self.load.clients:
-            if client.kind != "proxy" and self.stack.core_of(client.hunters[0]) != core:
+            if client.kind != "proxy" and core_of(self.stack, client.hunters[0]) != core:
                 self.fault.bystanders.add(client.hunters[0])
 
     @contextmanager

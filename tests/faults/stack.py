@@ -195,11 +195,6 @@ class FaultStack(HuntdStack):
     def aggregator_metric(self, name: str, address: str | None = None) -> float:
         return self.metric(name, address or self.aggregator_address)
 
-    def core_of(self, hunter: str) -> int:
-        told = subprocess.run([str(build_folder() / "huntctl"), "core-map", "--http", self.http, "--hunter", hunter],
-                              capture_output=True, text=True, check=True).stdout
-        return int(re.search(r"core (\d+)$", told).group(1))
-
     def reconcile(self, wait_s: int = 90) -> subprocess.CompletedProcess:
         return subprocess.run([str(build_folder() / "huntctl"), "-c", str(self.config), "reconcile", "--wait", str(wait_s)],
                               capture_output=True, text=True, timeout=wait_s + 60)

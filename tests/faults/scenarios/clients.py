@@ -4,7 +4,7 @@ import contextlib
 import json
 import time
 
-from client import RawConnection, held
+from client import RawConnection, core_of, held
 from faults.crowd import Crowd
 from faults.scenario import scenario
 
@@ -135,7 +135,7 @@ def the_same_key_five_times_at_once(run):
     rounds = int(run.span(200, 40))
     hunter = f"five-{run.draw.randrange(2**32)}"
     run.other_hunters.add(hunter)
-    at_home = {run.stack.core_of(f"home-{n}"): f"home-{n}" for n in range(20)}
+    at_home = {core_of(run.stack, f"home-{n}"): f"home-{n}" for n in range(20)}
     run.expect(set(at_home) == {0, 1}, f"hunters of both cores: {at_home}")
     with contextlib.ExitStack() as opened:
         connections = [opened.enter_context(RawConnection(run.stack.http, timeout_s=30)) for _ in range(5)]
