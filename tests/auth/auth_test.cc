@@ -3,7 +3,6 @@
 #include "auth/secrets.h"
 
 #undef CHECK  // base/check.h's
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <sys/stat.h>

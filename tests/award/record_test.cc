@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "award/ledger.h"
 #include "base/hash.h"
 #include "protocol/loot_event.h"

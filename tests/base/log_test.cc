@@ -1,5 +1,4 @@
 // What is written to the log can't be made to look like something else by what it is about.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "base/log.h"
 
 #include <doctest/doctest.h>

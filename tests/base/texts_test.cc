@@ -1,5 +1,4 @@
 // Hashes, ids, JSON strings: the small texts that everything is named by.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include "base/hash.h"

@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "bundle/bundle.h"
 
 #include "base/limits.h"

@@ -6,6 +6,7 @@ import pytest
 from client import RawConnection
 from harness.huntd_stack import build_folder
 
+ALONE = "each request that waits longer than ever before takes memory once more"
 pytestmark = pytest.mark.skipif(build_folder().name == "asan",
                                 reason="AddressSanitizer has its own heap, and the pool gives it every piece back")
 

@@ -12,6 +12,7 @@ from harness.process import wait_until
 sys.path.insert(0, str(ROOT))
 from bench.processes import cpu_by_kind, family  # noqa: E402
 
+ALONE = "load generators take all the cores there are"
 FIGURES = {
     "idle": {"workers", "cpu_percent"},
     "memory": {"idle_mb", "load_mb"},

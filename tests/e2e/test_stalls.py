@@ -9,6 +9,7 @@ import time
 from client import call
 from harness.process import wait_until
 
+ALONE = "what else runs keeps a core waiting, and that is what is counted here"
 STOP_S = 0.05
 # Long heads and short answers: the core's time goes into parsing, which is inside the tick.
 REQUEST = b"GET /nowhere HTTP/1.1\r\nHost: t\r\n" + b"".join(b"A%d: %s\r\n" % (i, b"x" * 100) for i in range(60)) + b"\r\n"

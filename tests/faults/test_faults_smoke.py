@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from faults.driver import DEFAULT_SEED, Skipped, run_scenario  # noqa: E402
 from faults.scenario import all_scenarios  # noqa: E402
 
+ALONE = "a recovery is timed from its fault's end"
 SMOKE = [scenario for scenario in all_scenarios().values() if scenario.smoke]
 
 

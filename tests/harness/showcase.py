@@ -66,11 +66,12 @@ def _play(state: dict) -> None:
     _huntctl(state, "latency")
 
 
-def _wait_for_interrupt() -> None:
-    ended = threading.Event()
+def _interrupt() -> threading.Event:
+    """Set by Ctrl-C, which from now on raises nothing."""
+    came = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    ended.wait()
+        signal.signal(number, lambda *_: came.set())
+    return came
 
 
 def showcase(*, once: bool, kafka: bool) -> int:
@@ -83,9 +84,10 @@ def showcase(*, once: bool, kafka: bool) -> int:
         background.describe(state)
         _play(state)
         if not once:
+            interrupt = _interrupt()  # before it is promised
             _heading(f"Everything stays up until Ctrl-C. The admin page: http://{state['admin']}/")
             print(f"curl -X POST http://{state['http']}/v1/hunts/{HUNT}/hunters/{HUNTER}", flush=True)
-            _wait_for_interrupt()
+            interrupt.wait()
     finally:
         killed = background.down()
     print(json.dumps({"killed": killed}) if killed else "\nEverything is stopped.")

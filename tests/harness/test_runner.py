@@ -1,10 +1,14 @@
-"""`./dev test [SUITE]`: runs the suites one after another, counts, and ends with `N passed, N failed, N skipped`.
+"""`./dev test [SUITE]`: runs the suites, counts, and ends with `N passed, N failed, N skipped`.
 
 A suite is one of the built-in ones (format, unit, asan, clang, tidy, sim, fuzz) or a pytest file: tests/e2e/test_hunts.py is the suite
 hunts. A unit test counts its doctest cases; a test without doctest counts as one.
+
+Most of a pytest suite's time is waiting for servers that start and stop, so some run at a time. One that compares times, or
+changes what all share (the build, the machine's limits), says so by a line `ALONE = "why"` and runs by itself.
 """
 import argparse
 import concurrent.futures
+import functools
 import json
 import os
 import pathlib
@@ -12,14 +16,18 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.huntd_stack import ROOT
 
 PYTHON = "/usr/bin/python3"
 RESULTS = ROOT / "build" / "test-results"
+ALONE = re.compile(r'^ALONE = "', re.MULTILINE)
+SUITES_AT_A_TIME = 3
 DOCTEST = re.compile(r"\[doctest\] test cases:\s*\d+\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed\s*\|\s*(\d+) skipped")
 
 
@@ -148,13 +156,14 @@ def pytest_files() -> dict[str, pathlib.Path]:
     return {path.stem.removeprefix("test_"): path for path in files if path.name != "test_runner.py"}
 
 
-def run_pytest(name: str, file: pathlib.Path) -> Count:
+def run_pytest(name: str, file: pathlib.Path, output=None) -> Count:
+    """`output`: the file that gets what pytest prints; None: this process's own stdout."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     report = RESULTS / f"{name}.xml"
     report.unlink(missing_ok=True)
     environment = {**os.environ, "HUNTD_BUILD": os.environ.get("HUNTD_BUILD", str(ROOT / "build" / "release"))}
     subprocess.run([PYTHON, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}",
-                    str(file)], env=environment, cwd=ROOT)
+                    str(file)], env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT if output else None)
     count = Count()
     if not report.exists():
         count.fail(f"{name}: pytest wrote no report")
@@ -228,21 +237,60 @@ def _fuzz_one(program: pathlib.Path, seconds: int) -> tuple[str, str, bool]:
     return name, f"{line}; FOUND something; replay: {again}", True
 
 
-def suites_named(wanted: str, arguments: list[str]) -> list[tuple[str, object]]:
-    """(name, function) of the suites that `wanted` means; empty when it means none."""
+@dataclass
+class Suite:
+    name: str
+    run: Callable[..., Count]
+    beside_others: bool = False  # then `run` takes a file for its output
+
+
+def suites_named(wanted: str, arguments: list[str]) -> list[Suite]:
+    """The suites that `wanted` means, in the order in which they are told; empty when it means none."""
     built_in = {"format": run_format, "unit": lambda: run_meson("release", "unit"),
                 "asan": lambda: run_meson("asan", "unit"), "clang": lambda: run_meson("clang", "unit"),
                 "tidy": run_tidy, "sim": lambda: run_sim(arguments), "fuzz": lambda: run_fuzz(arguments)}
     files = pytest_files()
-    by_file = {name: (lambda name=name, file=file: run_pytest(name, file)) for name, file in files.items()}
+    by_file = {name: Suite(name, functools.partial(run_pytest, name, file), not ALONE.search(file.read_text()))
+               for name, file in files.items()}
     if wanted == "all":
-        return [(name, built_in[name]) for name in ("format", "unit", "asan", "sim", "fuzz")] + list(by_file.items())
+        return [Suite(name, built_in[name]) for name in ("format", "unit", "asan", "sim", "fuzz")] + list(by_file.values())
     if wanted in built_in:
-        return [(wanted, built_in[wanted])]
+        return [Suite(wanted, built_in[wanted])]
     if wanted == "e2e":
-        return [(name, run) for name, run in by_file.items() if "e2e" in files[name].parts]
-    return [(name, run) for name, run in by_file.items()
+        return [suite for name, suite in by_file.items() if "e2e" in files[name].parts]
+    return [suite for name, suite in by_file.items()
             if wanted in name or wanted in files[name].relative_to(ROOT / "tests").parts[:-1]]
+
+
+def _run_alone(suite: Suite) -> tuple[Count, float]:
+    """What it counted, and the seconds it took; its output is printed as it comes."""
+    print(f"== {suite.name}", flush=True)
+    started = time.monotonic()
+    count = suite.run()
+    print(f"== {suite.name}: {count}", flush=True)
+    return count, time.monotonic() - started
+
+
+def _run_beside_others(suite: Suite) -> tuple[Count, float]:
+    """Prints its output in one piece, at its end."""
+    started = time.monotonic()
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        count = suite.run(output=output)
+        output.seek(0)
+        print(f"== {suite.name}\n{output.read()}== {suite.name}: {count}\n", end="", flush=True)
+    return count, time.monotonic() - started
+
+
+def run_suites(suites: list[Suite]) -> list[tuple[Count, float]]:
+    """Of each suite, in the suites' order, what it counted and the seconds it took."""
+    results: dict[str, tuple[Count, float]] = {}
+    together = [suite for suite in suites if suite.beside_others] if len(suites) > 1 else []
+    for suite in suites:
+        if suite not in together:
+            results[suite.name] = _run_alone(suite)
+    with concurrent.futures.ThreadPoolExecutor(SUITES_AT_A_TIME) as pool:
+        results.update(zip((suite.name for suite in together), pool.map(_run_beside_others, together)))
+    return [results[suite.name] for suite in suites]
 
 
 def run_suite(wanted: str, arguments: list[str]) -> int:
@@ -253,13 +301,9 @@ def run_suite(wanted: str, arguments: list[str]) -> int:
         print(f"dev: no suite {wanted}; there are: {', '.join(names)}", file=sys.stderr)
         return 2
     total, started, table = Count(), time.monotonic(), []
-    for name, run in suites:
-        print(f"== {name}", flush=True)
-        suite_started = time.monotonic()
-        count = run()
+    for suite, (count, seconds) in zip(suites, run_suites(suites)):
         total.add(count)
-        table.append(f"{name:<24} {count}  ({time.monotonic() - suite_started:.0f} s)")
-        print(f"== {name}: {count}", flush=True)
+        table.append(f"{suite.name:<24} {count}  ({seconds:.0f} s)")
     print()
     print("\n".join(table))
     for line in total.skips:

@@ -1,5 +1,4 @@
 // The bound of connections per client address.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "http/address_count.h"
 
 #include <doctest/doctest.h>

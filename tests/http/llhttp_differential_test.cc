@@ -1,7 +1,6 @@
 // Ours against llhttp: whatever ours reads, llhttp reads too, and to the last field and byte the
 // same. The other way round need not hold: docs/decisions/0001-own-http-parser.md lists what llhttp
 // lets through and ours refuses.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

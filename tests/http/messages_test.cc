@@ -1,5 +1,4 @@
 // Answers, problems and routes: what leaves for the client, byte for byte, and what a path means.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cstdlib>

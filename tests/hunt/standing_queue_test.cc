@@ -1,6 +1,5 @@
 #include "hunt/standing_queue.h"
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 using namespace huntd;

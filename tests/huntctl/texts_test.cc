@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "huntctl/http_call.h"
 #include "huntctl/json_pretty.h"
 #include "huntctl/latency_svg.h"

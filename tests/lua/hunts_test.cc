@@ -1,5 +1,4 @@
 // The sample hunts in lua/, played through the real worker.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "worker/run_hunt.h"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "protocol/json_value.h"
 
 #include "base/limits.h"

@@ -1,6 +1,5 @@
 // The produce call's body and its answer: what is taken, what is refused and with which words, and
 // the answer to the letter.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "base/limits.h"
 #include "http/rest_error.h"
 #include "protocol/loot_event.h"

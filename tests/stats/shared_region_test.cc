@@ -1,4 +1,3 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "stats/shared_region.h"
 
 #include <doctest/doctest.h>

@@ -1,5 +1,4 @@
 // The life of one hunt_worker: a job in, an outcome out, the end.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "base/limits.h"
 #include "bundle/bundle.h"
 #include "worker/run_hunt.h"
