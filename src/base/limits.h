@@ -149,6 +149,8 @@ inline constexpr uint64_t outbox_clear_after_ns = 1'000'000'000;
 inline constexpr size_t emit_pending_max =
     65'536;  // events this core holds for Kafka; past it they wait in the outbox
 inline constexpr size_t sweep_events_max = 256;  // one bucket, one sweep
-inline constexpr size_t rest_records_max = 64;   // in one produce call of the REST port
+inline constexpr size_t sweeps_at_a_time =
+    16;  // a core's buckets that Redis is asked about at once
+inline constexpr size_t rest_records_max = 64;  // in one produce call of the REST port
 
 }  // namespace huntd::limits

@@ -339,23 +339,37 @@ class OpenCore final : public Core,
   // Counts the outboxes of this core's buckets, emits what was left in them, and resolves units of
   // supplies that nobody settled.
   Task<> sweep() {
-    uint64_t const age_ms = config_.kafka.sweep_after_s * 1000ULL;
     for (;;) {
       Slot<Signal> pause(scheduler_);
       co_await pause.wait(scheduler_.now_ns() + sweep_every_ns);
       if (draining_ || !redis_.up()) continue;
-      uint64_t events = 0;
-      for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket) {
-        if (map_.server(bucket) != settings_.index) continue;
-        uint64_t const length =
-            co_await ledger_.outbox_length(bucket, scheduler_.now_ns() + ns_per_s);
-        events += length;
-        if (length > 0) co_await emitter_.sweep(bucket, age_ms);
-        if (draining_ || !redis_.up()) break;
-      }
-      stats_.set(Gauge::outbox_pending, events);
+      OutboxWalk walk(scheduler_);
+      for (size_t i = 0; i < limits::sweeps_at_a_time; ++i) start(walk_outboxes(walk));
+      co_await walk.ended.wait();
+      stats_.set(Gauge::outbox_pending, walk.events);
       co_await supply_.sweep(&OpenCore::serves_bucket, this);
     }
+  }
+  // One walk over the buckets, by several tasks: a Redis that is slow to answer is asked about
+  // several outboxes at a time.
+  struct OutboxWalk {
+    explicit OutboxWalk(Scheduler& scheduler) : ended(scheduler) {}
+    uint32_t next_bucket = 0;
+    uint64_t events = 0;
+    size_t walking = limits::sweeps_at_a_time;
+    Slot<Signal> ended;  // set by the last of them
+  };
+  Task<> walk_outboxes(OutboxWalk& walk) {
+    uint64_t const age_ms = config_.kafka.sweep_after_s * 1000ULL;
+    while (walk.next_bucket < limits::buckets && !draining_ && redis_.up()) {
+      uint32_t const bucket = walk.next_bucket++;
+      if (map_.server(bucket) != settings_.index) continue;
+      uint64_t const length =
+          co_await ledger_.outbox_length(bucket, scheduler_.now_ns() + ns_per_s);
+      walk.events += length;
+      if (length > 0) co_await emitter_.sweep(bucket, age_ms);
+    }
+    if (--walk.walking == 0) walk.ended.set(Signal());
   }
   static bool serves_bucket(void* context, uint32_t bucket) {
     auto* core = static_cast<OpenCore*>(context);

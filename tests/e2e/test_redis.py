@@ -77,6 +77,14 @@ def test_commands_of_a_tick_share_a_write(stack):
     assert writes < commands
 
 
+def test_a_walk_over_the_outboxes_asks_about_several_at_a_time(own_stack):
+    stack = own_stack(cores=1).start()
+    commands, writes = metric(stack, "huntd_redis_commands_total"), metric(stack, "huntd_redis_batches_total")
+    # Nobody plays: all that is asked is the length of each bucket's outbox.
+    wait_until(lambda: metric(stack, "huntd_redis_commands_total") >= commands + 512, 30, "a walk over all buckets")
+    assert metric(stack, "huntd_redis_batches_total") - writes < 512 / 4
+
+
 def test_a_password_from_a_file_is_used(own_stack, tmp_path):
     secret = tmp_path / "redis-password"
     secret.write_text("tide and moon\n")
