@@ -28,6 +28,8 @@ void free_node(void* made) {
 
 // A node for what the parser has read, in its place within the array around it.
 Node* make(const redisReadTask* task, int type) {
+  // The pool's pieces are as large as asked (tests/base/pool_test.cc); clang-tidy 14 miscounts.
+  // NOLINTNEXTLINE(clang-analyzer-cplusplus.PlacementNew)
   Node* node = new (Pool::allocate(sizeof(Node))) Node;
   node->type = type;
   if (task->parent != nullptr)

@@ -70,7 +70,7 @@ class Pool {
     size_t kept_bytes = 0;
   };
   // AddressSanitizer sees what is used after its end only where it is given back to the heap.
-#ifdef __SANITIZE_ADDRESS__
+#ifdef HUNTD_ADDRESS_SANITIZER
   static constexpr bool pooled = false;
 #else
   static constexpr bool pooled = true;
@@ -89,8 +89,10 @@ struct PoolAllocator {
   PoolAllocator() = default;
   template <class U>
   PoolAllocator(const PoolAllocator<U>&) {}
+  // A T that is a pointer is meant. NOLINTBEGIN(bugprone-sizeof-expression)
   T* allocate(size_t count) { return static_cast<T*>(Pool::allocate(count * sizeof(T))); }
   void deallocate(T* memory, size_t count) noexcept { Pool::release(memory, count * sizeof(T)); }
+  // NOLINTEND(bugprone-sizeof-expression)
   friend bool operator==(const PoolAllocator&, const PoolAllocator&) { return true; }
 };
 

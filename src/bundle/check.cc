@@ -123,7 +123,7 @@ std::string check_one(const Bundle& bundle, const BundledHunt& hunt, const std::
     return fmt::format("{}.lua: its worker ended without an outcome (wait status {:#x})",
                        hunt.hunt_id, status);
   if (outcome.status == WF_OK) return "";
-  std::string const reason(outcome.reason.data, outcome.reason.size);
+  std::string reason(outcome.reason.data, outcome.reason.size);
   if (outcome.status == WF_BAD_JOB)
     return fmt::format("{}.lua: its worker refused the job: {}", hunt.hunt_id, reason);
   return reason;

@@ -23,7 +23,7 @@ class KafkaLog final : public EventLog, private uring::Op {
     uint32_t delivery_timeout_ms;
   };
   static Result<std::unique_ptr<KafkaLog>> open(uring::Ring& ring, Options options);
-  ~KafkaLog();
+  ~KafkaLog() override;
 
   void set_user(EventLogUser& user) override { user_ = &user; }
   void produce(const List<EventRecord>& records) override;

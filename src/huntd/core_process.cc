@@ -166,6 +166,8 @@ int run_core(CoreSetup setup) {
   uint32_t const priority = setup.config.cores.priority;
   int const cpu = setup.cpu;
   auto* process = new CoreProcess(setup, *ring, spawner->socket);
+  // Given back by the end of the process, as the ring is.
+  // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
   if (Result<void> opened = process->open(setup); !opened) return fail(opened.error());
   if (priority > 0) prioritize("a core's loop", priority);
   log::info("core serves", {{"cpu", cpu}, {"spawner", spawner->pid}});

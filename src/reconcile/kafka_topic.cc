@@ -52,7 +52,7 @@ Result<int> partition_count(rd_kafka_t* consumer, const std::string& topic) {
     if (metadata->topics[0].err == 0)
       count = metadata->topics[0].partition_cnt;
     else if (metadata->topics[0].err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-      count = kafka_error(topic.c_str(), metadata->topics[0].err);
+      count = kafka_error(topic, metadata->topics[0].err);
   }
   rd_kafka_metadata_destroy(metadata);
   return count;
@@ -105,7 +105,7 @@ Result<TopicExtent> read_kafka_topic(
       if (at != unread_until.end()) unread_until.erase(at);
       continue;
     }
-    if (message->err != 0) return kafka_error(topic.c_str(), message->err);
+    if (message->err != 0) return kafka_error(topic, message->err);
     if (at == unread_until.end()) continue;  // came after the reading began
     if (message->offset < at->second)
       if (Result<void> taken = take(*message); !taken) return taken.error();

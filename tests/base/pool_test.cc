@@ -20,7 +20,7 @@ TEST_CASE("a piece is as large as was asked for, and no more than a quarter larg
   }
 }
 
-#ifndef __SANITIZE_ADDRESS__  // there the heap gets every piece back
+#ifndef HUNTD_ADDRESS_SANITIZER  // there the heap gets every piece back
 TEST_CASE("what is given back is given out again, to whoever asks for about as much") {
   void* const first = Pool::allocate(1000);
   Pool::release(first, 1000);

@@ -135,17 +135,20 @@ def run_tidy() -> Count:
     database = ROOT / "build" / "release"
     known = {str((database / entry["file"]).resolve()) for entry in
              json.loads((database / "compile_commands.json").read_text())}
-    for file in sources("src"):
-        if str(file) not in known:
-            continue
-        done = subprocess.run([program, "-p", str(database), "--quiet", "--extra-arg=-Wno-unknown-warning-option",
-                               str(file)], capture_output=True, text=True)
-        print(f"tidy: {file.relative_to(ROOT)}: {'clean' if done.returncode == 0 else 'warnings'}", flush=True)
-        if done.returncode == 0:
-            count.passed += 1
-        else:
-            print(done.stdout.strip())
-            count.fail(f"tidy: {file.relative_to(ROOT)}")
+    files = [file for file in sources("src") if str(file) in known]
+
+    def check(file: pathlib.Path) -> subprocess.CompletedProcess:
+        return subprocess.run([program, "-p", str(database), "--quiet", "--extra-arg=-Wno-unknown-warning-option", str(file)],
+                              capture_output=True, text=True)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for file, done in zip(files, pool.map(check, files)):
+            print(f"tidy: {file.relative_to(ROOT)}: {'clean' if done.returncode == 0 else 'warnings'}", flush=True)
+            if done.returncode == 0:
+                count.passed += 1
+            else:
+                print(done.stdout.strip())
+                count.fail(f"tidy: {file.relative_to(ROOT)}")
     return count
 
 
