@@ -72,19 +72,20 @@ def pids_group(pids: list[int]):
 def no_more_processes(run):
     """The spawner's fork is refused with EAGAIN (pids.max of its control group, as TasksMax= sets it): no worker can be born, the
     caller is told so and nothing was given (docs/http-api.md `overloaded`); the core goes on, and when there is room hunts run."""
+    hunter = f"refused-{run.draw.randrange(2**32)}"  # anew each time that chaos draws this
     spawners = run.stack.of_name("huntd-spawner")
     with pids_group(spawners) as group:
         (group / "pids.max").write_text(str(len(spawners)))
         run.go_on_for(0.5)
-        refused = [run_hunt(run.stack.http, "gold", "refused", key=f"r{n}") for n in range(10)]
-        run.other_hunters.add("refused")
+        refused = [run_hunt(run.stack.http, "gold", hunter, key=f"r{n}") for n in range(10)]
+        run.other_hunters.add(hunter)
         run.expect({answer.status for answer in refused} == {503},
                    f"no worker could be started: {[answer.status for answer in refused]}")
-        run.expect(held(run.stack.http, "gold", "refused") == {}, "nothing was given")
+        run.expect(held(run.stack.http, "gold", hunter) == {}, "nothing was given")
         run.go_on_for(run.span(3, 1))
         (group / "pids.max").write_text("max")
         run.lifted()
-        run.await_(lambda: run_hunt(run.stack.http, "gold", "refused", key="r0").status == 200, 10, "hunts to run again")
+        run.await_(lambda: run_hunt(run.stack.http, "gold", hunter, key="r0").status == 200, 10, "hunts to run again")
 
 
 @scenario(stack={"shifted_clock": True}, load={"rate": 60})
