@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole topic of loot_events into committed rows of hunt_session, beside kcat that reads the same topic to /dev/null and a
 plain COPY of the same events into a table without an index; all on one machine, in turns. Before that, the topic in two halves:
 the second one finds its rows there, and updates them."""
@@ -58,18 +59,18 @@ def _fill_topic(bootstrap: str, file: pathlib.Path, which: str) -> None:
 
 
 def _kcat(bootstrap: str) -> float:
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     subprocess.run([find_program("kcat"), "-b", bootstrap, "-C", "-t", "loot_events", "-o", "beginning", "-e", "-q"],
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    return time.monotonic() - begun_s
+    return time.monotonic() - started_s
 
 
 def _copy(postgres: PostgresServer, file: pathlib.Path) -> float:
     postgres.sql("DROP TABLE IF EXISTS copied; CREATE TABLE copied (hunter_id text, event text)")
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     subprocess.run([find_program("psql", "/usr/lib/postgresql/15/bin"), postgres.uri, "-q", "-c",
                     f"\\copy copied from '{file}' with (format text, delimiter '|')"], check=True)
-    took_s = time.monotonic() - begun_s
+    took_s = time.monotonic() - started_s
     [[count]] = postgres.sql("SELECT count(*) FROM copied")
     if int(count) != EVENTS:
         raise ServerFailed(f"COPY put down {count} events of {EVENTS}")
@@ -84,7 +85,7 @@ def _cpu_s(pid: int) -> float:
 
 def _replay(folder: pathlib.Path, bootstrap: str, postgres: PostgresServer, interval_s: int, turn: str, *, events: int = EVENTS,
             rows_are_there: bool = False) -> Replay:
-    """From the start of an aggregator that has these many events to read to the commit of the last one."""
+    """From the start of an aggregator that has this number of events to read until the commit of the last one."""
     if not rows_are_there:
         postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     postgres.sql("CHECKPOINT")
@@ -103,12 +104,12 @@ def _replay(folder: pathlib.Path, bootstrap: str, postgres: PostgresServer, inte
             return {}
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[:1] != "#" and line)}
 
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     server.start()
     try:
         wait_until(lambda: metrics().get("hunt_aggregator_events_total", 0) >= events, DONE_WITHIN_S, "the table to have every event", poll_s=0.05)
-        took_s = time.monotonic() - begun_s
-        told = metrics()
+        took_s = time.monotonic() - started_s
+        reported = metrics()
         status = pathlib.Path(f"/proc/{server.pid}/status").read_text()
         rss_kb = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
         cpu_s = _cpu_s(server.pid)
@@ -118,11 +119,11 @@ def _replay(folder: pathlib.Path, bootstrap: str, postgres: PostgresServer, inte
     [[held, rows]] = postgres.sql("SELECT sum(loot_count), count(*) FROM hunt_session")
     if int(held) != before + events:
         raise ServerFailed(f"the table holds {held} events of {before + events}")
-    # Sessions tell what they did to tables when they end.
+    # Sessions report their table statistics when they end.
     [[inserted, updated, hot]] = wait_until(
         lambda: [row for row in postgres.sql("SELECT n_tup_ins, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables "
                                              "WHERE relname = 'hunt_session'") if int(row[0]) >= int(rows)], 20, "Postgres' statistics")
-    return Replay(took_s, int(rows), int(told["hunt_aggregator_merge_duration_seconds_count"]), int(inserted), int(updated), int(hot),
+    return Replay(took_s, int(rows), int(reported["hunt_aggregator_merge_duration_seconds_count"]), int(inserted), int(updated), int(hot),
                   rss_kb / 1024, cpu_s)
 
 
@@ -179,6 +180,6 @@ def _measure(folder: pathlib.Path, kafka, postgres: PostgresServer) -> Report:
         Figure("over_kcat", median(k / r.seconds for k, r in zip(kcats, replays[best])), f"× kcat's {value_bytes / MB / median(kcats):.0f} MB/s{mock}"),
         Figure("over_copy", median(c / r.seconds for c, r in zip(copies, replays[best])), f"× COPY's {value_bytes / MB / median(copies):.0f} MB/s"),
         *(Figure(f"mb_per_s_at_{interval_s}_s", rate[interval_s], f"MB/s{mock}") for interval_s in INTERVALS_S),
-        Figure("second_half_mb_per_s", value_bytes / 2 / MB / second.seconds, f"MB/s, where the rows are there{mock}"),
+        Figure("second_half_mb_per_s", value_bytes / 2 / MB / second.seconds, f"MB/s, with the rows present{mock}"),
         Figure("hot_percent", 100 * hot / max(updates, 1), "% of the second half's updates (n_tup_hot_upd)")]
     return report

@@ -1,5 +1,6 @@
-"""What [auth] costs a request: GET /v1/core-map of one core without auth, with a bearer token and with a hunter's token. The
-three servers on CPU 0 and wrk on CPU 1, in turns. Closed-loop; what counts is the CPU time of a request."""
+# SPDX-License-Identifier: Apache-2.0
+"""The cost of [auth] per request: GET /v1/core-map of one core without auth, with a bearer token and with a hunter's token. The
+three servers on CPU 0 and wrk on CPU 1, in turns. Closed-loop; the figure is the CPU time per request."""
 import contextlib
 import pathlib
 import ssl
@@ -35,27 +36,27 @@ def run() -> Report:
     report = Report("auth")
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as open_stacks:
         folder = pathlib.Path(name)
-        ways = _ways(folder)
-        stacks = {way: open_stacks.enter_context(HuntdStack(folder / way, cores=1, kafka=False, aggregator=False, settings=settings,
+        attempts = _ways(folder)
+        stacks = {attempt: open_stacks.enter_context(HuntdStack(folder / attempt, cores=1, kafka=False, aggregator=False, settings=settings,
                                                             before_huntd=["taskset", "-c", "0"]))
-                  for way, (settings, _) in ways.items()}
-        cpu_us: dict[str, list[float]] = {way: [] for way in ways}
-        rates: dict[str, list[float]] = {way: [] for way in ways}
+                  for attempt, (settings, _) in attempts.items()}
+        cpu_us: dict[str, list[float]] = {attempt: [] for attempt in attempts}
+        rates: dict[str, list[float]] = {attempt: [] for attempt in attempts}
         errors = 0
         for turn in range(1, ROUNDS + 1):
-            for way, (_, headers) in ways.items():
-                progress(f"auth: round {turn} of {ROUNDS}, {way}")
-                core = stacks[way].core_pids()[0]
-                before_s, began_s = exact_cpu_s(family(core)), time.monotonic()
-                result = run_wrk(f"http://{stacks[way].http}/v1/core-map", connections=CONNECTIONS, seconds=SECONDS, cpus="1", headers=headers)
-                share = (exact_cpu_s(family(core)) - before_s) / (time.monotonic() - began_s)
-                rates[way].append(result.rate)
-                cpu_us[way].append(1e6 * share / result.rate)
+            for attempt, (_, headers) in attempts.items():
+                progress(f"auth: round {turn} of {ROUNDS}, {attempt}")
+                core = stacks[attempt].core_pids()[0]
+                before_s, started_s = exact_cpu_s(family(core)), time.monotonic()
+                result = run_wrk(f"http://{stacks[attempt].http}/v1/core-map", connections=CONNECTIONS, seconds=SECONDS, cpus="1", headers=headers)
+                share = (exact_cpu_s(family(core)) - before_s) / (time.monotonic() - started_s)
+                rates[attempt].append(result.rate)
+                cpu_us[attempt].append(1e6 * share / result.rate)
                 errors += result.not_2xx + result.socket_errors
         floor_us = median(cpu_us["none"])
-        report.figures += [Figure(f"{way}_cpu_us", median(values), "µs of the core's CPU a request") for way, values in cpu_us.items()]
-        report.figures += [Figure(f"{way}_costs_us", median(cpu_us[way]) - floor_us, "µs a request more than without") for way in ("bearer", "hunter")]
-        report.figures += [Figure(f"{way}_over_none", median(rates[way]) / median(rates["none"]), "× the rate without") for way in ("bearer", "hunter")]
+        report.figures += [Figure(f"{attempt}_cpu_us", median(values), "µs of the core's CPU per request") for attempt, values in cpu_us.items()]
+        report.figures += [Figure(f"{attempt}_costs_us", median(cpu_us[attempt]) - floor_us, "µs a request more than without") for attempt in ("bearer", "hunter")]
+        report.figures += [Figure(f"{attempt}_over_none", median(rates[attempt]) / median(rates["none"]), "× the rate without") for attempt in ("bearer", "hunter")]
         report.figures.append(Figure("errors", errors, "answers", bar=0, at_most=True))
     report.notes += [f"{version_of('wrk', '-v')}; {ssl.OPENSSL_VERSION}",
                      f"{CONNECTIONS} connections; two secrets in the file, the second is used; servers on CPU 0, wrk on CPU 1; medians of {ROUNDS} × {SECONDS} s"]

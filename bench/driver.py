@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`./dev bench [NAME] [--json] [--minutes M]`: runs a benchmark, or all, and prints its figures beside its peer
 or floor."""
 import datetime
@@ -7,18 +8,18 @@ import sys
 from bench.report import Report, machine
 from harness.process import ServerFailed
 
-# name -> (module of its run(), what run() is given)
+# name -> (module of its run(), arguments of run())
 BENCHES: dict[str, tuple[str, dict]] = {
     **{name: (name, {}) for name in ("http", "auth", "wrk", "spawn", "peers", "story")},
     "fleet": ("fleet", {}),
-    "fleet-fork": ("fleet_rate", {"rung": "fork"}),
-    "fleet-process": ("fleet_rate", {"rung": "process"}),
+    "fleet-fork": ("fleet_rate", {"mode": "fork"}),
+    "fleet-process": ("fleet_rate", {"mode": "process"}),
     **{name: (name, {}) for name in ("redis", "kafka", "rest", "overload", "memory", "idle", "aggregator", "lag")}}
 TAKE_MINUTES = ("fleet", "fleet-fork", "fleet-process", "lag")
 
 
 def _run(bench: str, minutes: float | None) -> tuple[Report, bool]:
-    """The report, and whether the bench came to its end; one that did not says why in its report."""
+    """The report, and if the bench completed; if not, its report has the reason."""
     module, given = BENCHES[bench]
     if bench in TAKE_MINUTES:
         given = {**given, "minutes": minutes}

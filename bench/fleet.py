@@ -1,5 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """`./dev bench fleet --minutes M`: 10,000 connections, 9,600 hunts/s, `batch`, real Kafka, aggregator on; afterwards every
-hunt that was told is in Redis, Kafka and Postgres."""
+hunt of a response is in Redis, Kafka and Postgres."""
 import json
 import subprocess
 import time
@@ -14,17 +15,17 @@ MINUTES = 20
 
 
 def _reconcile(stack) -> tuple[int, list[str]]:
-    """How much Redis, Kafka and Postgres differ, and what there is to say about it."""
+    """The number of differences between Redis, Kafka and Postgres, and notes about them."""
     done = subprocess.run([str(build_folder() / "huntctl"), "-c", str(stack.config), "reconcile", "--json", "--wait",
                            str(DRAIN_TIMEOUT_S)], capture_output=True, text=True, timeout=2 * DRAIN_TIMEOUT_S + 600)
     if done.returncode not in (0, 1) or not done.stdout:
         raise ServerFailed(f"huntctl reconcile ended with {done.returncode}: {done.stderr}")
-    verdict = json.loads(done.stdout)
-    off = verdict["differences_total"] + (0 if verdict["settled"] else verdict["waiting"])
-    notes = [f"huntctl reconcile: {verdict['held_loot']:,} loot in Redis, {verdict['kafka_events'] or 0:,} events in "
-             f"Kafka ({verdict['kafka_records'] or 0:,} records), {verdict['row_loot']:,} in the table, "
-             f"{verdict['outbox_events']:,} in the outbox"]
-    notes += [f"differs: {difference}" for difference in verdict["differences"][:5]]
+    report = json.loads(done.stdout)
+    off = report["differences_total"] + (0 if report["settled"] else report["waiting"])
+    notes = [f"huntctl reconcile: {report['held_loot']:,} loot in Redis, {report['kafka_events'] or 0:,} events in "
+             f"Kafka ({report['kafka_records'] or 0:,} records), {report['row_loot']:,} in the table, "
+             f"{report['outbox_events']:,} in the outbox"]
+    notes += [f"differs: {difference}" for difference in report["differences"][:5]]
     return off, notes
 
 
@@ -37,7 +38,7 @@ def run(minutes: float | None = None) -> Report:
         load = fleet_load(stack, seconds=seconds)
         cpu_note = meter.note(load)
         tick_max_ms = stages(stack)["tick"]["max_us"] / 1000
-        long_ticks = {why: counter(stack, f"huntd_ticks_long_total{{because=\"{why}\"}}") for why in ("ran", "waited", "away")}
+        long_ticks = {why: counter(stack, f"huntd_ticks_long_total{{reason=\"{why}\"}}") for why in ("ran", "waited", "stalled")}
         table = latency_table(stack)
         progress("fleet: waiting until the outbox is empty and the table has all")
         ended = time.monotonic()
@@ -63,6 +64,6 @@ def run(minutes: float | None = None) -> Report:
             Figure("rate", load.rate, "hunts/s"),
             Figure("late_p99_ms", load.late_p99_ms, "ms, the generator's")]
         report.notes += ["ticks over 5 ms: " + ", ".join(f"{number:,} {why}" for why, number in long_ticks.items()),
-                         f"told by answers: {load.events_whole:,} events; huntd gave {given:,}; drained {drained_s:.1f} s "
+                         f"in responses: {load.events_whole:,} events; huntd gave {given:,}; drained {drained_s:.1f} s "
                          "after the load", *late, *reconcile_notes, "", *table]
     return report

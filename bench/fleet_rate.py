@@ -1,4 +1,5 @@
-"""`fleet-fork`, `fleet-process`: the highest rate that a rung of the ladder holds at P99 ≤ 72 ms without an error, by
+# SPDX-License-Identifier: Apache-2.0
+"""`fleet-fork`, `fleet-process`: the highest rate that an isolation mode holds at P99 ≤ 72 ms without an error, by
 open-loop runs from 10,000 connections on the fleet's stack."""
 from bench.fleet_run import (CONNECTIONS, CpuMeter, await_drained, fleet_load, fleet_stack, latency_table, new_report,
                              seconds_or, unit)
@@ -19,8 +20,8 @@ def _held(load: LoadResult, rate: float) -> bool:
 
 
 class _Search:
-    def __init__(self, stack, rung: str, seconds: float):
-        self.stack, self.rung, self.seconds = stack, rung, seconds
+    def __init__(self, stack, mode: str, seconds: float):
+        self.stack, self.mode, self.seconds = stack, mode, seconds
         self.runs: list[tuple[float, LoadResult, str]] = []
 
     def holds(self, rate: float) -> bool:
@@ -28,13 +29,13 @@ class _Search:
         load = fleet_load(self.stack, rate=rate, seconds=self.seconds)
         held = _held(load, rate)
         self.runs.append((rate, load, meter.note(load)))
-        progress(f"fleet-{self.rung}: {rate:,.0f}/s: P99 {load.all.p99:.1f} ms, {load.errors:,} errors, "
-                 f"{load.answer_rate:,.0f} answers/s: {'held' if held else 'not held'}")
+        progress(f"fleet-{self.mode}: {rate:,.0f}/s: P99 {load.all.p99:.1f} ms, {load.errors:,} errors, "
+                 f"{load.answer_rate:,.0f} responses/s: {'held' if held else 'not held'}")
         await_drained(self.stack)
         return held
 
     def highest(self, first: float) -> float:
-        """The highest rate that two runs held; 0 where none was."""
+        """The highest rate that two runs held; 0 if none did."""
         low, high, rate = 0.0, float("inf"), first
         while len(self.runs) < RUNS_MAX and rate >= first / 20 and (high == float("inf") or high - low > RESOLUTION * high):
             if self.holds(rate):
@@ -55,16 +56,16 @@ class _Search:
         return 0.0
 
 
-def run(rung: str, minutes: float | None = None) -> Report:
-    bar = BARS[rung] * CONNECTIONS / 10_000
+def run(mode: str, minutes: float | None = None) -> Report:
+    bar = BARS[mode] * CONNECTIONS / 10_000
     usual = SECONDS if minutes is None else min(SECONDS, max(3.0, 60 * minutes / 10 - OVERHEAD_S))
     seconds = seconds_or(usual)
-    with fleet_stack(rung) as stack:
-        progress(f"fleet-{rung}: runs of {seconds:g} s each, usually ten or so")
-        search = _Search(stack, rung, seconds)
+    with fleet_stack(mode) as stack:
+        progress(f"fleet-{mode}: runs of {seconds:g} s each, usually ten or so")
+        search = _Search(stack, mode, seconds)
         rate = search.highest(bar)
-        report = new_report(f"fleet-{rung}", stack, f"runs of {seconds:g} s after 2 s of warm-up; a rate counts that was "
-                            f"held twice: P99 ≤ {P99_MS} ms, no error, 99 % of its answers in time")
+        report = new_report(f"fleet-{mode}", stack, f"runs of {seconds:g} s after 2 s of warm-up; a rate counts that was "
+                            f"held twice: P99 ≤ {P99_MS} ms, no error, 99 % of its responses in time")
         report.figures.append(Figure("rate", rate, unit("hunts/s", stack), bar=bar))
         if rate == 0:
             report.notes.append("NO RATE WAS HELD TWICE")

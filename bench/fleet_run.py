@@ -1,4 +1,5 @@
-"""What the benches at the fleet load share: the stack, the load, what they read from huntd, Redis and the aggregator.
+# SPDX-License-Identifier: Apache-2.0
+"""Shared by the benches at the fleet load: the stack, the load, and the figures of huntd, Redis and the aggregator.
 
 The fleet load: 10,000 keep-alive connections, each a hunter, 9,600 hunts/s of goblin-hoard (which awards every time),
 open loop, by hunt-load on the same CPUs as everything else. HUNTD_BENCH_CONNECTIONS makes it smaller, at the same rate a
@@ -16,7 +17,7 @@ import tempfile
 from bench.load_run import LoadResult, run_load
 from bench.processes import cpu_by_kind, machine_cpu
 from bench.report import Figure, Report, progress
-from bench.rungs import rung_settings
+from bench.isolation_modes import isolation_settings
 from harness.huntd_stack import HuntdStack, build_folder, http_get
 from harness.process import wait_until
 
@@ -25,12 +26,12 @@ RATE = 0.96 * CONNECTIONS
 AGGREGATOR_INTERVAL_S = int(os.environ.get("HUNTD_BENCH_INTERVAL_S", 5))
 DRAIN_TIMEOUT_S = 300
 WARMUP_S = 8
-# As systemd/huntd.toml, hunt-aggregator.service and docs/operations.md have them: who is waited for comes first.
+# As in systemd/huntd.toml, hunt-aggregator.service and docs/operations.md: a process that others wait for has a higher priority.
 PRIORITIES = {"cores.priority": 20, "worker.priority": 10}
 REDIS_NICE = -15
 AGGREGATOR_NICE = 10
-# librdkafka sends each partition's events by themselves: from two cores every 5 ms, 400 requests a second for each.
-# One aggregator on the same box has no use for more than one.
+# librdkafka sends each partition's events by themselves: from two cores every 5 ms, 400 requests per second for each.
+# One aggregator on the same host does not need more than one.
 KAFKA = {"partitions": 1, "nice": -10}
 OUTBOX_LENGTH = "local n = 0 for b = 0, 1023 do n = n + redis.call('XLEN', 'outbox:{b' .. b .. '}') end return n"
 
@@ -44,11 +45,11 @@ def rounds_or(usual: int) -> int:
 
 
 @contextlib.contextmanager
-def fleet_stack(rung: str = "batch", **settings):
+def fleet_stack(mode: str = "batch", **settings):
     """The whole stack with Kafka and the aggregator, 2 cores, warmed up; huntd starts again with empty histograms."""
     with tempfile.TemporaryDirectory() as name:
         stack = HuntdStack(pathlib.Path(name) / "stack", cores=2, kafka=os.environ.get("HUNTD_BENCH_KAFKA") != "no" and KAFKA,
-                           settings={"aggregator.interval_s": AGGREGATOR_INTERVAL_S, **PRIORITIES, **rung_settings(rung),
+                           settings={"aggregator.interval_s": AGGREGATOR_INTERVAL_S, **PRIORITIES, **isolation_settings(mode),
                                      **settings})
         stack.redis.nice = REDIS_NICE
         stack.aggregator.nice = AGGREGATOR_NICE
@@ -76,7 +77,7 @@ def stack_notes(stack) -> list[str]:
 
 
 def unit(text: str, stack) -> str:
-    """A figure's unit, marked where Kafka was not the real one."""
+    """A figure's unit, marked if Kafka was the mock."""
     if stack.kafka is None:
         return f"{text} (no Kafka)"
     return f"{text} (mock Kafka)" if stack.kafka.why else text

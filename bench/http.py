@@ -1,5 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """GET /v1/core-map on one huntd core beside nginx `return 200` on one worker: both on CPU 0, wrk on CPU 1, in turns, so
-that a noisy minute hits both. The answers have the same number of bytes. Closed-loop."""
+that a noisy minute hits both. The responses have the same number of bytes. Closed-loop."""
 import pathlib
 import subprocess
 import tempfile
@@ -55,9 +56,9 @@ def run() -> Report:
                     for turn in range(ROUNDS):
                         for peer, (url, pid) in targets.items():
                             progress(f"http: {connections} connections, round {turn + 1} of {ROUNDS}, {peer}")
-                            before_s, began = exact_cpu_s(family(pid)), time.monotonic()
+                            before_s, started = exact_cpu_s(family(pid)), time.monotonic()
                             results[peer].append(run_wrk(url, connections=connections, seconds=SECONDS, cpus="1"))
-                            busy[peer].append((exact_cpu_s(family(pid)) - before_s) / (time.monotonic() - began))
+                            busy[peer].append((exact_cpu_s(family(pid)) - before_s) / (time.monotonic() - started))
                     rates = {peer: median(r.rate for r in runs) for peer, runs in results.items()}
                     errors = sum(r.not_2xx + r.socket_errors for runs in results.values() for r in runs)
                     report.figures += [
@@ -67,7 +68,7 @@ def run() -> Report:
                         Figure(f"nginx_p99_ms_{connections}", median(r.p99_ms for r in results["nginx"]), "ms"),
                         Figure(f"ratio_{connections}", rates["huntd"] / rates["nginx"], "× nginx", bar=1.3),
                         Figure(f"errors_{connections}", errors, "answers", bar=0, at_most=True)]
-                    # Where a server's CPU is not all used, wrk's is what limits the rate.
+                    # If a server's CPU is not fully used, wrk's CPU limits the rate.
                     share = {peer: median(shares) for peer, shares in busy.items()}
                     report.figures += [
                         Figure(f"huntd_cpu_us_{connections}", 1e6 * share["huntd"] / rates["huntd"], "µs a request"),

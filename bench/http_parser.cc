@@ -1,7 +1,8 @@
-// Requests per second of CPU time through our parser and through llhttp, on one thread, over the
-// same bytes. llhttp gets the lighter work: it notes where the target, the fields and the body are,
-// and does not look for Host, Idempotency-Key or anything else. Prints the median of three turns;
-// with --json one object.
+// SPDX-License-Identifier: Apache-2.0
+// Requests per second of CPU time with our parser and with llhttp, on one thread, for the same
+// bytes. llhttp has less to do: it notes the position of the target, the fields and the body, and
+// does not interpret Host, Idempotency-Key or other fields. Prints the median of three rounds; with
+// --json, one object.
 #include <llhttp.h>
 #include <time.h>
 
@@ -23,8 +24,8 @@ using huntd::HeadParser;
 using huntd::ParseStatus;
 using huntd::RequestHead;
 
-constexpr double turn_s = 0.4;
-constexpr int turns = 3;
+constexpr double round_s = 0.4;
+constexpr int rounds = 3;
 
 struct Input {
   const char* name;
@@ -60,7 +61,7 @@ const Input inputs[] = {
      "Cookie: session=8f1c9d7e6b5a43210fedcba987654321; theme=dark; consent=1\r\n\r\n"},
 };
 
-// Reads one request; false where it is not whole.
+// Reads one request. Returns false if it is incomplete.
 bool read_ours(std::string_view bytes, std::string& body) {
   static RequestHead head;
   HeadParser parser;
@@ -123,7 +124,7 @@ bool read_theirs(std::string_view bytes, std::string& body) {
   return llhttp_execute(&parser, bytes.data(), bytes.size()) == HPE_OK && spans.done;
 }
 
-// CPU time, not the wall's: other programs on the machine must not count.
+// CPU time: other programs on the host must not count.
 double cpu_s() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -135,10 +136,10 @@ double requests_per_s(bool (*read)(std::string_view, std::string&), const std::s
   uint64_t count = 0;
   double const begin_s = cpu_s();
   double passed_s = 0;
-  while (passed_s < turn_s) {
+  while (passed_s < round_s) {
     for (int i = 0; i < 1000; ++i)
       if (!read(bytes, body)) {
-        std::fprintf(stderr, "a request of the benchmark is not read\n");
+        std::fprintf(stderr, "a request of the benchmark cannot be parsed\n");
         std::exit(1);
       }
     count += 1000;
@@ -162,25 +163,25 @@ int main(int argc, char** argv) {
                 "ratio");
   bool first = true;
   for (const Input& input : inputs) {
-    std::array<double, turns> ours{};
-    std::array<double, turns> theirs{};
-    for (size_t i = 0; i < turns; ++i) {  // by turns, so that a noisy moment hits both
+    std::array<double, rounds> ours{};
+    std::array<double, rounds> theirs{};
+    for (size_t i = 0; i < rounds; ++i) {  // alternating, so that noise affects both alike
       ours[i] = requests_per_s(read_ours, input.bytes);
       theirs[i] = requests_per_s(read_theirs, input.bytes);
     }
     std::sort(ours.begin(), ours.end());
     std::sort(theirs.begin(), theirs.end());
-    double const ratio = ours[turns / 2] / theirs[turns / 2];
+    double const ratio = ours[rounds / 2] / theirs[rounds / 2];
     if (json) {
       std::printf(R"(%s{"name":"%s_ours","value":%.0f,"unit":"1/s","bar":null,"ok":true},)",
-                  first ? "" : ",", input.name, ours[turns / 2]);
+                  first ? "" : ",", input.name, ours[rounds / 2]);
       std::printf(R"({"name":"%s_llhttp","value":%.0f,"unit":"1/s","bar":null,"ok":true},)",
-                  input.name, theirs[turns / 2]);
+                  input.name, theirs[rounds / 2]);
       std::printf(R"({"name":"%s_ratio","value":%.2f,"unit":"x","bar":1,"ok":%s})", input.name,
                   ratio, ratio >= 1 ? "true" : "false");
     } else {
       std::printf("%-14s %10zu %16.0f %16.0f %8.2f\n", input.name, input.bytes.size(),
-                  ours[turns / 2], theirs[turns / 2], ratio);
+                  ours[rounds / 2], theirs[rounds / 2], ratio);
     }
     first = false;
   }

@@ -1,4 +1,5 @@
-"""5 s after the last request of a fleet load no worker is left, and 5 s more of doing nothing cost next to no CPU."""
+# SPDX-License-Identifier: Apache-2.0
+"""5 s after the last request of a fleet load no worker is left, and 5 more idle seconds cost almost no CPU."""
 import time
 
 from bench.fleet_run import (await_drained, fleet_load, fleet_stack, limit_figure, load_notes, new_report, rounds_or,
@@ -22,7 +23,7 @@ def run() -> Report:
                 await_drained(stack)
             progress(f"idle: round {turn + 1} of {ROUNDS}")
             load = fleet_load(stack, seconds=seconds)
-            time.sleep(WAIT_S)  # the figure's own definition, no wait for something to happen
+            time.sleep(WAIT_S)  # the figure is defined by this time
             processes = family(stack.huntd.pid)
             before, started = exact_cpu_s(processes), time.monotonic()
             workers.append(max(sum(p.is_worker for p in processes) - warm, 0))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From the commit to Kafka's acknowledgement at the fleet load: huntd's stage kafka_ack, kafka.linger_ms included."""
 from bench.fleet_run import (fleet_load, fleet_stack, limit_figure, load_notes, new_report, rounds_on_fresh_huntd,
                              rounds_or, seconds_or, stages)

@@ -1,4 +1,5 @@
-"""How far the table is behind at the fleet load with interval_s = 1, and what an hour's updates do to it (bloat, autovacuum)."""
+# SPDX-License-Identifier: Apache-2.0
+"""How far the table is behind at the fleet load with interval_s = 1, and the effect of an hour's updates (bloat, autovacuum)."""
 import math
 import time
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def run(minutes: float | None = None) -> Report:
         after = TableState.of(stack)
         await_drained(stack)
         third = len(samples) // 3
-        report = new_report("lag", stack, f"{seconds / 60:.3g} minutes; the lag is sampled five times a second, from the first answer to the last, warm-up too",
+        report = new_report("lag", stack, f"{seconds / 60:.3g} minutes; the lag is sampled five times per second, from the first response to the last, with the warm-up",
                             *load_notes(load), cpu_note, f"hunt_session before: {before}", f"hunt_session after: {after}")
         report.figures = [
             limit_figure("lag_p99_s", _p99(samples), "s", 3, stack),

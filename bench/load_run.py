@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs hunt-load, our open-loop generator: latency counts from the time at which a request was due."""
 import json
 import pathlib
@@ -10,7 +11,7 @@ from bench.report import progress
 from harness.huntd_stack import build_folder
 from harness.process import ServerFailed
 
-TELL_EVERY_S = 15
+PROGRESS_EVERY_S = 15
 
 
 @dataclass
@@ -25,16 +26,16 @@ class Times:
 
 @dataclass
 class LoadResult:
-    rate: float           # hunts that were run, a second: answers 200 that came within the measured time
-    answer_rate: float    # answers of every kind, a second
-    errors: int           # all else than 200 and 422, unanswered ones too
-    refused: int          # 503
+    rate: float           # responses 200 per second within the measured time
+    answer_rate: float    # responses of every status per second
+    errors: int           # all except 200 and 422, and requests without a response
+    shed: int          # 503
     all: Times
     admitted: Times       # the 200s
-    refused_times: Times
+    shed_times: Times
     late_p99_ms: float    # the generator's own lateness
     hunts_whole: int      # 200s, with the warm-up
-    events_whole: int     # event_ids that those told
+    events_whole: int     # event_ids of those
     cpu_us_per_request: float  # the generator's
     statuses: dict[str, int]
     warnings: list[str]
@@ -49,7 +50,7 @@ class LoadResult:
 
 
 def load_program() -> pathlib.Path:
-    program = build_folder() / "bench" / "hunt-load"
+    program = build_folder() / "hunt-load"
     if not program.exists():
         raise FileNotFoundError(f"{program} is missing: ./dev build release")
     return program
@@ -57,27 +58,27 @@ def load_program() -> pathlib.Path:
 
 def run_load(address: str, *, connections: int, seconds: float, rate: float | None = None, hunt: str = "goblin-hoard",
              warmup_s: float = 2, nice: int = 0, meanwhile=None) -> LoadResult:
-    """Without `rate` a closed loop. `nice` is the generator's. `meanwhile` is called about five times a second until the
+    """Without `rate` a closed loop. `nice` is the generator's. `meanwhile` is called about five times per second until the
     load ends."""
     command = ["nice", "-n", str(nice), str(load_program()), "--target", address, "--connections", str(connections),
                "--seconds", f"{seconds:g}", "--warmup", f"{warmup_s:g}", "--hunt", hunt, "--json",
                *(["--closed"] if rate is None else ["--rate", f"{rate:g}"])]
-    with tempfile.TemporaryFile("w+") as told:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, text=True)
+    with tempfile.TemporaryFile("w+") as reported:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=reported, text=True)
 
         def lines() -> list[str]:
-            told.flush()
-            return pathlib.Path(f"/proc/self/fd/{told.fileno()}").read_text().splitlines()
+            reported.flush()
+            return pathlib.Path(f"/proc/self/fd/{reported.fileno()}").read_text().splitlines()
 
-        started = next_told = time.monotonic()
+        started = next_progress = time.monotonic()
         try:
             while process.poll() is None:
                 now = time.monotonic()
                 if now - started > seconds + 120:
                     raise TimeoutError(f"hunt-load has not ended {seconds + 120:g} s after its start")
-                if now > next_told + TELL_EVERY_S:
-                    next_told = now
-                    progress((lines() or ["hunt-load has said nothing"])[-1])
+                if now > next_progress + PROGRESS_EVERY_S:
+                    next_progress = now
+                    progress((lines() or ["hunt-load printed nothing"])[-1])
                 if meanwhile:
                     meanwhile()
                 time.sleep(0.2)
@@ -92,8 +93,8 @@ def run_load(address: str, *, connections: int, seconds: float, rate: float | No
     answer = json.loads(text)
     whole = answer["whole_run"]
     return LoadResult(
-        rate=answer["ok_rate"], answer_rate=answer["rate"], errors=answer["errors"], refused=answer["refused"],
+        rate=answer["ok_rate"], answer_rate=answer["rate"], errors=answer["errors"], shed=answer["unavailable"],
         all=Times(**answer["latency_ms"]), admitted=Times(**answer["admitted_ms"]),
-        refused_times=Times(**answer["refused_ms"]),
+        shed_times=Times(**answer["unavailable_ms"]),
         late_p99_ms=answer["late_ms"]["p99"], hunts_whole=whole["ok"], events_whole=answer["events"],
         cpu_us_per_request=answer["cpu_us_per_request"], statuses=answer["statuses"], warnings=warnings)

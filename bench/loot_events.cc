@@ -1,6 +1,7 @@
-// Events for `./dev bench aggregator`: `hunter_id|JSON`, one a line, as huntd would have produced
-// them. Hunters and hunts are drawn by Zipf's law; each hunter's seq in a hunt counts from 1
-// without a hole. The same arguments give the same bytes.
+// SPDX-License-Identifier: Apache-2.0
+// Events for `./dev bench aggregator`: `hunter_id|JSON`, one per line, like those that huntd
+// produces. Hunters and hunts are drawn by Zipf's law; the seqs of a hunter in a hunt count from 1
+// without gaps. The same arguments give the same bytes.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -15,9 +16,9 @@ namespace {
 
 constexpr size_t line_bytes_max = 512;
 constexpr size_t loots = 8;
-constexpr uint64_t begun_at_ms = 1'795'000'000'000;
+constexpr uint64_t started_at_ms = 1'795'000'000'000;
 
-// Draws 0 … n-1, the k-th with a weight of 1 / (k + 1): Walker's table of aliases.
+// Draws 0 to n-1, the k-th with weight 1 / (k + 1), by Walker's alias method.
 class Zipf {
  public:
   explicit Zipf(size_t n) : share_(n), other_(n) {
@@ -79,7 +80,7 @@ int main(int argc, char** argv) {
                    R"("bundle":"00112233445566778899aabbccddeeff"}})"
                    "\n",
                    hunter, random(), random(), hunter, hunt, random() % loots,
-                   ++seqs[hunter * hunts + hunt], begun_at_ms + i / 10);
+                   ++seqs[hunter * hunts + hunt], started_at_ms + i / 10);
     if (out.size() < (1 << 20) - line_bytes_max && i + 1 < events) continue;
     if (std::fwrite(out.data(), 1, out.size(), stdout) != out.size()) return 1;
     out.clear();

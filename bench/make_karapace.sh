@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs Karapace, the REST proxy that huntd's produce call is compared with, into DIR/venv.
 #   make_karapace.sh DIR
 # From the source that $HUNTD_KARAPACE_SOURCE names (a checkout of the public repository, at 3.16.0: the last whose parts are
-# all Python's), else from PyPI, which had no package of that name in November 2026. Where it can't be had DIR/why-not says why
-# and nothing is installed: the test is skipped and the benchmark leaves the peer out, both with that sentence.
+# all Python's), else from PyPI, which had no package of that name in November 2026. If it is unavailable, DIR/why-not has the reason
+# and nothing is installed: the test is skipped and the benchmark omits the peer, both with that text.
 set -euo pipefail
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
 source=${HUNTD_KARAPACE_SOURCE:-}

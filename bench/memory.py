@@ -1,5 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """RSS of all huntd processes (parent, cores, admin, spawners, zygotes, workers): with 10,000 idle connections that each
-have had an answer, and the most that is seen during the fleet load."""
+got a response, and the maximum during the fleet load."""
 import socket
 import time
 
@@ -15,7 +16,7 @@ IDLE_SECONDS = 3
 
 
 def _connect(address: str) -> list[socket.socket]:
-    """Keep-alive connections of as many hunters, each after its first answer: so with the hunter's own core."""
+    """Keep-alive connections of as many hunters, each after its first response: so with the hunter's own core."""
     host, port = address.rsplit(":", 1)
     connections = []
     for number in range(CONNECTIONS):
@@ -23,7 +24,7 @@ def _connect(address: str) -> list[socket.socket]:
         connections.append(connection)
         connection.sendall(f"GET /v1/hunts/goblin-hoard/hunters/h1-{number} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
         if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
-            raise ConnectionError(f"connection {number} got no answer 200")
+            raise ConnectionError(f"connection {number} got no response 200")
     return connections
 
 
@@ -39,7 +40,7 @@ def run() -> Report:
     idles, mosts, notes = [], [], []
     with fleet_stack() as stack:
         for turn in range(ROUNDS):
-            stack.huntd.restart()  # each round with memory that nothing has used
+            stack.huntd.restart()  # each round on a new stack
             pid = stack.huntd.pid
             progress(f"memory: round {turn + 1} of {ROUNDS}: {CONNECTIONS:,} idle connections")
             connections = _connect(stack.http)

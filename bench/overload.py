@@ -1,6 +1,7 @@
-"""Past capacity: the peak of a closed loop, then three times that in an open loop; what huntd can't do in time it refuses
-at once. The bars are for `process`, the default. On `batch` three times the peak is more than the machine could even
-refuse, generator included; its figures show what happens then."""
+# SPDX-License-Identifier: Apache-2.0
+"""Above capacity: the peak of a closed loop, then three times that in an open loop; huntd sheds at once the requests that it
+cannot serve in time. The targets are for `process`, the default. With `batch` the machine cannot even reject three times the peak,
+with the generator on it; its figures show the effect."""
 from dataclasses import dataclass, field
 
 from bench.fleet_run import (CONNECTIONS, CpuMeter, await_drained, fleet_load, fleet_stack, limit_figure, new_report,
@@ -12,17 +13,17 @@ ROUNDS = rounds_or(3)
 PEAK_SECONDS = 5
 SECONDS = 10
 TIMES = 3
-# It stands for clients elsewhere, who do not wait for a CPU of this machine.
+# It stands for clients on other machines, which do not wait for a CPU of this one.
 GENERATOR_NICE = -20
-PEAK_CONNECTIONS = {"process": 100, "batch": 1000}  # enough for the peak, too few to be refused
+PEAK_CONNECTIONS = {"process": 100, "batch": 1000}  # enough for the peak, too few to be shed
 
 
 @dataclass
 class Rounds:
-    """What the rounds on one rung of the ladder gave."""
+    """The results of the rounds in one isolation mode."""
     peaks: list[float] = field(default_factory=list)
     loads: list[LoadResult] = field(default_factory=list)
-    refusal_us: list[float] = field(default_factory=list)
+    shed_us: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # of the last round
 
     def goodput_ratio(self) -> float:
@@ -32,32 +33,32 @@ class Rounds:
         return median(load.admitted.p99 for load in self.loads)
 
 
-def _rounds(stack, rung: str, rounds: int) -> Rounds:
+def _rounds(stack, mode: str, rounds: int) -> Rounds:
     seconds, peak_seconds = seconds_or(SECONDS), seconds_or(PEAK_SECONDS)
     found = Rounds()
     for turn in range(rounds):
         if turn:
             await_drained(stack)
-        progress(f"overload: {rung}, round {turn + 1} of {rounds}, {PEAK_CONNECTIONS[rung]:,} connections in a closed loop")
+        progress(f"overload: {mode}, round {turn + 1} of {rounds}, {PEAK_CONNECTIONS[mode]:,} connections in a closed loop")
         meter = CpuMeter(stack)
-        peak = run_load(stack.http, connections=PEAK_CONNECTIONS[rung], seconds=peak_seconds, nice=GENERATOR_NICE)
+        peak = run_load(stack.http, connections=PEAK_CONNECTIONS[mode], seconds=peak_seconds, nice=GENERATOR_NICE)
         hunt_us = 1e6 * meter.spent()["cores"] / max(peak.hunts_whole, 1)
         await_drained(stack)
         rate = TIMES * max(peak.rate, 1)
-        progress(f"overload: {rung}, peak {peak.rate:,.0f} hunts/s; {CONNECTIONS:,} connections ask for {rate:,.0f}/s")
+        progress(f"overload: {mode}, peak {peak.rate:,.0f} hunts/s; {CONNECTIONS:,} connections request {rate:,.0f}/s")
         meter = CpuMeter(stack)
         load = fleet_load(stack, rate=rate, seconds=seconds, nice=GENERATOR_NICE)
         core_us = 1e6 * meter.spent()["cores"]
-        if load.refused:
-            whole_refused = load.refused * (seconds + 2) / seconds
-            found.refusal_us.append((core_us - hunt_us * load.hunts_whole) / whole_refused)
+        if load.shed:
+            shed_whole = load.shed * (seconds + 2) / seconds
+            found.shed_us.append((core_us - hunt_us * load.hunts_whole) / shed_whole)
         found.peaks.append(peak.rate)
         found.loads.append(load)
-        found.notes = [f"{rung}: closed loop: {peak.rate:,.0f} hunts/s, {peak.errors:,} errors, P99 {peak.all.p99:.1f} ms",
-                       f"{rung}: {TIMES} × peak: {load.answer_rate:,.0f} answers/s of {rate:,.0f} wanted, by status "
-                       f"{load.statuses}, {load.errors - load.refused:,} errors that are no refusal; all answers P99 "
+        found.notes = [f"{mode}: closed loop: {peak.rate:,.0f} hunts/s, {peak.errors:,} errors, P99 {peak.all.p99:.1f} ms",
+                       f"{mode}: {TIMES} × peak: {load.answer_rate:,.0f} responses/s of {rate:,.0f} wanted, by status "
+                       f"{load.statuses}, {load.errors - load.shed:,} other errors; all responses P99 "
                        f"{load.all.p99:.1f} ms; the generator's lateness P99 {load.late_p99_ms:.1f} ms",
-                       f"{rung}: {meter.note(load)}", *load.warnings]
+                       f"{mode}: {meter.note(load)}", *load.warnings]
     return found
 
 
@@ -74,16 +75,16 @@ def run() -> Report:
             limit_figure("admitted_p99_ms", process.admitted_p99_ms(), "ms", 72, stack),
             Figure("peak_rate", median(process.peaks), "hunts/s (closed-loop)"),
             Figure("goodput_rate", median(load.rate for load in process.loads), "hunts/s"),
-            Figure("refused_rate", median(load.answer_rate - load.rate for load in process.loads), "answers/s"),
-            Figure("refused_p50_ms", median(load.refused_times.p50 for load in process.loads), "ms"),
-            Figure("refused_p99_ms", median(load.refused_times.p99 for load in process.loads), "ms"),
-            Figure("other_errors", sum(load.errors - load.refused for load in process.loads), "answers"),
+            Figure("shed_rate", median(load.answer_rate - load.rate for load in process.loads), "answers/s"),
+            Figure("shed_p50_ms", median(load.shed_times.p50 for load in process.loads), "ms"),
+            Figure("shed_p99_ms", median(load.shed_times.p99 for load in process.loads), "ms"),
+            Figure("other_errors", sum(load.errors - load.shed for load in process.loads), "answers"),
             Figure("batch_goodput_ratio", batch.goodput_ratio(), "× peak"),
             Figure("batch_admitted_p99_ms", batch.admitted_p99_ms(), "ms"),
             Figure("batch_peak_rate", median(batch.peaks), "hunts/s (closed-loop)")]
-        if process.refusal_us:
-            report.figures.append(Figure("refusal_cpu_us", median(process.refusal_us), "µs of the cores, by difference"))
+        if process.shed_us:
+            report.figures.append(Figure("refusal_cpu_us", median(process.shed_us), "µs of the cores, by difference"))
         else:
-            report.notes.append("NOTHING WAS REFUSED: what came too fast waited, in huntd and for its connections in the "
+            report.notes.append("NOTHING WAS SHED: excess requests waited, in huntd and for its connections in the "
                                 "generator")
     return report

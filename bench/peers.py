@@ -1,4 +1,5 @@
-"""Hunts/s with the same Lua script and the same commit: huntd's rungs, nginx with its Lua module, nginx with CGI. All CPUs,
+# SPDX-License-Identifier: Apache-2.0
+"""Hunts/s with the same Lua script and the same commit: huntd's isolation modes, nginx with its Lua module, nginx with CGI. All CPUs,
 wrk (closed-loop) and one Redis on them too, by loopback TCP for all alike; no Kafka, no aggregator. In turns, a fresh server
 and an empty Redis for each; after each, what Redis holds is compared with what was answered."""
 import contextlib
@@ -11,7 +12,7 @@ import tempfile
 
 from bench.nginx_peers.server import CgiServer, NginxLuaServer, tree_versions
 from bench.report import Figure, Report, median, progress, version_of
-from bench.rungs import RUNGS, known_rungs, rung_settings
+from bench.isolation_modes import MODES, known_modes, isolation_settings
 from bench.wrk_run import run_wrk
 from harness.huntd_stack import HuntdStack
 from harness.process import find_program
@@ -39,9 +40,9 @@ return {events, loot, seqs}
 @contextlib.contextmanager
 def _serving(peer: str, stack: HuntdStack):
     """The address of `peer`, started for the length of the block on the stack's Redis."""
-    if peer in RUNGS:
+    if peer in MODES:
         stack.settings.pop("worker.isolation", None)
-        stack.settings.update(rung_settings(peer))
+        stack.settings.update(isolation_settings(peer))
         stack.set()
         stack.huntd.start()
         try:
@@ -68,7 +69,7 @@ def _one_hunt(address: str, peer: str) -> None:
 
 
 def _turn(peer: str, stack: HuntdStack, connections: int):
-    """One measured run, and how far what Redis holds is from what was answered (0: within the requests under way)."""
+    """One measured run, and the difference between the awards in Redis and in responses (0: within the requests in flight)."""
     with stack.redis.client() as redis, _serving(peer, stack) as address:
         redis.call("FLUSHALL")
         _one_hunt(address, peer)
@@ -77,14 +78,14 @@ def _turn(peer: str, stack: HuntdStack, connections: int):
         result = run_wrk(url, connections=connections, seconds=SECONDS, script="one_hunt.lua")
         answered = 1 + sum(run.requests - run.not_2xx for run in (warm, result))
         counts = redis.call("EVAL", COUNT, 0)
-        # wrk leaves when its time is up: each connection of both runs may have had a hunt under way.
+        # wrk stops at the end of its time: each connection of both runs may have a hunt in flight.
         off = max(max(answered - count, count - answered - 2 * connections, 0) for count in counts)
         return result, off
 
 
 def run() -> Report:
     report = Report("peers")
-    peers = [*known_rungs(), "lua", "cgi"]
+    peers = [*known_modes(), "lua", "cgi"]
     rates: dict[tuple, float] = {}
     p99s: dict[tuple, float] = {}
     errors = unaccounted = 0
@@ -118,10 +119,10 @@ def run() -> Report:
         report.figures.append(Figure("p99_over_lua_1000", p99s["batch", 1000] / p99s["lua", 1000], "× nginx with Lua", bar=0.5,
                                      at_most=True))
     report.figures += [Figure("errors", errors, "answers", bar=0, at_most=True),
-                       Figure("unaccounted", unaccounted, "awards, Redis against the answers", bar=0, at_most=True)]
-    for rung in RUNGS:
-        if rung not in peers:
-            report.notes.append(f"this huntd does not know worker.isolation = \"{rung}\": its figures are left out")
+                       Figure("unaccounted", unaccounted, "awards, Redis against the responses", bar=0, at_most=True)]
+    for mode in MODES:
+        if mode not in peers:
+            report.notes.append(f"this huntd does not know worker.isolation = \"{mode}\": its figures are left out")
     report.notes += [f"in a Debian 13 tree: {tree_versions(*PACKAGES)}",
                      f"{version_of(find_program('redis-server'), '--version')}; {version_of('wrk', '-v')}",
                      f"medians of {ROUNDS} × {SECONDS:g} s; rates count answers with status 2xx"]

@@ -1,4 +1,5 @@
-"""The processes of a stack as /proc shows them: who they are, what CPU time they took, how much memory they have."""
+# SPDX-License-Identifier: Apache-2.0
+"""The processes of a stack by /proc: their names, CPU time and memory."""
 import os
 import pathlib
 import time
@@ -23,7 +24,7 @@ class Process:
 
     @property
     def kind(self) -> str:
-        """What of huntd it is. A worker is known by its parent: it is started by descriptor, which gives it no name."""
+        """The kind of a process of huntd. A worker is recognized by its parent: it is started by descriptor and has no name."""
         if self.parent_name == "hunt-zygote" or (self.parent_name == "huntd-spawner" and self.name != "hunt-zygote"):
             return "workers"
         return KINDS.get(self.name, self.name)
@@ -45,13 +46,13 @@ def _read(pid: str) -> Process | None:
 
 
 def machine_cpu() -> tuple[float, float]:
-    """CPU seconds of the machine since its start: what the hypervisor took (steal, proc(5)), and all."""
+    """CPU seconds of the machine since its start: those that the hypervisor took (steal, proc(5)), and all."""
     fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     return fields[7] / TICKS_PER_S, sum(fields) / TICKS_PER_S
 
 
 def family(*roots: int) -> list[Process]:
-    """These processes and every process under them, those that ended and were not waited for too; one walk over /proc."""
+    """These processes and all their descendants, zombies too; one walk over /proc."""
     children: dict[int, list[Process]] = {}
     found: list[Process] = []
     for name in os.listdir("/proc"):
@@ -70,7 +71,7 @@ def family(*roots: int) -> list[Process]:
 
 
 def exact_cpu_s(processes: list[Process]) -> float:
-    """CPU time so far of live processes, to the nanosecond where /proc counts in hundredths of a second."""
+    """CPU time so far of live processes in ns; /proc/PID/stat counts only in hundredths of a second."""
     total = 0.0
     for process in processes:
         try:
@@ -120,5 +121,5 @@ def rss_mib(*roots: int) -> float:
 
 
 def pss_mib(*roots: int) -> float:
-    """The same with each shared page divided among those that share it. Dearer to ask for."""
+    """The same with each shared page divided among those that share it. More expensive to read."""
     return _field_mib(family(*roots), "smaps_rollup", "Pss:")

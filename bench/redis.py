@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commits per second of Redis' CPU at the fleet load, beside redis-benchmark -P 64 that sends the same script with
 arguments of the same sizes to a second Redis. And how long a commit takes at that load.
 
-Our Redis' CPU is all that it used, for whatever: commits, their clearing out of the outbox once Kafka has them (XDEL),
+The CPU of huntd's Redis has all its work: commits, their clearing out of the outbox once Kafka has them (XDEL),
 the sweep. redis-benchmark's Redis runs commits alone, on as many outboxes as huntd has, 1,024, and as many hunters, with a
 done key of its own for each call."""
 import hashlib
@@ -56,7 +57,7 @@ class RedisUse:
 
 
 def _sample_words(stack) -> list[str]:
-    """The words of one commit as huntd sends it, read back from what it wrote; each call gets another request_id."""
+    """The arguments of one commit as huntd sends it, read from its writes; each call has another request_id."""
     path = f"/v1/hunts/goblin-hoard/hunters/{SAMPLE_HUNTER}"
     host, port = stack.http.rsplit(":", 1)
     connection = http.client.HTTPConnection(host, int(port), timeout=10)
@@ -98,7 +99,7 @@ def _benchmark(words: list[str], calls: int) -> tuple[float, str]:
         given = use.commands["xadd"][0]
         ran = use.commands["evalsha"][0]
         if ran < calls or given < 0.99 * ran:
-            raise ServerFailed(f"redis-benchmark's calls were no commits: {ran:,} calls, {given:,} events")
+            raise ServerFailed(f"redis-benchmark's calls were not commits: {ran:,} calls, {given:,} events")
         return ran / use.cpu_s, use.table(ran)
 
 
@@ -108,14 +109,14 @@ def run() -> Report:
     with fleet_stack() as stack:
         sha = hashlib.sha1(commit_script().encode()).hexdigest()
         if stack.redis.call("SCRIPT", "EXISTS", sha) != [1]:
-            raise ServerFailed("huntd's commit is another script than src/award/scripts.h has: build first")
+            raise ServerFailed("huntd's commit is another script than src/core/ledger/scripts.h has: build first")
         words = _sample_words(stack)
         await_drained(stack)
         for _ in rounds_on_fresh_huntd(stack, "redis", ROUNDS):
             before = RedisUse.of(stack.redis)
             load = fleet_load(stack, seconds=seconds)
             stage = stages(stack)["redis_commit"]
-            await_drained(stack)  # what clears the load's events out of the outbox is the load's
+            await_drained(stack)  # removing the load's events from the outbox belongs to the load
             use = RedisUse.of(stack.redis).since(before)
             commits = max(load.hunts_whole, 1)
             ours.append(commits / use.cpu_s)
@@ -125,7 +126,7 @@ def run() -> Report:
             their_rate, their_table = _benchmark(words, int(BENCHMARK_CALLS_A_SECOND * seconds))
             theirs.append(their_rate)
             notes = [*load_notes(load), f"our Redis, each commit: {1e6 * use.cpu_s / commits:.1f} µs of CPU with all I/O; "
-                     "commands a commit (a script's own commands are in evalsha's time too): " + use.table(commits),
+                     "commands per commit (a script's own commands are in evalsha's time too): " + use.table(commits),
                      f"redis-benchmark's: {1e6 / their_rate:.1f} µs of CPU; {their_table}"]
         report = new_report("redis", stack, f"medians of {ROUNDS} × {seconds:g} s, in turns; commits are answers 200; our "
                             "Redis' CPU is all of its CPU until the table has all: XDEL, sweeps, this bench's XLEN too",

@@ -1,4 +1,5 @@
-"""What every benchmark prints: the machine, the figures side by side, and with --json one object for a script."""
+# SPDX-License-Identifier: Apache-2.0
+"""The output of every benchmark: the machine, the figures side by side, or with --json one object for a script."""
 import json
 import os
 import pathlib

@@ -1,6 +1,7 @@
-"""The produce call of the Kafka REST proxy, one loot event a call: huntd beside Karapace, in turns, on one Kafka and the same CPUs.
+# SPDX-License-Identifier: Apache-2.0
+"""The produce call of the Kafka REST proxy, one loot event per call: huntd and Karapace, alternating, on one Kafka and the same CPUs.
 wrk (closed-loop) and Kafka run on them too. Karapace is one process as it comes; how it produces is set as huntd has it (acks of all
-replicas, lz4, the same linger). After each turn the records that the topic has gained are compared with the answers."""
+replicas, lz4, the same linger). After each turn the records that the topic has gained are compared with the responses."""
 import os
 import pathlib
 import subprocess
@@ -29,7 +30,7 @@ def _records(bootstrap: str) -> int:
 
 
 def _turn(address: str, bootstrap: str):
-    """One measured run, how many more records the topic gained than were answered (less than 0: answered ones are not there), and
+    """One measured run, the records that the topic gained minus the successful responses (below 0: records are missing), and
     whether it went at less than half the rate of its own warm-up: such a run is a stall and no measure of a peer."""
     before = _records(bootstrap)
     runs = [run_wrk(f"http://{address}/", connections=CONNECTIONS, seconds=seconds, script="rest_produce.lua")
@@ -84,7 +85,7 @@ def run() -> Report:
                        Figure("stalled", stalled, "runs at less than half of their warm-up's rate", bar=0, at_most=True),
                        *(Figure(f"{peer}_lost", max(0, -min(more)), "records answered and not in the topic", bar=0, at_most=True)
                          for peer, more in surplus.items()),
-                       # wrk leaves at the end of its warm-up and of its run with a call of each connection under way.
+                       # wrk stops at the end of its warm-up and of its run with one call per connection in flight.
                        *(Figure(f"{peer}_unanswered", max(more), "records in the topic and not answered, the most of a turn") for peer, more in surplus.items())]
-    report.notes += [kafka, f"one record a call, {CONNECTIONS} connections; medians of {ROUNDS} × {SECONDS:g} s"]
+    report.notes += [kafka, f"one record per call, {CONNECTIONS} connections; medians of {ROUNDS} × {SECONDS:g} s"]
     return report

@@ -1,6 +1,7 @@
-// Births a second, all on one CPU: hunt_worker with a job from its birth to its outcome and its
-// end, by the spawner and by a zygote as a core asks them, beside a bare posix_spawn loop of the
-// same binary and of an empty static program.
+// SPDX-License-Identifier: Apache-2.0
+// Worker starts per second, all on one CPU: hunt_worker with one job, from its start to its outcome
+// and its exit. Started by the spawner and by a zygote, with the requests that a core sends;
+// compared with a plain posix_spawn loop of the same binary and of an empty static program.
 //   build/release/bench/bench_spawn [--json]
 #include <fcntl.h>
 #include <poll.h>
@@ -19,6 +20,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -27,17 +29,18 @@
 #include "bundle/bundle.h"
 #include "bundle/check.h"
 #include "bundle/worker_program.h"
-#include "hunt/spawner.h"
-#include "protocol/spawner_message.h"
-#include "protocol/worker_frame.h"
+#include "linux/spawner.h"
+#include "wire/spawner_message.h"
+#include "wire/worker_frame.h"
 
 using namespace huntd;
+using namespace huntd::server;
 
 namespace {
 
-constexpr size_t turns = 5;
-constexpr double turn_s = 1.0;
-constexpr uint32_t places = 16;  // workers alive at a time, as in a busy core
+constexpr size_t rounds = 5;
+constexpr double round_s = 1.0;
+constexpr uint32_t slots = 16;  // workers alive at the same time, as in a busy core
 
 [[noreturn]] void die(const std::string& what) {
   std::fprintf(stderr, "bench_spawn: %s: %s\n", what.c_str(), std::strerror(errno));
@@ -48,7 +51,7 @@ double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// --- a bare loop --------------------------------------------------------------------------------
+// --- a plain loop -------------------------------------------------------------------------------
 
 pid_t spawn(const std::string& path, posix_spawn_file_actions_t* actions) {
   char name[] = "hunt_worker";
@@ -65,7 +68,7 @@ void collect(pid_t pid) {
   int status = 0;
   while (waitpid(pid, &status, 0) < 0)
     if (errno != EINTR) die("waitpid");
-  if (status != 0) die("a program ended badly");
+  if (status != 0) die("a program failed");
 }
 
 std::string job_frame(const Bundle& bundle) {
@@ -89,7 +92,7 @@ void check_outcome(const char* frame, ssize_t got) {
   wf_outcome outcome;
   if (got <= 0 || wf_open(&reader, frame, static_cast<size_t>(got)) != WF_OUTCOME ||
       wf_read_outcome(&reader, &outcome) == 0 || outcome.status != WF_OK)
-    die("the worker gave no good outcome");
+    die("the worker did not report success");
 }
 
 // One hunt by posix_spawn alone.
@@ -110,12 +113,12 @@ void run_bare(const std::string& path, const Bundle& bundle, const std::string& 
   collect(pid);
 }
 
-// --- as a core does it --------------------------------------------------------------------------
+// --- with the requests of a core ----------------------------------------------------------------
 
-// Asks a spawner or a zygote for `places` workers at a time and sees each to its end.
-class Bearer {
+// Requests `slots` workers at a time from a spawner or a zygote and waits for the exit of each.
+class Launcher {
  public:
-  explicit Bearer(int socket) : socket_(socket) {}
+  explicit Launcher(int socket) : socket_(socket) {}
 
   void use_bundle(int descriptor) {
     spawner_request const request{SPAWNER_USE_BUNDLE, 0, 0, 0, 0};
@@ -128,7 +131,7 @@ class Bearer {
     if (sendmsg(socket_, &header, 0) < 0) die("the spawner");
   }
 
-  // The socket of a zygote that this spawner started.
+  // Starts a zygote and returns its socket.
   int zygote() {
     spawner_request const request{SPAWNER_ZYGOTE, 1, 0, 0, 0};
     if (send(socket_, &request, sizeof request, 0) < 0) die("the spawner");
@@ -139,17 +142,17 @@ class Bearer {
 
   void run_all(const std::string& job) {
     std::string packet;
-    for (uint32_t place = 0; place < places; ++place) {
-      spawner_request const request{SPAWNER_START, place, 0, 3, static_cast<uint32_t>(job.size())};
+    for (uint32_t slot = 0; slot < slots; ++slot) {
+      spawner_request const request{SPAWNER_START, slot, 0, 3, static_cast<uint32_t>(job.size())};
       packet.append(reinterpret_cast<const char*>(&request), sizeof request);
       packet += "ada" + job;
     }
     if (send(socket_, packet.data(), packet.size(), 0) < 0) die("the spawner");
     static char frame[WF_FRAME_BYTES_MAX];
-    for (uint32_t i = 0; i < places; ++i) {
+    for (uint32_t i = 0; i < slots; ++i) {
       int descriptors[2] = {-1, -1};
       spawner_report const report = receive(descriptors);
-      if (report.kind != SPAWNER_STARTED || report.spawn_errno != 0) die("a birth");
+      if (report.kind != SPAWNER_STARTED || report.spawn_errno != 0) die("a start");
       check_outcome(frame, recv(descriptors[0], frame, sizeof frame, 0));
       pollfd wait{descriptors[1], POLLIN, 0};
       while (poll(&wait, 1, -1) < 0)
@@ -180,36 +183,29 @@ class Bearer {
 
 // --- measuring ----------------------------------------------------------------------------------
 
-// `births` of one call.
-double births_per_s(const std::function<void()>& call, uint32_t births) {
+// How often `call`, which starts `starts` workers, can be made.
+double starts_per_s(const std::function<void()>& call, uint32_t starts) {
   double const begin = now_s();
   double passed_s = 0;
   size_t count = 0;
-  for (; passed_s < turn_s; passed_s = now_s() - begin, count += births) call();
+  for (; passed_s < round_s; passed_s = now_s() - begin, count += starts) call();
   return static_cast<double>(count) / passed_s;
 }
 
-double median(std::array<double, turns> values) {
+double median(std::array<double, rounds> values) {
   std::sort(values.begin(), values.end());
-  return values[turns / 2];
+  return values[rounds / 2];
 }
 
 struct Figure {
   const char* name;
   double value;
   const char* unit;
-  double bar;  // at least; 0: none
+  double target;  // the least; 0: none
 };
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  bool const json = argc == 2 && std::strcmp(argv[1], "--json") == 0;
-  if (argc > 2 || (argc == 2 && !json)) {
-    std::fprintf(stderr, "usage: bench_spawn [--json]\n");
-    return 2;
-  }
-  // Everything shares the last CPU: what two of them would hide counts.
+// All processes share the last CPU, so that the time of each counts.
+void pin_to_last_cpu() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   sched_getaffinity(0, sizeof allowed, &allowed);
@@ -219,9 +215,36 @@ int main(int argc, char** argv) {
   CPU_ZERO(&allowed);
   CPU_SET(last, &allowed);
   if (sched_setaffinity(0, sizeof allowed, &allowed) != 0) die("pinning");
+}
 
-  // Descriptors 3 and 4 stay taken: a socket or bundle of ours must not have the number that the
-  // worker finds its own at.
+void print(std::span<const Figure> figures, bool json) {
+  if (json) std::printf(R"({"bench":"spawn","figures":[)");
+  for (const Figure& figure : figures) {
+    bool const ok = figure.value >= figure.target;
+    if (json) {
+      char target[32] = "null";
+      if (figure.target > 0) std::snprintf(target, sizeof target, "%g", figure.target);
+      std::printf(R"(%s{"name":"%s","value":%.3f,"unit":"%s","bar":%s,"ok":%s})",
+                  &figure == figures.data() ? "" : ",", figure.name, figure.value, figure.unit,
+                  target, ok ? "true" : "false");
+    } else {
+      std::printf("%-16s %10.2f %s%s\n", figure.name, figure.value, figure.unit,
+                  ok ? "" : "  MISSED");
+    }
+  }
+  if (json) std::printf("]}\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bool const json = argc == 2 && std::strcmp(argv[1], "--json") == 0;
+  if (argc > 2 || (argc == 2 && !json)) {
+    std::fprintf(stderr, "usage: bench_spawn [--json]\n");
+    return 2;
+  }
+  pin_to_last_cpu();
+  // A socket or bundle of this process must not be at 3 or 4: a worker has its own there.
   while (open("/dev/null", O_RDONLY | O_CLOEXEC) < 16) {
   }
   std::ifstream file(SPAWN_SCRIPT);
@@ -236,42 +259,28 @@ int main(int argc, char** argv) {
       check_bundle(*sources, "", worker->exec_path(), 20'000, 32 * 1024 * 1024);
   if (!bundle) die(bundle.error().message);
   std::string const job = job_frame(*bundle);
-  Result<Spawner> const born = fork_spawner(worker->descriptor());
-  if (!born) die(born.error().message);
-  Bearer spawner(born->socket);
+  Result<Spawner> const spawned = fork_spawner(worker->descriptor());
+  if (!spawned) die(spawned.error().message);
+  Launcher spawner(spawned->socket);
   spawner.use_bundle(bundle->descriptor());
-  Bearer zygote(spawner.zygote());
+  Launcher zygote(spawner.zygote());
 
-  std::array<double, turns> empty{}, bare{}, by_spawner{}, by_zygote{};
-  for (size_t i = 0; i < turns; ++i) {  // by turns, so that a noisy moment hits all
-    empty[i] = births_per_s([] { collect(spawn(SPAWN_FLOOR, nullptr)); }, 1);
-    bare[i] = births_per_s([&] { run_bare(SPAWN_WORKER, *bundle, job); }, 1);
-    by_spawner[i] = births_per_s([&] { spawner.run_all(job); }, places);
-    by_zygote[i] = births_per_s([&] { zygote.run_all(job); }, places);
+  std::array<double, rounds> empty{}, bare{}, by_spawner{}, by_zygote{};
+  for (size_t i = 0; i < rounds; ++i) {  // alternating, so that noise affects all alike
+    empty[i] = starts_per_s([] { collect(spawn(SPAWN_FLOOR, nullptr)); }, 1);
+    bare[i] = starts_per_s([&] { run_bare(SPAWN_WORKER, *bundle, job); }, 1);
+    by_spawner[i] = starts_per_s([&] { spawner.run_all(job); }, slots);
+    by_zygote[i] = starts_per_s([&] { zygote.run_all(job); }, slots);
   }
   Figure const figures[] = {
-      {"empty", median(empty), "births/s", 0},
-      {"bare", median(bare), "births/s", 0},
-      {"process", median(by_spawner), "births/s", 0},
-      {"fork", median(by_zygote), "births/s", 0},
+      {"empty", median(empty), "starts/s", 0},
+      {"bare", median(bare), "starts/s", 0},
+      {"process", median(by_spawner), "starts/s", 0},
+      {"fork", median(by_zygote), "starts/s", 0},
       {"ratio_bare", median(by_spawner) / median(bare), "x", 0.9},
       {"ratio_empty", median(by_spawner) / median(empty), "x", 0.6},
       {"fork_over_empty", median(by_zygote) / median(empty), "x", 0},
   };
-  if (json) std::printf(R"({"bench":"spawn","figures":[)");
-  for (const Figure& figure : figures) {
-    bool const ok = figure.value >= figure.bar;
-    if (json) {
-      char bar[32] = "null";
-      if (figure.bar > 0) std::snprintf(bar, sizeof bar, "%g", figure.bar);
-      std::printf(R"(%s{"name":"%s","value":%.3f,"unit":"%s","bar":%s,"ok":%s})",
-                  &figure == figures ? "" : ",", figure.name, figure.value, figure.unit, bar,
-                  ok ? "true" : "false");
-    } else {
-      std::printf("%-16s %10.2f %s%s\n", figure.name, figure.value, figure.unit,
-                  ok ? "" : "  MISSED");
-    }
-  }
-  if (json) std::printf("]}\n");
+  print(figures, json);
   return 0;
 }

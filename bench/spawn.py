@@ -1,4 +1,5 @@
-"""Births a second of hunt_worker, by the spawner and by a zygote, beside bare posix_spawn loops: bench/spawn.cc."""
+# SPDX-License-Identifier: Apache-2.0
+"""Starts per second of hunt_worker, by the spawner and by a zygote, beside bare posix_spawn loops: bench/spawn.cc."""
 import json
 import subprocess
 
@@ -13,4 +14,4 @@ def run() -> Report:
     done = subprocess.run([str(folder / "bench" / "bench_spawn"), "--json"], check=True, capture_output=True, text=True)
     figures = json.loads(done.stdout)["figures"]
     return Report("spawn", [Figure(f["name"], f["value"], f["unit"], f["bar"]) for f in figures],
-                  ["hunt_worker: birth, job, goblin-hoard.lua, outcome, end; everything on one CPU; medians of 5 turns"])
+                  ["hunt_worker: start, job, goblin-hoard.lua, outcome, end; everything on one CPU; medians of 5 turns"])

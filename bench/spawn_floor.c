@@ -1,2 +1,3 @@
-/* The least that a process costs: nothing but its birth and its end (bench/spawn.cc). */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The least that a process costs: it starts and exits (bench/spawn.cc). */
 int main(void) { return 0; }

@@ -1,5 +1,6 @@
-"""The story's table again: 300, 3,000 and 10,000 hunters, each a connection that asks about once a second (the story's 9,600/s
-at 10,000), on the stand-in for the old engine (bench/veltrix) and on each rung of huntd. Open loop, by hunt-load; stores,
+# SPDX-License-Identifier: Apache-2.0
+"""The load of the system that huntd replaces: 300, 3,000 and 10,000 hunters, each a connection with about one request per second
+(9,600/s at 10,000), on a model of the old engine (bench/veltrix) and on huntd in each isolation mode. Open loop, by hunt-load; stores,
 server and generator share all CPUs. Both ways end in Postgres: the stand-in's by its INSERTs, huntd's by outbox and aggregator."""
 import contextlib
 import os
@@ -11,7 +12,7 @@ from bench.load_run import LoadResult, load_program, run_load
 from bench.processes import rss_mib
 from bench.nginx_peers.server import tree_versions
 from bench.report import Figure, Report, progress
-from bench.rungs import RUNGS, known_rungs, rung_settings
+from bench.isolation_modes import MODES, known_modes, isolation_settings
 from bench.veltrix.server import VeltrixServer
 from harness.huntd_stack import HuntdStack
 from harness.postgres_server import PostgresServer
@@ -21,7 +22,7 @@ HUNTERS = (300, 3000, 10_000)
 RATE_EACH = 0.96
 SECONDS = float(os.environ.get("HUNTD_BENCH_SECONDS", 15))
 HUNT = "goblin-hoard"
-# Either engine runs as far up as it may, and so do its stores: the stand-in waits for Postgres, huntd does not.
+# Both engines have raised priorities, as have their stores: the old engine waits for Postgres, huntd does not.
 POSTGRES_NICE = -10
 NAMES = {"veltrix": "Veltrix stand-in", "process": "huntd, process", "fork": "huntd, fork", "batch": "huntd, batch"}
 
@@ -38,8 +39,8 @@ def _veltrix(directory: pathlib.Path):
 
 
 @contextlib.contextmanager
-def _huntd(directory: pathlib.Path, rung: str):
-    stack = HuntdStack(directory / "stack", cores=None, settings={**PRIORITIES, **rung_settings(rung)})
+def _huntd(directory: pathlib.Path, mode: str):
+    stack = HuntdStack(directory / "stack", cores=None, settings={**PRIORITIES, **isolation_settings(mode)})
     stack.redis.nice, stack.postgres.nice, stack.aggregator.nice = REDIS_NICE, POSTGRES_NICE, AGGREGATOR_NICE
     with stack:
         yield stack.http, [stack.huntd.pid, stack.aggregator.pid]
@@ -72,10 +73,10 @@ def _table(points: dict) -> list[str]:
 def run() -> Report:
     report = Report("story")
     load_program()
-    rungs = known_rungs()
+    modes = known_modes()
     points = {}
     for hunters in HUNTERS:
-        for engine in ["veltrix", *rungs]:
+        for engine in ["veltrix", *modes]:
             progress(f"story: {hunters:,} hunters, {NAMES[engine]}")
             result, rss = points[hunters, engine] = _point(engine, hunters)
             report.figures += [Figure(f"{engine}_p50_ms_{hunters}", result.p50_ms, "ms"),
@@ -83,10 +84,10 @@ def run() -> Report:
                                Figure(f"{engine}_errors_{hunters}", result.errors, "errors"),
                                Figure(f"{engine}_rate_{hunters}", result.rate, "hunts/s"),
                                Figure(f"{engine}_rss_mib_{hunters}", rss, "MiB")]
-    for rung in RUNGS:
-        if rung not in rungs:
-            report.notes.append(f"this huntd does not know worker.isolation = \"{rung}\": its figures are left out")
-    report.notes += [f"{SECONDS:g} s a point, {RATE_EACH:g} requests/s a hunter; no Kafka; P50 and P99 of all answers, refusals too",
+    for mode in MODES:
+        if mode not in modes:
+            report.notes.append(f"this huntd does not know worker.isolation = \"{mode}\": its figures are left out")
+    report.notes += [f"{SECONDS:g} s per point, {RATE_EACH:g} requests/s per hunter; no Kafka; P50 and P99 of all responses, with rejections",
                      "RSS without Redis and Postgres, huntd's with the aggregator's",
                      f"in a Debian 13 tree: {tree_versions('nginx', 'libnginx-mod-http-lua', 'lua-nginx-redis')}",
                      "", *_table(points)]

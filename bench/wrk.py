@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wrk scripts against a fresh stack on all CPUs, each followed by the server's own latency table. Closed-loop; for those
 who know wrk. Redis and Postgres share the machine, no Kafka."""
 import pathlib

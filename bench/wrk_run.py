@@ -1,5 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs wrk and reads its figures. wrk is closed-loop: a stall of the server holds back the requests that would have
-shown it (coordinated omission), so its latencies flatter; its rates are what they say."""
+shown it (coordinated omission), so its latencies are too low; its rates are correct."""
 import pathlib
 import re
 import subprocess

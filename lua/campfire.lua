@@ -1,11 +1,12 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- campfire: come back every day.
 --
--- Each day (UTC) gives one ember and the mark of that day, "day-20416". The marks are how the script
--- remembers: it has no storage of its own, only what the hunter holds. The streak is the number of
--- marked days in a row up to today; every seventh day of a streak gives a feast too.
+-- Each day (UTC) gives one ember and a mark of that day, "day-20416". The script uses the marks to
+-- remember: it has no storage, only what the hunter holds. The streak is the number of marked days
+-- in a row up to today; every seventh day of a streak also gives a feast.
 --
--- A hunter has at most 1,024 different loots in one hunt, so the marks last for almost three years;
--- for a new season, copy this file under a new name.
+-- A hunter holds at most 1,024 different loots in one hunt, so the marks last almost three years.
+-- For a new season, copy this file to a new name.
 
 local day_ms = 24 * 60 * 60 * 1000
 local feast_every_days = 7

@@ -1,8 +1,9 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- goblin-hoard: a weighted loot table.
 --
--- Every run finds exactly one thing. A line's weight is its chance against the sum of all weights:
--- here the sum is 100, so the weights read as per cent. To change the odds, change the numbers; to
--- add a loot, add a line.
+-- Every run finds exactly one thing. The chance of a line is its weight divided by the sum of all
+-- weights: here the sum is 100, so the weights are percentages. To change the odds, change the
+-- numbers; to add a loot, add a line.
 
 local hoard = {
   { loot_id = "copper-coin",  weight = 60, says = "A copper coin. The goblins left it for a reason." },
@@ -17,7 +18,7 @@ for _, line in ipairs(hoard) do
 end
 
 return function(hunt)
-  -- A whole number from 1 to weight_sum; walk down the table until it is used up.
+  -- Draw a number from 1 to weight_sum, and subtract weights until nothing is left of it.
   local draw = hunt.random(weight_sum)
   for _, line in ipairs(hoard) do
     draw = draw - line.weight

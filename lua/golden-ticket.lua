@@ -1,9 +1,10 @@
--- golden-ticket: a supply that all hunters share, and that runs out.
+-- SPDX-License-Identifier: Apache-2.0
+-- golden-ticket: a supply that all hunters share and that runs out.
 --
--- hunt.award(loot_id, {limit = N}) takes one of the N there are in the whole world. It says true, and
--- the ticket is this hunter's once the script has returned; or it says false, "gone": all N are given
--- or held for runs that have not ended yet. Never more than N are given, whatever crashes. The limit
--- may be raised later: only the number that was given counts.
+-- hunt.award(loot_id, {limit = N}) takes one of N units. If it returns true, the hunter gets the
+-- ticket after the script has returned. If it returns false, "gone", all N are given, or reserved for
+-- runs that have not ended. Never more than N are given, even after a crash. You may raise the limit
+-- later: only the number of given units counts.
 
 local tickets = 100
 
@@ -18,7 +19,7 @@ return function(hunt)
     return { won = true, says = "You hold a golden ticket!" }
   end
 
-  -- A consolation for everyone who came too late, once.
+  -- A consolation for each hunter who comes too late, once.
   if not held["chocolate-bar"] then
     hunt.award("chocolate-bar")
   end

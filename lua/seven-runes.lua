@@ -1,7 +1,8 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- seven-runes: collect the set, win the grand prize.
 --
--- Every run finds one rune at random, so some will be found twice. The run that completes the set
--- gives the crown as well, once.
+-- Every run finds one random rune, so a hunter finds some runes twice. The run that completes the
+-- set also gives the crown, once.
 
 local runes = {
   "rune-ash", "rune-birch", "rune-elk", "rune-hail", "rune-lake", "rune-sun", "rune-thorn",
@@ -13,7 +14,7 @@ return function(hunt)
   local found = runes[hunt.random(#runes)]
   hunt.award(found)
 
-  -- held() is what the hunter held before this run: add what was just found.
+  -- held is what the hunter held before this run: add the rune of this run.
   local missing = {}
   for _, rune in ipairs(runes) do
     if rune ~= found and not held[rune] then

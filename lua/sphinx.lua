@@ -1,8 +1,9 @@
--- sphinx: a riddle that reads what the hunter sent.
+-- SPDX-License-Identifier: Apache-2.0
+-- sphinx: a riddle that reads the hunter's answer.
 --
--- The request's JSON body is hunt.input. Without one, the sphinx asks; with {"answer": "..."} she
--- listens. A wrong answer is rejected: the caller gets status 422 and her words, and nothing is
--- given. Whatever comes from outside may be of any type, so look before you use it.
+-- The request's JSON body is hunt.input. Without a body, the sphinx asks; with {"answer": "..."} she
+-- checks the answer. A wrong answer is rejected: the caller gets status 422 and the reason, and
+-- nothing is awarded. Input may have any type, so check it before you use it.
 
 local riddles = {
   { asks = "What has a bed but never sleeps, and a mouth but never eats?", answers = { "river" } },

@@ -1,8 +1,9 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- sunken-chest: a chest that each hunter opens once.
 --
--- hunt.held() is what this hunter already holds from this hunt, as loot_id -> count. The key of the
--- chest is given together with the treasure, so whoever holds the key has been here before. (Two
--- requests at the same moment can't both open it: a hunter's requests run one after the other.)
+-- hunt.held() is what this hunter already holds from this hunt, as loot_id -> count. The script gives
+-- the key of the chest together with the treasure, so a hunter who holds the key has opened the
+-- chest before. (Two requests of one hunter cannot both open it: they run one after the other.)
 
 local treasure = { "pearl", "pearl", "pearl", "captains-log" }
 
@@ -11,7 +12,7 @@ return function(hunt)
     hunt.reject("you have opened this chest before")
   end
 
-  -- All of it or none: a hunt's awards are given together when the script has returned.
+  -- All or nothing: the awards are given together after the script has returned.
   hunt.award("chest-key")
   for _, loot_id in ipairs(treasure) do
     hunt.award(loot_id)

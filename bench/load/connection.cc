@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "connection.h"
 
 #include <netinet/in.h>
@@ -28,7 +29,7 @@ void Connection::on_connected(int32_t result, uint32_t) {
     state_ = State::ending;
     ended_ = Ended::not_connected;
     error_ = -result;
-    return close_if_quiet();
+    return close_if_idle();
   }
   state_ = State::open;
   proven_ = false;
@@ -40,37 +41,37 @@ void Connection::on_connected(int32_t result, uint32_t) {
 void Connection::receive() {
   io_uring_sqe* sqe = ring_.prepare(received_);
   io_uring_prep_recv_multishot(sqe, descriptor_, nullptr, 0, 0);
-  uring::Ring::receive_into(uring::BufferGroup::clients, sqe);
+  server::Ring::receive_into(server::BufferGroup::clients, sqe);
   receiving_ = true;
 }
 
 void Connection::on_received(int32_t result, uint32_t flags) {
   if ((flags & IORING_CQE_F_BUFFER) != 0) {
     if (result > 0 && state_ == State::open)
-      read(ring_.buffer(uring::BufferGroup::clients, flags, result));
-    ring_.recycle(uring::BufferGroup::clients, flags);
+      read(ring_.buffer(server::BufferGroup::clients, flags, result));
+    ring_.recycle(server::BufferGroup::clients, flags);
   }
   if ((flags & IORING_CQE_F_MORE) != 0) return;
   receiving_ = false;
-  if (state_ != State::open) return close_if_quiet();
-  // No buffer was free for a moment, or the kernel wants the receive armed anew.
+  if (state_ != State::open) return close_if_idle();
+  // All buffers were in use for a moment, or the kernel ended the multishot receive.
   if (result > 0 || result == -ENOBUFS || result == -EINTR || result == -EAGAIN) return receive();
   end(Ended::reset, -result);
 }
 
 void Connection::read(std::string_view bytes) {
-  AnswerReader::Status const status =
-      waiting_ ? reader_.read(bytes) : AnswerReader::Status::bad;  // nothing was asked
-  if (status == AnswerReader::Status::need_more) return;
-  if (status == AnswerReader::Status::bad) return end(Ended::unparseable, 0);
+  ResponseReader::Status const status =
+      waiting_ ? reader_.read(bytes) : ResponseReader::Status::bad;  // no request was sent
+  if (status == ResponseReader::Status::need_more) return;
+  if (status == ResponseReader::Status::bad) return end(Ended::unparseable, 0);
   waiting_ = false;
   proven_ = true;
-  const Answer& answer = reader_.answer();
-  // No request can be sent from within on_answer() where the connection ends here.
-  bool const goes_on = answer.keep_alive && bytes.empty();
-  if (!goes_on) state_ = State::ending;
-  user_.on_answer(*this, answer);
-  if (!goes_on) end(answer.keep_alive ? Ended::unparseable : Ended::asked, 0);
+  const Response& response = reader_.response();
+  // If the connection ends here, on_response() must not send a request.
+  bool const continues = response.keep_alive && bytes.empty();
+  if (!continues) state_ = State::ending;
+  user_.on_response(*this, response);
+  if (!continues) end(response.keep_alive ? Ended::unparseable : Ended::by_header, 0);
 }
 
 void Connection::send(std::string_view bytes, uint64_t due_ns) {
@@ -89,27 +90,27 @@ void Connection::send_rest() {
 
 void Connection::on_sent(int32_t result, uint32_t) {
   sending_ = false;
-  if (state_ != State::open) return close_if_quiet();
+  if (state_ != State::open) return close_if_idle();
   if (result < 0 && result != -EINTR && result != -EAGAIN) return end(Ended::reset, -result);
   if (result > 0) rest_.remove_prefix(static_cast<size_t>(result));
   if (!rest_.empty()) return send_rest();
-  // The answer overtook this completion: the next request had to wait for it.
+  // The response came before this completion, so the next request had to wait for it.
   if (!waiting_) user_.on_free(*this);
 }
 
-void Connection::end(Ended why, int error) {
+void Connection::end(Ended reason, int error) {
   state_ = State::ending;
-  ended_ = why;
+  ended_ = reason;
   error_ = error;
   if (waiting_) {
     waiting_ = false;
-    user_.on_lost(*this, why);
+    user_.on_lost(*this, reason);
   }
-  ::shutdown(descriptor_, SHUT_RDWR);  // ends what the kernel still does for us
-  close_if_quiet();
+  ::shutdown(descriptor_, SHUT_RDWR);  // ends the operations in the kernel
+  close_if_idle();
 }
 
-void Connection::close_if_quiet() {
+void Connection::close_if_idle() {
   if (receiving_ || sending_) return;
   ::close(descriptor_);
   descriptor_ = -1;

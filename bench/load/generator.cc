@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "generator.h"
 
 #include <fmt/format.h>
@@ -13,14 +14,14 @@
 #include <ctime>
 
 #include "base/check.h"
-#include "stats/shared_region.h"
+#include "base/clock.h"
+#include "metrics/shared_region.h"
 
 namespace huntd::load {
 namespace {
 
-constexpr uint64_t second_ns = 1'000'000'000;
 constexpr uint64_t retry_ns = 100'000'000;    // after a connect that failed
-constexpr size_t sends_waited_for_max = 256;  // far below the completion queue's length
+constexpr size_t sends_waited_for_max = 256;  // far below the size of the completion queue
 constexpr std::array<std::string_view, 4> phase_names = {"connect", "warm-up", "measured",
                                                          "draining"};
 
@@ -74,7 +75,7 @@ Generator::Generator(const Options& options)
 }
 
 Result<void> Generator::run() {
-  // Sleeps end when they are to, not up to 50 µs later.
+  // Sleeps end on time instead of up to 50 µs later.
   (void)prctl(PR_SET_TIMERSLACK, 1UL);
   auto const address = address_of(options_.target);
   if (!address) return address.error();
@@ -89,7 +90,7 @@ Result<void> Generator::run() {
   }
   load();
   drain();
-  give_up();
+  abandon_rest();
   progress_.end();
   return {};
 }
@@ -103,22 +104,22 @@ Result<void> Generator::open_connections() {
   };
   uint64_t const deadline_ns =
       started_ns + static_cast<uint64_t>(options_.connections * ns_between) + timeout_ns_;
-  uint64_t next_report_ns = started_ns + second_ns;
-  for (uint32_t begun = 0; begun < options_.connections || open_ < options_.connections;) {
+  uint64_t next_report_ns = started_ns + ns_per_s;
+  for (uint32_t started = 0; started < options_.connections || open_ < options_.connections;) {
     uint64_t const now_ns = monotonic_ns();
     bool const too_late = now_ns >= deadline_ns;
-    bool const nobody = open_ == 0 && begun > 0 && connecting_ == 0;
-    if (open_ == 0 && (nobody || too_late))
-      return Error{fmt::format("{}: can't connect: {}", options_.target,
+    bool const all_failed = open_ == 0 && started > 0 && connecting_ == 0;
+    if (open_ == 0 && (all_failed || too_late))
+      return Error{fmt::format("{}: cannot connect: {}", options_.target,
                                std::strerror(last_error_ == 0 ? ETIMEDOUT : last_error_))};
-    if (too_late) break;  // those that are missing go on trying under load
+    if (too_late) break;  // the missing connections are retried under load
     if (now_ns >= next_report_ns) {
       progress_.connecting(open_, options_.connections);
-      next_report_ns += second_ns;
+      next_report_ns += ns_per_s;
     }
-    while (begins_ns(begun) <= now_ns) connect(connections_[begun++]);
+    while (begins_ns(started) <= now_ns) connect(connections_[started++]);
     reconnect_due(now_ns);
-    tick(std::min({deadline_ns, next_report_ns, begins_ns(begun)}));
+    tick(std::min({deadline_ns, next_report_ns, begins_ns(started)}));
   }
   return {};
 }
@@ -133,7 +134,7 @@ void Generator::load() {
   phase_ = Phase::warm_up;
   for (Connection& connection : connections_) on_free(connection);
   for (;;) {
-    rest();
+    pace();
     uint64_t const now_ns = monotonic_ns();
     if (phase_ == Phase::warm_up && now_ns >= measured_from_ns) begin_measuring(now_ns);
     if (now_ns >= end_ns_) break;
@@ -162,7 +163,7 @@ void Generator::end_measuring(uint64_t now_ns) {
 void Generator::drain() {
   uint64_t const deadline_ns = end_ns_ + timeout_ns_;
   for (;;) {
-    rest();
+    pace();
     uint64_t const now_ns = monotonic_ns();
     send_due(now_ns);
     if (outstanding() == 0 || now_ns >= deadline_ns) return;
@@ -172,10 +173,10 @@ void Generator::drain() {
   }
 }
 
-void Generator::give_up() {
+void Generator::abandon_rest() {
   uint64_t const now_ns = monotonic_ns();
   for (Connection& connection : connections_) {
-    if (connection.waits_for_answer()) tally_.lost(connection.due_ns(), now_ns, Loss::unanswered);
+    if (connection.waits_for_response()) tally_.lost(connection.due_ns(), now_ns, Loss::unanswered);
     while (schedule_.waits(connection.number()))
       tally_.lost(schedule_.take(connection.number()), now_ns, Loss::unanswered);
     connection.abandon();
@@ -185,7 +186,7 @@ void Generator::give_up() {
 void Generator::send_due(uint64_t now_ns) {
   while (auto const number = schedule_.come_due(now_ns)) {
     Connection& connection = connections_[*number];
-    if (!connection.is_free()) continue;  // sent when it is: on_free
+    if (!connection.is_free()) continue;  // sent by on_free()
     uint64_t const due_ns = schedule_.take(*number);
     send(connection, due_ns);
     to_be_late_.push_back(due_ns);
@@ -211,26 +212,26 @@ void Generator::reconnect_due(uint64_t now_ns) {
   }
 }
 
-void Generator::rest() {
+void Generator::pace() {
   uint64_t const until_ns = ticked_ns_ + tick_ns_;
   if (tick_ns_ == 0 || monotonic_ns() >= until_ns) return;
-  timespec const until{static_cast<time_t>(until_ns / second_ns),
-                       static_cast<long>(until_ns % second_ns)};
+  timespec const until{static_cast<time_t>(until_ns / ns_per_s),
+                       static_cast<long>(until_ns % ns_per_s)};
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
 }
 
 void Generator::tick(uint64_t until_ns) {
   uint64_t const now_ns = monotonic_ns();
   ticked_ns_ = now_ns;
-  // The next system call is the send.
+  // The next system call sends them.
   for (uint64_t const due_ns : to_be_late_) tally_.late(due_ns, now_ns);
-  // They complete within that call; it is to end at the completion after theirs.
+  // Their completions come within that call, which must wait for one more.
   auto const sends = static_cast<unsigned>(std::min(to_be_late_.size(), sends_waited_for_max));
   to_be_late_.clear();
   if (phase_ == Phase::measured) ++account_.ticks;
   if (!retries_.empty()) until_ns = std::min(until_ns, retries_.front().at_ns);
   until_ns = std::min(until_ns, reports_.next_ns);
-  ring_.submit_and_wait(until_ns > now_ns ? std::min(until_ns - now_ns, second_ns) : 0, 1 + sends);
+  ring_.submit_and_wait(until_ns > now_ns ? std::min(until_ns - now_ns, ns_per_s) : 0, 1 + sends);
   ring_.reap();
 }
 
@@ -247,7 +248,7 @@ void Generator::report(uint64_t now_ns) {
                   counts.sent, counts.answered, outstanding(), counts.errors()},
                  tally_.take_recent(), to_s(now_ns - reports_.last_ns));
   reports_.last_ns = now_ns;
-  reports_.next_ns = std::max(reports_.next_ns + second_ns, now_ns + second_ns / 2);
+  reports_.next_ns = std::max(reports_.next_ns + ns_per_s, now_ns + ns_per_s / 2);
 }
 
 void Generator::on_open(Connection& connection) {
@@ -265,26 +266,26 @@ void Generator::on_free(Connection& connection) {
   if (now_ns < end_ns_) send(connection, now_ns);
 }
 
-void Generator::on_answer(Connection& connection, const Answer& answer) {
-  tally_.answered(connection.due_ns(), monotonic_ns(), answer.status, answer.events);
+void Generator::on_response(Connection& connection, const Response& response) {
+  tally_.answered(connection.due_ns(), monotonic_ns(), response.status, response.events);
   on_free(connection);
 }
 
-void Generator::on_lost(Connection& connection, Ended why) {
-  Loss const loss = why == Ended::unparseable ? Loss::unparseable : Loss::broken;
+void Generator::on_lost(Connection& connection, Ended reason) {
+  Loss const loss = reason == Ended::unparseable ? Loss::unparseable : Loss::broken;
   tally_.lost(connection.due_ns(), monotonic_ns(), loss);
 }
 
-void Generator::on_ended(Connection& connection, Ended why, int error) {
-  if (why == Ended::not_connected) {
+void Generator::on_ended(Connection& connection, Ended reason, int error) {
+  if (reason == Ended::not_connected) {
     --connecting_;
     ++account_.connects_failed;
     last_error_ = error;
   } else {
     --open_;
     ++account_.reconnects;
-    if (why == Ended::reset) ++account_.resets;
-    // A server that closes without a single answer is not to be asked in a tight loop.
+    if (reason == Ended::reset) ++account_.resets;
+    // A server that closes without a response must not be retried in a tight loop.
     if (connection.proven()) return connect(connection);
   }
   retries_.push_back({monotonic_ns() + retry_ns, &connection});

@@ -1,5 +1,6 @@
-// The load itself: opens the connections, sends what is due, waits for the last answers. One
-// thread, one ring; a turn of the loop is one system call.
+// SPDX-License-Identifier: Apache-2.0
+// Generates the load: opens the connections, sends the requests that are due, waits for the last
+// responses. One thread, one ring; one tick of the loop is one system call.
 #pragma once
 #include <deque>
 #include <string>
@@ -15,22 +16,22 @@
 
 namespace huntd::load {
 
-// What the generator did on its own account.
+// Figures of the generator itself.
 struct Account {
   uint64_t connects_failed = 0;
-  uint64_t resets = 0;  // connections that the server ended without saying so
+  uint64_t resets = 0;  // connections that the server closed without Connection: close
   uint64_t reconnects = 0;
-  uint64_t ticks = 0;         // of the measured time, like what follows
-  double cpu_s = 0;           // of the measured time
-  double measured_s = 0;      // its length as it was
-  int64_t started_at_ms = 0;  // of the measured time, since the epoch
+  uint64_t ticks = 0;         // in the measured time
+  double cpu_s = 0;           // in the measured time
+  double measured_s = 0;      // its actual length
+  int64_t started_at_ms = 0;  // of the measured time, since the Unix epoch
 };
 
 class Generator final : private ConnectionUser {
  public:
   explicit Generator(const Options& options);
 
-  // The whole run. The error says why there was none: no ring, nobody at the address.
+  // The whole run. The error says why it could not start: no ring, or no connection.
   Result<void> run();
 
   const Tally& tally() const { return tally_; }
@@ -39,11 +40,11 @@ class Generator final : private ConnectionUser {
  private:
   enum class Phase { connecting, warm_up, measured, draining };
 
-  // The run's parts, in this order.
+  // The parts of the run, in this order.
   Result<void> open_connections();
   void load();
   void drain();
-  void give_up();
+  void abandon_rest();
 
   void begin_measuring(uint64_t now_ns);
   void end_measuring(uint64_t now_ns);
@@ -51,19 +52,19 @@ class Generator final : private ConnectionUser {
   void send(Connection& connection, uint64_t due_ns);
   void connect(Connection& connection);
   void reconnect_due(uint64_t now_ns);
-  // Sleeps while the last turn is younger than tick_ns_: what comes due or comes back meanwhile
-  // shares one wake-up, which costs more than all else.
-  void rest();
-  // One turn: submits, waits until `until_ns` at most, handles what came.
+  // Sleeps until tick_ns_ after the last tick. Requests and responses of that time share one
+  // wake-up, which costs more than everything else.
+  void pace();
+  // Submits, waits until `until_ns` at most, handles completions.
   void tick(uint64_t until_ns);
   void report(uint64_t now_ns);
   uint64_t outstanding() const;
 
   void on_open(Connection& connection) override;
   void on_free(Connection& connection) override;
-  void on_answer(Connection& connection, const Answer& answer) override;
-  void on_lost(Connection& connection, Ended why) override;
-  void on_ended(Connection& connection, Ended why, int error) override;
+  void on_response(Connection& connection, const Response& response) override;
+  void on_lost(Connection& connection, Ended reason) override;
+  void on_ended(Connection& connection, Ended reason, int error) override;
 
   struct Retry {
     uint64_t at_ns;
@@ -91,14 +92,14 @@ class Generator final : private ConnectionUser {
   Account account_;
   Progress progress_;
   Reports reports_;
-  std::vector<uint64_t> sent_count_;    // of each connection
-  std::vector<uint64_t> to_be_late_;    // due times of this turn's sends on free connections
-  std::deque<Retry> retries_;           // in the order of at_ns
-  uint32_t open_ = 0;                   // connections open now
+  std::vector<uint64_t> sent_count_;    // by connection
+  std::vector<uint64_t> to_be_late_;    // due times of this tick's sends on free connections
+  std::deque<Retry> retries_;           // ordered by at_ns
+  uint32_t open_ = 0;                   // open connections
   uint32_t connecting_ = 0;             // connects in the kernel
-  int last_error_ = 0;                  // of a connect
-  std::deque<Connection> connections_;  // a deque: they never move
-  uring::Ring ring_;                    // the first to go
+  int last_error_ = 0;                  // of the last failed connect
+  std::deque<Connection> connections_;  // a deque, so that they never move
+  server::Ring ring_;                   // destroyed first
 };
 
 }  // namespace huntd::load

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // hunt-load: an open-loop load generator for huntd (docs/hunt-load.md).
 #include <fmt/format.h>
 
@@ -34,7 +35,7 @@ int main(int argc, char** argv) {
   for (const std::string& warning : result_warnings(*generator))
     fmt::print(stderr, "warning: {}\n", warning);
   if (!options.hlog_file.empty() && !write_file(options.hlog_file, result_hlog(*generator))) {
-    fmt::print(stderr, "hunt-load: can't write {}\n", options.hlog_file);
+    fmt::print(stderr, "hunt-load: cannot write {}\n", options.hlog_file);
     return 1;
   }
   return 0;

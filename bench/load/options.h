@@ -1,4 +1,5 @@
-// What the command line asks for.
+// SPDX-License-Identifier: Apache-2.0
+// The command line.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -10,26 +11,26 @@ namespace huntd::load {
 struct Options {
   std::string target;  // ADDR:PORT
   uint32_t connections = 64;
-  double rate = 0;  // requests a second; 0 where `closed`
+  double rate = 0;  // requests per second; 0 if `closed`
   bool closed = false;
   double seconds = 10;
   double warmup_s = 2;
-  uint32_t hunters = 0;            // as many as connections where none are given
-  std::vector<std::string> hunts;  // empty where `method` and `path` are
+  uint32_t hunters = 0;            // default: as many as connections
+  std::vector<std::string> hunts;  // empty if `method` and `path` are set
   std::string method;
   std::string path;
   std::string body;
   bool keys = false;
   double connect_rate = 2000;
   uint64_t timeout_ms = 10'000;
-  uint64_t tick_us = 100;  // between two turns of the open loop, at least
+  uint64_t tick_us = 100;  // the least time between two ticks of the open loop
   uint64_t seed = 1;
   std::string hlog_file;
   bool json = false;
 };
 
-// The options, or the exit code where the program is to end now (help was asked for, or wrong
-// usage, which has been told).
+// The options, or the exit status if the program must end now: help was printed, or the usage was
+// wrong and the error was printed.
 struct Parsed {
   std::optional<Options> options;
   int exit_code = 0;

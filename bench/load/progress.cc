@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "progress.h"
 
 #include <fmt/format.h>
@@ -22,7 +23,7 @@ uint64_t per_second(uint64_t count, double seconds) {
 Progress::Progress() : terminal_(isatty(STDERR_FILENO) == 1) {}
 
 void Progress::show(std::string_view text) {
-  // One write, so that lines of two programs don't mix.
+  // One write, so that lines of two programs do not mix.
   fmt::print(stderr, "{}", terminal_ ? fmt::format("\r{}\x1b[K", text) : fmt::format("{}\n", text));
   shown_ = true;
 }

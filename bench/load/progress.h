@@ -1,10 +1,11 @@
-// What a person sees on stderr while the load runs: a line a second, or one line that changes where
-// stderr is a terminal.
+// SPDX-License-Identifier: Apache-2.0
+// Progress on stderr while the load runs: one line per second, or one changing line if stderr is a
+// terminal.
 #pragma once
 #include <cstdint>
 #include <string_view>
 
-#include "stats/histogram.h"
+#include "metrics/histogram.h"
 
 namespace huntd::load {
 
@@ -16,12 +17,12 @@ class Progress {
   struct Load {
     std::string_view phase;
     double elapsed_s = 0;
-    uint64_t sent = 0;      // since the beginning
-    uint64_t answered = 0;  // since the beginning
+    uint64_t sent = 0;      // since the start
+    uint64_t answered = 0;  // since the start
     uint64_t outstanding = 0;
     uint64_t errors = 0;
   };
-  // `recent`: the latencies since the last call, which was `since_s` ago.
+  // `recent` has the latencies since the last call, which was `since_s` ago.
   void load(const Load& now, const HistogramSnapshot& recent, double since_s);
   // Ends the changing line.
   void end();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "requests.h"
 
 #include <fmt/format.h>
@@ -12,7 +13,7 @@ namespace {
 
 constexpr size_t key_digits = 16;
 
-// Two runs with the same seed must not have keys in common: huntd would give its kept answers.
+// Two runs with the same seed must not share keys: huntd would replay its stored responses.
 std::string run_name() {
   uint64_t drawn = 0;
   CHECK(getrandom(&drawn, sizeof drawn, 0) == static_cast<ssize_t>(sizeof drawn));
@@ -20,9 +21,9 @@ std::string run_name() {
 }
 
 std::string with_hunter(std::string path, std::string_view hunter) {
-  constexpr std::string_view place = "{hunter}";
-  size_t const at = path.find(place);
-  return at == path.npos ? path : path.replace(at, place.size(), hunter);
+  constexpr std::string_view placeholder = "{hunter}";
+  size_t const at = path.find(placeholder);
+  return at == path.npos ? path : path.replace(at, placeholder.size(), hunter);
 }
 
 void write_hex(char* into, uint64_t number) {
@@ -49,7 +50,7 @@ Requests::Requests(const Options& options)
       if (sends_length) text += fmt::format("Content-Length: {}\r\n", options.body.size());
       if (keys_) {
         text += fmt::format("Idempotency-Key: {}-", run);
-        key_places_.push_back(text.size());
+        key_offsets_.push_back(text.size());
         text.append(key_digits, '0').append("\r\n");
       }
       texts_.push_back(text.append("\r\n").append(options.body));
@@ -58,9 +59,9 @@ Requests::Requests(const Options& options)
 }
 
 std::string_view Requests::next(uint32_t connection, uint64_t nth) {
-  // Shifted by the connection, so that the hunts are mixed at every moment.
+  // Shifted by the connection, so that the hunts are mixed at any moment.
   size_t const which = connection * shapes_ + (connection + nth) % shapes_;
-  if (keys_) write_hex(texts_[which].data() + key_places_[which], keys_given_++);
+  if (keys_) write_hex(texts_[which].data() + key_offsets_[which], keys_used_++);
   return texts_[which];
 }
 

@@ -1,5 +1,6 @@
-// Every request as bytes, built before the load begins: a send copies nothing and formats nothing
-// but the digits of its key.
+// SPDX-License-Identifier: Apache-2.0
+// All requests as bytes, built before the load starts: a send copies nothing, and formats only the
+// digits of its idempotency key.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -14,16 +15,16 @@ class Requests {
  public:
   explicit Requests(const Options& options);
 
-  // The bytes of connection `connection`'s `nth` request. They stay until its next call, which must
-  // not come before they are sent.
+  // The bytes of the `nth` request of a connection. Valid until the next call for the same
+  // connection.
   std::string_view next(uint32_t connection, uint64_t nth);
 
  private:
-  size_t shapes_;  // requests of a connection, used in turns
+  size_t shapes_;  // different requests per connection, which alternate
   bool keys_;
-  uint64_t keys_given_ = 0;
-  std::vector<std::string> texts_;  // shapes_ for each connection
-  std::vector<size_t> key_places_;  // where the key's digits are, beside texts_
+  uint64_t keys_used_ = 0;
+  std::vector<std::string> texts_;   // shapes_ for each connection
+  std::vector<size_t> key_offsets_;  // of the key's digits, by index in texts_
 };
 
 }  // namespace huntd::load

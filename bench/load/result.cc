@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "result.h"
 
 #include <fmt/format.h>
@@ -7,7 +8,7 @@
 
 #include "base/json_text.h"
 #include "huntctl/text_table.h"
-#include "stats/hlog.h"
+#include "metrics/hlog.h"
 
 namespace huntd::load {
 namespace {
@@ -21,12 +22,12 @@ constexpr double cpu_percent_good = 90;
 
 double ms(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
 
-// What a run comes down to, in the units in which it is shown.
+// The figures of a run, in the units that are shown.
 struct Summary {
   explicit Summary(const Options& options, const Generator& run)
       : all(run.tally().all().snapshot()),
         admitted(run.tally().admitted().snapshot()),
-        refused(run.tally().refused().snapshot()),
+        unavailable(run.tally().unavailable().snapshot()),
         late(run.tally().lateness().snapshot()),
         rate(static_cast<double>(run.tally().answered_in_time()) / options.seconds),
         cpu_percent(100 * run.account().cpu_s / run.account().measured_s),
@@ -34,7 +35,7 @@ struct Summary {
                                ? 0
                                : 1e6 * run.account().cpu_s /
                                      static_cast<double>(run.tally().answered_in_time())) {}
-  HistogramSnapshot all, admitted, refused, late;
+  HistogramSnapshot all, admitted, unavailable, late;
   double rate;
   double cpu_percent;
   double cpu_us_per_request;
@@ -60,9 +61,9 @@ std::string statuses_json(const Counts& counts) {
 
 std::string counts_json(const Counts& counts) {
   return fmt::format(
-      R"("sent":{},"answered":{},"ok":{},"rejected":{},"refused":{},"errors":{},"unanswered":{},)"
+      R"("sent":{},"answered":{},"ok":{},"rejected":{},"unavailable":{},"errors":{},"unanswered":{},)"
       R"("broken":{},"unparseable":{},"statuses":{})",
-      counts.sent, counts.answered, counts.ok, counts.rejected, counts.refused, counts.errors(),
+      counts.sent, counts.answered, counts.ok, counts.rejected, counts.unavailable, counts.errors(),
       counts.unanswered, counts.broken, counts.unparseable, statuses_json(counts));
 }
 
@@ -95,7 +96,7 @@ std::string result_table(const Options& options, const Generator& run) {
   const Counts& counts = run.tally().measured();
   const Account& account = run.account();
   std::string const wanted = options.closed
-                                 ? "closed loop (latencies flatter a server that stalls)"
+                                 ? "closed loop (hides the latency of a server that stalls)"
                                  : fmt::format("open loop, {:g} requests/s wanted", options.rate);
   std::string text =
       fmt::format("{}: {} connections, {}, {:g} s after {:g} s of warm-up\n\n", options.target,
@@ -106,25 +107,25 @@ std::string result_table(const Options& options, const Generator& run) {
     table.add_column(head, TextTable::Align::right);
   add_times(table, "all", sum.all);
   add_times(table, "admitted (200)", sum.admitted);
-  add_times(table, "refused (503)", sum.refused);
+  add_times(table, "unavailable (503)", sum.unavailable);
   if (!options.closed) add_times(table, "sent late by", sum.late);
   text += table.str();
-  fmt::format_to(std::back_inserter(text), "\n{:.1f} answers/s. {}\n", sum.rate,
+  fmt::format_to(std::back_inserter(text), "\n{:.1f} responses/s. {}\n", sum.rate,
                  counts_text(counts));
-  fmt::format_to(std::back_inserter(text),
-                 "{} errors ({} refused, {} broken, {} unparseable, {} unanswered), {} rejected\n",
-                 count_text(counts.errors()), count_text(counts.refused), count_text(counts.broken),
-                 count_text(counts.unparseable), count_text(counts.unanswered),
-                 count_text(counts.rejected));
+  fmt::format_to(
+      std::back_inserter(text),
+      "{} errors ({} unavailable, {} broken, {} unparseable, {} unanswered), {} rejected\n",
+      count_text(counts.errors()), count_text(counts.unavailable), count_text(counts.broken),
+      count_text(counts.unparseable), count_text(counts.unanswered), count_text(counts.rejected));
   fmt::format_to(std::back_inserter(text),
                  "connections: {} connects failed, {} resets, {} reconnects\n",
                  count_text(account.connects_failed), count_text(account.resets),
                  count_text(account.reconnects));
   fmt::format_to(std::back_inserter(text),
-                 "loot told, with the warm-up: {} events in {} answers 200\n",
+                 "awards reported, with the warm-up: {} events in {} responses 200\n",
                  count_text(run.tally().whole().events), count_text(run.tally().whole().ok));
   fmt::format_to(std::back_inserter(text),
-                 "the generator: {:.2f} s of CPU, {:.1f} % of a core, {} a request, {} ticks\n",
+                 "the generator: {:.2f} s of CPU, {:.1f} % of a core, {} per request, {} ticks\n",
                  account.cpu_s, sum.cpu_percent, time_text(sum.cpu_us_per_request),
                  count_text(account.ticks));
   return text;
@@ -143,11 +144,11 @@ std::string result_json(const Options& options, const Generator& run) {
   json += counts_json(run.tally().measured());
   fmt::format_to(std::back_inserter(json),
                  R"(,"rate":{:.1f},"ok_rate":{:.1f},"events":{},)"
-                 R"("latency_ms":{},"admitted_ms":{},"refused_ms":{},)"
+                 R"("latency_ms":{},"admitted_ms":{},"unavailable_ms":{},)"
                  R"("late_ms":{{"p50":{:.3f},"p99":{:.3f},"max":{:.3f}}},"late_count":{},)",
                  sum.rate, static_cast<double>(run.tally().ok_in_time()) / options.seconds,
                  run.tally().whole().events, percentiles_json(sum.all),
-                 percentiles_json(sum.admitted), percentiles_json(sum.refused),
+                 percentiles_json(sum.admitted), percentiles_json(sum.unavailable),
                  ms(sum.late.percentile_ns(50)), ms(sum.late.percentile_ns(99)),
                  ms(sum.late.max_ns()), sum.late.count());
   fmt::format_to(std::back_inserter(json),
@@ -167,7 +168,7 @@ std::string result_hlog(const Generator& run) {
   return write_hlog("hunt-load", from_ms, to_ms,
                     {{"all", tally.all().snapshot()},
                      {"admitted", tally.admitted().snapshot()},
-                     {"refused", tally.refused().snapshot()},
+                     {"unavailable", tally.unavailable().snapshot()},
                      {"late", tally.lateness().snapshot()}});
 }
 
@@ -176,14 +177,13 @@ std::vector<std::string> result_warnings(const Generator& run) {
   uint64_t const late_ns = run.tally().lateness().snapshot().percentile_ns(99);
   if (late_ns > late_p99_good_ns)
     warnings.push_back(
-        fmt::format("1 % of the requests left {} late or later though their connection was free: "
+        fmt::format("1 % of the requests were sent {} or more too late on a free connection: "
                     "part of the latency is the generator's",
                     time_text(static_cast<double>(late_ns) / 1e3)));
   double const cpu_percent = 100 * run.account().cpu_s / run.account().measured_s;
   if (cpu_percent > cpu_percent_good)
-    warnings.push_back(
-        fmt::format("the generator used {:.0f} % of a core: what was measured may be its own limit",
-                    cpu_percent));
+    warnings.push_back(fmt::format(
+        "the generator used {:.0f} % of a core: the figures may be its own limit", cpu_percent));
   return warnings;
 }
 

@@ -1,4 +1,5 @@
-// What a run found, for people, for scripts, and for HdrHistogram's tools.
+// SPDX-License-Identifier: Apache-2.0
+// The result of a run: for people, for scripts, and for HdrHistogram's tools.
 #pragma once
 #include <string>
 #include <vector>
@@ -11,9 +12,9 @@ namespace huntd::load {
 std::string result_table(const Options& options, const Generator& run);
 // One JSON object in one line.
 std::string result_json(const Options& options, const Generator& run);
-// The tags are all, admitted, refused and late; what has no values has no line.
+// The tags are all, admitted, unavailable and late. A tag without values has no line.
 std::string result_hlog(const Generator& run);
-// Why the figures may be the generator's own: one sentence each, none in a good run.
+// Reasons why the generator may have limited the figures, one sentence each; empty in a good run.
 std::vector<std::string> result_warnings(const Generator& run);
 
 }  // namespace huntd::load

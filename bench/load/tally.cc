@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tally.h"
 
 #include <algorithm>
@@ -7,19 +8,19 @@ namespace {
 
 uint64_t span(uint64_t from_ns, uint64_t to_ns) { return to_ns > from_ns ? to_ns - from_ns : 0; }
 
-void count_answer(Counts& counts, int status, uint64_t events) {
+void count_response(Counts& counts, int status, uint64_t events) {
   ++counts.answered;
   ++counts.statuses[static_cast<size_t>(status)];
   counts.events += events;
   if (status == 200) ++counts.ok;
   if (status == 422) ++counts.rejected;
-  if (status == 503) ++counts.refused;
+  if (status == 503) ++counts.unavailable;
 }
 
-void count_loss(Counts& counts, Loss why) {
-  if (why == Loss::broken) ++counts.broken;
-  if (why == Loss::unparseable) ++counts.unparseable;
-  if (why == Loss::unanswered) ++counts.unanswered;
+void count_loss(Counts& counts, Loss reason) {
+  if (reason == Loss::broken) ++counts.broken;
+  if (reason == Loss::unparseable) ++counts.unparseable;
+  if (reason == Loss::unanswered) ++counts.unanswered;
 }
 
 }  // namespace
@@ -27,7 +28,7 @@ void count_loss(Counts& counts, Loss why) {
 Tally::Tally()
     : all_(std::make_unique<Histogram>()),
       admitted_(std::make_unique<Histogram>()),
-      refused_(std::make_unique<Histogram>()),
+      unavailable_(std::make_unique<Histogram>()),
       late_(std::make_unique<Histogram>()),
       recent_(std::make_unique<Histogram>()) {}
 
@@ -45,22 +46,22 @@ void Tally::sent(uint64_t due_ns) {
 void Tally::answered(uint64_t due_ns, uint64_t now_ns, int status, uint64_t events) {
   uint64_t const latency_ns = span(due_ns, now_ns);
   recent_->record(latency_ns);
-  count_answer(whole_, status, events);
+  count_response(whole_, status, events);
   if (now_ns >= measured_from_ns_ && now_ns < measured_to_ns_) {
     ++answered_in_time_;
     if (status == 200) ++ok_in_time_;
   }
   if (!is_measured(due_ns)) return;
-  count_answer(measured_, status, events);
+  count_response(measured_, status, events);
   all_->record(latency_ns);
   if (status == 200) admitted_->record(latency_ns);
-  if (status == 503) refused_->record(latency_ns);
+  if (status == 503) unavailable_->record(latency_ns);
 }
 
-void Tally::lost(uint64_t due_ns, uint64_t now_ns, Loss why) {
-  count_loss(whole_, why);
+void Tally::lost(uint64_t due_ns, uint64_t now_ns, Loss reason) {
+  count_loss(whole_, reason);
   if (!is_measured(due_ns)) return;
-  count_loss(measured_, why);
+  count_loss(measured_, reason);
   all_->record(std::max(timeout_ns_, span(due_ns, now_ns)));
 }
 

@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hunts on nginx in a Debian 13 tree (make_tree.sh): by its Lua module, and as a CGI program behind fcgiwrap.
 
 The servers run by chroot, so as root, each in a folder of its own under the tree's /srv. They share lua/ here, the hunts of
-the repository and, read from src/award/scripts.h, the very scripts that huntd commits with.
+the repository and, read from src/core/ledger/scripts.h, the very scripts that huntd commits with.
 """
 import hashlib
 import os
@@ -43,7 +44,7 @@ def tree_versions(*packages: str) -> str:
 
 
 def huntd_scripts() -> dict[str, str]:
-    """The Redis scripts of src/award/scripts.h, by name."""
+    """The Redis scripts of src/core/ledger/scripts.h, by name."""
     text = (ROOT / "src" / "award" / "scripts.h").read_text()
     return dict(re.findall(r'constexpr const char\* (\w+) = R"lua\((.*?)\)lua"', text, re.DOTALL))
 

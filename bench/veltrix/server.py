@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stand-in for the old engine; README.md says what it stands for."""
 import pathlib
 

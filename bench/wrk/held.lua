@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- What hunters hold, read live from Redis.
 local count = 0
 function request()

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- A day's mix: hunts of several shapes, one read in four, and one request in eight repeated with its Idempotency-Key.
 local hunts = { "goblin-hoard", "sunken-chest", "campfire", "seven-runes", "golden-ticket" }
 local count = 0

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- One hunt, run by ten thousand hunters in turn. wrk -s bench/wrk/one_hunt.lua http://127.0.0.1:8080/
 local count = 0
 function request()

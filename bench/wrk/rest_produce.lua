@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- One loot event a call, of ten thousand hunters in turn. wrk -s bench/wrk/rest_produce.lua http://127.0.0.1:8080/
 wrk.headers["Content-Type"] = "application/vnd.kafka.json.v2+json"
 local count = 0

@@ -1,47 +1,56 @@
-// The aggregator's loop: read → fold → merge into Postgres → dead records into their topic →
-// acknowledge. Each peer that fails is tried again with a back-off while the other goes on; what
-// was read and not merged stays in memory, what was merged and not acknowledged comes again and
-// changes nothing.
+// SPDX-License-Identifier: Apache-2.0
+// The aggregator's loop: read records into a batch, merge the batch into PostgreSQL, write dead
+// letters, acknowledge. Each peer that fails is retried with a back-off; the others go on. Records
+// that are read and not merged stay in memory. Records that are merged and not acknowledged are
+// read again and change nothing.
 #pragma once
 #include <csignal>
 #include <cstdint>
 #include <memory>
 
 #include "aggregator/backoff.h"
-#include "aggregator/dead_topic.h"
-#include "aggregator/fold.h"
 #include "aggregator/metrics.h"
-#include "aggregator/pg_link.h"
-#include "aggregator/retention.h"
-#include "aggregator/source.h"
-#include "base/config.h"
+#include "aggregator/postgres/retention.h"
+#include "aggregator/sessions/batch.h"
+#include "aggregator/source/dead_letter_topic.h"
+#include "aggregator/source/source.h"
+#include "config/config.h"
+#include "drivers/pg_link.h"
 
-namespace huntd {
+namespace huntd::aggregator {
 
 class Aggregator {
  public:
-  // `metrics` and `stop` (set by a signal handler) must outlive it.
+  // `config`, `metrics` and `stop` (set by a signal handler) must outlive the aggregator.
   Aggregator(const Config& config, Metrics& metrics, const volatile std::sig_atomic_t& stop);
 
-  // Runs until `stop`, then merges what it holds (one try) and returns.
+  // Runs until `stop` is set, then tries once to merge and acknowledge the batch.
   void run();
-  // Reads what is there now, merges it and returns. A peer that fails is an error.
+  // Merges the records that exist now. Returns the error of the first peer that fails.
   Result<void> run_once();
 
  private:
+  // One iteration of run(). Returns whether a peer was reached, so that the next tick need not
+  // pause.
+  bool tick();
+  void stop();
   Result<void> read(uint32_t timeout_ms);
   Result<void> merge();
-  // Of what was merged: delivers the dead records and acknowledges the rest to the source, so that
-  // nothing passes that is nowhere.
-  Result<void> settle();
-  // When the next merge is due, by the steady clock; 0: now, INT64_MAX: there is nothing to merge.
+  Result<void> prepare_postgres();
+  Result<void> merge_batch();
+  void report_merge(const Merged& merged, int64_t started_at_ms);
+  // Writes the dead letters of the last merge, then acknowledges its records to the source.
+  Result<void> acknowledge();
+  Result<void> deliver_dead_letters();
+  // When the next merge is due, on the monotonic clock; 0: now; INT64_MAX: there is nothing to
+  // merge.
   int64_t merge_at_ms() const;
-  void forget_old_rows();
+  void delete_expired_rows();
   Metrics::Lag lag() const;
-  void turn_done();
+  void end_tick();
   void feed_watchdog();
   void report_progress();
-  void last_report();
+  void report_last_progress();
   void pause_until_next_step();
 
   const Config& config_;
@@ -49,17 +58,17 @@ class Aggregator {
   const volatile std::sig_atomic_t& stop_;
   std::unique_ptr<Source> source_;
   PgLink postgres_;
-  std::unique_ptr<DeadTopic> dead_topic_;  // null without Kafka: then they go into the table
-  Fold fold_;
-  // Merged, and not settled: nothing more is read until it is.
-  bool unsettled_ = false;
-  std::vector<DeadRecord> undelivered_;
+  std::unique_ptr<DeadLetterTopic> dead_letter_topic_;  // null without Kafka: the table is used
+  Batch batch_;
+  // A merge is committed and its records are not acknowledged. Nothing is read until they are.
+  bool unacknowledged_ = false;
+  std::vector<DeadLetter> dead_letters_;  // of that merge, not written to the topic yet
   Retention retention_;
   bool schema_ready_ = false;
-  int64_t first_unmerged_at_ms_ = 0;  // when the fold's first record came
+  int64_t first_unmerged_at_ms_ = 0;  // when the batch's first record was read
   Backoff source_backoff_;
   Backoff postgres_backoff_;
-  Backoff dead_backoff_;
+  Backoff dead_letter_backoff_;
   uint64_t watchdog_interval_ms_;
   int64_t watchdog_fed_at_ms_ = 0;
   bool ready_sent_ = false;
@@ -68,4 +77,4 @@ class Aggregator {
   Metrics::Totals reported_;
 };
 
-}  // namespace huntd
+}  // namespace huntd::aggregator

@@ -1,18 +1,19 @@
-// When to try a peer again: at once, then after pauses that double up to a bound.
+// SPDX-License-Identifier: Apache-2.0
+// When to retry a peer: at once, then after pauses that double up to a bound.
 #pragma once
 #include <algorithm>
 #include <cstdint>
 
-#include "aggregator/aggregator_limits.h"
+#include "aggregator/sessions/aggregator_limits.h"
 
-namespace huntd {
+namespace huntd::aggregator {
 
 class Backoff {
  public:
   bool due(int64_t now_ms) const { return now_ms >= retry_at_ms_; }
   int64_t retry_at_ms() const { return retry_at_ms_; }
-  // The first failure after a success: worth a line in the log.
-  bool first() const { return pause_ms_ == 0; }
+  // Returns whether the last attempt failed. Only the first failure after a success is logged.
+  bool failing() const { return pause_ms_ != 0; }
   void failed(int64_t now_ms) {
     pause_ms_ = pause_ms_ == 0
                     ? limits::aggregator_backoff_first_ms
@@ -29,4 +30,4 @@ class Backoff {
   int64_t retry_at_ms_ = 0;
 };
 
-}  // namespace huntd
+}  // namespace huntd::aggregator

@@ -1,4 +1,5 @@
-// hunt-aggregator: loot_events in, hunt_session out. See docs/aggregator.md.
+// SPDX-License-Identifier: Apache-2.0
+// hunt-aggregator: merges loot events into the table hunt_session. See docs/aggregator.md.
 #include <getopt.h>
 
 #include <csignal>
@@ -10,9 +11,9 @@
 #include "aggregator/aggregator.h"
 #include "aggregator/metrics.h"
 #include "aggregator/metrics_server.h"
-#include "aggregator/schema.h"
-#include "base/config.h"
+#include "aggregator/postgres/schema.h"
 #include "base/log.h"
+#include "config/config.h"
 
 namespace {
 
@@ -26,14 +27,13 @@ volatile std::sig_atomic_t stop_requested = 0;
 constexpr const char* usage =
     "usage: hunt-aggregator [-c FILE] [--once] [-t] [--print-config] [--version]\n"
     "\n"
-    "Merges loot events into the Postgres table hunt_session: from Kafka where kafka.bootstrap is "
-    "set,\n"
-    "otherwise from the Redis outbox.\n"
+    "Merges loot events into the PostgreSQL table hunt_session: from Kafka if kafka.bootstrap is set,\n"
+    "otherwise from the outbox in Redis.\n"
     "\n"
     "  -c, --config FILE  the configuration (/etc/huntd/huntd.toml)\n"
-    "      --once         merge what is there now, then exit\n"
+    "      --once         merge the events that exist now, then exit\n"
     "  -t, --check        check the configuration, change nothing\n"
-    "      --print-config print every value and where it came from\n"
+    "      --print-config print every value and its origin\n"
     "      --version      print the version\n"
     "  -h, --help         print this\n"
     "\n"
@@ -46,10 +46,9 @@ struct Options {
   bool print_config = false;
 };
 
-// The options, or the exit code to leave with.
 struct Parsed {
   Options options;
-  int exit_code = -1;
+  int exit_code = -1;  // if 0 or more: exit with it
 };
 
 Parsed parse_options(int argc, char** argv) {
@@ -77,7 +76,8 @@ Parsed parse_options(int argc, char** argv) {
         parsed.options.print_config = true;
         break;
       case version:
-        std::printf("hunt-aggregator %s schema %d\n", HUNTD_VERSION, huntd::schema_version());
+        std::printf("hunt-aggregator %s schema %d\n", HUNTD_VERSION,
+                    huntd::aggregator::schema_version());
         parsed.exit_code = exit_ok;
         return parsed;
       case 'h':
@@ -97,8 +97,8 @@ Parsed parse_options(int argc, char** argv) {
   return parsed;
 }
 
-// Only this thread takes SIGTERM and SIGINT; those that libraries start inherit a mask without
-// them.
+// Blocks (SIG_BLOCK) or unblocks SIGTERM and SIGINT in this thread. Threads that libraries start
+// while they are blocked never receive them, so only the main thread does.
 void mask_signals(int how) {
   sigset_t set;
   sigemptyset(&set);
@@ -118,17 +118,18 @@ void handle_signals() {
 int run(const huntd::Config& config, bool once) {
   handle_signals();
   mask_signals(SIG_BLOCK);
-  huntd::Metrics metrics;
-  std::unique_ptr<huntd::MetricsServer> server;
+  huntd::aggregator::Metrics metrics;
+  std::unique_ptr<huntd::aggregator::MetricsServer> server;
   if (!once) {
-    auto started = huntd::MetricsServer::start(config.aggregator.listen, metrics);
+    auto started = huntd::aggregator::MetricsServer::start(config.aggregator.listen, metrics);
     if (!started) {
-      huntd::log::error("can't start", {{"error", started.error().message}});
+      huntd::log::error("start failed", {{"error", started.error().message}});
       return exit_failure;
     }
     server = std::move(*started);
   }
-  auto aggregator = std::make_unique<huntd::Aggregator>(config, metrics, stop_requested);
+  auto aggregator =
+      std::make_unique<huntd::aggregator::Aggregator>(config, metrics, stop_requested);
   mask_signals(SIG_UNBLOCK);
   huntd::log::info("aggregator started",
                    {{"source", config.kafka.bootstrap.empty() ? "outbox" : "kafka"},
@@ -136,13 +137,13 @@ int run(const huntd::Config& config, bool once) {
   if (!once) {
     aggregator->run();
   } else if (huntd::Result<void> ended = aggregator->run_once(); !ended) {
-    huntd::log::error("stopped", {{"error", ended.error().message}});
+    huntd::log::error("aggregator stopped", {{"error", ended.error().message}});
     return exit_failure;
   }
   aggregator.reset();  // leaves the consumer group
   huntd::log::info("aggregator stopped", {{"events", metrics.totals().records},
-                                          {"fresh", metrics.totals().fresh},
-                                          {"dead", metrics.totals().dead}});
+                                          {"new", metrics.totals().new_events},
+                                          {"dead_letters", metrics.totals().dead_letters}});
   return exit_ok;
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "aggregator/metrics_server.h"
 
 #include <httplib.h>
@@ -5,9 +6,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/config.h"
+#include "config/config.h"
 
-namespace huntd {
+namespace huntd::aggregator {
 
 MetricsServer::MetricsServer() : server_(std::make_unique<httplib::Server>()) {}
 
@@ -26,7 +27,7 @@ Result<std::unique_ptr<MetricsServer>> MetricsServer::start(const std::string& l
     response.set_content(reason.empty() ? "ok\n" : reason + "\n", "text/plain; charset=utf-8");
   });
   if (!self->server_->bind_to_port(address->host, address->port))
-    return Error{"aggregator.listen: can't listen on " + listen + ": " + std::strerror(errno)};
+    return Error{"aggregator.listen: cannot listen on " + listen + ": " + std::strerror(errno)};
   self->thread_ = std::thread([server = self->server_.get()] { server->listen_after_bind(); });
   return self;
 }
@@ -34,9 +35,9 @@ Result<std::unique_ptr<MetricsServer>> MetricsServer::start(const std::string& l
 MetricsServer::~MetricsServer() {
   if (!thread_.joinable()) return;
   while (!server_->is_running())
-    std::this_thread::yield();  // stop() is lost on one not running yet
+    std::this_thread::yield();  // a stop() before the server runs would have no effect
   server_->stop();
   thread_.join();
 }
 
-}  // namespace huntd
+}  // namespace huntd::aggregator

@@ -1,4 +1,5 @@
-// GET /metrics and /healthz on aggregator.listen, from threads of their own.
+// SPDX-License-Identifier: Apache-2.0
+// Serves GET /metrics and /healthz on aggregator.listen, on its own threads.
 #pragma once
 #include <memory>
 #include <thread>
@@ -10,11 +11,12 @@ namespace httplib {
 class Server;
 }
 
-namespace huntd {
+namespace huntd::aggregator {
 
 class MetricsServer {
  public:
-  // Binds and starts to serve `metrics`, which must outlive it. The error names the address.
+  // Binds `listen` and starts serving `metrics`, which must outlive the server. The error names the
+  // address.
   static Result<std::unique_ptr<MetricsServer>> start(const std::string& listen,
                                                       const Metrics& metrics);
   ~MetricsServer();
@@ -28,4 +30,4 @@ class MetricsServer {
   std::thread thread_;
 };
 
-}  // namespace huntd
+}  // namespace huntd::aggregator

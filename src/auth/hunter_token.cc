@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "auth/hunter_token.h"
 
 #include <fmt/format.h>
@@ -17,7 +18,7 @@ constexpr std::string_view version = "hunter1.";
 constexpr size_t mac_bytes = 32;
 constexpr size_t expiry_digits_max = 12;
 
-// Base64 of 32 bytes, with padding and a NUL.
+// Length of base64 of 32 bytes, with padding and a NUL.
 constexpr size_t base64_bytes = 45;
 
 }  // namespace
@@ -26,18 +27,18 @@ std::optional<HunterToken> read_hunter_token(std::string_view text) {
   if (!text.starts_with(version)) return std::nullopt;
   size_t const last = text.rfind('.');
   HunterToken token;
-  token.said = text.substr(0, last);
+  token.signed_text = text.substr(0, last);
   token.signature = text.substr(last + 1);
   if (token.signature.size() != SigningKey::signature_bytes || last < version.size())
     return std::nullopt;
-  // An id may hold dots, so it is read from behind.
-  std::string_view const rest = token.said.substr(version.size());
+  // A hunter_id may contain dots, so split at the last dot.
+  std::string_view const rest = token.signed_text.substr(version.size());
   size_t const dot = rest.rfind('.');
   if (dot == std::string_view::npos) return std::nullopt;
   token.hunter_id = rest.substr(0, dot);
   std::string_view const digits = rest.substr(dot + 1);
   const char* const end = digits.data() + digits.size();
-  // One token is written in one way.
+  // Reject other spellings of the same number.
   bool const leading_zero = digits.size() > 1 && digits.front() == '0';
   if (digits.empty() || digits.size() > expiry_digits_max || digits.front() == '-' ||
       leading_zero || !is_id(token.hunter_id))
@@ -63,16 +64,16 @@ SigningKey::SigningKey(std::string_view key) {
                      parameters) == 1);
 }
 
-SigningKey::Signature SigningKey::sign(std::string_view said) const {
+SigningKey::Signature SigningKey::sign(std::string_view text) const {
   unsigned char mac[mac_bytes];
   size_t size = 0;
-  // Without a key the one that the context has is used again.
-  bool const fine =
+  // A null key means: the key that the context already has.
+  bool const signed_all =
       EVP_MAC_init(context_.get(), nullptr, 0, nullptr) == 1 &&
-      EVP_MAC_update(context_.get(), reinterpret_cast<const unsigned char*>(said.data()),
-                     said.size()) == 1 &&
+      EVP_MAC_update(context_.get(), reinterpret_cast<const unsigned char*>(text.data()),
+                     text.size()) == 1 &&
       EVP_MAC_final(context_.get(), mac, &size, sizeof mac) == 1;
-  CHECK(fine && size == mac_bytes);
+  CHECK(signed_all && size == mac_bytes);
   unsigned char base64[base64_bytes];
   CHECK(EVP_EncodeBlock(base64, mac, mac_bytes) == base64_bytes - 1);
   Signature signature;

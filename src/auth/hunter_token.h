@@ -1,6 +1,7 @@
-// The token by which a game client acts as one hunter: hunter1.HUNTER_ID.EXPIRES_AT_S.SIGNATURE
-// (docs/formats/hunter-token.md). The signature is HMAC-SHA256 (RFC 2104) of all that stands before
-// its dot, in base64url without padding (RFC 4648 section 5).
+// SPDX-License-Identifier: Apache-2.0
+// A token that lets its bearer act as one hunter: hunter1.HUNTER_ID.EXPIRES_AT_S.SIGNATURE
+// (docs/formats/hunter-token.md). The signature is HMAC-SHA256 (RFC 2104) of the text before the
+// last dot, in base64url without padding (RFC 4648 section 5).
 #pragma once
 #include <openssl/types.h>
 
@@ -13,25 +14,25 @@
 
 namespace huntd {
 
-// What a token says. Views into its text; true only once a key has signed it.
+// The parts of a token, as views of its text. Not authentic until the signature is checked.
 struct HunterToken {
   std::string_view hunter_id;
-  int64_t expires_at_s = 0;  // since the epoch; it is no longer good then
-  std::string_view said;     // what is signed
+  int64_t expires_at_s = 0;      // since the Unix epoch; from then on the token is expired
+  std::string_view signed_text;  // what the signature covers
   std::string_view signature;
 };
 
-// Nothing where the text is no token. Pure.
+// Splits a token. Returns nothing if the text is not a token. Pure.
 std::optional<HunterToken> read_hunter_token(std::string_view text);
 
-// A key, ready to sign.
+// A signing key.
 class SigningKey {
  public:
   static constexpr size_t signature_bytes = 43;
   using Signature = std::array<char, signature_bytes>;
 
   explicit SigningKey(std::string_view key);
-  Signature sign(std::string_view said) const;
+  Signature sign(std::string_view text) const;
 
  private:
   struct Free {

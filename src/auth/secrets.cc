@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "auth/secrets.h"
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include "base/private_file.h"
 
 namespace huntd {
+
 Result<std::vector<std::string>> read_secrets_file(const std::string& path, const char* key) {
   Result<std::string> const text = read_private_file(path, key, PrivateFile::regular);
   if (!text) return text.error();
@@ -20,16 +22,17 @@ Result<std::vector<std::string>> read_secrets_file(const std::string& path, cons
     if (line.empty() || line.starts_with('#')) continue;
     if (line.size() < limits::secret_bytes_min || line.size() > limits::secret_bytes_max ||
         !is_visible_ascii(line))
-      return Error{fmt::format("{}: {}:{}: a secret is {} to {} visible ASCII characters", key,
+      return Error{fmt::format("{}: {}:{}: a secret must be {} to {} visible ASCII characters", key,
                                path, number, limits::secret_bytes_min, limits::secret_bytes_max)};
     if (secrets.size() == limits::secrets_max)
-      return Error{fmt::format("{}: {}:{}: there may be {} secrets", key, path, number,
-                               limits::secrets_max)};
+      return Error{
+          fmt::format("{}: {}:{}: more than {} secrets", key, path, number, limits::secrets_max)};
     secrets.push_back(line);
   }
   if (secrets.empty())
     return Error{fmt::format(
-        "{}: {} holds no secret: write one a line, say of `openssl rand -base64 32`", key, path)};
+        "{}: {} has no secret: write one per line, for example from `openssl rand -base64 32`", key,
+        path)};
   return secrets;
 }
 

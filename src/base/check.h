@@ -1,5 +1,6 @@
-// CHECK: an invariant of ours. A violated one ends the process (its parent restarts it); the
-// outside world must never be able to reach one. Always on; DCHECK only where NDEBUG is not set.
+// SPDX-License-Identifier: Apache-2.0
+// CHECK(condition) verifies an invariant of our own code, in every build. If it fails, the process
+// aborts and its parent restarts it. Input from outside must never be able to fail a CHECK.
 #pragma once
 #include <cstdio>
 #include <cstdlib>
@@ -13,8 +14,3 @@ namespace huntd {
 
 #define CHECK(condition) \
   ((condition) ? (void)0 : ::huntd::check_failed(__FILE__, __LINE__, #condition))
-#ifdef NDEBUG
-#define DCHECK(condition) ((void)0)
-#else
-#define DCHECK(condition) CHECK(condition)
-#endif

@@ -1,4 +1,5 @@
-// The clocks that every program of huntd tells time by.
+// SPDX-License-Identifier: Apache-2.0
+// Clocks, shared by all programs.
 #pragma once
 #include <time.h>
 
@@ -6,7 +7,11 @@
 
 namespace huntd {
 
-// CLOCK_MONOTONIC, which all processes of a box share.
+inline constexpr uint64_t ns_per_us = 1'000;
+inline constexpr uint64_t ns_per_ms = 1'000'000;
+inline constexpr uint64_t ns_per_s = 1'000'000'000;
+
+// CLOCK_MONOTONIC; all processes of a host share it.
 inline uint64_t monotonic_ns() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -15,7 +20,7 @@ inline uint64_t monotonic_ns() {
 
 inline int64_t monotonic_ms() { return static_cast<int64_t>(monotonic_ns() / 1'000'000); }
 
-// Since the epoch.
+// CLOCK_REALTIME, since the Unix epoch.
 inline int64_t wall_ms() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);

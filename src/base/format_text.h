@@ -1,27 +1,44 @@
-// fmt into a Text.
+// SPDX-License-Identifier: Apache-2.0
+// fmt output into a PoolString.
 #pragma once
 #include <fmt/format.h>
 
 #include <iterator>
+#include <string>
+#include <string_view>
 
 #include "base/pool.h"
 
-// So that fmt writes into a Text as it does into a std::string: straight, not by the character.
+// Lets fmt write into a PoolString in blocks, as into a std::string, and not character by
+// character.
 template <>
-struct fmt::is_contiguous<huntd::Text> : std::true_type {};
+struct fmt::is_contiguous<huntd::PoolString> : std::true_type {};
 
 namespace huntd {
 
 template <class... Arguments>
-void append_format(Text& into, fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+void append_format(PoolString& into, fmt::format_string<Arguments...> format,
+                   Arguments&&... arguments) {
   fmt::format_to(std::back_inserter(into), format, std::forward<Arguments>(arguments)...);
 }
 
 template <class... Arguments>
-Text format_text(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-  Text text;
+PoolString format_text(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+  PoolString text;
   append_format(text, format, std::forward<Arguments>(arguments)...);
   return text;
+}
+
+// Joins texts with `separator` between them. (With fmt::join, g++ 12 reports overflows in fmt 9's
+// own parser that do not exist.)
+template <class Texts>
+std::string join_texts(const Texts& texts, std::string_view separator) {
+  std::string joined;
+  for (std::string_view const text : texts) {
+    if (!joined.empty()) joined += separator;
+    joined += text;
+  }
+  return joined;
 }
 
 }  // namespace huntd

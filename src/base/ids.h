@@ -1,5 +1,5 @@
-// The ids that clients and artists name things by: hunt_id, hunter_id, loot_id, and the idempotency
-// key.
+// SPDX-License-Identifier: Apache-2.0
+// Ids that clients and scripts choose: hunt_id, hunter_id, loot_id, and the idempotency key.
 #pragma once
 #include <string_view>
 
@@ -7,13 +7,14 @@
 
 namespace huntd {
 
-// True for [A-Za-z0-9_.-]: no colon, no brace, so that a key built from ids reads one way only.
+// True for [A-Za-z0-9_.-]. Without colons and braces, a Redis key built from ids can be parsed in
+// one way only.
 constexpr bool is_id_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
          c == '.' || c == '-';
 }
 
-// True where `text` matches [A-Za-z0-9_.-]{1,64}.
+// True if `text` matches [A-Za-z0-9_.-]{1,64}.
 constexpr bool is_id(std::string_view text) {
   if (text.empty() || text.size() > limits::id_bytes_max) return false;
   for (char c : text)
@@ -21,7 +22,7 @@ constexpr bool is_id(std::string_view text) {
   return true;
 }
 
-// True where `text` is visible ASCII characters (0x21 to 0x7e) and nothing else.
+// True if `text` consists of visible ASCII characters (0x21 to 0x7e).
 constexpr bool is_visible_ascii(std::string_view text) {
   for (char c : text)
     if (c < 0x21 || c > 0x7e) return false;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/json_text.h"
 
 #include <cstdint>
@@ -52,6 +53,6 @@ void append(String& into, std::string_view text) {
 }  // namespace
 
 void append_json_string(std::string& into, std::string_view text) { append(into, text); }
-void append_json_string(Text& into, std::string_view text) { append(into, text); }
+void append_json_string(PoolString& into, std::string_view text) { append(into, text); }
 
 }  // namespace huntd

@@ -1,4 +1,5 @@
-// Writing JSON by hand, where a whole writer would be more than the text.
+// SPDX-License-Identifier: Apache-2.0
+// Writes JSON strings.
 #pragma once
 #include <string>
 #include <string_view>
@@ -7,9 +8,9 @@
 
 namespace huntd {
 
-// Appends `text` as a JSON string with its quotes. Bytes that are not valid UTF-8 become U+FFFD, so
-// that the result is always valid JSON (RFC 8259 section 7 and 8.1).
+// Appends `text` as a quoted JSON string (RFC 8259, sections 7 and 8.1). Invalid UTF-8 becomes
+// U+FFFD, so the result is always valid JSON.
 void append_json_string(std::string& into, std::string_view text);
-void append_json_string(Text& into, std::string_view text);
+void append_json_string(PoolString& into, std::string_view text);
 
 }  // namespace huntd

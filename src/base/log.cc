@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
 #include <unistd.h>
@@ -18,8 +19,8 @@ std::string& origin() {
   return text;
 }
 
-// Characters outside ASCII that end a line, move the cursor or turn text around for who reads the
-// log: C1 controls, line and paragraph separators, and the bidirectional marks.
+// Returns true for non-ASCII characters that end a line, move the cursor or reverse the direction
+// of text in a terminal: C1 controls, line and paragraph separators, and bidirectional marks.
 bool is_control_sequence(std::string_view sequence) {
   auto const at = [&](size_t i) { return static_cast<uint8_t>(sequence[i]); };
   if (sequence.size() == 2) return (at(0) == 0xc2 && at(1) < 0xa0) || sequence == "\xd8\x9c";
@@ -28,8 +29,8 @@ bool is_control_sequence(std::string_view sequence) {
   return at(1) == 0x81 && at(2) >= 0xa6 && at(2) <= 0xa9;
 }
 
-// How many bytes at the front of `text` are one character that may stand in the log as it is; 0
-// where the first byte must be escaped.
+// Returns the length in bytes of the first character of `text` if it may be logged unescaped, or 0
+// if its first byte must be escaped.
 size_t plain_bytes(std::string_view text) {
   size_t const length = utf8_sequence_bytes(text);
   if (length <= 1) return text[0] >= ' ' && text[0] != 0x7f ? length : 0;
@@ -55,7 +56,7 @@ void append_byte(std::string& line, char byte) {
   }
 }
 
-// What can't be printed as \xNN, and each of `marks` behind a backslash.
+// Appends `text`. Unprintable bytes become \xNN; each character of `marks` gets a backslash.
 void append_escaped(std::string& line, std::string_view text, std::string_view marks) {
   while (!text.empty()) {
     size_t const plain = plain_bytes(text);
@@ -89,7 +90,7 @@ std::string line_of(Level level, std::string_view message, std::initializer_list
   line.push_back('<');
   line.push_back(static_cast<char>('0' + static_cast<int>(level)));
   line.push_back('>');
-  append_escaped(line, message, "");  // ours, but it may name what a config or a library says
+  append_escaped(line, message, "");  // a message may quote a config or a library
   if (!origin().empty()) {
     line.push_back(' ');
     line.append(origin());
@@ -104,7 +105,7 @@ std::string line_of(Level level, std::string_view message, std::initializer_list
     size_t end = line_bytes_max;
     while ((static_cast<uint8_t>(line[end]) & 0xc0) == 0x80) --end;  // not within a character
     line.resize(end);
-    line.append(" [cut]");
+    line.append(" [truncated]");
   }
   line.push_back('\n');
   return line;
@@ -112,7 +113,7 @@ std::string line_of(Level level, std::string_view message, std::initializer_list
 
 void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
   std::string const line = line_of(level, message, fields);
-  // A log that can't be written has nowhere to be reported; the program goes on.
+  // A failed write of the log cannot be reported anywhere; the program continues.
   [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
@@ -121,13 +122,14 @@ bool Budget::take(uint64_t now_ns) {
   if (second != second_) {
     second_ = second;
     taken_ = 0;
-    if (left_out_ > 0) warning("log lines left out", {{"count", std::exchange(left_out_, 0)}});
+    if (suppressed_ > 0)
+      warning("log lines suppressed", {{"count", std::exchange(suppressed_, 0)}});
   }
   if (taken_ < lines_per_s_) {
     ++taken_;
     return true;
   }
-  ++left_out_;
+  ++suppressed_;
   return false;
 }
 

@@ -1,7 +1,9 @@
-// One line per event on stderr, logfmt after a syslog priority that systemd's journal understands:
+// SPDX-License-Identifier: Apache-2.0
+// Writes one line per event to stderr: logfmt after a syslog priority, as systemd's journal reads
+// it.
 //   <6>core started core=1 cpu=1
-// Values are quoted and escaped where they must be, so that no id or script text can forge a line,
-// a field, or what a terminal shows of them: controls, ends of lines and what is no UTF-8 are \xNN.
+// A value is quoted and escaped if needed: control characters, line breaks and invalid UTF-8 become
+// \xNN. So no id or script text can forge a line or a field, or change what a terminal shows.
 #pragma once
 #include <cstdint>
 #include <initializer_list>
@@ -12,7 +14,7 @@ namespace huntd::log {
 
 enum class Level { error = 3, warning = 4, notice = 5, info = 6, debug = 7 };
 
-// A key and its value, already text; numbers go through the constructors.
+// A field's key and its value as text.
 struct Field {
   Field(std::string_view k, std::string_view v) : key(k), value(v) {}
   Field(std::string_view k, const char* v) : key(k), value(v) {}
@@ -27,10 +29,10 @@ struct Field {
   std::string value;
 };
 
-// The line, its line break included; longer than 4 KiB it is cut and marked.
+// Returns the line with its line break. A line of more than 4 KiB is cut and ends in [truncated].
 std::string line_of(Level level, std::string_view message,
                     std::initializer_list<Field> fields = {});
-// Writes it with one write(2).
+// Writes the line with one write(2).
 void write(Level level, std::string_view message, std::initializer_list<Field> fields = {});
 
 inline void error(std::string_view m, std::initializer_list<Field> f = {}) {
@@ -46,23 +48,23 @@ inline void info(std::string_view m, std::initializer_list<Field> f = {}) {
   write(Level::info, m, f);
 }
 
-// Keeps lines that clients can cause from filling a disk: so many a second, and then only their
-// number.
+// Limits log lines that clients can cause, so that they cannot fill a disk. Lines above the limit
+// are counted, and their number is logged.
 class Budget {
  public:
   explicit Budget(uint32_t lines_per_s) : lines_per_s_(lines_per_s) {}
-  // True where a line may be written now (`now_ns` on any clock that goes forward). At the first
-  // line of a new second the number of those left out before is told.
+  // Returns true if a line may be written now. `now_ns` is the time of any monotonic clock. The
+  // first call of a new second logs how many lines were suppressed before it.
   bool take(uint64_t now_ns);
 
  private:
   uint32_t lines_per_s_;
   uint64_t second_ = 0;
   uint32_t taken_ = 0;
-  uint64_t left_out_ = 0;
+  uint64_t suppressed_ = 0;
 };
 
-// A name put into every later line of this process, such as "core=1"; empty for none.
+// Sets a field that every later line of this process carries, such as "core=1"; empty for none.
 void set_origin(std::string origin);
 
 }  // namespace huntd::log

@@ -1,4 +1,5 @@
-// How far above the usual priority a thread runs, and whether that counts.
+// SPDX-License-Identifier: Apache-2.0
+// Scheduling priority (nice values).
 #pragma once
 #include <cstdint>
 
@@ -6,13 +7,14 @@
 
 namespace huntd {
 
-// Gives the calling thread the nice value -`steps` (0 to 20); threads and children begun from then
-// on inherit it (setpriority(2): on Linux it is a thread's). Going up wants CAP_SYS_NICE or a limit
-// RLIMIT_NICE of 20 + steps; without it nothing changes and the error says so.
+// Sets the nice value of the calling thread to -`steps` (0 to 20). Threads and child processes that
+// start later inherit it (setpriority(2); on Linux the value is per thread). To raise the priority,
+// the process needs CAP_SYS_NICE or an RLIMIT_NICE of 20 + steps; otherwise nothing changes and an
+// error is returned.
 Result<void> set_priority(uint32_t steps);
 
-// True where the kernel shares each CPU among sessions first (autogroup, sched(7)): then nice
-// values count only within a session, and every service of systemd is one.
+// True if the kernel first divides each CPU among sessions (autogroup, sched(7)). Nice values then
+// count only within a session, and each systemd service is a session of its own.
 bool sessions_share_cpus();
 
 }  // namespace huntd

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/private_file.h"
 
 #include <fcntl.h>
@@ -5,49 +6,49 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "base/limits.h"
+#include "base/unique_fd.h"
 
 namespace huntd {
-namespace {
-
-struct Descriptor {
-  explicit Descriptor(int opened) : number(opened) {}
-  ~Descriptor() {
-    if (number >= 0) close(number);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int number;
-};
-
-}  // namespace
 
 Result<std::string> read_private_file(const std::string& path, const char* key, PrivateFile kind) {
-  // A FIFO without a writer would hold a server's start for ever.
+  // Without O_NONBLOCK, open() of a FIFO that has no writer would block the start of a server.
   int const nonblocking = kind == PrivateFile::regular ? O_NONBLOCK : 0;
-  Descriptor const file(open(path.c_str(), O_RDONLY | O_CLOEXEC | nonblocking));
+  UniqueFd const file(open(path.c_str(), O_RDONLY | O_CLOEXEC | nonblocking));
   struct stat status {};
-  if (file.number < 0 || fstat(file.number, &status) != 0)
+  if (!file.valid() || fstat(file.get(), &status) != 0)
     return Error{fmt::format("{}: {}: {}", key, path, std::strerror(errno))};
   bool const pipe = kind == PrivateFile::regular_or_pipe && S_ISFIFO(status.st_mode);
-  if (!S_ISREG(status.st_mode) && !pipe) return Error{fmt::format("{}: {} is no file", key, path)};
+  if (!S_ISREG(status.st_mode) && !pipe)
+    return Error{fmt::format("{}: {} is not a regular file", key, path)};
   if ((status.st_mode & (S_IROTH | S_IWOTH)) != 0)
     return Error{fmt::format(
-        "{}: everybody may read or write {}: chmod o-rw it, and make new secrets", key, path)};
+        "{}: {} is world-readable or world-writable: chmod o-rw it, and create new secrets", key,
+        path)};
   std::string text;
-  char piece[4096];
+  char buffer[4096];
   ssize_t got = 0;
-  while ((got = read(file.number, piece, sizeof piece)) > 0) {
-    text.append(piece, static_cast<size_t>(got));
+  while ((got = read(file.get(), buffer, sizeof buffer)) > 0) {
+    text.append(buffer, static_cast<size_t>(got));
     if (text.size() > limits::secrets_file_bytes_max)
       return Error{
-          fmt::format("{}: {} is longer than {} bytes", key, path, limits::secrets_file_bytes_max)};
+          fmt::format("{}: {} has more than {} bytes", key, path, limits::secrets_file_bytes_max)};
   }
-  if (got < 0)
-    return Error{fmt::format("{}: {} can't be read: {}", key, path, std::strerror(errno))};
+  if (got < 0) return Error{fmt::format("{}: cannot read {}: {}", key, path, std::strerror(errno))};
+  return text;
+}
+
+Result<std::string> read_secret(const std::string& path, const char* key, PrivateFile kind) {
+  Result<std::string> text = read_private_file(path, key, kind);
+  if (!text) return text;
+  text->resize(std::min(text->find_first_of("\r\n"), text->size()));
+  if (text->empty())
+    return Error{
+        fmt::format("{}: the first line of {} is empty: write the secret there", key, path)};
   return text;
 }
 

@@ -1,4 +1,5 @@
-// Files that hold secrets: read only where not everybody may.
+// SPDX-License-Identifier: Apache-2.0
+// Reads files that hold secrets. A file that every user of the host may read or write is rejected.
 #pragma once
 #include <string>
 
@@ -8,11 +9,16 @@ namespace huntd {
 
 enum class PrivateFile {
   regular,
-  regular_or_pipe,  // `--token-file <(pass show huntd)` too
+  regular_or_pipe,  // also accepts a FIFO: `--token-file <(pass show huntd)`
 };
 
-// The whole file. `key` is what names it to the user (a config key, an option), for errors, which
-// never show the content. What is looked at is what is read: the file is opened once.
+// Reads the whole file, at most limits::secrets_file_bytes_max. `key` names the file in errors: a
+// config key or an option. Errors never show the content. The file is opened once, so the mode that
+// is checked is that of the bytes that are read.
 Result<std::string> read_private_file(const std::string& path, const char* key, PrivateFile kind);
+
+// Reads the first line of a private file, without its line end. An empty line is an error.
+Result<std::string> read_secret(const std::string& path, const char* key,
+                                PrivateFile kind = PrivateFile::regular);
 
 }  // namespace huntd

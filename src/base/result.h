@@ -1,4 +1,6 @@
-// Result<T>: a value or an Error, by value. Errors of the outside world travel in it; ours CHECK.
+// SPDX-License-Identifier: Apache-2.0
+// Result<T> holds a value or an Error. Failures of the outside world are returned in it; a violated
+// invariant of our own fails a CHECK.
 #pragma once
 #include <string>
 #include <utility>
@@ -8,7 +10,7 @@
 
 namespace huntd {
 
-// What went wrong, as one sentence that says what to do about it.
+// One sentence: what failed, and what to do about it.
 struct Error {
   std::string message;
 };
@@ -19,7 +21,7 @@ class [[nodiscard]] Result {
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
   explicit operator bool() const { return state_.index() == 0; }
-  // The value; CHECKs that there is one.
+  // The value. REQUIRES: the result holds a value.
   T& operator*() {
     CHECK(state_.index() == 0);
     return *std::get_if<0>(&state_);
@@ -30,7 +32,7 @@ class [[nodiscard]] Result {
   }
   T* operator->() { return &**this; }
   const T* operator->() const { return &**this; }
-  // The error; CHECKs that there is one.
+  // The error. REQUIRES: the result holds an error.
   const Error& error() const {
     CHECK(state_.index() == 1);
     return *std::get_if<1>(&state_);
@@ -40,7 +42,7 @@ class [[nodiscard]] Result {
   std::variant<T, Error> state_;
 };
 
-// Success or an Error, where there is nothing to return.
+// Success without a value, or an Error.
 template <>
 class [[nodiscard]] Result<void> {
  public:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/scheduler.h"
 
 namespace huntd {
@@ -14,28 +15,28 @@ void Scheduler::arm(Deadline& deadline, uint64_t at_ns) {
   if (deadline.armed()) {
     uint64_t const before_ns = std::exchange(deadline.at_ns_, at_ns);
     if (at_ns < before_ns)
-      sift_up(deadline.heap_place_);
+      sift_up(deadline.heap_index_);
     else
-      sift_down(deadline.heap_place_);
+      sift_down(deadline.heap_index_);
     return;
   }
   deadline.at_ns_ = at_ns;
   heap_.push_back(&deadline);
-  deadline.heap_place_ = heap_.size() - 1;
-  sift_up(deadline.heap_place_);
+  deadline.heap_index_ = heap_.size() - 1;
+  sift_up(deadline.heap_index_);
 }
 
 void Scheduler::disarm(Deadline& deadline) {
   if (!deadline.armed()) return;
-  size_t const hole = deadline.heap_place_;
+  size_t const hole = deadline.heap_index_;
   CHECK(hole < heap_.size() && heap_[hole] == &deadline);
-  deadline.heap_place_ = Deadline::unarmed;
+  deadline.heap_index_ = Deadline::unarmed;
   Deadline* last = heap_.back();
   heap_.pop_back();
   if (last == &deadline) return;
-  place(hole, last);
+  put(hole, last);
   sift_up(hole);
-  sift_down(last->heap_place_);
+  sift_down(last->heap_index_);
 }
 
 void Scheduler::expire(uint64_t now_ns) {
@@ -47,9 +48,9 @@ void Scheduler::expire(uint64_t now_ns) {
   }
 }
 
-void Scheduler::place(size_t at, Deadline* deadline) {
+void Scheduler::put(size_t at, Deadline* deadline) {
   heap_[at] = deadline;
-  deadline->heap_place_ = at;
+  deadline->heap_index_ = at;
 }
 
 void Scheduler::sift_up(size_t at) {
@@ -57,10 +58,10 @@ void Scheduler::sift_up(size_t at) {
   while (at > 0) {
     size_t const parent = (at - 1) / 2;
     if (heap_[parent]->at_ns_ <= moving->at_ns_) break;
-    place(at, heap_[parent]);
+    put(at, heap_[parent]);
     at = parent;
   }
-  place(at, moving);
+  put(at, moving);
 }
 
 void Scheduler::sift_down(size_t at) {
@@ -70,10 +71,10 @@ void Scheduler::sift_down(size_t at) {
     if (child >= heap_.size()) break;
     if (child + 1 < heap_.size() && heap_[child + 1]->at_ns_ < heap_[child]->at_ns_) ++child;
     if (moving->at_ns_ <= heap_[child]->at_ns_) break;
-    place(at, heap_[child]);
+    put(at, heap_[child]);
     at = child;
   }
-  place(at, moving);
+  put(at, moving);
 }
 
 }  // namespace huntd

@@ -1,5 +1,6 @@
-// What one core's coroutines wait on: a queue of handles to resume, and deadlines. Pure: the tick
-// (core.cc) feeds it the time, and tests feed it any time they like.
+// SPDX-License-Identifier: Apache-2.0
+// A core's scheduler: coroutines that are ready to resume, and deadlines. It has no clock of its
+// own: the tick (core/core.cc) sets the time, and so do tests.
 #pragma once
 #include <coroutine>
 #include <cstdint>
@@ -16,15 +17,15 @@ class Scheduler;
 
 inline constexpr uint64_t never_ns = UINT64_MAX;
 
-// One deadline. Inert until armed; must outlive its arming or be disarmed; `on_deadline` runs in
-// the tick's timer step and may only mark things ready.
+// A deadline. It does nothing until it is armed, and must be disarmed before it is destroyed.
+// on_deadline() runs in the tick's timer step; it may only mark coroutines ready.
 class Deadline {
  public:
   Deadline() = default;
   virtual ~Deadline() { CHECK(!armed()); }
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
-  bool armed() const { return heap_place_ != unarmed; }
+  bool armed() const { return heap_index_ != unarmed; }
   uint64_t at_ns() const { return at_ns_; }
 
  protected:
@@ -34,47 +35,47 @@ class Deadline {
   friend class Scheduler;
   static constexpr size_t unarmed = SIZE_MAX;
   uint64_t at_ns_ = never_ns;
-  size_t heap_place_ = unarmed;
+  size_t heap_index_ = unarmed;
 };
 
 class Scheduler {
  public:
-  // Resumes `handle` later in this tick (or the next, where the resume step is over). Nothing is
-  // ever resumed from inside another coroutine's step.
+  // Resumes `handle` later in this tick, or in the next if this tick's resume step is over. A
+  // coroutine is never resumed from within another coroutine's step.
   void ready(std::coroutine_handle<> handle) { ready_.push_back(handle); }
-  // Resumes what is ready until nothing is.
+  // Resumes coroutines until none is ready.
   void run_ready();
   bool has_ready() const { return !ready_.empty(); }
 
-  // Arms (or moves) a deadline; `at_ns` on the clock that is given to expire().
+  // Arms or moves a deadline. `at_ns` is on the clock that expire() is called with.
   void arm(Deadline& deadline, uint64_t at_ns);
   void disarm(Deadline& deadline);
-  // The nearest deadline, never_ns for none.
+  // The nearest deadline, or never_ns.
   uint64_t next_deadline_at_ns() const { return heap_.empty() ? never_ns : heap_[0]->at_ns_; }
-  // Fires every deadline at or before `now_ns`, and makes it the time that now_ns() tells.
+  // Sets now_ns() to `now_ns` and fires every deadline at or before it.
   void expire(uint64_t now_ns);
-  // The time of this tick (monotonic).
+  // The monotonic time of this tick.
   uint64_t now_ns() const { return now_ns_; }
   void set_now(uint64_t now_ns) { now_ns_ = now_ns; }
 
  private:
-  void place(size_t at, Deadline* deadline);
+  void put(size_t at, Deadline* deadline);
   void sift_up(size_t at);
   void sift_down(size_t at);
 
-  Queue<std::coroutine_handle<>> ready_;
+  PoolDeque<std::coroutine_handle<>> ready_;
   std::vector<Deadline*> heap_;
   uint64_t now_ns_ = 0;
 };
 
-// One value from a callback to one coroutine, with a deadline. It lives in the waiting frame (or
-// outlives it); whoever holds a pointer to it must let go before the frame ends. The first set()
-// wins.
+// Passes one value from a callback to one coroutine, with a deadline. It usually lives in the
+// waiting coroutine's frame: pointers to it must be dropped before the frame ends. Only the first
+// set() counts.
 template <class T>
-class Slot final : private Deadline {
+class OneShot final : private Deadline {
  public:
-  explicit Slot(Scheduler& scheduler) : scheduler_(scheduler) {}
-  ~Slot() override {
+  explicit OneShot(Scheduler& scheduler) : scheduler_(scheduler) {}
+  ~OneShot() override {
     if (armed()) scheduler_.disarm(*this);
   }
 
@@ -86,19 +87,19 @@ class Slot final : private Deadline {
   }
   bool is_set() const { return value_.has_value(); }
 
-  // Waits for set(), at most until `deadline_at_ns`: the value, or nothing where the deadline came
-  // first (a later set() is then ignored). Afterwards the slot is empty and can be waited on again.
+  // Waits for set(), at most until `deadline_at_ns`. Returns the value, or nothing if the deadline
+  // came first. Afterwards it is empty and can be waited on again.
   auto wait(uint64_t deadline_at_ns = never_ns) {
     struct Awaiter {
-      Slot& slot;
+      OneShot& event;
       uint64_t deadline_at_ns;
-      bool await_ready() const { return slot.value_.has_value(); }
+      bool await_ready() const { return event.value_.has_value(); }
       void await_suspend(std::coroutine_handle<> waiter) {
-        CHECK(!slot.waiter_);
-        slot.waiter_ = waiter;
-        if (deadline_at_ns != never_ns) slot.scheduler_.arm(slot, deadline_at_ns);
+        CHECK(!event.waiter_);
+        event.waiter_ = waiter;
+        if (deadline_at_ns != never_ns) event.scheduler_.arm(event, deadline_at_ns);
       }
-      std::optional<T> await_resume() { return std::exchange(slot.value_, std::nullopt); }
+      std::optional<T> await_resume() { return std::exchange(event.value_, std::nullopt); }
     };
     return Awaiter{*this, deadline_at_ns};
   }
@@ -113,7 +114,7 @@ class Slot final : private Deadline {
   std::coroutine_handle<> waiter_;
 };
 
-// What a Slot carries where only the moment matters.
+// The value of a OneShot that only reports that something happened.
 struct Signal {};
 
 }  // namespace huntd

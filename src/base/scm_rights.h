@@ -1,4 +1,5 @@
-// Descriptors in a message to another process (SCM_RIGHTS, unix(7)).
+// SPDX-License-Identifier: Apache-2.0
+// Passes file descriptors to another process in a message (SCM_RIGHTS, unix(7)).
 #pragma once
 #include <sys/socket.h>
 
@@ -7,13 +8,14 @@
 
 namespace huntd {
 
-// Room for `count` descriptors beside a message; aligned as cmsg(3) wants it.
+// A control buffer for `count` descriptors, aligned as cmsg(3) requires.
 template <size_t count>
 struct alignas(cmsghdr) DescriptorRoom {
   char bytes[CMSG_SPACE(count * sizeof(int))];
 };
 
-// Lets `header` carry `count` descriptors, 1 to the room's. The room must live until it is sent.
+// Attaches `count` descriptors to `header`. REQUIRES: 1 <= count <= room_count; `room` lives until
+// the message is sent.
 template <size_t room_count>
 void attach_descriptors(msghdr& header, DescriptorRoom<room_count>& room, const int* descriptors,
                         size_t count) {

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Task<T>: a lazy coroutine with one owner. Awaiting it starts it; its end resumes the awaiter
-// (symmetric transfer). A frame is never destroyed while something outside may still write into it:
-// cancel by ending the resource that it waits for, then let it finish.
+// (symmetric transfer). A frame must not be destroyed while the kernel or a callback may still
+// write into it: to cancel a task, close the resource that it waits for, and let the task finish.
 #pragma once
 #include <coroutine>
 #include <exception>
@@ -17,7 +18,7 @@ class Task;
 
 namespace task_detail {
 
-// Frames that this thread has, so that one that never ends can be found.
+// Frames of this thread, so that tests can find a task that never ends.
 inline thread_local constinit size_t frames = 0;
 
 // Memory of a frame.
@@ -45,7 +46,7 @@ struct PromiseBase : Frame {
     void await_resume() noexcept {}
   };
   FinalAwaiter final_suspend() noexcept { return {}; }
-  // Errors are values here: an exception out of a task is a broken invariant.
+  // Errors are values: an exception that leaves a task is a violated invariant.
   void unhandled_exception() noexcept { std::terminate(); }
 };
 
@@ -110,7 +111,7 @@ inline Task<void> Promise<void>::get_return_object() noexcept {
   return Task<void>(std::coroutine_handle<Promise<void>>::from_promise(*this));
 }
 
-// The root of a task that nobody awaits; frees itself at its end.
+// The root of a task that is not awaited. It frees itself when it ends.
 struct Detached {
   struct promise_type : Frame {
     Detached get_return_object() noexcept { return {}; }
@@ -123,10 +124,10 @@ struct Detached {
 inline Detached run_detached(Task<void> task) { co_await std::move(task); }
 }  // namespace task_detail
 
-// How many coroutines of this thread have begun or wait to begin, and have not ended.
+// The number of this thread's coroutines that exist: started, or waiting to start, and not ended.
 inline size_t coroutines_alive() { return task_detail::frames; }
 
-// Starts `task` now, up to its first wait; it then lives until it ends.
+// Runs `task` up to its first suspension; it then continues by itself until it ends.
 inline void start(Task<void> task) { task_detail::run_detached(std::move(task)); }
 
 }  // namespace huntd

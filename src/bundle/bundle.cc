@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "bundle/bundle.h"
 
 #include <fcntl.h>
@@ -22,8 +23,8 @@
 namespace huntd {
 namespace {
 
-// "huntb" and the format's number; then the count, then for each hunt: u32 id size, id, u32 offset,
-// u32 size; then the sources.
+// The magic and the version of the format. The count of hunts follows, then per hunt: u32 id size,
+// id, u32 offset, u32 size; then the sources.
 constexpr std::string_view magic = "huntb001";
 
 void put_u32(std::string& out, size_t value) {
@@ -31,17 +32,17 @@ void put_u32(std::string& out, size_t value) {
   out.append(reinterpret_cast<const char*>(&value32), sizeof value32);
 }
 
-// Where images begin: each on a page of its own, so that it can be mapped.
+// Each image starts on a page of its own, so that it can be mapped.
 constexpr size_t page_bytes = 4096;
 size_t page_up(size_t offset) { return (offset + page_bytes - 1) / page_bytes * page_bytes; }
 
-// The images' index stands on the first page after the sources: "hunti001", the count, then for
-// each hunt: u32 offset, u32 size.
+// The index of the images is on the first page after the sources: this magic, the count, then per
+// hunt: u32 offset, u32 size.
 constexpr std::string_view images_magic = "hunti001";
 
 size_t images_index_bytes(size_t hunts) { return images_magic.size() + 4 + 8 * hunts; }
 
-// Reads the images' index; false where the bytes at `begin` are none.
+// Reads the index of the images. Returns false if there is no valid one at `begin`.
 bool read_images(std::string_view bytes, size_t begin, std::vector<BundledHunt>& hunts) {
   if (bytes.size() < begin + images_index_bytes(hunts.size())) return false;
   const char* at = bytes.data() + begin;
@@ -62,50 +63,43 @@ bool read_images(std::string_view bytes, size_t begin, std::vector<BundledHunt>&
   return true;
 }
 
-// A sealed memfd that holds `bytes`.
-Result<int> seal(std::string_view bytes) {
-  int const descriptor = memfd_create("huntd-bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (descriptor < 0) return Error{std::string("memfd_create: ") + std::strerror(errno)};
+// Returns a sealed memfd with these bytes.
+Result<UniqueFd> seal(std::string_view bytes) {
+  UniqueFd memory(memfd_create("huntd-bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memory.valid()) return Error{std::string("memfd_create: ") + std::strerror(errno)};
   for (size_t written = 0; written < bytes.size();) {
-    ssize_t const wrote = write(descriptor, bytes.data() + written, bytes.size() - written);
-    if (wrote <= 0) {
-      Error const error{std::string("writing the bundle: ") + std::strerror(errno)};
-      close(descriptor);
-      return error;
-    }
+    ssize_t const wrote = write(memory.get(), bytes.data() + written, bytes.size() - written);
+    if (wrote <= 0) return Error{std::string("cannot write the bundle: ") + std::strerror(errno)};
     written += static_cast<size_t>(wrote);
   }
-  if (fcntl(descriptor, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) !=
-      0) {
-    Error const error{std::string("sealing the bundle: ") + std::strerror(errno)};
-    close(descriptor);
-    return error;
-  }
-  return descriptor;
+  if (fcntl(memory.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) !=
+      0)
+    return Error{std::string("cannot seal the bundle: ") + std::strerror(errno)};
+  return memory;
 }
 
 Result<std::string> read_all(int descriptor) {
   struct stat status {};
   if (fstat(descriptor, &status) != 0)
-    return Error{std::string("the bundle: ") + std::strerror(errno)};
+    return Error{std::string("cannot read the bundle: ") + std::strerror(errno)};
   std::string bytes(static_cast<size_t>(status.st_size), '\0');
   for (size_t have = 0; have < bytes.size();) {
     ssize_t const got =
         pread(descriptor, bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
-    if (got <= 0) return Error{std::string("reading the bundle: ") + std::strerror(errno)};
+    if (got <= 0) return Error{std::string("cannot read the bundle: ") + std::strerror(errno)};
     have += static_cast<size_t>(got);
   }
   return bytes;
 }
 
-// How long index and sources are together; what follows are images.
+// The size of the index and the sources together. The images follow.
 size_t sources_end(const std::vector<BundledHunt>& hunts) {
   size_t end = magic.size() + 4;
   for (const BundledHunt& hunt : hunts) end += 4 + hunt.hunt_id.size() + 8 + hunt.bytes;
   return end;
 }
 
-// Reads the index; false where the bytes are no bundle.
+// Reads the index of the sources. Returns false if the bytes are not a bundle.
 bool read_index(std::string_view bytes, std::vector<BundledHunt>& hunts) {
   auto const take = [&](size_t size, std::string_view& into) {
     if (bytes.size() < size) return false;
@@ -132,7 +126,7 @@ bool read_index(std::string_view bytes, std::vector<BundledHunt>& hunts) {
     if (static_cast<size_t>(hunt.offset) + hunt.bytes > whole) return false;
     hunts.push_back(std::move(hunt));
   }
-  // Strictly ascending: each hunt once.
+  // Strictly ascending, so no hunt comes twice.
   return std::adjacent_find(hunts.begin(), hunts.end(),
                             [](const BundledHunt& a, const BundledHunt& b) {
                               return a.hunt_id >= b.hunt_id;
@@ -140,22 +134,6 @@ bool read_index(std::string_view bytes, std::vector<BundledHunt>& hunts) {
 }
 
 }  // namespace
-
-Bundle::Bundle(Bundle&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)),
-      name_(std::move(other.name_)),
-      hunts_(std::move(other.hunts_)) {}
-
-Bundle& Bundle::operator=(Bundle&& other) noexcept {
-  std::swap(descriptor_, other.descriptor_);
-  std::swap(name_, other.name_);
-  std::swap(hunts_, other.hunts_);
-  return *this;
-}
-
-Bundle::~Bundle() {
-  if (descriptor_ >= 0) close(descriptor_);
-}
 
 const BundledHunt* Bundle::find(std::string_view hunt_id) const {
   auto const found = std::lower_bound(
@@ -181,22 +159,22 @@ Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>
   }
   for (const auto& [hunt_id, source] : sorted) bytes += source;
   if (bytes.size() > limits::bundle_bytes_max)
-    return Error{fmt::format("the scripts have {} bytes together; {} is the most", bytes.size(),
+    return Error{fmt::format("the scripts have {} bytes together, more than {}", bytes.size(),
                              limits::bundle_bytes_max)};
 
-  Result<int> sealed = seal(bytes);
+  Result<UniqueFd> sealed = seal(bytes);
   if (!sealed) return sealed.error();
   Bundle bundle;
-  bundle.descriptor_ = *sealed;
+  bundle.descriptor_ = std::move(*sealed);
   bundle.name_ = hash128_hex(bytes);
   if (!read_index(bytes, bundle.hunts_))
-    return Error{"a hunt's name is no id, or two hunts have one name"};
+    return Error{"a hunt's name is not a valid id, or two hunts have the same name"};
   return bundle;
 }
 
 Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images) {
   CHECK(images.size() == bundle.hunts_.size());
-  Result<std::string> bytes = read_all(bundle.descriptor_);
+  Result<std::string> bytes = read_all(bundle.descriptor());
   if (!bytes) return bytes.error();
   bytes->resize(page_up(sources_end(bundle.hunts_)), '\0');
   size_t offset = page_up(bytes->size() + images_index_bytes(images.size()));
@@ -204,8 +182,7 @@ Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& 
   for (const std::string& image : images) all_bytes += page_up(image.size());
   if (all_bytes > limits::bundle_images_bytes_max)
     return Error{
-        fmt::format("what the scripts make at their top level takes {} bytes; {} is the "
-                    "most for all together",
+        fmt::format("the top-level code of the scripts allocates {} bytes together, more than {}",
                     all_bytes, limits::bundle_images_bytes_max)};
   *bytes += images_magic;
   put_u32(*bytes, images.size());
@@ -218,20 +195,20 @@ Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& 
     bytes->resize(page_up(bytes->size()), '\0');
     *bytes += image;
   }
-  Result<int> sealed = seal(*bytes);
+  Result<UniqueFd> sealed = seal(*bytes);
   if (!sealed) return sealed.error();
-  return open_bundle(*sealed);
+  return open_bundle(sealed->release());
 }
 
 Result<Bundle> open_bundle(int descriptor) {
   Bundle bundle;
-  bundle.descriptor_ = descriptor;
+  bundle.descriptor_.reset(descriptor);
   Result<std::string> const bytes = read_all(descriptor);
   if (!bytes) return bytes.error();
   if (!read_index(*bytes, bundle.hunts_)) return Error{"not a bundle"};
   size_t const end = sources_end(bundle.hunts_);
   if (end < bytes->size() && !read_images(*bytes, page_up(end), bundle.hunts_))
-    return Error{"not a bundle: what follows the sources are no images"};
+    return Error{"not a bundle: the images are malformed"};
   bundle.name_ = hash128_hex(std::string_view(*bytes).substr(0, end));
   return bundle;
 }
@@ -253,7 +230,7 @@ Result<Bundle> load_bundle(const std::string& dir) {
     std::string const hunt_id = entry.path().stem().string();
     if (!is_id(hunt_id)) {
       complain(path +
-               ": a hunt's file is named by its id: 1 to 64 of A-Z a-z 0-9 _ . -, then .lua");
+               ": the file of a hunt must be named HUNT_ID.lua, with 1 to 64 of A-Z a-z 0-9 _ . -");
       continue;
     }
     if (entry.is_directory(error)) {
@@ -264,17 +241,18 @@ Result<Bundle> load_bundle(const std::string& dir) {
     std::ostringstream source;
     source << file.rdbuf();
     if (!file) {
-      complain(path + ": can't be read");
+      complain(path + ": cannot be read");
       continue;
     }
     if (source.str().size() > limits::script_bytes_max) {
-      complain(fmt::format("{}: a script may have {} bytes", path, limits::script_bytes_max));
+      complain(
+          fmt::format("{}: a script may have at most {} bytes", path, limits::script_bytes_max));
       continue;
     }
     scripts.emplace_back(hunt_id, source.str());
   }
   if (!problems.empty()) return Error{problems};
-  if (scripts.empty()) return Error{dir + ": holds no *.lua file, so there is no hunt to run"};
+  if (scripts.empty()) return Error{dir + ": no *.lua file, so there is no hunt to run"};
   return make_bundle(scripts);
 }
 

@@ -1,6 +1,7 @@
-// A bundle: the source of every hunt of one moment and, once it is checked, the image of each
-// (a Lua state that has compiled it), in one sealed piece of memory, named by the sources
-// (docs/formats/bundle.md). Workers inherit its descriptor; nobody can change it.
+// SPDX-License-Identifier: Apache-2.0
+// A bundle: the sources of all hunts of one version, in one sealed memfd, named by a hash of the
+// sources (docs/formats/bundle.md). A checked bundle also has an image of each hunt: the memory of
+// a Lua state that has compiled it. Workers inherit the memfd; no process can change it.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 
 namespace huntd {
 
@@ -21,40 +23,35 @@ struct BundledHunt {
 
 class Bundle {
  public:
-  Bundle() = default;
-  Bundle(Bundle&& other) noexcept;
-  Bundle& operator=(Bundle&& other) noexcept;
-  ~Bundle();
-
   // XXH3-128 of the sources and their index, 32 hex digits: the same scripts have the same name on
-  // every box.
+  // every host.
   const std::string& name() const { return name_; }
   // Sorted by hunt_id.
   const std::vector<BundledHunt>& hunts() const { return hunts_; }
-  // The hunt, null where the bundle has none of that name.
+  // Returns null if the bundle has no such hunt.
   const BundledHunt* find(std::string_view hunt_id) const;
-  // The sealed memfd; stays the bundle's.
-  int descriptor() const { return descriptor_; }
-  bool loaded() const { return descriptor_ >= 0; }
+  // The sealed memfd. The bundle owns it.
+  int descriptor() const { return descriptor_.get(); }
+  bool loaded() const { return descriptor_.valid(); }
 
  private:
   friend Result<Bundle> make_bundle(
       const std::vector<std::pair<std::string, std::string>>& scripts);
   friend Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images);
   friend Result<Bundle> open_bundle(int descriptor);
-  int descriptor_ = -1;
+  UniqueFd descriptor_;
   std::string name_;
   std::vector<BundledHunt> hunts_;
 };
 
-// Reads every DIR/*.lua; a hunt's id is its file's name without ".lua". The error names each file
-// that can't be taken.
+// Reads every DIR/*.lua; the hunt_id is the file's name without ".lua". The error has a line for
+// each file that is not acceptable.
 Result<Bundle> load_bundle(const std::string& dir);
 // Bundles scripts given as (hunt_id, source), in any order.
 Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>>& scripts);
-// The same bundle with an image for each hunt, in the order of hunts().
+// Returns the same bundle with an image of each hunt. `images` are in the order of hunts().
 Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images);
-// Reads what another process bundled; takes the descriptor.
+// Reads the bundle of another process. Takes ownership of the descriptor.
 Result<Bundle> open_bundle(int descriptor);
 
 }  // namespace huntd

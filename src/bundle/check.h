@@ -1,5 +1,6 @@
-// Compiling a bundle's scripts before anyone runs them: by hunt_worker itself, in its own jail, so
-// that what is checked is what will run, and a script that loops at its top harms nobody.
+// SPDX-License-Identifier: Apache-2.0
+// Compiles the scripts of a bundle before they run. hunt_worker itself does it, in its jail, so the
+// check and the run agree, and top-level code that loops is killed.
 #pragma once
 #include <string>
 
@@ -7,9 +8,10 @@
 
 namespace huntd {
 
-// Starts one worker a script; each compiles it, runs its top and sees that it returns a function.
-// The bundle comes back with the image of each. The error has a line for each script that fails,
-// "DIR/hunt.lua:LINE: message". Blocks for at most deadline_ms a script.
+// Starts one worker per script, which compiles the script, runs its top-level code and checks that
+// it returns a function. Returns the bundle with an image of each hunt. The error has a line for
+// each script that fails, "DIR/HUNT_ID.lua:LINE: message". Blocks for at most `deadline_ms` per
+// script.
 Result<Bundle> check_bundle(const Bundle& bundle, const std::string& dir,
                             const std::string& worker_path, uint32_t deadline_ms,
                             uint64_t memory_bytes);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "bundle/worker_program.h"
 
 #include <fcntl.h>
@@ -10,29 +11,23 @@
 
 namespace huntd {
 
+namespace {
+constexpr int descriptor_min = 16;  // above the descriptors at which a worker finds its own
+}  // namespace
+
 Result<WorkerProgram> WorkerProgram::open(const std::string& path) {
-  int descriptor = -1;
-  if (access(path.c_str(), X_OK) == 0) descriptor = ::open(path.c_str(), O_PATH | O_CLOEXEC);
-  // Out of the way of the numbers that a worker finds its own descriptors at.
-  if (descriptor >= 0) {
-    int const low = std::exchange(descriptor, fcntl(descriptor, F_DUPFD_CLOEXEC, 16));
-    close(low);
-  }
-  if (descriptor < 0)
-    return Error{fmt::format("worker.binary: {} is no program ({}); set it to hunt_worker's path",
-                             path, std::strerror(errno))};
-  return WorkerProgram(descriptor);
-}
-
-WorkerProgram::WorkerProgram(WorkerProgram&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-WorkerProgram::~WorkerProgram() {
-  if (descriptor_ >= 0) close(descriptor_);
+  UniqueFd program;
+  if (access(path.c_str(), X_OK) == 0) program.reset(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (program.valid()) program.reset(fcntl(program.get(), F_DUPFD_CLOEXEC, descriptor_min));
+  if (!program.valid())
+    return Error{
+        fmt::format("worker.binary: {} cannot be executed ({}); set it to the path of hunt_worker",
+                    path, std::strerror(errno))};
+  return WorkerProgram(std::move(program));
 }
 
 std::string WorkerProgram::exec_path() const {
-  return fmt::format("/proc/self/fd/{}", descriptor_);
+  return fmt::format("/proc/self/fd/{}", descriptor());
 }
 
 }  // namespace huntd

@@ -1,28 +1,29 @@
-// The hunt_worker that a service runs: opened once, so that a file put in its place later (an
-// upgrade) is first run at the next start. Images are made by it and good for it alone.
+// SPDX-License-Identifier: Apache-2.0
+// The hunt_worker that a service runs. The file is opened once, so an upgrade that replaces the
+// file has no effect before the next start of the service. Images are only valid for the
+// hunt_worker that made them.
 #pragma once
 #include <string>
+#include <utility>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 
 namespace huntd {
 
 class WorkerProgram {
  public:
-  // The error says what to set where `path` is no program.
+  // If `path` is not an executable file, the error says which config key to set.
   static Result<WorkerProgram> open(const std::string& path);
-  WorkerProgram(WorkerProgram&& other) noexcept;
-  WorkerProgram& operator=(WorkerProgram&&) = delete;
-  ~WorkerProgram();
 
-  // O_PATH, closed at exec; stays this object's.
-  int descriptor() const { return descriptor_; }
-  // A path that runs it from this process and from its children before they exec.
+  // O_PATH, closed on exec. This object owns it.
+  int descriptor() const { return descriptor_.get(); }
+  // A path to execute it by, in this process and its children before they exec.
   std::string exec_path() const;
 
  private:
-  explicit WorkerProgram(int descriptor) : descriptor_(descriptor) {}
-  int descriptor_;
+  explicit WorkerProgram(UniqueFd descriptor) : descriptor_(std::move(descriptor)) {}
+  UniqueFd descriptor_;
 };
 
 }  // namespace huntd

@@ -1,5 +1,5 @@
-// Which bytes may stand where in a request, and how names are compared. For the files of the
-// parser.
+// SPDX-License-Identifier: Apache-2.0
+// Classes of bytes in a request, and comparisons of names. Private to the files of the parser.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -8,14 +8,15 @@
 
 namespace huntd::http {
 
-// The classes of one byte, as bits.
-inline constexpr uint8_t token_bit = 1;  // tchar, RFC 9110 section 5.6.2
-inline constexpr uint8_t value_bit =
-    2;  // field-content with space and tab; obs-text passes (RFC 9110 section 5.5)
-inline constexpr uint8_t target_bit =
-    4;  // what a request target is made of: RFC 3986, without the fragment
-inline constexpr uint8_t host_bit =
-    8;  // reg-name without its percent escapes, RFC 3986 section 3.2.2
+// The classes of a byte, as bits.
+// tchar, RFC 9110 section 5.6.2
+inline constexpr uint8_t token_bit = 1;
+// field-content with space, tab and obs-text, RFC 9110 section 5.5
+inline constexpr uint8_t value_bit = 2;
+// a request target: RFC 3986 without the fragment
+inline constexpr uint8_t target_bit = 4;
+// reg-name without its percent escapes, RFC 3986 section 3.2.2
+inline constexpr uint8_t host_bit = 8;
 inline constexpr uint8_t hex_bit = 16;
 
 struct ByteClasses {
@@ -44,14 +45,14 @@ inline bool is(uint8_t bit, char c) {
   return (byte_classes.bits[static_cast<uint8_t>(c)] & bit) != 0;
 }
 
-// How many bytes at the front of `text` are of the class.
+// The number of bytes of the class at the front of `text`.
 inline size_t span(uint8_t bit, std::string_view text) {
   size_t length = 0;
   while (length < text.size() && is(bit, text[length])) ++length;
   return length;
 }
 
-// The same for value_bit, eight bytes at a time: values are the most of a head.
+// span(value_bit, text), eight bytes at a time: values are the largest part of a head.
 inline size_t value_span(std::string_view text) {
   constexpr uint64_t ones = 0x0101010101010101;
   constexpr uint64_t highs = 0x8080808080808080;
@@ -65,7 +66,7 @@ inline size_t value_span(std::string_view text) {
       if (found != 0) break;
       length += 8;
     }
-    // A tab, what ends the value, or the last few bytes.
+    // These eight bytes have a tab or the end of the value, or fewer than eight are left.
     size_t const stop = text.size() - length > 8 ? length + 8 : text.size();
     while (length < stop && is(value_bit, text[length])) ++length;
     if (length < stop || stop == text.size()) return length;
@@ -78,7 +79,7 @@ inline bool is_token(std::string_view text) {
 
 inline char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
-// Whether `text` is `name` in any case; `name` is in lower case.
+// Compares without case. REQUIRES: `name` is in lower case.
 inline bool same_name(std::string_view text, std::string_view name) {
   if (text.size() != name.size()) return false;
   for (size_t i = 0; i < text.size(); ++i)
@@ -86,7 +87,7 @@ inline bool same_name(std::string_view text, std::string_view name) {
   return true;
 }
 
-// Without the spaces and tabs around it.
+// `text` without the spaces and tabs around it.
 inline std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);

@@ -1,5 +1,7 @@
-// Errors as clients see them: application/problem+json (RFC 9457) with a type that never changes.
+// SPDX-License-Identifier: Apache-2.0
+// Errors in the form that clients get: application/problem+json (RFC 9457). Types never change.
 #pragma once
+#include <span>
 #include <string_view>
 
 #include "http/response.h"
@@ -29,7 +31,6 @@ enum class Problem {
   coding_unknown,
   overloaded,
   too_many_connections,
-  draining,
   redis_unavailable,
   outcome_unknown,
   conflict,
@@ -38,17 +39,21 @@ enum class Problem {
   version_not_supported,
 };
 
-// The type's last word, its status and its title.
+// What clients see of one problem, and what docs/http-api.md says about it.
 struct ProblemKind {
   Problem problem;
-  std::string_view slug;  // the type is "urn:huntd:problem:" and this
+  std::string_view slug;  // the type is "urn:huntd:problem:" + slug
   int status;
   std::string_view title;
+  std::string_view when;  // when it is sent, for references; `code` in backticks
+  std::string_view then;  // what the client should do, for references
 };
 const ProblemKind& kind_of(Problem problem);
+// Every problem, in the order of the enum.
+std::span<const ProblemKind> problem_kinds();
 
-// The answer for a problem; `detail` says what happened this time and may be any text. Statuses 503
-// carry Retry-After.
+// The response for a problem. `detail` describes this occurrence and may be any text; an empty one
+// is omitted. Responses with status 503 have Retry-After.
 Response problem_response(Problem problem, std::string_view detail);
 
 }  // namespace huntd

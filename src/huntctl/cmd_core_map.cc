@@ -1,4 +1,5 @@
-// huntctl core-map: which core serves which buckets, and which of them serves one hunter.
+// SPDX-License-Identifier: Apache-2.0
+// huntctl core-map: prints the buckets of each core, or the core of one hunter.
 #include <fmt/format.h>
 #include <simdjson.h>
 
@@ -10,6 +11,7 @@
 #include "base/ids.h"
 #include "huntctl/commands.h"
 #include "huntctl/http_call.h"
+#include "huntctl/json_response.h"
 #include "huntctl/text_table.h"
 
 namespace huntd::huntctl {
@@ -26,37 +28,32 @@ struct Options {
 
 struct Map {
   std::string hash;
-  std::vector<bool> up;           // by core
-  std::vector<uint64_t> core_of;  // by bucket
+  std::vector<bool> up;           // per core
+  std::vector<uint64_t> core_of;  // per bucket
 };
 
 Result<Map> read_map(const std::string& json) {
-  try {
-    simdjson::dom::parser parser;
-    element const document = parser.parse(json);
+  return parse_response(json, "core map", [](element document) -> Result<Map> {
     Map map;
     map.hash = std::string_view(document["hash"]);
     for (element const up : array(document["up"])) map.up.push_back(bool(up));
     for (element const core : array(document["map"])) {
       map.core_of.push_back(uint64_t(core));
       if (map.core_of.back() >= map.up.size())
-        return Error{"the core map names a core that it has not"};
+        return Error{"the core map refers to a core that does not exist"};
     }
     return map;
-  } catch (const simdjson::simdjson_error& error) {
-    return Error{
-        fmt::format("the answer is no core map of this huntctl's version: {}", error.what())};
-  }
+  });
 }
 
 int show_hunter(const Map& map, const std::string& hunter_id) {
   uint32_t const bucket = bucket_of(hunter_id);
   if (map.hash != "xxh3-64" || map.core_of.size() != limits::buckets)
-    return fail(fmt::format("this huntctl can't place hunters by {} over {} buckets", map.hash,
+    return fail(fmt::format("this version of huntctl does not support {} with {} buckets", map.hash,
                             map.core_of.size()));
   uint64_t const core = map.core_of[bucket];
   fmt::print("{}: bucket {}, core {}{}\n", hunter_id, bucket, core,
-             map.up[core] ? "" : ", which is down: the next core on the map serves");
+             map.up[core] ? "" : ", which is down: the next core up takes its requests");
   return exit_ok;
 }
 
@@ -83,18 +80,19 @@ int core_map(const Options& options, const Context& context) {
   }
   Result<PublicPort> const port = context.public_port(options.http);
   if (!port) return fail(port.error().message);
-  Result<HttpAnswer> const answer =
+  Result<HttpResponse> const response =
       http_get(port->address, PublicPort::name, "/v1/core-map", port->headers);
-  if (!answer) return fail(answer.error().message);
-  if (answer->status == 401) return fail("huntd wants a token: give --token-file FILE");
-  if (answer->status != 200)
-    return fail(fmt::format("{} answers /v1/core-map with {}: is it huntd's public port?",
-                            port->address, answer->status));
+  if (!response) return fail(response.error().message);
+  if (response->status == 401) return fail("huntd requires a token: give --token-file FILE");
+  if (response->status != 200)
+    return fail(
+        fmt::format("{} responds to /v1/core-map with status {}: is it huntd's public port?",
+                    port->address, response->status));
   if (options.json) {
-    fmt::print("{}\n", answer->body);
+    fmt::print("{}\n", response->body);
     return exit_ok;
   }
-  Result<Map> const map = read_map(answer->body);
+  Result<Map> const map = read_map(response->body);
   if (!map) return fail(map.error().message);
   return options.hunter_id.empty() ? show_cores(*map) : show_hunter(*map, options.hunter_id);
 }
@@ -104,13 +102,11 @@ int core_map(const Options& options, const Context& context) {
 void add_core_map(CLI::App& app, Context& context) {
   auto const options = std::make_shared<Options>();
   CLI::App* const command =
-      app.add_subcommand("core-map", "Which core serves which buckets, or one hunter");
-  command->add_option("--http", options->http, "Public address, host:port (default: http.listen)");
-  command->add_option("--hunter", options->hunter_id, "Tell the bucket and core of this hunter");
-  command->add_flag("--json", options->json, "As /v1/core-map gives it");
-  command->callback([options, &context] {
-    context.run = [options, &context] { return core_map(*options, context); };
-  });
+      app.add_subcommand("core-map", "Print the buckets of each core, or the core of one hunter");
+  add_http_option(*command, options->http);
+  command->add_option("--hunter", options->hunter_id, "Print the bucket and core of this hunter");
+  command->add_flag("--json", options->json, "Print the JSON of /v1/core-map");
+  set_body(*command, context, options, &core_map);
 }
 
 }  // namespace huntd::huntctl

@@ -1,4 +1,5 @@
-// huntctl dead: the records that hunt-aggregator could not count, and a second try for them.
+// SPDX-License-Identifier: Apache-2.0
+// huntctl dead: lists and retries dead letters, the records that hunt-aggregator could not count.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -9,7 +10,7 @@
 
 #include "base/json_text.h"
 #include "huntctl/commands.h"
-#include "huntctl/dead_records.h"
+#include "huntctl/dead_letters.h"
 #include "huntctl/text_table.h"
 
 namespace huntd::huntctl {
@@ -30,7 +31,8 @@ std::string utc_text(int64_t ms) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<time_t>(ms / 1000)));
 }
 
-// Anybody may have written it: nothing in it reaches the terminal but visible ASCII.
+// Replaces everything except visible ASCII, because the text may come from any producer and goes to
+// a terminal.
 std::string visible(std::string_view text) {
   std::string shown(text);
   for (char& c : shown)
@@ -38,29 +40,30 @@ std::string visible(std::string_view text) {
   return shown;
 }
 
-using Newest = std::vector<const std::pair<const std::string, DeadEntry>*>;
+using Newest = std::vector<const std::pair<const std::string, DeadLetterEntry>*>;
 
 std::string text(const Newest& newest) {
+  if (newest.empty()) return {};
   TextTable table;
-  for (const char* head : {"place", "set aside", "retried", "reason", "payload"})
+  for (const char* head : {"place", "dead-lettered", "retried", "reason", "payload"})
     table.add_column(head, TextTable::Align::left);
   for (const auto* at : newest) {
-    const DeadEntry& entry = at->second;
-    table.add_row(
-        {visible(at->first), utc_text(entry.at_ms),
-         entry.retried_at_ms > 0 ? utc_text(entry.retried_at_ms) : "-", visible(entry.reason),
-         visible(entry.payload_start) + (entry.payload_bytes > entry.payload_start.size()
-                                             ? fmt::format("… ({} bytes)", entry.payload_bytes)
-                                             : "")});
+    const DeadLetterEntry& entry = at->second;
+    bool const shortened = entry.payload_bytes > entry.payload_start.size();
+    table.add_row({visible(at->first), utc_text(entry.at_ms),
+                   entry.retried_at_ms > 0 ? utc_text(entry.retried_at_ms) : "-",
+                   visible(entry.reason),
+                   visible(entry.payload_start) +
+                       (shortened ? fmt::format("… ({} bytes)", entry.payload_bytes) : "")});
   }
-  return newest.empty() ? std::string() : table.str();
+  return table.str();
 }
 
-std::string json(const DeadBook& book, const Newest& newest, uint64_t retried) {
+std::string json(const DeadLetters& letters, const Newest& newest, uint64_t retried) {
   std::string out = fmt::format(R"({{"total":{},"retried":{},"others":{},"dead":[)",
-                                book.entries.size(), retried, book.others);
+                                letters.entries.size(), retried, letters.others);
   for (const auto* at : newest) {
-    const DeadEntry& entry = at->second;
+    const DeadLetterEntry& entry = at->second;
     if (out.back() != '[') out += ',';
     out += R"({"place":)";
     append_json_string(out, at->first);
@@ -88,11 +91,11 @@ std::string json(const DeadBook& book, const Newest& newest, uint64_t retried) {
 int list(const ListOptions& options, const Context& context) {
   Result<Config> const config = context.config();
   if (!config) return fail(config.error().message);
-  Result<DeadBook> const book = read_dead_records(*config);
-  if (!book) return fail(book.error().message);
+  Result<DeadLetters> const letters = read_dead_letters(*config);
+  if (!letters) return fail(letters.error().message);
   Newest newest;
   uint64_t retried = 0;
-  for (const auto& entry : book->entries) {
+  for (const auto& entry : letters->entries) {
     newest.push_back(&entry);
     retried += entry.second.retried_at_ms > 0 ? 1 : 0;
   }
@@ -100,89 +103,96 @@ int list(const ListOptions& options, const Context& context) {
                    [](const auto* a, const auto* b) { return a->second.at_ms > b->second.at_ms; });
   newest.resize(std::min(newest.size(), options.limit));
   if (options.json) {
-    std::fputs(json(*book, newest, retried).c_str(), stdout);
+    std::fputs(json(*letters, newest, retried).c_str(), stdout);
     return exit_ok;
   }
   std::fputs(text(newest).c_str(), stdout);
-  std::string totals = fmt::format("{} dead, {} of them retried", book->entries.size(), retried);
-  if (newest.size() < book->entries.size())
+  std::string totals = fmt::format("{} dead letters, {} retried", letters->entries.size(), retried);
+  if (newest.size() < letters->entries.size())
     totals += fmt::format("; the newest {} are shown", newest.size());
-  if (book->others > 0)
-    totals += fmt::format("; {} records of topic {} are not of {}", book->others,
+  if (letters->others > 0)
+    totals += fmt::format("; {} records of topic {} are not from {}", letters->others,
                           config->kafka.dead_topic, config->kafka.topic);
   std::printf("%s\n", totals.c_str());
   return exit_ok;
 }
 
+// The dead letters that a retry selects.
+struct Selection {
+  std::set<std::string> places;
+  std::vector<std::string> complaints;  // one per place that cannot be retried
+  uint64_t skipped = 0;                 // retried before
+};
+
+Selection select(const RetryOptions& options, const DeadLetters& letters) {
+  Selection selection;
+  auto const add = [&](const std::string& place, const DeadLetterEntry& entry) {
+    if (entry.retried_at_ms == 0 || options.again) {
+      selection.places.insert(place);
+      return;
+    }
+    selection.skipped += 1;
+    if (!options.all)
+      selection.complaints.push_back(fmt::format("{} was retried at {}: --again retries it again",
+                                                 place, utc_text(entry.retried_at_ms)));
+  };
+  if (options.all)
+    for (const auto& [place, entry] : letters.entries) add(place, entry);
+  for (const std::string& place : options.places) {
+    auto const found = letters.entries.find(place);
+    if (found == letters.entries.end())
+      selection.complaints.push_back(
+          fmt::format("no dead letter has the place {}: see `huntctl dead list`", visible(place)));
+    else
+      add(place, found->second);
+  }
+  return selection;
+}
+
 int retry(const RetryOptions& options, const Context& context) {
   if (options.all == !options.places.empty()) {
-    fail("dead retry: name places as `huntctl dead list` shows them, or say --all");
+    fail("dead retry: give places as `huntctl dead list` prints them, or --all");
     return exit_usage;
   }
   Result<Config> const config = context.config();
   if (!config) return fail(config.error().message);
-  Result<DeadBook> const book = read_dead_records(*config);
-  if (!book) return fail(book.error().message);
-  std::set<std::string> wanted;
-  std::vector<std::string> complaints;
-  uint64_t done_before = 0;
-  auto const want = [&](const std::string& place, const DeadEntry& entry) {
-    if (entry.retried_at_ms == 0 || options.again) {
-      wanted.insert(place);
-      return;
-    }
-    done_before += 1;
-    if (!options.all)
-      complaints.push_back(fmt::format("{} was retried at {}; --again does it once more", place,
-                                       utc_text(entry.retried_at_ms)));
-  };
-  if (options.all)
-    for (const auto& [place, entry] : book->entries) want(place, entry);
-  for (const std::string& place : options.places) {
-    auto const found = book->entries.find(place);
-    if (found == book->entries.end())
-      complaints.push_back(
-          fmt::format("no dead record is at {}; see `huntctl dead list`", visible(place)));
-    else
-      want(place, found->second);
-  }
-  Result<uint64_t> const retried = retry_dead_records(*config, wanted);
+  Result<DeadLetters> const letters = read_dead_letters(*config);
+  if (!letters) return fail(letters.error().message);
+  Selection const selection = select(options, *letters);
+  Result<uint64_t> const retried = retry_dead_letters(*config, selection.places);
   if (!retried) return fail(retried.error().message);
-  std::string told = fmt::format("{} produced again to {}", *retried, config->kafka.topic);
-  if (done_before > 0)
-    told += fmt::format(", {} were before and are left alone (--again)", done_before);
-  std::printf("%s\n", told.c_str());
-  for (const std::string& complaint : complaints) fail(complaint);
-  return complaints.empty() ? exit_ok : exit_failure;
+  std::string result = fmt::format("{} produced to {} again", *retried, config->kafka.topic);
+  if (selection.skipped > 0)
+    result +=
+        fmt::format(", {} skipped because they were retried before (--again)", selection.skipped);
+  std::printf("%s\n", result.c_str());
+  for (const std::string& complaint : selection.complaints) fail(complaint);
+  return selection.complaints.empty() ? exit_ok : exit_failure;
 }
 
 }  // namespace
 
 void add_dead(CLI::App& app, Context& context) {
   CLI::App* const command =
-      app.add_subcommand("dead", "The records that hunt-aggregator could not count");
+      app.add_subcommand("dead", "List or retry the records that hunt-aggregator could not count");
   command->require_subcommand(1);
 
   auto const list_options = std::make_shared<ListOptions>();
   CLI::App* const list_command = command->add_subcommand(
-      "list", "Where each came from, why and when it was set aside, and how it begins");
-  list_command->add_flag("--json", list_options->json, "One JSON object");
-  list_command->add_option("--limit", list_options->limit, "List the newest N (20)")
+      "list", "Print the place, time, reason and first bytes of each dead letter");
+  list_command->add_flag("--json", list_options->json, "Print one JSON object");
+  list_command->add_option("--limit", list_options->limit, "Print the newest N (20)")
       ->type_name("N");
-  list_command->callback([list_options, &context] {
-    context.run = [list_options, &context] { return list(*list_options, context); };
-  });
+  set_body(*list_command, context, list_options, &list);
 
   auto const retry_options = std::make_shared<RetryOptions>();
   CLI::App* const retry_command = command->add_subcommand(
-      "retry", "Produce them to kafka.topic again, as they were; each only once");
+      "retry", "Produce dead letters to kafka.topic again, unchanged, each only once");
   retry_command->add_option("PLACE", retry_options->places,
-                            "As `huntctl dead list` shows it: PARTITION:OFFSET or an event_id");
-  retry_command->add_flag("--all", retry_options->all, "All that were not retried yet");
+                            "As `huntctl dead list` prints it: PARTITION:OFFSET or an event_id");
+  retry_command->add_flag("--all", retry_options->all, "All that were not retried before");
   retry_command->add_flag("--again", retry_options->again, "Also those that were retried before");
-  retry_command->callback([retry_options, &context] {
-    context.run = [retry_options, &context] { return retry(*retry_options, context); };
-  });
+  set_body(*retry_command, context, retry_options, &retry);
 }
 
 }  // namespace huntd::huntctl

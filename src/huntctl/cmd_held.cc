@@ -1,4 +1,5 @@
-// huntctl held: what a hunter holds.
+// SPDX-License-Identifier: Apache-2.0
+// huntctl held: prints what a hunter holds.
 #include <memory>
 
 #include "huntctl/commands.h"
@@ -15,19 +16,18 @@ int held(const HunterOptions& options, const Context& context) {
   }
   Result<PublicPort> const port = context.public_port(options.http);
   if (!port) return fail(port.error().message);
-  Result<HttpAnswer> const answer = http_get(port->address, PublicPort::name, *path, port->headers);
-  return answer ? show_answer(*answer) : fail(answer.error().message);
+  Result<HttpResponse> const response =
+      http_get(port->address, PublicPort::name, *path, port->headers);
+  return response ? show_response(*response) : fail(response.error().message);
 }
 
 }  // namespace
 
 void add_held(CLI::App& app, Context& context) {
   auto const options = std::make_shared<HunterOptions>();
-  CLI::App* const command = app.add_subcommand("held", "What a hunter holds of a hunt's loot");
+  CLI::App* const command = app.add_subcommand("held", "Print what a hunter holds of a hunt");
   add_hunter_options(*command, *options);
-  command->callback([options, &context] {
-    context.run = [options, &context] { return held(*options, context); };
-  });
+  set_body(*command, context, options, &held);
 }
 
 }  // namespace huntd::huntctl

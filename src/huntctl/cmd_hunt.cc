@@ -1,4 +1,5 @@
-// huntctl hunt: plays a hunt once.
+// SPDX-License-Identifier: Apache-2.0
+// huntctl hunt: runs a hunt once.
 #include <map>
 #include <memory>
 
@@ -27,22 +28,20 @@ int hunt(const Options& options, const Context& context) {
   Result<PublicPort> port = context.public_port(options.http);
   if (!port) return fail(port.error().message);
   if (!options.key.empty()) port->headers["Idempotency-Key"] = options.key;
-  Result<HttpAnswer> const answer =
+  Result<HttpResponse> const response =
       http_post(port->address, PublicPort::name, *path, options.input, port->headers);
-  return answer ? show_answer(*answer) : fail(answer.error().message);
+  return response ? show_response(*response) : fail(response.error().message);
 }
 
 }  // namespace
 
 void add_hunt(CLI::App& app, Context& context) {
   auto const options = std::make_shared<Options>();
-  CLI::App* const command = app.add_subcommand("hunt", "Plays a hunt once for a hunter");
+  CLI::App* const command = app.add_subcommand("hunt", "Run a hunt once for a hunter");
   add_hunter_options(*command, *options);
-  command->add_option("--input", options->input, "JSON that the script sees as hunt.input");
-  command->add_option("--key", options->key, "Idempotency-Key: a repeat gives the same answer");
-  command->callback([options, &context] {
-    context.run = [options, &context] { return hunt(*options, context); };
-  });
+  command->add_option("--input", options->input, "JSON that the script reads as hunt.input");
+  command->add_option("--key", options->key, "Idempotency-Key: a retry returns the same result");
+  set_body(*command, context, options, &hunt);
 }
 
 }  // namespace huntd::huntctl

@@ -1,4 +1,5 @@
-// huntctl lag: how far the table is behind the events, by what the aggregators say.
+// SPDX-License-Identifier: Apache-2.0
+// huntctl lag: prints how far the table is behind the events, from the metrics of the aggregators.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,12 +25,12 @@ struct Options {
   bool json = false;
 };
 
-// What one aggregator says of itself; counts since its start.
+// The state of one aggregator. Counts are since its start.
 struct AggregatorLag {
   std::string address;
   double lag_s = 0;
   uint64_t lag_events = 0;
-  std::optional<double> newest_age_s;  // of the newest event merged; none: it has merged none
+  std::optional<double> newest_age_s;  // of the newest event merged; empty if none is
   uint64_t events = 0;
   uint64_t rows = 0;
   uint64_t merges = 0;
@@ -43,13 +44,14 @@ double wall_clock_s() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-Result<AggregatorLag> ask(const std::string& address) {
-  Result<HttpAnswer> const answer = http_get(address, aggregator_port, "/metrics");
-  if (!answer) return answer.error();
+Result<AggregatorLag> read_lag(const std::string& address) {
+  Result<HttpResponse> const response = http_get(address, aggregator_port, "/metrics");
+  if (!response) return response.error();
   Result<Samples> const samples =
-      answer->status == 200 ? read_samples(answer->body) : Result<Samples>(Samples());
+      response->status == 200 ? read_samples(response->body) : Result<Samples>(Samples());
   if (!samples)
-    return Error{fmt::format("{} answers /metrics with {}", address, samples.error().message)};
+    return Error{fmt::format("{} responds to /metrics with a line that is {}", address,
+                             samples.error().message)};
   std::string missing;
   auto const sample = [&](const char* name) {
     auto const found = samples->find(std::string_view(name));
@@ -71,10 +73,10 @@ Result<AggregatorLag> ask(const std::string& address) {
   if (lag.merges > 0) lag.merge_mean_s = merging_s / static_cast<double>(lag.merges);
   lag.source_up = sample(R"(hunt_aggregator_up{peer="source"})") > 0;
   lag.postgres_up = sample(R"(hunt_aggregator_up{peer="postgres"})") > 0;
-  lag.dead_topic_up = sample(R"(hunt_aggregator_up{peer="dead_topic"})") > 0;
+  lag.dead_topic_up = sample(R"(hunt_aggregator_up{peer="dead_letter_topic"})") > 0;
   if (!missing.empty())
     return Error{fmt::format("{} has no {} on /metrics (status {}): is it hunt-aggregator's port?",
-                             address, missing, answer->status)};
+                             address, missing, response->status)};
   return lag;
 }
 
@@ -84,15 +86,15 @@ std::string text(const std::vector<AggregatorLag>& lags) {
   for (const char* head :
        {"lag", "events behind", "newest event", "events", "rows merged", "merges", "mean merge"})
     table.add_column(head, TextTable::Align::right);
-  for (const char* head : {"source", "postgres", "dead topic"})
+  for (const char* head : {"source", "postgres", "dead letters"})
     table.add_column(head, TextTable::Align::left);
   for (const AggregatorLag& lag : lags)
     table.add_row({lag.address, fmt::format("{:.1f} s", lag.lag_s), count_text(lag.lag_events),
                    lag.newest_age_s ? fmt::format("{:.1f} s ago", *lag.newest_age_s) : "-",
                    count_text(lag.events), count_text(lag.rows), count_text(lag.merges),
                    lag.merge_mean_s ? time_text(*lag.merge_mean_s * 1e6) : "-",
-                   lag.source_up ? "up" : "away", lag.postgres_up ? "up" : "away",
-                   lag.dead_topic_up ? "up" : "away"});
+                   lag.source_up ? "up" : "down", lag.postgres_up ? "up" : "down",
+                   lag.dead_topic_up ? "up" : "down"});
   return table.str();
 }
 
@@ -121,17 +123,16 @@ int run(const Options& options, const Context& context) {
   std::vector<AggregatorLag> lags;
   std::vector<std::string> complaints;
   for (const std::string& address : addresses) {
-    Result<AggregatorLag> lag = ask(address);
+    Result<AggregatorLag> lag = read_lag(address);
     if (!lag) {
       complaints.push_back(lag.error().message);
       continue;
     }
-    if (!lag->source_up)
-      complaints.push_back(address + ": the source of events does not answer it");
-    if (!lag->postgres_up) complaints.push_back(address + ": Postgres does not answer it");
+    if (!lag->source_up) complaints.push_back(address + ": it cannot reach the source of events");
+    if (!lag->postgres_up) complaints.push_back(address + ": it cannot reach PostgreSQL");
     if (!lag->dead_topic_up)
       complaints.push_back(address +
-                           ": it can't write the topic of dead records, so it reads no more");
+                           ": it cannot write the dead-letter topic, so reading is paused");
     if (options.max_s && lag->lag_s > *options.max_s)
       complaints.push_back(fmt::format("{}: the table is {:.1f} s behind, more than {:g} s",
                                        address, lag->lag_s, *options.max_s));
@@ -147,21 +148,18 @@ int run(const Options& options, const Context& context) {
 void add_lag(CLI::App& app, Context& context) {
   auto const options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
-      "lag",
-      "How far the table is behind the events (exit 1: too far, or an aggregator lacks a peer)");
+      "lag", "Print how far the table is behind the events (exit 1: too far, or a peer is down)");
   command
       ->add_option(
           "--aggregator", options->aggregators,
-          "An aggregator's address, host:port; may be repeated (default: aggregator.listen)")
+          "Address of an aggregator, host:port; may be repeated (default: aggregator.listen)")
       ->type_name("ADDRESS")
       ->allow_extra_args(false);
-  command->add_option("--max", options->max_s, "Exit 1 where the lag is more than SECONDS")
+  command->add_option("--max", options->max_s, "Exit 1 if the lag is more than SECONDS")
       ->type_name("SECONDS")
       ->check(CLI::NonNegativeNumber);
-  command->add_flag("--json", options->json, "One JSON object");
-  command->callback([options, &context] {
-    context.run = [options, &context] { return run(*options, context); };
-  });
+  command->add_flag("--json", options->json, "Print one JSON object");
+  set_body(*command, context, options, &run);
 }
 
 }  // namespace huntd::huntctl

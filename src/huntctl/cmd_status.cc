@@ -1,4 +1,5 @@
-// huntctl status: the cores, and whether they are well.
+// SPDX-License-Identifier: Apache-2.0
+// huntctl status: prints the cores, and whether huntd is healthy.
 #include <fmt/format.h>
 #include <simdjson.h>
 
@@ -12,6 +13,7 @@
 
 #include "huntctl/commands.h"
 #include "huntctl/http_call.h"
+#include "huntctl/json_response.h"
 #include "huntctl/text_table.h"
 
 namespace huntd::huntctl {
@@ -21,7 +23,6 @@ using simdjson::dom::array;
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-constexpr const char* admin_port = "admin port (--admin)";
 constexpr std::chrono::seconds rate_period{1};
 
 struct Options {
@@ -68,44 +69,50 @@ CoreStatus read_core(const element& core) {
 }
 
 Result<Status> read_status(const std::string& json) {
-  try {
-    simdjson::dom::parser parser;
-    element const document = parser.parse(json);
+  return parse_response(json, "status.json", [](element document) -> Result<Status> {
     Status status;
     status.version = std::string_view(document["version"]);
     status.started_at_ms = int64_t(document["started_at_ms"]);
     status.taken_at_ms = int64_t(document["taken_at_ms"]);
     for (element const core : array(document["cores"])) status.cores.push_back(read_core(core));
     return status;
-  } catch (const simdjson::simdjson_error& error) {
-    return Error{
-        fmt::format("the answer is no status.json of this huntctl's version: {}", error.what())};
-  }
+  });
 }
 
-Result<std::string> get_status(const std::string& address) {
-  Result<HttpAnswer> const answer = http_get(address, admin_port, "/status.json");
-  if (!answer) return answer.error();
-  if (answer->status != 200)
-    return Error{fmt::format("{} answers /status.json with {}: is it huntd's admin port?", address,
-                             answer->status)};
-  return answer->body;
-}
-
-// What /healthz or /readyz complains of; empty where all is well.
+// Returns the reasons that /healthz or /readyz gives; none if it responds with 200.
 Result<std::vector<std::string>> complaints(const std::string& address, const char* path) {
-  Result<HttpAnswer> const answer = http_get(address, admin_port, path);
-  if (!answer) return answer.error();
-  std::vector<std::string> reasons;
-  if (answer->status == 200) return reasons;
-  try {
-    simdjson::dom::parser parser;
-    for (element const reason : array(parser.parse(answer->body)["reasons"]))
+  using Reasons = std::vector<std::string>;
+  Result<HttpResponse> const response = http_get(address, admin_port, path);
+  if (!response) return response.error();
+  if (response->status == 200) return Reasons();
+  return parse_response(response->body, path, [](element document) -> Result<Reasons> {
+    Reasons reasons;
+    for (element const reason : array(document["reasons"]))
       reasons.emplace_back(std::string_view(reason["reason"]));
-  } catch (const simdjson::simdjson_error&) {
-    return Error{fmt::format("{} answers {} with {}", address, path, answer->status)};
-  }
-  return reasons;
+    return reasons;
+  });
+}
+
+std::vector<std::string> row_of(CoreStatus core, const Status& now, std::optional<double> rate) {
+  bool const runs = core.pid != 0;
+  return {std::to_string(core.core),
+          core.state,
+          std::to_string(core.cpu),
+          runs ? std::to_string(core.pid) : "-",
+          runs ? span_text(now.taken_at_ms - core.started_at_ms) : "-",
+          std::to_string(core.restarts),
+          core.bundle.empty() ? "-" : core.bundle.substr(0, 12),
+          rate ? fmt::format("{:.1f}", *rate) : "-",
+          count_text(core.hunts),
+          core.hunts == 0
+              ? "-"
+              : fmt::format("{:.2f} %", 100.0 * static_cast<double>(core.hunts_on_owner) /
+                                            static_cast<double>(core.hunts)),
+          count_text(core.gauges["huntd_connections_open"]),
+          count_text(core.gauges["huntd_workers_live"]),
+          count_text(core.gauges["huntd_queue_length"]),
+          count_text(core.gauges["huntd_outbox_pending"]),
+          core.gauges["huntd_redis_up"] == 1 ? "up" : "down"};
 }
 
 std::string table(const Status& before, const Status& now) {
@@ -121,63 +128,45 @@ std::string table(const Status& before, const Status& now) {
   table.add_column("redis", TextTable::Align::left);
   double const seconds = static_cast<double>(now.taken_at_ms - before.taken_at_ms) / 1e3;
   for (size_t i = 0; i < now.cores.size(); ++i) {
-    CoreStatus core = now.cores[i];
-    bool const has_rate = i < before.cores.size() && seconds > 0;
-    double const rate =
-        has_rate ? static_cast<double>(core.hunts - before.cores[i].hunts) / seconds : 0;
-    table.add_row({std::to_string(core.core), core.state, std::to_string(core.cpu),
-                   core.pid == 0 ? "-" : std::to_string(core.pid),
-                   core.pid == 0 ? "-" : span_text(now.taken_at_ms - core.started_at_ms),
-                   std::to_string(core.restarts),
-                   core.bundle.empty() ? "-" : core.bundle.substr(0, 12),
-                   has_rate ? fmt::format("{:.1f}", rate) : "-", count_text(core.hunts),
-                   core.hunts == 0
-                       ? "-"
-                       : fmt::format("{:.2f} %", 100.0 * static_cast<double>(core.hunts_on_owner) /
-                                                     static_cast<double>(core.hunts)),
-                   count_text(core.gauges["huntd_connections_open"]),
-                   count_text(core.gauges["huntd_workers_live"]),
-                   count_text(core.gauges["huntd_queue_length"]),
-                   count_text(core.gauges["huntd_outbox_pending"]),
-                   core.gauges["huntd_redis_up"] == 1 ? "up" : "away"});
+    std::optional<double> rate;
+    if (i < before.cores.size() && seconds > 0)
+      rate = static_cast<double>(now.cores[i].hunts - before.cores[i].hunts) / seconds;
+    table.add_row(row_of(now.cores[i], now, rate));
   }
   return table.str();
 }
 
 int status(const Options& options, const Context& context) {
-  Result<Config> const config = context.config();
-  if (!config) return fail(config.error().message);
-  std::string const address =
-      options.admin.empty() ? callable_address(config->admin.listen) : options.admin;
-
-  Result<std::string> const first = get_status(address);
+  Result<std::string> const address = context.admin_address(options.admin);
+  if (!address) return fail(address.error().message);
+  Result<std::string> const first = get_from_admin_port(*address, "/status.json");
   if (!first) return fail(first.error().message);
   if (options.json) {
     std::fputs(first->c_str(), stdout);
     return exit_ok;
   }
   std::this_thread::sleep_for(rate_period);
-  Result<std::string> const second = get_status(address);
+  Result<std::string> const second = get_from_admin_port(*address, "/status.json");
   if (!second) return fail(second.error().message);
   Result<Status> const before = read_status(*first);
   if (!before) return fail(before.error().message);
   Result<Status> const now = read_status(*second);
   if (!now) return fail(now.error().message);
-  Result<std::vector<std::string>> const stalls = complaints(address, "/healthz");
-  if (!stalls) return fail(stalls.error().message);
-  Result<std::vector<std::string>> const waits = complaints(address, "/readyz");
-  if (!waits) return fail(waits.error().message);
+  Result<std::vector<std::string>> const unhealthy = complaints(*address, "/healthz");
+  if (!unhealthy) return fail(unhealthy.error().message);
+  Result<std::vector<std::string>> const not_ready = complaints(*address, "/readyz");
+  if (!not_ready) return fail(not_ready.error().message);
 
-  std::string text =
-      fmt::format("huntd {}, {} cores, up {}, {}, {}\n\n", now->version, now->cores.size(),
-                  span_text(now->taken_at_ms - now->started_at_ms),
-                  stalls->empty() ? "healthy" : "stalled", waits->empty() ? "ready" : "not ready");
+  std::string text = fmt::format(
+      "huntd {}, {} cores, up {}, {}, {}\n\n", now->version, now->cores.size(),
+      span_text(now->taken_at_ms - now->started_at_ms), unhealthy->empty() ? "healthy" : "stalled",
+      not_ready->empty() ? "ready" : "not ready");
   text += table(*before, *now);
-  for (const auto* reasons : {&*stalls, &*waits})
+  for (const auto* reasons : {&*unhealthy, &*not_ready})
     for (const std::string& reason : *reasons) text += fmt::format("\n{}", reason);
-  if (!stalls->empty() || !waits->empty()) text += '\n';
+  if (!unhealthy->empty() || !not_ready->empty()) text += '\n';
   std::fputs(text.c_str(), stdout);
-  return stalls->empty() && waits->empty() ? exit_ok : exit_failure;
+  return unhealthy->empty() && not_ready->empty() ? exit_ok : exit_failure;
 }
 
 }  // namespace
@@ -185,13 +174,10 @@ int status(const Options& options, const Context& context) {
 void add_status(CLI::App& app, Context& context) {
   auto const options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
-      "status", "The cores, what they do, and whether they are well (exit 1: they are not)");
-  command->add_option("--admin", options->admin,
-                      "Admin address, host:port (default: admin.listen)");
-  command->add_flag("--json", options->json, "As /status.json gives it");
-  command->callback([options, &context] {
-    context.run = [options, &context] { return status(*options, context); };
-  });
+      "status", "Print the cores, their state and rates (exit 1: huntd is not healthy)");
+  add_admin_option(*command, options->admin);
+  command->add_flag("--json", options->json, "Print /status.json");
+  set_body(*command, context, options, &status);
 }
 
 }  // namespace huntd::huntctl

@@ -1,4 +1,5 @@
-// huntctl supplies: what is left of each shared supply, by what Redis holds.
+// SPDX-License-Identifier: Apache-2.0
+// huntctl supplies: prints what is left of each shared supply, from Redis.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,11 +9,11 @@
 #include <optional>
 #include <vector>
 
-#include "aggregator/redis_client.h"
 #include "base/json_text.h"
+#include "drivers/redis_client.h"
 #include "huntctl/commands.h"
 #include "huntctl/text_table.h"
-#include "protocol/redis_keys.h"
+#include "wire/redis_keys.h"
 
 namespace huntd::huntctl {
 namespace {
@@ -20,8 +21,8 @@ namespace {
 struct SupplyLine {
   std::string hunt_id;
   std::string loot_id;
-  std::optional<uint64_t> limit;  // none: of a huntd that did not note it
-  uint64_t taken = 0;             // given, or reserved by a request under way
+  std::optional<uint64_t> limit;  // empty if only an older huntd has drawn, which did not store it
+  uint64_t taken = 0;             // given and reserved
   uint64_t reserved = 0;
   std::optional<uint64_t> left() const {
     if (!limit) return std::nullopt;
@@ -32,7 +33,7 @@ struct SupplyLine {
 Result<std::vector<SupplyLine>> read_supplies(const Config& config) {
   RedisClient redis(config.redis.address, config.redis.password_file, config.redis.database);
   if (Result<void> connected = redis.connect(); !connected) return connected.error();
-  Result<RedisAnswer> const names = redis.run({"SMEMBERS", keys::supplies});
+  Result<RedisReply> const names = redis.execute({"SMEMBERS", keys::supplies});
   if (!names) return names.error();
   std::vector<SupplyLine> lines;
   for (size_t i = 0; i < (*names)->elements; ++i) {
@@ -40,7 +41,7 @@ Result<std::vector<SupplyLine>> read_supplies(const Config& config) {
     size_t const colon = name.find(':');
     if (colon == std::string_view::npos)
       return Error{
-          fmt::format("redis: {} holds {}, which is no hunt_id:loot_id", keys::supplies, name)};
+          fmt::format("redis: {} contains {}, which is not hunt_id:loot_id", keys::supplies, name)};
     SupplyLine& line = lines.emplace_back();
     line.hunt_id = name.substr(0, colon);
     line.loot_id = name.substr(colon + 1);
@@ -48,13 +49,13 @@ Result<std::vector<SupplyLine>> read_supplies(const Config& config) {
     redis.append({"ZCARD", keys::supply_pending(line.hunt_id, line.loot_id)});
     redis.append({"GET", keys::supply_limit(line.hunt_id, line.loot_id)});
     for (uint64_t* count : {&line.taken, &line.reserved}) {
-      Result<RedisAnswer> const answer = redis.read();
-      if (!answer) return answer.error();
-      *count = static_cast<uint64_t>((*answer)->integer);
+      Result<RedisReply> const reply = redis.read();
+      if (!reply) return reply.error();
+      *count = static_cast<uint64_t>((*reply)->integer);
     }
-    // The two are read one after the other: a unit may have been settled between them.
+    // A unit may have been settled between the two commands.
     line.reserved = std::min(line.reserved, line.taken);
-    Result<RedisAnswer> const limit = redis.read();
+    Result<RedisReply> const limit = redis.read();
     if (!limit) return limit.error();
     std::string_view const digits = text_of(limit->get());
     uint64_t number = 0;
@@ -101,7 +102,7 @@ std::string json(const std::vector<SupplyLine>& lines) {
   return out + "]}\n";
 }
 
-int supplies(bool as_json, const Context& context) {
+int supplies(const bool& as_json, const Context& context) {
   Result<Config> const config = context.config();
   if (!config) return fail(config.error().message);
   Result<std::vector<SupplyLine>> const lines = read_supplies(*config);
@@ -115,11 +116,9 @@ int supplies(bool as_json, const Context& context) {
 void add_supplies(CLI::App& app, Context& context) {
   auto const as_json = std::make_shared<bool>(false);
   CLI::App* const command =
-      app.add_subcommand("supplies", "What is left of each shared supply, as Redis has it");
-  command->add_flag("--json", *as_json, "One JSON object");
-  command->callback([as_json, &context] {
-    context.run = [as_json, &context] { return supplies(*as_json, context); };
-  });
+      app.add_subcommand("supplies", "Print what is left of each shared supply, from Redis");
+  command->add_flag("--json", *as_json, "Print one JSON object");
+  set_body(*command, context, as_json, &supplies);
 }
 
 }  // namespace huntd::huntctl

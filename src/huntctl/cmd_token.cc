@@ -1,4 +1,5 @@
-// huntctl token: makes the token by which a game client acts as one hunter.
+// SPDX-License-Identifier: Apache-2.0
+// huntctl token: prints a token with which a game client may act as one hunter.
 #include <fmt/format.h>
 
 #include <memory>
@@ -14,7 +15,7 @@ namespace {
 
 struct Options {
   std::string hunter_id;
-  std::string keys_file;  // empty: of the config
+  std::string keys_file;  // empty: auth.hunter_keys_file of the config
   uint64_t expires_in_s = 0;
 };
 
@@ -45,21 +46,17 @@ int token(const Options& options, const Context& context) {
 void add_token(CLI::App& app, Context& context) {
   auto const options = std::make_shared<Options>();
   CLI::App* const command =
-      app.add_subcommand("token", "Makes a token by which a game client acts as one hunter");
+      app.add_subcommand("token", "Print a token with which a game client may act as one hunter");
   command->add_option("--hunter", options->hunter_id, "The hunter_id")->required();
-  command
-      ->add_option("--expires-in", options->expires_in_s,
-                   "How long it is good: seconds, or 30m, 12h, 7d")
+  command->add_option("--expires-in", options->expires_in_s, "Lifetime: seconds, or 30m, 12h, 7d")
       ->required()
       ->transform(CLI::AsNumberWithUnit(
           std::map<std::string, uint64_t>{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}},
           CLI::AsNumberWithUnit::CASE_SENSITIVE))
       ->check(CLI::Range(uint64_t{1}, uint64_t{10} * 365 * 86400));
   command->add_option("--keys-file", options->keys_file,
-                      "The keys, the first of which signs (default: auth.hunter_keys_file)");
-  command->callback([options, &context] {
-    context.run = [options, &context] { return token(*options, context); };
-  });
+                      "Signing keys; the first one signs (default: auth.hunter_keys_file)");
+  set_body(*command, context, options, &token);
 }
 
 }  // namespace huntd::huntctl

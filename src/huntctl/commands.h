@@ -1,40 +1,57 @@
-// The commands of huntctl: one function here, one file cmd_NAME.cc and one line in main.cc each.
+// SPDX-License-Identifier: Apache-2.0
+// The commands of huntctl: each has a function here, a file cmd_NAME.cc and a line in main.cc.
 #pragma once
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include <CLI/CLI.hpp>
 
-#include "base/config.h"
+#include "config/config.h"
 
 namespace huntd::huntctl {
 
 // Exit codes.
 inline constexpr int exit_ok = 0;
-inline constexpr int exit_failure = 1;  // not done, or what was asked about is not well
+inline constexpr int exit_failure = 1;  // the command failed, or the result is not well
 inline constexpr int exit_usage = 2;
 
-// Where huntd's public port is, and the headers that show who calls: none without --token-file.
+// huntd's public port, and the headers that authenticate the caller (none without --token-file).
 struct PublicPort {
-  static constexpr const char* name = "public port (--http)";  // for errors
+  static constexpr const char* name = "public port (--http)";  // in errors
   std::string address;
   std::map<std::string, std::string> headers;
 };
 
-// What all commands share. Lives as long as the program.
+// What all commands share. Exists until the program exits.
 struct Context {
-  std::string config_path;  // -c; empty: the file of the packages where there is one, else defaults
-  std::string token_file;   // --token-file; empty: calls show no token
-  // What the chosen command does, set by its CLI11 callback; run by main() after the command line
-  // was read. The result is the exit code.
+  std::string config_path;  // -c; empty: /etc/huntd/huntd.toml if it exists, else the defaults
+  std::string token_file;   // --token-file; empty: send no token
+  // The chosen command. Its CLI11 callback sets it, and main() calls it after the command line is
+  // parsed. Returns the exit code.
   std::function<int()> run;
 
-  // Reads the config file (or the defaults); the error says what is wrong with it.
+  // Reads the config file, or returns the defaults.
   Result<Config> config() const;
-  // `http`: the address that --http gave; empty: the config's.
+  // `http` is the argument of --http; if it is empty, the address is http.listen of the config.
   Result<PublicPort> public_port(const std::string& http) const;
+  // `admin` is the argument of --admin; if it is empty, the address is admin.listen of the config.
+  Result<std::string> admin_address(const std::string& admin) const;
 };
+
+// Options that several commands have.
+void add_http_option(CLI::App& command, std::string& http);
+void add_admin_option(CLI::App& command, std::string& admin);
+
+// Makes main() call `body` if `command` is the one on the command line.
+template <class Options>
+void set_body(CLI::App& command, Context& context, const std::shared_ptr<Options>& options,
+              int (*body)(const Options&, const Context&)) {
+  command.callback([options, body, &context] {
+    context.run = [options, body, &context] { return body(*options, context); };
+  });
+}
 
 // Each adds its command to `app`.
 void add_latency(CLI::App& app, Context& context);
@@ -48,7 +65,7 @@ void add_lag(CLI::App& app, Context& context);
 void add_dead(CLI::App& app, Context& context);
 void add_supplies(CLI::App& app, Context& context);
 
-// "huntctl: MESSAGE" on stderr; returns exit_failure.
+// Prints "huntctl: MESSAGE" to stderr; returns exit_failure.
 int fail(const std::string& message);
 
 }  // namespace huntd::huntctl

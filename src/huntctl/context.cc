@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
 #include <cstdio>
@@ -24,13 +25,26 @@ Result<PublicPort> Context::public_port(const std::string& http) const {
     port.address = callable_address(config->http.listen);
   }
   if (token_file.empty()) return port;
-  Result<std::string> const text =
-      read_private_file(token_file, "--token-file", PrivateFile::regular_or_pipe);
-  if (!text) return text.error();
-  std::string const token = text->substr(0, text->find_first_of("\r\n"));
-  if (token.empty()) return Error{"--token-file: " + token_file + " has no first line to read"};
-  port.headers["Authorization"] = "Bearer " + token;
+  Result<std::string> const token =
+      read_secret(token_file, "--token-file", PrivateFile::regular_or_pipe);
+  if (!token) return token.error();
+  port.headers["Authorization"] = "Bearer " + *token;
   return port;
+}
+
+Result<std::string> Context::admin_address(const std::string& admin) const {
+  if (!admin.empty()) return admin;
+  Result<Config> const config = this->config();
+  if (!config) return config.error();
+  return callable_address(config->admin.listen);
+}
+
+void add_http_option(CLI::App& command, std::string& http) {
+  command.add_option("--http", http, "Public address, host:port (default: http.listen)");
+}
+
+void add_admin_option(CLI::App& command, std::string& admin) {
+  command.add_option("--admin", admin, "Admin address, host:port (default: admin.listen)");
 }
 
 int fail(const std::string& message) {

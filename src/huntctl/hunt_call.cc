@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "huntctl/hunt_call.h"
 
 #include <fmt/format.h>
@@ -10,27 +11,28 @@
 namespace huntd::huntctl {
 
 void add_hunter_options(CLI::App& command, HunterOptions& options) {
-  command.add_option("HUNT", options.hunt_id, "The hunt_id: its script's name without .lua")
+  command.add_option("HUNT", options.hunt_id, "The hunt_id: the name of the script without .lua")
       ->required();
   command.add_option("HUNTER", options.hunter_id, "The hunter_id")->required();
-  command.add_option("--http", options.http, "Public address, host:port (default: http.listen)");
+  add_http_option(command, options.http);
 }
 
 Result<std::string> hunter_path(const HunterOptions& options) {
   for (const std::string& id : {options.hunt_id, options.hunter_id})
     if (!is_id(id))
-      return Error{fmt::format("\"{}\" is no id: 1 to 64 of the characters A-Z a-z 0-9 _ . -", id)};
+      return Error{
+          fmt::format("\"{}\" is not a valid id: 1 to 64 of the characters A-Z a-z 0-9 _ . -", id)};
   return fmt::format("/v1/hunts/{}/hunters/{}", options.hunt_id, options.hunter_id);
 }
 
-int show_answer(const HttpAnswer& answer) {
-  if (answer.status != 200) {
-    std::fprintf(stderr, "huntctl: huntd answers %d\n%s\n", answer.status,
-                 pretty_json(answer.body).c_str());
+int show_response(const HttpResponse& response) {
+  if (response.status != 200) {
+    std::fprintf(stderr, "huntctl: huntd responds with status %d\n%s\n", response.status,
+                 pretty_json(response.body).c_str());
     return exit_failure;
   }
-  fmt::print("{}\n", pretty_json(answer.body));
-  if (!answer.bundle.empty()) fmt::print("bundle {}\n", answer.bundle);
+  fmt::print("{}\n", pretty_json(response.body));
+  if (!response.bundle.empty()) fmt::print("bundle {}\n", response.bundle);
   return exit_ok;
 }
 

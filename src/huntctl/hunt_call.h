@@ -1,5 +1,5 @@
-// What `huntctl hunt` and `huntctl held` share: the path of a hunter's hunt, and how an answer is
-// shown.
+// SPDX-License-Identifier: Apache-2.0
+// What `huntctl hunt` and `huntctl held` share: their options, the path, and the output.
 #pragma once
 #include <string>
 
@@ -9,7 +9,7 @@
 namespace huntd::huntctl {
 
 struct HunterOptions {
-  std::string http;  // empty: of the config
+  std::string http;  // empty: http.listen of the config
   std::string hunt_id;
   std::string hunter_id;
 };
@@ -17,11 +17,11 @@ struct HunterOptions {
 // Adds HUNT, HUNTER and --http to `command`.
 void add_hunter_options(CLI::App& command, HunterOptions& options);
 
-// The path of that hunter's hunt; the error says how an id must be written.
+// Returns the path of the hunter's hunt. The error says what an id may contain.
 Result<std::string> hunter_path(const HunterOptions& options);
 
-// Prints a 200's body (and its bundle) on stdout; any other answer's problem on stderr. Returns the
-// exit code.
-int show_answer(const HttpAnswer& answer);
+// Prints the body and bundle of a 200 to stdout, and the problem of any other status to stderr.
+// Returns the exit code.
+int show_response(const HttpResponse& response);
 
 }  // namespace huntd::huntctl

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "huntctl/json_pretty.h"
 
 #include <simdjson.h>

@@ -1,12 +1,14 @@
-// JSON laid out for people.
+// SPDX-License-Identifier: Apache-2.0
+// Formats JSON for people.
 #pragma once
 #include <string>
 #include <string_view>
 
 namespace huntd::huntctl {
 
-// `json` with a line per member and two spaces per level; what is short (no object or array inside,
-// 60 columns at most) stays on one line. Text that is no JSON comes back as it is.
+// Returns `json` with one line per member and two spaces per level. A value of at most 60
+// characters without nested objects or arrays stays on one line. A text that is not JSON is
+// returned unchanged.
 std::string pretty_json(std::string_view json);
 
 }  // namespace huntd::huntctl

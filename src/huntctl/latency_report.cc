@@ -1,7 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "huntctl/latency_report.h"
 
 #include <fmt/format.h>
 #include <simdjson.h>
+
+#include "huntctl/json_response.h"
 
 namespace huntd::huntctl {
 namespace {
@@ -36,9 +39,7 @@ CoreLatency read_core(std::string name, const element& core) {
 }  // namespace
 
 Result<LatencyReport> read_latency_report(std::string_view json) {
-  try {
-    simdjson::dom::parser parser;
-    element const document = parser.parse(json.data(), json.size());
+  return parse_response(json, "latency.json", [](element document) -> Result<LatencyReport> {
     LatencyReport report;
     report.version = std::string_view(document["version"]);
     report.started_at_ms = int64_t(document["started_at_ms"]);
@@ -47,10 +48,7 @@ Result<LatencyReport> read_latency_report(std::string_view json) {
       report.cores.push_back(read_core(fmt::format("core {}", uint64_t(core["core"])), core));
     report.all = read_core("all cores", document["all"]);
     return report;
-  } catch (const simdjson::simdjson_error& error) {
-    return Error{
-        fmt::format("the answer is no latency.json of this huntctl's version: {}", error.what())};
-  }
+  });
 }
 
 }  // namespace huntd::huntctl

@@ -1,4 +1,5 @@
-// What /latency.json says, read (docs/formats/admin-json.md).
+// SPDX-License-Identifier: Apache-2.0
+// The content of /latency.json (docs/formats/admin-json.md).
 #pragma once
 #include <cstdint>
 #include <string>
@@ -19,13 +20,13 @@ struct StageLatency {
   double p99_us = 0;
   double p99_9_us = 0;
   double max_us = 0;
-  // Upper bound (ten to a decade) and how many values lie between the bound before it and this one;
-  // empty cells are left out.
+  // Upper bounds (ten per decade), each with the number of values above the previous bound and up
+  // to this one. Bounds without values are left out.
   std::vector<std::pair<double, uint64_t>> distribution;
 };
 
 struct CoreLatency {
-  std::string name;  // "core 0", or "all cores" for their sum
+  std::string name;  // "core 0", or "all cores" for the sum
   std::vector<StageLatency> stages;
 };
 
@@ -37,7 +38,7 @@ struct LatencyReport {
   CoreLatency all;
 };
 
-// The error says which field is missing or of another type.
+// The error says whether a member is missing or has another type.
 Result<LatencyReport> read_latency_report(std::string_view json);
 
 }  // namespace huntd::huntctl

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "huntctl/latency_svg.h"
 
 #include <fmt/format.h>
@@ -24,23 +25,23 @@ constexpr double strip_height = 34;
 constexpr double stage_gap = 16;
 constexpr double axis_height = 40;
 constexpr double figure_width = 70;
-// The axis: 1 µs to 10 s, and in front of it one cell for what took less.
+// The axis is from 1 µs to 10 s, after one cell for shorter times.
 constexpr int axis_decades = 7;
 constexpr double cells_per_decade = 10;
 
-struct Mark {
+struct Percentile {
   std::string_view head;
   std::string_view colour;
   double StageLatency::*us;
 };
-constexpr Mark marks[] = {{"p50", "#1d6fb8", &StageLatency::p50_us},
-                          {"p99", "#c2571a", &StageLatency::p99_us},
-                          {"p99.9", "#a3293d", &StageLatency::p99_9_us}};
+constexpr Percentile percentiles[] = {{"p50", "#1d6fb8", &StageLatency::p50_us},
+                                      {"p99", "#c2571a", &StageLatency::p99_us},
+                                      {"p99.9", "#a3293d", &StageLatency::p99_9_us}};
 
 double x_of(double us) {
   double const cell = std::log10(us) * cells_per_decade + 1;
-  double const place = cell / (axis_decades * cells_per_decade + 1);
-  return plot_left + (plot_right - plot_left) * std::clamp(place, 0.0, 1.0);
+  double const position = cell / (axis_decades * cells_per_decade + 1);
+  return plot_left + (plot_right - plot_left) * std::clamp(position, 0.0, 1.0);
 }
 
 // XML 1.0 section 2.4.
@@ -80,7 +81,7 @@ class Picture {
   std::string text_;
 };
 
-// One core's histogram of one stage, its base line at `base`.
+// Draws one core's histogram of one stage. `base` is the y of its base line.
 void draw_strip(Picture& picture, const CoreLatency& core, const StageLatency& stage, double base) {
   picture.line(plot_left, base, plot_right, base, "stroke=\"#dfe5e1\"");
   picture.words(plot_left - 12, base - 4, "text-anchor=\"end\" fill=\"#66756f\"", core.name);
@@ -88,23 +89,23 @@ void draw_strip(Picture& picture, const CoreLatency& core, const StageLatency& s
     picture.words(plot_right + 24, base - 4, "fill=\"#66756f\"", "nothing recorded");
     return;
   }
-  uint64_t most = 0;
-  for (auto const& [up_to_us, n] : stage.distribution) most = std::max(most, n);
+  uint64_t count_max = 0;
+  for (auto const& [up_to_us, n] : stage.distribution) count_max = std::max(count_max, n);
   double const cell_width = x_of(1) - plot_left;
   for (auto const& [up_to_us, n] : stage.distribution) {
-    // The square root keeps a tail of few visible beside a peak of many.
-    double const share = std::sqrt(static_cast<double>(n) / static_cast<double>(most));
+    // The square root keeps small counts visible beside a large one.
+    double const share = std::sqrt(static_cast<double>(n) / static_cast<double>(count_max));
     double const height = std::max(1.0, share * (strip_height - 8));
     double const left = x_of(up_to_us) - cell_width;
     picture.rect(left, base - height, cell_width - 1, height, "fill=\"#2f9e83\"");
   }
   double figure_x = plot_right + 24;
-  for (const Mark& mark : marks) {
-    double const x = x_of(stage.*mark.us);
+  for (const Percentile& percentile : percentiles) {
+    double const x = x_of(stage.*percentile.us);
     picture.line(x, base - strip_height + 5, x, base,
-                 fmt::format("stroke=\"{}\" stroke-width=\"2\"", mark.colour));
-    picture.words(figure_x, base - 4, fmt::format("fill=\"{}\"", mark.colour),
-                  time_text(stage.*mark.us));
+                 fmt::format("stroke=\"{}\" stroke-width=\"2\"", percentile.colour));
+    picture.words(figure_x, base - 4, fmt::format("fill=\"{}\"", percentile.colour),
+                  time_text(stage.*percentile.us));
     figure_x += figure_width;
   }
   picture.words(figure_x, base - 4, "fill=\"#1d2a26\"", time_text(stage.max_us));
@@ -129,9 +130,10 @@ void draw_heads(Picture& picture, const LatencyReport& report) {
       fmt::format("{} cores, {} after the start; bars by the square root of the count",
                   report.cores.size(), span_text(report.taken_at_ms - report.started_at_ms)));
   double x = plot_right + 24;
-  for (const Mark& mark : marks) {
-    picture.words(x, title_height - 6, fmt::format("font-weight=\"700\" fill=\"{}\"", mark.colour),
-                  mark.head);
+  for (const Percentile& percentile : percentiles) {
+    picture.words(x, title_height - 6,
+                  fmt::format("font-weight=\"700\" fill=\"{}\"", percentile.colour),
+                  percentile.head);
     x += figure_width;
   }
   picture.words(x, title_height - 6, "font-weight=\"700\" fill=\"#1d2a26\"", "max");

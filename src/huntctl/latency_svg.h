@@ -1,4 +1,5 @@
-// The latency histograms as a picture for documents.
+// SPDX-License-Identifier: Apache-2.0
+// Draws the latency histograms as a picture, for documents.
 #pragma once
 #include <string>
 
@@ -6,8 +7,9 @@
 
 namespace huntd::huntctl {
 
-// A self-contained SVG: a row a stage, in it a histogram per core (all cores as one, where there
-// are more than `svg_cores_max`) on a logarithmic axis, with p50, p99 and p99.9 marked and written.
+// Returns a self-contained SVG. Each stage has one histogram per core on a logarithmic axis, or one
+// for the sum of the cores if there are more than `svg_cores_max`. p50, p99 and p99.9 are drawn and
+// written.
 std::string latency_svg(const LatencyReport& report);
 inline constexpr size_t svg_cores_max = 4;
 

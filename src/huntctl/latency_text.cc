@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "huntctl/latency_text.h"
 
 #include <fmt/format.h>
@@ -19,16 +20,17 @@ constexpr std::string_view axis = "1µs       100µs     10ms      1s";
 constexpr std::array<std::string_view, 8> blocks = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
 
 int column_of(double us) {
-  // A bound belongs to the column that it ends; the margin is for bounds rounded to three decimals.
-  double const place = std::ceil(std::log10(std::max(us, 1.0)) * columns_per_decade - 0.01) - 1;
-  return static_cast<int>(std::clamp(place, 0.0, columns_per_decade * decades - 1.0));
+  // A bound belongs to the column that ends at it. The margin allows for bounds rounded to three
+  // decimals.
+  double const column = std::ceil(std::log10(std::max(us, 1.0)) * columns_per_decade - 0.01) - 1;
+  return static_cast<int>(std::clamp(column, 0.0, columns_per_decade * decades - 1.0));
 }
 
 std::string bars(const StageLatency& stage, bool colour) {
   std::array<uint64_t, columns_per_decade * decades> counts{};
   for (auto const& [up_to_us, n] : stage.distribution)
     counts[static_cast<size_t>(column_of(up_to_us))] += n;
-  uint64_t const most = *std::max_element(counts.begin(), counts.end());
+  uint64_t const count_max = *std::max_element(counts.begin(), counts.end());
   int const median = column_of(stage.p50_us);
   int const p99 = column_of(stage.p99_us);
 
@@ -38,8 +40,9 @@ std::string bars(const StageLatency& stage, bool colour) {
       text += ' ';
       continue;
     }
-    // The square root keeps a tail of few visible beside a peak of many.
-    double const height = std::sqrt(static_cast<double>(counts[i]) / static_cast<double>(most));
+    // The square root keeps small counts visible beside a large one.
+    double const height =
+        std::sqrt(static_cast<double>(counts[i]) / static_cast<double>(count_max));
     auto const block = static_cast<size_t>(std::lround(height * (blocks.size() - 1)));
     int const column = static_cast<int>(i);
     if (colour) text += column <= median ? "\x1b[32m" : column <= p99 ? "\x1b[33m" : "\x1b[31m";

@@ -1,4 +1,5 @@
-// huntctl: the operator's and the artist's command.
+// SPDX-License-Identifier: Apache-2.0
+// huntctl: the command line for operators and script authors.
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
@@ -8,17 +9,16 @@
 
 int main(int argc, char** argv) {
   using namespace huntd::huntctl;
-  CLI::App app("Watches and plays a running huntd.", "huntctl");
+  CLI::App app("Inspects and uses a running huntd.", "huntctl");
   Context context;
   app.set_version_flag("--version", HUNTD_VERSION);
-  app.add_option(
-      "-c,--config", context.config_path,
-      "Config file that tells the addresses (default: /etc/huntd/huntd.toml where it exists)");
+  app.add_option("-c,--config", context.config_path,
+                 "Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)");
   app.add_option("--token-file", context.token_file,
-                 "File whose first line is the token to call the public port with");
+                 "File whose first line is the token for the public port");
   app.require_subcommand(1);
   app.fallthrough();
-  app.footer("Exit codes: 0 ok, 1 not done or not well, 2 wrong usage.");
+  app.footer("Exit codes: 0 success, 1 failed or not well, 2 wrong usage.");
 
   add_latency(app, context);
   add_status(app, context);
@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
   add_dead(app, context);
   add_supplies(app, context);
 
-  // CLI11 says only that a command is required; a mistyped one should be named.
+  // CLI11's error for an unknown command does not name it.
   if (argc > 1 && argv[1][0] != '-') {
     bool found = false;
     std::string known;
@@ -40,7 +40,8 @@ int main(int argc, char** argv) {
       known += " " + command->get_name();
     }
     if (!found) {
-      std::fprintf(stderr, "huntctl: no command %s; there are:%s\n", argv[1], known.c_str());
+      std::fprintf(stderr, "huntctl: unknown command %s; the commands are:%s\n", argv[1],
+                   known.c_str());
       return exit_usage;
     }
   }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "huntctl/metrics_text.h"
 
 #include <fmt/format.h>
@@ -20,7 +21,7 @@ Result<Samples> read_samples(std::string_view text) {
     auto const [stop, failed] =
         std::from_chars(number.data(), number.data() + number.size(), value);
     if (number.empty() || failed != std::errc() || stop != number.data() + number.size())
-      return Error{fmt::format("no sample: {}", line)};
+      return Error{fmt::format("not a sample: {}", line)};
     samples.insert_or_assign(std::string(line.substr(0, space)), value);
   }
   return samples;

@@ -1,4 +1,5 @@
-// Prometheus text (exposition format 0.0.4) as the programs of huntd write it, read back.
+// SPDX-License-Identifier: Apache-2.0
+// Reads Prometheus text (exposition format 0.0.4) as huntd and hunt-aggregator write it.
 #pragma once
 #include <map>
 #include <string>
@@ -8,10 +9,10 @@
 
 namespace huntd::huntctl {
 
-// Each sample by its name and labels as they stand: `up{peer="source"}`.
+// The value of each sample, by name and labels as in the text: `up{peer="source"}`.
 using Samples = std::map<std::string, double, std::less<>>;
 
-// The error quotes the first line that is no sample.
+// Skips comments. The error quotes the first other line that is not a sample.
 Result<Samples> read_samples(std::string_view text);
 
 }  // namespace huntd::huntctl

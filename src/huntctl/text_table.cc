@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "huntctl/text_table.h"
 
 #include <fmt/format.h>
@@ -43,7 +44,7 @@ std::string span_text(int64_t ms) {
 size_t columns_of(std::string_view text) {
   size_t columns = 0;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\x1b')  // up to the letter that ends it
+    if (text[i] == '\x1b')  // skip to the final letter
       while (i + 1 < text.size() && text[i] != 'm') ++i;
     else if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80)
       ++columns;

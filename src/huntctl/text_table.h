@@ -1,4 +1,5 @@
-// Numbers and tables for people.
+// SPDX-License-Identifier: Apache-2.0
+// Formats numbers and tables for people.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -8,21 +9,21 @@
 
 namespace huntd::huntctl {
 
-// Three digits and a unit, "1.23 ms"; "<0.1 µs" for what is below a histogram's resolution.
+// Three digits and a unit, "1.23 ms"; "<0.1 µs" below a histogram's resolution.
 std::string time_text(double us);
 // Digits in groups of three: "1 234 567".
 std::string count_text(uint64_t n);
 // A duration in its largest unit: "3 min".
 std::string span_text(int64_t ms);
-// How many columns of a terminal UTF-8 `text` takes (one a code point; escape sequences take none).
+// The width of UTF-8 `text` on a terminal: one column per code point, none for escape sequences.
 size_t columns_of(std::string_view text);
 
-// Columns as wide as their widest cell, two spaces between.
+// A table whose columns are as wide as their widest cell, with two spaces between.
 class TextTable {
  public:
   enum class Align { left, right };
   void add_column(std::string head, Align align);
-  // As many cells as columns.
+  // REQUIRES: as many cells as columns.
   void add_row(std::vector<std::string> cells);
   std::string str() const;
 

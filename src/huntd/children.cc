@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "huntd/children.h"
 
 #include <fcntl.h>
@@ -14,39 +15,44 @@
 #include <cstring>
 #include <utility>
 
-#include "admin/admin.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/scm_rights.h"
-#include "huntd/core_process.h"
+#include "huntd/admin/admin.h"
+#include "linux/core_process.h"
 
-namespace huntd {
+namespace huntd::server {
 namespace {
 
-constexpr uint64_t ns_per_ms = 1'000'000;
 constexpr uint64_t restart_first_ms = 100;
 constexpr uint64_t restart_max_ms = 5000;
 constexpr uint64_t restart_admin_ms = 1000;
-constexpr uint64_t settled_after_ms =
-    10'000;                                   // a process that lived this long starts again at once
-constexpr uint64_t heartbeat_late_ms = 2000;  // a core's loop turns more often
+// A core that ran this long is started again without a pause.
+constexpr uint64_t stable_after_ms = 10'000;
+// A core completes a tick at least every 250 ms.
+constexpr uint64_t stalled_after_ms = 2000;
 
-std::string errno_text(const std::string& what) { return what + ": " + std::strerror(errno); }
+// A SOCK_SEQPACKET pair; both invalid on failure, with errno set.
+struct SocketPair {
+  UniqueFd first;
+  UniqueFd second;
+};
 
-bool make_pair(int pair[2]) {
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
+SocketPair make_pair() {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return {};
   int const bytes = 4 * limits::peer_packet_bytes_max;
-  for (int end = 0; end < 2; ++end)
-    setsockopt(pair[end], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-  return true;
+  for (int end : pair) setsockopt(end, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  return {UniqueFd(pair[0]), UniqueFd(pair[1])};
 }
 
-// In the child, first of all: it ends with its parent, and has its own signals.
+// The first steps of a child: it ends with its parent and has its own signal handling.
 void begin_child(pid_t parent_pid, const char* name, bool keep_term) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent_pid) _exit(EXIT_FAILURE);
   prctl(PR_SET_NAME, name);
-  // A signal to the whole group (Ctrl-C) is the parent's to act on.
+  // Only the parent acts on a signal to the whole group (Ctrl-C).
   for (int number : {SIGTERM, SIGINT, SIGHUP})
     signal(number, keep_term && number == SIGTERM ? SIG_DFL : SIG_IGN);
   sigset_t none;
@@ -71,14 +77,14 @@ Result<void> Children::open() {
   cores_.resize(count);
   for (uint32_t a = 0; a < count; ++a) {
     cores_[a].index = a;
-    cores_[a].peer_descriptors.assign(count, -1);
+    cores_[a].peer_sockets.resize(count);
   }
   for (uint32_t a = 0; a < count; ++a)
     for (uint32_t b = a + 1; b < count; ++b) {
-      int pair[2];
-      if (!make_pair(pair)) return Error{errno_text("socketpair")};
-      cores_[a].peer_descriptors[b] = pair[0];
-      cores_[b].peer_descriptors[a] = pair[1];
+      SocketPair pair = make_pair();
+      if (!pair.first.valid()) return Error{std::string("socketpair: ") + std::strerror(errno)};
+      cores_[a].peer_sockets[b] = std::move(pair.first);
+      cores_[b].peer_sockets[a] = std::move(pair.second);
     }
   return {};
 }
@@ -90,39 +96,35 @@ void Children::start(const Descriptors& descriptors) {
 }
 
 void Children::start_core(Core& core) {
-  int control[2];
-  if (!make_pair(control)) {
-    log::error("a core can't be started",
-               {{"core", core.index}, {"error", errno_text("socketpair")}});
-    core.restart_at_ns = monotonic_ns() + restart_max_ms * ns_per_ms;
-    return;
-  }
-  ++core.epoch;
+  SocketPair control = make_pair();
+  if (!control.first.valid()) return retry_start(core, "socketpair");
+  ++core.incarnation;
   core.started_at_ns = monotonic_ns();
   core.restart_at_ns = 0;
   pid_t const parent_pid = getpid();
   pid_t const pid = fork();
+  if (pid < 0) return retry_start(core, "fork");
   if (pid == 0) {
     begin_child(parent_pid, "huntd-core", false);
-    run_as_core(core, control);
-  }
-  close(control[1]);
-  if (pid < 0) {
-    log::error("a core can't be started", {{"core", core.index}, {"error", errno_text("fork")}});
-    close(control[0]);
-    core.restart_at_ns = monotonic_ns() + restart_max_ms * ns_per_ms;
-    return;
+    control.first.reset();
+    run_as_core(core, std::move(control.second));
   }
   core.pid = pid;
-  core.control = control[0];
-  region_.core(core.index).starts.store(core.epoch);
-  tell_others({core.index, false, core.epoch});
+  core.control = std::move(control.first);
+  region_.core(core.index).starts.store(core.incarnation);
+  send_to_others({core.index, false, core.incarnation});
 }
 
-void Children::run_as_core(Core& core, const int control[2]) const {
+void Children::retry_start(Core& core, const char* call) {
+  log::error("core cannot be started",
+             {{"core", core.index}, {"error", fmt::format("{}: {}", call, std::strerror(errno))}});
+  core.restart_at_ns = monotonic_ns() + restart_max_ms * ns_per_ms;
+}
+
+void Children::run_as_core(Core& core, UniqueFd control) {
   CoreSetup setup;
   setup.index = core.index;
-  setup.epoch = core.epoch;
+  setup.incarnation = core.incarnation;
   setup.cpu = cpus_.empty() ? -1 : cpus_[core.index % cpus_.size()];
   setup.config = prepared_.config;
   setup.redis = prepared_.redis;
@@ -130,21 +132,19 @@ void Children::run_as_core(Core& core, const int control[2]) const {
   setup.secrets = prepared_.secrets;
   setup.worker_descriptor = prepared_.worker->descriptor();
   setup.listen_descriptor = descriptors_.listen;
-  setup.control_descriptor = control[1];
-  setup.peer_descriptors = core.peer_descriptors;
+  setup.control_descriptor = control.release();
+  for (UniqueFd& socket : core.peer_sockets) setup.peer_descriptors.push_back(socket.release());
   setup.bundle_descriptor = fcntl(prepared_.bundle.descriptor(), F_DUPFD_CLOEXEC, 0);
-  setup.stats = &region_.core(core.index);
+  setup.metrics = &region_.core(core.index);
   for (const Core& other : cores_)
-    if (other.index != core.index) setup.peers.push_back({other.index, other.up, other.epoch});
-  // What is other cores' and the parent's own is closed here.
-  close(control[0]);
+    if (other.index != core.index)
+      setup.peers.push_back({other.index, other.up, other.incarnation});
+  // Close the sockets of the other cores and what only the parent needs.
   close(descriptors_.signals);
   close(descriptors_.admin);
-  for (const Core& other : cores_) {
-    if (other.control >= 0) close(other.control);
-    if (other.index != core.index)
-      for (int descriptor : other.peer_descriptors)
-        if (descriptor >= 0) close(descriptor);
+  for (Core& other : cores_) {
+    other.control.reset();
+    other.peer_sockets.clear();
   }
   log::set_origin(fmt::format("core={}", core.index));
   _exit(run_core(std::move(setup)));
@@ -153,21 +153,22 @@ void Children::run_as_core(Core& core, const int control[2]) const {
 void Children::start_admin() {
   admin_started_at_ns_ = monotonic_ns();
   pid_t const parent_pid = getpid();
-  pid_t const pid = fork();
-  if (pid == 0) {
+  admin_pid_ = fork();
+  if (admin_pid_ == 0) {
     begin_child(parent_pid, "huntd-admin", true);
-    close(descriptors_.listen);
-    close(descriptors_.signals);
-    for (const Core& core : cores_) {
-      if (core.control >= 0) close(core.control);
-      for (int descriptor : core.peer_descriptors)
-        if (descriptor >= 0) close(descriptor);
-    }
-    log::set_origin("process=admin");
-    _exit(run_admin(region_, descriptors_.admin));
+    run_as_admin();
   }
-  admin_pid_ = pid;
-  if (pid < 0) log::error("the admin process can't be started", {{"error", errno_text("fork")}});
+  if (admin_pid_ < 0)
+    log::error("the admin process cannot be started",
+               {{"error", fmt::format("fork: {}", std::strerror(errno))}});
+}
+
+void Children::run_as_admin() {
+  close(descriptors_.listen);
+  close(descriptors_.signals);
+  cores_.clear();
+  log::set_origin("process=admin");
+  _exit(run_admin(region_, UniqueFd(descriptors_.admin)));
 }
 
 void Children::end_admin() {
@@ -181,32 +182,33 @@ void Children::collect() {
     int status = 0;
     pid_t const pid = waitpid(-1, &status, WNOHANG);
     if (pid <= 0) return;
-    std::string const how = WIFSIGNALED(status)
-                                ? fmt::format("signal {}", WTERMSIG(status))
-                                : fmt::format("exit status {}", WEXITSTATUS(status));
+    std::string const reason = WIFSIGNALED(status)
+                                   ? fmt::format("signal {}", WTERMSIG(status))
+                                   : fmt::format("exit status {}", WEXITSTATUS(status));
     if (pid == admin_pid_) {
       admin_pid_ = -1;
-      if (!draining_) log::error("the admin process ended and is started again", {{"how", how}});
+      if (!draining_)
+        log::error("the admin process ended and is started again", {{"reason", reason}});
       continue;
     }
     for (Core& core : cores_)
-      if (core.pid == pid) on_core_end(core, how);
+      if (core.pid == pid) on_core_end(core, reason);
   }
 }
 
-void Children::on_core_end(Core& core, const std::string& how) {
+void Children::on_core_end(Core& core, const std::string& reason) {
   core.pid = -1;
-  core.up = core.quiet = false;
-  if (core.control >= 0) close(std::exchange(core.control, -1));
+  core.up = core.drained = false;
+  core.control.reset();
   region_.core(core.index).note_end();
-  tell_others({core.index, false, core.epoch});
-  if (draining_) return end_if_all_quiet();
+  send_to_others({core.index, false, core.incarnation});
+  if (draining_) return end_if_all_drained();
   uint64_t const now_ns = monotonic_ns();
-  bool const settled = now_ns - core.started_at_ns >= settled_after_ms * ns_per_ms;
-  core.backoff_ms = settled ? 0 : std::clamp(core.backoff_ms * 2, restart_first_ms, restart_max_ms);
+  bool const stable = now_ns - core.started_at_ns >= stable_after_ms * ns_per_ms;
+  core.backoff_ms = stable ? 0 : std::clamp(core.backoff_ms * 2, restart_first_ms, restart_max_ms);
   core.restart_at_ns = now_ns + core.backoff_ms * ns_per_ms;
   log::error("a core ended and is started again",
-             {{"core", core.index}, {"how", how}, {"in_ms", core.backoff_ms}});
+             {{"core", core.index}, {"reason", reason}, {"in_ms", core.backoff_ms}});
 }
 
 void Children::start_due(uint64_t now_ns) {
@@ -216,8 +218,8 @@ void Children::start_due(uint64_t now_ns) {
   if (admin_pid_ < 0 && now_ns - admin_started_at_ns_ > restart_admin_ms * ns_per_ms) start_admin();
 }
 
-uint64_t Children::wait_ms(uint64_t now_ns, uint64_t most_ms) const {
-  uint64_t wait_ms = most_ms;
+uint64_t Children::wait_ms(uint64_t now_ns, uint64_t max_ms) const {
+  uint64_t wait_ms = max_ms;
   for (const Core& core : cores_)
     if (core.pid < 0 && core.restart_at_ns != 0)
       wait_ms = std::min(
@@ -225,18 +227,18 @@ uint64_t Children::wait_ms(uint64_t now_ns, uint64_t most_ms) const {
   return wait_ms;
 }
 
-void Children::tell(const std::string& message, int descriptor) {
-  for (Core& core : cores_) tell(core, message, descriptor);
+void Children::send(const std::string& message, int descriptor) {
+  for (Core& core : cores_) send(core, message, descriptor);
 }
 
-void Children::tell_others(const PeerNews& news) {
+void Children::send_to_others(const PeerUpdate& update) {
   for (Core& other : cores_)
-    if (other.index != news.core) tell(other, write_peer_news(news));
+    if (other.index != update.core) send(other, encode(ControlMessage::peer, update));
 }
 
-// A core that does not read its messages is stuck, and found by its heartbeat.
-void Children::tell(Core& core, const std::string& message, int descriptor) {
-  if (core.control < 0) return;
+// Does not wait: a core that does not read its socket is stalled, and its heartbeat shows that.
+void Children::send(Core& core, const std::string& message, int descriptor) {
+  if (!core.control.valid()) return;
   uint32_t const length = static_cast<uint32_t>(message.size());
   std::string packet(reinterpret_cast<const char*>(&length), sizeof length);
   packet += message;
@@ -246,41 +248,41 @@ void Children::tell(Core& core, const std::string& message, int descriptor) {
   header.msg_iovlen = 1;
   DescriptorRoom<1> room;
   if (descriptor >= 0) attach_descriptors(header, room, &descriptor, 1);
-  if (sendmsg(core.control, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-    log::warning("a core does not take its news",
+  if (sendmsg(core.control.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    log::warning("control message dropped: core is not reading its socket",
                  {{"core", core.index}, {"error", std::strerror(errno)}});
 }
 
 void Children::add_to(std::vector<pollfd>& waits) const {
-  for (const Core& core : cores_) waits.push_back({core.control, POLLIN, 0});
+  for (const Core& core : cores_) waits.push_back({core.control.get(), POLLIN, 0});
 }
 
-void Children::hear(const std::vector<pollfd>& waits, size_t first) {
+void Children::receive(const std::vector<pollfd>& waits, size_t first) {
   for (size_t i = 0; i < cores_.size(); ++i) {
     const pollfd& wait = waits[first + i];
-    // One that ended since has another descriptor, or none.
-    if (wait.revents != 0 && wait.fd >= 0 && cores_[i].control == wait.fd) hear(cores_[i]);
+    // A core that has ended since the poll has another descriptor, or none.
+    if (wait.revents != 0 && wait.fd >= 0 && cores_[i].control.get() == wait.fd) receive(cores_[i]);
   }
 }
 
-void Children::hear(Core& core) {
+void Children::receive(Core& core) {
   char packet[256];
-  ssize_t const length = recv(core.control, packet, sizeof packet, MSG_DONTWAIT);
+  ssize_t const length = recv(core.control.get(), packet, sizeof packet, MSG_DONTWAIT);
   if (length <= 0) {
-    // Its end of the pair is closed: SIGCHLD tells the rest.
-    if (length == 0) close(std::exchange(core.control, -1));
+    // The core closed its end: it has ended, and SIGCHLD follows.
+    if (length == 0) core.control.reset();
     return;
   }
-  // A packet of messages, each with its length in front (MessageLink).
+  // A packet is a sequence of messages, each after its length (MessageLink).
   for (size_t at = 0; at + sizeof(uint32_t) < static_cast<size_t>(length);) {
     uint32_t message_bytes = 0;
     std::memcpy(&message_bytes, packet + at, sizeof message_bytes);
     at += sizeof message_bytes;
     auto const kind = static_cast<ControlMessage>(packet[at]);
     if (kind == ControlMessage::listening) on_listening(core);
-    if (kind == ControlMessage::quiet) {
-      core.quiet = true;
-      end_if_all_quiet();
+    if (kind == ControlMessage::idle) {
+      core.drained = true;
+      end_if_all_drained();
     }
     at += message_bytes;
   }
@@ -289,21 +291,21 @@ void Children::hear(Core& core) {
 void Children::on_listening(Core& core) {
   if (core.up) return;
   core.up = true;
-  tell_others({core.index, true, core.epoch});
+  send_to_others({core.index, true, core.incarnation});
 }
 
-// Once: a core that has been told ends, and then takes no more news.
-void Children::end_if_all_quiet() {
-  if (told_end_ || !std::all_of(cores_.begin(), cores_.end(),
-                                [](const Core& core) { return core.quiet || core.pid < 0; }))
-    return;
-  told_end_ = true;
-  tell(write_plain(ControlMessage::end));
+// Sends ControlMessage::end once: a core exits on it.
+void Children::end_if_all_drained() {
+  bool const all_drained = std::all_of(
+      cores_.begin(), cores_.end(), [](const Core& core) { return core.drained || core.pid < 0; });
+  if (end_sent_ || !all_drained) return;
+  end_sent_ = true;
+  send(encode(ControlMessage::end));
 }
 
 void Children::drain() {
   draining_ = true;
-  tell(write_plain(ControlMessage::drain));
+  send(encode(ControlMessage::drain));
 }
 
 void Children::kill_cores() {
@@ -319,11 +321,11 @@ bool Children::all_cores_ended() const {
   return std::all_of(cores_.begin(), cores_.end(), [](const Core& core) { return core.pid < 0; });
 }
 
-bool Children::all_turn(uint64_t now_ns) const {
+bool Children::none_stalled(uint64_t now_ns) const {
   for (const Core& core : cores_) {
     uint64_t const beat_ns = region_.core(core.index).heartbeat_ns.load();
-    if (core.pid > 0 && now_ns > beat_ns && now_ns - beat_ns > heartbeat_late_ms * ns_per_ms) {
-      log::warning("a core's loop does not turn",
+    if (core.pid > 0 && now_ns > beat_ns && now_ns - beat_ns > stalled_after_ms * ns_per_ms) {
+      log::warning("core is stalled: no tick completed",
                    {{"core", core.index}, {"for_ms", (now_ns - beat_ns) / ns_per_ms}});
       return false;
     }
@@ -331,4 +333,4 @@ bool Children::all_turn(uint64_t now_ns) const {
   return true;
 }
 
-}  // namespace huntd
+}  // namespace huntd::server

@@ -1,5 +1,6 @@
-// The parent's children: a process for each core, and the one that answers the admin port. One that
-// ends is started again, a core after a pause that grows while it keeps ending.
+// SPDX-License-Identifier: Apache-2.0
+// The parent's child processes: one per core, and the admin process. A child that ends is started
+// again; a core after a pause that grows if it keeps ending.
 #pragma once
 #include <poll.h>
 #include <sys/types.h>
@@ -9,78 +10,83 @@
 #include <vector>
 
 #include "base/result.h"
-#include "huntd/control.h"
+#include "base/unique_fd.h"
+#include "core/control.h"
 #include "huntd/prepare.h"
-#include "stats/shared_region.h"
+#include "metrics/shared_region.h"
 
-namespace huntd {
+namespace huntd::server {
 
-// CPUs that this process may run on.
+// The CPUs that this process may run on.
 std::vector<int> allowed_cpus();
 
 class Children {
  public:
-  // The parent's own; every child gets those that it needs and closes the others.
+  // Descriptors of the parent, which keeps them. A child gets those that it needs and closes the
+  // rest.
   struct Descriptors {
     int listen = -1;
     int admin = -1;
     int signals = -1;
   };
-  // Each child begins with what `prepared` says at its start. Both outlive the children.
+  // A child starts with the content of `prepared` at that moment. Both outlive this object.
   Children(const Prepared& prepared, SharedRegion& region) : prepared_(prepared), region_(region) {}
 
-  // Makes the cores' links to each other.
+  // Opens the sockets between the cores.
   Result<void> open();
-  // Starts all of them.
+  // Starts all children.
   void start(const Descriptors& descriptors);
-  // Ends the admin process, and waits for it. The cores have ended.
+  // Kills the admin process and waits for its end.
   void end_admin();
 
-  // Adds what hear() needs to be told of.
+  // Appends the descriptors that receive() needs to `waits`.
   void add_to(std::vector<pollfd>& waits) const;
-  // Takes what cores have said, of the `waits` from `first` on that add_to() added.
-  void hear(const std::vector<pollfd>& waits, size_t first);
-  // After SIGCHLD.
+  // Receives messages of the cores. add_to() appended to the polled `waits` at index `first`.
+  void receive(const std::vector<pollfd>& waits, size_t first);
+  // Collects ended children, after SIGCHLD.
   void collect();
-  // Starts those again whose pause is over, but not once they drain.
+  // Starts children whose pause is over; none during a drain.
   void start_due(uint64_t now_ns);
-  // For so long start_due() has nothing to do; `most_ms` at most.
-  uint64_t wait_ms(uint64_t now_ns, uint64_t most_ms) const;
+  // How long until start_due() has something to do; at most `max_ms`.
+  uint64_t wait_ms(uint64_t now_ns, uint64_t max_ms) const;
 
-  // One control message to every core, with a descriptor or without.
-  void tell(const std::string& message, int descriptor = -1);
-  // The cores finish what they have begun. They forward to each other to the last, so they end
-  // together, and none is started again.
+  // Sends a control message to every core. `descriptor` (-1 for none) stays the caller's.
+  void send(const std::string& message, int descriptor = -1);
+  // Asks the cores to finish their requests and exit. They forward requests to each other until all
+  // are idle, so they exit together. None is started again.
   void drain();
   void kill_cores();
 
+  // Whether every core accepts connections.
   bool all_listen() const;
   bool all_cores_ended() const;
-  // Logs the cores whose loop does not turn; false where there is one.
-  bool all_turn(uint64_t now_ns) const;
+  // Returns false, and logs the core, if a core has not completed a tick for too long.
+  bool none_stalled(uint64_t now_ns) const;
 
  private:
   struct Core {
     uint32_t index = 0;
     pid_t pid = -1;
-    uint32_t epoch = 0;
-    bool up = false;     // it said that it listens
-    bool quiet = false;  // while draining: it said so
-    int control = -1;
-    std::vector<int> peer_descriptors;
+    uint32_t incarnation = 0;
+    bool up = false;       // it has reported that it listens
+    bool drained = false;  // during a drain: it has reported that it is idle
+    UniqueFd control;
+    std::vector<UniqueFd> peer_sockets;  // to the other cores, by core; of every incarnation
     uint64_t started_at_ns = 0;
     uint64_t backoff_ms = 0;
-    uint64_t restart_at_ns = 0;
+    uint64_t restart_at_ns = 0;  // 0: not due
   };
   void start_core(Core& core);
-  [[noreturn]] void run_as_core(Core& core, const int control[2]) const;
+  void retry_start(Core& core, const char* call);
+  [[noreturn]] void run_as_core(Core& core, UniqueFd control);
   void start_admin();
-  void on_core_end(Core& core, const std::string& how);
-  void tell(Core& core, const std::string& message, int descriptor = -1);
-  void tell_others(const PeerNews& news);
-  void hear(Core& core);
+  [[noreturn]] void run_as_admin();
+  void on_core_end(Core& core, const std::string& reason);
+  void send(Core& core, const std::string& message, int descriptor = -1);
+  void send_to_others(const PeerUpdate& update);
+  void receive(Core& core);
   void on_listening(Core& core);
-  void end_if_all_quiet();
+  void end_if_all_drained();
 
   const Prepared& prepared_;
   SharedRegion& region_;
@@ -90,7 +96,7 @@ class Children {
   pid_t admin_pid_ = -1;
   uint64_t admin_started_at_ns_ = 0;
   bool draining_ = false;
-  bool told_end_ = false;
+  bool end_sent_ = false;
 };
 
-}  // namespace huntd
+}  // namespace huntd::server

@@ -1,17 +1,20 @@
-// The socket where clients come in: our own, or the one that systemd holds for us.
+// SPDX-License-Identifier: Apache-2.0
+// The listening sockets: our own, or one that systemd passed.
 #pragma once
 #include <string>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 
-namespace huntd {
+namespace huntd::server {
 
-// Binds and listens on `text` (host:port), the value of the config's `key`. The descriptor is the
-// caller's; the error says which key to change.
-Result<int> listen_on(const std::string& text, const char* key);
-// The socket that systemd passes (sd_listen_fds(3)), from now on the caller's; -1 for none.
-int inherited_socket();
-// Whether only this machine can reach a listening socket.
-bool is_loopback(int descriptor);
+// Listens on `text` (host:port), the value of the config key `key`, which the error names.
+Result<UniqueFd> listen_on(const std::string& text, const char* key, int backlog);
 
-}  // namespace huntd
+// The socket that systemd passed (LISTEN_FDS, sd_listen_fds(3)); invalid if there is none.
+UniqueFd inherited_socket();
+
+// Whether only this host can connect to the socket: it is bound to a loopback address or a path.
+bool is_loopback(int socket);
+
+}  // namespace huntd::server

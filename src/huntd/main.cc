@@ -1,14 +1,13 @@
-// huntd [-c FILE] [-t | --print-config | --version]: reads the options and hands over to the
-// parent.
+// SPDX-License-Identifier: Apache-2.0
+// huntd [-c FILE] [-t | --print-config | --version]: parses the options and runs the parent.
 #include <getopt.h>
-#include <liburing.h>
 
 #include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "huntd/parent.h"
-#include "uring/ring.h"
+#include "linux/ring.h"
 
 namespace {
 
@@ -17,18 +16,18 @@ constexpr int exit_usage = 2;
 constexpr const char* usage =
     "usage: huntd [-c FILE] [-t | --print-config | --version]\n"
     "\n"
-    "  -c, --config FILE   the config file (/etc/huntd/huntd.toml)\n"
+    "  -c, --config FILE   config file (default: /etc/huntd/huntd.toml)\n"
     "  -t, --check         check the config and compile every script; change nothing\n"
-    "      --print-config  the effective values, each with where it came from\n"
-    "      --version       version, kernel, and what io_uring offers here\n"
-    "  -h, --help          this text\n"
+    "      --print-config  print the effective values, each with its origin\n"
+    "      --version       print the version, the kernel, and which io_uring features it has\n"
+    "  -h, --help          print this text\n"
     "\n"
-    "SIGHUP reloads scripts and worker limits, SIGTERM drains.\n"
-    "Exit: 0 ok, 1 failure, 2 usage, 78 bad config or script.\n";
+    "SIGHUP reloads scripts, worker limits and secrets. SIGTERM drains.\n"
+    "Exit status: 0 success, 1 failure, 2 wrong usage, 78 invalid config or script.\n";
 
 int print_version() {
   std::printf("huntd %s\n", HUNTD_VERSION);
-  huntd::Result<huntd::uring::Features> features = huntd::uring::probe();
+  huntd::Result<huntd::server::RingFeatures> features = huntd::server::probe_ring();
   if (!features) {
     std::printf("io_uring: %s\n", features.error().message.c_str());
     return EXIT_SUCCESS;
@@ -41,11 +40,38 @@ int print_version() {
   return EXIT_SUCCESS;
 }
 
+enum class Action { run, check, print_config };
+
+int print_effective_config(const std::string& config_path) {
+  huntd::Result<huntd::Config> const config = huntd::load_config(config_path);
+  if (!config) {
+    std::fprintf(stderr, "%s\n", config.error().message.c_str());
+    return huntd::server::exit_config;
+  }
+  std::fputs(huntd::print_config(*config).c_str(), stdout);
+  return EXIT_SUCCESS;
+}
+
+int run(Action action, const std::string& config_path) {
+  if (action == Action::print_config) return print_effective_config(config_path);
+  huntd::Result<huntd::server::Prepared> prepared = huntd::server::prepare(config_path);
+  if (!prepared) {
+    std::fprintf(stderr, "%s\n", prepared.error().message.c_str());
+    return huntd::server::exit_config;
+  }
+  if (action == Action::check) {
+    std::printf("%s: ok; %zu hunts, bundle %s\n", config_path.c_str(),
+                prepared->bundle.hunts().size(), prepared->bundle.name().c_str());
+    return EXIT_SUCCESS;
+  }
+  return huntd::server::run_parent(std::move(*prepared), config_path);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::string config_path = "/etc/huntd/huntd.toml";
-  enum class Do { run, check, print_config } what = Do::run;
+  Action action = Action::run;
   enum { option_print = 256, option_version };
   const option options[] = {{"config", required_argument, nullptr, 'c'},
                             {"check", no_argument, nullptr, 't'},
@@ -59,10 +85,10 @@ int main(int argc, char** argv) {
         config_path = optarg;
         break;
       case 't':
-        what = Do::check;
+        action = Action::check;
         break;
       case option_print:
-        what = Do::print_config;
+        action = Action::print_config;
         break;
       case option_version:
         return print_version();
@@ -75,28 +101,8 @@ int main(int argc, char** argv) {
     }
   }
   if (optind < argc) {
-    std::fprintf(stderr, "huntd: what is \"%s\"?\n%s", argv[optind], usage);
+    std::fprintf(stderr, "huntd: unexpected argument \"%s\"\n%s", argv[optind], usage);
     return exit_usage;
   }
-
-  if (what == Do::print_config) {
-    huntd::Result<huntd::Config> config = huntd::load_config(config_path);
-    if (!config) {
-      std::fprintf(stderr, "%s\n", config.error().message.c_str());
-      return huntd::exit_config;
-    }
-    std::fputs(huntd::print_config(*config).c_str(), stdout);
-    return EXIT_SUCCESS;
-  }
-  huntd::Result<huntd::Prepared> prepared = huntd::prepare(config_path);
-  if (!prepared) {
-    std::fprintf(stderr, "%s\n", prepared.error().message.c_str());
-    return huntd::exit_config;
-  }
-  if (what == Do::check) {
-    std::printf("%s: ok; %zu hunts, bundle %s\n", config_path.c_str(),
-                prepared->bundle.hunts().size(), prepared->bundle.name().c_str());
-    return EXIT_SUCCESS;
-  }
-  return huntd::run_parent(std::move(*prepared), config_path);
+  return run(action, config_path);
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "huntd/parent.h"
 
 #include <fmt/format.h>
@@ -11,25 +12,29 @@
 #include <cerrno>
 #include <cstring>
 
-#include "admin/admin.h"
+#include "base/clock.h"
+#include "base/format_text.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/priority.h"
 #include "base/sd_notify.h"
+#include "base/unique_fd.h"
+#include "core/core.h"
+#include "huntd/admin/admin_limits.h"
 #include "huntd/children.h"
-#include "huntd/core.h"
 #include "huntd/listen.h"
-#include "uring/ring.h"
+#include "linux/ring.h"
 
-namespace huntd {
+namespace huntd::server {
 namespace {
 
-constexpr uint64_t ns_per_ms = 1'000'000;
-constexpr uint64_t drain_grace_ms = 7000;  // past the cores' own drain deadline
-constexpr uint64_t poll_ms = 250;
-constexpr const char* stands_open_text =
-    "others can reach the public port's socket, and anybody could act for every hunter: set "
-    "auth.mode, or "
-    "auth.allow_unauthenticated = true where a proxy lets in only who may";
+// After the cores' own drain deadline, until they are killed.
+constexpr uint64_t drain_grace_ms = 7000;
+constexpr uint64_t poll_period_ms = 250;
+constexpr const char* publicly_unauthenticated_text =
+    "http.listen: the socket is not bound to a loopback address, and auth.mode is \"none\": "
+    "any caller could act as any hunter. Set auth.mode, "
+    "or set auth.allow_unauthenticated = true if a proxy authenticates the callers";
 
 class Parent {
  public:
@@ -44,15 +49,17 @@ class Parent {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
 
-    listen_descriptor_ = inherited_socket();
-    if (listen_descriptor_ < 0) {
-      Result<int> opened = listen_on(prepared_.config.http.listen, "http.listen");
+    listener_ = inherited_socket();
+    if (!listener_.valid()) {
+      Result<UniqueFd> opened =
+          listen_on(prepared_.config.http.listen, "http.listen", limits::listen_backlog);
       if (!opened) return opened.error();
-      listen_descriptor_ = *opened;
+      listener_ = std::move(*opened);
     }
-    Result<int> admin = open_admin_listener(prepared_.config.admin.listen);
+    Result<UniqueFd> admin =
+        listen_on(prepared_.config.admin.listen, "admin.listen", limits::admin_backlog);
     if (!admin) return admin.error();
-    admin_descriptor_ = *admin;
+    admin_listener_ = std::move(*admin);
     if (Result<void> opened = children_.open(); !opened) return opened;
 
     sigset_t watched;
@@ -60,32 +67,33 @@ class Parent {
     for (int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&watched, number);
     sigprocmask(SIG_BLOCK, &watched, nullptr);
     signal(SIGPIPE, SIG_IGN);
-    signals_ = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (signals_ < 0) return Error{std::string("signalfd: ") + std::strerror(errno)};
+    signals_.reset(signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!signals_.valid()) return Error{std::string("signalfd: ") + std::strerror(errno)};
     return {};
   }
 
   int run() {
-    if (stands_open(prepared_)) {
-      log::error(stands_open_text);
+    if (publicly_unauthenticated(prepared_)) {
+      log::error(publicly_unauthenticated_text);
       return exit_config;
     }
     watchdog_us_ = systemd::watchdog_interval_us();
-    children_.start({listen_descriptor_, admin_descriptor_, signals_});
-    while (!stopping_ || !children_.all_cores_ended()) turn();
+    children_.start({listener_.get(), admin_listener_.get(), signals_.get()});
+    while (!stopping_ || !children_.all_cores_ended()) tick();
     children_.end_admin();
     log::info("stopped");
     return EXIT_SUCCESS;
   }
 
  private:
-  void turn() {
-    std::vector<pollfd> waits{{signals_, POLLIN, 0}};
+  void tick() {
+    std::vector<pollfd> waits{{signals_.get(), POLLIN, 0}};
     children_.add_to(waits);
-    poll(waits.data(), waits.size(), static_cast<int>(children_.wait_ms(monotonic_ns(), poll_ms)));
-    if (waits[0].revents != 0) take_signals();
-    children_.hear(waits, 1);
-    tell_when_ready();
+    uint64_t const wait_ms = children_.wait_ms(monotonic_ns(), poll_period_ms);
+    poll(waits.data(), waits.size(), static_cast<int>(wait_ms));
+    if (waits[0].revents != 0) read_signals();
+    children_.receive(waits, 1);
+    report_ready();
 
     uint64_t const now_ns = monotonic_ns();
     if (stopping_) {
@@ -96,24 +104,25 @@ class Parent {
     feed_watchdog(now_ns);
   }
 
-  void tell_when_ready() {
-    if (told_ready_ || stopping_ || !children_.all_listen()) return;
-    told_ready_ = true;
+  // Once, when every core accepts connections.
+  void report_ready() {
+    if (ready_sent_ || stopping_ || !children_.all_listen()) return;
+    ready_sent_ = true;
     systemd::notify("READY=1\nSTATUS=serving");
     log::notice("ready", {{"cores", region_.cores()}, {"bundle", prepared_.bundle.name()}});
   }
 
-  // Fed only while every core's loop turns: a stalled one is the service's stall.
+  // Only while no core is stalled: then systemd restarts the service.
   void feed_watchdog(uint64_t now_ns) {
     if (watchdog_us_ == 0 || now_ns - watchdog_fed_at_ns_ < watchdog_us_ * 1000) return;
-    if (!children_.all_turn(now_ns)) return;
+    if (!children_.none_stalled(now_ns)) return;
     watchdog_fed_at_ns_ = now_ns;
     systemd::notify("WATCHDOG=1");
   }
 
-  void take_signals() {
+  void read_signals() {
     signalfd_siginfo info;
-    while (read(signals_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    while (read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
       switch (info.ssi_signo) {
         case SIGCHLD:
           children_.collect();
@@ -128,11 +137,11 @@ class Parent {
     }
   }
 
-  // Whether those who must not may come in: others can reach the socket, and nobody is asked who it
-  // is. Of the socket itself, which may be systemd's, and which a reload does not change.
-  bool stands_open(const Prepared& prepared) const {
+  // Whether other hosts can call without authentication and the config does not permit that. Checks
+  // the socket itself: it can be systemd's, and a reload does not change it.
+  bool publicly_unauthenticated(const Prepared& prepared) const {
     return prepared.secrets.mode == AuthMode::none && !prepared.config.auth.allow_unauthenticated &&
-           !is_loopback(listen_descriptor_);
+           !is_loopback(listener_.get());
   }
 
   void reload() {
@@ -142,26 +151,25 @@ class Parent {
     if (next && next->config.worker.queue_deadline_ms + next->config.worker.deadline_ms >=
                     prepared_.config.http.request_deadline_ms)
       next = Error{
-          "worker.queue_deadline_ms + worker.deadline_ms must be less than the "
-          "http.request_deadline_ms that runs; "
-          "a larger one needs a restart"};
-    if (next && stands_open(*next)) next = Error{stands_open_text};
+          "worker.queue_deadline_ms + worker.deadline_ms must be less than http.request_deadline_ms, "
+          "whose change needs a restart"};
+    if (next && publicly_unauthenticated(*next)) next = Error{publicly_unauthenticated_text};
     if (!next) {
-      log::error("reload refused; what ran before runs on", {{"error", next.error().message}});
+      log::error("reload failed, keeping the previous configuration",
+                 {{"error", next.error().message}});
     } else {
       for (const std::string& key : keys_that_wait_for_restart(prepared_.config, next->config))
-        log::warning("this key changes at the next restart", {{"key", key}});
+        log::warning("a changed key needs a restart", {{"key", key}});
       bool const same = next->bundle.name() == prepared_.bundle.name();
-      // What the cores take over without a restart: the scripts, the worker's limits, who may call.
+      // What a reload applies: the scripts, the limits of workers, and the secrets.
       prepared_.bundle = std::move(next->bundle);
       prepared_.config.hunts = next->config.hunts;
       prepared_.config.worker = next->config.worker;
       prepared_.config.auth = next->config.auth;
       prepared_.secrets = std::move(next->secrets);
-      std::string const news = write_bundle_news(worker_limits(prepared_.config));
-      std::string const secrets = write_secrets_news(prepared_.secrets);
-      children_.tell(news, prepared_.bundle.descriptor());
-      children_.tell(secrets);
+      children_.send(encode(ControlMessage::bundle, worker_limits(prepared_.config)),
+                     prepared_.bundle.descriptor());
+      children_.send(encode(ControlMessage::secrets, prepared_.secrets));
       log::notice("reloaded",
                   {{"bundle", prepared_.bundle.name()}, {"same_scripts", same ? "yes" : "no"}});
     }
@@ -179,9 +187,8 @@ class Parent {
     log::notice("draining", {{"deadline_ms", prepared_.config.http.drain_deadline_ms}});
     kill_at_ns_ =
         monotonic_ns() + (prepared_.config.http.drain_deadline_ms + drain_grace_ms) * ns_per_ms;
-    // New connections go elsewhere from now on: the socket closes once the cores have let go of it
-    // too.
-    close(std::exchange(listen_descriptor_, -1));
+    // The socket closes once the cores have closed it too; then connections are refused.
+    listener_.reset();
     children_.drain();
   }
 
@@ -189,11 +196,11 @@ class Parent {
   std::string config_path_;
   SharedRegion region_;
   Children children_{prepared_, region_};
-  int listen_descriptor_ = -1;
-  int admin_descriptor_ = -1;
-  int signals_ = -1;
+  UniqueFd listener_;
+  UniqueFd admin_listener_;
+  UniqueFd signals_;
   bool stopping_ = false;
-  bool told_ready_ = false;
+  bool ready_sent_ = false;
   uint64_t kill_at_ns_ = 0;
   uint64_t watchdog_us_ = 0;
   uint64_t watchdog_fed_at_ns_ = 0;
@@ -202,23 +209,19 @@ class Parent {
 }  // namespace
 
 int run_parent(Prepared prepared, const std::string& config_path) {
-  Result<uring::Features> features = uring::probe();
+  Result<RingFeatures> features = probe_ring();
   if (!features) {
     log::error(features.error().message);
     return EXIT_FAILURE;
   }
-  std::string found;
-  for (const std::string& name : features->present) found += (found.empty() ? "" : ",") + name;
-  std::string absent;
-  for (const std::string& name : features->absent) absent += (absent.empty() ? "" : ",") + name;
   log::info("huntd starts", {{"version", HUNTD_VERSION},
                              {"kernel", features->kernel},
-                             {"io_uring", found},
-                             {"absent", absent}});
+                             {"io_uring", join_texts(features->present, ",")},
+                             {"absent", join_texts(features->absent, ",")}});
   if (prepared.config.cores.priority > 0 && sessions_share_cpus())
     log::warning("priorities count only among huntd's own processes",
-                 {{"because", "kernel.sched_autogroup_enabled is 1"},
-                  {"cure", "sysctl kernel.sched_autogroup_enabled=0"}});
+                 {{"reason", "kernel.sched_autogroup_enabled is 1"},
+                  {"hint", "sysctl kernel.sched_autogroup_enabled=0"}});
 
   uint32_t cores = prepared.config.cores.count;
   if (cores == 0)
@@ -236,4 +239,4 @@ int run_parent(Prepared prepared, const std::string& config_path) {
   return parent.run();
 }
 
-}  // namespace huntd
+}  // namespace huntd::server

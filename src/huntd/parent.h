@@ -1,15 +1,16 @@
-// The parent: it holds the listening socket and the shared memory, keeps its children running, acts
-// on signals, and tells the cores what is new. One thread, nothing of a client's ever in it.
+// SPDX-License-Identifier: Apache-2.0
+// The parent: it owns the listening sockets and the shared memory, keeps its children running, acts
+// on signals, and sends changes to the cores. One thread, which never handles data of a client.
 #pragma once
 #include <string>
 
 #include "huntd/prepare.h"
 
-namespace huntd {
+namespace huntd::server {
 
-inline constexpr int exit_config = 78;  // EX_CONFIG, sysexits.h
+inline constexpr int exit_config = 78;  // EX_CONFIG of sysexits.h
 
-// Runs the service until it is told to stop; returns the exit status.
+// Runs the service until a signal ends it. Returns the exit status.
 int run_parent(Prepared prepared, const std::string& config_path);
 
-}  // namespace huntd
+}  // namespace huntd::server

@@ -1,18 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "huntd/prepare.h"
 
 #include <fmt/format.h>
-#include <netdb.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
-#include <fstream>
 
+#include "base/net.h"
+#include "base/private_file.h"
 #include "bundle/check.h"
 
-namespace huntd {
+namespace huntd::server {
 namespace {
 
-// hunt_worker, as the config names it or beside this program.
+// The path of hunt_worker: that of the config, or the one beside this program.
 std::string find_worker(const Config& config) {
   if (!config.worker.binary.empty()) return config.worker.binary;
   char path[PATH_MAX];
@@ -21,22 +23,13 @@ std::string find_worker(const Config& config) {
   return self.substr(0, self.rfind('/') + 1) + "hunt_worker";
 }
 
-// A name becomes a numeric address here, once: a core must not wait for a resolver.
-Result<Address> resolve(const std::string& text) {
+// Resolves the name here, since a core must not wait for a resolver.
+Result<Address> resolve_redis(const std::string& text) {
   Result<Address> address = parse_address(text);
   if (!address || address->unix_socket) return address;
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  int const error = getaddrinfo(address->host.c_str(), nullptr, &hints, &found);
-  if (error != 0)
-    return Error{
-        fmt::format("redis.address: {} can't be resolved: {}", address->host, gai_strerror(error))};
-  char numeric[NI_MAXHOST];
-  getnameinfo(found->ai_addr, found->ai_addrlen, numeric, sizeof numeric, nullptr, 0,
-              NI_NUMERICHOST);
-  freeaddrinfo(found);
-  address->host = numeric;
+  Result<std::string> numeric = resolve(address->host);
+  if (!numeric) return Error{fmt::format("redis.address: {}", numeric.error().message)};
+  address->host = std::move(*numeric);
   return address;
 }
 
@@ -48,13 +41,13 @@ Result<Prepared> prepare(const std::string& config_path,
   if (!config) return config.error();
   Prepared prepared;
   prepared.config = std::move(*config);
-  Result<Address> redis = resolve(prepared.config.redis.address);
+  Result<Address> redis = resolve_redis(prepared.config.redis.address);
   if (!redis) return redis.error();
-  prepared.redis = *redis;
+  prepared.redis = std::move(*redis);
   if (const std::string& file = prepared.config.redis.password_file; !file.empty()) {
-    std::ifstream secret(file);
-    if (!std::getline(secret, prepared.redis_password) || prepared.redis_password.empty())
-      return Error{fmt::format("redis.password_file: {} has no first line to read", file)};
+    Result<std::string> password = read_secret(file, "redis.password_file");
+    if (!password) return password.error();
+    prepared.redis_password = std::move(*password);
   }
   Result<Secrets> secrets = load_secrets(prepared.config);
   if (!secrets) return secrets.error();
@@ -67,7 +60,7 @@ Result<Prepared> prepare(const std::string& config_path,
   }
   Result<Bundle> bundle = load_bundle(prepared.config.hunts.dir);
   if (!bundle) return bundle.error();
-  // Compiling has more time than a hunt: a cold box must not refuse a good script.
+  // Compiling has more time than a hunt, so that a slow host does not reject a good script.
   uint32_t const check_deadline_ms = std::max<uint32_t>(2000, prepared.config.worker.deadline_ms);
   Result<Bundle> checked =
       check_bundle(*bundle, prepared.config.hunts.dir, prepared.worker->exec_path(),
@@ -77,4 +70,4 @@ Result<Prepared> prepare(const std::string& config_path,
   return prepared;
 }
 
-}  // namespace huntd
+}  // namespace huntd::server

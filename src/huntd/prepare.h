@@ -1,27 +1,28 @@
-// What the config file says, read and checked before anything starts, and again at every reload.
+// SPDX-License-Identifier: Apache-2.0
+// Reads and checks the config file and all that it names, before anything starts and at each
+// reload.
 #pragma once
 #include <memory>
 #include <string>
 
-#include "base/config.h"
 #include "bundle/bundle.h"
 #include "bundle/worker_program.h"
-#include "huntd/control.h"
+#include "config/config.h"
+#include "core/control.h"
 
-namespace huntd {
+namespace huntd::server {
 
-// Scripts compiled, names resolved.
 struct Prepared {
   Config config;
   Address redis;  // a numeric address
   std::string redis_password;
-  Secrets secrets;  // who may call
+  Secrets secrets;
   std::shared_ptr<const WorkerProgram> worker;
-  Bundle bundle;
+  Bundle bundle;  // scripts compiled
 };
-// Reads the config and everything that it names; changes nothing. `running` is the worker that a
-// reload goes on with. The error has a line for each problem.
+// Changes nothing outside. A reload passes the `running` worker program, which stays in use. The
+// error has one line per problem.
 Result<Prepared> prepare(const std::string& config_path,
                          std::shared_ptr<const WorkerProgram> running = nullptr);
 
-}  // namespace huntd
+}  // namespace huntd::server

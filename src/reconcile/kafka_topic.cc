@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "reconcile/kafka_topic.h"
 
 #include <fmt/format.h>
@@ -6,20 +7,20 @@
 #include <map>
 #include <memory>
 
-#include "aggregator/kafka_client.h"
+#include "drivers/kafka_client.h"
 
-namespace huntd {
+namespace huntd::reconcile {
 namespace {
 
-constexpr int answer_timeout_ms = 15'000;
-constexpr int silence_max =
-    30;  // polls of a second without a record before the reading is given up
+constexpr int response_timeout_ms = 15'000;
+constexpr int poll_ms = 1000;
+constexpr int empty_polls_max = 30;  // without a record, in a row
 
 using Consumer = std::unique_ptr<rd_kafka_t, void (*)(rd_kafka_t*)>;
 using PartitionList =
     std::unique_ptr<rd_kafka_topic_partition_list_t, void (*)(rd_kafka_topic_partition_list_t*)>;
 
-void end(rd_kafka_t* consumer) {
+void close(rd_kafka_t* consumer) {
   rd_kafka_consumer_close(consumer);
   rd_kafka_destroy(consumer);
 }
@@ -37,7 +38,7 @@ Result<Consumer> open(const std::string& bootstrap) {
   if (!conf) return conf.error();
   Result<rd_kafka_t*> consumer = kafka_client(RD_KAFKA_CONSUMER, *conf);
   if (!consumer) return consumer.error();
-  return Consumer(*consumer, &end);
+  return Consumer(*consumer, &close);
 }
 
 Result<int> partition_count(rd_kafka_t* consumer, const std::string& topic) {
@@ -45,7 +46,7 @@ Result<int> partition_count(rd_kafka_t* consumer, const std::string& topic) {
       rd_kafka_topic_new(consumer, topic.c_str(), nullptr), &rd_kafka_topic_destroy);
   const rd_kafka_metadata_t* metadata = nullptr;
   rd_kafka_resp_err_t const error =
-      rd_kafka_metadata(consumer, 0, handle.get(), &metadata, answer_timeout_ms);
+      rd_kafka_metadata(consumer, 0, handle.get(), &metadata, response_timeout_ms);
   if (error != 0) return kafka_error("metadata", error);
   Result<int> count = 0;
   if (metadata->topic_cnt == 1) {
@@ -58,60 +59,75 @@ Result<int> partition_count(rd_kafka_t* consumer, const std::string& topic) {
   return count;
 }
 
+// The high watermark of each partition that is not read up to it yet.
+using Unread = std::map<int32_t, int64_t>;
+
+// Assigns every partition that has records, from its first record on.
+Result<Unread> assign(rd_kafka_t* consumer, const std::string& topic, TopicExtent& extent) {
+  Unread unread;
+  PartitionList assignment(rd_kafka_topic_partition_list_new(extent.partitions),
+                           &rd_kafka_topic_partition_list_destroy);
+  for (int32_t partition = 0; partition < extent.partitions; ++partition) {
+    int64_t low = 0;
+    int64_t high = 0;
+    rd_kafka_resp_err_t const error = rd_kafka_query_watermark_offsets(
+        consumer, topic.c_str(), partition, &low, &high, response_timeout_ms);
+    if (error != 0) return kafka_error("watermarks", error);
+    if (low > 0) extent.from_the_start = false;
+    if (low >= high) continue;
+    unread[partition] = high;
+    rd_kafka_topic_partition_list_add(assignment.get(), topic.c_str(), partition)->offset = low;
+  }
+  if (unread.empty()) return unread;
+  if (rd_kafka_resp_err_t error = rd_kafka_assign(consumer, assignment.get()); error != 0)
+    return kafka_error("assign", error);
+  return unread;
+}
+
+// Calls `handle` for a record below its partition's high watermark, and removes a partition from
+// `unread` when it is read up to there.
+Result<void> handle_message(const rd_kafka_message_t& message, const std::string& topic,
+                            Unread& unread, const RecordHandler& handle) {
+  auto const at = unread.find(message.partition);
+  if (message.err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    if (at != unread.end()) unread.erase(at);
+    return {};
+  }
+  if (message.err != 0) return kafka_error(topic, message.err);
+  if (at == unread.end()) return {};  // written after the call
+  if (message.offset < at->second)
+    if (Result<void> handled = handle(message); !handled) return handled;
+  if (message.offset + 1 >= at->second) unread.erase(at);
+  return {};
+}
+
 }  // namespace
 
-Result<TopicExtent> read_kafka_topic(
-    const std::string& bootstrap, const std::string& topic,
-    const std::function<Result<void>(const rd_kafka_message_t&)>& take) {
+Result<TopicExtent> read_kafka_topic(const std::string& bootstrap, const std::string& topic,
+                                     const RecordHandler& handle) {
   Result<Consumer> opened = open(bootstrap);
   if (!opened) return opened.error();
   rd_kafka_t* consumer = opened->get();
   Result<int> partitions = partition_count(consumer, topic);
   if (!partitions) return partitions.error();
   TopicExtent extent{.partitions = *partitions};
-
-  std::map<int32_t, int64_t> unread_until;  // high watermark of each partition not read to it yet
-  PartitionList assignment(rd_kafka_topic_partition_list_new(*partitions),
-                           &rd_kafka_topic_partition_list_destroy);
-  for (int32_t partition = 0; partition < *partitions; ++partition) {
-    int64_t low = 0;
-    int64_t high = 0;
-    rd_kafka_resp_err_t const error = rd_kafka_query_watermark_offsets(
-        consumer, topic.c_str(), partition, &low, &high, answer_timeout_ms);
-    if (error != 0) return kafka_error("watermarks", error);
-    if (low > 0) extent.from_the_start = false;
-    if (low >= high) continue;
-    unread_until[partition] = high;
-    rd_kafka_topic_partition_list_add(assignment.get(), topic.c_str(), partition)->offset = low;
-  }
-  if (unread_until.empty()) return extent;
-  if (rd_kafka_resp_err_t error = rd_kafka_assign(consumer, assignment.get()); error != 0)
-    return kafka_error("assign", error);
-
-  for (int silence = 0; !unread_until.empty();) {
+  Result<Unread> unread = assign(consumer, topic, extent);
+  if (!unread) return unread.error();
+  for (int empty_polls = 0; !unread->empty();) {
     std::unique_ptr<rd_kafka_message_t, void (*)(rd_kafka_message_t*)> message(
-        rd_kafka_consumer_poll(consumer, 1000), &rd_kafka_message_destroy);
+        rd_kafka_consumer_poll(consumer, poll_ms), &rd_kafka_message_destroy);
     if (!message) {
-      if (++silence > silence_max)
-        return Error{
-            fmt::format("kafka: no record came for {} s, {} partitions are not read to their "
-                        "end",
-                        silence_max, unread_until.size())};
+      if (++empty_polls > empty_polls_max)
+        return Error{fmt::format(
+            "kafka: no record arrived for {} s, and {} partitions are not read to their end",
+            empty_polls_max * poll_ms / 1000, unread->size())};
       continue;
     }
-    silence = 0;
-    auto at = unread_until.find(message->partition);
-    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-      if (at != unread_until.end()) unread_until.erase(at);
-      continue;
-    }
-    if (message->err != 0) return kafka_error(topic, message->err);
-    if (at == unread_until.end()) continue;  // came after the reading began
-    if (message->offset < at->second)
-      if (Result<void> taken = take(*message); !taken) return taken.error();
-    if (message->offset + 1 >= at->second) unread_until.erase(at);
+    empty_polls = 0;
+    if (Result<void> handled = handle_message(*message, topic, *unread, handle); !handled)
+      return handled.error();
   }
   return extent;
 }
 
-}  // namespace huntd
+}  // namespace huntd::reconcile

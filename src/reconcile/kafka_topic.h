@@ -1,5 +1,6 @@
-// Reads a whole Kafka topic, from its beginning to where it ended when the reading began. Joins no
-// group and commits nothing.
+// SPDX-License-Identifier: Apache-2.0
+// Reads a whole Kafka topic, up to its end at the time of the call. Joins no group and commits
+// nothing.
 #pragma once
 #include <librdkafka/rdkafka.h>
 
@@ -8,17 +9,17 @@
 
 #include "base/result.h"
 
-namespace huntd {
+namespace huntd::reconcile {
 
 struct TopicExtent {
-  int partitions = 0;          // 0: there is no such topic
-  bool from_the_start = true;  // false where retention has removed a partition's beginning
+  int partitions = 0;          // 0: the topic does not exist
+  bool from_the_start = true;  // false if retention has removed the beginning of a partition
 };
 
-// Hands every record to `take`, those of one partition in their order; an error of `take` ends the
-// reading. A topic that is not there has none. `take` may leave out what it likes.
-Result<TopicExtent> read_kafka_topic(
-    const std::string& bootstrap, const std::string& topic,
-    const std::function<Result<void>(const rd_kafka_message_t&)>& take);
+// Calls `handle` for every record, in order within each partition. Stops at the first error that
+// `handle` returns. A topic that does not exist has no records.
+using RecordHandler = std::function<Result<void>(const rd_kafka_message_t&)>;
+Result<TopicExtent> read_kafka_topic(const std::string& bootstrap, const std::string& topic,
+                                     const RecordHandler& handle);
 
-}  // namespace huntd
+}  // namespace huntd::reconcile

@@ -1,21 +1,21 @@
-// Reconcile: reads the books of all three and compares them, once or until the pipeline has
-// settled.
+// SPDX-License-Identifier: Apache-2.0
+// Reads Redis, Kafka and PostgreSQL and compares them, once or until every event is in the table.
 #pragma once
 #include <cstdint>
 
-#include "base/config.h"
 #include "base/result.h"
+#include "config/config.h"
 #include "reconcile/compare.h"
 
-namespace huntd {
+namespace huntd::reconcile {
 
 struct ReconcileOptions {
-  uint32_t wait_s = 0;          // how long to wait for the pipeline to settle; 0: judge at once
-  size_t differences_max = 50;  // how many the verdict lists
+  uint32_t wait_s = 0;          // how long to wait until the report is complete
+  size_t differences_max = 50;  // listed in the report
 };
 
-// The verdict; an error where a server can't be read. With wait_s it reads again until the books
-// agree and nothing is under way, and the verdict is that of the last reading.
-Result<Verdict> reconcile(const Config& config, const ReconcileOptions& options);
+// Returns the report, or an error if a store cannot be read. With `wait_s` it reads again until the
+// report is complete or the time is over, and returns the last report.
+Result<Report> reconcile(const Config& config, const ReconcileOptions& options);
 
-}  // namespace huntd
+}  // namespace huntd::reconcile

@@ -1,6 +1,7 @@
-/* Two kinds of blocks. Small ones (512 bytes at most) are cut from regions one after the other and,
- * once freed, wait in a list of their size. Large ones tile the range; each knows its own size and
- * that of the one before, so that freed neighbours become one. Sizes are multiples of 16.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two kinds of blocks. Small blocks (at most 512 bytes) are cut from regions; freed ones are kept
+ * in a list per size. Large blocks tile the range; each has its own size and the size of the block
+ * before it, so that free neighbours are merged. Sizes are multiples of 16.
  */
 #include "worker/arena.h"
 
@@ -14,9 +15,10 @@ enum {
   grain = 16,
   small_max = 512,
   region_bytes = 4096,
-  bin_count = 48,              /* of free large blocks, by the power of two below their size */
-  bin_scan_max = 8,            /* blocks looked at in the first bin */
-  trim_over_bytes = 256 * 1024 /* less than this past the image is not worth a system call */
+  bin_count = 48,   /* free large blocks, by the power of two below their size */
+  bin_scan_max = 8, /* blocks that a search tries in the first bin */
+  /* Less memory than this behind an image is not worth a system call. */
+  trim_over_bytes = 256 * 1024
 };
 
 struct small_block {
@@ -25,7 +27,7 @@ struct small_block {
 
 struct large_block {
   size_t bytes;        /* header included; the lowest bit: in use */
-  size_t before_bytes; /* of the block before it; 0: none */
+  size_t before_bytes; /* size of the block before it; 0: it is the first */
   struct large_block* next;
   struct large_block* last;
 };
@@ -34,14 +36,14 @@ enum { header_bytes = 16, in_use = 1 };
 
 struct arena {
   struct arena_head head;
-  size_t top_before_bytes; /* of the block that ends at top */
-  char* small_at;          /* of the region that small blocks are cut from */
+  size_t top_before_bytes; /* size of the block that ends at top */
+  char* small_at;          /* the unused part of the current region of small blocks */
   char* small_end;
   struct small_block* small_free[small_max / grain + 1];
   struct large_block* bins[bin_count];
 };
 
-/* Not in the image: the limit is the job's. */
+/* Not in the image: each job has its own limit. */
 static size_t open_bytes;
 
 static struct arena* the_arena(void) { return (struct arena*)ARENA_BASE; }
@@ -54,9 +56,7 @@ static char* first_block(void) {
 
 static size_t round_up(size_t bytes) { return (bytes + grain - 1) / grain * grain; }
 
-/* --- which program this is
- * ----------------------------------------------------------------------------------------- */
-
+/* --- the build id --- */
 /* The linker's build id (ld(1), --build-id), from the program's own note. */
 static const uint8_t* own_build(void) {
   static uint8_t id[sizeof the_arena()->head.build];
@@ -64,8 +64,7 @@ static const uint8_t* own_build(void) {
   if (known) return id;
   const Elf64_Phdr* headers = (const Elf64_Phdr*)getauxval(AT_PHDR);
   size_t const count = getauxval(AT_PHNUM);
-  uintptr_t moved =
-      0; /* where a program was put away from its own addresses: none of ours, a test */
+  uintptr_t moved = 0; /* by a position-independent program (a unit test); hunt_worker is not */
   for (size_t i = 0; headers != NULL && i < count; ++i)
     if (headers[i].p_type == PT_PHDR) moved = (uintptr_t)headers - headers[i].p_vaddr;
   for (size_t i = 0; headers != NULL && i < count; ++i) {
@@ -86,9 +85,7 @@ static const uint8_t* own_build(void) {
   return id;
 }
 
-/* --- the range
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- the range --- */
 
 int arena_open(size_t bytes) {
   if (open_bytes != 0) munmap(ARENA_BASE, open_bytes);
@@ -133,9 +130,7 @@ void arena_trim(size_t image_bytes) {
   if (top > kept_end + trim_over_bytes) madvise(kept_end, (size_t)(top - kept_end), MADV_DONTNEED);
 }
 
-/* --- large blocks
- * --------------------------------------------------------------------------------------------------
- */
+/* --- large blocks --- */
 
 static struct large_block* block_of(void* memory) {
   return (struct large_block*)((char*)memory - header_bytes);
@@ -164,8 +159,8 @@ static void out_of_bin(struct arena* arena, struct large_block* block) {
   if (block->next != NULL) block->next->last = block->last;
 }
 
-/* Tells whatever follows `block` how large that is. */
-static void tell_next(struct arena* arena, struct large_block* block) {
+/* Stores the size of `block` where the next block, or the top, has it. */
+static void update_next(struct arena* arena, struct large_block* block) {
   if (end_of(block) == arena->head.top)
     arena->top_before_bytes = bytes_of(block);
   else
@@ -194,11 +189,11 @@ static void free_large(struct arena* arena, struct large_block* block) {
     arena->top_before_bytes = block->before_bytes;
     return;
   }
-  tell_next(arena, block);
+  update_next(arena, block);
   into_bin(arena, block);
 }
 
-/* Cuts what `block` (in use) has beyond `bytes` off, where that is worth a block. */
+/* Splits off what a block in use has beyond `bytes`, if that is enough for a large block. */
 static void cut(struct arena* arena, struct large_block* block, size_t bytes) {
   size_t const rest_bytes = bytes_of(block) - bytes;
   if (rest_bytes < small_max) return;
@@ -206,7 +201,7 @@ static void cut(struct arena* arena, struct large_block* block, size_t bytes) {
   struct large_block* const rest = (struct large_block*)end_of(block);
   rest->bytes = rest_bytes | in_use;
   rest->before_bytes = bytes;
-  tell_next(arena, rest);
+  update_next(arena, rest);
   free_large(arena, rest);
 }
 
@@ -239,7 +234,7 @@ static void* alloc_large(struct arena* arena, size_t wanted_bytes) {
   return (char*)block + header_bytes;
 }
 
-/* Grows or shrinks where it stands; 0 where it can't. */
+/* Grows or shrinks in place. Returns 0 if there is no room. */
 static int resize_large(struct arena* arena, struct large_block* block, size_t wanted_bytes) {
   size_t const bytes = round_up(wanted_bytes) + header_bytes;
   if (bytes > bytes_of(block)) {
@@ -255,15 +250,13 @@ static int resize_large(struct arena* arena, struct large_block* block, size_t w
     if ((after->bytes & in_use) != 0 || bytes_of(block) + after->bytes < bytes) return 0;
     out_of_bin(arena, after);
     block->bytes += after->bytes;
-    tell_next(arena, block);
+    update_next(arena, block);
   }
   cut(arena, block, bytes);
   return 1;
 }
 
-/* --- small blocks
- * --------------------------------------------------------------------------------------------------
- */
+/* --- small blocks --- */
 
 static void free_small(struct arena* arena, void* memory, size_t bytes) {
   struct small_block** const list = &arena->small_free[bytes / grain];
@@ -293,9 +286,7 @@ static void* alloc_small(struct arena* arena, size_t wanted_bytes) {
   return block;
 }
 
-/* --- what Lua calls
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the allocator for Lua --- */
 
 static int is_small(size_t bytes) { return bytes <= small_max; }
 
@@ -326,7 +317,7 @@ void* arena_alloc(void* unused, void* memory, size_t old_bytes, size_t new_bytes
     return memory;
   void* const moved = obtain(arena, new_bytes);
   if (moved == NULL) {
-    /* Lua takes for granted that less always fits (lua_Alloc). */
+    /* Shrinking must not fail (lua_Alloc). */
     return new_bytes < old_bytes ? memory : NULL;
   }
   memcpy(moved, memory, old_bytes < new_bytes ? old_bytes : new_bytes);

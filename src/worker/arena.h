@@ -1,34 +1,41 @@
-/* The memory of a Lua state: one range at one fixed address, handed out and taken back by an
- * allocator that keeps all of its own state inside. So a state is a run of bytes: it can be copied
- * out as an image and put back, in this process or in another of the same program
- * (docs/decisions/0007-vm-images.md).
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of a Lua state: one range at a fixed address, with an allocator whose own state is in
+ * the range too. So a Lua state is a sequence of bytes: it can be copied as an image and restored,
+ * in this process or in another one of the same program (docs/decisions/0007-vm-images.md).
  */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
-/* Far from where a program, its heap, its stack and its mappings are put. */
+/* Far from a program, its heap, its stack and its mappings. */
 #define ARENA_BASE ((char*)0x200000000000)
 
-/* What an image begins with. */
+/* The first bytes of an image. */
 struct arena_head {
-  char* top;         /* the first byte never given out */
-  void* root;        /* whatever the user wants to find again: the Lua state */
-  uint8_t build[20]; /* which program made it: pointers into that program's code are in it */
+  char* top;         /* the first byte that was never allocated */
+  void* root;        /* the user's: the Lua state */
+  uint8_t build[20]; /* build id of the program: the image has pointers into that program's code */
 };
 
-/* Maps the range, `bytes` long, empty. 0 where it can't. What was there before is gone. */
+/* Maps an empty range of `bytes`, in place of an earlier one. Returns 0 on failure. */
 int arena_open(size_t bytes);
-/* Fills the open range with an image of `bytes` at `offset` of a file. 0 where it can't be read, or
- * was made by another program. */
+
+/* Fills the open range with an image of `bytes` at `offset` of a file. Returns 0 if the image
+ * cannot be read or was made by another program; then the range must be opened again.
+ */
 int arena_load(int file, size_t offset, size_t bytes);
-/* The same from memory. */
+
+/* The same from memory; on failure nothing changes. */
 int arena_restore(const void* image, size_t bytes);
+
+/* REQUIRES: the range is open. */
 struct arena_head* arena_begin(void);
-/* The image: from ARENA_BASE, this long. */
+
+/* The size of the image that begins at ARENA_BASE. */
 size_t arena_image_bytes(void);
-/* Gives back to the kernel what lies past an image of `image_bytes`, where that is much. */
+
+/* Returns the memory behind an image of `image_bytes` to the kernel, if it is more than 256 KiB. */
 void arena_trim(size_t image_bytes);
 
-/* A lua_Alloc. Memory past the range's end is refused, which Lua tells the script. */
+/* A lua_Alloc. Returns null if the range is full, which Lua reports as a memory error. */
 void* arena_alloc(void* unused, void* block, size_t old_bytes, size_t new_bytes);

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds a static LuaJIT against musl from Debian's own source package, into DIR/libluajit.a and DIR/include.
 #   build_luajit_musl.sh DIR
 # Exit 0: built (or already there); 3: the musl tools or the source package can't be had (the reason is on stderr).
@@ -30,9 +31,9 @@ for try in 1 2 3; do
   sleep $((try * 2))
 done
 dpkg-source --no-check -x luajit_*.dsc source >unpack.log
-# No compiler: it is never on (docs/decisions: JIT off), and half of the program would be it.
-# No randomness: the same script with the same seed walks its tables in the same order, on every box.
-# The unwinder inside LuaJIT: libgcc's wants _dl_find_object, which musl has not.
+# No compiler: it is never on (decision 6), and half of the program would be it.
+# No randomness: the same script with the same seed walks its tables in the same order, on every host.
+# The unwinder inside LuaJIT: libgcc's wants _dl_find_object, which musl does not have.
 make -s -C source/src -j2 CC=musl-gcc HOST_CC=gcc BUILDMODE=static \
   XCFLAGS="-DLUAJIT_SECURITY_PRNG=0 -DLUAJIT_SECURITY_STRHASH=0 -DLUAJIT_SECURITY_STRID=0 -DLUAJIT_DISABLE_FFI -DLUAJIT_DISABLE_JIT -DLUAJIT_NO_UNWIND" \
   libluajit.a >make.log 2>&1 || { tail -n 20 make.log >&2; exit 1; }

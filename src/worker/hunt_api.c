@@ -1,14 +1,15 @@
-/* The `hunt` table that a script is called with (docs/scripts.md). */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/hunt_api.h"
+
 #include <lauxlib.h>
 #include <math.h>
 #include <string.h>
 
-#include "worker/worker.h"
+#include "worker/value_in.h"
 
 static struct run* run_of(lua_State* L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
-/* --- chance: xoshiro256** by Blackman and Vigna, seeded through splitmix64
- * ------------------------------------------ */
+/* --- randomness: xoshiro256** by Blackman and Vigna, seeded through splitmix64 --- */
 
 static uint64_t rotate(uint64_t x, int by) { return (x << by) | (x >> (64 - by)); }
 
@@ -31,7 +32,7 @@ static uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-/* Every word of the state depends on both seeds: the first draws would else depend on one. */
+/* Each word of the state depends on both seeds; otherwise the first draws would depend on one. */
 static void seed_random(struct run* run) {
   uint64_t x = run->job.seed[0];
   for (int i = 0; i < 4; ++i) {
@@ -40,7 +41,7 @@ static void seed_random(struct run* run) {
   }
 }
 
-/* hunt.random(): [0,1). hunt.random(n): 1..n. hunt.random(m, n): m..n. As math.random. */
+/* hunt.random(): [0,1). hunt.random(n): 1..n. hunt.random(m, n): m..n. Like math.random. */
 static int api_random(lua_State* L) {
   struct run* run = run_of(L);
   double const fraction = (double)(next_random(run->random_state) >> 11) * 0x1p-53;
@@ -59,10 +60,9 @@ static int api_random(lua_State* L) {
   return 1;
 }
 
-/* --- what the hunter holds
- * ---------------------------------------------------------------------------------------- */
+/* --- the hunter's loot --- */
 
-/* hunt.held(): a table loot_id -> count. Asked once; the same table after that. */
+/* hunt.held(): a table loot_id -> count. Asks the core once; then returns the same table. */
 static int api_held(lua_State* L) {
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_rawgeti(L, -1, 1);
@@ -70,34 +70,32 @@ static int api_held(lua_State* L) {
   lua_pop(L, 1);
   unsigned char frame[WF_HEADER_BYTES];
   struct wf_writer writer = wf_begin(frame, sizeof frame, WF_ASK_HELD);
-  struct wf_reader answer;
-  ask(frame, wf_end(&writer), WF_ANSWER_HELD, &answer);
-  uint32_t const count = wf_get_u32(&answer);
+  struct wf_reader reply;
+  ask(frame, wf_end(&writer), WF_REPLY_HELD, &reply);
+  uint32_t const count = wf_get_u32(&reply);
   lua_createtable(L, 0, count <= WF_HELD_LOOT_MAX ? (int)count : 0);
-  for (uint32_t i = 0; i < count && !answer.failed; ++i) {
-    struct wf_text const loot_id = wf_get_id(&answer);
-    uint64_t const held = wf_get_u64(&answer);
-    if (answer.failed) break;
+  for (uint32_t i = 0; i < count && !reply.failed; ++i) {
+    struct wf_text const loot_id = wf_get_id(&reply);
+    uint64_t const held = wf_get_u64(&reply);
+    if (reply.failed) break;
     lua_pushlstring(L, loot_id.data, loot_id.size);
     lua_pushnumber(L, (double)held);
     lua_rawset(L, -3);
   }
-  if (!wf_all_read(&answer)) return luaL_error(L, "hunt.held: the answer is malformed");
+  if (!wf_all_read(&reply)) return luaL_error(L, "hunt.held: malformed reply");
   lua_pushvalue(L, -1);
   lua_rawseti(L, -3, 1);
   return 1;
 }
 
-/* --- giving
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- awards --- */
 
 static int throw_reject(lua_State* L) {
   lua_pushliteral(L, "hunt.reject");
   return lua_error(L);
 }
 
-/* hunt.award(loot_id [, {limit = N}]): true; or false, "gone" where the N are given away. */
+/* hunt.award(loot_id [, {limit = N}]): true; or false, "gone" if all N have been awarded. */
 static int api_award(lua_State* L) {
   struct run* run = run_of(L);
   if (run->rejected) return throw_reject(L);
@@ -115,7 +113,7 @@ static int api_award(lua_State* L) {
     if (!lua_istable(L, 2))
       return luaL_error(L, "hunt.award: options are a table, as in {limit = 100}");
     lua_pushliteral(L, "limit");
-    lua_rawget(L, 2); /* no metamethod: it could award while this award is half made */
+    lua_rawget(L, 2); /* without metamethods: one could award during this award */
     lua_Number const limit = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : -1;
     if (!(limit >= 0 && limit == floor(limit) && limit <= WF_SUPPLY_LIMIT_MAX))
       return luaL_error(L, "hunt.award: limit must be a whole number from 0 to %d",
@@ -125,9 +123,9 @@ static int api_award(lua_State* L) {
     wf_put_u32(&writer, position);
     wf_put_text(&writer, loot_id.data, loot_id.size);
     wf_put_u64(&writer, (uint64_t)limit);
-    struct wf_reader answer;
-    ask(frame, wf_end(&writer), WF_ANSWER_SUPPLY, &answer);
-    if (wf_get_u8(&answer) != 1) {
+    struct wf_reader reply;
+    ask(frame, wf_end(&writer), WF_REPLY_SUPPLY, &reply);
+    if (wf_get_u8(&reply) != 1) {
       lua_pushboolean(L, 0);
       lua_pushliteral(L, "gone");
       return 2;
@@ -143,7 +141,7 @@ static int api_award(lua_State* L) {
   return 1;
 }
 
-/* hunt.reject(reason): ends the run; nothing is given. */
+/* hunt.reject(reason): ends the run without an award. */
 static int api_reject(lua_State* L) {
   struct run* run = run_of(L);
   size_t size = 0;
@@ -159,7 +157,7 @@ static int api_reject(lua_State* L) {
   return throw_reject(L);
 }
 
-/* hunt.log(...): one line, the values separated by tabs; what is past the bound is dropped. */
+/* hunt.log(...): one line, the values separated by tabs. Text above the bound is dropped. */
 static int api_log(lua_State* L) {
   struct run* run = run_of(L);
   int const count = lua_gettop(L);
@@ -203,7 +201,7 @@ void push_hunt(lua_State* L, struct run* run) {
   lua_createtable(L, 1, 0);
   lua_pushcclosure(L, api_held, 2);
   lua_setfield(L, -2, "held");
-  /* Present in the image, so that a run need not make room for them. */
+  /* In the image, so that a run does not have to grow the table. */
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "hunter_id");
   lua_pushnumber(L, 0);

@@ -1,6 +1,6 @@
-/* What a worker gives up before a script runs, so that a script that breaks out of the VM finds
- * nothing.
- */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/jail.h"
+
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -8,13 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "jail/syscall_filter.h"
-#include "worker/job.h"
+#include "worker/core_link.h"
+#include "worker/syscall_filter.h"
 
-/* What a worker has mapped besides: its own image, stack and buffers (1.1 MB). */
+/* What a worker maps besides the script's memory: its own program, stack and buffers (1.1 MB). */
 enum { base_bytes = 2 * 1024 * 1024 };
-/* More than the largest worker.deadline_ms: a worker that nobody watches any more ends all the
- * same. */
+/* More than the largest worker.deadline_ms: a worker ends even if its core no longer watches it. */
 enum { cpu_s_max = 15 };
 
 static void limit(int resource, rlim_t soft, rlim_t hard) {
@@ -28,18 +27,18 @@ static time_t cpu_s(void) {
   return used.tv_sec;
 }
 
-/* For a worker that no spawner started: of a check, or of a test. */
+/* For a worker that was not started by a spawner: for a check, or by a test. */
 static void jail_myself(void) {
   syscall(SYS_close_range, 0, core_socket - 1, 0);
   syscall(SYS_close_range, bundle_descriptor + 1, ~0U, 0);
   if (drop_capabilities() != 0 || install_syscall_filter(0) != 0) _exit(4);
 }
 
-void drop_rights(uint64_t memory_bytes, size_t extra_bytes, int more_jobs) {
+void drop_rights(uint64_t memory_bytes, size_t extra_bytes, int many_jobs) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   limit(RLIMIT_AS, base_bytes + extra_bytes + memory_bytes,
         base_bytes + extra_bytes + memory_bytes);
-  if (!more_jobs) limit(RLIMIT_CPU, cpu_s_max, cpu_s_max);
+  if (!many_jobs) limit(RLIMIT_CPU, cpu_s_max, cpu_s_max);
   limit(RLIMIT_CORE, 0, 0);
   limit(RLIMIT_FSIZE, 0, 0);
   limit(RLIMIT_NPROC, 0, 0);

@@ -1,52 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/job.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "worker/arena.h"
+#include "worker/clock.h"
+#include "worker/core_link.h"
+#include "worker/jail.h"
+#include "worker/vm.h"
 
-/* In the program's own memory, not from malloc(): a birth is faster by a tenth without a heap. */
 static struct run the_run; /* its address is in every image: push_hunt() */
-/* The job; once it is done, its outcome. */
-static LARGE unsigned char frame[WF_FRAME_BYTES_MAX];
-static LARGE unsigned char answer_frame[WF_FRAME_BYTES_MAX];
-static LARGE char script[WF_SCRIPT_BYTES_MAX];
 static LARGE struct texts the_texts;
+static LARGE char script[WF_SCRIPT_BYTES_MAX];
 
-static const char no_memory[] = "there is no memory of worker.memory_bytes to be had";
+static const char no_memory[] = "cannot map worker.memory_bytes of memory";
 
-/* The whole bundle, in a worker of many jobs. */
+/* The whole bundle, mapped; in a worker of many jobs. */
 static const char* bundle;
 static size_t bundle_bytes;
 
-void set_reason(struct run* run, const char* text, size_t size) {
-  if (size > sizeof run->texts->reason) size = sizeof run->texts->reason;
-  memcpy(run->texts->reason, text, size);
-  run->outcome.reason.data = run->texts->reason;
-  run->outcome.reason.size = (uint32_t)size;
-}
-
-static void refuse(struct run* run, const char* why) {
+static void fail_job(struct run* run, const char* reason) {
   run->outcome.status = WF_BAD_JOB;
-  set_reason(run, why, strlen(why));
+  set_reason(run, reason, strlen(reason));
 }
 
-static void tell(const unsigned char* packet, size_t size) {
-  if (size == 0 || send(core_socket, packet, size, MSG_NOSIGNAL) != (ssize_t)size) _exit(3);
-}
-
-void ask(const unsigned char* question, size_t size, enum wf_type want, struct wf_reader* answer) {
-  tell(question, size);
-  ssize_t length;
-  do length = recv(core_socket, answer_frame, sizeof answer_frame, 0);
-  while (length < 0 && errno == EINTR);
-  if (length <= 0 || wf_open(answer, answer_frame, (size_t)length) != (int)want) _exit(3);
-}
-
-/* Reads the hunt's source from the bundle; 0 where it can't. */
+/* Reads the hunt's source from the bundle. Returns 0 on failure. */
 static int read_script(const struct wf_job* job) {
   size_t have = 0;
   while (have < job->script_bytes) {
@@ -60,7 +41,7 @@ static int read_script(const struct wf_job* job) {
 }
 
 static void map_bundle(void) {
-  off_t const size = lseek(bundle_descriptor, 0, SEEK_END); /* the filter knows no fstat() */
+  off_t const size = lseek(bundle_descriptor, 0, SEEK_END); /* the filter does not allow fstat() */
   if (size <= 0) return;
   void* const mapped = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, bundle_descriptor, 0);
   if (mapped == MAP_FAILED) return;
@@ -68,7 +49,7 @@ static void map_bundle(void) {
   bundle_bytes = (size_t)size;
 }
 
-/* The memory for this job's script. 0 where there is none. */
+/* Opens the memory for this job's script. Returns 0 on failure. */
 static int open_memory(const struct wf_job* job) {
   static uint64_t open_bytes;
   int const more = (job->flags & WF_JOB_MORE) != 0;
@@ -83,63 +64,70 @@ static int open_memory(const struct wf_job* job) {
   return arena_open(job->memory_bytes);
 }
 
-/* The state, from its image where there is one. 0 where the outcome says what is wrong. */
+static int load_image(const struct wf_job* job) {
+  if (bundle == NULL) return arena_load(bundle_descriptor, job->image_offset, job->image_bytes);
+  size_t const end = (size_t)job->image_offset + job->image_bytes;
+  return end <= bundle_bytes && arena_restore(bundle + job->image_offset, job->image_bytes);
+}
+
+/* Makes the Lua state, from its image if there is one. Returns 0 if the outcome is a failure. */
 static int load_state(struct run* run) {
   const struct wf_job* job = &run->job;
-  if (job->image_bytes == 0) {
-    if (!read_script(job)) {
-      refuse(run, "the bundle can't be read");
-      return 0;
-    }
-    /* The state of an earlier job may still be there. */
-    if (!arena_open(job->memory_bytes)) {
-      refuse(run, no_memory);
-      return 0;
-    }
-    prepare_script(run, script, job->script_bytes);
-    return run->outcome.status == WF_OK;
+  if (job->image_bytes > 0) {
+    if (load_image(job)) return 1;
+    fail_job(run, "the image was built by a different hunt_worker");
+    return 0;
   }
-  size_t const end = (size_t)job->image_offset + job->image_bytes;
-  int const loaded =
-      bundle == NULL
-          ? arena_load(bundle_descriptor, job->image_offset, job->image_bytes)
-          : end <= bundle_bytes && arena_restore(bundle + job->image_offset, job->image_bytes);
-  if (!loaded) refuse(run, "the image is no image of this program's");
-  return loaded;
+  if (!read_script(job)) {
+    fail_job(run, "the bundle cannot be read");
+    return 0;
+  }
+  /* The state of an earlier job may still be there. */
+  if (!arena_open(job->memory_bytes)) {
+    fail_job(run, no_memory);
+    return 0;
+  }
+  prepare_script(run, script, job->script_bytes);
+  return run->outcome.status == WF_OK;
 }
 
-/* For WF_JOB_CHECK: the image, in pieces. */
-static void tell_image(struct run* run) {
+static void fail_image_size(struct run* run) {
+  static const char reason[] =
+      ": the state after its top-level code has more than 8388608 bytes; build it in the function";
+  char text[WF_ID_BYTES_MAX + 8 + sizeof reason];
+  size_t const id_size = run->job.hunt_id.size;
+  memcpy(text, run->job.hunt_id.data, id_size);
+  memcpy(text + id_size, ".lua", 4);
+  memcpy(text + id_size + 4, reason, sizeof reason - 1);
+  run->outcome.status = WF_OUT_OF_MEMORY;
+  set_reason(run, text, id_size + 4 + sizeof reason - 1);
+}
+
+/* For WF_JOB_CHECK: sends the image in pieces. */
+static void report_image(struct run* run) {
   size_t const size = arena_image_bytes();
   if (size > WF_IMAGE_BYTES_MAX) {
-    run->outcome.status = WF_OUT_OF_MEMORY;
-    static const char why[] =
-        ": what its top level makes takes more than 8388608 bytes; make it inside the function";
-    char text[WF_ID_BYTES_MAX + 8 + sizeof why];
-    size_t const id_size = run->job.hunt_id.size;
-    memcpy(text, run->job.hunt_id.data, id_size);
-    memcpy(text + id_size, ".lua", 4);
-    memcpy(text + id_size + 4, why, sizeof why - 1);
-    set_reason(run, text, id_size + 4 + sizeof why - 1);
+    fail_image_size(run);
     return;
   }
-  for (size_t told = 0; told < size;) {
-    size_t piece = size - told;
+  for (size_t sent = 0; sent < size;) {
+    size_t piece = size - sent;
     if (piece > WF_IMAGE_PIECE_BYTES) piece = WF_IMAGE_PIECE_BYTES;
-    struct wf_writer writer = wf_begin(frame, sizeof frame, WF_IMAGE);
-    wf_put(&writer, ARENA_BASE + told, piece);
-    tell(frame, wf_end(&writer));
-    told += piece;
+    struct wf_writer writer = wf_begin(job_frame, sizeof job_frame, WF_IMAGE);
+    wf_put(&writer, ARENA_BASE + sent, piece);
+    report(job_frame, wf_end(&writer));
+    sent += piece;
   }
 }
 
-int do_job(const unsigned char* packet, size_t size, const char* hunter_id, uint64_t began_at_ns) {
+int do_job(const unsigned char* packet, size_t size, const char* hunter_id,
+           uint64_t started_at_ns) {
   struct run* run = &the_run;
   run->texts = &the_texts;
   struct wf_job* job = &run->job;
   memset(&run->outcome, 0, sizeof run->outcome);
   run->rejected = 0;
-  run->outcome.started_at_ns = began_at_ns;
+  run->outcome.started_at_ns = started_at_ns;
   struct wf_reader reader;
   int const readable = wf_open(&reader, packet, size) == WF_JOB && wf_read_job(&reader, job);
   int const for_us =
@@ -147,30 +135,28 @@ int do_job(const unsigned char* packet, size_t size, const char* hunter_id, uint
       (hunter_id == NULL || (job->hunter_id.size == strlen(hunter_id) &&
                              memcmp(job->hunter_id.data, hunter_id, job->hunter_id.size) == 0));
   if (!for_us)
-    refuse(run, "the job is not for this worker");
+    fail_job(run, "the job is not for this worker");
   else if (!open_memory(job))
-    refuse(run, no_memory);
+    fail_job(run, no_memory);
   else if (load_state(run)) {
     if ((job->flags & WF_JOB_CHECK) != 0)
-      tell_image(run);
+      report_image(run);
     else
       run_script(run);
   }
   int const more = for_us && (job->flags & WF_JOB_MORE) != 0;
-  tell(frame, wf_write_outcome(frame, sizeof frame, &run->outcome));
+  report(job_frame, wf_write_outcome(job_frame, sizeof job_frame, &run->outcome));
   if (more && job->image_bytes > 0) arena_trim(job->image_bytes);
   return more;
 }
 
-void serve_jobs(const char* hunter_id, uint64_t began_at_ns) {
+void serve_jobs(const char* hunter_id, uint64_t started_at_ns) {
   for (;;) {
-    ssize_t length;
-    do length = recv(core_socket, frame, sizeof frame, 0);
-    while (length < 0 && errno == EINTR);
-    /* A spare is told like this that it may go. */
-    if (length <= 0) _exit(length == 0 && hunter_id == NULL ? 0 : 3);
-    if (hunter_id == NULL) began_at_ns = now_ns();
-    if (!do_job(frame, (size_t)length, hunter_id, began_at_ns)) break;
+    long const size = receive_job();
+    /* The core asks an idle worker to exit by closing its end. */
+    if (size <= 0) _exit(size == 0 && hunter_id == NULL ? 0 : 3);
+    if (hunter_id == NULL) started_at_ns = now_ns();
+    if (!do_job(job_frame, (size_t)size, hunter_id, started_at_ns)) break;
   }
   _exit(0); /* the kernel frees the state faster than we could */
 }

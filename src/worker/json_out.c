@@ -1,25 +1,27 @@
-/* What a script returns, as JSON. A table with the keys 1..n and no other is an array; any other is
- * an object with its keys in order, so that the same result is the same text. An empty table is {}.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A table with the keys 1..n and no other is an array. Any other table is an object with sorted
+ * keys, so that equal results are equal texts. An empty table is {}.
  */
+#include "worker/json_out.h"
+
+#include <lauxlib.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <lauxlib.h>
-
-#include "worker/worker.h"
+#include "worker/value_in.h"
 
 enum { keys_max = 4096 };
 
 struct out {
   char* at;
   char* end;
-  const char* why; /* what is wrong; null while nothing is */
+  const char* error; /* null while there is none */
 };
 
-static void fail(struct out* out, const char* why) {
-  if (out->why == NULL) out->why = why;
+static void fail(struct out* out, const char* error) {
+  if (out->error == NULL) out->error = error;
 }
 
 static void put(struct out* out, const char* bytes, size_t size) {
@@ -31,7 +33,7 @@ static void put(struct out* out, const char* bytes, size_t size) {
   out->at += size;
 }
 
-/* The length of the UTF-8 sequence at `text` (RFC 3629), 0 where there is none. */
+/* The length of the UTF-8 sequence at `text` (RFC 3629); 0 if there is none. */
 static size_t utf8_length(const unsigned char* text, size_t size) {
   unsigned char const lead = text[0];
   if (lead < 0x80) return 1;
@@ -48,7 +50,7 @@ static size_t utf8_length(const unsigned char* text, size_t size) {
 
 static void put_text(struct out* out, const char* text, size_t size) {
   put(out, "\"", 1);
-  for (size_t i = 0; i < size && out->why == NULL;) {
+  for (size_t i = 0; i < size && out->error == NULL;) {
     unsigned char const c = (unsigned char)text[i];
     if (c == '"' || c == '\\') {
       char const escape[2] = {'\\', (char)c};
@@ -75,13 +77,13 @@ static void put_number(struct out* out, double number) {
   char text[40];
   int length;
   if (!isfinite(number)) {
-    fail(out, "holds a number that JSON has not (infinite or not a number)");
+    fail(out, "holds a number that JSON cannot express (infinite or not a number)");
     return;
   }
   if (number == floor(number) && fabs(number) < 0x1p53) {
     length = snprintf(text, sizeof text, "%.0f", number);
   } else {
-    /* As few digits as say the same number: 17 always do. */
+    /* As few digits as give the same number again; 17 always do. */
     int digits = 15;
     do length = snprintf(text, sizeof text, "%.*g", digits, number);
     while (strtod(text, NULL) != number && ++digits <= 17);
@@ -104,11 +106,11 @@ static int compare_keys(const void* a, const void* b) {
   return order != 0 ? order : (x->size > y->size) - (x->size < y->size);
 }
 
-/* The table on top of the stack. */
+/* Writes the table on top of the stack. */
 static void put_table(lua_State* L, struct out* out, int depth) {
   size_t const length = lua_objlen(L, -1);
   size_t count = 0;
-  size_t places = 0; /* keys from 1..length */
+  size_t indices = 0; /* keys from 1..length */
   int texts_only = 1;
   for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
     ++count;
@@ -116,11 +118,11 @@ static void put_table(lua_State* L, struct out* out, int depth) {
     texts_only = 0;
     if (lua_type(L, -2) != LUA_TNUMBER) continue;
     lua_Number const key = lua_tonumber(L, -2);
-    if (key >= 1 && key <= (lua_Number)length && key == floor(key)) ++places;
+    if (key >= 1 && key <= (lua_Number)length && key == floor(key)) ++indices;
   }
-  if (length > 0 && count == length && places == length) {
+  if (length > 0 && count == length && indices == length) {
     put(out, "[", 1);
-    for (size_t i = 1; i <= length && out->why == NULL; ++i) {
+    for (size_t i = 1; i <= length && out->error == NULL; ++i) {
       if (i > 1) put(out, ",", 1);
       lua_rawgeti(L, -1, (int)i);
       put_value(L, out, depth + 1);
@@ -145,7 +147,7 @@ static void put_table(lua_State* L, struct out* out, int depth) {
   }
   qsort(keys, have, sizeof *keys, compare_keys);
   put(out, "{", 1);
-  for (size_t i = 0; i < have && out->why == NULL; ++i) {
+  for (size_t i = 0; i < have && out->error == NULL; ++i) {
     if (i > 0) put(out, ",", 1);
     put_text(out, keys[i].text, keys[i].size);
     put(out, ":", 1);
@@ -158,9 +160,9 @@ static void put_table(lua_State* L, struct out* out, int depth) {
   lua_pop(L, 1); /* keys */
 }
 
-/* The value on top of the stack, inside `depth` tables; it stays there. */
+/* Writes the value on top of the stack, which is inside `depth` tables; it stays there. */
 static void put_value(lua_State* L, struct out* out, int depth) {
-  if (out->why != NULL) return;
+  if (out->error != NULL) return;
   if ((depth == WF_JSON_DEPTH_MAX && lua_istable(L, -1)) || !lua_checkstack(L, 6)) {
     fail(out, "is nested more than 32 deep");
     return;
@@ -191,16 +193,16 @@ static void put_value(lua_State* L, struct out* out, int depth) {
       if (is_null(L, -1))
         put(out, "null", 4);
       else
-        fail(out, "holds something that JSON has not (a function, a thread)");
+        fail(out, "holds a value that JSON cannot express (a function, a thread)");
       break;
   }
 }
 
-int write_json(lua_State* L, int index, char* into, size_t size, const char** why) {
+int write_json(lua_State* L, int index, char* into, size_t size, const char** reason) {
   struct out out = {into, into + size, NULL};
   lua_pushvalue(L, index);
   put_value(L, &out, 0);
   lua_pop(L, 1);
-  *why = out.why;
-  return out.why == NULL ? (int)(out.at - into) : -1;
+  *reason = out.error;
+  return out.error == NULL ? (int)(out.at - into) : -1;
 }

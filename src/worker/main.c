@@ -1,32 +1,31 @@
-/* hunt_worker HUNTER_ID: one job in, one hunt run, one outcome out, exit. Its core's socket is
- * descriptor 3, the sealed bundle is descriptor 4; it opens nothing.
- *   hunt_worker '*'        whose hunter comes with the job: a warm spare, or a worker of many jobs
- *   hunt_worker '*zygote'  forks a worker for every start that comes by its socket
- * Neither is an id, so no hunter can be mistaken for one.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hunt_worker HUNTER_ID: receives one job, runs one hunt, sends one outcome, exits. Descriptor 3 is
+ * the socket to its core, descriptor 4 the sealed bundle; it opens no file.
+ *   hunt_worker '*'        an idle worker: the hunter comes with the job, and more jobs may follow
+ *   hunt_worker '*zygote'  forks a worker for each start request on its socket
+ * Neither argument is a valid hunter_id.
  */
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 
+#include "wire/worker_frame.h"
+#include "worker/clock.h"
 #include "worker/job.h"
-
-uint64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+#include "worker/zygote.h"
 
 int main(int argc, char** argv) {
-  uint64_t const began_at_ns = now_ns();
+  uint64_t const started_at_ns = now_ns();
   if (argc != 2) {
     fprintf(stderr, "usage: hunt_worker HUNTER_ID (started by huntd; built with %s)\n",
             WORKER_LIBC);
     return 2;
   }
   if (strcmp(argv[1], WF_ARGUMENT_ZYGOTE) == 0) run_zygote();
-  /* One that lives on is seen by people; older kernels call a program that was run by its
-   * descriptor by that number. */
-  if (strcmp(argv[1], WF_ARGUMENT_SPARE) == 0) prctl(PR_SET_NAME, "hunt_worker");
-  serve_jobs(strcmp(argv[1], WF_ARGUMENT_SPARE) == 0 ? NULL : argv[1], began_at_ns);
+  int const is_idle = strcmp(argv[1], WF_ARGUMENT_IDLE) == 0;
+  /* A long-lived worker is visible in ps. Older kernels name a program that was executed by its
+   * descriptor after the descriptor's number.
+   */
+  if (is_idle) prctl(PR_SET_NAME, "hunt_worker");
+  serve_jobs(is_idle ? NULL : argv[1], started_at_ns);
 }

@@ -1,14 +1,15 @@
-/* hunt.input: a value (protocol/value.h) becomes Lua's. */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/value_in.h"
+
 #include <lauxlib.h>
 
-#include "protocol/value.h"
-#include "worker/worker.h"
+#include "wire/value.h"
 
-static char null_mark;
+static char null_address;
 
-void push_null(lua_State* L) { lua_pushlightuserdata(L, &null_mark); }
+void push_null(lua_State* L) { lua_pushlightuserdata(L, &null_address); }
 int is_null(lua_State* L, int index) {
-  return lua_islightuserdata(L, index) && lua_touserdata(L, index) == &null_mark;
+  return lua_islightuserdata(L, index) && lua_touserdata(L, index) == &null_address;
 }
 
 static void push_part(lua_State* L, struct wf_reader* reader, int depth) {

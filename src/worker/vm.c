@@ -1,15 +1,20 @@
-/* The Lua state: what a script may use, and nothing else. The VM is no wall (the process is); it
- * only keeps honest mistakes from looking like attacks, and runs one script from one text.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a script may use, and nothing else. The VM is not the security boundary (the process is): it
+ * keeps honest mistakes from looking like attacks.
  */
+#include "worker/vm.h"
+
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "worker/arena.h"
-#include "worker/worker.h"
+#include "worker/clock.h"
+#include "worker/hunt_api.h"
+#include "worker/json_out.h"
 
-/* Taken out of the base library: what loads code, reaches files, or stops the collector. */
+/* Removed from the base library: functions that load code, reach files, or stop the collector. */
 static const char* const removed[] = {"collectgarbage", "dofile",   "gcinfo",     "getfenv",
                                       "load",           "loadfile", "loadstring", "module",
                                       "newproxy",       "print",    "require",    "setfenv"};
@@ -33,7 +38,7 @@ static int open_libraries(lua_State* L) {
   lua_getglobal(L, LUA_STRLIBNAME);
   lua_pushnil(L);
   lua_setfield(L, -2, "dump");
-  /* hunt.random is the one source of chance, so that a run can be repeated. */
+  /* hunt.random is the only source of randomness, so that a run can be repeated. */
   lua_getglobal(L, LUA_MATHLIBNAME);
   lua_pushnil(L);
   lua_setfield(L, -2, "random");
@@ -43,15 +48,16 @@ static int open_libraries(lua_State* L) {
   return 0;
 }
 
-/* Where the registry keeps what a run needs: the script's function, the hunt table, the handler of
- * uncaught errors. */
-enum { slot_script = 1, slot_hunt, slot_handler };
+/* Indices in the registry: the script's function, the hunt table, the handler of uncaught errors.
+ */
+enum { ref_script = 1, ref_hunt, ref_handler };
 
-/* A collection touches every object, and so costs a short run a copy of every page of the image:
- * the first waits until the state has grown this much (percent). LuaJIT's usual 200 holds after. */
+/* A collection touches every object, so it copies every page of the image. The first one therefore
+ * waits until the state has grown by this much; LuaJIT's default of 200 applies from then on.
+ */
 enum { first_collection_percent = 1000, collection_percent = 200 };
 
-/* "hunt.lua", from the job. */
+/* Writes "HUNT_ID.lua", NUL-terminated, and returns its length. */
 static size_t file_name(const struct run* run, char into[WF_ID_BYTES_MAX + 8]) {
   size_t const id_size = run->job.hunt_id.size;
   memcpy(into, run->job.hunt_id.data, id_size);
@@ -59,8 +65,9 @@ static size_t file_name(const struct run* run, char into[WF_ID_BYTES_MAX + 8]) {
   return id_size + 4;
 }
 
-/* Lua shortens a long file name to "..." and its end: what comes after the name in `text`, or null
- * where `text` does not begin with it. */
+/* Returns the part of `text` behind the file name that it begins with; null if it begins with
+ * another. Lua shortens a long name to "..." and its end.
+ */
 static const char* after_file_name(const char* text, const char* file, size_t file_size) {
   if (strncmp(text, file, file_size) == 0 && text[file_size] == ':') return text + file_size;
   if (strncmp(text, "...", 3) != 0) return NULL;
@@ -71,8 +78,9 @@ static const char* after_file_name(const char* text, const char* file, size_t fi
   return colon + 4;
 }
 
-/* The line that the script is in, 0 where no function of it is on the stack (a call in
- * `return f()` takes its caller's place there). */
+/* The script's current line; 0 if no function of the script is on the stack (a call in `return f()`
+ * replaces its caller there).
+ */
 static int current_line(lua_State* L) {
   lua_Debug frame;
   for (int level = 0; lua_getstack(L, level, &frame) != 0; ++level)
@@ -80,8 +88,9 @@ static int current_line(lua_State* L) {
   return 0;
 }
 
-/* Sets the reason from what was thrown, the value on top of the stack: "hunt.lua:12: ...".
- * Allocates nothing, since memory may be what is missing. */
+/* Sets the reason, "hunt.lua:12: ...", from the error value on top of the stack. Allocates nothing:
+ * the error may be the lack of memory.
+ */
 static void explain(lua_State* L, struct run* run, int line) {
   char file[WF_ID_BYTES_MAX + 8];
   char text[WF_REASON_BYTES_MAX + 1];
@@ -89,9 +98,8 @@ static void explain(lua_State* L, struct run* run, int line) {
   char where[16] = "";
   if (line > 0) snprintf(where, sizeof where, ":%d", line);
   if (lua_type(L, -1) != LUA_TSTRING) {
-    snprintf(text, sizeof text,
-             "%s%s: the script threw a %s as its error; error(\"text\") says more", file, where,
-             luaL_typename(L, -1));
+    snprintf(text, sizeof text, "%s%s: the script raised a %s as its error; use error(\"text\")",
+             file, where, luaL_typename(L, -1));
   } else {
     const char* const thrown = lua_tostring(L, -1);
     const char* const after = after_file_name(thrown, file, file_size);
@@ -103,14 +111,14 @@ static void explain(lua_State* L, struct run* run, int line) {
   set_reason(run, text, strlen(text));
 }
 
-/* Runs where an error is thrown that nothing catches, while the stack is still there. */
+/* Runs for an error that the script does not catch, before the stack is unwound. */
 static int on_error(lua_State* L) {
   struct run* run = lua_touserdata(L, lua_upvalueindex(1));
   if (!run->rejected) explain(L, run, current_line(L));
   return 1;
 }
 
-/* What lua_pcall() and its kin said, told to the core. */
+/* Fills in the outcome for an error of lua_pcall() or lua_cpcall(). */
 static void fail(lua_State* L, struct run* run, int error) {
   if (error == LUA_ERRMEM) {
     run->outcome.status = WF_OUT_OF_MEMORY;
@@ -125,7 +133,7 @@ static void fail(lua_State* L, struct run* run, int error) {
   if (run->outcome.reason.size == 0) explain(L, run, 0);
 }
 
-/* The script's fault, found by us and not by Lua. */
+/* Fills in the outcome for an error in the script that we found, not Lua. */
 static void fail_with(struct run* run, const char* where, const char* what) {
   char file[WF_ID_BYTES_MAX + 8];
   char text[WF_REASON_BYTES_MAX];
@@ -135,7 +143,7 @@ static void fail_with(struct run* run, const char* where, const char* what) {
   set_reason(run, text, strlen(text));
 }
 
-/* Takes the file's name into `chunk_name` as Lua wants it: "@hunt.lua". */
+/* Writes the file name as Lua takes it: "@HUNT_ID.lua". */
 static void chunk_name_of(const struct run* run, char chunk_name[WF_ID_BYTES_MAX + 9]) {
   chunk_name[0] = '@';
   file_name(run, chunk_name + 1);
@@ -147,11 +155,11 @@ struct source {
   size_t size;
 };
 
-/* In protected mode, so that no error anywhere (memory above all) can end the process. */
+/* In protected mode, so that no error (above all, of memory) can end the process. */
 static int prepare(lua_State* L) {
   struct source* source = lua_touserdata(L, 1);
   struct run* run = source->run;
-  /* Text only: bytecode begins with ESC and is refused by its first byte. */
+  /* Bytecode begins with ESC. */
   if (source->size > 0 && source->text[0] == '\033') {
     fail_with(run, ":1", "a script is text, not bytecode");
     return 0;
@@ -172,10 +180,10 @@ static int prepare(lua_State* L) {
     fail_with(run, ":1", "the script must return a function: return function(hunt) ... end");
     return 0;
   }
-  lua_rawseti(L, LUA_REGISTRYINDEX, slot_script);
+  lua_rawseti(L, LUA_REGISTRYINDEX, ref_script);
   push_hunt(L, run);
-  lua_rawseti(L, LUA_REGISTRYINDEX, slot_hunt);
-  lua_rawseti(L, LUA_REGISTRYINDEX, slot_handler);
+  lua_rawseti(L, LUA_REGISTRYINDEX, ref_hunt);
+  lua_rawseti(L, LUA_REGISTRYINDEX, ref_handler);
   run->outcome.status = WF_OK;
   return 0;
 }
@@ -195,10 +203,10 @@ void prepare_script(struct run* run, const char* script, size_t size) {
 
 static int protected_run(lua_State* L) {
   struct run* run = lua_touserdata(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, slot_handler);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_handler);
   int const handler = lua_gettop(L);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, slot_script);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, slot_hunt);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_script);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_hunt);
   begin_hunt(L, run);
   run->outcome.vm_ready_at_ns = now_ns();
   int const error = lua_pcall(L, 1, 1, handler);
@@ -211,12 +219,12 @@ static int protected_run(lua_State* L) {
     fail(L, run, error);
     return 0;
   }
-  const char* why = "";
+  const char* reason = "";
   int const length =
-      write_json(L, lua_gettop(L), run->texts->result, sizeof run->texts->result, &why);
+      write_json(L, lua_gettop(L), run->texts->result, sizeof run->texts->result, &reason);
   if (length < 0) {
     char what[128];
-    snprintf(what, sizeof what, "the result %s", why);
+    snprintf(what, sizeof what, "the result %s", reason);
     fail_with(run, "", what);
     return 0;
   }
@@ -230,6 +238,6 @@ void run_script(struct run* run) {
   lua_State* const L = arena_begin()->root;
   int const error = lua_cpcall(L, protected_run, run);
   if (error != 0) fail(L, run, error);
-  /* No outcome but OK gives loot. */
+  /* Only WF_OK awards loot. */
   if (run->outcome.status != WF_OK) run->outcome.award_count = 0;
 }

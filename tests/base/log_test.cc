@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is written to the log can't be made to look like something else by what it is about.
 #include "base/log.h"
 
@@ -17,13 +18,13 @@ std::string with(std::string_view value) {
   return line.substr(7, line.size() - 7 - std::string_view(" after=1\n").size());
 }
 
-TEST_CASE("a value that is one plain word stands as it is") {
+TEST_CASE("a value that is one plain word is not quoted") {
   CHECK(with("alice") == "alice");
   CHECK(with("A-Z_0.9") == "A-Z_0.9");
   CHECK(with("/v1/hunts") == "/v1/hunts");
 }
 
-TEST_CASE("a value that could be read as more is quoted") {
+TEST_CASE("a value with spaces, quotes or equals signs is quoted") {
   CHECK(with("") == R"("")");
   CHECK(with("a b") == R"("a b")");
   CHECK(with("a=1") == R"("a=1")");
@@ -33,7 +34,7 @@ TEST_CASE("a value that could be read as more is quoted") {
         "\"h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\"");
 }
 
-TEST_CASE("ends of lines and controls are escaped") {
+TEST_CASE("line breaks and control characters are escaped") {
   CHECK(with("a\n<3>forged core=1") == R"("a\n<3>forged core=1")");
   CHECK(with("a\r\nb\tc") == R"("a\x0d\nb\tc")");
   CHECK(with(std::string_view("a\0b", 3)) == R"("a\x00b")");
@@ -42,7 +43,7 @@ TEST_CASE("ends of lines and controls are escaped") {
   CHECK(with("\v\f\b") == R"("\x0b\x0c\x08")");
 }
 
-TEST_CASE("controls that are not ASCII are escaped too") {
+TEST_CASE("control characters outside ASCII are escaped") {
   CHECK(with("\xc2\x9b"
              "31m") == R"("\xc2\x9b31m")");                           // CSI of C1
   CHECK(with("\xc2\x85") == R"("\xc2\x85")");                         // next line
@@ -53,7 +54,7 @@ TEST_CASE("controls that are not ASCII are escaped too") {
   CHECK(with("\xc2\xa0\xe2\x80\xaf") == "\"\xc2\xa0\xe2\x80\xaf\"");  // no-break spaces are fine
 }
 
-TEST_CASE("what is no UTF-8 is escaped byte by byte") {
+TEST_CASE("invalid UTF-8 is escaped byte by byte") {
   CHECK(with("\xff\xfe") == R"("\xff\xfe")");
   CHECK(with("\x9b"
              "31m") == R"("\x9b31m")");
@@ -62,17 +63,17 @@ TEST_CASE("what is no UTF-8 is escaped byte by byte") {
   CHECK(with("a\xe2\x82") == R"("a\xe2\x82")");        // cut off
 }
 
-TEST_CASE("a message is one line whatever it names") {
+TEST_CASE("a message is one line for any content") {
   CHECK(line_of(Level::error, "can't read \"x\ny\x1b[1m\"") == "<3>can't read \"x\\ny\\x1b[1m\"\n");
 }
 
-TEST_CASE("a line that is too long is cut between characters and says so") {
+TEST_CASE("a line that is too long is cut between characters and marked") {
   for (size_t pad = 0; pad < 4; ++pad) {
     std::string value(pad, 'x');
     while (value.size() < 5000) value += "\xf0\x9f\x98\x80";
     std::string const line = line_of(Level::info, "m", {{"k", value}});
-    CHECK(line.size() <= 4096 + std::string_view(" [cut]\n").size());
-    CHECK(line.ends_with("\xf0\x9f\x98\x80 [cut]\n"));
+    CHECK(line.size() <= 4096 + std::string_view(" [truncated]\n").size());
+    CHECK(line.ends_with("\xf0\x9f\x98\x80 [truncated]\n"));
   }
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/scheduler.h"
 
 #include <doctest/doctest.h>
@@ -32,7 +33,8 @@ Task<int> sum_of(int count) {
 
 Task<> keep_sum(int count, int& into) { into = co_await sum_of(count); }
 
-Task<> wait_for(Slot<std::string>& slot, uint64_t deadline_at_ns, std::vector<std::string>& log) {
+Task<> wait_for(OneShot<std::string>& slot, uint64_t deadline_at_ns,
+                std::vector<std::string>& log) {
   std::optional<std::string> came = co_await slot.wait(deadline_at_ns);
   log.push_back(came ? *came : "nothing");
 }
@@ -44,14 +46,14 @@ struct Counted {
   int& live_;
 };
 
-Task<> hold(Slot<Signal>& slot, int& live) {
+Task<> hold(OneShot<Signal>& slot, int& live) {
   Counted const here(live);
   co_await slot.wait();
 }
 
 }  // namespace
 
-TEST_CASE("deadlines fire in the order of their time, and only those that are due") {
+TEST_CASE("due deadlines fire in the order of their time; others do not") {
   Scheduler scheduler;
   std::vector<int> log;
   Noted a(log, 1), b(log, 2), c(log, 3);
@@ -68,7 +70,7 @@ TEST_CASE("deadlines fire in the order of their time, and only those that are du
   CHECK(scheduler.next_deadline_at_ns() == never_ns);
 }
 
-TEST_CASE("a deadline that is armed again moves") {
+TEST_CASE("arming an armed deadline moves it") {
   Scheduler scheduler;
   std::vector<int> log;
   Noted a(log, 1), b(log, 2);
@@ -82,7 +84,7 @@ TEST_CASE("a deadline that is armed again moves") {
   CHECK(log == std::vector<int>{2, 1});
 }
 
-TEST_CASE("ten thousand random armings, movings and disarmings fire as a sorted list would") {
+TEST_CASE("random arming, moving and disarming matches a sorted list") {
   for (uint32_t seed = 1; seed <= 5; ++seed) {
     std::mt19937 random(seed);
     Scheduler scheduler;
@@ -118,9 +120,9 @@ TEST_CASE("ten thousand random armings, movings and disarmings fire as a sorted 
   }
 }
 
-TEST_CASE("a slot gives its value to who waits, in the resume step and not inside set()") {
+TEST_CASE("a OneShot resumes its waiter in the resume step, not inside set()") {
   Scheduler scheduler;
-  Slot<std::string> slot(scheduler);
+  OneShot<std::string> slot(scheduler);
   std::vector<std::string> log;
   start(wait_for(slot, never_ns, log));
   slot.set("first");
@@ -130,19 +132,19 @@ TEST_CASE("a slot gives its value to who waits, in the resume step and not insid
   CHECK(log == std::vector<std::string>{"first"});
 }
 
-TEST_CASE("a slot that was set before gives its value at once") {
+TEST_CASE("a OneShot that is already set does not suspend the waiter") {
   Scheduler scheduler;
-  Slot<std::string> slot(scheduler);
+  OneShot<std::string> slot(scheduler);
   std::vector<std::string> log;
   slot.set("early");
   start(wait_for(slot, never_ns, log));
   CHECK(log == std::vector<std::string>{"early"});
 }
 
-TEST_CASE("a slot whose deadline passes gives nothing, and a value of the same tick still counts") {
+TEST_CASE("a OneShot returns nothing after its deadline, but a value of the same tick") {
   Scheduler scheduler;
   std::vector<std::string> log;
-  Slot<std::string> late(scheduler);
+  OneShot<std::string> late(scheduler);
   start(wait_for(late, 100, log));
   scheduler.expire(99);
   scheduler.run_ready();
@@ -151,7 +153,7 @@ TEST_CASE("a slot whose deadline passes gives nothing, and a value of the same t
   scheduler.run_ready();
   CHECK(log == std::vector<std::string>{"nothing"});
 
-  Slot<std::string> just(scheduler);
+  OneShot<std::string> just(scheduler);
   start(wait_for(just, 200, log));
   scheduler.expire(200);
   just.set("just in time");
@@ -159,7 +161,7 @@ TEST_CASE("a slot whose deadline passes gives nothing, and a value of the same t
   CHECK(log.back() == "just in time");
 }
 
-TEST_CASE("a task runs only once it is awaited or started") {
+TEST_CASE("a task does not run before it is awaited or started") {
   int sum = -1;
   { Task<> const task = keep_sum(3, sum); }
   CHECK(sum == -1);
@@ -167,9 +169,9 @@ TEST_CASE("a task runs only once it is awaited or started") {
   CHECK(sum == 3);
 }
 
-TEST_CASE("a hundred thousand awaits that are ready at once do not deepen the stack") {
-  // GCC makes the hand-over a tail call only where it optimizes and no sanitizer needs the frames:
-  // other builds are held to a tenth.
+TEST_CASE("100,000 awaits that are ready do not deepen the stack") {
+  // GCC makes the transfer a tail call only if it optimizes and no sanitizer needs the frames;
+  // other builds run a tenth of the awaits.
 #if defined(__OPTIMIZE__) && !defined(HUNTD_ADDRESS_SANITIZER)
   constexpr int count = 100'000;
 #else
@@ -180,9 +182,9 @@ TEST_CASE("a hundred thousand awaits that are ready at once do not deepen the st
   CHECK(sum == static_cast<int>(static_cast<int64_t>(count) * (count - 1) / 2));
 }
 
-TEST_CASE("what a started task holds lives until it ends, and no longer") {
+TEST_CASE("what a started task owns is destroyed when the task ends") {
   Scheduler scheduler;
-  Slot<Signal> slot(scheduler);
+  OneShot<Signal> slot(scheduler);
   int live = 0;
   start(hold(slot, live));
   CHECK(live == 1);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
 #include <map>
@@ -21,7 +22,7 @@ Schedule started(double rate, uint32_t connections, uint64_t total, uint64_t see
 
 }  // namespace
 
-TEST_CASE("request k is due at start + k / rate, whenever one looks") {
+TEST_CASE("request k is due at start + k / rate, independent of polling") {
   Schedule schedule = started(1000, 4, 10);
   CHECK_FALSE(schedule.come_due(start_ns - 1).has_value());
   CHECK(schedule.come_due(start_ns).has_value());
@@ -36,7 +37,7 @@ TEST_CASE("request k is due at start + k / rate, whenever one looks") {
   CHECK(schedule.next_due_ns() == UINT64_MAX);
 }
 
-TEST_CASE("requests go round all connections in an order that the seed fixes") {
+TEST_CASE("the seed fixes the order of requests over connections") {
   auto const order_of = [](uint64_t seed) {
     Schedule schedule = started(1000, 50, 100, seed);
     std::vector<uint32_t> order;
@@ -73,9 +74,9 @@ TEST_CASE("a stalled connection's requests keep their intended times, oldest fir
   }
 }
 
-TEST_CASE("open-loop latency counts from the intended time, through a stall of the server") {
-  // One connection, 100 requests a second. The server answers in a millisecond, but stalls from
-  // 1,000 to 2,000 ms; then it answers what waited, one a millisecond.
+TEST_CASE("open-loop latency counts from the intended time, also in a stall") {
+  // One connection, 100 requests per second. The server needs 1 ms per request, but stalls from
+  // 1,000 to 2,000 ms; then it responds to the waiting requests, one per millisecond.
   Schedule schedule = started(100, 1, 400);
   Tally tally;
   tally.start(start_ns, start_ns + 4'000 * ms, 10'000 * ms);
@@ -118,7 +119,7 @@ TEST_CASE("the warm-up is counted and not measured") {
   CHECK(tally.answered_in_time() == 1);  // a rate counts answers when they come
 }
 
-TEST_CASE("answers are told apart, and all but 200 and 422 are errors") {
+TEST_CASE("responses are counted by status; all but 200 and 422 are errors") {
   Tally tally;
   tally.start(start_ns, start_ns + 1'000 * ms, 10'000 * ms);
   for (int const status : {200, 200, 422, 503, 503, 503, 500})
@@ -126,16 +127,16 @@ TEST_CASE("answers are told apart, and all but 200 and 422 are errors") {
   const Counts& counts = tally.measured();
   CHECK(counts.ok == 2);
   CHECK(counts.rejected == 1);
-  CHECK(counts.refused == 3);
+  CHECK(counts.unavailable == 3);
   CHECK(counts.errors() == 4);
   CHECK(counts.statuses[503] == 3);
   CHECK(tally.admitted().snapshot().count() == 2);
   CHECK(tally.admitted().snapshot().max_ns() < 201 * ms);
-  CHECK(tally.refused().snapshot().count() == 3);
+  CHECK(tally.unavailable().snapshot().count() == 3);
   CHECK(tally.all().snapshot().count() == 7);
 }
 
-TEST_CASE("a request without an answer is an error that waited for the timeout, or longer") {
+TEST_CASE("a request without a response is an error of at least the timeout") {
   Tally tally;
   tally.start(start_ns, start_ns + 1'000 * ms, 10'000 * ms);
   tally.lost(start_ns, start_ns + 20 * ms, Loss::broken);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "bundle/bundle.h"
 
 #include "base/limits.h"
@@ -41,7 +42,7 @@ int memory_of(std::string_view bytes) {
 
 }  // namespace
 
-TEST_CASE("a bundle holds each script's source under its hunt_id") {
+TEST_CASE("a bundle has the source of each script under its hunt_id") {
   Result<Bundle> const bundle =
       make_bundle({{"b", "return 2"}, {"a", "return 1"}, {"c.d-e_f", ""}});
   REQUIRE(bundle);
@@ -67,7 +68,7 @@ TEST_CASE("the bytes of a bundle are those of the worked example in docs/formats
   CHECK(bundle->name() == "07eee0899be224b54bc942dfd4c54713");
 }
 
-TEST_CASE("the name is the content's: order does not matter, every byte does") {
+TEST_CASE("the name depends on every byte, not on the order of the scripts") {
   std::string const name = make_bundle({{"a", "x"}, {"b", "y"}})->name();
   CHECK(name.size() == 32);
   CHECK(make_bundle({{"b", "y"}, {"a", "x"}})->name() == name);
@@ -77,7 +78,7 @@ TEST_CASE("the name is the content's: order does not matter, every byte does") {
   CHECK(make_bundle({{"a", "x"}, {"c", "y"}})->name() != name);
 }
 
-TEST_CASE("nobody can change a bundle") {
+TEST_CASE("a bundle cannot be changed") {
   Result<Bundle> const bundle = make_bundle({{"a", "return 1"}});
   REQUIRE(bundle);
   int const descriptor = bundle->descriptor();
@@ -86,13 +87,13 @@ TEST_CASE("nobody can change a bundle") {
   CHECK(ftruncate(descriptor, 0) < 0);
   CHECK(ftruncate(descriptor, 1 << 20) < 0);
   CHECK(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) == MAP_FAILED);
-  CHECK(fcntl(descriptor, F_ADD_SEALS, F_SEAL_WRITE) < 0);  // sealed for ever, in this way
+  CHECK(fcntl(descriptor, F_ADD_SEALS, F_SEAL_WRITE) < 0);  // no further seal
   int const seals = fcntl(descriptor, F_GET_SEALS);
   CHECK(seals == (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
   CHECK((fcntl(descriptor, F_GETFD) & FD_CLOEXEC) != 0);
 }
 
-TEST_CASE("what another process bundled is read the same") {
+TEST_CASE("a bundle opened by descriptor is the same bundle") {
   Result<Bundle> const bundle = make_bundle({{"b", "return 2"}, {"a", "return 1"}});
   REQUIRE(bundle);
   Result<Bundle> const opened = open_bundle(dup(bundle->descriptor()));
@@ -102,7 +103,7 @@ TEST_CASE("what another process bundled is read the same") {
   CHECK(source_of(*opened, "b") == "return 2");
 }
 
-TEST_CASE("bytes that are no bundle are refused, however they are cut or changed") {
+TEST_CASE("truncated or changed bytes are not accepted as a bundle") {
   Result<Bundle> const bundle = make_bundle({{"a", "return 1"}, {"b", "return 2"}});
   REQUIRE(bundle);
   std::string const good = bytes_of(*bundle);
@@ -118,14 +119,14 @@ TEST_CASE("bytes that are no bundle are refused, however they are cut or changed
   CHECK_FALSE(open_bundle(with(7, '2')));      // version
   CHECK_FALSE(open_bundle(with(8, 100)));      // more hunts than there are
   CHECK_FALSE(open_bundle(with(15, '\x7f')));  // an id of 2 GB
-  CHECK_FALSE(open_bundle(with(16, '/')));     // an id that is none
+  CHECK_FALSE(open_bundle(with(16, '/')));     // an invalid id
   CHECK_FALSE(open_bundle(with(16, 'c')));     // out of order
   CHECK_FALSE(open_bundle(with(16, 'b')));     // the same id twice
-  CHECK_FALSE(open_bundle(with(20, '\x7f')));  // an offset past the end
-  CHECK_FALSE(open_bundle(with(24, '\x7f')));  // a size past the end
+  CHECK_FALSE(open_bundle(with(20, '\x7f')));  // an offset after the end
+  CHECK_FALSE(open_bundle(with(24, '\x7f')));  // a size beyond the end
 }
 
-TEST_CASE("a bundle that moved away holds nothing, and closes nothing twice") {
+TEST_CASE("a moved-from bundle is empty") {
   Result<Bundle> first = make_bundle({{"a", "x"}});
   REQUIRE(first);
   int const descriptor = first->descriptor();
@@ -137,7 +138,7 @@ TEST_CASE("a bundle that moved away holds nothing, and closes nothing twice") {
   CHECK(second.find("a") == nullptr);
 }
 
-TEST_CASE("every *.lua of a directory is a hunt, and nothing else is") {
+TEST_CASE("each *.lua file of a directory is a hunt, and no other file is") {
   TempDir dir;
   dir.write("chest.lua", "return 1");
   dir.write("North.Gate-2_x.lua", "return 2");
@@ -153,7 +154,7 @@ TEST_CASE("every *.lua of a directory is a hunt, and nothing else is") {
         make_bundle({{"chest", "return 1"}, {"North.Gate-2_x", "return 2"}})->name());
 }
 
-TEST_CASE("a directory that can't be bundled is an error that names what is wrong, all of it") {
+TEST_CASE("the error of a directory names every problem") {
   TempDir dir;
   SUBCASE("missing") {
     Result<Bundle> const bundle = load_bundle(dir.path() + "/nowhere");
@@ -164,10 +165,9 @@ TEST_CASE("a directory that can't be bundled is an error that names what is wron
   SUBCASE("empty") {
     Result<Bundle> const bundle = load_bundle(dir.path());
     REQUIRE_FALSE(bundle);
-    CHECK(bundle.error().message ==
-          dir.path() + ": holds no *.lua file, so there is no hunt to run");
+    CHECK(bundle.error().message == dir.path() + ": no *.lua file, so there is no hunt to run");
   }
-  SUBCASE("two names that are no ids, and a script that is too long") {
+  SUBCASE("two invalid ids, and a script that is too long") {
     dir.write("fine.lua", "return 1");
     dir.write("two words.lua", "return 1");
     dir.write("{x}.lua", "return 1");
@@ -177,18 +177,18 @@ TEST_CASE("a directory that can't be bundled is an error that names what is wron
     const std::string& message = bundle.error().message;
     CHECK(message.find(dir.path() + "/two words.lua: ") != std::string::npos);
     CHECK(message.find(dir.path() + "/{x}.lua: ") != std::string::npos);
-    CHECK(message.find(dir.path() + "/long.lua: a script may have 262144 bytes") !=
+    CHECK(message.find(dir.path() + "/long.lua: a script may have at most 262144 bytes") !=
           std::string::npos);
     CHECK(message.find("fine.lua") == std::string::npos);
   }
-  SUBCASE("a directory with a hunt's name") {
+  SUBCASE("a directory with the name of a hunt") {
     dir.make_dir("odd.lua");
     dir.write("fine.lua", "return 1");
     Result<Bundle> const bundle = load_bundle(dir.path());
     REQUIRE_FALSE(bundle);
     CHECK(bundle.error().message == dir.path() + "/odd.lua: is not a file");
   }
-  SUBCASE("a link that leads nowhere") {
+  SUBCASE("a dangling link") {
     REQUIRE(symlink("nowhere", (dir.path() + "/broken.lua").c_str()) == 0);
     Result<Bundle> const bundle = load_bundle(dir.path());
     REQUIRE_FALSE(bundle);
@@ -196,7 +196,7 @@ TEST_CASE("a directory that can't be bundled is an error that names what is wron
   }
 }
 
-TEST_CASE("the longest script is taken, and the most scripts that fit") {
+TEST_CASE("scripts and bundles of the maximum size are accepted") {
   CHECK(make_bundle({{"a", std::string(limits::script_bytes_max, ' ')}}));
   std::vector<std::pair<std::string, std::string>> scripts;
   for (size_t i = 0; i < limits::bundle_bytes_max / limits::script_bytes_max; ++i)
@@ -208,7 +208,7 @@ TEST_CASE("the longest script is taken, and the most scripts that fit") {
   CHECK(make_bundle(scripts));
 }
 
-TEST_CASE("two scripts with one name are refused") {
+TEST_CASE("two scripts with the same name are rejected") {
   CHECK_FALSE(make_bundle({{"a", "x"}, {"a", "y"}}));
   CHECK_FALSE(make_bundle({{"a b", "x"}}));
 }

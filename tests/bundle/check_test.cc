@@ -1,4 +1,5 @@
-// Compiling a bundle by real workers.
+// SPDX-License-Identifier: Apache-2.0
+// Checks bundles with real workers.
 #include "bundle/check.h"
 
 #include "temp_dir.h"
@@ -20,7 +21,7 @@ std::string worker_path() {
   return path;
 }
 
-// "" where the bundle is fine.
+// Returns "" if the bundle passes.
 std::string problems_of(const std::vector<std::pair<std::string, std::string>>& scripts,
                         uint32_t deadline_ms = 20'000, const std::string& worker = worker_path()) {
   Result<Bundle> const bundle = make_bundle(scripts);
@@ -36,7 +37,7 @@ TEST_CASE("scripts that compile and return a function pass") {
                      {"b", "local f = function() error('later') end return f"}}) == "");
 }
 
-TEST_CASE("every script that fails has its line, with file and place, in the bundle's order") {
+TEST_CASE("every script that fails has a line with its file, in the order of the bundle") {
   CHECK(problems_of({{"typo", "return function(hunt)\n  hunt.award('x'\nend"},
                      {"fine", "return function() end"},
                      {"top", "\nerror('no')"},
@@ -50,28 +51,28 @@ TEST_CASE("every script that fails has its line, with file and place, in the bun
         "lua/typo.lua:3: ')' expected (to close '(' at line 2) near 'end'");
 }
 
-TEST_CASE("a script that loops or eats memory at its top is named") {
+TEST_CASE("top-level code that loops or exhausts memory is reported") {
   CHECK(problems_of({{"loop", "while true do end"}}, 100) ==
-        "lua/loop.lua: running its top level passed the deadline of 100 ms");
+        "lua/loop.lua: its top-level code exceeded the deadline of 100 ms");
   CHECK(problems_of({{"eats", "local t = {} for i = 1, 1e9 do t[i] = {i} end"}}) ==
         "lua/eats.lua: the script needs more memory than worker.memory_bytes");
 }
 
-TEST_CASE("hunt is not there at the top of a script") {
+TEST_CASE("top-level code has no hunt object") {
   CHECK(problems_of({{"early", "hunt.award('x')"}}) ==
         "lua/early.lua:1: attempt to index global 'hunt' (a nil value)");
 }
 
-TEST_CASE("a worker that can't be started is named, with what to set") {
+TEST_CASE("a worker that cannot be started is reported with the key to set") {
   std::string const problems =
       problems_of({{"a", "return function() end"}}, 1000, "/nowhere/hunt_worker");
   CHECK(problems ==
-        "/nowhere/hunt_worker: can't be started: No such file or directory; set worker.binary");
+        "/nowhere/hunt_worker: cannot be started: No such file or directory; set worker.binary");
 }
 
-TEST_CASE("a program that is no worker is found out") {
+TEST_CASE("a program that is not a worker is reported") {
   std::string const problems = problems_of({{"a", "return function() end"}}, 20'000, "/bin/true");
-  CHECK(problems.starts_with("lua/a.lua: its worker ended without an outcome"));
+  CHECK(problems.starts_with("lua/a.lua: its worker exited without an outcome"));
 }
 
 TEST_CASE("the sample hunts pass") {
@@ -84,7 +85,7 @@ TEST_CASE("the sample hunts pass") {
   CHECK_MESSAGE(checked, (checked ? "" : checked.error().message));
 }
 
-TEST_CASE("a checked bundle has an image for each hunt, and the name that it had before") {
+TEST_CASE("a checked bundle has an image of each hunt and the same name") {
   Result<Bundle> const bundle = make_bundle({{"a", "return function() end"},
                                              {"b",
                                               "local t = {} for i = 1, 1e4 do t[i] = {} end "
@@ -102,9 +103,9 @@ TEST_CASE("a checked bundle has an image for each hunt, and the name that it had
   CHECK(bundle->hunts()[0].image_bytes == 0);
 }
 
-TEST_CASE("a script whose top level makes more than an image may hold is named") {
-  CHECK(problems_of(
-            {{"big", "local t = {} for i = 1, 2e5 do t[i] = {i} end return function() end"}}) ==
-        "lua/big.lua: what its top level makes takes more than 8388608 bytes; make it inside the "
-        "function");
+TEST_CASE("top-level code that allocates more than an image may have is reported") {
+  CHECK(
+      problems_of(
+          {{"big", "local t = {} for i = 1, 2e5 do t[i] = {i} end return function() end"}}) ==
+      "lua/big.lua: the state after its top-level code has more than 8388608 bytes; build it in the function");
 }

@@ -1,4 +1,5 @@
-// A directory that is gone with its owner.
+// SPDX-License-Identifier: Apache-2.0
+// A temporary directory, removed with its content by the destructor.
 #pragma once
 #include <unistd.h>
 

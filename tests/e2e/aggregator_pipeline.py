@@ -1,4 +1,5 @@
-"""What the aggregator's tests share: a database and a Redis of one test's own, and the aggregators that it starts."""
+# SPDX-License-Identifier: Apache-2.0
+"""Shared by the aggregator's tests: a database and a Redis per test, and the aggregators that the test starts."""
 import os
 import re
 import subprocess
@@ -60,16 +61,17 @@ class Pipeline:
 
     @staticmethod
     def bucket_of(hunter_id):
-        """A hash of the hunter, as huntd's, though not the same one: the aggregator asks for no more."""
+        """A hash of the hunter, another one than huntd's: the aggregator does not need the same."""
         return zlib.crc32(hunter_id.encode()) % 1024
 
     def config(self):
-        """A config file of one aggregator, and where it will listen."""
+        """A config file of one aggregator, and the address of its port."""
         self.ports.append(reserve_port())
         listen = self.ports[-1].address
         lines = ["[redis]", f'address = "{self.redis.address}"']
         if self.password:
             (self.directory / "password").write_text(self.password + "\n")
+            (self.directory / "password").chmod(0o600)
             lines.append(f'password_file = "{self.directory}/password"')
         if self.kafka:
             lines += ["[kafka]", f'bootstrap = "{self.kafka}"', f'topic = "{self.name}"',
@@ -110,7 +112,7 @@ class Pipeline:
         self.put_texts([(event["hunter_id"], text(event)) for event in events])
 
     def put_texts(self, entries):
-        """(hunter_id, value) pairs into the outbox, or the topic where there is a Kafka."""
+        """(hunter_id, value) pairs into the outbox, or the topic if there is a Kafka."""
         if self.kafka:
             records = "".join(f"{hunter}\x1f{value}\x1e" for hunter, value in entries)
             subprocess.run(["kcat", "-b", self.kafka, "-P", "-t", self.name, "-K", "\x1f", "-D", "\x1e"],
@@ -126,7 +128,7 @@ class Pipeline:
         assert "errors: 0" in done.stdout, done.stdout + done.stderr
 
     def dead_records(self):
-        """What the topic of dead records holds: (key, value, headers) of each, by kcat."""
+        """The records of the dead-letter topic: (key, value, headers) of each, by kcat."""
         names = "reason|topic|partition|offset|event_id|retried"
         read = consume(self.kafka, self.dead_topic, "-f", "%k\\x1f%s\\x1f%h\\x1e")
         return [(key, *rest.rsplit("\x1f", 1)[:1],
@@ -153,7 +155,7 @@ class Pipeline:
 
 
 def get(listen, path):
-    """(status, body) of a GET; (0, "") where nobody answers."""
+    """(status, body) of a GET; (0, "") without a response."""
     try:
         with urllib.request.urlopen(f"http://{listen}{path}", timeout=10) as answer:
             return answer.status, answer.read().decode()
@@ -164,7 +166,7 @@ def get(listen, path):
 
 
 def metric(listen, sample):
-    """The value of one sample on /metrics, by its name and labels; None where it is not there."""
+    """The value of one sample on /metrics, by its name and labels; None if it does not exist."""
     for line in get(listen, "/metrics")[1].splitlines():
         if line.startswith(sample + " "):
             return float(line.rsplit(" ", 1)[1])

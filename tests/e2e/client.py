@@ -1,4 +1,5 @@
-"""HTTP clients for the whole-process tests: one call, one raw socket, and an asyncio connection for thousands."""
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP clients for the end-to-end tests: one call, one raw socket, and an asyncio connection for thousands of clients."""
 import asyncio
 import http.client
 import json
@@ -22,7 +23,7 @@ class Answer:
 
     @property
     def problem(self) -> str:
-        """The last word of a problem's type; an AssertionError where this is no problem."""
+        """The end of a problem's type; an AssertionError if the response is not a problem."""
         assert self.headers.get("content-type") == "application/problem+json", (self.status, self.headers, self.body)
         assert self.json["status"] == self.status
         return self.json["type"].removeprefix("urn:huntd:problem:")
@@ -55,9 +56,9 @@ def run_hunt(address: str, hunt: str, hunter: str, *, input=None, key: str | Non
 
 def core_of(stack, hunter: str) -> int:
     """The core that serves this hunter."""
-    told = subprocess.run([str(build_folder() / "huntctl"), "core-map", "--http", stack.http, "--hunter", hunter], capture_output=True,
+    reported = subprocess.run([str(build_folder() / "huntctl"), "core-map", "--http", stack.http, "--hunter", hunter], capture_output=True,
                           text=True, check=True).stdout
-    return int(re.search(r"core (\d+)$", told).group(1))
+    return int(re.search(r"core (\d+)$", reported).group(1))
 
 
 def held(address: str, hunt: str, hunter: str) -> dict[str, int]:
@@ -67,10 +68,10 @@ def held(address: str, hunt: str, hunter: str) -> dict[str, int]:
 
 
 class RawConnection:
-    """Bytes out, answers in; nothing is added and nothing forgiven."""
+    """Sends bytes and reads responses; adds nothing and accepts only well-formed responses."""
 
     def __init__(self, address: str, timeout_s: float = 10, *, source: str | None = None):
-        """`source` is the address to come from; any of 127.0.0.0/8 reaches a server on loopback."""
+        """`source` is the client's address; any of 127.0.0.0/8 reaches a server on loopback."""
         self._socket = socket.create_connection(_split(address), timeout=timeout_s,
                                                 source_address=(source, 0) if source else None)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -89,7 +90,7 @@ class RawConnection:
         self._held += data
 
     def answer(self, *, to_head: bool = False) -> Answer:
-        """The next answer; EOFError where the server closed before it was whole. 100 Continue counts as one."""
+        """The next response; EOFError if the server closed before it was complete. 100 Continue counts as one."""
         while b"\r\n\r\n" not in self._held:
             self._more()
         head, _, self._held = self._held.partition(b"\r\n\r\n")
@@ -108,7 +109,7 @@ class RawConnection:
         return Answer(int(status), headers, body)
 
     def is_closed(self) -> bool:
-        """Waits for the server to close; False where it sends something instead, TimeoutError where it does neither."""
+        """Waits for the server to close; False if it sends something instead, TimeoutError if it does neither."""
         if self._held:
             return False
         try:
@@ -135,7 +136,7 @@ class AsyncConnection:
         self._writer: asyncio.StreamWriter | None = None
 
     async def run_hunt(self, hunt: str, hunter: str, key: str | None = None) -> Answer:
-        """OSError or EOFError when the connection broke: then nobody knows whether the request was done."""
+        """OSError or EOFError if the connection broke: the outcome of the request is unknown."""
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection(*self._address)
         key_line = f"Idempotency-Key: {key}\r\n" if key else ""

@@ -1,17 +1,14 @@
-"""Fixtures of the whole-process tests. A module says what stack it wants in STACK (arguments of HuntdStack)."""
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the end-to-end tests. A module's STACK has the arguments of its HuntdStack."""
 import pathlib
-import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from harness.huntd_stack import HuntdStack, build_folder
+from harness.kafka_server import start_kafka
+from harness.postgres_server import PostgresServer
 
-from harness.huntd_stack import HuntdStack, build_folder  # noqa: E402
-from harness.kafka_server import start_kafka  # noqa: E402
-from harness.postgres_server import PostgresServer  # noqa: E402
-
-# A busy machine may take longer than the usual 50 ms for a birth; most tests are of the answer, not of the time.
+# A busy machine may need more than the default 50 ms to start a worker; most tests check the response, not the time.
 PATIENT = {"worker.deadline_ms": 1500, "worker.queue_deadline_ms": 10000, "http.request_deadline_ms": 30000}
 HUNTS = pathlib.Path(__file__).resolve().parent / "hunts"
 

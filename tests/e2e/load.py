@@ -1,5 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """Thousands of hunts by both kinds of clients: a connection for each hunter (handed to its core), and a proxy's few
-connections that carry everyone (whose requests are forwarded)."""
+connections that carry all hunters (and whose requests are forwarded)."""
 import asyncio
 import random
 from collections import Counter
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 
 from client import AsyncConnection
 
-REPEATABLE = (500, 503, 504)  # answers that say: ask again
+REPEATABLE = (500, 503, 504)  # responses that ask the client to repeat
 
 
 @dataclass
@@ -23,8 +24,8 @@ class LoadResult:
     tries: int = 0
     broken: int = 0  # connections that broke under a request
     replayed: int = 0
-    # What the callers were told: {(hunter, hunt): Counter of loot_id}, each event once.
-    told: dict = field(default_factory=dict)
+    # Of the responses: {(hunter, hunt): Counter of loot_id}, each event once.
+    loot: dict = field(default_factory=dict)
     events: set = field(default_factory=set)
     bundles: Counter = field(default_factory=Counter)
 
@@ -38,11 +39,11 @@ class LoadResult:
         for item in body["loot"]:
             if item["event_id"] not in self.events:
                 self.events.add(item["event_id"])
-                self.told.setdefault((body["hunter_id"], body["hunt_id"]), Counter())[item["loot_id"]] += 1
+                self.loot.setdefault((body["hunter_id"], body["hunt_id"]), Counter())[item["loot_id"]] += 1
 
 
 async def _until_answered(connection: AsyncConnection, request: Request, result: LoadResult, tries_max: int) -> None:
-    """A request with a key is safe to repeat: asks again after a broken connection or an answer that says so."""
+    """A request with a key is safe to repeat: repeats it after a broken connection or a response of REPEATABLE."""
     for attempt in range(tries_max):
         result.tries += 1
         try:
@@ -55,16 +56,16 @@ async def _until_answered(connection: AsyncConnection, request: Request, result:
             if answer.status not in REPEATABLE or request.key is None or attempt + 1 == tries_max:
                 result.note(answer)
                 return
-            result.statuses[f"{answer.status}, asked again"] += 1
+            result.statuses[f"{answer.status}, repeated"] += 1
         await asyncio.sleep(min(0.02 * 2 ** attempt, 0.5) * random.uniform(0.5, 1))
-    result.statuses["never answered"] += 1
+    result.statuses["no response"] += 1
 
 
 async def play(address: str, requests: list[Request], *, hunter_clients: int = 100, proxy_connections: int = 8,
                tries_max: int = 1, progress=None) -> LoadResult:
-    """Plays every request once, half of the hunters by connections of their own, half through the proxy's.
+    """Sends every request once, half of the hunters by connections of their own, half through the proxy's.
 
-    At most `hunter_clients` hunters are connected at a time. `progress(done)` is called after each answer.
+    At most `hunter_clients` hunters are connected at a time. `progress(done)` is called after each response.
     """
     result = LoadResult()
     own: dict[str, list[Request]] = {}

@@ -1,4 +1,5 @@
-"""Loot events for tests, and what hunt_session must hold after them: written from docs/formats, not from src/."""
+# SPDX-License-Identifier: Apache-2.0
+"""Loot events for tests, and the rows of hunt_session that must result: written from docs/formats, not from src/."""
 import json
 import random
 from collections import defaultdict
@@ -7,7 +8,7 @@ FIRST_MS = 1_764_000_000_000
 
 
 def make_events(seed, count, hunters=40, hunts=3, holes=0.0):
-    """`count` events in the order in which they were given; `holes` is the share that got lost."""
+    """`count` events in the order of their awards; `holes` is the share of lost ones."""
     rnd = random.Random(seed)
     seqs = defaultdict(int)
     events = []

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The produce call of the Kafka REST proxy (v2), as a caller makes it."""
 import hashlib
 import json
@@ -23,7 +24,7 @@ def ask(address: str, body: str, *, topic: str = "loot_events", content_type: st
 
 def produce(address: str, records: list, *, topic: str = "loot_events", headers: dict[str, str] | None = None,
             tries: int = 1) -> Answer:
-    """The answer; asked again, `tries` times in all, while it says that a repeat may get through."""
+    """The response; the call is repeated, up to `tries` times in all, while the response says that a repeat may succeed."""
     answer = ask(address, json.dumps({"records": records}), topic=topic, headers=headers)
     while tries > 1 and answer.status == 200 and any(each["error_code"] == 50003 for each in answer.json["offsets"]):
         tries -= 1
@@ -33,7 +34,7 @@ def produce(address: str, records: list, *, topic: str = "loot_events", headers:
 
 
 def offsets(answer: Answer) -> list[tuple[int, int]]:
-    """Where each record is: partition and offset; an AssertionError where one is not stored."""
+    """The partition and offset of each record; an AssertionError if a record is not stored."""
     assert answer.status == 200, answer
     for each in answer.json["offsets"]:
         assert each.get("error_code") is None and each.get("error") is None, answer.body

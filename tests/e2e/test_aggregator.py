@@ -1,5 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
 """hunt-aggregator as a whole process on a real Redis, PostgreSQL and PgBouncer (transaction mode)."""
-import os
 import random
 import signal
 import socket
@@ -22,7 +22,7 @@ def wait_for(condition, what):
 
 @pytest.fixture(scope="module")
 def pgbouncer(postgres, tmp_path_factory):
-    # Two server connections for all clients: whoever leans on the session of an earlier transaction fails.
+    # Two server connections for all clients: code that relies on the session of an earlier transaction fails.
     with PgBouncerServer(tmp_path_factory.mktemp("pgbouncer"), postgres, pool_size=2) as server:
         yield server
 
@@ -42,7 +42,7 @@ def plain_pipeline(tmp_path, postgres):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_table_is_the_same_however_the_events_are_delivered(pipeline, seed):
+def test_the_table_does_not_depend_on_how_events_are_delivered(pipeline, seed):
     rnd = random.Random(seed)
     events = make_events(seed, 3000, holes=0.05 if seed == 3 else 0.0)
     delivered = events + rnd.sample(events, 1000)
@@ -56,7 +56,7 @@ def test_the_table_is_the_same_however_the_events_are_delivered(pipeline, seed):
     assert pipeline.rows() == expected_rows(events)
 
 
-def test_events_that_come_again_a_batch_later_change_nothing(pipeline):
+def test_events_repeated_in_a_later_batch_change_nothing(pipeline):
     events = make_events(4, 500)
     pipeline.put(events)
     pipeline.once()
@@ -66,7 +66,7 @@ def test_events_that_come_again_a_batch_later_change_nothing(pipeline):
     assert pipeline.sql("SELECT hunter_id, hunt_id, xmin FROM hunt_session ORDER BY 1, 2") == before
 
 
-def test_more_holes_than_a_row_may_keep_cost_no_event(pipeline):
+def test_more_holes_than_a_row_can_hold_lose_no_event(pipeline):
     events = [{**make_events(5, 1)[0], "event_id": f"{seq:032x}", "seq": seq} for seq in range(1, 401)]
     odd, even = events[0::2], events[1::2]
     random.Random(5).shuffle(odd)
@@ -82,7 +82,7 @@ def test_more_holes_than_a_row_may_keep_cost_no_event(pipeline):
     assert pipeline.sql("SELECT count(*) FROM hunt_session_waiting") == [["0"]]
 
 
-def test_a_hundred_lost_events_leave_a_row_of_bounded_size_and_the_rest_beside_it(plain_pipeline):
+def test_a_row_stays_bounded_after_a_hundred_lost_events(plain_pipeline):
     events = [{**make_events(5, 1)[0], "event_id": f"{seq:032x}", "seq": seq} for seq in range(2, 401, 2)]
     plain_pipeline.put(events)
     plain_pipeline.once()
@@ -92,7 +92,7 @@ def test_a_hundred_lost_events_leave_a_row_of_bounded_size_and_the_rest_beside_i
     assert plain_pipeline.sql("SELECT count(*) FROM hunt_session_waiting") == [[str(len(events) - 64)]]
 
 
-def test_two_aggregators_at_once_on_one_outbox_count_each_event_once(pipeline):
+def test_two_aggregators_on_one_outbox_count_each_event_once(pipeline):
     first, second = pipeline.start(), pipeline.start()
     events = make_events(7, 6000, hunters=300)
     for at in range(0, len(events), 500):
@@ -129,7 +129,7 @@ def three_events():
              "loot_id": f"loot-{seq}"} for seq in (1, 2, 3)]
 
 
-def test_a_row_that_another_one_is_updating_is_waited_for_and_read_afresh(pipeline):
+def test_a_row_that_another_session_updates_is_waited_for_and_read_again(pipeline):
     events = three_events()
     pipeline.put(events[:1])
     pipeline.once()
@@ -149,7 +149,7 @@ def test_a_row_that_another_one_is_updating_is_waited_for_and_read_afresh(pipeli
     assert "failed" not in process.log.read_text()
 
 
-def test_a_row_that_another_one_inserts_meanwhile_is_merged_with_and_not_passed_over(pipeline):
+def test_a_row_that_another_session_inserts_meanwhile_is_merged(pipeline):
     events = three_events()
     pipeline.once()
     other = OtherWriter(pipeline)
@@ -168,7 +168,7 @@ def test_a_row_that_another_one_inserts_meanwhile_is_merged_with_and_not_passed_
     assert metric(process.listen, "hunt_aggregator_merge_restarts_total") == 1
 
 
-def test_two_that_start_at_once_make_the_schema_once(pipeline):
+def test_two_aggregators_that_start_together_create_the_schema_once(pipeline):
     processes = [pipeline.start() for _ in range(4)]
     for process in processes:
         wait_for(lambda p=process: get(p.listen, "/healthz")[0] == 200, "healthz")
@@ -177,7 +177,7 @@ def test_two_that_start_at_once_make_the_schema_once(pipeline):
     assert [p.log.read_text() for p in processes if "failed" in p.log.read_text()] == []
 
 
-def test_killed_again_and_again_it_loses_and_doubles_nothing(pipeline):
+def test_repeated_kills_lose_and_duplicate_no_event(pipeline):
     rnd = random.Random(8)
     events = make_events(8, 8000, hunters=400)
     expected = expected_rows(events)
@@ -201,7 +201,7 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing(pipeline):
     assert pipeline.rows() == expected
 
 
-def test_a_record_that_is_no_event_is_set_aside_and_the_rest_goes_on(pipeline):
+def test_a_malformed_record_is_dead_lettered_and_the_rest_continues(pipeline):
     events = make_events(9, 200)
     poison = ["", "no json", "[]", '{"event_id":"x"}', "\u00e4\u00f6 \\u0000", text({**events[0], "seq": 2**63}),
               text({**events[0], "timestamp": -1}), text({**events[0], "loot_id": "a:b"})]
@@ -218,7 +218,7 @@ def test_a_record_that_is_no_event_is_set_aside_and_the_rest_goes_on(pipeline):
     assert pipeline.outbox_length() == 0
 
 
-def test_a_row_changed_by_hand_stops_nobody_else(plain_pipeline):
+def test_a_row_changed_by_hand_does_not_stop_other_rows(plain_pipeline):
     events = make_events(10, 300)
     plain_pipeline.put(events[:150])
     plain_pipeline.once()
@@ -228,11 +228,11 @@ def test_a_row_changed_by_hand_stops_nobody_else(plain_pipeline):
     expected = expected_rows(events)
     got = plain_pipeline.rows()
     assert {k: v for k, v in got.items() if k[0] != "h0"} == {k: v for k, v in expected.items() if k[0] != "h0"}
-    refused = sum(1 for event in events[150:] if event["hunter_id"] == "h0")
-    assert plain_pipeline.sql("SELECT count(*) FROM loot_events_dead WHERE source = 'hunt_session'") == [[str(refused)]]
+    rejected = sum(1 for event in events[150:] if event["hunter_id"] == "h0")
+    assert plain_pipeline.sql("SELECT count(*) FROM loot_events_dead WHERE source = 'hunt_session'") == [[str(rejected)]]
 
 
-def test_while_postgres_or_redis_is_away_it_waits_and_then_catches_up(tmp_path):
+def test_it_waits_for_postgres_or_redis_and_catches_up(tmp_path):
     with PostgresServer(tmp_path / "postgres", options=("fsync=off",)) as postgres:
         pipeline = Pipeline(tmp_path, postgres)
         try:
@@ -241,7 +241,7 @@ def test_while_postgres_or_redis_is_away_it_waits_and_then_catches_up(tmp_path):
             wait_for(lambda: get(process.listen, "/healthz") == (200, "ok\n"), "healthz")
             postgres.kill()
             pipeline.put(events[:300])
-            wait_for(lambda: get(process.listen, "/healthz") == (503, "postgres does not answer\n"),
+            wait_for(lambda: get(process.listen, "/healthz") == (503, "postgres is unavailable\n"),
                      "healthz to complain")
             assert pipeline.outbox_length() == 300
             postgres.start()
@@ -258,7 +258,7 @@ def test_while_postgres_or_redis_is_away_it_waits_and_then_catches_up(tmp_path):
             pipeline.stop()
 
 
-def test_sigterm_merges_what_was_read_and_exits_0(plain_pipeline):
+def test_sigterm_merges_the_events_read_and_exits_0(plain_pipeline):
     process = plain_pipeline.start()
     wait_for(lambda: get(process.listen, "/healthz")[0] == 200, "healthz")
     events = make_events(12, 400)
@@ -271,7 +271,7 @@ def test_sigterm_merges_what_was_read_and_exits_0(plain_pipeline):
     assert plain_pipeline.outbox_length() == 0
 
 
-def test_metrics_pass_promtool_and_count_what_happened(plain_pipeline):
+def test_metrics_pass_promtool_and_count_events(plain_pipeline):
     process = plain_pipeline.start()
     events = make_events(13, 500)
     plain_pipeline.put(events + events[:50])
@@ -281,30 +281,30 @@ def test_metrics_pass_promtool_and_count_what_happened(plain_pipeline):
     page = get(process.listen, "/metrics")[1]
     checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert metric(process.listen, "hunt_aggregator_fresh_total") == 500
+    assert metric(process.listen, "hunt_aggregator_new_total") == 500
     assert metric(process.listen, "hunt_aggregator_duplicates_total") == 50
-    assert metric(process.listen, "hunt_aggregator_dead_total") == 1
+    assert metric(process.listen, "hunt_aggregator_dead_letters_total") == 1
     assert metric(process.listen, "hunt_aggregator_rows_merged_total") >= len(expected_rows(events))
     assert metric(process.listen, "hunt_aggregator_lag_seconds") == 0
     assert metric(process.listen, "hunt_aggregator_merge_duration_seconds_count") >= 1
     assert get(process.listen, "/nothing")[0] == 404
 
 
-def test_systemd_hears_ready_watchdog_and_stopping(plain_pipeline, tmp_path):
+def test_systemd_is_sent_ready_watchdog_and_stopping(plain_pipeline, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(tmp_path / "notify"))
         notify.settimeout(30)
         process = plain_pipeline.start({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"})
-        heard = []
-        while not ("READY=1" in heard and heard.count("WATCHDOG=1") >= 3):
-            heard.append(notify.recv(4096).decode())
+        received = []
+        while not ("READY=1" in received and received.count("WATCHDOG=1") >= 3):
+            received.append(notify.recv(4096).decode())
         process.send_signal(signal.SIGTERM)
-        while "STOPPING=1" not in heard:
-            heard.append(notify.recv(4096).decode())
+        while "STOPPING=1" not in received:
+            received.append(notify.recv(4096).decode())
         assert process.wait(30) == 0
 
 
-def test_a_merge_that_takes_long_is_no_hang_to_the_watchdog(plain_pipeline, tmp_path):
+def test_a_long_merge_does_not_trigger_the_watchdog(plain_pipeline, tmp_path):
     events = three_events()
     plain_pipeline.put(events[:1])
     plain_pipeline.once()
@@ -350,7 +350,7 @@ def test_a_redis_password_is_read_from_its_file(tmp_path, postgres):
         pipeline.stop()
 
 
-def test_a_database_newer_than_the_program_is_left_alone(plain_pipeline):
+def test_a_database_newer_than_the_program_is_not_changed(plain_pipeline):
     plain_pipeline.once()
     plain_pipeline.sql("INSERT INTO hunt_schema_version (version) VALUES (9999)")
     plain_pipeline.put(make_events(15, 10))
@@ -376,6 +376,6 @@ def test_options_and_exit_codes(plain_pipeline, tmp_path):
     bad.write_text('[aggregator]\npostgres = "postgresql://x/y?no_such_word=1"\n')
     assert run("-c", bad, "-t").returncode == 78
     bad.write_text("[aggregator]\nintervall_s = 1\n")
-    refused = run("-c", bad)
-    assert refused.returncode == 78 and "interval_s" in refused.stderr
+    rejected = run("-c", bad)
+    assert rejected.returncode == 78 and "interval_s" in rejected.stderr
     assert plain_pipeline.sql("SELECT to_regclass('hunt_session') IS NULL") == [["t"]]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """hunt-aggregator as a member of a consumer group on Kafka."""
 import random
 import signal
@@ -8,6 +9,9 @@ import pytest
 from aggregator_pipeline import Pipeline, get, metric, wait_for
 from loot_events import expected_rows, make_events
 
+pytestmark = pytest.mark.kafka
+
+
 @pytest.fixture
 def pipeline(tmp_path, postgres, kafka):
     made = Pipeline(tmp_path, postgres, kafka=kafka.bootstrap)
@@ -16,7 +20,7 @@ def pipeline(tmp_path, postgres, kafka):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_table_is_the_same_however_the_events_are_delivered(pipeline, seed):
+def test_the_table_does_not_depend_on_how_events_are_delivered(pipeline, seed):
     rnd = random.Random(seed)
     events = make_events(seed, 4000, hunters=200)
     delivered = events + rnd.sample(events, 1500)
@@ -27,21 +31,21 @@ def test_the_table_is_the_same_however_the_events_are_delivered(pipeline, seed):
     assert pipeline.rows() == expected_rows(events)
 
 
-def test_what_is_merged_is_not_read_again(pipeline):
+def test_merged_events_are_not_read_again(pipeline):
     events = make_events(3, 1000)
     pipeline.put(events)
-    assert "fresh=1000" in pipeline.once()
+    assert "new=1000" in pipeline.once()
     log = pipeline.once()
-    assert "events=0 fresh=0" in log.splitlines()[-1], log
+    assert "events=0 new=0" in log.splitlines()[-1], log
 
 
-def test_three_members_share_the_topic_and_one_that_dies_is_replaced(pipeline):
+def test_three_members_share_the_topic_and_a_killed_one_is_replaced(pipeline):
     members = [pipeline.start() for _ in range(3)]
     events = make_events(4, 9000, hunters=500)
     for at in range(0, len(events), 1500):
         pipeline.put(events[at:at + 1500])
         if at == 3000:
-            members[0].kill()  # its partitions come to the others once its session is over
+            members[0].kill()  # the others get its partitions when its session ends
         if at == 6000:
             members[1].send_signal(signal.SIGTERM)
             assert members[1].wait(30) == 0
@@ -55,7 +59,7 @@ def test_three_members_share_the_topic_and_one_that_dies_is_replaced(pipeline):
     assert pipeline.rows() == expected
 
 
-def test_killed_again_and_again_it_loses_and_doubles_nothing(pipeline):
+def test_repeated_kills_lose_and_duplicate_no_event(pipeline):
     rnd = random.Random(5)
     events = make_events(5, 4000, hunters=300)
     expected = expected_rows(events)
@@ -73,7 +77,7 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing(pipeline):
     wait_for(lambda: pipeline.rows() == expected, "the last one to catch up")
 
 
-def test_a_second_reading_of_the_whole_topic_changes_nothing(pipeline):
+def test_reading_the_whole_topic_again_changes_nothing(pipeline):
     events = make_events(6, 2000)
     pipeline.put(events)
     pipeline.once()
@@ -85,19 +89,19 @@ def test_a_second_reading_of_the_whole_topic_changes_nothing(pipeline):
         path.write_text(path.read_text().replace(f'group = "{pipeline.name}"', 'group = "another"'))
         return path, listen
     pipeline.config = another_group
-    assert "events=2000 fresh=0" in pipeline.once().splitlines()[-1]
+    assert "events=2000 new=0" in pipeline.once().splitlines()[-1]
     assert pipeline.sql("SELECT hunter_id, hunt_id, xmin FROM hunt_session ORDER BY 1, 2") == before
 
 
-def test_lag_is_told_and_falls_to_nothing(pipeline):
+def test_lag_is_reported_and_falls_to_zero(pipeline):
     process = pipeline.start()
     pipeline.put(make_events(8, 500))
-    wait_for(lambda: metric(process.listen, "hunt_aggregator_fresh_total") == 500, "the merge")
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_new_total") == 500, "the merge")
     wait_for(lambda: metric(process.listen, "hunt_aggregator_lag_events") == 0, "no lag")
     assert get(process.listen, "/healthz") == (200, "ok\n")
 
 
-def test_while_kafka_is_away_it_waits_and_then_goes_on(pipeline, kafka):
+def test_it_waits_for_kafka_and_then_continues(pipeline, kafka):
     if "mock" in kafka.kind:
         pytest.skip("librdkafka's mock cluster loses its topics when it ends")
     process = pipeline.start()
@@ -107,7 +111,7 @@ def test_while_kafka_is_away_it_waits_and_then_goes_on(pipeline, kafka):
     kafka.kill()
     wait_for(lambda: get(process.listen, "/healthz")[1].startswith("the source"), "healthz to complain")
     kafka.start()
-    # Though no event tells it.
+    # Without another event.
     wait_for(lambda: get(process.listen, "/healthz") == (200, "ok\n"), "healthz")
     pipeline.put(events[300:])
     wait_for(lambda: pipeline.rows() == expected_rows(events), "the second half")

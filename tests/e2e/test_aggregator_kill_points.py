@@ -1,5 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """hunt-aggregator killed at every point of its cycle: around each call that it makes to Kafka, Postgres and Redis, as a run
-that nobody disturbs makes them (tests/harness/die_at_call.c). The next one must end with the same table."""
+without kills makes them (tests/harness/die_at_call.c). The next one must end with the same table."""
 import concurrent.futures
 import os
 import signal
@@ -15,7 +16,8 @@ DIE_AT_CALL = BUILD / "tests" / "harness" / "die_at_call.so"
 POISON = [("h1", "{"), ("h2", "[]")]
 KAFKA = {"partitions": 2}
 
-pytestmark = pytest.mark.skipif(BUILD.name == "asan", reason="AddressSanitizer must be loaded first")
+pytestmark = [pytest.mark.kafka,
+              pytest.mark.skipif(BUILD.name == "asan", reason="AddressSanitizer must be loaded first")]
 
 
 def holed(hunter, seqs):
@@ -23,10 +25,10 @@ def holed(hunter, seqs):
     return [{**first, "hunter_id": hunter, "event_id": f"{ord(hunter[-1]):02x}{seq:030x}", "seq": seq} for seq in seqs]
 
 
-# What the table has before: rows, and one with more holes than it may keep.
+# The table before: rows, and one row with more holes than it can hold.
 BEFORE = make_events(31, 400, hunters=20) + holed("a", range(1, 260, 2))
 NEW = [{**event, "hunter_id": "new-" + event["hunter_id"]} for event in make_events(32, 200, hunters=5)]
-# What comes then: new rows and old ones, repeats, holes that close, a new row with too many holes.
+# The events then: for new and old rows, repeats, holes that close, a new row with too many holes.
 THEN = (make_events(31, 900, hunters=20)[400:] + BEFORE[:100] + NEW +
         holed("a", range(2, 240, 2)) + holed("b", range(1, 201, 2)))
 # More new rows than go in by INSERT (limits::insert_rows_max).
@@ -48,7 +50,7 @@ def points_of(config, trace):
 
 
 def assert_the_model_holds(pipeline, events):
-    """But for hunter b, whose row keeps seq 1 and 64 ranges past it: what waits beside it is the rest."""
+    """Except hunter b, whose row keeps seq 1 and 64 ranges above it: the rest waits in hunt_session_waiting."""
     expected = {key: row for key, row in expected_rows(events).items() if key[0] != "b"}
     assert {key: row for key, row in rows_in(pipeline).items() if key[0] != "b"} == expected
     [[counted, waits]] = pipeline.sql("SELECT (SELECT sum(loot_count) FROM hunt_session WHERE hunter_id = 'b'), "
@@ -57,7 +59,7 @@ def assert_the_model_holds(pipeline, events):
 
 
 class Copy:
-    """One point's own database, consumer group and topic of dead records; the topic of events is everybody's."""
+    """Each point has its own database, consumer group and dead-letter topic; all points share the topic of events."""
 
     def __init__(self, pipeline, number):
         self.name = f"{pipeline.name}_{number}"
@@ -77,7 +79,7 @@ class Copy:
         return set(consume(self.pipeline.kafka, f"{self.name}_dead"))
 
 
-def test_killed_at_any_point_with_kafka_the_next_one_makes_the_same_table_and_buries_the_same_dead(tmp_path, postgres,
+def test_a_kill_at_any_point_with_kafka_gives_the_same_table_and_dead_letters(tmp_path, postgres,
                                                                                                   kafka):
     pipeline = Pipeline(tmp_path, postgres, kafka=kafka.bootstrap)
     try:
@@ -115,7 +117,7 @@ def test_killed_at_any_point_with_kafka_the_next_one_makes_the_same_table_and_bu
         pipeline.stop()
 
 
-def test_killed_at_any_point_on_the_outbox_the_next_one_makes_the_same_table_and_empties_it(tmp_path, postgres):
+def test_a_kill_at_any_point_on_the_outbox_gives_the_same_table(tmp_path, postgres):
     pipeline = Pipeline(tmp_path, postgres)
     empty = "TRUNCATE hunt_session, hunt_session_waiting, loot_events_dead"
     dead = "SELECT partition, convert_from(payload, 'UTF8') FROM loot_events_dead"

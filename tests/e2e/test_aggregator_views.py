@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the views say, and how old rows go: hunt-aggregator on a real PostgreSQL."""
 import random
 import time
@@ -26,7 +27,7 @@ def at(events, first_ms):
     return [{**event, "timestamp": event["timestamp"] + shift} for event in events]
 
 
-def test_the_views_say_what_the_events_say_though_they_come_twice_and_out_of_order(pipeline):
+def test_the_views_agree_with_duplicate_and_reordered_events(pipeline):
     events = [{**event, "timestamp": event["timestamp"] + number * 9_000} for number, event in
               enumerate(make_events(41, 2000, hunters=60))]  # five hours of them
     delivered = events + random.Random(1).sample(events, 700)
@@ -55,7 +56,7 @@ def test_the_views_say_what_the_events_say_though_they_come_twice_and_out_of_ord
         assert all(held[row[1]] == int(row[2]) for row in top) and top[0][0] == "1"
 
 
-def test_among_hunters_who_hold_as_much_the_one_who_had_it_first_stands_first(pipeline):
+def test_of_hunters_with_equal_loot_the_earliest_ranks_first(pipeline):
     first = make_events(42, 1)[0]
     pipeline.put([{**first, "hunter_id": hunter, "event_id": f"{number:032x}", "timestamp": first["timestamp"] + number}
                   for number, hunter in enumerate(["b", "c", "a"])])
@@ -80,7 +81,7 @@ def fill(pipeline, hunters, last_loot_at):
                      repeat('a', 32), 1, '{{}}' FROM generate_series(1, {hunters}) n, (VALUES ('{hunters}-')) p (prefix)""")
 
 
-def test_rows_untouched_for_retention_days_go_page_by_page_and_merges_go_on(pipeline):
+def test_retention_deletes_page_by_page_while_merges_continue(pipeline):
     pipeline.once()
     fill(pipeline, 12_003, "now() - interval '31 days'")
     fill(pipeline, 3_001, "now() - interval '29 days'")
@@ -88,16 +89,16 @@ def test_rows_untouched_for_retention_days_go_page_by_page_and_merges_go_on(pipe
     process = pipeline.start()
     events = at(make_events(44, 400), int(time.time() * 1000) - DAY_MS)
     pipeline.put(events[:200])
-    wait_for(lambda: metric(process.listen, "hunt_aggregator_forgotten_rows_total") == 12_003, "the old rows to go")
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_expired_rows_total") == 12_003, "the old rows to go")
     pipeline.put(events[200:])
-    wait_for(lambda: metric(process.listen, "hunt_aggregator_fresh_total") == 400, "the merge")
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_new_total") == 400, "the merge")
     assert pipeline.sql("SELECT count(*) FROM hunt_session WHERE hunt_id = 'big'") == [["3001"]]
     rows = pipeline.rows()
     assert {key: row for key, row in rows.items() if key[1] != "big"} == expected_rows(events)
-    assert process.log.read_text().count("old rows deleted") >= 3
+    assert process.log.read_text().count("expired rows deleted") >= 3
 
 
-def test_a_hunter_who_was_away_keeps_the_row_while_the_hunt_goes_on(pipeline):
+def test_retention_keeps_an_idle_hunters_row_while_the_hunt_runs(pipeline):
     now_ms = int(time.time() * 1000)
     [coin] = make_events(47, 1)
     long_ago = [{**coin, "hunt_id": hunt, "hunter_id": "away", "event_id": number * 32, "timestamp": now_ms - 40 * DAY_MS}
@@ -107,16 +108,16 @@ def test_a_hunter_who_was_away_keeps_the_row_while_the_hunt_goes_on(pipeline):
     pipeline.once()
     pipeline.settings = ["retention_days = 30"]
     process = pipeline.start()
-    wait_for(lambda: metric(process.listen, "hunt_aggregator_forgotten_rows_total") == 1, "the ended hunt's row to go")
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_expired_rows_total") == 1, "the ended hunt's row to go")
     assert pipeline.rows() == expected_rows([long_ago[0], lately])
 
 
-def test_an_event_of_a_row_that_went_is_not_counted_again_and_is_set_aside(pipeline):
+def test_an_event_of_an_expired_row_is_dead_lettered_and_not_counted(pipeline):
     old = at(make_events(45, 300), int(time.time() * 1000) - 40 * DAY_MS)
     pipeline.put(old)
     pipeline.once()
     pipeline.let_all_rows_go(retention_days=30)
-    # A replay of everything, without the setting too: what was promised stays promised.
+    # A replay of all events, without the setting too: expired rows stay expired.
     pipeline.settings = []
     recent = [{**event, "seq": event["seq"] + 1000, "event_id": event["event_id"][::-1]}
               for event in at(make_events(45, 50), int(time.time() * 1000) - DAY_MS)]
@@ -127,10 +128,10 @@ def test_an_event_of_a_row_that_went_is_not_counted_again_and_is_set_aside(pipel
     assert {row[0] for row in dead} == {event["event_id"] for event in old}
     assert all("aggregator.retention_days" in row[1] for row in dead)
     pipeline.put(recent)
-    assert "fresh=0" in pipeline.once().splitlines()[-1]
+    assert "new=0" in pipeline.once().splitlines()[-1]
 
 
-def test_a_row_that_someone_holds_is_passed_over_and_a_merge_under_way_is_not_waited_for(pipeline):
+def test_retention_skips_locked_rows_and_does_not_wait_for_merges(pipeline):
     pipeline.once()
     fill(pipeline, 10, "now() - interval '31 days'")
     other = OtherWriter(pipeline)
@@ -139,13 +140,13 @@ def test_a_row_that_someone_holds_is_passed_over_and_a_merge_under_way_is_not_wa
     other.await_lock_held()
     pipeline.settings = ["retention_days = 30"]
     process = pipeline.start()
-    wait_for(lambda: metric(process.listen, "hunt_aggregator_forgotten_rows_total") == 9, "the others to go")
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_expired_rows_total") == 9, "the others to go")
     other.do("COMMIT")
     other.end()
     assert pipeline.sql("SELECT hunter_id FROM hunt_session") == [["10-3"]]
 
 
-def test_events_that_come_again_a_day_later_or_from_behind_a_hole_count_once_and_the_row_stays_small(pipeline):
+def test_events_repeated_a_day_later_or_after_a_hole_count_once(pipeline):
     first = make_events(46, 1)[0]
     events = [{**first, "event_id": f"{seq:032x}", "seq": seq, "timestamp": first["timestamp"] + seq} for seq in range(1, 2001)]
     holes = {7, 400, 401, 1500}
@@ -153,7 +154,7 @@ def test_events_that_come_again_a_day_later_or_from_behind_a_hole_count_once_and
     pipeline.put(early)
     pipeline.once()
     assert pipeline.rows() == expected_rows(early)
-    # A day later, by the events' own clock: all of it again, and then what comes after.
+    # A day later, by the events' timestamps: all events again, and then new ones.
     later = at([{**event, "seq": event["seq"] + 2000, "event_id": f"{event['seq'] + 2000:032x}"} for event in events[:100]],
                first["timestamp"] + DAY_MS)
     pipeline.put(early + later)
@@ -161,7 +162,7 @@ def test_events_that_come_again_a_day_later_or_from_behind_a_hole_count_once_and
     assert pipeline.rows() == expected_rows(early + later)
     [[size]] = pipeline.sql("SELECT pg_column_size(seen_beyond) FROM hunt_session")
     assert int(size) < 200
-    # Another day later: what the holes were waiting for.
+    # Another day later: the missing events of the holes.
     late = [event for event in events if event["seq"] in holes]
     pipeline.put(late + early[::-1])
     pipeline.once()

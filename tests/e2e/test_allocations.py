@@ -1,4 +1,5 @@
-"""In steady state a request asks the heap for nothing, on the HTTP path and on the Redis path."""
+# SPDX-License-Identifier: Apache-2.0
+"""In steady state a request allocates nothing from the heap, on the HTTP path and on the Redis path."""
 import itertools
 
 import pytest
@@ -6,14 +7,14 @@ import pytest
 from client import RawConnection
 from harness.huntd_stack import build_folder
 
-ALONE = "each request that waits longer than ever before takes memory once more"
-pytestmark = pytest.mark.skipif(build_folder().name == "asan",
-                                reason="AddressSanitizer has its own heap, and the pool gives it every piece back")
+pytestmark = [pytest.mark.alone(reason="each request that waits longer than any before it allocates memory"),
+              pytest.mark.skipif(build_folder().name == "asan",
+                                 reason="AddressSanitizer has its own heap, and the pool returns every block to it")]
 
 COUNTER = build_folder() / "tests" / "harness" / "count_allocations.so"
 CONNECTIONS = 16
 ROUNDS = 300
-# Not none at all: now and then more requests are under way at once than ever before.
+# Not zero: sometimes more requests are in flight than ever before.
 ALLOCATIONS_PER_REQUEST_MAX = 0.05
 
 HUNT = "POST /v1/hunts/gold/hunters/{hunter} HTTP/1.1\r\nHost: t\r\n"
@@ -45,11 +46,11 @@ def no_such_hunt(hunter: str, turn: int) -> str:
     return f"POST /v1/hunts/nowhere/hunters/{hunter} HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n"
 
 
-@pytest.mark.parametrize("rung", ["batch", "process"])
-def test_a_request_in_steady_state_allocates_nothing(own_stack, tmp_path, rung):
+@pytest.mark.parametrize("mode", ["batch", "process"])
+def test_a_request_in_steady_state_allocates_nothing(own_stack, tmp_path, mode):
     counts = tmp_path / "counts"
     counts.mkdir()
-    stack = own_stack(cores=2, settings={"worker.isolation": rung})
+    stack = own_stack(cores=2, settings={"worker.isolation": mode})
     stack.huntd.environment = {"LD_PRELOAD": str(COUNTER), "HUNTD_TEST_ALLOCATIONS": str(counts)}
     stack.start()
     cores = stack.core_pids()

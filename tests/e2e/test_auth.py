@@ -1,4 +1,5 @@
-"""Who may call the public port: tokens, their rotation by SIGHUP, and what nobody gets there. Two cores."""
+# SPDX-License-Identifier: Apache-2.0
+"""Who may call the public port: tokens, their rotation by SIGHUP, and paths that it does not serve. Two cores."""
 import asyncio
 import pathlib
 import signal
@@ -30,8 +31,8 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def refused(stack) -> dict[str, float]:
-    return {reason: stack.metric(f'huntd_auth_refused_total{{reason="{reason}"}}')
+def rejected(stack) -> dict[str, float]:
+    return {reason: stack.metric(f'huntd_auth_rejected_total{{reason="{reason}"}}')
             for reason in ("no_token", "bad_token", "expired", "forbidden")}
 
 
@@ -59,28 +60,28 @@ def token(keys: pathlib.Path, hunter: str, expires_in: str = "1h") -> str:
     return made.stdout.strip()
 
 
-def test_without_a_token_nothing_is_done_and_the_answer_says_how_to_show_one(token_stack):
+def test_without_a_token_the_response_names_the_scheme(token_stack):
     for method, path in (("POST", HUNT + "eve"), ("GET", HUNT + "eve"), ("GET", "/v1/core-map")):
         answer = call(token_stack.http, method, path)
         assert (answer.status, answer.problem) == (401, "unauthorized")
         assert answer.headers["www-authenticate"] == 'Bearer realm="huntd"'
     wrong = call(token_stack.http, "POST", HUNT + "eve", headers=bearer("x" * 30))
     assert wrong.headers["www-authenticate"] == 'Bearer realm="huntd", error="invalid_token"'
-    assert refused(token_stack) == {"no_token": 3, "bad_token": 1, "expired": 0, "forbidden": 0}
+    assert rejected(token_stack) == {"no_token": 3, "bad_token": 1, "expired": 0, "forbidden": 0}
     assert call(token_stack.http, "GET", HUNT + "eve", headers=bearer(OLD)).json["loot"] == {}
 
 
-def test_a_refused_request_leaves_its_connection_open_and_its_body_is_read_over(token_stack):
+def test_an_unauthorized_request_keeps_its_connection_open(token_stack):
     with RawConnection(token_stack.http) as raw:
         raw.send(f"POST {HUNT}eve HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n{{\"GET / HTTP/1.1\": 1}}"
                  f"POST {HUNT}eve HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {OLD}\r\n\r\n")
         assert [raw.answer().status for _ in range(2)] == [401, 200]
         raw.send(f"GET {HUNT}eve HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {OLD}\r\nAuthorization: Bearer {OLD}\r\n\r\n")
-        assert raw.answer().problem == "malformed-request", "two parsers could take another one of two"
+        assert raw.answer().problem == "malformed-request", "two parsers could choose different ones of two"
 
 
-def test_a_hunters_token_acts_as_that_hunter_only_wherever_the_connection_is_served(hunter_stack, keys):
-    # Hunters of both cores, over one connection: the core that reads a request checks it, whoever serves it.
+def test_a_hunters_token_acts_only_for_that_hunter_on_every_core(hunter_stack, keys):
+    # Hunters of both cores, over one connection: the core that reads a request checks it, also if another core serves it.
     hunters = [f"hunter-{n}" for n in range(12)]
     with RawConnection(hunter_stack.http) as raw:
         for hunter in hunters:
@@ -92,17 +93,17 @@ def test_a_hunters_token_acts_as_that_hunter_only_wherever_the_connection_is_ser
         assert (answer.status, answer.problem) == (403, "forbidden")
     assert call(hunter_stack.http, "GET", "/v1/core-map", headers=bearer(token(keys, "eve"))).status == 200
     assert call(hunter_stack.http, "GET", HUNT + hunters[1], headers=bearer(token(keys, hunters[1]))).json["loot"] == {"gold": 1}
-    assert refused(hunter_stack)["forbidden"] == 1
+    assert rejected(hunter_stack)["forbidden"] == 1
 
 
-def test_a_hunters_token_ends_when_it_says(hunter_stack, keys):
+def test_a_hunters_token_expires(hunter_stack, keys):
     short = token(keys, "eve", "1s")
     wait_until(lambda: call(hunter_stack.http, "GET", HUNT + "eve", headers=bearer(short)).status == 401, 20, "its end")
     answer = call(hunter_stack.http, "GET", HUNT + "eve", headers=bearer(short))
     assert answer.json["detail"] == "the token has expired"
 
 
-def test_a_token_signed_by_the_older_key_is_good_and_one_by_another_is_not(hunter_stack, keys, tmp_path):
+def test_the_older_key_still_signs_valid_tokens_and_another_key_does_not(hunter_stack, keys, tmp_path):
     for line, status in ((OLD, 200), (NEW, 200), ("a-key-that-huntd-does-not-have", 401)):
         alone = secrets(tmp_path / "alone", line)
         assert call(hunter_stack.http, "GET", HUNT + "eve", headers=bearer(token(alone, "eve"))).status == status
@@ -129,7 +130,7 @@ def test_tokens_are_changed_under_load_and_no_request_fails(token_stack):
     async def rotate():
         nonlocal ended, current
         await asyncio.sleep(0)
-        secrets(token_stack.tokens, OLD, NEW)  # both, then clients change over, then the old one goes
+        secrets(token_stack.tokens, OLD, NEW)  # first both, then clients change, then the old one is removed
         token_stack.huntd.signal(signal.SIGHUP)
         await asyncio.to_thread(wait_until, lambda: good(NEW), 20, "the new token to be good")
         assert good(OLD)
@@ -150,15 +151,15 @@ def test_tokens_are_changed_under_load_and_no_request_fails(token_stack):
     assert call(token_stack.http, "GET", HUNT + "h1", headers=bearer(OLD)).status == 401
 
 
-def test_a_bad_secrets_file_at_reload_changes_nothing_and_tells_no_secret(token_stack):
+def test_a_bad_secrets_file_at_reload_changes_nothing_and_logs_no_secret(token_stack):
     token_stack.tokens.write_text("short\n")
     token_stack.huntd.signal(signal.SIGHUP)
-    wait_until(lambda: "reload refused" in token_stack.huntd.log_text(), 20, "the refusal")
+    wait_until(lambda: "reload failed" in token_stack.huntd.log_text(), 20, "the failed reload")
     assert "24 to 128" in token_stack.huntd.log_text() and "short" not in token_stack.huntd.log_text()
     assert call(token_stack.http, "GET", HUNT + "eve", headers=bearer(OLD)).status == 200
 
 
-def test_a_core_that_is_started_again_knows_the_tokens_of_the_last_reload(token_stack):
+def test_a_restarted_core_has_the_tokens_of_the_last_reload(token_stack):
     secrets(token_stack.tokens, NEW)
     token_stack.huntd.signal(signal.SIGHUP)
     wait_until(lambda: call(token_stack.http, "GET", HUNT + "eve", headers=bearer(NEW)).status == 200, 20, "the reload")
@@ -174,7 +175,7 @@ def test_a_core_that_is_started_again_knows_the_tokens_of_the_last_reload(token_
     assert call(token_stack.http, "GET", HUNT + "eve", headers=bearer(OLD)).status == 401
 
 
-def test_a_public_address_without_auth_is_refused_before_anything_starts(own_stack, huntd_program, tmp_path):
+def test_a_public_address_without_auth_is_rejected_at_start(own_stack, huntd_program, tmp_path):
     config = tmp_path / "open.toml"
     config.write_text('[http]\nlisten = "0.0.0.0:0"\n')
     for option in ([], ["-t"]):
@@ -183,16 +184,16 @@ def test_a_public_address_without_auth_is_refused_before_anything_starts(own_sta
         assert "auth.allow_unauthenticated = true" in ended.stderr
 
 
-def test_a_reload_that_would_open_a_public_socket_is_refused(own_stack, tmp_path):
+def test_a_reload_that_would_open_a_public_socket_is_rejected(own_stack, tmp_path):
     tokens = secrets(tmp_path / "tokens", OLD)
     stack = own_stack(settings={"auth.mode": "bearer", "auth.tokens_file": str(tokens)})
     port = stack.http.rsplit(":", 1)[1]
     stack.settings["http.listen"] = f"0.0.0.0:{port}"
     stack.start()
-    # The file says loopback now; the socket is where it was.
+    # The file has a loopback address now; the socket is unchanged.
     stack.set(http__listen=f"127.0.0.1:{port}", auth__mode="none", auth__tokens_file="")
     stack.huntd.signal(signal.SIGHUP)
-    wait_until(lambda: "reload refused" in stack.huntd.log_text(), 20, "the refusal")
+    wait_until(lambda: "reload failed" in stack.huntd.log_text(), 20, "the failed reload")
     assert call(f"127.0.0.1:{port}", "GET", HUNT + "eve").status == 401
 
 
@@ -207,7 +208,7 @@ def test_huntctl_shows_the_token_of_a_file(token_stack, tmp_path):
     assert "chmod" in huntctl("core-map", "--http", token_stack.http, "--token-file", str(mine)).stderr
 
 
-def test_huntctl_makes_no_token_of_what_is_wrong(keys, tmp_path):
+def test_huntctl_token_rejects_wrong_arguments(keys, tmp_path):
     assert huntctl("token", "--keys-file", str(keys), "--hunter", "a b", "--expires-in", "1h").returncode == 2
     assert huntctl("token", "--keys-file", str(keys), "--hunter", "eve", "--expires-in", "0").returncode == 2
     assert huntctl("token", "--keys-file", str(keys), "--hunter", "eve", "--expires-in", "soon").returncode == 2
@@ -217,7 +218,7 @@ def test_huntctl_makes_no_token_of_what_is_wrong(keys, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", "/latency.json", "/latency.hlog", "/status.json", "/", "/favicon.ico"])
-def test_the_admin_port_never_answers_on_the_public_one(stack, path):
+def test_admin_pages_are_not_on_the_public_port(stack, path):
     for asked in (path, f"http://{stack.admin}{path}", path + "?x"):
         with RawConnection(stack.http) as raw:
             host = stack.admin if asked.startswith("http:") else "a"
@@ -225,8 +226,8 @@ def test_the_admin_port_never_answers_on_the_public_one(stack, path):
             assert raw.answer().problem == "no-such-route"
 
 
-def test_what_a_client_sends_makes_no_line_of_the_log(stack):
-    # Ids can't hold such bytes; keys, headers, targets and bodies can, and none of them is to reach the log as it came.
+def test_client_input_cannot_forge_a_log_line(stack):
+    # Ids can't contain such bytes; keys, headers, targets and bodies can, and none of them may reach the log unescaped.
     forged = "\n<2>check failed at=forged"
     lines = len(stack.huntd.log_text().splitlines())
     for request in (f"GET /v1/hunts/gold/hunters/{forged} HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -236,14 +237,14 @@ def test_what_a_client_sends_makes_no_line_of_the_log(stack):
             raw.send(request)
             assert raw.answer().status == 400
     body = '{"text":"\\n<2>check failed at=forged \\u001b[31m"}'
-    for hunt in ("broken", "refuse", "echo"):
+    for hunt in ("broken", "reject", "echo"):
         call(stack.http, "POST", f"/v1/hunts/{hunt}/hunters/eve", body, {"Content-Type": "application/json"})
     text = stack.huntd.log_text()
     assert not any(line.startswith("<2>") for line in text.splitlines()[lines:])
     assert "\x1b" not in text
 
 
-def test_a_script_that_logs_what_it_was_sent_makes_no_line_of_its_own(own_stack, tmp_path):
+def test_a_script_that_logs_its_input_cannot_forge_a_log_line(own_stack, tmp_path):
     hunts = tmp_path / "hunts"
     hunts.mkdir()
     (hunts / "loud.lua").write_text("return function(hunt) hunt.log(hunt.input.text) hunt.reject(hunt.input.text) end\n")
@@ -257,21 +258,21 @@ def test_a_script_that_logs_what_it_was_sent_makes_no_line_of_its_own(own_stack,
     text = stack.huntd.log_text()
     for line in text.splitlines()[before:]:
         assert not line.startswith("<2>"), line
-        # A quote within a value is escaped, so that no value can begin another field.
+        # A quote within a value is escaped, so that a value cannot start another field.
         assert ' hunter="admin' not in line.replace('\\"', ""), line
     assert "\x1b" not in text and "\0" not in text
 
 
-def test_producing_events_is_for_tokens_of_the_box_and_not_for_a_hunters(token_stack, hunter_stack, keys):
-    """Neither has a Kafka: who may come in is told that there is no topic."""
-    def refusal(stack, headers):
+def test_producing_events_needs_a_bearer_token_not_a_hunters(token_stack, hunter_stack, keys):
+    """Neither has a Kafka: an authorized caller gets the error that there is no topic."""
+    def rejection(stack, headers):
         answer = produce(stack.http, [{"value": event("eve", 1)}], headers=headers)
         assert answer.headers["content-type"] == "application/vnd.kafka.v2+json"
         return answer.status, answer.json["error_code"], answer.headers.get("www-authenticate")
 
-    assert refusal(token_stack, {}) == (401, 40101, 'Bearer realm="huntd"')
-    assert refusal(token_stack, bearer("x" * 30)) == (401, 40101, 'Bearer realm="huntd", error="invalid_token"')
-    assert refusal(token_stack, bearer(OLD)) == (404, 40401, None)
-    assert refusal(hunter_stack, {}) == (401, 40101, 'Bearer realm="huntd"')
-    assert refusal(hunter_stack, bearer(token(keys, "eve"))) == (403, 40301, 'Bearer realm="huntd", error="insufficient_scope"')
-    assert refused(hunter_stack) == {"no_token": 1, "bad_token": 0, "expired": 0, "forbidden": 1}
+    assert rejection(token_stack, {}) == (401, 40101, 'Bearer realm="huntd"')
+    assert rejection(token_stack, bearer("x" * 30)) == (401, 40101, 'Bearer realm="huntd", error="invalid_token"')
+    assert rejection(token_stack, bearer(OLD)) == (404, 40401, None)
+    assert rejection(hunter_stack, {}) == (401, 40101, 'Bearer realm="huntd"')
+    assert rejection(hunter_stack, bearer(token(keys, "eve"))) == (403, 40301, 'Bearer realm="huntd", error="insufficient_scope"')
+    assert rejected(hunter_stack) == {"no_token": 1, "bad_token": 0, "expired": 0, "forbidden": 1}

@@ -1,4 +1,5 @@
-"""The benches at the fleet load in a tiny form: they run to their end and print issue 3's figures. Values are no test's."""
+# SPDX-License-Identifier: Apache-2.0
+"""The benches at the fleet load in a tiny form: they run to their end and print their figures. Values are not checked."""
 import json
 import os
 import subprocess
@@ -6,13 +7,11 @@ import sys
 
 import pytest
 
+from bench.processes import cpu_by_kind, family
 from harness.huntd_stack import ROOT
 from harness.process import wait_until
 
-sys.path.insert(0, str(ROOT))
-from bench.processes import cpu_by_kind, family  # noqa: E402
-
-ALONE = "load generators take all the cores there are"
+pytestmark = pytest.mark.alone(reason="load generators use all cores")
 FIGURES = {
     "idle": {"workers", "cpu_percent"},
     "memory": {"idle_mb", "load_mb"},
@@ -21,7 +20,7 @@ FIGURES = {
 
 
 def bench(*words: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "HUNTD_BENCH_SECONDS": "0.5",
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}/tests:{ROOT}/tests/e2e:{ROOT}", "HUNTD_BENCH_SECONDS": "0.5",
                    "HUNTD_BENCH_CONNECTIONS": "200", "HUNTD_BENCH_ROUNDS": "1", "HUNTD_BENCH_INTERVAL_S": "1",
                    "HUNTD_BENCH_KAFKA": "no"}
     return subprocess.run([sys.executable, "-m", "harness", "bench", *words], capture_output=True, text=True, timeout=120,
@@ -29,7 +28,7 @@ def bench(*words: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_one_object_with_the_figures_that_have_bars(name):
+def test_a_bench_prints_one_object_with_the_figures_that_have_targets(name):
     done = bench(name, "--json")
     assert done.returncode in (0, 1), done.stderr  # 1: a bar was missed
     assert "Traceback" not in done.stderr, done.stderr
@@ -42,12 +41,12 @@ def test_one_object_with_the_figures_that_have_bars(name):
     assert {figure["name"] for figure in report["figures"] if figure["bar"] is not None} == FIGURES[name]
 
 
-@pytest.mark.parametrize("rung", ["process", "fork", "batch"])
-def test_workers_are_told_from_the_rest_of_huntd(own_stack, rung):
-    stack = own_stack(cores=1, settings={"worker.isolation": rung, "worker.warm": 3}).start()
+@pytest.mark.parametrize("mode", ["process", "fork", "batch"])
+def test_workers_are_counted_apart_from_the_rest_of_huntd(own_stack, mode):
+    stack = own_stack(cores=1, settings={"worker.isolation": mode, "worker.warm": 3}).start()
     wait_until(lambda: sum(p.is_worker for p in family(stack.huntd.pid)) == 3, 10, "the three warm workers")
     kinds = {process.kind for process in family(stack.huntd.pid)}
-    assert kinds == {"parent", "cores", "admin", "spawners", "workers"} | ({"zygotes"} if rung == "fork" else set())
+    assert kinds == {"parent", "cores", "admin", "spawners", "workers"} | ({"zygotes"} if mode == "fork" else set())
     assert cpu_by_kind(stack).keys() == kinds | {"redis"}
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Grafana dashboards in docs/grafana, each panel's queries put to a real Prometheus that scrapes a real huntd and a real
 hunt-aggregator."""
 import json
@@ -13,7 +14,7 @@ from harness.prometheus_server import PrometheusServer
 
 STACK = {"aggregator": True}
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "docs" / "grafana").glob("*.json"))}
-# Names, but for functions (a parenthesis follows), label names and what stands in braces or quotes.
+# Names, except functions (a parenthesis follows), label names and text in braces or quotes.
 METRIC = re.compile(r"\b(?:huntd|hunt_aggregator)_[a-z0-9_]+\b")
 
 
@@ -46,14 +47,14 @@ def as_asked(expression: str) -> str:
 
 
 @pytest.mark.parametrize("dashboard,panel,expression", QUERIES)
-def test_each_panel_asks_for_what_there_is(prometheus, dashboard, panel, expression):
+def test_each_panel_queries_an_existing_metric(prometheus, dashboard, panel, expression):
     for name in METRIC.findall(expression):
         assert name in prometheus.metric_names(), f"{panel}: there is no {name}"
     assert prometheus.query(as_asked(expression)) != [], f"{panel}: nothing comes back"
 
 
 @pytest.mark.parametrize("dashboard,panel,expression", QUERIES)
-def test_each_label_that_a_panel_shows_is_there(prometheus, dashboard, panel, expression):
+def test_each_label_that_a_panel_shows_exists(prometheus, dashboard, panel, expression):
     legend = next(target["legendFormat"] for shown in panels_of(DASHBOARDS[dashboard]) if shown["title"] == panel
                   for target in shown["targets"] if target["expr"] == expression)
     for sample in prometheus.query(as_asked(expression)):
@@ -69,7 +70,7 @@ def test_each_variable_has_values(prometheus, name):
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_panels_stand_beside_and_not_on_each_other(name):
+def test_panels_do_not_overlap(name):
     taken = set()
     for panel in DASHBOARDS[name]["panels"]:
         place = panel["gridPos"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Client sockets are slots of the core's ring: not in its descriptor table, none lost, and as many as are free."""
 import os
 import re
@@ -54,12 +55,12 @@ def test_idle_clients_are_not_in_the_cores_descriptor_tables(own_stack, crowd):
         client.send(f"GET /v1/hunts/gold/hunters/idle-{number} HTTP/1.1\r\nHost: t\r\n\r\n")
     for client in clients:
         assert client.answer().status == 200
-    # A descriptor that was handed over is closed a tick after its answer.
+    # A descriptor that was handed over is closed one tick after its response.
     for pid in stack.core_pids():
         wait_until(lambda: not sockets_of(pid) - before[pid], 20, "the sockets to be out of the table")
 
 
-def test_clients_past_the_bound_are_served_when_others_leave(own_stack, crowd):
+def test_clients_above_the_bound_are_served_when_others_leave(own_stack, crowd):
     stack = own_stack(cores=1, settings={"http.connections_max": 20}).start()
     first = crowd(stack.http, 20)
     for client in first:
@@ -75,7 +76,7 @@ def test_clients_past_the_bound_are_served_when_others_leave(own_stack, crowd):
         client.close()
 
 
-def test_thousands_of_short_connections_leave_no_slot_behind(own_stack):
+def test_thousands_of_short_connections_leak_no_slot(own_stack):
     # The table has 1,044 slots: a leak of every second one would show.
     stack = own_stack(cores=1, settings={"http.connections_max": 20}).start()
     for number in range(2000):
@@ -86,19 +87,19 @@ def test_thousands_of_short_connections_leave_no_slot_behind(own_stack):
                 assert client.is_closed()
     for _ in range(200):
         assert call(stack.http, "GET", "/v1/core-map").status == 200
-    assert "accept rests" not in stack.huntd.log_text()
+    assert "accept paused" not in stack.huntd.log_text()
 
 
-def test_moved_connections_leave_no_slot_behind(own_stack):
+def test_moved_connections_leak_no_slot(own_stack):
     stack = own_stack(settings={**PATIENT, "http.connections_max": 20}).start()
     for number in range(1200):
         assert held(stack.http, "gold", f"moved-{number}") == {}
     for number in range(20):
         assert run_hunt(stack.http, "gold", f"moved-{number}").status == 200
-    assert "accept rests" not in stack.huntd.log_text()
+    assert "accept paused" not in stack.huntd.log_text()
 
 
-def test_a_core_takes_over_no_more_than_its_bound_and_says_so_to_the_rest(own_stack, crowd):
+def test_a_core_accepts_moved_connections_up_to_its_bound(own_stack, crowd):
     bound = 20
     stack = own_stack(settings={**PATIENT, "http.connections_max": bound}).start()
     owned = [hunter for hunter in map("over-{}".format, range(10 * bound)) if core_of(stack, hunter) == 0]
@@ -108,17 +109,17 @@ def test_a_core_takes_over_no_more_than_its_bound_and_says_so_to_the_rest(own_st
         client.send(f"GET /v1/hunts/gold/hunters/{hunter} HTTP/1.1\r\nHost: t\r\n\r\n")
         answers.append((client, client.answer()))
     open_ones = [client for client, answer in answers if answer.status == 200]
-    refused = [(client, answer) for client, answer in answers if answer.status != 200]
-    assert len(open_ones) >= bound and refused
-    assert {(answer.status, answer.problem) for _, answer in refused} == {(503, "too-many-connections")}
-    assert all(client.is_closed() for client, _ in refused)
+    rejected = [(client, answer) for client, answer in answers if answer.status != 200]
+    assert len(open_ones) >= bound and rejected
+    assert {(answer.status, answer.problem) for _, answer in rejected} == {(503, "too-many-connections")}
+    assert all(client.is_closed() for client, _ in rejected)
     for client in open_ones:
         client.close()
     wait_until(lambda: stack.metric("huntd_connections_open") == 0, 20, "the others to be gone")
     assert held(stack.http, "gold", owned[0]) == {}
 
 
-def test_where_the_limit_is_too_small_for_the_table_huntd_says_so_and_serves(own_stack, huntd_program):
+def test_huntd_logs_a_descriptor_limit_too_small_for_its_table(own_stack, huntd_program):
     stack = own_stack(settings=PATIENT)
     stack.start_stores()
     limited = ("import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000)); "
@@ -133,5 +134,5 @@ def test_where_the_limit_is_too_small_for_the_table_huntd_says_so_and_serves(own
             child.terminate()
             log = child.communicate(timeout=30)[1]
     assert child.returncode == 0
-    told = re.findall(r"client sockets are plain descriptors.*LimitNOFILE=1000", log)
-    assert len(told) == 2, "one line a core"
+    reported = re.findall(r"client sockets are plain descriptors.*LimitNOFILE=1000", log)
+    assert len(reported) == 2, "one line per core"

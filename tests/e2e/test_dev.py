@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`./dev up`, `down` and `run`, as their harness does them after set-up and build."""
 import json
 import os
@@ -15,8 +16,8 @@ from harness.process import is_running, wait_until
 
 @pytest.fixture
 def dev(tmp_path):
-    """A function that runs `./dev WORDS...` on a stack folder of this test's own."""
-    environment = {**os.environ, "HUNTD_STACK": str(tmp_path / "stack"), "PYTHONPATH": str(ROOT / "tests")}
+    """A function that runs `./dev WORDS...` on a stack folder of this test."""
+    environment = {**os.environ, "HUNTD_STACK": str(tmp_path / "stack"), "PYTHONPATH": f"{ROOT}/tests:{ROOT}/tests/e2e:{ROOT}"}
 
     def run(*words: str) -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, "-m", "harness", *words], capture_output=True, text=True, timeout=120,
@@ -26,7 +27,7 @@ def dev(tmp_path):
     run("down")
 
 
-def test_up_tells_where_everything_is_and_down_leaves_nothing(dev):
+def test_up_prints_all_addresses_and_down_leaves_nothing(dev):
     done = dev("up", "--cores", "1", "--set", "worker.deadline_ms=77", "--json")
     assert done.returncode == 0, done.stderr
     state = json.loads(done.stdout)
@@ -47,7 +48,7 @@ def test_up_tells_where_everything_is_and_down_leaves_nothing(dev):
     assert "Nothing was up" in dev("down").stdout
 
 
-def test_up_says_what_ended_since(dev):
+def test_up_names_a_program_that_has_ended(dev):
     pids = json.loads(dev("up", "--json").stdout)["pids"]
     os.kill(pids["hunt-aggregator"], signal.SIGKILL)
     wait_until(lambda: not is_running(pids["hunt-aggregator"]), 10, "the aggregator to end")
@@ -57,16 +58,16 @@ def test_up_says_what_ended_since(dev):
     assert not [pid for pid in pids.values() if is_running(pid)]
 
 
-@pytest.mark.parametrize("words, told", [(["--set", "worker.deadline=1"], "worker.deadline_ms"),
+@pytest.mark.parametrize("words, reported", [(["--set", "worker.deadline=1"], "worker.deadline_ms"),
                                          (["--set", "worker.deadline_ms=0"], "worker.deadline_ms"),
                                          (["--set", "nonsense"], "SECTION.NAME=VALUE")])
-def test_a_bad_setting_is_told_and_nothing_stays(dev, words, told):
+def test_a_bad_setting_is_reported_and_nothing_stays(dev, words, reported):
     done = dev("up", *words)
-    assert done.returncode != 0 and told in done.stderr
+    assert done.returncode != 0 and reported in done.stderr
     assert "Nothing was up" in dev("down").stdout
 
 
-def test_run_once_shows_the_answer_the_row_and_the_latency(dev):
+def test_run_once_shows_the_response_the_row_and_the_latency(dev):
     done = dev("run", "--once")
     assert done.returncode == 0, done.stdout + done.stderr
     for text in ('"loot_id"', '"replayed": true', "loot_count", "worker_start", "Everything is stopped."):

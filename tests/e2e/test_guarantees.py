@@ -1,13 +1,17 @@
-"""What docs/guarantees.md says of Redis: what outlives its death, what a Redis that lost writes means, and a failover."""
+# SPDX-License-Identifier: Apache-2.0
+"""The guarantees of docs/guarantees.md about Redis: after a kill, after lost writes, and after a failover."""
 import json
 import shutil
 import subprocess
+
+import pytest
 
 from client import held, run_hunt
 from harness.huntd_stack import build_folder
 from harness.process import wait_until
 from test_redis import metric
 
+pytestmark = pytest.mark.kafka
 SETTINGS = {"worker.deadline_ms": 900, "worker.queue_deadline_ms": 1000}
 
 
@@ -28,7 +32,7 @@ def row(stack, hunter: str) -> list[str]:
     return rows[0] if rows else ["0", "0"]
 
 
-def test_with_appendfsync_always_every_200_outlives_a_killed_redis(own_stack):
+def test_appendfsync_always_keeps_every_200_over_a_kill_of_redis(own_stack):
     stack = own_stack(append_only=True, settings=SETTINGS)
     stack.redis.options = [*stack.redis.options, "--appendfsync", "always"]
     stack.start()
@@ -45,7 +49,7 @@ def test_with_appendfsync_always_every_200_outlives_a_killed_redis(own_stack):
 
 
 class Backup:
-    """What Redis has on its disk now, to be put back over what it writes from now on."""
+    """A copy of Redis' files, to replace its later writes with."""
 
     def __init__(self, stack):
         self.stack = stack
@@ -62,7 +66,7 @@ class Backup:
         wait_until(self.stack.huntd.ready, 30, "huntd")
 
 
-def test_a_redis_that_lost_its_last_writes_is_named_by_reconcile_and_a_repeat_gives_the_same_event(own_stack):
+def test_reconcile_reports_lost_writes_and_a_repeat_gives_the_same_event(own_stack):
     stack = own_stack(aggregator=True, append_only=True, settings=SETTINGS).start()
     give(stack, "ann", "kept")
     wait_until(lambda: row(stack, "ann") == ["1", "1"], 30, "the row")
@@ -72,10 +76,10 @@ def test_a_redis_that_lost_its_last_writes_is_named_by_reconcile_and_a_repeat_gi
     wait_until(lambda: row(stack, "ann") == ["2", "2"], 30, "the row")
     backup.come_back()
     assert held(stack.http, "gold", "ann") == {"gold": 1}
-    verdict = reconcile(stack, 5)
-    assert {(found["kind"], found["hunter_id"]) for found in verdict["differences"]} >= {("row_ahead", "ann")}
+    report = reconcile(stack, 5)
+    assert {(found["kind"], found["hunter_id"]) for found in report["differences"]} >= {("row_ahead", "ann")}
 
-    # The key went with the loot: a repeat gives again, by the same event_id and seq, which the row has seen.
+    # The key was lost with the loot: a repeat awards again, with the same event_id and seq, which the row has counted.
     again = give(stack, "ann", "lost")
     assert again.json["replayed"] is False
     assert [unit["event_id"] for unit in again.json["loot"]] == [unit["event_id"] for unit in lost.json["loot"]]
@@ -84,7 +88,7 @@ def test_a_redis_that_lost_its_last_writes_is_named_by_reconcile_and_a_repeat_gi
     assert row(stack, "ann") == ["2", "2"]
 
 
-def test_what_a_redis_that_lost_writes_gives_by_a_used_seq_is_not_counted_and_is_named_where_kafka_has_both(own_stack):
+def test_reconcile_reports_a_seq_reused_after_redis_lost_data(own_stack):
     stack = own_stack(kafka=True, aggregator=True, append_only=True, settings=SETTINGS).start()
     give(stack, "ben", "kept")
     wait_until(lambda: row(stack, "ben") == ["1", "1"], 30, "the row")
@@ -99,7 +103,7 @@ def test_what_a_redis_that_lost_writes_gives_by_a_used_seq_is_not_counted_and_is
     assert row(stack, "ben") == ["2", "2"], "of the three events the row has two"
 
 
-def test_a_redis_that_has_become_a_replica_is_left_and_hunts_go_on_once_it_is_a_primary(own_stack):
+def test_huntd_leaves_a_replica_and_continues_on_a_primary(own_stack):
     stack = own_stack(settings=SETTINGS).start()
     give(stack, "cleo", "first")
     before = metric(stack, "huntd_redis_reconnects_total")

@@ -1,4 +1,5 @@
-"""HTTP/1.1 as bytes on a socket: framing, order, limits, and what is refused (RFC 9110, RFC 9112)."""
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/1.1 as bytes on a socket: framing, order, limits and rejected requests (RFC 9110, RFC 9112)."""
 import contextlib
 import json
 import time
@@ -33,7 +34,7 @@ def test_a_connection_is_kept_for_many_requests(raw):
         assert raw.answer().json["result"]["before"] == count
 
 
-def test_pipelined_requests_are_answered_in_their_order(raw):
+def test_pipelined_requests_get_responses_in_order(raw):
     # Of several hunters, so that several cores work on them; hunts among them that end at once.
     hunters = [f"pipe-{number % 7}" for number in range(60)]
     raw.send("".join(post(f"/v1/hunts/echo/hunters/{hunter}", "Content-Length: 0") + get("/nowhere")
@@ -43,7 +44,7 @@ def test_pipelined_requests_are_answered_in_their_order(raw):
         assert raw.answer().status == 404
 
 
-def test_a_request_may_come_byte_by_byte(raw):
+def test_a_request_may_arrive_byte_by_byte(raw):
     body = '{"n":1}'
     for byte in post(ECHO, "Content-Type: application/json", f"Content-Length: {len(body)}", body=body):
         raw.send(byte)
@@ -73,13 +74,13 @@ def test_expect_100_continue_is_answered_before_the_body(raw):
     assert raw.answer().json["result"]["input"] == {"n": 1}
 
 
-def test_expect_is_refused_where_the_head_alone_is_wrong(raw):
+def test_expect_100_continue_is_rejected_for_a_bad_head(raw):
     raw.send(post(ECHO, "Content-Type: application/json", "Content-Length: 20000", "Expect: 100-continue"))
     assert raw.answer().status == 413, "not 100: the body is not wanted"
 
 
 def test_head_is_get_without_the_body(raw):
-    raw.send(get() + get().replace("GET", "HEAD", 1) + get(HUNT + "nobody").replace("GET", "HEAD", 1) + get("/end"))
+    raw.send(get() + get().replace("GET", "HEAD", 1) + get(HUNT + "unknown").replace("GET", "HEAD", 1) + get("/end"))
     whole = raw.answer()
     head = raw.answer(to_head=True)
     assert (head.status, head.headers["content-length"]) == (200, whole.headers["content-length"])
@@ -93,7 +94,7 @@ def test_connection_close_is_honoured(raw):
     assert raw.is_closed()
 
 
-def test_http_1_0_closes_unless_asked_to_stay(stack):
+def test_http_1_0_closes_without_keep_alive(stack):
     with RawConnection(stack.http) as raw:
         raw.send("GET /v1/core-map HTTP/1.0\r\n\r\n")
         assert raw.answer().status == 200
@@ -105,7 +106,7 @@ def test_http_1_0_closes_unless_asked_to_stay(stack):
             assert (answer.status, answer.headers["connection"].lower()) == (200, "keep-alive")
 
 
-def test_a_client_that_ends_its_side_still_gets_its_answers(raw):
+def test_a_half_closed_client_still_gets_its_responses(raw):
     raw.send(post(HUNT + "half", "Content-Length: 0") * 3)
     raw.end_sending()
     assert [raw.answer().json["result"]["before"] for _ in range(3)] == [0, 1, 2]
@@ -121,7 +122,7 @@ def test_a_smuggled_request_is_not_run(stack):
     assert held(stack.http, "gold", "smuggler") == {}
 
 
-def test_a_request_that_breaks_off_is_not_run(stack):
+def test_an_incomplete_request_is_not_run(stack):
     with RawConnection(stack.http) as raw:
         raw.send(post(HUNT + "broken-off", "Content-Type: application/json", "Content-Length: 10", body='{"n"'))
         raw.end_sending()
@@ -130,7 +131,7 @@ def test_a_request_that_breaks_off_is_not_run(stack):
 
 
 def test_a_request_that_never_ends_is_408_and_an_idle_connection_is_closed(own_stack):
-    stack = own_stack(settings={"http.header_deadline_ms": 200, "http.idle_deadline_ms": 400}).start()
+    stack = own_stack(settings={"http.read_deadline_ms": 200, "http.idle_deadline_ms": 400}).start()
     with RawConnection(stack.http) as slow, RawConnection(stack.http) as idle:
         slow.send("POST /v1/hunts/gold/hunters/slow HTTP/1.1\r\nHost: te")
         idle.send(get())
@@ -140,15 +141,15 @@ def test_a_request_that_never_ends_is_408_and_an_idle_connection_is_closed(own_s
         assert idle.is_closed()
 
 
-def test_a_peer_that_does_not_read_is_cut_off_and_others_are_served(own_stack):
+def test_a_peer_that_does_not_read_is_disconnected(own_stack):
     stack = own_stack(cores=1, settings={"http.send_deadline_ms": 300}).start()
     with RawConnection(stack.http) as deaf:
         with pytest.raises(ConnectionError):
-            for _ in range(100_000):  # each answer is a few KiB: soon more than both sockets' buffers hold
+            for _ in range(100_000):  # each response is a few KiB: soon more than both sockets' buffers hold
                 deaf.send(get() * 50)
-        began = time.monotonic()
+        started = time.monotonic()
         assert call(stack.http, "GET", "/v1/core-map").status == 200
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - started < 5
 
 
 def test_many_connections_at_once(stack):
@@ -163,13 +164,13 @@ def test_many_connections_at_once(stack):
             connection.close()
 
 
-def test_a_new_connection_that_says_nothing_is_closed_and_one_that_spoke_may_stay(own_stack):
+def test_a_connection_without_a_first_request_is_closed_early(own_stack):
     stack = own_stack(cores=1, settings={"http.first_byte_deadline_ms": 200}).start()
     with RawConnection(stack.http) as silent, RawConnection(stack.http) as spoke:
         spoke.send(get())
         assert spoke.answer().status == 200
         assert silent.is_closed()
-        assert stack.metric('huntd_connections_expired_total{waited_for="first_byte"}') == 1
+        assert stack.metric('huntd_connections_expired_total{reason="first_byte"}') == 1
         spoke.send(get())
         assert spoke.answer().status == 200
 
@@ -180,7 +181,7 @@ def from_address(stack, address: str) -> RawConnection:
 
 # Both ways in: slots of the ring, and plain descriptors where the limit is too small for the ring's table.
 @pytest.mark.parametrize("before", [[], ["prlimit", "--nofile=500"]], ids=["slots", "descriptors"])
-def test_an_address_has_so_many_connections_and_others_have_theirs(own_stack, before):
+def test_connections_are_limited_per_address(own_stack, before):
     stack = own_stack(cores=1, before_huntd=before, settings={"http.connections_per_address_max": 3}).start()
     assert ("client sockets are plain descriptors" in stack.huntd.log_text()) == bool(before)
     with from_address(stack, "127.0.0.2") as first, from_address(stack, "127.0.0.2") as second, \
@@ -193,7 +194,7 @@ def test_an_address_has_so_many_connections_and_others_have_theirs(own_stack, be
             assert (answer.status, answer.problem) == (503, "too-many-connections")
             assert answer.headers["connection"] == "close" and int(answer.headers["retry-after"]) > 0
             assert fourth.is_closed()
-        assert stack.metric("huntd_connections_refused_total") == 1
+        assert stack.metric("huntd_connections_rejected_total") == 1
         with from_address(stack, "127.0.0.3") as other:
             other.send(get())
             assert other.answer().status == 200
@@ -204,11 +205,11 @@ def test_an_address_has_so_many_connections_and_others_have_theirs(own_stack, be
             assert again.answer().status == 200
 
 
-def test_a_connection_that_moves_counts_on_the_core_that_has_it(own_stack):
+def test_a_moved_connection_counts_on_its_new_core(own_stack):
     stack = own_stack(settings={"http.connections_per_address_max": 4}).start()
     with contextlib.ExitStack() as opened:
         answers = []
-        for _ in range(8):  # all of one hunter, so they gather on one core
+        for _ in range(8):  # all of one hunter, so they all move to one core
             connection = opened.enter_context(from_address(stack, "127.0.0.2"))
             connection.send(get(HUNT + "gatherer"))
             answers.append(connection.answer())

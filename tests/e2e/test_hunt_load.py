@@ -1,4 +1,5 @@
-"""hunt-load's own count of a run is huntd's: requests, outcomes and loot; what it can't do it says by its exit code."""
+# SPDX-License-Identifier: Apache-2.0
+"""hunt-load's counts of a run are huntd's: requests, outcomes and loot; its exit code reports failures."""
 import json
 import pathlib
 import socket
@@ -13,7 +14,7 @@ STACK = {"cores": 2, "settings": {"worker.deadline_ms": 5000, "worker.queue_dead
 
 
 def hunt_load(target: str, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([str(build_folder() / "bench" / "hunt-load"), "--target", target, *words],
+    return subprocess.run([str(build_folder() / "hunt-load"), "--target", target, *words],
                           capture_output=True, text=True, timeout=60)
 
 
@@ -37,7 +38,7 @@ def grown(before: dict, after: dict, name: str) -> int:
 def test_an_open_loop_run_agrees_with_huntds_own_counts(stack):
     before = metrics(stack)
     done = hunt_load(stack.http, "--connections", "50", "--hunters", "20", "--rate", "200", "--seconds", "2", "--warmup",
-                     "1", "--hunt", "gold,pair", "--hunt", "refuse", "--keys", "--json")
+                     "1", "--hunt", "gold,pair", "--hunt", "reject", "--keys", "--json")
     assert done.returncode == 0, done.stderr
     after = metrics(stack)
     run = json.loads(done.stdout)
@@ -52,10 +53,10 @@ def test_an_open_loop_run_agrees_with_huntds_own_counts(stack):
     assert grown(before, after, "huntd_connections_accepted_total") == 50
     assert run["events"] == grown(before, after, "huntd_awards_total") == 200 + 2 * 200
     assert 0 < run["latency_ms"]["p50"] <= run["latency_ms"]["p99"] <= run["latency_ms"]["max"]
-    assert "sent 200/s" in done.stderr  # a line a second tells how it goes
+    assert "sent 200/s" in done.stderr  # one progress line per second
 
 
-def test_two_runs_with_one_seed_are_the_same_hunters_but_no_repeats(stack):
+def test_two_runs_with_one_seed_use_the_same_hunters_and_new_keys(stack):
     before = metrics(stack)
     for _ in range(2):
         done = hunt_load(stack.http, "--connections", "3", "--rate", "30", "--seconds", "1", "--warmup", "0", "--hunt",
@@ -67,7 +68,7 @@ def test_two_runs_with_one_seed_are_the_same_hunters_but_no_repeats(stack):
     assert held == [20, 20, 20]
 
 
-def test_a_closed_loop_says_so_and_writes_a_log_for_hdrhistogram(stack, tmp_path: pathlib.Path):
+def test_a_closed_loop_is_named_and_writes_an_hdrhistogram_log(stack, tmp_path: pathlib.Path):
     log = tmp_path / "run.hlog"
     before = metrics(stack)
     done = hunt_load(stack.http, "--connections", "10", "--closed", "--seconds", "1", "--warmup", "0.2", "--method-path",
@@ -83,8 +84,8 @@ def test_a_closed_loop_says_so_and_writes_a_log_for_hdrhistogram(stack, tmp_path
     assert "closed loop" in table.stdout and "admitted (200)" in table.stdout
 
 
-def test_a_server_that_stalls_shows_in_every_request_that_came_due_meanwhile():
-    """A server that takes a connection and answers nothing for a second, then everything."""
+def test_a_stall_shows_in_every_request_that_was_due_meanwhile():
+    """A server that accepts connections and sends no response for a second, then all."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         def serve():
             connection, _ = server.accept()
@@ -102,8 +103,8 @@ def test_a_server_that_stalls_shows_in_every_request_that_came_due_meanwhile():
     assert run["latency_ms"]["max"] > 900 and run["latency_ms"]["p90"] > 700
 
 
-def test_connections_that_break_are_counted_and_made_again():
-    """Every second request gets its connection closed instead of an answer."""
+def test_broken_connections_are_counted_and_replaced():
+    """Every second request gets its connection closed instead of a response."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         def serve():
             while True:
@@ -123,10 +124,10 @@ def test_connections_that_break_are_counted_and_made_again():
     run = json.loads(done.stdout)
     assert (run["ok"], run["broken"], run["errors"], run["unanswered"]) == (25, 25, 25, 0)
     assert run["resets"] == run["reconnects"] == 25
-    assert run["latency_ms"]["p99"] >= 1000  # a lost request is no fast one
+    assert run["latency_ms"]["p99"] >= 1000  # a lost request does not count as fast
 
 
-def test_a_server_that_never_answers_is_unanswered_and_an_unparseable_one_is_told():
+def test_missing_and_unparseable_responses_are_counted():
     with socket.create_server(("127.0.0.1", 0)) as server:
         done = hunt_load(f"127.0.0.1:{server.getsockname()[1]}", "--connections", "2", "--rate", "20", "--seconds", "1",
                          "--warmup", "0", "--timeout-ms", "300", "--method-path", "GET /", "--json")
@@ -148,11 +149,11 @@ def test_a_server_that_never_answers_is_unanswered_and_an_unparseable_one_is_tol
     assert json.loads(done.stdout)["unparseable"] == 1
 
 
-def test_nobody_at_the_address_is_1_and_wrong_usage_is_2(stack):
+def test_exit_code_is_1_without_a_server_and_2_for_wrong_usage(stack):
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, not listening: refused
+        taken.bind(("127.0.0.1", 0))  # bound, not listening: connection refused
         done = hunt_load(f"127.0.0.1:{taken.getsockname()[1]}", "--connections", "5", "--rate", "1", "--seconds", "1")
-    assert done.returncode == 1 and "can't connect" in done.stderr and done.stdout == ""
+    assert done.returncode == 1 and "cannot connect" in done.stderr and done.stdout == ""
     base = ["--connections", "5", "--seconds", "1"]
     for words in ([], ["--rate", "5", "--closed"], ["--rate", "0"], ["--rate", "5", "--hunt", "no/id"],
                   ["--rate", "5", "--method-path", "core-map"], ["--rate", "5", "--nonsense"]):

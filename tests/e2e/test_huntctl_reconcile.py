@@ -1,4 +1,5 @@
-"""`huntctl reconcile` on books written by hand: it agrees where they do, and names what differs where they do not."""
+# SPDX-License-Identifier: Apache-2.0
+"""`huntctl reconcile` on stores written by hand: it reports agreement, or each difference."""
 import json
 import subprocess
 import threading
@@ -54,12 +55,12 @@ def reconcile(pipeline, *options):
     return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 
 
-def kinds(verdict):
-    return sorted({difference["kind"] for difference in verdict["differences"]})
+def kinds(report):
+    return sorted({difference["kind"] for difference in report["differences"]})
 
 
-def unreadable(verdict):
-    return sum(difference["kind"] == "unreadable" for difference in verdict["differences"])
+def unreadable(report):
+    return sum(difference["kind"] == "unreadable" for difference in report["differences"])
 
 
 def test_without_kafka_it_agrees_before_and_after_the_merge(pipeline):
@@ -67,13 +68,13 @@ def test_without_kafka_it_agrees_before_and_after_the_merge(pipeline):
     pipeline.once()
     give(pipeline, events)
     pipeline.put(events)
-    code, verdict = reconcile(pipeline)
-    assert (code, verdict["agrees"], verdict["settled"], verdict["waiting"]) == (0, True, False, 2000)
+    code, report = reconcile(pipeline)
+    assert (code, report["agrees"], report["settled"], report["waiting"]) == (0, True, False, 2000)
     pipeline.once()
-    code, verdict = reconcile(pipeline)
-    assert (code, verdict["agrees"], verdict["settled"]) == (0, True, True)
-    assert (verdict["held_loot"], verdict["row_loot"], verdict["outbox_events"]) == (2000, 2000, 0)
-    assert verdict["kafka_events"] is None
+    code, report = reconcile(pipeline)
+    assert (code, report["agrees"], report["settled"]) == (0, True, True)
+    assert (report["held_loot"], report["row_loot"], report["outbox_events"]) == (2000, 2000, 0)
+    assert report["kafka_events"] is None
 
 
 def test_it_changes_nothing_in_redis(pipeline):
@@ -91,15 +92,15 @@ def test_it_changes_nothing_in_redis(pipeline):
     assert writes() == before
 
 
-def test_a_lost_event_and_a_changed_row_are_named(pipeline):
+def test_a_lost_event_and_a_changed_row_are_reported(pipeline):
     events = make_events(23, 800)
     give(pipeline, events)
     lost = next(event for event in events if event["seq"] == 3)
     pipeline.put([event for event in events if event is not lost])
     pipeline.once()
-    code, verdict = reconcile(pipeline)
-    assert code == 1 and verdict["differences_total"] == 1
-    [difference] = verdict["differences"]
+    code, report = reconcile(pipeline)
+    assert code == 1 and report["differences_total"] == 1
+    [difference] = report["differences"]
     assert (difference["kind"], difference["hunter_id"], difference["hunt_id"]) == (
         "row_missing_events", lost["hunter_id"], lost["hunt_id"])
     assert "seq 3:" in difference["detail"]
@@ -108,8 +109,8 @@ def test_a_lost_event_and_a_changed_row_are_named(pipeline):
     assert reconcile(pipeline)[0] == 0
     pipeline.sql("UPDATE hunt_session SET loot_count = loot_count + 1 WHERE hunter_id = 'h1'")
     pipeline.sql("DELETE FROM hunt_session WHERE hunter_id = 'h2'")
-    code, verdict = reconcile(pipeline)
-    assert code == 1 and kinds(verdict) == ["row_count", "row_missing"]
+    code, report = reconcile(pipeline)
+    assert code == 1 and kinds(report) == ["row_count", "row_missing"]
     pipeline.redis.call("FLUSHALL")
     assert "row_ahead" in kinds(reconcile(pipeline)[1])
 
@@ -119,34 +120,34 @@ def test_with_kafka_topic_outbox_and_table_must_agree(kafka_pipeline):
     give(kafka_pipeline, events)
     kafka_pipeline.put(events[:1400] + events[:50])
     kafka_pipeline.once()
-    code, verdict = reconcile(kafka_pipeline)
-    assert code == 1 and "event_missing" in kinds(verdict)
+    code, report = reconcile(kafka_pipeline)
+    assert code == 1 and "event_missing" in kinds(report)
     topic, kafka_pipeline.kafka = kafka_pipeline.kafka, None
     kafka_pipeline.put(events[1400:])  # committed, and not emitted yet
     kafka_pipeline.kafka = topic
-    code, verdict = reconcile(kafka_pipeline)
-    assert (code, verdict["waiting"], verdict["outbox_events"]) == (0, 100, 100), verdict
-    assert (verdict["kafka_records"], verdict["kafka_events"]) == (1450, 1400)
+    code, report = reconcile(kafka_pipeline)
+    assert (code, report["waiting"], report["outbox_events"]) == (0, 100, 100), report
+    assert (report["kafka_records"], report["kafka_events"]) == (1450, 1400)
     assert reconcile(kafka_pipeline, "--wait", "1")[0] == 1
     kafka_pipeline.put(events[1400:])
     kafka_pipeline.redis.call("EVAL", "for i = 0, 1023 do redis.call('DEL', 'outbox:{b' .. i .. '}') end", 0)
-    code, verdict = reconcile(kafka_pipeline)
-    assert code == 1 and set(kinds(verdict)) <= {"row_missing", "row_missing_events"}
+    code, report = reconcile(kafka_pipeline)
+    assert code == 1 and set(kinds(report)) <= {"row_missing", "row_missing_events"}
     kafka_pipeline.once()
-    code, verdict = reconcile(kafka_pipeline)
-    assert (code, verdict["settled"]) == (0, True)
+    code, report = reconcile(kafka_pipeline)
+    assert (code, report["settled"]) == (0, True)
     impostor = {**events[0], "event_id": "f" * 32}
     kafka_pipeline.put([impostor, {**events[1], "hunter_id": "h39"}])
-    code, verdict = reconcile(kafka_pipeline)
-    assert code == 1 and {"seq_shared", "event_id_shared"} <= set(kinds(verdict))
+    code, report = reconcile(kafka_pipeline)
+    assert code == 1 and {"seq_shared", "event_id_shared"} <= set(kinds(report))
     kafka_pipeline.put_texts([("h", "poison")])
     assert unreadable(reconcile(kafka_pipeline)[1]) == 1
-    # Well formed, and past what the table holds: the aggregator sets it aside too.
+    # Well formed, but beyond the table's range: the aggregator dead-letters it too.
     kafka_pipeline.put([{**events[0], "seq": 2**63}])
     assert unreadable(reconcile(kafka_pipeline)[1]) == 2
 
 
-def test_after_rows_went_by_age_their_beginning_is_forgotten_and_a_hole_is_named(pipeline):
+def test_events_of_expired_rows_are_skipped_and_a_hole_is_reported(pipeline):
     def events_of(hunter_id, seqs, days_ago):
         first_ms = int(time.time() * 1000) - days_ago * 86_400_000
         return [{"event_id": f"{int(hunter_id[1:]):016x}{seq:016x}", "hunter_id": hunter_id, "hunt_id": "chest", "loot_id": "coin",
@@ -160,30 +161,30 @@ def test_after_rows_went_by_age_their_beginning_is_forgotten_and_a_hole_is_named
     pipeline.let_all_rows_go(retention_days=30)
     pipeline.put([event for event in recent if event is not lost])
     pipeline.once()
-    code, verdict = reconcile(pipeline)
-    assert (code, verdict["forgotten"], verdict["differences_total"]) == (1, 2, 1)
-    [difference] = verdict["differences"]
+    code, report = reconcile(pipeline)
+    assert (code, report["forgotten"], report["differences_total"]) == (1, 2, 1)
+    [difference] = report["differences"]
     assert (difference["kind"], difference["hunter_id"]) == ("row_missing_events", "h1")
     assert "seq 8:" in difference["detail"]
     pipeline.put([lost])
     pipeline.once()
-    code, verdict = reconcile(pipeline)
-    assert (code, verdict["settled"], verdict["forgotten"]) == (0, True, 2)
+    code, report = reconcile(pipeline)
+    assert (code, report["settled"], report["forgotten"]) == (0, True, 2)
 
 
-def test_wait_returns_once_the_pipeline_has_settled(pipeline):
+def test_wait_returns_when_the_pipeline_is_idle(pipeline):
     events = make_events(25, 600)
     pipeline.once()
     give(pipeline, events)
     pipeline.put(events)
     starter = threading.Timer(1.0, pipeline.start)
     starter.start()
-    code, verdict = reconcile(pipeline, "--wait", "60")
+    code, report = reconcile(pipeline, "--wait", "60")
     starter.join()
-    assert (code, verdict["settled"], verdict["row_loot"]) == (0, True, 600)
+    assert (code, report["settled"], report["row_loot"]) == (0, True, 600)
 
 
-def test_supplies_are_held_against_what_hunters_hold(pipeline):
+def test_supplies_are_compared_with_what_hunters_hold(pipeline):
     events = make_events(26, 100)
     pipeline.once()
     give(pipeline, events)
@@ -193,20 +194,20 @@ def test_supplies_are_held_against_what_hunters_hold(pipeline):
     name = f"{event['hunt_id']}:{event['loot_id']}"
     pipeline.redis.call("SADD", "supplies", name)
     pipeline.redis.call("HSET", f"supply:{{{name}}}", event["event_id"], "given", "e" * 32, "pending r h k")
-    code, verdict = reconcile(pipeline)
-    assert (code, verdict["supplies"], verdict["supply_pending"]) == (0, 1, 1)
+    code, report = reconcile(pipeline)
+    assert (code, report["supplies"], report["supply_pending"]) == (0, 1, 1)
     pipeline.redis.call("HSET", f"supply:{{{name}}}", *[word for i in range(200) for word in (f"{i:032x}", "given")])
-    code, verdict = reconcile(pipeline)
-    assert code == 1 and kinds(verdict) == ["supply_over"]
+    code, report = reconcile(pipeline)
+    assert code == 1 and kinds(report) == ["supply_over"]
 
 
-def test_people_get_text_and_wrong_usage_is_2(pipeline):
+def test_the_default_output_is_text_and_wrong_usage_is_2(pipeline):
     path, _ = pipeline.config()
 
     def run(*words):
         return subprocess.run([huntctl_program(), "-c", str(path), "reconcile", *words], capture_output=True, text=True)
-    refused = run()
-    assert refused.returncode == 1 and "start hunt-aggregator" in refused.stderr
+    rejected = run()
+    assert rejected.returncode == 1 and "start hunt-aggregator" in rejected.stderr
     pipeline.once()
     assert run().stdout.splitlines()[-1] == "agrees"
     assert run("--wait", "soon").returncode == 2

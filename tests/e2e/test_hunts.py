@@ -1,4 +1,5 @@
-"""What a caller of the public port sees: answers, repeats, refusals."""
+# SPDX-License-Identifier: Apache-2.0
+"""The public port for its clients: responses, repeats and rejections."""
 import json
 import re
 
@@ -7,7 +8,7 @@ import pytest
 from client import call, held, run_hunt
 
 
-def test_a_hunt_answers_with_its_loot_and_what_the_script_returned(stack):
+def test_a_response_has_the_loot_and_the_scripts_result(stack):
     answer = run_hunt(stack.http, "gold", "shape")
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
@@ -26,7 +27,7 @@ def test_every_award_of_a_hunt_has_an_event_id_of_its_own(stack):
     assert len({item["event_id"] for item in loot}) == 4
 
 
-def test_held_loot_is_read_live(stack):
+def test_held_loot_is_current(stack):
     assert held(stack.http, "gold", "reader") == {}
     for count in (1, 2, 3):
         assert run_hunt(stack.http, "gold", "reader").json["result"]["before"] == count - 1
@@ -45,7 +46,7 @@ def test_without_a_body_there_is_no_input(stack):
     assert "input" not in run_hunt(stack.http, "echo", "silent").json["result"]
 
 
-def test_a_repeat_with_the_same_key_gives_the_same_answer_and_awards_nothing(stack):
+def test_a_repeat_with_the_same_key_gives_the_same_response(stack):
     first = run_hunt(stack.http, "gold", "again", key="k-1")
     second = run_hunt(stack.http, "gold", "again", key="k-1")
     assert first.status == second.status == 200
@@ -67,19 +68,19 @@ def test_a_key_with_another_body_is_a_conflict(stack):
     assert (answer.status, answer.problem) == (409, "key-reused")
 
 
-def test_a_rejection_is_422_with_the_scripts_words_and_gives_nothing(stack):
+def test_a_rejection_is_422_with_the_scripts_reason(stack):
     for key in (None, "k", "k"):
-        answer = run_hunt(stack.http, "refuse", "rejected", key=key)
+        answer = run_hunt(stack.http, "reject", "rejected", key=key)
         assert (answer.status, answer.problem) == (422, "rejected")
         assert answer.json["detail"] == "not today"
         assert re.fullmatch("[0-9a-f]{32}", answer.headers["hunt-bundle"])
-    assert held(stack.http, "refuse", "rejected") == {}
+    assert held(stack.http, "reject", "rejected") == {}
 
 
 def test_a_script_that_fails_is_500_and_names_file_and_line(stack):
     answer = run_hunt(stack.http, "broken", "unlucky")
     assert (answer.status, answer.problem) == (500, "script-failed")
-    assert "broken.lua:4:" in answer.json["detail"] and "the artist tripped" in answer.json["detail"]
+    assert "broken.lua:5:" in answer.json["detail"] and "the script failed" in answer.json["detail"]
     assert held(stack.http, "broken", "unlucky") == {}
 
 
@@ -118,7 +119,7 @@ def test_an_id_of_another_form_is_400(stack, hunt, hunter):
     assert (answer.status, answer.problem) == (400, "malformed-request")
 
 
-def test_ids_of_every_allowed_form_are_taken(stack):
+def test_ids_of_every_allowed_form_are_accepted(stack):
     for hunter in ("a", "x" * 64, "A-z_0.9", "..", "."):
         answer = run_hunt(stack.http, "echo", hunter)
         assert answer.status == 200 and answer.json["result"]["hunter"] == hunter
@@ -128,7 +129,7 @@ def test_ids_of_every_allowed_form_are_taken(stack):
     ("PUT", "/v1/hunts/gold/hunters/ada", {"GET", "HEAD", "POST"}),
     ("DELETE", "/v1/hunts/gold/hunters/ada", {"GET", "HEAD", "POST"}),
     ("POST", "/v1/core-map", {"GET", "HEAD"})])
-def test_a_method_that_the_path_has_not_is_405_with_allow(stack, method, path, allow):
+def test_a_method_not_allowed_on_the_path_is_405_with_allow(stack, method, path, allow):
     answer = call(stack.http, method, path)
     assert (answer.status, answer.problem) == (405, "method-not-allowed")
     assert set(answer.headers["allow"].split(", ")) == allow
@@ -145,19 +146,19 @@ def test_a_body_of_another_type_is_415(stack):
         assert (answer.status, answer.problem) == (415, "unsupported-media-type")
 
 
-def test_a_json_type_with_parameters_is_taken(stack):
+def test_a_json_type_with_parameters_is_accepted(stack):
     answer = call(stack.http, "POST", "/v1/hunts/echo/hunters/ada", "{}",
                   {"Content-Type": "application/json; charset=utf-8"})
     assert answer.status == 200
 
 
 @pytest.mark.parametrize("body", [b"{", b"nope", b'{"a":1}x', b'"\xff"', b"[" * 40 + b"]" * 40, b'{"a":"\x01"}'])
-def test_a_body_that_is_no_json_is_400(stack, body):
+def test_a_body_that_is_not_json_is_400(stack, body):
     answer = call(stack.http, "POST", "/v1/hunts/echo/hunters/ada", body, {"Content-Type": "application/json"})
     assert (answer.status, answer.problem) == (400, "invalid-json")
 
 
-def test_a_body_may_be_16_KiB_and_not_a_byte_more(stack):
+def test_a_body_of_16_KiB_is_accepted_and_one_byte_more_is_413(stack):
     fits = json.dumps("x" * (16384 - 2))
     assert call(stack.http, "POST", "/v1/hunts/gold/hunters/big", fits,
                 {"Content-Type": "application/json"}).status == 200
@@ -180,7 +181,7 @@ def test_the_core_map_names_a_core_for_each_bucket(stack):
     assert 0.35 < share < 0.65
 
 
-def test_while_redis_is_away_hunts_are_503_with_retry_after_and_resume_by_themselves(stack):
+def test_without_redis_hunts_are_503_with_retry_after_and_resume(stack):
     from harness.process import wait_until
     assert run_hunt(stack.http, "gold", "outage").status == 200
     stack.redis.kill()

@@ -1,4 +1,5 @@
-"""The isolation ladder: the same answers and the same kills on every rung, and what is each rung's own."""
+# SPDX-License-Identifier: Apache-2.0
+"""The isolation modes: the same responses and the same kills in every mode, and the differences between them."""
 import json
 import os
 import re
@@ -8,16 +9,15 @@ import threading
 import pytest
 
 from client import held, run_hunt
-from harness.huntd_stack import http_get
 from harness.process import children_of, is_running, wait_until
 
-RUNGS = ("process", "fork", "batch")
+MODES = ("process", "fork", "batch")
 PATIENT = {"worker.deadline_ms": 2000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000}
 
 
-@pytest.fixture(scope="module", params=[*RUNGS, "process, warm", "fork, warm"])
-def rung(request, tmp_path_factory):
-    """A stack on one rung; its settings name the rung."""
+@pytest.fixture(scope="module", params=[*MODES, "process, warm", "fork, warm"])
+def mode(request, tmp_path_factory):
+    """A stack in one isolation mode, which its settings name."""
     from conftest import HUNTS
     from harness.huntd_stack import HuntdStack
     isolation, _, warm = request.param.partition(", ")
@@ -57,61 +57,61 @@ def isolation_of(stack) -> str:
     return stack.settings["worker.isolation"]
 
 
-def test_hunts_are_answered_and_the_rung_is_a_label(rung):
-    before = rung.metric(f'huntd_worker_runs_total{{isolation="{isolation_of(rung)}"}}')
+def test_hunts_run_and_the_isolation_mode_is_a_label(mode):
+    before = mode.metric(f'huntd_worker_runs_total{{isolation="{isolation_of(mode)}"}}')
     for number in range(40):
-        answer = run_hunt(rung.http, "gold", f"hunter-{number % 7}")
+        answer = run_hunt(mode.http, "gold", f"hunter-{number % 7}")
         assert answer.status == 200, answer
-    assert held(rung.http, "gold", "hunter-0") == {"gold": 6}
-    assert rung.metric(f'huntd_worker_runs_total{{isolation="{isolation_of(rung)}"}}') == before + 40
-    for other in RUNGS:
-        if other != isolation_of(rung):
-            assert rung.metric(f'huntd_worker_runs_total{{isolation="{other}"}}') == 0
+    assert held(mode.http, "gold", "hunter-0") == {"gold": 6}
+    assert mode.metric(f'huntd_worker_runs_total{{isolation="{isolation_of(mode)}"}}') == before + 40
+    for other in MODES:
+        if other != isolation_of(mode):
+            assert mode.metric(f'huntd_worker_runs_total{{isolation="{other}"}}') == 0
 
 
-def test_input_reject_and_error_answer_as_ever(rung):
-    assert run_hunt(rung.http, "echo", "ada", input={"a": [1, None, "é"]}).json["result"]["input"] == {"a": [1, None, "é"]}
-    assert run_hunt(rung.http, "refuse", "ada").status == 422
-    broken = run_hunt(rung.http, "broken", "ada")
+def test_input_reject_and_error_are_the_same_in_every_mode(mode):
+    assert run_hunt(mode.http, "echo", "ada", input={"a": [1, None, "é"]}).json["result"]["input"] == {"a": [1, None, "é"]}
+    assert run_hunt(mode.http, "reject", "ada").status == 422
+    broken = run_hunt(mode.http, "broken", "ada")
     assert broken.status == 500 and "broken.lua:" in broken.json["detail"]
-    assert run_hunt(rung.http, "gold", "ada").status == 200
+    assert run_hunt(mode.http, "gold", "ada").status == 200
 
 
-def test_the_same_key_gives_the_same_draws_on_every_rung(rung):
+def test_the_same_key_gives_the_same_random_draws_in_every_mode(mode):
     """hunt.random is seeded by the request, wherever it runs."""
-    rung_results.setdefault("mixed", set()).add(
-        json.dumps(run_hunt(rung.http, "mixed", "seeded", key="one").json["result"], sort_keys=True))
-    assert len(rung_results["mixed"]) == 1
+    results_by_mode.setdefault("mixed", set()).add(
+        json.dumps(run_hunt(mode.http, "mixed", "seeded", key="one").json["result"], sort_keys=True))
+    assert len(results_by_mode["mixed"]) == 1
 
 
-rung_results: dict[str, set] = {}
+results_by_mode: dict[str, set] = {}
 
 
-def test_a_script_that_loops_is_killed_alone_and_the_next_hunt_runs(rung):
-    killed = rung.metric("huntd_workers_killed_total")
+def test_a_script_that_loops_is_killed_alone_and_the_next_hunt_runs(mode):
+    killed = mode.metric("huntd_workers_killed_total")
     others = []
 
     def play():
         for number in range(20):
-            others.append(run_hunt(rung.http, "gold", f"other-{number}").status)
+            others.append(run_hunt(mode.http, "gold", f"other-{number}").status)
 
     thread = threading.Thread(target=play)
     thread.start()
-    answer = run_hunt(rung.http, "forever", "ada")
+    answer = run_hunt(mode.http, "forever", "ada")
     thread.join()
     assert answer.status == 504 and answer.problem == "deadline-passed"
     assert set(others) == {200}
-    assert rung.metric("huntd_workers_killed_total") == killed + 1
-    assert run_hunt(rung.http, "gold", "ada").status == 200
+    assert mode.metric("huntd_workers_killed_total") == killed + 1
+    assert run_hunt(mode.http, "gold", "ada").status == 200
 
 
-def test_a_worker_killed_from_outside_costs_its_hunt_only(rung):
+def test_a_killed_worker_affects_only_its_hunt(mode):
     done = []
-    thread = threading.Thread(target=lambda: done.append(run_hunt(rung.http, "forever", "victim")))
+    thread = threading.Thread(target=lambda: done.append(run_hunt(mode.http, "forever", "victim")))
     thread.start()
 
     def busy():
-        for pid in workers_of(rung):
+        for pid in workers_of(mode):
             try:
                 with open(f"/proc/{pid}/stat", encoding="ascii") as file:
                     fields = file.read().rsplit(")", 1)[1].split()
@@ -126,16 +126,16 @@ def test_a_worker_killed_from_outside_costs_its_hunt_only(rung):
     thread.join()
     assert done[0].status == 500 and done[0].problem == "worker-died", done
     assert "signal 9" in done[0].json["detail"]
-    assert run_hunt(rung.http, "gold", "victim").status == 200
+    assert run_hunt(mode.http, "gold", "victim").status == 200
 
 
-def test_a_reload_under_load_gives_each_hunt_one_whole_version(rung):
+def test_a_reload_under_load_gives_each_hunt_one_whole_version(mode):
     bundles, ended = set(), threading.Event()
     statuses = set()
 
     def play(name: str):
         while not ended.is_set():
-            answer = run_hunt(rung.http, "gold", name)
+            answer = run_hunt(mode.http, "gold", name)
             statuses.add(answer.status)
             bundles.add(answer.headers.get("hunt-bundle"))
 
@@ -144,25 +144,25 @@ def test_a_reload_under_load_gives_each_hunt_one_whole_version(rung):
         thread.start()
     try:
         for _ in range(5):
-            swaps = rung.metric("huntd_bundle_swaps_total")
-            os.kill(rung.huntd.pid, signal.SIGHUP)
-            wait_until(lambda: rung.metric("huntd_bundle_swaps_total") == swaps + 2, 20, "both cores to swap")
-            assert run_hunt(rung.http, "gold", "between").status == 200
+            swaps = mode.metric("huntd_bundle_swaps_total")
+            os.kill(mode.huntd.pid, signal.SIGHUP)
+            wait_until(lambda: mode.metric("huntd_bundle_swaps_total") == swaps + 2, 20, "both cores to swap")
+            assert run_hunt(mode.http, "gold", "between").status == 200
     finally:
         ended.set()
         for thread in threads:
             thread.join()
     assert statuses == {200}
     assert len(bundles) == 1  # the same scripts, the same name
-    if isolation_of(rung) == "fork":
-        wait_until(lambda: len(zygotes_of(rung)) == 2, 20, "the old zygotes to be gone")
+    if isolation_of(mode) == "fork":
+        wait_until(lambda: len(zygotes_of(mode)) == 2, 20, "the old zygotes to be gone")
 
 
-def test_nothing_is_left_once_nobody_asks_but_the_warm_spares(rung):
-    run_hunt(rung.http, "gold", "last")
-    spares = 2 * rung.settings["worker.warm"]
-    wait_until(lambda: len(workers_of(rung)) == spares, 20, f"{spares} workers to be left")
-    wait_until(lambda: rung.metric("huntd_workers_live") == spares, 20, "the gauge to say so")
+def test_only_warm_idle_workers_stay_without_requests(mode):
+    run_hunt(mode.http, "gold", "last")
+    idle = 2 * mode.settings["worker.warm"]
+    wait_until(lambda: len(workers_of(mode)) == idle, 20, f"{idle} workers to be left")
+    wait_until(lambda: mode.metric("huntd_workers_live") == idle, 20, "the gauge to say so")
 
 
 def test_a_batch_worker_ends_after_hunts_per_worker(own_stack):
@@ -183,7 +183,7 @@ def test_a_killed_zygote_is_replaced(own_stack):
     assert new != zygote
 
 
-def test_the_rung_changes_at_a_reload(own_stack):
+def test_the_isolation_mode_changes_at_a_reload(own_stack):
     stack = own_stack(cores=1, settings=PATIENT).start()
     for isolation in ("batch", "fork", "process"):
         stack.set(worker__isolation=isolation)
@@ -195,7 +195,7 @@ def test_the_rung_changes_at_a_reload(own_stack):
         assert stack.metric(f'huntd_worker_runs_total{{isolation="{isolation}"}}') == before + 1
 
 
-def test_a_rung_that_is_none_is_named(own_stack, huntd_program, tmp_path):
+def test_an_unknown_isolation_mode_is_reported(own_stack, huntd_program, tmp_path):
     import subprocess
     config = tmp_path / "bad.toml"
     config.write_text('[worker]\nisolation = "thread"\n')

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """docs/openapi.yaml is valid OpenAPI 3.1, by @redocly/cli (an independent reader, from npm) with its strictest rules, and a
 real huntd answers as it says."""
 import http.client
@@ -6,19 +7,15 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import jsonschema
 import pytest
 import yaml
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from harness.huntd_stack import HuntdStack  # noqa: E402
+from harness.huntd_stack import ROOT, HuntdStack
 
 PACKAGE = "@redocly/cli@1.34.5"  # the last line that runs on Debian 12's Node.js 18
-FOLDER = ROOT / "build" / "deps" / "node" / "redocly"  # its own: npm removes what other packages left beside
+FOLDER = ROOT / "build" / "deps" / "node" / "redocly"  # a folder of its own: npm removes files of other packages
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +34,9 @@ def redocly() -> pathlib.Path:
 
 
 def lint(redocly: pathlib.Path, file: pathlib.Path) -> dict:
-    quiet = {**os.environ, "REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
+    environment = {**os.environ, "REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
     done = subprocess.run([str(redocly), "lint", "--extends", "recommended-strict", "--format", "json", str(file)],
-                          capture_output=True, text=True, env=quiet, cwd=FOLDER)
+                          capture_output=True, text=True, env=environment, cwd=FOLDER)
     assert done.stdout, done.stderr
     return json.loads(done.stdout)
 
@@ -56,7 +53,7 @@ def test_the_linter_finds_a_fault(redocly, tmp_path):
     assert lint(redocly, broken)["totals"]["errors"] > 0
 
 
-# One hunt for each way to end: PATH's method, its path in the file, the real one, headers, body, and the status that must come.
+# One request for each kind of response: method, path in the file, real path, headers, body, and the expected status.
 HUNT = "/v1/hunts/{hunt_id}/hunters/{hunter_id}"
 TOPIC = "/topics/{topic}"
 RECORDS = {"Content-Type": "application/vnd.kafka.json.v2+json"}
@@ -65,8 +62,8 @@ REQUESTS = [
     ("post", HUNT, "/v1/hunts/give/hunters/a", {"Idempotency-Key": "k"}, None, 200),
     ("post", HUNT, "/v1/hunts/give/hunters/a", {"Idempotency-Key": "k"}, "1", 409),
     ("get", HUNT, "/v1/hunts/give/hunters/a", {}, None, 200),
-    ("get", HUNT, "/v1/hunts/give/hunters/nobody", {}, None, 200),
-    ("post", HUNT, "/v1/hunts/refuse/hunters/a", {}, None, 422),
+    ("get", HUNT, "/v1/hunts/give/hunters/unknown", {}, None, 200),
+    ("post", HUNT, "/v1/hunts/reject/hunters/a", {}, None, 422),
     ("post", HUNT, "/v1/hunts/fail/hunters/a", {}, None, 500),
     ("post", HUNT, "/v1/hunts/spin/hunters/a", {}, None, 504),
     ("post", HUNT, "/v1/hunts/none/hunters/a", {}, None, 404),
@@ -86,7 +83,7 @@ REQUESTS = [
 ]
 SCRIPTS = {
     "give": 'return function(hunt) hunt.award("coin") return {n = 1} end',
-    "refuse": 'return function(hunt) hunt.reject("no") end',
+    "reject": 'return function(hunt) hunt.reject("no") end',
     "fail": "return function(hunt) error('oh') end",
     "spin": "return function(hunt) while true do end end",
 }
@@ -117,22 +114,22 @@ def resolved(openapi: dict, node: dict) -> dict:
 
 
 @pytest.mark.parametrize("method,documented,path,headers,body,status", REQUESTS)
-def test_huntd_answers_as_openapi_yaml_says(address, openapi, method, documented, path, headers, body, status):
+def test_huntd_responds_as_openapi_yaml_says(address, openapi, method, documented, path, headers, body, status):
     connection = http.client.HTTPConnection(*address.split(":"), timeout=20)
     connection.request(method.upper(), path, body, headers)
     answer = connection.getresponse()
     text = answer.read()
     connection.close()
     assert answer.status == status, text
-    said = resolved(openapi, openapi["paths"][documented][method]["responses"][str(status)])
-    assert list(said["content"]) == [answer.getheader("Content-Type")]
+    output = resolved(openapi, openapi["paths"][documented][method]["responses"][str(status)])
+    assert list(output["content"]) == [answer.getheader("Content-Type")]
     value = json.loads(text)
-    schema = said["content"][answer.getheader("Content-Type")]["schema"]
+    schema = output["content"][answer.getheader("Content-Type")]["schema"]
     resolver = jsonschema.RefResolver(base_uri="", referrer=openapi)
     jsonschema.Draft202012Validator(schema, resolver=resolver).validate(value)
     known = set(resolved(openapi, schema)["properties"])
     assert set(value) <= known, "a member that openapi.yaml does not name"
-    for name, header in said.get("headers", {}).items():
+    for name, header in output.get("headers", {}).items():
         text = answer.getheader(name)
         assert text is not None, f"{name} is missing"
         kind = resolved(openapi, header)["schema"]

@@ -1,5 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole way, counted to the last item: 20,000 hunts of 1,000 hunters over two cores by mixed clients; afterwards Redis, Kafka
-(read by kcat) and hunt_session agree, and every answer is in all three. Once in peace, once while a core and Redis are killed."""
+(read by kcat) and hunt_session agree, and every response is in all three. Once without faults, once with kills of a core and Redis."""
 import asyncio
 import json
 import os
@@ -14,6 +15,7 @@ from client import AsyncConnection
 from harness.huntd_stack import ROOT, build_folder, http_get
 from harness.kafka_server import consume
 
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 HUNTERS = 1000
 HUNTS = 20_000
 SHAPES = ["goblin-hoard", "goblin-hoard", "seven-runes", "campfire", "sunken-chest", "golden-ticket"]
@@ -22,8 +24,8 @@ PROXIES = 8   # connections that carry every hunter
 REPEATED = 0.1
 
 
-class Books:
-    """What the clients were told."""
+class Responses:
+    """The responses of all clients."""
 
     def __init__(self):
         self.answers = Counter()
@@ -36,31 +38,31 @@ class Books:
         if answer.status != 200:
             return
         for item in answer.json["loot"]:
-            told = (hunter, hunt, item["loot_id"])
-            if self.events.setdefault(item["event_id"], told) != told:
-                self.contradictions.append(f"{item['event_id']}: {self.events[item['event_id']]} and {told}")
+            reported = (hunter, hunt, item["loot_id"])
+            if self.events.setdefault(item["event_id"], reported) != reported:
+                self.contradictions.append(f"{item['event_id']}: {self.events[item['event_id']]} and {reported}")
 
 
-async def ask(connection: AsyncConnection, books: Books, hunter: str, hunt: str, key: str | None):
-    """One request; what breaks or is refused for now is asked again with its key, as a careful client does."""
+async def ask(connection: AsyncConnection, responses: Responses, hunter: str, hunt: str, key: str | None):
+    """One request; after a broken connection, 503 or 504 it is repeated with its key, as docs/http-api.md says."""
     for _ in range(200):
         try:
             answer = await connection.run_hunt(hunt, hunter, key)
         except (OSError, EOFError):
-            books.unknown += 1
+            responses.unknown += 1
             if key is None:
                 return None
             await asyncio.sleep(0.05)
             continue
-        books.note(hunter, hunt, answer)
+        responses.note(hunter, hunt, answer)
         if answer.status not in (503, 504) or key is None:
             return answer
         await asyncio.sleep(0.05)
-    raise AssertionError(f"{hunter} got no answer to {key} in 200 tries")
+    raise AssertionError(f"{hunter} got no response to {key} in 200 tries")
 
 
-async def hunt_all(address: str, progress) -> Books:
-    books = Books()
+async def hunt_all(address: str, progress) -> Responses:
+    responses = Responses()
     drawn = random.Random(20261124)
     work: asyncio.Queue = asyncio.Queue()
     for number in range(HUNTS):
@@ -71,41 +73,41 @@ async def hunt_all(address: str, progress) -> Books:
         while not work.empty():
             number, hunter, hunt, chance = work.get_nowait()
             key = f"key-{number}" if chance < 0.5 else None
-            first = await ask(connection, books, hunter, hunt, key)
+            first = await ask(connection, responses, hunter, hunt, key)
             if key and chance < REPEATED:
-                again = await ask(connection, books, hunter, hunt, key)
-                # Only what the first answer settled (200, 422) must come again as it was.
+                again = await ask(connection, responses, hunter, hunt, key)
+                # Only a final response (200, 422) must be repeated unchanged.
                 if first.status == 200 and (again.status != 200 or again.json["loot"] != first.json["loot"]):
-                    books.contradictions.append(f"{key}: {first.body} then {again.body}")
+                    responses.contradictions.append(f"{key}: {first.body} then {again.body}")
             if of_one_hunter and number % 8 == 0:
-                await connection.close()  # the next hunter comes by a connection of their own
+                await connection.close()  # the next hunter uses a new connection
             progress(HUNTS - work.qsize())
         await connection.close()
 
     await asyncio.gather(*(serve(client < CLIENTS) for client in range(CLIENTS + PROXIES)))
-    return books
+    return responses
 
 
-def check_books(stack, books: Books) -> None:
-    assert not books.contradictions, books.contradictions[:5]
+def check_stores(stack, responses: Responses) -> None:
+    assert not responses.contradictions, responses.contradictions[:5]
     done = subprocess.run([str(build_folder() / "huntctl"), "reconcile", "--wait", "60", "-c", str(stack.config)],
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
-    # The same by other people's programs: kcat, redis-cli's protocol, psql.
+    # The same by programs of others: kcat, redis-cli's protocol, psql.
     events = {}
     seqs = Counter()
     for key, value in consume(stack.kafka.bootstrap, "loot_events"):
         event = json.loads(value)
         assert key == event["hunter_id"]
-        told = (event["hunter_id"], event["hunt_id"], event["loot_id"])
-        assert events.setdefault(event["event_id"], (told, event["seq"])) == (told, event["seq"])
+        reported = (event["hunter_id"], event["hunt_id"], event["loot_id"])
+        assert events.setdefault(event["event_id"], (reported, event["seq"])) == (reported, event["seq"])
     for (hunter, hunt, _), _seq in events.values():
         seqs[hunter, hunt] += 1
-    missing = [event_id for event_id in books.events if event_id not in events]
-    assert not missing, f"{len(missing)} events that clients were told of are not in Kafka: {missing[:3]}"
-    for event_id, told in books.events.items():
-        assert events[event_id][0] == told
+    missing = [event_id for event_id in responses.events if event_id not in events]
+    assert not missing, f"{len(missing)} events of responses are not in Kafka: {missing[:3]}"
+    for event_id, reported in responses.events.items():
+        assert events[event_id][0] == reported
     in_table = {(row[0], row[1]): int(row[2])
                 for row in stack.postgres.sql("SELECT hunter_id, hunt_id, loot_count FROM hunt_session")}
     assert in_table == dict(seqs)
@@ -128,12 +130,12 @@ def full_stack(own_stack):
 
 
 def test_twenty_thousand_hunts_reconcile_to_the_last_item(full_stack):
-    books = asyncio.run(hunt_all(full_stack.http, lambda done: None))
-    assert books.unknown == 0
-    assert set(books.answers) <= {200, 422}, books.answers
-    assert books.answers[200] > HUNTS / 2
-    check_books(full_stack, books)
-    # Both kinds of clients were served by owners.
+    responses = asyncio.run(hunt_all(full_stack.http, lambda done: None))
+    assert responses.unknown == 0
+    assert set(responses.answers) <= {200, 422}, responses.answers
+    assert responses.answers[200] > HUNTS / 2
+    check_stores(full_stack, responses)
+    # The owner cores served both kinds of clients.
     metrics = http_get(full_stack.admin, "/metrics")[1]
     totals = Counter()
     for line in metrics.splitlines():
@@ -145,7 +147,7 @@ def test_twenty_thousand_hunts_reconcile_to_the_last_item(full_stack):
     assert totals["huntd_requests_forwarded_total"] > 0
 
 
-def test_they_reconcile_though_a_core_and_redis_are_killed_in_the_middle(full_stack):
+def test_hunts_reconcile_after_kills_of_a_core_and_redis(full_stack):
     stack = full_stack
     stages = [(HUNTS // 4, lambda: os.kill(stack.core_pids()[0], signal.SIGKILL)),
               (HUNTS // 2, lambda: (stack.redis.kill(), stack.redis.start())),
@@ -155,8 +157,8 @@ def test_they_reconcile_though_a_core_and_redis_are_killed_in_the_middle(full_st
         if stages and done >= stages[0][0]:
             stages.pop(0)[1]()
 
-    books = asyncio.run(hunt_all(stack.http, progress))
+    responses = asyncio.run(hunt_all(stack.http, progress))
     assert not stages, "every fault was injected"
-    assert books.unknown > 0, "the faults were felt"
-    assert set(books.answers) <= {200, 422, 503, 504}, books.answers
-    check_books(stack, books)
+    assert responses.unknown > 0, "the faults broke connections"
+    assert set(responses.answers) <= {200, 422, 503, 504}, responses.answers
+    check_stores(stack, responses)

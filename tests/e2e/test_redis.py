@@ -1,4 +1,5 @@
-"""huntd's link to Redis: scripts forgotten, connections cut, passwords, unix sockets, and the batching that it exists for."""
+# SPDX-License-Identifier: Apache-2.0
+"""huntd's link to Redis: scripts dropped by Redis, broken connections, passwords, unix sockets, and batching."""
 import asyncio
 import threading
 
@@ -15,8 +16,8 @@ def metric(stack, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + "{", name + " ")))
 
 
-async def run_keyed(address: str, hunters: int, each: int, told: dict) -> None:
-    """Every hunter's hunts one after another, each under a key, asked again until there is a 200."""
+async def run_keyed(address: str, hunters: int, each: int, reported: dict) -> None:
+    """Every hunter's hunts one after another, each with a key, repeated until the response is 200."""
     async def one(hunter: str):
         connection = AsyncConnection(address)
         for number in range(each):
@@ -30,17 +31,17 @@ async def run_keyed(address: str, hunters: int, each: int, told: dict) -> None:
                 assert answer.status == 503, answer
                 await asyncio.sleep(0.02)
             else:
-                raise AssertionError(f"no answer to {hunter}-{number}")
-            told[hunter] = told.get(hunter, 0) + 1
+                raise AssertionError(f"no response to {hunter}-{number}")
+            reported[hunter] = reported.get(hunter, 0) + 1
         await connection.close()
 
     await asyncio.gather(*(one(f"hunter-{n}") for n in range(hunters)))
 
 
 @pytest.mark.parametrize("fault", ["SCRIPT FLUSH", "CLIENT KILL TYPE normal"])
-def test_every_hunt_is_given_exactly_once_though(own_stack, fault):
+def test_every_hunt_is_awarded_exactly_once_despite(own_stack, fault):
     stack = own_stack(settings={"worker.queue_deadline_ms": 1000, "worker.deadline_ms": 900}).start()
-    told: dict[str, int] = {}
+    reported: dict[str, int] = {}
     done = threading.Event()
     faults = []
 
@@ -54,13 +55,13 @@ def test_every_hunt_is_given_exactly_once_though(own_stack, fault):
     disturber = threading.Thread(target=disturb)
     disturber.start()
     try:
-        asyncio.run(run_keyed(stack.http, hunters=40, each=150, told=told))
+        asyncio.run(run_keyed(stack.http, hunters=40, each=150, reported=reported))
     finally:
         done.set()
         disturber.join()
     assert len(faults) >= 3, "the fault was there during the run"
     stack.huntd.await_ready()
-    for hunter, count in told.items():
+    for hunter, count in reported.items():
         assert held(stack.http, "gold", hunter) == {"gold": count}
     if fault == "SCRIPT FLUSH":
         assert metric(stack, "huntd_redis_noscript_total") > 0
@@ -70,17 +71,17 @@ def test_every_hunt_is_given_exactly_once_though(own_stack, fault):
 
 def test_commands_of_a_tick_share_a_write(stack):
     before = metric(stack, "huntd_redis_commands_total"), metric(stack, "huntd_redis_batches_total")
-    asyncio.run(run_keyed(stack.http, hunters=64, each=10, told={}))
+    asyncio.run(run_keyed(stack.http, hunters=64, each=10, reported={}))
     commands = metric(stack, "huntd_redis_commands_total") - before[0]
     writes = metric(stack, "huntd_redis_batches_total") - before[1]
     assert commands >= 2 * 64 * 10, "a look for the key and a commit for each hunt"
     assert writes < commands
 
 
-def test_a_walk_over_the_outboxes_asks_about_several_at_a_time(own_stack):
+def test_a_walk_over_the_outboxes_batches_its_commands(own_stack):
     stack = own_stack(cores=1).start()
     commands, writes = metric(stack, "huntd_redis_commands_total"), metric(stack, "huntd_redis_batches_total")
-    # Nobody plays: all that is asked is the length of each bucket's outbox.
+    # Without requests: the only commands read the length of each bucket's outbox.
     wait_until(lambda: metric(stack, "huntd_redis_commands_total") >= commands + 512, 30, "a walk over all buckets")
     assert metric(stack, "huntd_redis_batches_total") - writes < 512 / 4
 
@@ -88,6 +89,7 @@ def test_a_walk_over_the_outboxes_asks_about_several_at_a_time(own_stack):
 def test_a_password_from_a_file_is_used(own_stack, tmp_path):
     secret = tmp_path / "redis-password"
     secret.write_text("tide and moon\n")
+    secret.chmod(0o600)
     stack = own_stack(settings={"redis.password_file": str(secret)})
     stack.redis.start()
     with stack.redis.client() as redis:
@@ -97,9 +99,10 @@ def test_a_password_from_a_file_is_used(own_stack, tmp_path):
     assert run_hunt(stack.http, "gold", "ann").status == 200
 
 
-def test_a_wrong_password_is_told_in_the_log_and_hunts_are_503(own_stack, tmp_path):
+def test_a_wrong_password_is_logged_and_hunts_are_503(own_stack, tmp_path):
     secret = tmp_path / "redis-password"
     secret.write_text("wrong\n")
+    secret.chmod(0o600)
     stack = own_stack(settings={"redis.password_file": str(secret)})
     stack.redis.start()
     with stack.redis.client() as redis:

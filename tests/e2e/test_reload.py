@@ -1,4 +1,5 @@
-"""SIGHUP swaps the scripts under load: each hunt runs one whole version, nothing fails, a bad script changes nothing."""
+# SPDX-License-Identifier: Apache-2.0
+"""SIGHUP swaps the scripts under load: each hunt runs one complete version, no request fails, a bad script changes nothing."""
 import asyncio
 import signal
 from collections import Counter
@@ -75,7 +76,7 @@ def test_scripts_are_swapped_under_load_and_each_hunt_runs_one_whole_version(sta
 
     asyncio.run(whole())
     assert set(statuses) == {200}
-    # A bundle's name means one version, and each version had a bundle of its own.
+    # Each bundle is one version, and each version has its own bundle.
     assert all(len(versions) == 1 for versions in seen.values())
     assert sorted(number for versions in seen.values() for number in versions) == [1, 2, 3, 4, 5, 6]
 
@@ -92,26 +93,26 @@ def test_the_same_scripts_have_the_same_name_again(stack):
 
 
 @pytest.mark.parametrize("bad", ["return function(hunt) end end", "return 7", "error('at the top')", "while true do end"])
-def test_a_bad_script_keeps_what_ran_before(stack, bad):
+def test_a_reload_with_a_bad_script_keeps_the_old_scripts(stack, bad):
     before = run_hunt(stack.http, "version", "a").headers["hunt-bundle"]
     (stack.hunts / "worse.lua").write_text(bad)
     write(stack.hunts, 2)
     reload(stack)
-    wait_until(lambda: "reload refused" in stack.huntd.log_text(), 20, "the refusal in the log")
+    wait_until(lambda: "reload failed" in stack.huntd.log_text(), 20, "the failed reload in the log")
     assert "worse.lua" in stack.huntd.log_text()
     answer = run_hunt(stack.http, "version", "a")
     assert (answer.json["result"]["first"], answer.headers["hunt-bundle"]) == (1, before)
 
 
-def test_a_bad_config_keeps_what_ran_before(stack):
+def test_a_reload_with_a_bad_config_keeps_the_old_config(stack):
     stack.config.write_text(stack.config.read_text() + "\n[wroker]\ndeadline_ms = 1\n")
     write(stack.hunts, 2)
     reload(stack)
-    wait_until(lambda: "reload refused" in stack.huntd.log_text(), 20, "the refusal in the log")
+    wait_until(lambda: "reload failed" in stack.huntd.log_text(), 20, "the failed reload in the log")
     assert version(stack) == 1
 
 
-def test_worker_limits_are_taken_over_and_a_hunt_can_come_and_go(stack):
+def test_a_reload_changes_worker_limits_and_the_set_of_hunts(stack):
     (stack.hunts / "forever.lua").write_text("return function(hunt) while true do end end")
     stack.set(worker__deadline_ms=40)
     reload(stack)

@@ -1,6 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same produce calls to huntd and to Karapace, on one Kafka: status, content type, shape and error codes.
 
-Where the two answer otherwise on purpose, that is said here and in docs/decisions/0024-rest-produce.md.
+If their responses differ on purpose, this file and docs/decisions/0024-kafka-rest-produce.md say so.
 """
 import json
 
@@ -11,6 +12,7 @@ from harness.karapace_server import KarapaceServer, why_no_karapace
 from harness.kafka_server import KafkaServer
 from rest_calls import RECORDS_TYPE, ask, event, offsets, produce
 
+pytestmark = pytest.mark.kafka
 STACK = {"kafka": True}
 # huntd answers with the type of Confluent's proxy, Karapace with that of the records.
 TYPES = {"huntd": "application/vnd.kafka.v2+json", "karapace": "application/vnd.kafka.json.v2+json"}
@@ -39,7 +41,7 @@ def both(stack, karapace, call_one):
     [{"key": None, "value": event("ada", 3)}],
     [{"value": event(f"many-{number}", 1)} for number in range(60)],
 ], ids=["one", "keys", "null key", "sixty"])
-def test_what_is_stored_is_answered_alike(stack, karapace, records):
+def test_stored_records_get_the_same_response(stack, karapace, records):
     ours, theirs = both(stack, karapace, lambda address: produce(address, records))
     assert ours.status == theirs.status == 200
     assert theirs.headers["content-type"] == TYPES["karapace"]
@@ -49,7 +51,7 @@ def test_what_is_stored_is_answered_alike(stack, karapace, records):
         places = offsets(answer)
         assert len(places) == len(set(places)) == len(records)
         assert all(type(partition) is int and type(offset) is int for partition, offset in places)
-    # Confluent's proxy says null for what did not go wrong, Karapace leaves it out.
+    # Confluent's proxy sends null if there is no error, Karapace omits the field.
     assert all(set(each) == {"partition", "offset", "error_code", "error"} for each in ours.json["offsets"])
     assert all(set(each) == {"partition", "offset"} for each in theirs.json["offsets"])
 
@@ -70,7 +72,7 @@ GOOD = {"records": [{"value": event("ada", 1)}]}
     (400, 400, {"records": [7]}, {}),
     (422, 422, {"records": [{**GOOD["records"][0], "more": 1}]}, {}),
 ], ids=str)
-def test_what_is_refused_is_refused_with_the_same_status_and_code(stack, karapace, status, error_code, body, options):
+def test_rejected_calls_get_the_same_status_and_code(stack, karapace, status, error_code, body, options):
     ours, theirs = both(stack, karapace, lambda address: ask(address, json.dumps(body), **options))
     for answer in (ours, theirs):
         assert (answer.status, answer.json["error_code"]) == (status, error_code), answer
@@ -79,27 +81,27 @@ def test_what_is_refused_is_refused_with_the_same_status_and_code(stack, karapac
 
 
 @pytest.mark.parametrize("body", ["", "{", "nothing", '{"records":[}'], ids=repr)
-def test_a_body_that_is_no_json_is_400_from_both_and_in_the_errors_format_from_huntd(stack, karapace, body):
+def test_a_body_that_is_not_json_is_400_from_both(stack, karapace, body):
     ours, theirs = both(stack, karapace, lambda address: ask(address, body))
     assert ours.status == theirs.status == 400
     assert ours.json["error_code"] == 400
     assert theirs.headers["content-type"].startswith("text/plain"), "Karapace has no error_code there"
 
 
-def test_a_method_that_neither_has(stack, karapace):
+def test_an_unknown_method_is_rejected_by_both(stack, karapace):
     ours, theirs = both(stack, karapace, lambda address: call(address, "DELETE", "/topics/loot_events", json.dumps(GOOD),
                                                               {"Content-Type": RECORDS_TYPE}))
     assert ours.status == theirs.status == 405
 
 
-def test_what_is_no_loot_event_passes_karapace_and_not_huntd(stack, karapace):
+def test_karapace_accepts_records_that_huntd_rejects_as_events(stack, karapace):
     ours, theirs = both(stack, karapace, lambda address: produce(address, [{"value": {"not": "an event"}}]))
-    assert theirs.status == 200, "it does not look at what it is given"
+    assert theirs.status == 200, "it does not check the record"
     assert (ours.status, ours.json["error_code"]) == (422, 42203)
 
 
-def test_another_key_or_a_partition_of_the_callers_passes_karapace_and_not_huntd(stack, karapace):
-    for record in ({"key": "somebody", "value": event("ada", 1)}, {"partition": 0, "value": event("ada", 1)}):
+def test_karapace_accepts_keys_and_partitions_that_huntd_rejects(stack, karapace):
+    for record in ({"key": "another", "value": event("ada", 1)}, {"partition": 0, "value": event("ada", 1)}):
         ours, theirs = both(stack, karapace, lambda address: produce(address, [record]))
         assert theirs.status == 200
         assert (ours.status, ours.json["error_code"]) == (422, 422)

@@ -1,4 +1,5 @@
-"""The produce call of the Kafka REST proxy (v2) on huntd: what it takes, what it answers, and what is then in Kafka."""
+# SPDX-License-Identifier: Apache-2.0
+"""The produce call of the Kafka REST proxy (v2) on huntd: its requests, its responses, and the records in Kafka."""
 import concurrent.futures
 import json
 import signal
@@ -10,6 +11,7 @@ from harness.kafka_server import KafkaServer, consume
 from harness.process import wait_until
 from rest_calls import RECORDS_TYPE, ask, event, offsets, produce
 
+pytestmark = pytest.mark.kafka
 STACK = {"kafka": True, "aggregator": True,
          "settings": {"kafka.delivery_timeout_ms": 3000}}
 RECORD_FIELDS = {"partition", "offset", "error_code", "error"}
@@ -20,13 +22,13 @@ def in_kafka(stack, hunter: str) -> list[dict]:
     return [json.loads(value) for key, value in consume(stack.kafka.bootstrap, "loot_events") if key == hunter]
 
 
-def refusal(answer) -> tuple[int, int, str]:
+def rejection(answer) -> tuple[int, int, str]:
     assert answer.headers["content-type"] == "application/vnd.kafka.v2+json"
     assert set(answer.json) == {"error_code", "message"}
     return answer.status, answer.json["error_code"], answer.json["message"]
 
 
-def test_records_are_answered_with_partition_and_offset_and_become_rows(stack):
+def test_records_get_partition_and_offset_and_become_rows(stack):
     first = produce(stack.http, [{"key": "rita", "value": event("rita", 1)}, {"value": event("rita", 2)}])
     assert (first.status, first.headers["content-type"]) == (200, "application/vnd.kafka.v2+json")
     assert set(first.json) == {"key_schema_id", "value_schema_id", "offsets"}
@@ -49,7 +51,7 @@ def test_huntds_own_events_and_those_of_the_call_share_a_hunters_partition(stack
     assert len(in_kafka(stack, "robin")) == 2 and offset >= 1
 
 
-def test_many_callers_at_once_get_each_an_offset_of_their_own(stack):
+def test_concurrent_callers_get_different_offsets(stack):
     def one(number: int):
         return offsets(produce(stack.http, [{"value": event(f"many-{number}", seq)} for seq in range(1, 6)]))
     with concurrent.futures.ThreadPoolExecutor(16) as threads:
@@ -59,49 +61,49 @@ def test_many_callers_at_once_get_each_an_offset_of_their_own(stack):
         assert [each["seq"] for each in in_kafka(stack, f"many-{number}")] == [1, 2, 3, 4, 5]
 
 
-def test_a_record_that_is_no_event_refuses_the_whole_call_and_says_which_and_why(stack):
+def test_a_malformed_record_rejects_the_whole_call_and_is_named(stack):
     good = event("nora", 1)
-    refused = stack.metric("huntd_rest_refused_total")
+    rejected = stack.metric("huntd_kafka_rest_rejected_total")
     for bad, code, why in (
             ({"value": {**good, "seq": 0}}, 42203, 'record 1: field "seq" is not a whole number from 1'),
             ({"value": {**good, "hunter_id": "a b"}}, 42203, 'record 1: field "hunter_id" is malformed'),
-            ({"value": {**good, "extra": 1}}, 42203, "record 1: a field is none of an event's seven"),
+            ({"value": {**good, "extra": 1}}, 42203, "record 1: a field is unknown or repeated"),
             ({"value": "text"}, 42203, 'record 1: "value" is not a JSON object'),
             ({"key": "other", "value": good}, 422, 'record 1: "key" is not the event\'s hunter_id'),
-            ({"value": good, "partition": 0}, 422, 'record 1: leave "partition" out'),
+            ({"value": good, "partition": 0}, 422, 'record 1: omit "partition"'),
             ({"value": good, "colour": "red"}, 422, "record 1: a record has"),
-            (7, 400, "record 1: a record is a JSON object")):
-        status, error_code, message = refusal(produce(stack.http, [{"value": good}, bad]))
+            (7, 400, "record 1: a record must be a JSON object")):
+        status, error_code, message = rejection(produce(stack.http, [{"value": good}, bad]))
         assert (status, error_code) == (code if code < 1000 else 422, code)
         assert message.startswith(why), message
-    assert in_kafka(stack, "nora") == [], "no record of a refused call is produced"
-    assert stack.metric("huntd_rest_refused_total") == refused + 8
+    assert in_kafka(stack, "nora") == [], "no record of a rejected call is produced"
+    assert stack.metric("huntd_kafka_rest_rejected_total") == rejected + 8
 
 
-def test_other_topics_methods_types_and_bodies_are_refused_in_the_proxys_format(stack):
+def test_other_topics_methods_types_and_bodies_get_the_proxys_errors(stack):
     good = [{"value": event("olga", 1)}]
-    assert refusal(produce(stack.http, good, topic="other"))[:2] == (404, 40401)
-    assert refusal(call(stack.http, "GET", "/topics/loot_events"))[:2] == (405, 405)
+    assert rejection(produce(stack.http, good, topic="other"))[:2] == (404, 40401)
+    assert rejection(call(stack.http, "GET", "/topics/loot_events"))[:2] == (405, 405)
     assert call(stack.http, "GET", "/topics/loot_events").headers["allow"] == "POST"
-    assert refusal(call(stack.http, "POST", "/topics/loot_events/partitions/0"))[:2] == (404, 404)
+    assert rejection(call(stack.http, "POST", "/topics/loot_events/partitions/0"))[:2] == (404, 404)
     for content_type in ("application/json", "application/vnd.kafka.binary.v2+json", "text/plain", None):
-        assert refusal(ask(stack.http, json.dumps({"records": good}), content_type=content_type))[:2] == (415, 415)
+        assert rejection(ask(stack.http, json.dumps({"records": good}), content_type=content_type))[:2] == (415, 415)
     assert ask(stack.http, json.dumps({"records": good}), content_type=RECORDS_TYPE + "; charset=utf-8").status == 200
     for body, code in (("", 400), ("{", 400), ("[]", 400), ('{"records":{}}', 400), ("{}", 422), ('{"records":[]}', 422),
                        ('{"records":null}', 422), ('{"records":[],"more":1}', 422),
                        ('{"records":[{}],"value_schema_id":3}', 422)):
-        assert refusal(ask(stack.http, body))[:2] == (code, code), body
-    assert refusal(produce(stack.http, [{}] * 65)) == (422, 422, "one call may have 64 records")
-    assert refusal(ask(stack.http, " " * 16385))[:2] == (413, 413)
+        assert rejection(ask(stack.http, body))[:2] == (code, code), body
+    assert rejection(produce(stack.http, [{}] * 65)) == (422, 422, "the call has more than 64 records")
+    assert rejection(ask(stack.http, " " * 16385))[:2] == (413, 413)
     with RawConnection(stack.http) as raw:
         raw.send(f"POST /topics/loot_events HTTP/1.1\r\nHost: a\r\nContent-Type: {RECORDS_TYPE}\r\n"
                  "Transfer-Encoding: chunked\r\n\r\nffff\r\n")
-        assert refusal(raw.answer())[:2] == (413, 413)
+        assert rejection(raw.answer())[:2] == (413, 413)
     assert [each["seq"] for each in in_kafka(stack, "olga")] == [1]
 
 
-def test_while_the_broker_does_not_answer_the_caller_is_told_that_it_may_be_stored(stack):
-    unknown = stack.metric('huntd_rest_records_total{outcome="unknown"}')
+def test_a_silent_broker_gives_the_outcome_unknown(stack):
+    unknown = stack.metric('huntd_kafka_rest_records_total{outcome="unknown"}')
     [before] = offsets(produce(stack.http, [{"value": event("pat", 1)}]))
     stack.kafka.signal(signal.SIGSTOP)
     try:
@@ -111,15 +113,15 @@ def test_while_the_broker_does_not_answer_the_caller_is_told_that_it_may_be_stor
     assert answer.status == 200
     [record] = answer.json["offsets"]
     assert (record["partition"], record["offset"], record["error_code"]) == (None, None, 50003)
-    assert record["error"].endswith("the event may be stored: a repeat is harmless")
-    assert stack.metric('huntd_rest_records_total{outcome="unknown"}') == unknown + 1
+    assert record["error"].endswith("the event may be stored: a retry is harmless")
+    assert stack.metric('huntd_kafka_rest_records_total{outcome="unknown"}') == unknown + 1
     [after] = offsets(produce(stack.http, [{"value": event("pat", 2)}], tries=20))
     assert after[0] == before[0] and after[1] > before[1]
     seqs = [each["seq"] for each in in_kafka(stack, "pat")]
-    assert seqs[0] == 1 and set(seqs[1:]) == {2}, "stored once or twice, never not at all"
+    assert seqs[0] == 1 and set(seqs[1:]) == {2}, "stored once or twice, but never lost"
 
 
-def test_while_kafka_is_away_the_caller_is_told_and_a_repeat_gets_through(stack):
+def test_without_kafka_the_call_fails_and_a_repeat_succeeds(stack):
     if not isinstance(stack.kafka, KafkaServer):
         pytest.skip(f"needs a broker that keeps its data: {stack.kafka.why}")
     stack.kafka.kill()
@@ -132,7 +134,7 @@ def test_while_kafka_is_away_the_caller_is_told_and_a_repeat_gets_through(stack)
     assert {each["seq"] for each in in_kafka(stack, "quinn")} == {1}
 
 
-def test_a_draining_huntd_answers_the_call_that_it_has(own_stack):
+def test_a_draining_huntd_responds_to_the_call_in_flight(own_stack):
     stack = own_stack(kafka=True).start()
     offsets(produce(stack.http, [{"value": event("dora", 1)}]))
     stack.kafka.signal(signal.SIGSTOP)
@@ -150,5 +152,5 @@ def test_a_draining_huntd_answers_the_call_that_it_has(own_stack):
 
 def test_without_kafka_there_is_no_topic(own_stack):
     stack = own_stack(cores=1).start()
-    status, code, message = refusal(produce(stack.http, [{"value": event("eve", 1)}]))
+    status, code, message = rejection(produce(stack.http, [{"value": event("eve", 1)}]))
     assert (status, code) == (404, 40401) and "kafka.bootstrap" in message

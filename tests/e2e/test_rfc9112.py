@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every case of rfc9112_cases.py on a connection of its own to a huntd with two cores."""
 import json
 
@@ -16,12 +17,12 @@ def check(answer, expected: str) -> None:
         assert answer.json["result"]["input"] == json.loads(what[1:])
     elif what:
         assert answer.problem == what
-    elif answer.status >= 400:
+    elif answer.status >= 400 and not expected.startswith("HEAD "):
         pytest.fail(f"the case names no problem for {answer}")
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_the_bytes_get_their_answers_and_no_others(stack, case):
+def test_the_bytes_get_their_responses_and_no_others(stack, case):
     with RawConnection(stack.http) as raw:
         for piece in case.pieces:
             raw.send(piece)
@@ -34,10 +35,10 @@ def test_the_bytes_get_their_answers_and_no_others(stack, case):
         if case.then == OPEN:
             assert answer.headers.get("connection", "") != "close"
             raw.send(PROBE)
-            assert raw.answer().json["hunter_id"] == "probe", "an answer came that the case does not name"
+            assert raw.answer().json["hunter_id"] == "probe", "a response came that the case does not name"
         else:
             assert answer.headers["connection"] == "close"
-            assert raw.is_closed(), "an answer came that the case does not name"
+            assert raw.is_closed(), "a response came that the case does not name"
 
 
 def test_no_case_is_written_twice():
@@ -46,5 +47,5 @@ def test_no_case_is_written_twice():
     assert len(CASES) >= 150
 
 
-def test_what_hid_behind_a_request_was_not_run(stack):
+def test_smuggled_requests_were_not_run(stack):
     assert held(stack.http, "gold", "smuggled") == {}

@@ -1,4 +1,5 @@
-"""A hunter's requests run on the hunter's core, one at a time, whichever connection they came by."""
+# SPDX-License-Identifier: Apache-2.0
+"""A hunter's requests run on the hunter's core, one at a time, from any connection."""
 import asyncio
 import json
 from collections import Counter
@@ -8,7 +9,7 @@ from client import RawConnection, call, held, run_hunt
 from harness.huntd_stack import http_get
 from load import Request, play
 
-# Slow machines: nothing here is about deadlines.
+# For slow machines: these tests are not about deadlines.
 STACK = {"settings": {"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000}}
 
 
@@ -54,7 +55,7 @@ def test_one_hunters_requests_run_one_at_a_time(stack):
 
 
 def test_one_hunters_requests_run_in_the_order_of_arrival(stack):
-    # Every second request comes by a connection that belongs to the other core: its request is forwarded.
+    # Every second request uses a connection of the other core and is forwarded.
     core_map = call(stack.http, "GET", "/v1/core-map").json
     assert core_map["cores"] == 2
     with RawConnection(stack.http) as first, RawConnection(stack.http) as second:
@@ -77,7 +78,7 @@ def test_the_same_key_at_the_same_time_awards_once(stack):
     assert held(stack.http, "gold", "twin") == {"gold": 1}
 
 
-def test_what_a_hunter_holds_is_the_same_text_from_every_core_however_much_it_is(stack):
+def test_held_loot_is_the_same_text_from_every_core(stack):
     key_of = {}
     for count in (1024, 1025):
         hunter = f"rich-{count}"
@@ -89,7 +90,7 @@ def test_what_a_hunter_holds_is_the_same_text_from_every_core_however_much_it_is
         answers = set()
         for _ in range(12):  # whichever core takes the connection
             with RawConnection(stack.http) as connection:
-                # A first request for another hunter decides where the connection lives.
+                # The first request, for another hunter, decides the connection's core.
                 for asked in (f"anchor-{_}", hunter):
                     connection.send(f"GET /v1/hunts/gold/hunters/{asked} HTTP/1.1\r\nHost: test\r\n\r\n")
                     answer = connection.answer()

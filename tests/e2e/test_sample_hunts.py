@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hunts in lua/ as a player meets them: over HTTP, with a real ledger."""
 import concurrent.futures
 
@@ -64,7 +65,7 @@ def test_golden_ticket_gives_a_hundred_and_not_one_more(stack):
     assert (late["won"], late["why"]) == (False, "gone")
 
 
-def test_a_hunter_with_more_loot_than_held_can_tell_is_an_error_not_a_part(stack):
+def test_too_much_loot_for_held_is_an_error_and_not_truncated(stack):
     run_hunt(stack.http, "sunken-chest", "rich")
     [key] = stack.redis.call("KEYS", "held:*:rich:sunken-chest")
     for i in range(1024):

@@ -1,4 +1,5 @@
-"""The parent and its cores: what dies is started again, nobody is refused, the end is orderly; and the command line."""
+# SPDX-License-Identifier: Apache-2.0
+"""The parent and its cores: ended processes are restarted, no connection is refused, shutdown is graceful; and the command line."""
 import os
 import pathlib
 import re
@@ -18,22 +19,22 @@ WITHOUT_IO_URING = [sys.executable, str(pathlib.Path(__file__).with_name("withou
 PATIENT = {"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000}
 
 
-def test_a_killed_core_is_started_again_and_nobody_is_refused(own_stack):
+def test_a_killed_core_is_restarted_and_new_connections_succeed(own_stack):
     stack = own_stack(settings=PATIENT).start()
-    refused, answered, ended = [], [], threading.Event()
+    rejected, answered, ended = [], [], threading.Event()
 
-    def knock():
+    def send_hunts():
         number = 0
         while not ended.is_set():
             number += 1
             try:
-                answered.append(run_hunt(stack.http, "gold", f"knock-{number % 50}").status)
+                answered.append(run_hunt(stack.http, "gold", f"caller-{number % 50}").status)
             except ConnectionRefusedError as error:
-                refused.append(error)
+                rejected.append(error)
             except (OSError, EOFError):
-                pass  # it was the killed core's; the next one is another's
+                pass  # it was a connection of the killed core; the next one is not
 
-    threads = [threading.Thread(target=knock) for _ in range(4)]
+    threads = [threading.Thread(target=send_hunts) for _ in range(4)]
     for thread in threads:
         thread.start()
     try:
@@ -48,10 +49,10 @@ def test_a_killed_core_is_started_again_and_nobody_is_refused(own_stack):
         ended.set()
         for thread in threads:
             thread.join()
-    assert not refused
+    assert not rejected
     assert set(answered) <= {200, 500, 503}
     assert answered.count(200) > 200
-    # Everybody is served again, by their own cores.
+    # All hunters are served again, by their own cores.
     for number in range(30):
         assert run_hunt(stack.http, "gold", f"after-{number}").status == 200
 
@@ -61,12 +62,12 @@ def core_0_is_down(stack) -> bool:
 
 
 def hold_core_0_down(stack) -> None:
-    """Kills core 0 and stops the parent after it has told the other core and before it starts core 0 again."""
+    """Kills core 0 and stops the parent after it has informed the other core and before it restarts core 0."""
     for _ in range(50):
         pid = wait_until(lambda: max(stack.core_pids()[0], 0), 20, "core 0 to run")
         os.kill(pid, signal.SIGKILL)
         try:
-            wait_until(lambda: core_0_is_down(stack), 2, "core 1 to hear it", poll_s=0)
+            wait_until(lambda: core_0_is_down(stack), 2, "core 1 to notice it", poll_s=0)
         except (OSError, EOFError, TimeoutError):
             continue  # the killed core had this connection, or it is back already
         stack.huntd.signal(signal.SIGSTOP)
@@ -130,10 +131,10 @@ def test_sigterm_lets_running_hunts_finish_and_ends_with_0(own_stack):
     assert "drain deadline" not in stack.huntd.log_text()
     assert not [pid for pid in family if is_running(pid)]
     stack.huntd.start()
-    assert held(stack.http, "slow", "late")["gold"] >= given, "what was answered 200 was given"
+    assert held(stack.http, "slow", "late")["gold"] >= given, "each response 200 has its award"
 
 
-def test_new_connections_are_refused_or_left_alone_while_draining(own_stack):
+def test_new_connections_are_not_served_while_draining(own_stack):
     stack = own_stack(settings=PATIENT).start()
     stack.huntd.stop()
     with pytest.raises(ConnectionRefusedError):
@@ -163,7 +164,7 @@ def test_a_taken_port_is_named(own_stack, huntd_program):
     assert "http.listen" in done.stderr and "in use" in done.stderr
 
 
-def test_the_service_manager_hears_ready_and_stopping(own_stack, tmp_path):
+def test_the_service_manager_is_sent_ready_and_stopping(own_stack, tmp_path):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
@@ -171,26 +172,26 @@ def test_the_service_manager_hears_ready_and_stopping(own_stack, tmp_path):
         stack = own_stack()
         stack.huntd.environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000"}
         stack.start()
-        heard = manager.recv(4096).decode()
-        while "READY=1" not in heard:
-            heard = manager.recv(4096).decode()
+        received = manager.recv(4096).decode()
+        while "READY=1" not in received:
+            received = manager.recv(4096).decode()
         for _ in range(3):
             while "WATCHDOG=1" not in manager.recv(4096).decode():
                 pass
         stack.huntd.signal(signal.SIGHUP)
-        heard = manager.recv(4096).decode()
-        while "RELOADING=1" not in heard:
-            heard = manager.recv(4096).decode()
-        assert "MONOTONIC_USEC=" in heard
-        while "READY=1" not in heard:
-            heard = manager.recv(4096).decode()
+        received = manager.recv(4096).decode()
+        while "RELOADING=1" not in received:
+            received = manager.recv(4096).decode()
+        assert "MONOTONIC_USEC=" in received
+        while "READY=1" not in received:
+            received = manager.recv(4096).decode()
         stack.huntd.signal(signal.SIGTERM)
-        while "STOPPING=1" not in heard:
-            heard = manager.recv(4096).decode()
+        while "STOPPING=1" not in received:
+            received = manager.recv(4096).decode()
         assert stack.huntd.stop() == 0
 
 
-def test_a_core_that_stands_still_stops_the_watchdogs_food(own_stack, tmp_path):
+def test_a_stopped_core_stops_the_watchdog_notifications(own_stack, tmp_path):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
@@ -253,37 +254,37 @@ def config(tmp_path):
 GOOD = "return function(hunt) end"
 
 
-def test_check_says_ok_and_how_many_hunts(huntd_program, config):
+def test_check_prints_ok_and_the_number_of_hunts(huntd_program, config):
     done = huntd(huntd_program, "-t", "-c", config(a=GOOD, b=GOOD))
     assert done.returncode == 0 and "ok" in done.stdout and "2 hunts" in done.stdout
 
 
-@pytest.mark.parametrize("text, told", [
+@pytest.mark.parametrize("text, reported", [
     ("[http]\nlisen = \"x\"", r"huntd\.toml:4: .*http\.lisen.*http\.listen"),
     ("[worker]\ndeadline_ms = 0", r"huntd\.toml:4: .*worker\.deadline_ms"),
     ("[worker]\ndeadline_ms = \"50\"", r"huntd\.toml:4: .*worker\.deadline_ms"),
     ("[worker", r"huntd\.toml:\d"),
     ("[redis]\naddress = \"nowhere\"", r"huntd\.toml:4: .*redis\.address")])
-def test_a_bad_config_is_78_and_names_file_line_and_key(huntd_program, config, text, told):
+def test_a_bad_config_is_78_and_names_file_line_and_key(huntd_program, config, text, reported):
     for words in (["-t"], []):
         done = huntd(huntd_program, *words, "-c", config(text, a=GOOD))
         assert done.returncode == 78
-        assert re.search(told, done.stderr), done.stderr
+        assert re.search(reported, done.stderr), done.stderr
 
 
-@pytest.mark.parametrize("script, told", [
+@pytest.mark.parametrize("script, reported", [
     ("return function(hunt)\n  hunt.award(\nend", r"bad\.lua:3:"),
     ("local x = nil\nreturn x.y", r"bad\.lua:2:"),
     ("return 7", r"bad\.lua"),
     ("os.exit(0)", r"bad\.lua:1:"),
     ("return function(hunt)\n  local s = 'no end\nend", r"bad\.lua:2:")])
-def test_a_bad_script_is_78_and_names_file_and_line(huntd_program, config, script, told):
+def test_a_bad_script_is_78_and_names_file_and_line(huntd_program, config, script, reported):
     done = huntd(huntd_program, "-t", "-c", config(good=GOOD, bad=script))
     assert done.returncode == 78
-    assert re.search(told, done.stderr), done.stderr
+    assert re.search(reported, done.stderr), done.stderr
 
 
-def test_every_bad_script_is_named_at_once(huntd_program, config):
+def test_all_bad_scripts_are_reported_together(huntd_program, config):
     done = huntd(huntd_program, "-t", "-c", config(one="x x", two="y y", good=GOOD))
     assert done.returncode == 78 and "one.lua:1:" in done.stderr and "two.lua:1:" in done.stderr
 
@@ -294,6 +295,18 @@ def test_a_missing_config_or_folder_is_78(huntd_program, config, tmp_path):
     path.write_text('[hunts]\ndir = "/nowhere/at/all"\n')
     done = huntd(huntd_program, "-t", "-c", path)
     assert done.returncode == 78 and "/nowhere/at/all" in done.stderr
+
+
+def test_a_world_readable_redis_password_is_78_and_says_chmod(huntd_program, config, tmp_path):
+    secret = tmp_path / "redis-password"
+    secret.write_text("tide and moon\n")
+    path = config(f'[redis]\npassword_file = "{secret}"', a=GOOD)
+    for mode, status in ((0o644, 78), (0o640, 0)):
+        secret.chmod(mode)
+        done = huntd(huntd_program, "-t", "-c", path)
+        assert done.returncode == status, done.stderr
+        assert ("redis.password_file" in done.stderr and "chmod" in done.stderr) == (status == 78)
+        assert "tide" not in done.stderr
 
 
 def test_print_config_names_every_value_and_its_source(huntd_program, config):
@@ -313,17 +326,17 @@ def test_wrong_usage_is_2(huntd_program, words):
     assert huntd(huntd_program, *words).returncode == 2
 
 
-def test_where_io_uring_is_forbidden_huntd_says_so_in_one_sentence(huntd_program, own_stack):
+def test_forbidden_io_uring_is_reported_in_one_line(huntd_program, own_stack):
     stack = own_stack()
     stack.start_stores()
     done = huntd(huntd_program, "-c", stack.config, before=WITHOUT_IO_URING)
     assert done.returncode == 1
     complaints = [line for line in done.stderr.splitlines() if "io_uring" in line]
     assert len(complaints) == 1, done.stderr
-    assert "seccomp" in complaints[0], "the cause and the cure are named"
+    assert "seccomp" in complaints[0], "the reason and the hint are logged"
 
 
-def test_a_drain_answers_what_is_forwarded_between_cores_and_cuts_nobody(own_stack):
+def test_a_drain_finishes_requests_forwarded_between_cores(own_stack):
     stack = own_stack(settings=PATIENT).start()
     statuses, ended = [], []
 
@@ -350,7 +363,7 @@ def test_a_drain_answers_what_is_forwarded_between_cores_and_cuts_nobody(own_sta
     assert "drain deadline" not in stack.huntd.log_tail(200)
 
 
-def test_the_service_manager_hears_ready_though_redis_is_away(own_stack, tmp_path):
+def test_the_service_manager_is_sent_ready_without_redis(own_stack, tmp_path):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))

@@ -1,4 +1,5 @@
-"""A shared supply of N: never more than N are given, whatever is retried or killed, and the caller is told when it is gone."""
+# SPDX-License-Identifier: Apache-2.0
+"""A shared supply of N: never more than N are given, despite retries and kills, and the script learns when it is used up."""
 import asyncio
 import json
 import os
@@ -20,7 +21,7 @@ def given(stack, hunters) -> int:
 
 
 async def rush(address: str, hunters, *, on_answer=lambda number: None) -> Counter:
-    """Everyone at once, each with a key, and again until there is an answer."""
+    """All at once, each with a key, repeated until there is a response."""
     results = Counter()
 
     async def one(hunter: str):
@@ -38,14 +39,14 @@ async def rush(address: str, hunters, *, on_answer=lambda number: None) -> Count
             assert answer.status in (503, 504), answer
             await asyncio.sleep(0.05)
         else:
-            raise AssertionError(f"{hunter} got no answer")
+            raise AssertionError(f"{hunter} got no response")
         await connection.close()
 
     await asyncio.gather(*(one(hunter) for hunter in hunters))
     return results
 
 
-def test_exactly_n_are_given_and_the_others_are_told_that_it_is_gone(stack):
+def test_exactly_n_are_given_and_the_others_get_sold_out(stack):
     hunters = [f"peace-{n}" for n in range(150)]
     results = asyncio.run(rush(stack.http, hunters))
     assert results == {"relic": LIMIT, "gone": len(hunters) - LIMIT}
@@ -55,7 +56,7 @@ def test_exactly_n_are_given_and_the_others_are_told_that_it_is_gone(stack):
     assert [item["loot_id"] for item in again.json["loot"]] == ["pebble"]
 
 
-def test_huntctl_supplies_tells_what_is_left(own_stack):
+def test_huntctl_supplies_shows_the_remaining_units(own_stack):
     stack = own_stack().start()
 
     def supplies(*words):
@@ -67,8 +68,8 @@ def test_huntctl_supplies_tells_what_is_left(own_stack):
     assert supplies() == "no hunt has drawn on a shared supply\n"
     for number in range(3):
         run_hunt(stack.http, "scarce", f"ann-{number}")
-    told = {"hunt_id": "scarce", "loot_id": "relic", "limit": LIMIT, "given": 3, "reserved": 0, "left": LIMIT - 3}
-    wait_until(lambda: json.loads(supplies("--json"))["supplies"] == [told], 30, "all three to be settled", 0.1)
+    reported = {"hunt_id": "scarce", "loot_id": "relic", "limit": LIMIT, "given": 3, "reserved": 0, "left": LIMIT - 3}
+    wait_until(lambda: json.loads(supplies("--json"))["supplies"] == [reported], 30, "all three to be settled", 0.1)
     head, line = supplies().splitlines()
     assert head.split() == ["hunt", "loot", "limit", "given", "reserved", "left"]
     assert line.split() == ["scarce", "relic", "40", "3", "0", "37"]
@@ -86,7 +87,7 @@ def test_a_repeat_with_the_same_key_draws_no_second_unit(own_stack):
 
 @pytest.mark.parametrize("wish, status", [("reject", 422), ("fail", 500), ("loop", 504)])
 @pytest.mark.parametrize("keyed", [True, False])
-def test_a_unit_drawn_by_a_hunt_that_gives_nothing_goes_back(own_stack, wish, status, keyed):
+def test_a_unit_drawn_by_a_hunt_without_awards_is_released(own_stack, wish, status, keyed):
     stack = own_stack(settings={"worker.deadline_ms": 500}).start()
     for number in range(5):
         key = f"k{number}" if keyed else None
@@ -98,8 +99,8 @@ def test_a_unit_drawn_by_a_hunt_that_gives_nothing_goes_back(own_stack, wish, st
     assert run_hunt(stack.http, "regret", "eve", key="k").json["result"] == {"cup": False, "why": "gone"}
 
 
-def test_a_key_used_again_after_it_was_forgotten_draws_nothing(own_stack):
-    """The event of that key has its unit already; were it given once more, more than N would be held."""
+def test_a_key_reused_after_its_ttl_draws_no_unit(own_stack):
+    """The event of that key has its unit already; a second unit would make more than N."""
     stack = own_stack().start()
     assert run_hunt(stack.http, "regret", "ann", key="k").json["result"] == {"cup": True}
     with stack.redis.client() as redis:
@@ -111,7 +112,7 @@ def test_a_key_used_again_after_it_was_forgotten_draws_nothing(own_stack):
     assert held(stack.http, "regret", "ann") == {"cup": 1}
 
 
-def test_never_more_than_n_though_cores_are_killed_in_the_middle(own_stack):
+def test_never_more_than_n_are_given_after_kills_of_cores(own_stack):
     stack = own_stack(append_only=True, settings={"worker.queue_deadline_ms": 1000, "worker.deadline_ms": 900}).start()
     hunters = [f"war-{n}" for n in range(200)]
     stages = [(15, 0), (30, 1)]
@@ -124,7 +125,7 @@ def test_never_more_than_n_though_cores_are_killed_in_the_middle(own_stack):
     assert not stages, "both cores were killed"
     stack.huntd.await_ready()
     assert given(stack, hunters) == results["relic"] <= LIMIT
-    # Units whose core died before its commit come back within the sweep, and can then be given.
+    # Units whose core was killed before its commit are released by the sweep, and can then be given.
     with stack.redis.client() as redis:
         wait_until(lambda: redis.call("ZCARD", "supply_pending:{scarce:relic}") == 0, 60, "every unit to be resolved")
         assert redis.call("HLEN", "supply:{scarce:relic}") == given(stack, hunters)

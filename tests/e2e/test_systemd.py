@@ -1,4 +1,5 @@
-"""The units: systemd's own check passes on an installed tree, and no hardening is lost unseen."""
+# SPDX-License-Identifier: Apache-2.0
+"""The units: systemd's own check passes on an installed tree, and lost hardening is noticed."""
 import pathlib
 import re
 import shutil
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason=
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> pathlib.Path:
-    """The units as installed, with the programs where they say: systemd-analyze wants to see both."""
+    """The units as installed, with programs at the paths in them: systemd-analyze checks both."""
     root = tmp_path_factory.mktemp("units")
     for unit in UNITS:
         text = (ROOT / "systemd" / unit).read_text()
@@ -45,7 +46,7 @@ def test_a_misspelt_setting_would_be_found(tree):
 
 
 @pytest.mark.parametrize("unit", ["huntd.service", "hunt-aggregator.service"])
-def test_the_exposure_that_systemd_sees_stays_ok(tree, unit):
+def test_systemds_exposure_rating_stays_ok(tree, unit):
     done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20",
                            str(tree / unit)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout[-2000:]

@@ -1,4 +1,5 @@
-"""without_io_uring.py PROGRAM ARGUMENT...: runs a program under a seccomp filter that answers EPERM to io_uring, as the
+# SPDX-License-Identifier: Apache-2.0
+"""without_io_uring.py PROGRAM ARGUMENT...: runs a program under a seccomp filter that fails io_uring with EPERM, as the
 default profiles of container run-times do (x86-64 and arm64: the three calls have the same numbers everywhere)."""
 import ctypes
 import os

@@ -1,9 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
 """`./dev test faults [NAME] [--seed S]` and `./dev test chaos [--minutes N] [--seed S]`."""
 import argparse
-import pathlib
 import sys
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
 
 def main(words: list[str]) -> int:

@@ -1,12 +1,13 @@
-"""Many clients of one manner, in a process of their own so that they take nothing from the load's.
+# SPDX-License-Identifier: Apache-2.0
+"""Many clients with one behaviour, in a process of their own so that they do not slow the load's process.
 
     with Crowd(stack.http, "slow_head", 5000, seed=1) as crowd:
-        crowd.await_there()  # all of them have connected, and said what they say first
+        crowd.await_there()  # all clients have connected and sent their first bytes
         ...
         saw = crowd.end()    # {"408": 7312, ...}
 
 They come from many addresses of 127.0.0.0/8: one has 28,000 ports, and connections that ended keep theirs for a minute.
-A client that is cut off comes again.
+A client whose connection is closed connects again.
 """
 import asyncio
 import json
@@ -21,7 +22,7 @@ import sys
 from collections import Counter
 
 ADDRESSES = 200
-CONNECT_TOGETHER = 400       # less than the backlog, so that nobody waits for a SYN to be repeated
+CONNECT_TOGETHER = 400       # less than the backlog, so that no client waits for a repeated SYN
 SMALL_SEGMENT_BYTES = 536    # as on a poor line; loopback's own 64 KiB let the server send a megabyte ahead
 GET = b"GET /v1/core-map HTTP/1.1\r\nHost: crowd\r\n\r\n"
 
@@ -39,15 +40,15 @@ class Crowd:
             raise AssertionError(f"{self.what}: the crowd ended with {self._child.wait()}")
 
     def leave(self) -> None:
-        """As end(), for a crowd that need not all have been there."""
+        """As end(), if not all clients had to connect."""
         self._child.kill()
 
     def end(self) -> Counter:
-        """All of them leave; what they saw."""
-        told, _ = self._child.communicate(timeout=60)
+        """Ends all clients; returns what they saw."""
+        reported, _ = self._child.communicate(timeout=60)
         if self._child.returncode != 0:
             raise AssertionError(f"{self.what}: the crowd ended with {self._child.returncode}")
-        return Counter(json.loads(told))
+        return Counter(json.loads(reported))
 
     def __enter__(self):
         return self
@@ -85,7 +86,7 @@ class Client:
         await self.loop.sock_sendall(self.socket, data)
 
     async def answer(self) -> int:
-        """The status of the next answer, which is read whole; 0 where the server closed. One at a time: no pipelining."""
+        """Reads the next response whole and returns its status; 0 if the server closed. Without pipelining."""
         held = b""
         while b"\r\n\r\n" not in held:
             data = await self.loop.sock_recv(self.socket, 65536)
@@ -102,7 +103,7 @@ class Client:
         return int(head.split(b" ", 2)[1])
 
     async def trickle(self, data: bytes) -> None:
-        """A byte a second for as long as it takes, or until the server has had enough."""
+        """Sends one byte per second, until all are sent or the server responds or closes."""
         answered = asyncio.ensure_future(self.answer())
         try:
             for at in range(len(data)):
@@ -119,7 +120,7 @@ class Client:
         self.socket.close()
 
 
-# --- manners: one connection's life, from its connect ---------------------------------------------------------------
+# --- behaviours: one connection, from its connect --------------------------------------------------------------------
 async def slow_head(client: Client) -> None:
     await client.send(b"GET /v1/hunts/gold/hunters/slow HTTP/1.1\r\nHost: crowd\r\nX-Slow: ")
     client.there.set()
@@ -134,7 +135,7 @@ async def slow_body(client: Client) -> None:
 
 
 async def deaf(client: Client) -> None:
-    """Asks for more than both sockets' buffers hold, and reads nothing; every second one reads a few bytes a second."""
+    """Asks for more than both sockets' buffers hold, and reads nothing; every second client reads a few bytes per second."""
     for _ in range(8):  # 640 answers of 2 KiB
         await asyncio.wait_for(client.send(GET * 80), 1)
     client.there.set()
@@ -167,7 +168,7 @@ async def churn(client: Client) -> None:
 
 
 async def reset(client: Client) -> None:
-    """Goes away by RST: in a head, in a body, in a hunt, in an answer."""
+    """Resets the connection (RST): in a head, in a body, in a hunt, in a response."""
     hunt = f"POST /v1/hunts/pair/hunters/reset-{client.index % 50} HTTP/1.1\r\nHost: crowd\r\nContent-Length: "
     client.there.set()
     where = client.draw.randrange(4)
@@ -183,7 +184,7 @@ async def reset(client: Client) -> None:
     if client.draw.random() < 0.5:
         await asyncio.sleep(client.draw.uniform(0, 0.01))
     client.reset()
-    client.saw[("in a head", "in a body", "in a hunt", "in an answer")[where]] += 1
+    client.saw[("in a head", "in a body", "in a hunt", "in a response")[where]] += 1
 
 
 MANNERS = {f.__name__: f for f in (slow_head, slow_body, deaf, idle, churn, reset)}
@@ -207,10 +208,10 @@ async def play(address: str, manner: str, count: int, seed: int) -> None:
     saw: Counter = Counter()
     turn = asyncio.Semaphore(CONNECT_TOGETHER)
     clients = [Client((host, int(port)), index, seed, saw) for index in range(count)]
-    lives = [asyncio.create_task(live(client, manner, turn)) for client in clients]
+    tasks = [asyncio.create_task(live(client, manner, turn)) for client in clients]
     for client in clients:
         await client.there.wait()
-    broken = [life.exception() for life in lives if life.done()]
+    broken = [task.exception() for task in tasks if task.done()]
     if broken:
         raise broken[0]
     print("there", flush=True)

@@ -1,4 +1,5 @@
-"""Runs a scenario: stack up, load on, fault in, fault over, load off, all settled, invariants checked."""
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a scenario: start the stack and the load, inject the fault, wait for the recovery, stop the load, check the invariants."""
 import pathlib
 import random
 import shutil
@@ -11,43 +12,43 @@ from dataclasses import dataclass, field
 
 from client import core_of, run_hunt
 from faults import invariants
-from faults.invariants import Verdict
+from faults.invariants import Report
 from faults.load import HealthProbe, Load
 from faults.scenario import Scenario, Skipped, all_scenarios
 from faults.stack import ALIVE_WITHIN_S, SETTINGS, FaultStack, stop_for
 from harness.huntd_stack import http_get
 from harness.process import ServerFailed, wait_until
 
-BEFORE_S = 2.0  # of steady load, to know what the throughput was
+BEFORE_S = 2.0  # of steady load, to measure the throughput before the fault
 AFTER_S = 2.0   # of load after the recovery
-TOLD_WITHIN_S = SETTINGS["http.request_deadline_ms"] / 1000 + 1
+SEEN_WITHIN_S = SETTINGS["http.request_deadline_ms"] / 1000 + 1
 DEFAULT_SEED = 1
-# What ends a scenario as failed, and lets the next one begin.
+# These end a scenario as failed; the next one runs.
 FAILURES = (AssertionError, TimeoutError, ServerFailed, subprocess.SubprocessError)
 
 
 @dataclass
 class Fault:
     name: str
-    before: float  # answers a second
-    begun_s: float
-    log_from: int = 0  # how long huntd's log was
+    before: float  # responses per second before the fault
+    started_s: float
+    log_from: int = 0  # length of huntd's log when the fault started
     may_see: frozenset[str] = frozenset()
     ends: frozenset[str] = frozenset()
     lifted_s: float = 0.0
     recovered_s: float | None = None                         # after it was lifted
-    at_most: dict[str, int] = field(default_factory=dict)    # how often clients may see what
+    at_most: dict[str, int] = field(default_factory=dict)    # problem -> how often clients may see it
     bystanders: set[str] = field(default_factory=set)        # hunters whose core has no fault
 
     @property
     def over_s(self) -> float:
-        """Until then clients may be told of it: a request that was under way hears of its end by its deadline."""
-        return self.lifted_s + (ALIVE_WITHIN_S if self.recovered_s is None else self.recovered_s) + TOLD_WITHIN_S
+        """Until then clients may see the fault: a request that was in flight ends by its deadline."""
+        return self.lifted_s + (ALIVE_WITHIN_S if self.recovered_s is None else self.recovered_s) + SEEN_WITHIN_S
 
 
 @dataclass
 class Run:
-    """What a scenario's function is given."""
+    """The argument of a scenario's function."""
     stack: FaultStack
     draw: random.Random
     smoke: bool = False
@@ -55,38 +56,37 @@ class Run:
     probe: HealthProbe | None = None
     faults: list[Fault] = field(default_factory=list)
     census: dict = field(default_factory=dict)
-    other_hunters: set[str] = field(default_factory=set)   # hunters that a scenario plays by itself
+    other_hunters: set[str] = field(default_factory=set)   # hunters whose requests the scenario sends itself
     other_producer: bool = False                           # the scenario writes to loot_events itself
-    poison: set[str] = field(default_factory=set)          # what it wrote there that is no event, undecodable bytes as U+FFFD
+    poison: set[str] = field(default_factory=set)          # records it wrote there that are not events, undecodable bytes as U+FFFD
     records: list = field(default_factory=list)
-    checks: list = field(default_factory=list)             # more checks of the scenario's: f(run, verdict)
-    begun_s: float = field(default_factory=time.monotonic)
+    checks: list = field(default_factory=list)             # the scenario's own checks: f(run, report)
+    started_s: float = field(default_factory=time.monotonic)
 
     @property
     def fault(self) -> Fault:
-        """The one of now."""
+        """The current fault."""
         return self.faults[-1]
 
     def lifted(self) -> None:
-        """The fault is over from now on, and what the scenario still waits for is the recovery; it counts from the last call,
-        or else from the function's end."""
+        """The fault is over now; the time until the recovery counts from the last call, or else from the function's end."""
         self.fault.lifted_s = time.monotonic()
 
     def at_most(self, what: str, times: int) -> None:
-        """So often clients may see it of this fault."""
+        """Clients may see `what` at most `times` times because of this fault."""
         self.fault.at_most[what] = times
 
     def expect(self, fine: bool, text: str) -> None:
-        """The scenario's own expectation."""
+        """Ends the scenario as failed if not `fine`."""
         if not fine:
             raise AssertionError(text)
 
     def span(self, full_s: float, smoke_s: float) -> float:
-        """A length of time: the whole in `faults`, shortened in the smoke subset and in chaos."""
+        """A duration: `full_s` in `faults`, `smoke_s` in the smoke subset and in chaos."""
         return smoke_s if self.smoke else full_s
 
     def go_on_for(self, seconds: float) -> None:
-        """The fault stays for so long; the load goes on."""
+        """Keeps the fault for this time; the load continues."""
         time.sleep(seconds)
 
     def stop(self, pid: int, seconds: float) -> None:
@@ -95,20 +95,20 @@ class Run:
     def await_(self, condition, timeout_s: float, what: str):
         return wait_until(condition, timeout_s, what, poll_s=0.05)
 
-    def spare_core(self, core: int) -> None:
-        """The fault will be in `core`: hunters of the others are bystanders from now on."""
+    def fault_is_in(self, core: int) -> None:
+        """The fault will be in `core`: hunters of the other cores are bystanders from now on."""
         for client in self.load.clients:
             if client.kind != "proxy" and core_of(self.stack, client.hunters[0]) != core:
                 self.fault.bystanders.add(client.hunters[0])
 
     @contextmanager
-    def nobody_answers_health(self):
+    def health_unavailable(self):
         with self.probe:
             yield
 
 
 def begin(run: Run, scenario: Scenario, seed: int) -> None:
-    """A stack that has served and is quiet again, its census taken; then the load and the probe."""
+    """Starts the stack, warms it up, counts its descriptors when it is idle; then starts the load and the probe."""
     stack = run.stack
     stack.start()
     run.other_hunters.add("warm-up")
@@ -116,9 +116,9 @@ def begin(run: Run, scenario: Scenario, seed: int) -> None:
         answer = run_hunt(stack.http, "gold", "warm-up", key=f"w{number}")
         assert answer.status == 200, answer
     run.load = Load(stack.http, seed=seed, **scenario.load)
-    run.load.books.bundles.add(answer.headers["hunt-bundle"])
-    wait_until(lambda: stack.outbox_length() == 0 and invariants.is_quiet(stack)
-               and stack.aggregator_metric("hunt_aggregator_fresh_total") >= 20, 30, "the warm-up to settle", poll_s=0.1)
+    run.load.responses.bundles.add(answer.headers["hunt-bundle"])
+    wait_until(lambda: stack.outbox_length() == 0 and invariants.is_idle(stack)
+               and stack.aggregator_metric("hunt_aggregator_new_total") >= 20, 30, "the warm-up to settle", poll_s=0.1)
     run.census = invariants.census(stack)
     run.probe = HealthProbe(lambda: http_get(stack.admin, "/healthz", timeout_s=3))
     run.probe.start()
@@ -128,7 +128,7 @@ def begin(run: Run, scenario: Scenario, seed: int) -> None:
 
 def inject(run: Run, scenario: Scenario) -> None:
     now_s = time.monotonic()
-    fault = Fault(scenario.name, run.load.books.goodput(now_s - BEFORE_S, now_s), now_s, len(run.stack.huntd.log_text()),
+    fault = Fault(scenario.name, run.load.responses.goodput(now_s - BEFORE_S, now_s), now_s, len(run.stack.huntd.log_text()),
                   scenario.may_see, scenario.ends)
     run.faults.append(fault)
     run.stack.note_huntd()
@@ -136,7 +136,7 @@ def inject(run: Run, scenario: Scenario) -> None:
     try:
         scenario.inject(run)
     except Skipped:
-        run.faults.remove(fault)  # nothing was done that has to be got over
+        run.faults.remove(fault)  # nothing was done, so there is no recovery to wait for
         raise
     except FAILURES as caught:
         failure = caught
@@ -146,27 +146,27 @@ def inject(run: Run, scenario: Scenario) -> None:
         raise failure
 
 
-def end_load(run: Run, verdict: Verdict) -> None:
+def end_load(run: Run, report: Report) -> None:
     try:
         run.load.finish()
     except TimeoutError as late:
-        verdict.expect("I6", False, str(late))
+        report.expect("I6", False, str(late))
     run.probe.stop()
 
 
-def settle_and_check(run: Run, verdict: Verdict) -> dict:
-    """Load off, all settled, every check made; what the checks counted."""
+def settle_and_check(run: Run, report: Report) -> dict:
+    """Stops the load, waits until the stack is idle, runs every check; returns the figures of the checks."""
     run.go_on_for(AFTER_S)
-    end_load(run, verdict)
+    end_load(run, report)
     found = invariants.check_all(run)
     for check in run.checks:
         check(run, found)
-    verdict.violations += found.violations
+    report.violations += found.violations
     return found.figures
 
 
 def stop_all(run: Run) -> None:
-    """Whatever still runs, however far it came."""
+    """Stops all that still runs."""
     if run.probe and not run.probe._ended.is_set():
         run.load._ending.set()
         run.load._give_up_at_s = 0
@@ -174,39 +174,39 @@ def stop_all(run: Run) -> None:
     run.stack.kill()
 
 
-def run_scenario(scenario: Scenario, seed: int, folder: pathlib.Path, *, smoke: bool = False) -> Verdict:
+def run_scenario(scenario: Scenario, seed: int, folder: pathlib.Path, *, smoke: bool = False) -> Report:
     stack = FaultStack(folder, settings=scenario.settings, **scenario.stack)
     run = Run(stack, random.Random(seed), smoke=smoke)
-    verdict = Verdict()
+    report = Report()
     try:
         if not scenario.loaded:
             scenario.inject(run)
-            return verdict
+            return report
         begin(run, scenario, seed)
         try:
             inject(run, scenario)
         except FAILURES as failure:
-            verdict.expect("scenario", False, str(failure))
-        figures = settle_and_check(run, verdict)
-        verdict.figures = {"answers": len(run.load.books.good_at_s),
+            report.expect("scenario", False, str(failure))
+        figures = settle_and_check(run, report)
+        report.figures = {"answers": len(run.load.responses.good_at_s),
                            "recovered_s": [None if f.recovered_s is None else round(f.recovered_s, 1) for f in run.faults],
                            **figures}
     except FAILURES as failure:
-        verdict.expect("scenario", False, str(failure))
+        report.expect("scenario", False, str(failure))
     finally:
         stop_all(run)
-    return verdict
+    return report
 
 
-def report(scenario: Scenario, seed: int, verdict: Verdict, took_s: float, folder: pathlib.Path) -> None:
-    state = "ok" if not verdict.violations else "FAILED"
+def print_report(scenario: Scenario, seed: int, report: Report, took_s: float, folder: pathlib.Path) -> None:
+    state = "ok" if not report.violations else "FAILED"
     print(f"{state:<7} {scenario.family}/{scenario.name} seed={seed} {took_s:.0f} s "
-          + " ".join(f"{name}={value}" for name, value in verdict.figures.items()), flush=True)
-    for violation in verdict.violations[:12]:
+          + " ".join(f"{name}={value}" for name, value in report.figures.items()), flush=True)
+    for violation in report.violations[:12]:
         print(f"        {violation}")
-    if len(verdict.violations) > 12:
-        print(f"        … and {len(verdict.violations) - 12} more")
-    if verdict.violations:
+    if len(report.violations) > 12:
+        print(f"        … and {len(report.violations) - 12} more")
+    if report.violations:
         print(f"        logs: {folder}")
 
 
@@ -220,17 +220,17 @@ def run_faults(wanted: str | None, seed: int | None, *, smoke: bool = False) -> 
     failed, skipped = [], []
     base = pathlib.Path(tempfile.mkdtemp(prefix="huntd-faults-"))
     for scenario in scenarios:
-        begun_s = time.monotonic()
+        started_s = time.monotonic()
         folder = base / scenario.name
         used = DEFAULT_SEED if seed is None else seed
         try:
-            verdict = run_scenario(scenario, used, folder, smoke=smoke)
+            report = run_scenario(scenario, used, folder, smoke=smoke)
         except Skipped as reason:
             print(f"skipped {scenario.family}/{scenario.name}: {reason}", flush=True)
             skipped.append(scenario.name)
             continue
-        report(scenario, used, verdict, time.monotonic() - begun_s, folder)
-        if verdict.violations:
+        print_report(scenario, used, report, time.monotonic() - started_s, folder)
+        if report.violations:
             failed.append(scenario.name)
         else:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,9 @@
-"""The callers: a steady rate of hunts from three kinds of clients, and the books of what each request was told.
+# SPDX-License-Identifier: Apache-2.0
+"""The callers: a steady rate of hunts from three kinds of clients, and a record of every response.
 
-- hunters: a connection for each hunter, every request with an Idempotency-Key, repeated until it is answered;
+- hunters: a connection for each hunter, every request with an Idempotency-Key, repeated until it gets a response;
 - proxies: few connections that carry many hunters, with keys too;
-- loose: a connection for each hunter and no keys, so that a refusal which was no refusal shows.
+- loose: a connection for each hunter and no keys, so that an award behind an error response is noticed.
 """
 import asyncio
 import random
@@ -14,9 +15,9 @@ from dataclasses import dataclass, field
 from client import AsyncConnection
 from harness.process import wait_until
 
-HUNTS = ("gold", "gold", "gold", "pair", "pair", "mixed", "mixed", "mixed", "scarce", "refuse", "slow")
+HUNTS = ("gold", "gold", "gold", "pair", "pair", "mixed", "mixed", "mixed", "scarce", "reject", "slow")
 SETTLED = (200, 422)
-UNKNOWN = {"broken", "timeout", "outcome-unknown"}  # after these nobody knows whether loot was given
+UNKNOWN = {"broken", "timeout", "outcome-unknown"}  # after these the client does not know if loot was awarded
 TRY_TIMEOUT_S = 20.0
 REPEATED_LATER = 0.3  # of the proxies' requests
 
@@ -30,11 +31,11 @@ class Request:
 
 @dataclass
 class Trouble:
-    """A try that ended in neither 200 nor 422."""
+    """An attempt that ended in neither 200 nor 422."""
     at_s: float
     client: "Client"
     request: Request
-    what: str  # a problem's word, or: broken, refused, timeout
+    what: str  # a problem's type, or: broken, no-connection, timeout
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Client:
 
 
 @dataclass
-class Books:
+class Responses:
     statuses: Counter = field(default_factory=Counter)
     troubles: list[Trouble] = field(default_factory=list)
     events: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # event_id -> hunter, hunt, loot
@@ -53,7 +54,7 @@ class Books:
     bundles: set = field(default_factory=set)
     contradictions: list[str] = field(default_factory=list)
     unanswered: list[Request] = field(default_factory=list)
-    # Of requests without a key, {(hunter, hunt): number}: those whose end nobody was told.
+    # {(hunter, hunt): number} of requests without a key whose outcome is unknown.
     unknown: Counter = field(default_factory=Counter)
     good_at_s: deque = field(default_factory=deque)
 
@@ -62,16 +63,16 @@ class Books:
         loot = tuple((item["loot_id"], item["event_id"]) for item in answer.json["loot"]) if answer.status == 200 else ()
         self.bundles.add(answer.headers.get("hunt-bundle"))
         for loot_id, event_id in loot:
-            told = (request.hunter, request.hunt, loot_id)
-            if self.events.setdefault(event_id, told) != told:
-                self.contradictions.append(f"{event_id} was told as {self.events[event_id]} and as {told}")
+            reported = (request.hunter, request.hunt, loot_id)
+            if self.events.setdefault(event_id, reported) != reported:
+                self.contradictions.append(f"{event_id} is {self.events[event_id]} and {reported}")
         if request.key is not None:
-            told = (answer.status, loot)
-            first = self.by_key.setdefault((request.hunter, request.hunt, request.key), told)
-            if first != told:
-                self.contradictions.append(f"{request} was told {first} and then {told}")
+            reported = (answer.status, loot)
+            first = self.by_key.setdefault((request.hunter, request.hunt, request.key), reported)
+            if first != reported:
+                self.contradictions.append(f"{request}: first {first}, then {reported}")
 
-    def told(self) -> dict[tuple[str, str], Counter]:
+    def loot(self) -> dict[tuple[str, str], Counter]:
         """{(hunter, hunt): Counter of loot_id}, each event once."""
         found: dict[tuple[str, str], Counter] = {}
         for hunter, hunt, loot_id in self.events.values():
@@ -79,7 +80,7 @@ class Books:
         return found
 
     def goodput(self, since_s: float, until_s: float) -> float:
-        """Requests answered per second in a span of monotonic time."""
+        """Responses per second in a span of monotonic time."""
         return sum(since_s <= at < until_s for at in list(self.good_at_s)) / (until_s - since_s)
 
 
@@ -96,7 +97,7 @@ class Load:
         self.rate = rate
         self.hunts = hunts
         self.draw = random.Random(seed)
-        self.books = Books()
+        self.responses = Responses()
         self.clients = [self._client("hunter", [f"h{n}"]) for n in range(hunters)]
         self.clients += [self._client("proxy", [f"p{n}-{m}" for m in range(10)]) for n in range(proxies)]
         self.clients += [self._client("loose", [f"u{n}"]) for n in range(loose)]
@@ -114,7 +115,7 @@ class Load:
         self._thread.start()
 
     def finish(self, timeout_s: float = 90) -> None:
-        """No new requests; those that have a key are still repeated until they are answered."""
+        """Sends no new requests; requests with a key are still repeated until they get a response."""
         self._ending.set()
         self._give_up_at_s = time.monotonic() + timeout_s - 5
         self._thread.join(timeout_s)
@@ -124,17 +125,17 @@ class Load:
             raise self._failure
 
     def await_answers(self, count: int, timeout_s: float = 60) -> None:
-        goal = len(self.books.good_at_s) + count
-        wait_until(lambda: len(self.books.good_at_s) >= goal, timeout_s, f"{count} more answers")
+        goal = len(self.responses.good_at_s) + count
+        wait_until(lambda: len(self.responses.good_at_s) >= goal, timeout_s, f"{count} more responses")
 
     def await_steady(self, timeout_s: float = 60) -> None:
-        """Until the rate that is asked for is also the rate that is answered."""
-        begun_s = time.monotonic()
+        """Waits until the rate of responses is the wanted rate."""
+        started_s = time.monotonic()
 
         def steady():
             now_s = time.monotonic()
-            return now_s - begun_s > 2 and self.books.goodput(now_s - 2, now_s) >= 0.9 * self.rate
-        wait_until(steady, timeout_s, f"{self.rate:g} answers a second")
+            return now_s - started_s > 2 and self.responses.goodput(now_s - 2, now_s) >= 0.9 * self.rate
+        wait_until(steady, timeout_s, f"{self.rate:g} responses per second")
 
     def _run(self) -> None:
         try:
@@ -148,7 +149,7 @@ class Load:
                                for index, client in enumerate(self.clients)))
 
     def _next(self, client: Client) -> Request:
-        # What a hunter asked is asked again by a proxy: over another connection, and often on another core.
+        # A proxy repeats a hunter's request: over another connection, and often on another core.
         if client.kind == "proxy" and self._answered and self.draw.random() < REPEATED_LATER:
             return self.draw.choice(self._answered)
         self._number += 1
@@ -156,17 +157,17 @@ class Load:
                        None if client.kind == "loose" else f"k{self._number}")
 
     async def _serve(self, client: Client, period_s: float, first_s: float) -> None:
-        """A request a period; slots that were missed while one was under way are not made up for."""
+        """One request per period; periods that pass during a request are skipped."""
         due_s = time.monotonic() + first_s
         while not self._ending.is_set():
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             request = self._next(client)
             if await self._until_answered(client, request):
-                self.books.good_at_s.append(time.monotonic())
+                self.responses.good_at_s.append(time.monotonic())
                 if request.key:
                     self._answered.append(request)
             elif request.key:
-                self.books.unanswered.append(request)
+                self.responses.unanswered.append(request)
             while due_s <= time.monotonic():
                 due_s += period_s
         await client.connection.close()
@@ -177,12 +178,12 @@ class Load:
             attempt += 1
             what, answer = await self._try(client, request)
             if answer is not None and answer.status in SETTLED:
-                self.books.note(request, answer)
+                self.responses.note(request, answer)
                 return True
-            self.books.troubles.append(Trouble(time.monotonic(), client, request, what))
+            self.responses.troubles.append(Trouble(time.monotonic(), client, request, what))
             if request.key is None:
                 if what in UNKNOWN:
-                    self.books.unknown[request.hunter, request.hunt] += 1
+                    self.responses.unknown[request.hunter, request.hunt] += 1
                 await asyncio.sleep(0.05)
                 return False
             await asyncio.sleep(min(0.02 * 2 ** min(attempt, 6), 0.5) * self.draw.uniform(0.5, 1))
@@ -197,13 +198,13 @@ class Load:
             await client.connection.close()
             return "timeout", None
         except ConnectionRefusedError:
-            return "refused", None
+            return "no-connection", None
         except (OSError, EOFError):
             return "broken", None
 
 
 class HealthProbe:
-    """Asks /healthz five times a second, from a thread of its own; notes what took longer than a second."""
+    """Requests /healthz five times per second on a thread of its own; notes responses that take longer than `limit_s`."""
 
     def __init__(self, get, limit_s: float = 1.0, every_s: float = 0.2):
         self._get = get
@@ -213,7 +214,7 @@ class HealthProbe:
         self.slowest_s = 0.0
         self.asked = 0
         self.excused = 0
-        self._pauses = 0  # while above 0 nobody can answer
+        self._pauses = 0  # while above 0, no response is expected
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health")
 
@@ -225,7 +226,7 @@ class HealthProbe:
         self._thread.join()
 
     def __enter__(self):
-        """The admin port is known to be away within this block."""
+        """The admin port is expected to be unavailable within this block."""
         self._pauses += 1
 
     def __exit__(self, *_):
@@ -234,17 +235,17 @@ class HealthProbe:
     def _run(self) -> None:
         while not self._ended.wait(self.every_s):
             paused = self._pauses > 0
-            begun_s = time.monotonic()
+            started_s = time.monotonic()
             try:
                 self._get()
-                what = "answered late"
-                took_s = time.monotonic() - begun_s
+                what = "late response"
+                took_s = time.monotonic() - started_s
             except OSError as error:
-                what, took_s = f"no answer: {error!r}", max(time.monotonic() - begun_s, self.limit_s + 0.001)
+                what, took_s = f"no response: {error!r}", max(time.monotonic() - started_s, self.limit_s + 0.001)
             self.asked += 1
             if paused or self._pauses > 0:
                 self.excused += 1
                 continue
             self.slowest_s = max(self.slowest_s, took_s)
             if took_s > self.limit_s:
-                self.late.append((begun_s, took_s, what))
+                self.late.append((started_s, took_s, what))

@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """A proxy between huntd and the real redis-server, for faults that only the protocol shows.
 
-Commands go through as they come. What Redis answers goes through `mode`:
-  None              as it comes
+Commands pass unchanged. Replies of Redis pass through `mode`:
+  None              unchanged
   Split()           byte by byte, each in a segment of its own
-  Late(seconds)     each piece so much later, in order
-  Garbage(...)      the next replies are replaced by bytes that are no replies, or not those that were asked for
+  Late(seconds)     each piece this much later, in order
+  Garbage(...)      the next replies are replaced by bytes that are not RESP, or by replies of another shape
   Cut()             the connection is reset when the next reply comes: the command was run, the reply is lost
 """
 import asyncio
@@ -38,7 +39,7 @@ class RedisProxy:
         self.port.release()
 
     def reset_all(self) -> None:
-        """Every connection is reset, whatever is under way on it."""
+        """Resets every connection, also in the middle of a command."""
         self._loop.call_soon_threadsafe(lambda: [self._reset(writer) for writer in list(self._writers)])
 
     def _run(self) -> None:

@@ -1,4 +1,5 @@
-"""What a scenario is: a function that injects one fault into a loaded stack and returns when the fault is over."""
+# SPDX-License-Identifier: Apache-2.0
+"""A scenario is a function that injects one fault into a stack under load and returns when the fault is over."""
 import importlib
 import pathlib
 from dataclasses import dataclass, field
@@ -8,12 +9,12 @@ FAMILIES = ("processes", "redis", "kafka", "postgres", "clients", "machine")
 
 
 class Skipped(Exception):
-    """This machine can't show the fault; the text says why."""
+    """This machine cannot produce the fault; the text is the reason."""
 
 
 @dataclass
 class Scenario:
-    """`may_see` names what clients may be told of the fault, beside 200 and 422; the default is nothing at all."""
+    """`may_see`: the errors that clients may see because of the fault, beside 200 and 422; by default none."""
     name: str
     family: str
     inject: Callable
@@ -22,9 +23,9 @@ class Scenario:
     stack: dict = field(default_factory=dict)     # arguments of FaultStack
     load: dict = field(default_factory=dict)      # arguments of Load
     smoke: bool = False     # runs in the plain `./dev test`
-    # May be drawn on a living stack, again and again; with that stack's settings and load, so its own are wishes, no needs.
+    # Chaos may run it, repeatedly, on its own stack: with that stack's settings and load, not this scenario's.
     chaos: bool = False
-    loaded: bool = True     # False: it starts and checks everything by itself
+    loaded: bool = True     # False: it starts and checks everything itself
     ends: frozenset[str] = frozenset()  # which of huntd's processes the fault ends, by invariants.ENDS
 
     @property
@@ -39,7 +40,7 @@ def scenario(*, may_see=(), ends=(), **options):
     """Registers the function under its own name."""
     def register(inject):
         family = inject.__module__.rsplit(".", 1)[1]
-        assert inject.__doc__, f"{inject.__name__} must say what is expected, and from where that comes"
+        assert inject.__doc__, f"{inject.__name__} must say what is expected, and which document says so"
         assert inject.__name__ not in SCENARIOS
         assert not (options.get("chaos") and options.get("stack")), f"{inject.__name__}: chaos has a stack of its own"
         SCENARIOS[inject.__name__] = Scenario(inject.__name__, family, inject, frozenset(may_see), ends=frozenset(ends), **options)

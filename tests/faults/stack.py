@@ -1,4 +1,5 @@
-"""The real stack under test, and what a scenario needs of it beside HuntdStack."""
+# SPDX-License-Identifier: Apache-2.0
+"""The real stack under test, and what a scenario needs beside HuntdStack."""
 import json
 import os
 import pathlib
@@ -19,7 +20,7 @@ SETTINGS = {"worker.deadline_ms": 1000, "worker.queue_deadline_ms": 2000, "worke
             "http.request_deadline_ms": 4000, "kafka.sweep_after_s": 2}
 
 
-ALIVE_WITHIN_S = 10.0  # I6: how soon after a fault all has to be as before
+ALIVE_WITHIN_S = 10.0  # I6: how soon after a fault the throughput must be back
 
 
 def command_name(pid: int) -> str:
@@ -30,7 +31,7 @@ def command_name(pid: int) -> str:
 
 
 def descriptors(pid: int) -> list[str]:
-    """What each open descriptor of a process is."""
+    """The target of each open descriptor of a process."""
     found = []
     try:
         names = os.listdir(f"/proc/{pid}/fd")
@@ -45,7 +46,7 @@ def descriptors(pid: int) -> list[str]:
 
 
 def all_processes():
-    """(process, name, state, parent, group, ticks at its birth) of every process of the machine."""
+    """(process, name, state, parent, group, start in ticks) of every process of the machine."""
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
             text = stat.read_text()
@@ -82,7 +83,7 @@ class FaultStack(HuntdStack):
         return [*self.more_servers, *super().servers]
 
     def start_another_aggregator(self) -> AggregatorServer:
-        """A second member of the group; to Postgres it is of that application_name, too: `another`."""
+        """A second member of the consumer group; its application_name in Postgres is `another`."""
         port = reserve_port()
         folder = self.directory / "another"
         config = folder / "huntd.toml"
@@ -109,7 +110,7 @@ class FaultStack(HuntdStack):
         self._redis_disk_mounted = True
 
     def set_clock_ahead(self, seconds: int) -> None:
-        """Of the machine's own; at once, in one write."""
+        """Ahead of the machine's clock; takes effect at once, in one write."""
         self._clock.touch()
         with open(self._clock, "r+b", buffering=0) as file:
             file.write(struct.pack("=q", seconds))
@@ -164,7 +165,7 @@ class FaultStack(HuntdStack):
         wait_until(self.huntd.ready, ALIVE_WITHIN_S, "huntd to be ready", poll_s=0.05)
 
     def note_huntd(self) -> None:
-        """The huntd that runs now may be another one's predecessor: its processes are looked for when it is gone."""
+        """Remembers the current huntd, so that its processes are looked for after it has ended."""
         self.earlier_groups.add(self.huntd.pid)
 
     def left_of(self, group: int) -> list[str]:
@@ -176,18 +177,18 @@ class FaultStack(HuntdStack):
         """Zombies under huntd, processes of its group that are not under it any more, and live ones of an earlier huntd's."""
         family = set(self.family())
         found = []
-        for pid, name, state, parent, group, born_ticks in all_processes():
+        for pid, name, state, parent, group, start_ticks in all_processes():
             if group == self.huntd.pid:
                 if state == "Z":
                     found.append(f"zombie {name} ({pid}, child of {command_name(parent)})")
                 elif pid not in family and is_running(pid):
                     found.append(f"orphan {name} ({pid}, child of {parent})")
-            # What is younger than the huntd of today has only the same number.
-            elif group in self.earlier_groups and state not in "ZX" and born_ticks < self.huntd.start_ticks:
+            # A process that is younger than the current huntd only reuses the number.
+            elif group in self.earlier_groups and state not in "ZX" and start_ticks < self.huntd.start_ticks:
                 found.append(f"{name} of an earlier huntd ({pid}, child of {parent})")
         return found
 
-    # --- what it says ------------------------------------------------------------------------------------------------
+    # --- what it reports ------------------------------------------------------------------------------------------------
     def readiness(self) -> tuple[int, dict]:
         status, text = http_get(self.admin, "/readyz")
         return status, json.loads(text)

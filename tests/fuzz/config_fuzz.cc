@@ -1,10 +1,11 @@
-// Any text at all as a config file: it is refused with a place, or read, and then what is printed
-// reads as the same.
+// SPDX-License-Identifier: Apache-2.0
+// Any text as a config file: it is rejected with a line, or accepted, and then print_config()'s
+// output parses to the same config.
 #include <cstdint>
 #include <string>
 
 #include "base/check.h"
-#include "base/config.h"
+#include "config/config.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string const text(reinterpret_cast<const char*>(data), size);

@@ -1,5 +1,6 @@
-// Any counts at all as a histogram: what is written of it is read back, by the format's own rules
-// (docs/formats/hlog.md), as the same counts.
+// SPDX-License-Identifier: Apache-2.0
+// Any counts as a histogram: the encoded histogram decodes to the same counts by the rules of the
+// format (docs/formats/hlog.md).
 #include <zlib.h>
 
 #include <algorithm>
@@ -10,7 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "stats/hlog.h"
+#include "metrics/hlog.h"
 
 namespace {
 

@@ -1,5 +1,6 @@
-// Any bytes at all: reading them never touches what is not theirs, keeps the bounds, and says the
-// same however they are split.
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as a request: the parser reads only the input, keeps the bounds, and gives the same
+// result for any split of the input.
 #include <cstdint>
 #include <cstdlib>
 #include <memory>

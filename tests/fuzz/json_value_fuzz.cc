@@ -1,14 +1,15 @@
-// Any bytes at all as a client's body: refused with a sentence, or a value that is well-formed, no
-// deeper than the limit and fits a job frame.
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as a client's body: rejected with a message, or a value that is well-formed, within the
+// depth limit and fits a job frame.
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "base/check.h"
 #include "base/limits.h"
-#include "protocol/json_value.h"
-#include "protocol/value.h"
-#include "protocol/worker_frame.h"
+#include "wire/json_value.h"
+#include "wire/value.h"
+#include "wire/worker_frame.h"
 
 namespace {
 
@@ -33,7 +34,7 @@ void read_value(wf_reader* reader, size_t depth) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size > huntd::limits::request_body_bytes_max) return 0;
   std::string_view const json(reinterpret_cast<const char*>(data), size);
-  huntd::Result<huntd::Text> const value = huntd::encode_json_value(json);
+  huntd::Result<huntd::PoolString> const value = huntd::encode_json_value(json);
   if (!value) {
     CHECK(value.error().message.starts_with("the body "));
     return 0;

@@ -1,11 +1,12 @@
-// Any text at all as a loot event: it is refused with a reason, or read, and what is written of it
-// reads as the same.
+// SPDX-License-Identifier: Apache-2.0
+// Any text as a loot event: rejected with a reason, or read; the event written again reads as the
+// same.
 #include <cstdint>
 #include <string_view>
 
 #include "base/check.h"
 #include "base/ids.h"
-#include "protocol/loot_event.h"
+#include "wire/loot_event.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string_view const json(reinterpret_cast<const char*>(data), size);

@@ -1,4 +1,5 @@
-// Any packet at all from a worker: it is refused, or what it says keeps every bound and lies in the
+// SPDX-License-Identifier: Apache-2.0
+// Any packet from a worker: rejected, or an outcome within every bound whose texts lie in the
 // packet.
 #include <cstdint>
 #include <string_view>
@@ -6,7 +7,7 @@
 #include "base/check.h"
 #include "base/ids.h"
 #include "base/limits.h"
-#include "protocol/worker_frame.h"
+#include "wire/worker_frame.h"
 
 namespace {
 
@@ -37,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       check_text(outcome.reason, limits::reason_bytes_max, data, size);
       check_text(outcome.log, limits::log_bytes_max, data, size);
       return 0;
-    case WF_ASK_SUPPLY: {  // as hunt/run_worker.cc reads it
+    case WF_ASK_SUPPLY: {  // as core/hunt/run_worker.cc reads it
       wf_get_u32(&reader);
       wf_text const loot_id = wf_get_id(&reader);
       wf_get_u64(&reader);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs a fuzz target over the files of a folder, without libFuzzer: what fuzzing once found stays
 // fixed on every build.
 #include <cstdint>

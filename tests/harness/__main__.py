@@ -1,4 +1,5 @@
-"""What `./dev` hands on after set-up and build: up, down, run, test, bench. Use ./dev."""
+# SPDX-License-Identifier: Apache-2.0
+"""What `./dev` runs after set-up and build: up, down, run, test, bench. Use ./dev."""
 import argparse
 import json
 import os
@@ -49,11 +50,15 @@ def _run(options) -> int:
 
 def _test(options) -> int:
     from harness.test_runner import run_suite
-    return run_suite(options.suite, options.arguments)
+    return run_suite(options.suite, options.arguments, options.save_seconds)
+
+
+def _needs(options) -> int:
+    from harness.test_runner import print_needs
+    return print_needs(options.suite)
 
 
 def _bench(options) -> int:
-    sys.path.insert(0, str(ROOT))
     from bench.driver import run_benchmarks
     return run_benchmarks(options.name, as_json=options.json, minutes=options.minutes)
 
@@ -78,9 +83,14 @@ def _parse(words: list[str]):
     run.set_defaults(run=_run)
 
     test = commands.add_parser("test", help="runs the tests")
+    test.add_argument("--save-seconds", action="store_true", help="write tests/harness/suite_seconds.json")
     test.add_argument("suite", nargs="?", default="all")
     test.add_argument("arguments", nargs=argparse.REMAINDER, help="sim: --seed S, --seeds N, --seconds T, --jobs J")
     test.set_defaults(run=_test)
+
+    needs = commands.add_parser("needs", help="what ./dev sets up and builds for a suite")
+    needs.add_argument("suite", nargs="?", default="all")
+    needs.set_defaults(run=_needs)
 
     bench = commands.add_parser("bench", help="runs the benchmarks")
     bench.add_argument("name", nargs="?", default="all")
@@ -92,7 +102,7 @@ def _parse(words: list[str]):
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["test"] and sys.argv[2:3] in (["faults"], ["chaos"]):  # these have words of their own
+    if sys.argv[1:2] == ["test"] and sys.argv[2:3] in (["faults"], ["chaos"]):  # these have their own options
         from faults.__main__ import main as run_faults
         return run_faults(sys.argv[2:])
     options = _parse(sys.argv[1:])

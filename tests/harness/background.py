@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`./dev up` and `./dev down`: the stack in the background, its state in build/stack/state.json."""
 import json
 import os
@@ -49,7 +50,7 @@ def up(*, kafka: bool, cores: int | None, settings: dict) -> dict:
         if alive:
             gone = sorted({p["name"] for p in state["processes"]} - {p["name"] for p in alive})
             raise ServerFailed(f"the stack is half down: {', '.join(gone)} ended (logs in {FOLDER}); `./dev down` first")
-        forget(state)
+        remove(state)
     shutil.rmtree(FOLDER, ignore_errors=True)
     stack = HuntdStack(FOLDER, cores=cores, kafka=kafka, settings=settings, outlives=True)
     stack.start()
@@ -68,13 +69,13 @@ def up(*, kafka: bool, cores: int | None, settings: dict) -> dict:
     return {**state, "was_up": False}
 
 
-def forget(state: dict) -> None:
+def remove(state: dict) -> None:
     shutil.rmtree(state["postgres_files"], ignore_errors=True)
     STATE.unlink(missing_ok=True)
 
 
 def down() -> list[str]:
-    """Stops what `up` started, the clients first; returns the names of those that had to be killed."""
+    """Stops what `up` started, the clients first; returns the names of programs that had to be killed."""
     state = read_state()
     if state is None:
         return []
@@ -91,5 +92,5 @@ def down() -> list[str]:
             os.killpg(process["pid"], signal.SIGKILL)
             wait_until(lambda: not alive(), 10, f"{process['name']} to end")
             killed.append(process["name"])
-    forget(state)
+    remove(state)
     return killed

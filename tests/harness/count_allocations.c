@@ -1,6 +1,8 @@
-/* Preloaded into huntd (LD_PRELOAD): counts what a process's main thread asks of the heap, in a
- * file that the test reads while the process runs: $HUNTD_TEST_ALLOCATIONS/PID, one 64-bit number.
- * glibc only: it has the calls under these names. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preloaded into huntd (LD_PRELOAD): counts the heap allocations of a process's main thread. The
+ * count is in the file $HUNTD_TEST_ALLOCATIONS/PID, one 64-bit number, which the test reads while
+ * the process runs. glibc only: it has the calls under these names.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,8 +19,8 @@ void* __libc_realloc(void*, size_t);
 void* __libc_memalign(size_t, size_t);
 
 static volatile uint64_t* count;
-static __thread int is_main
-    __attribute__((tls_model("initial-exec"))); /* 0: not known, 1: yes, -1: no */
+/* 0: not known, 1: yes, -1: no */
+static __thread int is_main __attribute__((tls_model("initial-exec")));
 
 static void note(void) {
   if (count == NULL) return;

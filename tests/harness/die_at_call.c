@@ -1,13 +1,16 @@
-/* Preloaded into hunt-aggregator (LD_PRELOAD): ends it as kill -9 does, before or after one of its
- * calls to Postgres, Kafka or Redis. What a dead process has done is what it had asked of these, so
- * to die around each of these calls is to die anywhere. Nothing of it is in the program itself.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preloaded into hunt-aggregator (LD_PRELOAD): kills it with SIGKILL before or after one of its
+ * calls to PostgreSQL, Kafka or Redis. The effects of a process are what these have received, so a
+ * kill around each of these calls covers a kill at any moment. The program itself has no code for
+ * this.
  *
- *   HUNTD_TEST_TRACE=FILE   writes the points that are passed, a line each: NAME:NUMBER:PHASE
- *   HUNTD_TEST_DIE_AT=POINT ends the process there
+ *   HUNTD_TEST_TRACE=FILE   writes each point that is reached, one per line: NAME:NUMBER:PHASE
+ *   HUNTD_TEST_DIE_AT=POINT kills the process there
  *
- * NAME is the call's, of a statement its first words; NUMBER counts a name's calls from 1; PHASE is
- * "before", "sent" (a statement is on its way, its answer is not here) or "after". Calls that bring
- * nothing are no points. The main thread's calls only: others do not make any of these. */
+ * NAME is the name of the call, or the first words of the statement. NUMBER counts the calls of a
+ * name from 1. PHASE is "before", "sent" (the statement is sent, its result has not come) or
+ * "after". Calls that return nothing are not points. Only the main thread makes these calls.
+ */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -36,7 +39,7 @@ static int number_of(const char* name, int count_it) {
   abort();
 }
 
-static void pass(const char* name, const char* phase) {
+static void reach(const char* name, const char* phase) {
   char point[128];
   int const number = number_of(name, strcmp(phase, "before") == 0);
   int const length = snprintf(point, sizeof point, "%s:%d:%s", name, number, phase);
@@ -53,48 +56,48 @@ static void pass(const char* name, const char* phase) {
   }
 }
 
-/* The next definition of this function, which is the library's. */
+/* The next definition of this function: that of the library. */
 #define REAL(function) (__extension__(__typeof__(&function)) dlsym(RTLD_NEXT, #function))
 
-/* The statement whose answer is awaited; empty: none. */
+/* The statement whose result has not come; empty: none. */
 static char statement[name_bytes];
 
 static void name_statement(const char* text) {
   snprintf(statement, sizeof statement, "%s", text);
-  /* No line break and no colon is in a name. */
+  /* A name has no colon, semicolon or line break. */
   for (char* at = statement; *at != '\0'; ++at)
     if (*at == ':' || *at == '\n' || *at == ';') *at = ' ';
-  pass(statement, "before");
+  reach(statement, "before");
 }
 
 int PQsendQueryParams(void* connection, const char* text, int count, const unsigned* types,
                       const char* const* values, const int* lengths, const int* formats,
-                      int answer_format) {
+                      int result_format) {
   name_statement(text);
   int const sent = REAL(PQsendQueryParams)(connection, text, count, types, values, lengths, formats,
-                                           answer_format);
-  pass(statement, "sent");
+                                           result_format);
+  reach(statement, "sent");
   return sent;
 }
 
 int PQsendQuery(void* connection, const char* text) {
   name_statement(text);
   int const sent = REAL(PQsendQuery)(connection, text);
-  pass(statement, "sent");
+  reach(statement, "sent");
   return sent;
 }
 
 int PQputCopyEnd(void* connection, const char* error) {
-  pass("end of COPY", "before");
+  reach("end of COPY", "before");
   int const sent = REAL(PQputCopyEnd)(connection, error);
-  pass("end of COPY", "after");
+  reach("end of COPY", "after");
   return sent;
 }
 
 void* PQgetResult(void* connection) {
   void* result = REAL(PQgetResult)(connection);
   if (result == NULL && statement[0] != '\0') {
-    pass(statement, "after");
+    reach(statement, "after");
     statement[0] = '\0';
   }
   return result;
@@ -104,44 +107,44 @@ ssize_t rd_kafka_consume_batch_queue(void* queue, int timeout_ms, void** message
   ssize_t const came = REAL(rd_kafka_consume_batch_queue)(queue, timeout_ms, messages, size);
   if (came > 0) {
     number_of("read", 1);
-    pass("read", "after");
+    reach("read", "after");
   }
   return came;
 }
 
 void* rd_kafka_produceva(void* producer, const void* parts, size_t count) {
-  pass("produce", "before");
+  reach("produce", "before");
   void* error = REAL(rd_kafka_produceva)(producer, parts, count);
-  pass("produce", "after");
+  reach("produce", "after");
   return error;
 }
 
 int rd_kafka_commit(void* consumer, const void* offsets, int async) {
-  pass("commit of offsets", "before");
+  reach("commit of offsets", "before");
   int const error = REAL(rd_kafka_commit)(consumer, offsets, async);
-  pass("commit of offsets", "after");
+  reach("commit of offsets", "after");
   return error;
 }
 
 int rd_kafka_consumer_close(void* consumer) {
-  pass("close", "before");
+  reach("close", "before");
   int const error = REAL(rd_kafka_consumer_close)(consumer);
-  pass("close", "after");
+  reach("close", "after");
   return error;
 }
 
-/* Of Redis' commands the one that takes something away. */
+/* The current command deletes entries; other commands of Redis are not points. */
 static int deleting;
 
 int redisAppendCommandArgv(void* context, int count, const char** words, const size_t* lengths) {
   deleting = lengths[0] == 4 && memcmp(words[0], "XDEL", 4) == 0;
-  if (deleting) pass("XDEL", "before");
+  if (deleting) reach("XDEL", "before");
   return REAL(redisAppendCommandArgv)(context, count, words, lengths);
 }
 
 int redisGetReply(void* context, void** reply) {
   int const status = REAL(redisGetReply)(context, reply);
-  if (deleting) pass("XDEL", "after");
+  if (deleting) reach("XDEL", "after");
   deleting = 0;
   return status;
 }

@@ -1,4 +1,5 @@
-"""The whole stack on free loopback ports: Redis, PostgreSQL, Kafka where asked for, huntd, hunt-aggregator.
+# SPDX-License-Identifier: Apache-2.0
+"""The whole stack on free loopback ports: Redis, PostgreSQL, Kafka if wanted, huntd, hunt-aggregator.
 
     with HuntdStack(directory, cores=2, settings={"worker.deadline_ms": 100}) as stack:
         stack.http  # "127.0.0.1:23456"
@@ -24,7 +25,7 @@ def build_folder() -> pathlib.Path:
 
 
 def http_get(address: str, path: str, timeout_s: float = 5) -> tuple[int, str]:
-    """Status and body of one GET; OSError where nobody answers."""
+    """Status and body of one GET; OSError without a response."""
     host, port = address.rsplit(":", 1)
     connection = http.client.HTTPConnection(host, int(port), timeout=timeout_s)
     try:
@@ -126,7 +127,7 @@ class HuntdStack:
         if self.postgres:
             self.settings["aggregator.postgres"] = self.postgres.uri
         self.settings.update(settings or {})
-        # A test may set these too: then what we wait for has to follow.
+        # A test may set these too: the addresses that we wait for follow them.
         self.http, self.admin = self.settings["http.listen"], self.settings["admin.listen"]
         self.aggregator_address = self.settings["aggregator.listen"]
         self.huntd = HuntdServer(self.directory, self.config, self.admin, before=before_huntd, outlives=outlives)
@@ -171,8 +172,8 @@ class HuntdStack:
         return self
 
     def metric(self, sample: str, address: str | None = None) -> float:
-        """The sum over cores of one sample of /metrics, the admin port's where no other is named; `sample` is its name and,
-        where wanted, labels but for the core: 'huntd_x{outcome="ok"}'."""
+        """The sum over cores of one sample of /metrics, by default of the admin port; `sample` is its name and,
+        if wanted, labels without the core: 'huntd_x{outcome="ok"}'."""
         name, _, labels = sample.partition("{")
         return sum(float(line.rsplit(" ", 1)[1]) for line in http_get(address or self.admin, "/metrics")[1].splitlines()
                    if line.startswith((name + "{", name + " ")) and labels.rstrip("}") in line)

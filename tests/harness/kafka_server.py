@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Kafka of our own: Apache Kafka (one KRaft node, started from jars that Maven fetched), or librdkafka's mock
-cluster where Maven Central can't be reached.
+cluster if Maven Central is unavailable.
 
-The jars are kept in build/deps/kafka and held to tests/harness/kafka/sha256sums.
+The jars are kept in build/deps/kafka and checked against tests/harness/kafka/sha256sums.
 """
 import hashlib
 import os
@@ -144,7 +145,7 @@ class KafkaServer(Server):
 
 
 class MockKafkaServer(Server):
-    """librdkafka's mock cluster in a process of its own: nothing outlives it, and it can't be restarted on its data."""
+    """librdkafka's mock cluster in a process of its own: its data ends with it."""
 
     name = "mock_kafka"
     kind = "librdkafka's mock cluster"
@@ -166,15 +167,15 @@ class MockKafkaServer(Server):
     def ready(self) -> bool:
         return (self.directory / "bootstrap").exists()
 
-    def refuse_next_produce(self) -> None:
+    def fail_next_produce(self) -> None:
         """By an error that is fatal to an idempotent producer."""
         self.signal(signal.SIGUSR1)
 
 
 def start_kafka(directory: pathlib.Path | str, mock_binary: pathlib.Path | str, *, outlives: bool = False,
                 mock: bool = False, **options) -> Server:
-    """Apache Kafka (with `options` of KafkaServer) where it can be had and the mock isn't wanted, else the mock; the answer's
-    `kind` says which, and `why` why it is the mock."""
+    """Apache Kafka (with `options` of KafkaServer) if it is available and `mock` is false, else the mock; the result's `kind`
+    says which, and its `why` has the reason for the mock."""
     try:
         if mock:
             raise KafkaUnavailable("the mock is wanted")
@@ -187,8 +188,8 @@ def start_kafka(directory: pathlib.Path | str, mock_binary: pathlib.Path | str, 
 
 
 def consume(bootstrap: str, topic: str, *options: str) -> list[tuple[str, str]]:
-    """Every (key, value) that the topic holds now, read by kcat and not by our code; a topic that is not there yet, or
-    only just being made, holds nothing."""
+    """Every (key, value) in the topic now, read by kcat and not by our code; empty if the topic does not exist yet or is
+    being created."""
     done = subprocess.run(
         [find_program("kcat"), "-b", bootstrap, "-C", "-t", topic, "-o", "beginning", "-e", "-q",
          "-f", "%k\\x1f%s\\x1e", *options], capture_output=True, text=True, timeout=120)

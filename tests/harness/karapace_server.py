@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Karapace's REST proxy (bench/make_karapace.sh installs it), which huntd's produce call is compared with."""
 import json
 import os
@@ -14,17 +15,17 @@ PROGRAM = FOLDER / "venv" / "bin" / "karapace"
 
 
 def why_no_karapace() -> str:
-    """Why it can't be started; empty where it can."""
+    """The reason why it can't be started; empty if it can."""
     if PROGRAM.exists():
         return ""
     reason = FOLDER / "why-not"
-    return "no Karapace: " + (reason.read_text().strip() if reason.exists() else "./dev setup peers installs it where it can be had")
+    return "no Karapace: " + (reason.read_text().strip() if reason.exists() else "./dev setup peers installs it if it is available")
 
 
 class KarapaceServer(Server):
     name = "karapace"
     ready_timeout_s = 60.0
-    stop_signal = signal.SIGKILL  # it has nothing to keep, and its orderly end took longer than 20 s after a load
+    stop_signal = signal.SIGKILL  # it has no data to keep, and SIGTERM took longer than 20 s after a load
 
     def __init__(self, directory: pathlib.Path | str, bootstrap: str, *, linger_ms: int = 5):
         """Its own settings, but for how it produces: as huntd does, acknowledged by all replicas, lz4, `linger_ms`."""

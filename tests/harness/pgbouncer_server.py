@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A PgBouncer of our own, in transaction mode, in front of a PostgresServer."""
 import os
 import pathlib

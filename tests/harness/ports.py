@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Free loopback ports that no two test servers can both be given.
 
 A port is free when it can be bound *and* when this process gets the lock file of that port. The server inherits the

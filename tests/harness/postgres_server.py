@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A PostgreSQL cluster of our own: a fresh data directory, a free loopback port, a Unix socket beside it."""
 import os
 import pathlib
@@ -31,7 +32,7 @@ def query(uri: str, statement: str) -> list[list[str]]:
 
 
 class OtherSession:
-    """A psql that is fed by hand, so that a transaction can stand as long as a test wants."""
+    """A psql whose input the test writes, so that a transaction can stay open for any time."""
 
     def __init__(self, uri: str):
         self._psql = subprocess.Popen([find_program("psql", *_bin_folders()), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", uri],
@@ -54,7 +55,7 @@ class OtherSession:
 
 
 class PostgresServer(Server):
-    """As root it runs as user postgres (PostgreSQL refuses root), with its data where that user can reach it."""
+    """As root it runs as user postgres (PostgreSQL does not run as root), with its data where that user can reach it."""
 
     name = "postgres"
     stop_signal = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
@@ -116,7 +117,7 @@ class PostgresServer(Server):
         return self
 
     def ready(self) -> bool:
-        # The log's line, not a connection: nothing is asked of a server that is still recovering.
+        # By the log's line, not by a connection: a server that is still recovering is left alone.
         return (self.data / "postmaster.pid").exists() and subprocess.run(
             [find_program("pg_isready", *_bin_folders()), "-q", "-h", "127.0.0.1", "-p", str(self.port)],
             stdout=subprocess.DEVNULL).returncode == 0

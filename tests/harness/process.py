@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One server process: started, awaited, stopped, killed, started again on the same directory.
 
 A server writes to DIRECTORY/NAME.log. By default it dies with the thread that started it (so that an interrupted test
@@ -15,7 +16,7 @@ POLL_S = 0.02
 
 
 class ServerFailed(Exception):
-    """A server did not come up or did not go down; the message ends with its log's last lines."""
+    """A server did not start or did not stop; the message ends with its log's last lines."""
 
 
 def process_state(pid: int) -> tuple[str, int] | None:
@@ -68,7 +69,7 @@ def find_program(name: str, *folders: str) -> str:
 
 
 def plain_user(preferred: str) -> str | None:
-    """For programs that refuse to run as root: the user to run them as, None when we are no root ourselves."""
+    """For programs that do not run as root: the user to run them as; None if this process is not root."""
     if os.geteuid() != 0:
         return None
     for name in (preferred, "nobody"):
@@ -188,7 +189,7 @@ class Server:
             if not self._await_end(self.stop_timeout_s):
                 self.kill()
                 raise ServerFailed(f"{self.name} did not end within {self.stop_timeout_s:g} s:\n{self.log_tail()}")
-        return self._forget()
+        return self._remove_pid()
 
     def kill(self) -> None:
         """SIGKILL to the process and its group, as a crash would do."""
@@ -199,9 +200,9 @@ class Server:
                 pass
             if not self._await_end(10):
                 raise ServerFailed(f"{self.name} survived SIGKILL")
-        self._forget()
+        self._remove_pid()
 
-    def _forget(self) -> int | None:
+    def _remove_pid(self) -> int | None:
         code = self._child.wait() if self._child is not None else None
         self._child, self.pid = None, 0
         return code

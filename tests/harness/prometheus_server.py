@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Prometheus of our own (Debian's) that scrapes the given addresses every second."""
 import http.client
 import json
@@ -36,7 +37,7 @@ class PrometheusServer(Server):
             return False
 
     def query(self, expression: str) -> list[dict]:
-        """The vector that an expression gives now; ValueError with Prometheus' words where it is none."""
+        """The current vector of an expression; ValueError with Prometheus' message if it is not a vector."""
         answer = json.loads(self._get("/api/v1/query?" + urllib.parse.urlencode({"query": expression}))[1])
         if answer["status"] != "success":
             raise ValueError(f"{answer['error']}: {expression}")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A redis-server of our own on a free loopback port."""
 import pathlib
 import socket
@@ -7,7 +8,7 @@ from harness.process import Server, find_program
 
 
 class RedisServer(Server):
-    """With append_only, what Redis has answered outlives a SIGKILL (the file is written before the answer)."""
+    """With append_only, acknowledged writes survive a SIGKILL (the file is written before the reply)."""
 
     name = "redis"
 
@@ -50,7 +51,7 @@ class RedisError(Exception):
 
 
 class RedisClient:
-    """The least client that tests need: one connection, one command at a time, answers as str, int, list or None."""
+    """A minimal client: one connection, one command at a time, replies as str, int, list or None."""
 
     def __init__(self, port: int, timeout_s: float = 10):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
@@ -76,7 +77,7 @@ class RedisClient:
         return dict(zip(fields[::2], fields[1::2]))
 
     def keys(self, pattern: str):
-        """Every key that matches; one may come twice where keys are made meanwhile (SCAN)."""
+        """Every matching key; a key may come twice if keys are created meanwhile (SCAN)."""
         cursor = None
         while cursor != "0":
             cursor, keys = self.call("SCAN", cursor or "0", "MATCH", pattern, "COUNT", 1000)
@@ -99,4 +100,4 @@ class RedisClient:
         if kind == b"*":
             count = int(rest)
             return None if count < 0 else [self._read() for _ in range(count)]
-        raise RedisError(f"an answer that is no RESP2: {line!r}")
+        raise RedisError(f"a reply that is not RESP2: {line!r}")

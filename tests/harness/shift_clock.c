@@ -1,7 +1,9 @@
-/* Preloaded (LD_PRELOAD): the wall clock of a process runs ahead of the machine's by as many
- * seconds as the file $HUNTD_TEST_CLOCK says, one 64-bit number that may be negative and may change
- * at any time. Clocks that nobody can set (CLOCK_MONOTONIC and the like) are left alone. glibc
- * only: the real calls are asked of the kernel. */
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Preloaded (LD_PRELOAD): shifts the wall clock of a process by the seconds in the file
+ * $HUNTD_TEST_CLOCK, one 64-bit number that can be negative and can change at any time. Clocks that
+ * cannot be set (CLOCK_MONOTONIC and others) are not changed. glibc only: calls the kernel for the
+ * real time.
+ */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>

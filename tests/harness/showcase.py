@@ -1,4 +1,5 @@
-"""`./dev run`: the stack comes up and one hunt goes all the way, from HTTP to its row in PostgreSQL."""
+# SPDX-License-Identifier: Apache-2.0
+"""`./dev run`: starts the stack and runs one hunt, from HTTP to its row in PostgreSQL."""
 import json
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from harness.process import ServerFailed, find_program, wait_until
 
 HUNT = "goblin-hoard"
 HUNTER = "ada"
-HUNTS_PLAYED = 50  # so that the latency table has something to tell
+HUNTS_PLAYED = 50  # so that the latency table has enough samples
 ROW_TIMEOUT_S = 30.0
 
 
@@ -22,12 +23,12 @@ def _heading(text: str) -> None:
     print(f"\n{bold}{text}{plain}", flush=True)
 
 
-def _huntctl(state: dict, *words: str, quiet: bool = False) -> str:
-    """Runs huntctl, shows what it was asked and what it answered."""
-    if not quiet:
+def _huntctl(state: dict, *words: str, silent: bool = False) -> str:
+    """Runs huntctl; prints the command and its output."""
+    if not silent:
         print("$ huntctl " + " ".join(words), flush=True)
     done = subprocess.run([str(build_folder() / "huntctl"), "-c", state["config"], *words],
-                          stdout=subprocess.PIPE if quiet else None, text=True)
+                          stdout=subprocess.PIPE if silent else None, text=True)
     if done.returncode != 0:
         raise ServerFailed(f"huntctl {words[0]} ended with {done.returncode}")
     return done.stdout or ""
@@ -46,7 +47,7 @@ def _row(state: dict) -> list[list[str]]:
 def _play(state: dict) -> None:
     _heading("A hunt is run")
     _huntctl(state, "hunt", HUNT, HUNTER, "--key", "first-visit")
-    _heading("The same request again: the same answer, nothing given twice")
+    _heading("The same request again: the same response, nothing given twice")
     _huntctl(state, "hunt", HUNT, HUNTER, "--key", "first-visit")
 
     _heading("The event, read from Kafka" if state["kafka"] else "The aggregator reads the outbox in Redis")
@@ -62,7 +63,7 @@ def _play(state: dict) -> None:
 
     _heading(f"{HUNTS_PLAYED} more hunts, and where their time went")
     for number in range(HUNTS_PLAYED):
-        _huntctl(state, "hunt", HUNT, f"hunter-{number}", quiet=True)
+        _huntctl(state, "hunt", HUNT, f"hunter-{number}", silent=True)
     _huntctl(state, "latency")
 
 
@@ -85,7 +86,7 @@ def showcase(*, once: bool, kafka: bool) -> int:
         _play(state)
         if not once:
             interrupt = _interrupt()  # before it is promised
-            _heading(f"Everything stays up until Ctrl-C. The admin page: http://{state['admin']}/")
+            _heading(f"Everything runs until Ctrl-C. The admin page: http://{state['admin']}/")
             print(f"curl -X POST http://{state['http']}/v1/hunts/{HUNT}/hunters/{HUNTER}", flush=True)
             interrupt.wait()
     finally:

@@ -1,318 +1,158 @@
-"""`./dev test [SUITE]`: runs the suites, counts, and ends with `N passed, N failed, N skipped`.
+# SPDX-License-Identifier: Apache-2.0
+"""`./dev test [SUITE]`: prints its plan and the expected time, runs the suites, and ends with `N passed, N failed, N skipped`.
 
-A suite is one of the built-in ones (format, unit, asan, clang, tidy, sim, fuzz) or a pytest file: tests/e2e/test_hunts.py is the suite
-hunts. A unit test counts its doctest cases; a test without doctest counts as one.
-
-Most of a pytest suite's time is waiting for servers that start and stop, so some run at a time. One that compares times, or
-changes what all share (the build, the machine's limits), says so by a line `ALONE = "why"` and runs by itself.
+A pytest suite mostly waits for servers to start and stop, so SUITES_AT_A_TIME run beside each other. One that is marked `alone`
+runs by itself.
 """
-import argparse
 import concurrent.futures
-import functools
 import json
-import os
-import pathlib
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from harness.huntd_stack import ROOT
+from harness.suites import RESULTS, Count, Suite, all_names, suites_named
 
-PYTHON = "/usr/bin/python3"
-RESULTS = ROOT / "build" / "test-results"
-ALONE = re.compile(r'^ALONE = "', re.MULTILINE)
 SUITES_AT_A_TIME = 3
-DOCTEST = re.compile(r"\[doctest\] test cases:\s*\d+\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed\s*\|\s*(\d+) skipped")
+SECONDS = ROOT / "tests" / "harness" / "suite_seconds.json"  # measured by `./dev test --save-seconds`
+MEASURED_HERE = RESULTS / "suite_seconds.json"
+SECONDS_UNKNOWN = 20.0
 
 
-@dataclass
-class Count:
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    failures: list[str] = field(default_factory=list)
-    skips: list[str] = field(default_factory=list)
-
-    def add(self, other: "Count") -> None:
-        self.passed += other.passed
-        self.failed += other.failed
-        self.skipped += other.skipped
-        self.failures += other.failures
-        self.skips += other.skips
-
-    def fail(self, what: str) -> None:
-        self.failed += 1
-        self.failures.append(what)
-
-    def skip(self, what: str) -> None:
-        self.skipped += 1
-        self.skips.append(what)
-
-    def __str__(self) -> str:
-        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+def known_seconds() -> dict[str, float]:
+    """Seconds of each suite: those of this machine's last run, else those of the repository."""
+    known: dict[str, float] = {}
+    for file in (SECONDS, MEASURED_HERE):
+        if file.is_file():
+            known |= json.loads(file.read_text())
+    return known
 
 
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no output"
+def save_seconds(measured: dict[str, float], save: bool) -> None:
+    """Keeps what this run measured for the next one's forecast; `save`: in the repository too."""
+    for file in (MEASURED_HERE, SECONDS) if save else (MEASURED_HERE,):
+        before = json.loads(file.read_text()) if file.is_file() else {}
+        merged = {**before, **{name: round(seconds, 1) for name, seconds in measured.items()}}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(dict(sorted(merged.items())), indent=1) + "\n")
 
 
-def _count_meson_test(entry: dict) -> Count:
-    count = Count()
-    output = entry.get("stdout", "") + "\n" + entry.get("stderr", "")
-    name, result = entry["name"], entry["result"]
-    cases = DOCTEST.search(output)
-    if result == "SKIP":
-        count.skip(f"{name}: {_last_line(entry.get('stdout', ''))}")
-    elif cases:
-        count.passed, count.failed, count.skipped = map(int, cases.groups())
-        if count.skipped:
-            count.skips.append(f"{name}: {count.skipped} doctest cases marked skip")
-        if count.failed:
-            count.failures.append(f"{name}: {count.failed} cases")
-        elif result not in ("OK", "EXPECTEDFAIL"):  # every case passed and yet: a sanitizer's report, a crash at exit
-            count.fail(f"{name}: {result}")
-    elif result in ("OK", "EXPECTEDFAIL"):
-        count.passed = 1
-    else:
-        count.fail(f"{name}: {result}")
-    if count.failed:
-        print(output.strip()[-6000:])
-    return count
+def minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def run_meson(build: str, suite: str) -> Count:
-    folder = ROOT / "build" / build
-    log = folder / "meson-logs" / "testlog.json"
-    log.unlink(missing_ok=True)
-    environment = {**os.environ, "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
-                   "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0"}
-    # The sanitizers slow a test down; its time limit grows with it.
-    subprocess.run(["meson", "test", "-C", str(folder), "--no-rebuild", "--suite", suite, "--timeout-multiplier",
-                    "4" if build == "asan" else "2"], env=environment)
-    count = Count()
-    if not log.exists():
-        count.fail(f"{build}: meson test wrote no log")
-        return count
-    for line in log.read_text().splitlines():
-        count.add(_count_meson_test(json.loads(line)))
-    return count
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
-def sources(*folders: str) -> list[pathlib.Path]:
-    return sorted(path for folder in folders for suffix in ("*.cc", "*.h", "*.c")
-                  for path in (ROOT / folder).rglob(suffix))
-
-
-def run_format() -> Count:
-    count = Count()
-    program = shutil.which("clang-format-14")
-    files = sources("src", "tests", "bench")
-    if program is None:
-        count.skip(f"format: no clang-format-14 on this machine ({len(files)} files unchecked)")
-        return count
-    for file in files:
-        done = subprocess.run([program, "--dry-run", "-Werror", str(file)], capture_output=True, text=True)
-        if done.returncode == 0:
-            count.passed += 1
-        else:
-            count.fail(f"format: {file.relative_to(ROOT)} (clang-format-14 -i it)")
-    return count
-
-
-def run_tidy() -> Count:
-    count = Count()
-    program = shutil.which("clang-tidy-14")
-    if program is None:
-        count.skip("tidy: no clang-tidy-14 on this machine")
-        return count
-    database = ROOT / "build" / "release"
-    known = {str((database / entry["file"]).resolve()) for entry in
-             json.loads((database / "compile_commands.json").read_text())}
-    files = [file for file in sources("src") if str(file) in known]
-
-    def check(file: pathlib.Path) -> subprocess.CompletedProcess:
-        return subprocess.run([program, "-p", str(database), "--quiet", "--extra-arg=-Wno-unknown-warning-option", str(file)],
-                              capture_output=True, text=True)
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for file, done in zip(files, pool.map(check, files)):
-            print(f"tidy: {file.relative_to(ROOT)}: {'clean' if done.returncode == 0 else 'warnings'}", flush=True)
-            if done.returncode == 0:
-                count.passed += 1
-            else:
-                print(done.stdout.strip())
-                count.fail(f"tidy: {file.relative_to(ROOT)}")
-    return count
-
-
-def pytest_files() -> dict[str, pathlib.Path]:
-    """Every pytest file by its suite name; the slow ones (reconcile) run last."""
-    files = sorted((ROOT / "tests").rglob("test_*.py"),
-                   key=lambda path: ("reconcile" in path.name, path.name))
-    return {path.stem.removeprefix("test_"): path for path in files if path.name != "test_runner.py"}
-
-
-def run_pytest(name: str, file: pathlib.Path, output=None) -> Count:
-    """`output`: the file that gets what pytest prints; None: this process's own stdout."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    report = RESULTS / f"{name}.xml"
-    report.unlink(missing_ok=True)
-    environment = {**os.environ, "HUNTD_BUILD": os.environ.get("HUNTD_BUILD", str(ROOT / "build" / "release"))}
-    subprocess.run([PYTHON, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}",
-                    str(file)], env=environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT if output else None)
-    count = Count()
-    if not report.exists():
-        count.fail(f"{name}: pytest wrote no report")
-        return count
-    for case in ElementTree.parse(report).getroot().iter("testcase"):
-        title = f"{name}: {case.get('name')}"
-        skipped = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
-            count.fail(title)
-        elif skipped is not None:
-            count.skip(f"{title}: {skipped.get('message')}")
-        else:
-            count.passed += 1
-    return count
-
-
-def run_sim(arguments: list[str]) -> Count:
-    """The seeded simulation of the cores' logic; `arguments` as tests/sim/main.cc takes them."""
-    count = Count()
-    done = subprocess.run([str(ROOT / "build" / "release" / "tests" / "sim" / "sim"), *arguments],
-                          stdout=subprocess.PIPE, text=True)
-    print(done.stdout, end="")
-    for line in done.stdout.splitlines():
-        if line.startswith(("FAILED ", "VIOLATION ")):
-            count.fail(f"sim: {line.removeprefix('FAILED ')}")
-    if done.returncode == 0:
-        count.passed = 1
-    elif not count.failed:
-        count.fail(f"sim: exit status {done.returncode}")
-    return count
-
-
-def run_fuzz(arguments: list[str]) -> Count:
-    """libFuzzer over each target of tests/fuzz, from its corpus and what earlier runs added to it (build/fuzz/corpus)."""
-    parser = argparse.ArgumentParser(prog="./dev test fuzz")
-    parser.add_argument("--seconds", type=int, default=20, help="for each target")
-    parser.add_argument("target", nargs="?", default="")
-    options = parser.parse_args(arguments)
-    count = Count()
-    programs = sorted(path for path in (ROOT / "build" / "fuzz" / "tests" / "fuzz").glob("*_fuzz") if options.target in path.name)
-    if not programs:
-        count.skip("fuzz: no clang-14 with libFuzzer on this machine" if not options.target else f"fuzz: no target {options.target}")
-        return count
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for name, line, failed in pool.map(lambda program: _fuzz_one(program, options.seconds), programs):
-            print(f"fuzz: {name}: {line}", flush=True)
-            if failed:
-                count.fail(f"fuzz: {name}: {line}")
-            else:
-                count.passed += 1
-    return count
-
-
-def _fuzz_one(program: pathlib.Path, seconds: int) -> tuple[str, str, bool]:
-    """(target, what is to be said of it, whether it found something)"""
-    name = program.name.removesuffix("_fuzz")
-    grown, found = ROOT / "build" / "fuzz" / "corpus" / name, ROOT / "build" / "fuzz" / "found"
-    grown.mkdir(parents=True, exist_ok=True)
-    found.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([str(program), f"-max_total_time={seconds}", "-max_len=20000", "-timeout=10", "-rss_limit_mb=2048",
-                           "-print_final_stats=1", f"-artifact_prefix={found}/{name}-", str(grown),
-                           str(ROOT / "tests" / "fuzz" / "corpus" / name)], capture_output=True, text=True)
-    runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
-    covered = re.findall(r"cov: (\d+)", done.stderr)
-    line = f"{int(runs[1]) if runs else 0:,} runs in {seconds} s, {covered[-1] if covered else '?'} edges"
-    if done.returncode == 0:
-        return name, line, False
-    inputs = re.search(r"Test unit written to (\S+)", done.stderr)
-    print(done.stderr[-4000:])
-    again = f"{program.relative_to(ROOT)} {pathlib.Path(inputs[1]).relative_to(ROOT)}" if inputs else "see above"
-    return name, f"{line}; FOUND something; replay: {again}", True
-
-
-@dataclass
-class Suite:
-    name: str
-    run: Callable[..., Count]
-    beside_others: bool = False  # then `run` takes a file for its output
-
-
-def suites_named(wanted: str, arguments: list[str]) -> list[Suite]:
-    """The suites that `wanted` means, in the order in which they are told; empty when it means none."""
-    built_in = {"format": run_format, "unit": lambda: run_meson("release", "unit"),
-                "asan": lambda: run_meson("asan", "unit"), "clang": lambda: run_meson("clang", "unit"),
-                "tidy": run_tidy, "sim": lambda: run_sim(arguments), "fuzz": lambda: run_fuzz(arguments)}
-    files = pytest_files()
-    by_file = {name: Suite(name, functools.partial(run_pytest, name, file), not ALONE.search(file.read_text()))
-               for name, file in files.items()}
-    if wanted == "all":
-        return [Suite(name, built_in[name]) for name in ("format", "unit", "asan", "sim", "fuzz")] + list(by_file.values())
-    if wanted in built_in:
-        return [Suite(wanted, built_in[wanted])]
-    if wanted == "e2e":
-        return [suite for name, suite in by_file.items() if "e2e" in files[name].parts]
-    return [suite for name, suite in by_file.items()
-            if wanted in name or wanted in files[name].relative_to(ROOT / "tests").parts[:-1]]
-
-
-def _run_alone(suite: Suite) -> tuple[Count, float]:
-    """What it counted, and the seconds it took; its output is printed as it comes."""
-    print(f"== {suite.name}", flush=True)
-    started = time.monotonic()
-    count = suite.run()
-    print(f"== {suite.name}: {count}", flush=True)
-    return count, time.monotonic() - started
-
-
-def _run_beside_others(suite: Suite) -> tuple[Count, float]:
-    """Prints its output in one piece, at its end."""
-    started = time.monotonic()
-    with tempfile.TemporaryFile("w+", errors="replace") as output:
-        count = suite.run(output=output)
-        output.seek(0)
-        print(f"== {suite.name}\n{output.read()}== {suite.name}: {count}\n", end="", flush=True)
-    return count, time.monotonic() - started
-
-
-def run_suites(suites: list[Suite]) -> list[tuple[Count, float]]:
-    """Of each suite, in the suites' order, what it counted and the seconds it took."""
-    results: dict[str, tuple[Count, float]] = {}
+def split(suites: list[Suite], seconds: dict[str, float]) -> tuple[list[Suite], list[Suite]]:
+    """(those that run by themselves, in order; those that run beside each other, the longest first)"""
     together = [suite for suite in suites if suite.beside_others] if len(suites) > 1 else []
-    for suite in suites:
-        if suite not in together:
-            results[suite.name] = _run_alone(suite)
+    alone = [suite for suite in suites if suite not in together]
+    return alone, sorted(together, key=lambda suite: -seconds.get(suite.name, SECONDS_UNKNOWN))
+
+
+def forecast(suites: list[Suite], seconds: dict[str, float]) -> float:
+    alone, together = split(suites, seconds)
+    ends = [0.0] * SUITES_AT_A_TIME
+    for suite in together:
+        ends[ends.index(min(ends))] += seconds.get(suite.name, SECONDS_UNKNOWN)
+    return sum(seconds.get(suite.name, SECONDS_UNKNOWN) for suite in alone) + max(ends)
+
+
+def print_plan(suites: list[Suite]) -> None:
+    seconds = known_seconds()
+    alone, together = split(suites, seconds)
+    unknown = [suite.name for suite in suites if suite.name not in seconds]
+    print(f"{len(suites)} {'suite' if len(suites) == 1 else 'suites'}, about {minutes(forecast(suites, seconds))}"
+          + (f" (not measured yet: {len(unknown)})" if unknown else ""))
+    if len(suites) > 1:
+        print(f"one at a time: {', '.join(suite.name for suite in alone)}")
+    if together:
+        print(f"{SUITES_AT_A_TIME} at a time: {', '.join(suite.name for suite in together)}")
+    print(flush=True)
+
+
+class Progress:
+    """Prints a line per suite that ends: how many of how many, and the time since the start."""
+
+    def __init__(self, total: int):
+        self.total, self.ended, self.started = total, 0, time.monotonic()
+
+    def end(self, suite: Suite, count: Count, seconds: float, output: str = "") -> None:
+        self.ended += 1
+        print(f"{output}== {suite.name}: {count} in {seconds:.0f} s  [{self.ended} of {self.total}, "
+              f"{clock(time.monotonic() - self.started)}]", flush=True)
+
+
+def run_suites(suites: list[Suite], progress: Progress) -> dict[str, tuple[Count, float]]:
+    """By the suite's name, what it counted and the seconds it took."""
+    results: dict[str, tuple[Count, float]] = {}
+    alone, together = split(suites, known_seconds())
+
+    def timed(run: Callable[[], Count], suite: Suite) -> Count:
+        started = time.monotonic()
+        count = run()
+        results[suite.name] = count, time.monotonic() - started
+        return count
+
+    def run_beside_others(suite: Suite) -> None:
+        """Prints its output in one piece, at its end."""
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            count = timed(lambda: suite.run(output=output), suite)
+            output.seek(0)
+            progress.end(suite, count, results[suite.name][1], f"== {suite.name}\n{output.read()}")
+
+    for suite in alone:
+        print(f"== {suite.name}", flush=True)
+        progress.end(suite, timed(suite.run, suite), results[suite.name][1])
     with concurrent.futures.ThreadPoolExecutor(SUITES_AT_A_TIME) as pool:
-        results.update(zip((suite.name for suite in together), pool.map(_run_beside_others, together)))
-    return [results[suite.name] for suite in suites]
+        list(pool.map(run_beside_others, together))
+    return results
 
 
-def run_suite(wanted: str, arguments: list[str]) -> int:
+def run_suite(wanted: str, arguments: list[str], save: bool = False) -> int:
     """`arguments` are for a suite that takes some (sim, fuzz)."""
     suites = suites_named(wanted, arguments)
     if not suites:
-        names = ["unit", "asan", "clang", "format", "tidy", "sim", "fuzz", "e2e", *pytest_files()]
-        print(f"dev: no suite {wanted}; there are: {', '.join(names)}", file=sys.stderr)
+        print(f"dev: no suite {wanted}; there are: {', '.join(all_names())}", file=sys.stderr)
         return 2
-    total, started, table = Count(), time.monotonic(), []
-    for suite, (count, seconds) in zip(suites, run_suites(suites)):
-        total.add(count)
-        table.append(f"{suite.name:<24} {count}  ({seconds:.0f} s)")
+    print_plan(suites)
+    progress, total = Progress(len(suites)), Count()
+    results = run_suites(suites, progress)
     print()
-    print("\n".join(table))
+    for suite in suites:
+        count, seconds = results[suite.name]
+        total.add(count)
+        print(f"{suite.name:<24} {count}  ({seconds:.0f} s)")
+    if not arguments:  # with some a suite takes another time
+        save_seconds({name: seconds for name, (count, seconds) in results.items() if not count.failed}, save)
     for line in total.skips:
         print(f"skipped  {line}")
     for line in total.failures:
         print(f"FAILED   {line}")
-    print(f"{time.monotonic() - started:.0f} s")
+    print(f"{time.monotonic() - progress.started:.0f} s")
     print(total)
     return 1 if total.failed else 0
+
+
+def print_needs(wanted: str) -> int:
+    """For `./dev`: a line "setup PURPOSE...", then a line "build NAME TARGET..." for each build."""
+    if wanted in ("faults", "chaos"):
+        purposes, builds = ["build", "run", "kafka", "test"], ["release @programs @pieces"]
+    else:
+        suites = suites_named(wanted, [])
+        if not suites:
+            print(f"dev: no suite {wanted}; there are: {', '.join(all_names())}", file=sys.stderr)
+            return 2
+        purposes = list(dict.fromkeys(purpose for suite in suites for purpose in suite.purposes))
+        builds = list(dict.fromkeys(build for suite in suites for build in suite.builds))
+    by_name: dict[str, list[str]] = {}
+    for build in builds:
+        name, *targets = build.split()
+        by_name.setdefault(name, []).extend(target for target in targets if target not in by_name.get(name, []))
+    print("setup", *purposes)
+    for name, targets in by_name.items():
+        print("build", name, *targets)
+    return 0

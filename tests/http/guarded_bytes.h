@@ -1,4 +1,5 @@
-// Bytes that end exactly where an unmapped page begins: reading one too many crashes.
+// SPDX-License-Identifier: Apache-2.0
+// Memory that ends at an unmapped page: reading one byte past the end crashes.
 #pragma once
 #include <sys/mman.h>
 #include <unistd.h>
@@ -26,8 +27,8 @@ class GuardedBytes {
   GuardedBytes(const GuardedBytes&) = delete;
   GuardedBytes& operator=(const GuardedBytes&) = delete;
 
-  // Copies `bytes` to the end; the view is good until the next call. What lay there before is
-  // overwritten, so that views into an earlier receive buffer are found out too.
+  // Copies `bytes` to the end of the memory; the view is valid until the next call. Earlier content
+  // is overwritten, so that views of an earlier receive buffer are detected too.
   std::string_view place(std::string_view bytes) {
     if (bytes.size() > room_) std::abort();
     char* const at = base_ + room_ - bytes.size();

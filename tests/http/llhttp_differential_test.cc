@@ -1,6 +1,7 @@
-// Ours against llhttp: whatever ours reads, llhttp reads too, and to the last field and byte the
-// same. The other way round need not hold: docs/decisions/0001-own-http-parser.md lists what llhttp
-// lets through and ours refuses.
+// SPDX-License-Identifier: Apache-2.0
+// Compares our parser with llhttp: llhttp accepts every request that ours accepts, with the same
+// fields and the same length. The converse does not hold: docs/decisions/0001-own-http-parser.md
+// lists what llhttp accepts and ours rejects.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -28,24 +29,24 @@ const MethodPair methods[] = {{Method::get, "GET"},         {Method::post, "POST
                               {Method::patch, "PATCH"},     {Method::del, "DELETE"},
                               {Method::options, "OPTIONS"}, {Method::trace, "TRACE"}};
 
-// llhttp 8.1.0 refuses an extension that comes after one with a value, ";a=b;c", which RFC 9112
-// section 7.1.1 allows.
-bool is_refused_extension(std::string_view bytes, const LlhttpRequest& theirs) {
+// llhttp 8.1.0 rejects an extension after another that has a value, ";a=b;c"; RFC 9112
+// section 7.1.1 allows it.
+bool is_rejected_extension(std::string_view bytes, const LlhttpRequest& theirs) {
   static const std::regex after_value(";[^\r\n]*=[^\r\n]*;");
   return theirs.reason == "Invalid character in chunk size" &&
          std::regex_search(bytes.begin(), bytes.end(), after_value);
 }
 
-// "" where the two agree as they must.
+// How the two results differ; "" if they agree as far as they must.
 std::string difference(std::string_view bytes, const ReadRequest& ours,
                        const LlhttpRequest& theirs) {
   using Status = LlhttpRequest::Status;
-  // What llhttp takes for whole must not leave ours waiting for ever.
+  // Ours must not wait for more if llhttp has a complete request.
   if (ours.status == ParseStatus::need_more)
     return theirs.status == Status::done ? "only llhttp is done" : "";
   if (ours.status == ParseStatus::bad) return "";
-  if (theirs.status == Status::bad && is_refused_extension(bytes, theirs)) return "";
-  if (theirs.status == Status::bad) return "llhttp refuses: " + theirs.reason;
+  if (theirs.status == Status::bad && is_rejected_extension(bytes, theirs)) return "";
+  if (theirs.status == Status::bad) return "llhttp rejects: " + theirs.reason;
   if (theirs.status == Status::need_more) return "llhttp wants more";
   auto const* const method =
       std::find_if(std::begin(methods), std::end(methods),
@@ -56,7 +57,7 @@ std::string difference(std::string_view bytes, const ReadRequest& ours,
   if (theirs.headers != ours.headers) return "other headers";
   if (theirs.body != ours.body) return "another body: " + theirs.body;
   if (theirs.consumed != ours.consumed) return "another length: " + std::to_string(theirs.consumed);
-  // Told both to keep and to close by a 1.0 client, ours closes.
+  // If an HTTP/1.0 client sends both keep-alive and close, ours closes.
   bool const closes = !ours.keep_alive && ours.minor_version == 0;
   if (theirs.keep_alive != ours.keep_alive && !closes) return "another keep-alive";
   return "";
@@ -71,7 +72,7 @@ std::vector<std::string> corpus() {
   return all;
 }
 
-TEST_CASE("every request of the table that ours reads is the same to llhttp") {
+TEST_CASE("llhttp agrees with every request of the table that ours accepts") {
   size_t read = 0;
   for (const std::string& bytes : corpus()) {
     CAPTURE(bytes);
@@ -84,7 +85,21 @@ TEST_CASE("every request of the table that ours reads is the same to llhttp") {
   CHECK(read >= 60);
 }
 
-// Makes a wrong request out of a right one, the ways that attackers and broken clients do.
+// What the mutations insert.
+// clang-format off
+const std::string pieces[] = {
+    "\r", "\n", "\r\n", "\r\n\r\n", " ", "\t", ":", ",", ";", "=", "\"", "\\",
+    "0", "1", "a", "F", "%", "/", "?", "*", "[", "]", "@", "-",
+    "\xff", std::string(1, '\0'), "\x0b", "\x7f",
+    "Content-Length: 3\r\n", "Content-Length: 0\r\n",
+    "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: gzip\r\n",
+    "Connection: close\r\n", "Connection: keep-alive\r\n",
+    "Connection: upgrade\r\nUpgrade: x\r\n", "Host: h\r\n",
+    "Expect: 100-continue\r\n", "X: y\r\n", ";a=b", ";a=\"b\"", "3\r\nabc\r\n", "0\r\n\r\n",
+    "HTTP/1.0", "HTTP/1.1", "http://h", "GET ", "POST ", "chunked", "close"};
+// clang-format on
+
+// Changes requests the way that attackers and broken clients do.
 class Mutator {
  public:
   Mutator(uint32_t seed, std::vector<std::string> corpus)
@@ -103,55 +118,6 @@ class Mutator {
   }
 
   void edit(std::string& bytes) {
-    static const std::string pieces[] = {"\r",
-                                         "\n",
-                                         "\r\n",
-                                         "\r\n\r\n",
-                                         " ",
-                                         "\t",
-                                         ":",
-                                         ",",
-                                         ";",
-                                         "=",
-                                         "\"",
-                                         "\\",
-                                         "0",
-                                         "1",
-                                         "a",
-                                         "F",
-                                         "%",
-                                         "/",
-                                         "?",
-                                         "*",
-                                         "[",
-                                         "]",
-                                         "@",
-                                         "-",
-                                         "\xff",
-                                         std::string(1, '\0'),
-                                         "\x0b",
-                                         "\x7f",
-                                         "Content-Length: 3\r\n",
-                                         "Content-Length: 0\r\n",
-                                         "Transfer-Encoding: chunked\r\n",
-                                         "Transfer-Encoding: gzip\r\n",
-                                         "Connection: close\r\n",
-                                         "Connection: keep-alive\r\n",
-                                         "Connection: upgrade\r\nUpgrade: x\r\n",
-                                         "Host: h\r\n",
-                                         "Expect: 100-continue\r\n",
-                                         "X: y\r\n",
-                                         ";a=b",
-                                         ";a=\"b\"",
-                                         "3\r\nabc\r\n",
-                                         "0\r\n\r\n",
-                                         "HTTP/1.0",
-                                         "HTTP/1.1",
-                                         "http://h",
-                                         "GET ",
-                                         "POST ",
-                                         "chunked",
-                                         "close"};
     size_t const at = below(bytes.size() + 1);
     switch (below(6)) {
       case 0:
@@ -163,15 +129,15 @@ class Mutator {
       case 2:
         bytes.erase(at, 1 + below(4));
         break;
-      case 3:  // a line or a part of one, twice
+      case 3:  // repeat a line or a part of it
         bytes.insert(at, bytes.substr(at, 1 + below(24)));
         break;
-      case 4: {  // a piece at the start of a line
+      case 4: {  // insert a piece at the start of a line
         size_t const line = bytes.find("\r\n", at);
         if (line != std::string::npos) bytes.insert(line + 2, pieces[below(std::size(pieces))]);
         break;
       }
-      default: {  // the front of one, the back of another
+      default: {  // join the front of one request and the back of another
         const std::string& other = corpus_[below(corpus_.size())];
         bytes = bytes.substr(0, at) + other.substr(std::min(other.size(), below(other.size() + 1)));
         break;
@@ -183,7 +149,7 @@ class Mutator {
   std::vector<std::string> corpus_;
 };
 
-TEST_CASE("whatever mutated request ours reads is the same to llhttp") {
+TEST_CASE("llhttp agrees with every mutated request that ours accepts") {
   const char* const wanted = std::getenv("HUNTD_MUTATIONS");
   size_t const count = wanted != nullptr ? std::strtoul(wanted, nullptr, 10) : 200'000;
   Mutator mutator(20261124, corpus());
@@ -207,7 +173,7 @@ TEST_CASE("whatever mutated request ours reads is the same to llhttp") {
       if (times++ == 0 || bytes.size() < example.size()) example = bytes;
     }
   }
-  std::printf("%zu mutated requests: %zu read by both alike, %zu read by llhttp %d.%d.%d alone\n",
+  std::printf("%zu mutated requests: %zu accepted by both, %zu accepted only by llhttp %d.%d.%d\n",
               count, read, only_llhttp, LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR,
               LLHTTP_VERSION_PATCH);
   if (std::getenv("HUNTD_LIST") != nullptr)

@@ -1,17 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "llhttp_reader.h"
 
 namespace huntd::tests {
 namespace {
 
-// What the callbacks gather. A span may come in parts.
-struct Gathered {
+// What the callbacks collect. A value may come in several parts.
+struct Collected {
   LlhttpRequest request;
   std::string field;
   std::string value;
   bool head_done = false;
 };
 
-Gathered& of(llhttp_t* parser) { return *static_cast<Gathered*>(parser->data); }
+Collected& of(llhttp_t* parser) { return *static_cast<Collected*>(parser->data); }
 
 std::string trimmed(const std::string& text) {
   size_t const first = text.find_first_not_of(" \t");
@@ -35,16 +36,16 @@ llhttp_settings_t make_settings() {
     return 0;
   };
   settings.on_header_value_complete = [](llhttp_t* parser) {
-    Gathered& gathered = of(parser);
-    if (!gathered.head_done)
-      gathered.request.headers.emplace_back(gathered.field, trimmed(gathered.value));
-    gathered.field.clear();
-    gathered.value.clear();
+    Collected& collected = of(parser);
+    if (!collected.head_done)
+      collected.request.headers.emplace_back(collected.field, trimmed(collected.value));
+    collected.field.clear();
+    collected.value.clear();
     return 0;
   };
   settings.on_headers_complete = [](llhttp_t* parser) {
     of(parser).head_done = true;
-    parser->upgrade = 0;  // a server that knows no other protocol reads on in HTTP
+    parser->upgrade = 0;  // as a server that supports no other protocol: continue in HTTP
     return 0;
   };
   settings.on_body = [](llhttp_t* parser, const char* at, size_t length) {
@@ -53,7 +54,7 @@ llhttp_settings_t make_settings() {
   };
   settings.on_message_complete = [](llhttp_t* parser) {
     of(parser).request.keep_alive = llhttp_should_keep_alive(parser) != 0;
-    return static_cast<int>(HPE_PAUSED);  // stop here: what follows is another request
+    return static_cast<int>(HPE_PAUSED);  // stop: the bytes after it belong to another request
   };
   return settings;
 }
@@ -62,12 +63,12 @@ llhttp_settings_t make_settings() {
 
 LlhttpRequest read_with_llhttp(std::string_view bytes) {
   static const llhttp_settings_t settings = make_settings();
-  Gathered gathered;
+  Collected collected;
   llhttp_t parser;
   llhttp_init(&parser, HTTP_REQUEST, &settings);
-  parser.data = &gathered;
+  parser.data = &collected;
   llhttp_errno_t const error = llhttp_execute(&parser, bytes.data(), bytes.size());
-  LlhttpRequest& request = gathered.request;
+  LlhttpRequest& request = collected.request;
   if (error == HPE_OK) return request;
   if (error != HPE_PAUSED) {
     request.status = LlhttpRequest::Status::bad;

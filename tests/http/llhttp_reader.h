@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads one request with llhttp, the parser that Node.js uses, for comparison with ours. Tests and
 // benchmarks only.
 #pragma once
@@ -13,7 +14,7 @@ namespace huntd::tests {
 struct LlhttpRequest {
   enum class Status { done, need_more, bad };
   Status status = Status::need_more;
-  std::string reason;   // bad: llhttp's own words
+  std::string reason;   // bad: the text of llhttp
   size_t consumed = 0;  // done: bytes of the head and the body
   std::string method;
   std::string target;
@@ -23,7 +24,7 @@ struct LlhttpRequest {
   std::string body;
 };
 
-// `bytes` begins with the request and may go on after it.
+// `bytes` starts with the request; more bytes may follow it.
 LlhttpRequest read_with_llhttp(std::string_view bytes);
 
 }  // namespace huntd::tests

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/parser.h"
 
 #include <doctest/doctest.h>
@@ -37,8 +38,8 @@ std::string_view name_of(Method method) {
   return "?";
 }
 
-// What was read, in one line: "more", or "STATUS detail", or the request with what is out of the
-// ordinary in it.
+// The result in one line: "more", or "STATUS detail", or the request with the properties that
+// differ from their defaults.
 std::string summary(const ReadRequest& read, size_t size) {
   if (read.status == ParseStatus::need_more) return "more";
   if (read.status == ParseStatus::bad)
@@ -74,7 +75,7 @@ void check_every_way(const Case& c, size_t split_step) {
   }
 }
 
-// Every byte for itself: what comes after the request has not arrived when it is done.
+// Adds one byte per call: the request is done before the bytes after it have arrived.
 void check_byte_by_byte(const Case& c) {
   CAPTURE(c.bytes);
   GuardedBytes guarded(std::max<size_t>(c.bytes.size(), 1));
@@ -93,23 +94,19 @@ void check_all(const Cases& cases) {
   }
 }
 
-TEST_CASE("request lines: what is read and what is refused, however the bytes are split") {
+TEST_CASE("request lines are accepted or rejected, however the bytes are split") {
   check_all(request_lines);
 }
-TEST_CASE("targets: what is read and what is refused, however the bytes are split") {
-  check_all(targets);
-}
-TEST_CASE("fields: what is read and what is refused, however the bytes are split") {
-  check_all(fields);
-}
-TEST_CASE("body framing: what is read and what is refused, however the bytes are split") {
+TEST_CASE("targets are accepted or rejected, however the bytes are split") { check_all(targets); }
+TEST_CASE("fields are accepted or rejected, however the bytes are split") { check_all(fields); }
+TEST_CASE("body framing is accepted or rejected, however the bytes are split") {
   check_all(framings);
 }
-TEST_CASE("every bound holds to the byte, however the bytes are split") {
+TEST_CASE("every bound is exact to the byte, however the bytes are split") {
   for (const Case& c : bounds()) check_every_way(c, 37);
 }
 
-TEST_CASE("a request that is cut short is never done and never wrong") {
+TEST_CASE("a truncated request is neither done nor bad") {
   for (const Case& c :
        {request_lines[3], targets[7], fields[7], framings[1], framings[40], framings[41]}) {
     ReadRequest const whole = read_request(c.bytes);
@@ -122,7 +119,7 @@ TEST_CASE("a request that is cut short is never done and never wrong") {
   }
 }
 
-TEST_CASE("fields are kept in order, trimmed, with their names as sent") {
+TEST_CASE("fields are returned in order, trimmed, with their names as sent") {
   ReadRequest const read = read_request("GET / HTTP/1.1\r\nHost: h\r\naB: \t c d \t\r\nE:\r\n\r\n");
   REQUIRE(read.status == ParseStatus::done);
   using Pairs = std::vector<std::pair<std::string, std::string>>;
@@ -130,9 +127,8 @@ TEST_CASE("fields are kept in order, trimmed, with their names as sent") {
   CHECK(read.target == "/");
 }
 
-TEST_CASE("bytes that were scanned once are not scanned again") {
-  // Seen from outside: a line feed put into bytes of an earlier turn is not noticed, one in the
-  // last byte is.
+TEST_CASE("bytes of earlier calls are not scanned again") {
+  // A line feed written into the bytes of an earlier call is not noticed; one in the last byte is.
   RequestHead head;
   HeadParser parser;
   std::string bytes(100, 'a');
@@ -144,7 +140,7 @@ TEST_CASE("bytes that were scanned once are not scanned again") {
   CHECK(parser.parse(bytes, head) == ParseStatus::bad);
 }
 
-TEST_CASE("pipelined requests are read one after the other") {
+TEST_CASE("pipelined requests are read one after another") {
   std::string const bytes =
       with("Content-Length: 2") + "ab" + chunked("1\r\nc\r\n0\r\n\r\n") + "\r\n" + with("X: y");
   std::string_view rest = bytes;
@@ -159,7 +155,7 @@ TEST_CASE("pipelined requests are read one after the other") {
   CHECK(bodies == "ab|c||");
 }
 
-TEST_CASE("every byte that no field value may hold is refused, every other is read") {
+TEST_CASE("a field value may contain exactly the bytes that RFC 9110 allows") {
   for (int c = 0; c < 256; ++c) {
     CAPTURE(c);
     bool const fine = c == '\t' || (c >= 0x20 && c != 0x7f);
@@ -170,7 +166,7 @@ TEST_CASE("every byte that no field value may hold is refused, every other is re
   }
 }
 
-TEST_CASE("a value ends at its first control character, wherever that lies") {
+TEST_CASE("a value ends at its first control character, at any position") {
   size_t wrong = 0;
   for (size_t length = 0; length <= 34; ++length)
     for (size_t at = 0; at < length; ++at)
@@ -184,12 +180,12 @@ TEST_CASE("a value ends at its first control character, wherever that lies") {
   CHECK(wrong == 0);
 }
 
-TEST_CASE("every byte that no field name may hold is refused, every other is read") {
+TEST_CASE("a field name may contain exactly the bytes that RFC 9110 allows") {
   std::string const token =
       "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
   for (int c = 0; c < 256; ++c) {
     CAPTURE(c);
-    // A colon ends the name, and what follows is its value.
+    // A colon ends the name.
     bool const fine = c == ':' || token.find(static_cast<char>(c)) != std::string::npos;
     ReadRequest const read =
         read_request(with("a" + std::string(1, static_cast<char>(c)) + "b: y"));

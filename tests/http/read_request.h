@@ -1,5 +1,6 @@
-// Reads one whole request with HeadParser and BodyReader, in as many pieces as a test wants, and
-// keeps what they said. Shared by the tests, the differential test and the fuzz target.
+// SPDX-License-Identifier: Apache-2.0
+// Reads one request with HeadParser and BodyReader, in any number of pieces, and keeps the result.
+// Shared by the tests, the differential test and the fuzz target.
 #pragma once
 #include <string>
 #include <string_view>
@@ -12,7 +13,7 @@ namespace huntd::tests {
 
 struct ReadRequest {
   ParseStatus status = ParseStatus::need_more;
-  size_t consumed = 0;  // of all bytes; of the head and the body
+  size_t consumed = 0;  // length of the head and the body
   // bad:
   Problem problem = Problem::malformed_request;
   std::string detail;
@@ -34,9 +35,9 @@ struct ReadRequest {
   bool operator==(const ReadRequest&) const = default;
 };
 
-// The parser sees bytes[0, cuts[0]), then bytes[0, cuts[1]) and so on, as a receive buffer grows;
-// `cuts` ascends. `place` says where the bytes of each turn lie: it gets a view and returns one
-// with the same content.
+// The parser gets bytes[0, cuts[0]), then bytes[0, cuts[1]) and so on, as a receive buffer grows.
+// `place` is called with each of these views and returns a view with the same content.
+// REQUIRES: `cuts` is ascending.
 template <class Place>
 ReadRequest read_request(std::string_view bytes, const std::vector<size_t>& cuts, Place place) {
   ReadRequest read;
@@ -83,7 +84,7 @@ ReadRequest read_request(std::string_view bytes, const std::vector<size_t>& cuts
   return read;
 }
 
-// The same with the bytes where they are, all at once.
+// The same with all bytes at once, in place.
 inline ReadRequest read_request(std::string_view bytes) {
   return read_request(bytes, {bytes.size()}, [](std::string_view received) { return received; });
 }

@@ -1,4 +1,5 @@
-"""huntctl as its users run it: against a served admin port and against a public port that answers as huntd does.
+# SPDX-License-Identifier: Apache-2.0
+"""huntctl as its users run it: against an admin port with sample figures and a public port that responds as huntd does.
 
     check_huntctl.py HUNTCTL SERVE_SAMPLE
 """
@@ -15,7 +16,7 @@ import unittest
 import xml.dom.minidom
 
 HUNTCTL, SERVE_SAMPLE = sys.argv[1], sys.argv[2]
-NOBODY = "127.0.0.1:1"  # tcpmux: nothing of ours
+UNUSED = "127.0.0.1:1"  # tcpmux: no server listens
 BUNDLE = "00112233445566778899aabbccddeeff"
 
 
@@ -24,10 +25,10 @@ def huntctl(*arguments):
 
 
 class PublicPort(http.server.BaseHTTPRequestHandler):
-    """Notes what it is asked; hunt `closed` says no."""
-    asked = []
+    """Records its requests; hunt `closed` is rejected."""
+    requests = []
 
-    def answer(self, status, content):
+    def respond(self, status, content):
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -36,20 +37,20 @@ class PublicPort(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self):
-        self.asked.append((self.path, None, None))
+        self.requests.append((self.path, None, None))
         if self.path == "/v1/core-map":
-            self.answer(200, {"hash": "xxh3-64", "seed": 0, "buckets": 1024, "cores": 2, "up": [True, False],
+            self.respond(200, {"hash": "xxh3-64", "seed": 0, "buckets": 1024, "cores": 2, "up": [True, False],
                               "map": [b % 2 for b in range(1024)]})
         else:
-            self.answer(200, {"hunt_id": "forest", "hunter_id": "ann", "loot": {"acorn": 3}})
+            self.respond(200, {"hunt_id": "forest", "hunter_id": "ann", "loot": {"acorn": 3}})
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        self.asked.append((self.path, body, self.headers.get("Idempotency-Key")))
+        self.requests.append((self.path, body, self.headers.get("Idempotency-Key")))
         if "/closed/" in self.path:
-            self.answer(422, {"type": "urn:huntd:problem:rejected", "title": "The hunt said no", "status": 422})
+            self.respond(422, {"type": "urn:huntd:problem:rejected", "title": "Rejected by the hunt's script", "status": 422})
         else:
-            self.answer(200, {"request_id": "r1", "loot": [{"loot_id": "acorn", "event_id": "e1"}], "replayed": False})
+            self.respond(200, {"request_id": "r1", "loot": [{"loot_id": "acorn", "event_id": "e1"}], "replayed": False})
 
     def log_message(self, *_):
         pass
@@ -91,7 +92,7 @@ class AdminCommands(unittest.TestCase):
         for colour in (b"\x1b[32m", b"\x1b[33m", b"\x1b[31m"):
             self.assertIn(colour, seen)
 
-    def test_latency_as_json_is_the_ports_own(self):
+    def test_latency_as_json_is_that_of_the_admin_port(self):
         latency = json.loads(huntctl("latency", "--json", "--admin", self.admin).stdout)
         self.assertEqual([core["core"] for core in latency["cores"]], [0, 1])
 
@@ -104,9 +105,9 @@ class AdminCommands(unittest.TestCase):
             self.assertGreater(len(picture.getElementsByTagName("rect")), 100)
             run = huntctl("latency", "--svg", f"{folder}/none/x.svg", "--admin", self.admin)
             self.assertEqual(run.returncode, 1)
-            self.assertIn("can't write", run.stderr)
+            self.assertIn("cannot write", run.stderr)
 
-    def test_status_tells_that_all_is_well(self):
+    def test_status_of_a_healthy_huntd(self):
         run = huntctl("status", "--admin", self.admin)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertIn("2 cores, up", run.stdout)
@@ -127,7 +128,7 @@ class AdminCommands(unittest.TestCase):
             self.assertEqual(run.returncode, 1)
             self.assertIn(config.name, run.stderr)
 
-    def test_the_admin_port_is_no_public_port(self):
+    def test_core_map_rejects_the_admin_port(self):
         run = huntctl("core-map", "--http", self.admin)
         self.assertEqual(run.returncode, 1)
         self.assertIn("is it huntd's public port?", run.stderr)
@@ -146,47 +147,47 @@ class PublicCommands(unittest.TestCase):
         cls.server.server_close()
 
     def setUp(self):
-        PublicPort.asked.clear()
+        PublicPort.requests.clear()
 
-    def test_hunt_posts_its_input_and_key_and_shows_the_answer(self):
+    def test_hunt_posts_input_and_key_and_prints_the_response(self):
         run = huntctl("hunt", "forest", "ann", "--input", '{"dig":1}', "--key", "k-1", "--http", self.http)
         self.assertEqual(run.returncode, 0, run.stderr)
-        self.assertEqual(PublicPort.asked, [("/v1/hunts/forest/hunters/ann", '{"dig":1}', "k-1")])
+        self.assertEqual(PublicPort.requests, [("/v1/hunts/forest/hunters/ann", '{"dig":1}', "k-1")])
         self.assertIn('    {"loot_id":"acorn","event_id":"e1"}\n', run.stdout)
         self.assertTrue(run.stdout.endswith(f"bundle {BUNDLE}\n"))
 
-    def test_hunt_without_input_or_key_sends_none(self):
+    def test_hunt_without_input_and_key_sends_neither(self):
         self.assertEqual(huntctl("hunt", "forest", "ann", "--http", self.http).returncode, 0)
-        self.assertEqual(PublicPort.asked, [("/v1/hunts/forest/hunters/ann", "", None)])
+        self.assertEqual(PublicPort.requests, [("/v1/hunts/forest/hunters/ann", "", None)])
 
-    def test_a_hunt_that_says_no_fails_and_says_why(self):
+    def test_a_rejected_hunt_fails_and_prints_the_problem(self):
         run = huntctl("hunt", "closed", "ann", "--http", self.http)
         self.assertEqual(run.returncode, 1)
         self.assertEqual(run.stdout, "")
-        self.assertIn("huntd answers 422", run.stderr)
-        self.assertIn("The hunt said no", run.stderr)
+        self.assertIn("huntd responds with status 422", run.stderr)
+        self.assertIn("Rejected by the hunt's script", run.stderr)
 
-    def test_held_shows_what_a_hunter_holds(self):
+    def test_held_prints_what_a_hunter_holds(self):
         run = huntctl("held", "forest", "ann", "--http", self.http)
         self.assertEqual(run.returncode, 0, run.stderr)
-        self.assertEqual(PublicPort.asked, [("/v1/hunts/forest/hunters/ann", None, None)])
+        self.assertEqual(PublicPort.requests, [("/v1/hunts/forest/hunters/ann", None, None)])
         self.assertIn('"loot": {"acorn":3}', run.stdout)
 
-    def test_an_id_that_is_none_is_wrong_usage_and_asks_nobody(self):
+    def test_a_malformed_id_is_wrong_usage_and_sends_no_request(self):
         for bad in ("a/b", "a b", "x" * 65, ""):
             run = huntctl("hunt", "forest", bad, "--http", self.http)
             self.assertEqual(run.returncode, 2, bad)
-            self.assertIn("is no id", run.stderr)
-        self.assertEqual(PublicPort.asked, [])
+            self.assertIn("is not a valid id", run.stderr)
+        self.assertEqual(PublicPort.requests, [])
 
-    def test_core_map_shows_each_cores_share(self):
+    def test_core_map_prints_the_share_of_each_core(self):
         run = huntctl("core-map", "--http", self.http)
         self.assertEqual(run.stdout, "1024 buckets by xxh3-64(hunter_id)\n\n"
                          "core  state  buckets   share\n"
                          "   0  up         512  50.0 %\n"
                          "   1  down       512  50.0 %\n")
 
-    def test_core_map_places_one_hunter(self):
+    def test_core_map_prints_the_core_of_one_hunter(self):
         run = huntctl("core-map", "--hunter", "ann", "--http", self.http)
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertRegex(run.stdout, r"^ann: bucket \d+, core [01]")
@@ -195,21 +196,21 @@ class PublicCommands(unittest.TestCase):
 
 
 class Mistakes(unittest.TestCase):
-    def test_nobody_listening_is_said_plainly(self):
-        for arguments, port in ((("latency", "--admin", NOBODY), "admin port"), (("status", "--admin", NOBODY), "admin port"),
-                                (("hunt", "a", "b", "--http", NOBODY), "public port"),
-                                (("held", "a", "b", "--http", NOBODY), "public port"),
-                                (("core-map", "--http", NOBODY), "public port")):
+    def test_an_unused_port_is_named_in_the_error(self):
+        for arguments, port in ((("latency", "--admin", UNUSED), "admin port"), (("status", "--admin", UNUSED), "admin port"),
+                                (("hunt", "a", "b", "--http", UNUSED), "public port"),
+                                (("held", "a", "b", "--http", UNUSED), "public port"),
+                                (("core-map", "--http", UNUSED), "public port")):
             run = huntctl(*arguments)
             self.assertEqual(run.returncode, 1)
             self.assertEqual(run.stdout, "")
-            self.assertIn(f"nothing listens on {NOBODY}, the {port}", run.stderr)
+            self.assertIn(f"nothing listens on {UNUSED}, the {port}", run.stderr)
 
     def test_wrong_usage_is_2_and_help_is_0(self):
         for arguments in ((), ("nonsense",), ("latency", "--nonsense"), ("hunt", "forest"),
                           ("latency", "--json", "--svg", "x.svg")):
             self.assertEqual(huntctl(*arguments).returncode, 2, arguments)
-        self.assertIn("no command nonsense; there are: latency status", huntctl("nonsense").stderr)
+        self.assertIn("unknown command nonsense; the commands are: latency status", huntctl("nonsense").stderr)
         for arguments in (("--help",), ("--version",), ("latency", "--help")):
             self.assertEqual(huntctl(*arguments).returncode, 0, arguments)
 

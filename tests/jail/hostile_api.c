@@ -1,9 +1,11 @@
-/* What tests/jail runs in place of hunt_worker: the same program in the same jail, whose scripts
- * get two more functions, as if they had broken out of the VM: hunt.syscall(NUMBER, ARGUMENT...)
- * any system call; a text is passed by its address: result, errno hunt.send(BYTES) any packet to
- * the core
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tests/jail runs this in place of hunt_worker: the same program in the same jail, with two more
+ * functions for scripts, as if a script had broken out of the VM.
+ *   hunt.syscall(NUMBER, ARGUMENT...)  makes any system call, with texts by their address; returns
+ *                                      the result and errno
+ *   hunt.send(BYTES)                   sends any packet to the core
  */
-#define push_hunt push_honest_hunt
+#define push_hunt push_real_hunt
 #include "worker/hunt_api.c"
 #undef push_hunt
 
@@ -36,7 +38,7 @@ static int any_packet(lua_State* L) {
 }
 
 void push_hunt(lua_State* L, struct run* run) {
-  push_honest_hunt(L, run);
+  push_real_hunt(L, run);
   lua_pushcfunction(L, any_call);
   lua_setfield(L, -2, "syscall");
   lua_pushcfunction(L, any_packet);

@@ -1,49 +1,47 @@
-"""Scripts try to get out (ways.py): how each ends, that the log and the metric say so, and that nobody else notices. docs/isolation.md"""
+# SPDX-License-Identifier: Apache-2.0
+"""Scripts try to escape (escape_attempts.py): how each ends, the log line and the metric, and that other hunts are not affected
+(docs/isolation.md)."""
 import pathlib
 import platform
 import re
 import subprocess
-import sys
 import threading
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from client import held, run_hunt
+from faults.stack import FaultStack
+from harness.huntd_stack import build_folder
+from harness.process import children_of, wait_until
+from jail.escape_attempts import RESPONSES, FORGED_FRAMES, IN_THE_VM, SYSTEM_CALLS, Attempt
 
-from client import held, run_hunt  # noqa: E402
-from faults.stack import FaultStack  # noqa: E402
-from harness.huntd_stack import build_folder  # noqa: E402
-from harness.process import children_of, wait_until  # noqa: E402
-from jail.ways import ANSWERS, FORGED_FRAMES, IN_THE_VM, SYSTEM_CALLS, Way  # noqa: E402
-
-RUNGS = ("process", "fork", "batch")
-# Long enough for an honest hunt on a busy machine, short enough for a dozen that never end.
+MODES = ("process", "fork", "batch")
+# Long enough for a normal hunt on a busy machine, short enough for a dozen that never end.
 SETTINGS = {"worker.deadline_ms": 700, "worker.queue_deadline_ms": 20000, "worker.queue_target_ms": 20000, "http.request_deadline_ms": 40000}
 HOSTILE = FORGED_FRAMES + SYSTEM_CALLS
 HONEST = "return function(hunt)\n  hunt.award('gold')\n  return {before = hunt.held().gold or 0}\nend\n"
 
 
-def jailed(folder: pathlib.Path, ways: list[Way], settings: dict) -> FaultStack:
+def jailed(folder: pathlib.Path, attempts: list[Attempt], settings: dict) -> FaultStack:
     hunts = folder / "hunts"
     hunts.mkdir()
-    for way in ways:
-        (hunts / f"{way.name}.lua").write_text(way.source)
+    for attempt in attempts:
+        (hunts / f"{attempt.name}.lua").write_text(attempt.source)
     (hunts / "gold.lua").write_text(HONEST)
     return FaultStack(folder, hunts=hunts, kafka=False, append_only=False, aggregator=False, settings={**SETTINGS, **settings})
 
 
-@pytest.fixture(scope="module", params=RUNGS)
-def rung(request, tmp_path_factory):
-    """huntd with the hunt_worker that is shipped."""
+@pytest.fixture(scope="module", params=MODES)
+def mode(request, tmp_path_factory):
+    """huntd with the installed hunt_worker."""
     with jailed(tmp_path_factory.mktemp("jail"), IN_THE_VM, {"worker.isolation": request.param}) as stack:
         yield stack
         await_nothing_left(stack)
 
 
-@pytest.fixture(scope="module", params=RUNGS)
-def broken_rung(request, tmp_path_factory):
-    """huntd with a worker whose scripts have broken out of the VM (hostile_api.c)."""
+@pytest.fixture(scope="module", params=MODES)
+def broken_mode(request, tmp_path_factory):
+    """huntd with a worker whose scripts have escaped the VM (hostile_api.c)."""
     with jailed(tmp_path_factory.mktemp("jail"), HOSTILE,
                 {"worker.isolation": request.param, "worker.binary": str(build_folder() / "hostile_worker")}) as stack:
         yield stack
@@ -62,33 +60,33 @@ def log_lines(stack) -> list[str]:
     return (stack.directory / "huntd.log").read_text(errors="replace").splitlines()
 
 
-def failures(stack, way: Way) -> float:
-    return stack.metric(f'huntd_script_failures_total{{hunt="{way.name}",line="{way.line}",reason="{way.ends}"')
+def failures(stack, attempt: Attempt) -> float:
+    return stack.metric(f'huntd_script_failures_total{{hunt="{attempt.name}",line="{attempt.line}",reason="{attempt.ends}"')
 
 
-def await_told(stack, way: Way, logged: int) -> None:
-    """The log has so many lines a second for failed hunts; one that came too late for it fails again."""
-    def told():
+def await_logged(stack, attempt: Attempt, logged: int) -> None:
+    """The log has a limit of lines per second for failed hunts; if this one was suppressed, the hunt runs again."""
+    def reported():
         lines = [line for line in log_lines(stack)[logged:] if "hunt failed" in line]
-        return lines or (run_hunt(stack.http, way.name, "prisoner") and None)
+        return lines or (run_hunt(stack.http, attempt.name, "prisoner") and None)
 
-    for line in wait_until(told, 10, f"the log to tell of {way.name}"):
-        for word in (f"hunt={way.name}", f"reason={way.ends}", f"line={way.line}" if way.line else 'line=""'):
+    for line in wait_until(reported, 10, f"a log line of {attempt.name}"):
+        for word in (f"hunt_id={attempt.name}", f"reason={attempt.ends}", f"line={attempt.line}" if attempt.line else 'line=""'):
             assert word in line.split(), line
 
 
-def try_way(stack, way: Way) -> None:
-    cores, counted, logged = stack.core_pids(), failures(stack, way), len(log_lines(stack))
-    answer = run_hunt(stack.http, way.name, "prisoner")
-    if way.ends is None:
+def try_attempt(stack, attempt: Attempt) -> None:
+    cores, counted, logged = stack.core_pids(), failures(stack, attempt), len(log_lines(stack))
+    answer = run_hunt(stack.http, attempt.name, "prisoner")
+    if attempt.ends is None:
         assert answer.status == 200, answer
-        assert answer.json["result"] == way.result
+        assert answer.json["result"] == attempt.result
     else:
-        assert (answer.status, answer.problem) == ANSWERS[way.ends], answer
-        assert failures(stack, way) == counted + 1
-        await_told(stack, way, logged)
-    assert held(stack.http, way.name, "prisoner") == (way.held or {})
-    if way.harms_the_next_in_a_batch and is_batch(stack):
+        assert (answer.status, answer.problem) == RESPONSES[attempt.ends], answer
+        assert failures(stack, attempt) == counted + 1
+        await_logged(stack, attempt, logged)
+    assert held(stack.http, attempt.name, "prisoner") == (attempt.held or {})
+    if attempt.harms_the_next_in_a_batch and is_batch(stack):
         run_hunt(stack.http, "gold", "prisoner")
     # The next hunter, on the same core and on the other one.
     for hunter in ("prisoner", "other", "ada"):
@@ -96,47 +94,47 @@ def try_way(stack, way: Way) -> None:
         answer = run_hunt(stack.http, "gold", hunter)
         assert answer.status == 200 and answer.json["result"] == {"before": before}, answer
         assert held(stack.http, "gold", hunter) == {"gold": before + 1}
-        assert held(stack.http, way.name, hunter) == (way.held or {} if hunter == "prisoner" else {})
+        assert held(stack.http, attempt.name, hunter) == (attempt.held or {} if hunter == "prisoner" else {})
     assert stack.core_pids() == cores
     assert not [line for line in log_lines(stack)[logged:] if re.search(r"^level=error msg=forged|\x1b", line)]
-    if way.told_once_more and is_batch(stack):
-        wait_until(lambda: stack.metric(f'huntd_script_failures_total{{hunt="{way.name}",line="",reason="broken_frame"') >= 1, 10,
+    if attempt.sends_after_outcome and is_batch(stack):
+        wait_until(lambda: stack.metric(f'huntd_script_failures_total{{hunt="{attempt.name}",line="",reason="broken_frame"') >= 1, 10,
                    "the second outcome to be counted")
 
 
-@pytest.mark.parametrize("way", IN_THE_VM, ids=lambda way: way.name)
-def test_a_script_does_not_get_out_by(rung, way):
-    try_way(rung, way)
+@pytest.mark.parametrize("attempt", IN_THE_VM, ids=lambda attempt: attempt.name)
+def test_a_script_does_not_escape_by(mode, attempt):
+    try_attempt(mode, attempt)
 
 
-@pytest.mark.parametrize("way", FORGED_FRAMES, ids=lambda way: way.name)
-def test_a_script_that_left_the_vm_does_not_get_out_by_the_frame(broken_rung, way):
-    try_way(broken_rung, way)
+@pytest.mark.parametrize("attempt", FORGED_FRAMES, ids=lambda attempt: attempt.name)
+def test_a_script_outside_the_vm_does_not_escape_by_the_frame(broken_mode, attempt):
+    try_attempt(broken_mode, attempt)
 
 
-@pytest.mark.skipif(not SYSTEM_CALLS, reason=f"the system calls of ways.py are x86_64's, this is {platform.machine()}")
-@pytest.mark.parametrize("way", SYSTEM_CALLS, ids=lambda way: way.name)
-def test_a_script_that_left_the_vm_does_not_get_out_by_the(broken_rung, way):
-    try_way(broken_rung, way)
+@pytest.mark.skipif(not SYSTEM_CALLS, reason=f"the system calls of escape_attempts.py are x86_64's, this is {platform.machine()}")
+@pytest.mark.parametrize("attempt", SYSTEM_CALLS, ids=lambda attempt: attempt.name)
+def test_a_script_outside_the_vm_does_not_escape_by_the(broken_mode, attempt):
+    try_attempt(broken_mode, attempt)
 
 
-def test_a_file_of_bytecode_is_no_hunt(tmp_path):
+def test_a_file_of_bytecode_is_rejected(tmp_path):
     stack = jailed(tmp_path, [], {})
     (stack.hunts / "compiled.lua").write_bytes(b"\x1bLJ\x02\x0a")
     stack.set()
-    told = subprocess.run([str(build_folder() / "huntd"), "-c", str(stack.config), "-t"], capture_output=True, text=True)
+    reported = subprocess.run([str(build_folder() / "huntd"), "-c", str(stack.config), "-t"], capture_output=True, text=True)
     stack.kill()
-    assert told.returncode != 0 and "compiled.lua:1: a script is text, not bytecode" in told.stdout + told.stderr, told
+    assert reported.returncode != 0 and "compiled.lua:1: a script is text, not bytecode" in reported.stdout + reported.stderr, reported
 
 
-def test_what_a_live_worker_has(rung):
+def test_a_live_workers_privileges(mode):
     """Read from outside, while a script loops."""
-    thread = threading.Thread(target=run_hunt, args=(rung.http, "loop", "prisoner"))
+    thread = threading.Thread(target=run_hunt, args=(mode.http, "loop", "prisoner"))
     thread.start()
 
     def workers() -> list[int]:
-        forked = [child for zygote in rung.of_name("hunt-zygote") for child in children_of(zygote)]
-        return forked + rung.of_name("hunt_worker")
+        forked = [child for zygote in mode.of_name("hunt-zygote") for child in children_of(zygote)]
+        return forked + mode.of_name("hunt_worker")
 
     pid = wait_until(lambda: next((pid for pid in workers() if cpu_ticks(pid) >= 5), 0), 20, "the worker that loops", poll_s=0)
     of = pathlib.Path(f"/proc/{pid}")

@@ -1,4 +1,5 @@
-// The sample hunts in lua/, played through the real worker.
+// SPDX-License-Identifier: Apache-2.0
+// The sample hunts in lua/, run in a real worker.
 #include "worker/run_hunt.h"
 
 #include <doctest/doctest.h>
@@ -27,18 +28,18 @@ HuntRun run_of(const std::string& hunt_id) {
   return run;
 }
 
-// Plays once and keeps the loot, as the ledger would.
+// Runs the hunt once and adds its awards to the hunter's loot.
 HuntEnd play(HuntRun& run) {
   HuntEnd const end = run_hunt(run);
   REQUIRE_MESSAGE(end.outcome_came, end.reason);
   if (end.status == WF_OK)
-    for (const GivenLoot& given : end.awards) ++run.held[given.loot_id];
+    for (const Award& given : end.awards) ++run.held[given.loot_id];
   return end;
 }
 
 }  // namespace
 
-TEST_CASE("every sample hunt runs in the least memory that can be configured") {
+TEST_CASE("every sample hunt runs in the smallest configurable memory") {
   for (const char* hunt_id :
        {"goblin-hoard", "sunken-chest", "campfire", "seven-runes", "sphinx", "golden-ticket"}) {
     HuntRun run = run_of(hunt_id);
@@ -47,7 +48,7 @@ TEST_CASE("every sample hunt runs in the least memory that can be configured") {
   }
 }
 
-TEST_CASE("goblin-hoard gives one loot a run, each about as often as its weight says") {
+TEST_CASE("goblin-hoard awards one loot per run, in proportion to its weight") {
   HuntRun run = run_of("goblin-hoard");
   constexpr int runs = 400;
   for (int i = 0; i < runs; ++i) {
@@ -57,7 +58,7 @@ TEST_CASE("goblin-hoard gives one loot a run, each about as often as its weight 
     REQUIRE(end.awards.size() == 1);
     REQUIRE(end.result.starts_with("{\"found\":\"" + end.loot() + "\",\"says\":\""));
   }
-  // Seeds are fixed, so these never waver; the bounds are four standard deviations.
+  // Seeds are fixed, so the result is too; the bounds are four standard deviations.
   CHECK(run.held["copper-coin"] > 200);
   CHECK(run.held["copper-coin"] < 280);
   CHECK(run.held["silver-ring"] > 65);
@@ -69,7 +70,7 @@ TEST_CASE("goblin-hoard gives one loot a run, each about as often as its weight 
   CHECK(run.held.size() == 4);
 }
 
-TEST_CASE("sunken-chest opens once a hunter") {
+TEST_CASE("sunken-chest opens once per hunter") {
   HuntRun run = run_of("sunken-chest");
   HuntEnd const first = play(run);
   CHECK(first.status == WF_OK);
@@ -81,13 +82,13 @@ TEST_CASE("sunken-chest opens once a hunter") {
   CHECK(second.awards.empty());
 }
 
-TEST_CASE("campfire counts days in a row, feasts on the seventh and starts again after a gap") {
+TEST_CASE("campfire counts days in a row, up to seven, and starts again after a gap") {
   HuntRun run = run_of("campfire");
   for (int day = 1; day <= 14; ++day) {
     HuntEnd const end = play(run);
-    std::string const mark = "day-" + std::to_string(20'000 + day - 1);
+    std::string const day_loot = "day-" + std::to_string(20'000 + day - 1);
     bool const feast = day % 7 == 0;
-    CHECK(end.loot() == mark + (feast ? " ember feast" : " ember"));
+    CHECK(end.loot() == day_loot + (feast ? " ember feast" : " ember"));
     CHECK(end.result == std::string(R"({"feast":)") + (feast ? "true" : "false") +
                             R"(,"new":true,"streak":)" + std::to_string(day) + "}");
     run.now_ms += day_ms;
@@ -98,7 +99,7 @@ TEST_CASE("campfire counts days in a row, feasts on the seventh and starts again
   CHECK(run.held["feast"] == 2);
 }
 
-TEST_CASE("campfire gives nothing twice on one day, and a day begins at midnight UTC") {
+TEST_CASE("campfire awards once per day, which begins at midnight UTC") {
   HuntRun run = run_of("campfire");
   run.now_ms = 20'001 * day_ms - 1;  // the last millisecond of a day
   CHECK(play(run).awards.size() == 2);
@@ -111,7 +112,7 @@ TEST_CASE("campfire gives nothing twice on one day, and a day begins at midnight
   CHECK(play(run).result == R"({"feast":false,"new":true,"streak":2})");
 }
 
-TEST_CASE("seven-runes crowns the run that completes the set, once") {
+TEST_CASE("seven-runes awards the crown once, when the set is complete") {
   HuntRun run = run_of("seven-runes");
   int crowned_in_run = 0;
   int runs = 0;
@@ -131,7 +132,7 @@ TEST_CASE("seven-runes crowns the run that completes the set, once") {
   CHECK(run.held["rune-crown"] == 1);
 }
 
-TEST_CASE("sphinx asks, listens, and rejects a wrong answer") {
+TEST_CASE("sphinx asks a riddle and rejects a wrong answer") {
   HuntRun run = run_of("sphinx");  // day 20,000 has the third riddle
   HuntEnd const asked = play(run);
   CHECK(asked.result ==
@@ -152,7 +153,7 @@ TEST_CASE("sphinx asks, listens, and rejects a wrong answer") {
   CHECK(play(run).loot() == "sphinx-feather");
 }
 
-TEST_CASE("sphinx rejects a body of any other shape") {
+TEST_CASE("sphinx rejects a body of another form") {
   HuntRun run = run_of("sphinx");
   for (const char* body :
        {"{}", "[]", "1", "\"echo\"", "null", "true", R"({"answer":1})", R"({"answer":null})",
@@ -164,22 +165,21 @@ TEST_CASE("sphinx rejects a body of any other shape") {
   }
 }
 
-TEST_CASE(
-    "golden-ticket gives tickets while there are any, chocolate once after, one ticket each") {
+TEST_CASE("golden-ticket awards one ticket per hunter while any are left, then chocolate") {
   HuntRun lucky = run_of("golden-ticket");
   lucky.supply_left = 1;
   HuntEnd const won = play(lucky);
-  CHECK(won.awards == std::vector<GivenLoot>{{"golden-ticket", true}});
-  REQUIRE(won.supply_questions.size() == 1);
-  CHECK(won.supply_questions[0].limit == 100);
+  CHECK(won.awards == std::vector<Award>{{"golden-ticket", true}});
+  REQUIRE(won.supply_requests.size() == 1);
+  CHECK(won.supply_requests[0].limit == 100);
   CHECK(won.result == R"({"says":"You hold a golden ticket!","won":true})");
   HuntEnd const again = play(lucky);
   CHECK(again.awards.empty());
-  CHECK(again.supply_questions.empty());
+  CHECK(again.supply_requests.empty());
 
   HuntRun late = run_of("golden-ticket");
   HuntEnd const gone = play(late);
-  CHECK(gone.awards == std::vector<GivenLoot>{{"chocolate-bar", false}});
+  CHECK(gone.awards == std::vector<Award>{{"chocolate-bar", false}});
   CHECK(gone.result.find(R"("why":"gone","won":false)") != std::string::npos);
   CHECK(play(late).awards.empty());
 }

@@ -1,28 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client.h"
 
 #include <cstdlib>
 #include <utility>
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 namespace {
 
-// No request may take longer than this to be answered or to lose its connection: the longest stop
-// of a core, its restart and the request's own deadline are well below.
-constexpr uint64_t hang_ns = 100 * s;
+// Within this time each request must have its response or lose its connection: the longest stop of
+// a core, its restart and the request's own deadline take much less.
+constexpr uint64_t response_timeout_ns = 100 * s;
 
 }  // namespace
 
-Client::Client(World& world, Books& books, Listener& listener, Kind kind, std::string name,
+Client::Client(World& world, Audit& its_audit, Listener& listener, Kind kind, std::string name,
                std::vector<std::string> hunters, std::vector<std::string> hunts)
     : world_(world),
-      books_(books),
+      audit_(its_audit),
       listener_(listener),
       kind_(kind),
       name_(std::move(name)),
       hunters_(std::move(hunters)),
       hunts_(std::move(hunts)) {}
 
-void Client::begin() { act_later(); }
+void Client::start() { act_later(); }
 
 void Client::act_later() {
   if (std::exchange(acting_, true)) return;
@@ -35,36 +36,36 @@ void Client::act_later() {
 }
 
 void Client::act() {
-  if (resting_) return;
+  if (stopped_) return;
   act_later();
   if (kind_ == Kind::rude) {
     if (!finishing_) be_rude();
     return;
   }
-  // A player has one request at a time, most of the time; a proxy sends on.
+  // A player usually has one request at a time; a proxy pipelines.
   size_t const at_once = kind_ == Kind::proxy ? 6 : (world_.random.chance(0.1) ? 3 : 1);
-  if (asked_.size() >= at_once) return;
-  if (wire_ != nullptr && asked_.empty() && !finishing_ && world_.random.chance(0.05)) leave();
+  if (pending_.size() >= at_once) return;
+  if (wire_ != nullptr && pending_.empty() && !finishing_ && world_.random.chance(0.05)) leave();
   if (!again_.empty()) {
     Wish* const wish = again_.front();
     again_.pop_front();
-    return ask(*wish);
+    return send_wish(*wish);
   }
   if (finishing_) return;
-  if (world_.random.chance(0.1)) return ask_held();
-  // What somebody has asked before, perhaps at this moment.
-  std::vector<Wish*> const wishes = books_.wishes();
+  if (world_.random.chance(0.1)) return send_held();
+  // A wish of another client, which may be pending at this moment.
+  std::vector<Wish*> const wishes = audit_.wishes();
   if (!wishes.empty() && world_.random.chance(0.25)) {
     size_t const recent = std::min<size_t>(wishes.size(), 12);
     Wish* const wish = wishes[wishes.size() - 1 - world_.random.below(recent)];
-    if (!wish->key.empty()) return ask(*wish);
+    if (!wish->key.empty()) return send_wish(*wish);
   }
-  Wish& wish = books_.new_wish(world_.random.one_of(hunts_), world_.random.one_of(hunters_), "");
+  Wish& wish = audit_.new_wish(world_.random.one_of(hunts_), world_.random.one_of(hunters_), "");
   if (world_.random.chance(0.7)) wish.key = fmt::format("key{}", wish.number);
-  ask(wish);
+  send_wish(wish);
 }
 
-void Client::ask(Wish& wish) {
+void Client::send_wish(Wish& wish) {
   ++wish.attempts;
   ++wish.open_attempts;
   std::string request = fmt::format(
@@ -76,16 +77,16 @@ void Client::ask(Wish& wish) {
         fmt::format("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n0\r\n\r\n", body.size(), body);
   else
     request += fmt::format("Content-Length: {}\r\n\r\n{}", body.size(), body);
-  world_.trace("{} asks wish {} {} of {} key {}", name_, wish.number, wish.hunt_id, wish.hunter_id,
+  world_.trace("{} sends wish {} {} of {} key {}", name_, wish.number, wish.hunt_id, wish.hunter_id,
                wish.key);
-  asked_.push_back({&wish, wish.hunter_id, wish.hunt_id, {}});
+  pending_.push_back({&wish, wish.hunter_id, wish.hunt_id, {}});
   put(request);
 }
 
-void Client::ask_held() {
+void Client::send_held() {
   std::string const hunter_id = world_.random.one_of(hunters_);
   std::string const hunt_id = world_.random.one_of(hunts_);
-  asked_.push_back({nullptr, hunter_id, hunt_id, books_.held_now(hunter_id, hunt_id)});
+  pending_.push_back({nullptr, hunter_id, hunt_id, audit_.held_now(hunter_id, hunt_id)});
   put(fmt::format("GET /v1/hunts/{}/hunters/{} HTTP/1.1\r\nHost: hunts\r\n\r\n", hunt_id,
                   hunter_id));
 }
@@ -101,26 +102,26 @@ void Client::open() {
 void Client::put(std::string_view bytes) {
   open();
   wire_->send(bytes);
-  uint64_t const number = ++asked_number_;
+  uint64_t const number = ++sent_number_;
   bool const impatient = world_.faults_on && world_.random.chance(0.03);
   if (impatient && world_.random.chance(0.3)) {
-    // Gone in the middle of its own request or of the answer.
+    // Resets in the middle of the request or the response.
     world_.fault("a client resets", name_);
     world_.after(world_.random.below(3 * ms), [this, number] {
-      if (number > answered_number_) drop(true);
+      if (number > received_number_) drop(true);
     });
     return;
   }
-  world_.after(impatient ? world_.random.between(1 * ms, 500 * ms) : hang_ns,
+  world_.after(impatient ? world_.random.between(1 * ms, 500 * ms) : response_timeout_ns,
                [this, number, impatient] {
-                 if (number <= answered_number_ || resting_) return;
+                 if (number <= received_number_ || stopped_) return;
                  if (!impatient)
-                   return world_.violation("I7", name_ + " waits for an answer for 100 s");
-                 lose_patience(number);
+                   return world_.violation("I7", name_ + " has waited 100 s for a response");
+                 give_up(number);
                });
 }
 
-void Client::lose_patience(uint64_t) {
+void Client::give_up(uint64_t) {
   world_.fault("a client gives up waiting", name_);
   drop(world_.random.chance(0.5));
 }
@@ -133,28 +134,28 @@ void Client::drop(bool by_reset) {
     if (by_reset) wire->reset();
     wire->leave();
   }
-  forget_asked();
+  drop_pending();
 }
 
 void Client::on_wire_end(bool reset) {
-  world_.trace("{}: connection {} with {} open", name_, reset ? "reset" : "ended", asked_.size());
+  world_.trace("{}: connection {} with {} open", name_, reset ? "reset" : "ended", pending_.size());
   if (wire_ != nullptr) std::exchange(wire_, nullptr)->leave();
-  forget_asked();
+  drop_pending();
 }
 
-// What was asked has no answer, and never will on this connection.
-void Client::forget_asked() {
-  answered_number_ = asked_number_;
-  for (Asked& asked : std::exchange(asked_, {})) {
-    if (asked.wish == nullptr) continue;
-    --asked.wish->open_attempts;
-    asked.wish->any_unknown = true;
-    ask_again(*asked.wish);
+// The pending requests get no response on this connection any more.
+void Client::drop_pending() {
+  received_number_ = sent_number_;
+  for (Pending& pending : std::exchange(pending_, {})) {
+    if (pending.wish == nullptr) continue;
+    --pending.wish->open_attempts;
+    pending.wish->any_unknown = true;
+    retry(*pending.wish);
   }
   in_.clear();
 }
 
-void Client::ask_again(Wish& wish) {
+void Client::retry(Wish& wish) {
   if (wish.key.empty()) return;
   if (!finishing_ && world_.random.chance(0.1)) return;
   again_.push_back(&wish);
@@ -162,52 +163,52 @@ void Client::ask_again(Wish& wish) {
 
 void Client::on_wire_bytes(std::string_view bytes) {
   in_ += bytes;
-  take_answers();
+  read_responses();
 }
 
-void Client::take_answers() {
+void Client::read_responses() {
   for (;;) {
     size_t const head_end = in_.find("\r\n\r\n");
     if (head_end == std::string::npos) return;
     std::string const head = in_.substr(0, head_end);
     size_t const length_at = head.find("Content-Length: ");
     if (!head.starts_with("HTTP/1.1 ") || length_at == std::string::npos)
-      return world_.violation("I4", "not an answer: " + head);
+      return world_.violation("I4", "not a response: " + head);
     int const status = std::atoi(head.c_str() + 9);
     size_t const length = std::strtoull(head.c_str() + length_at + 16, nullptr, 10);
     if (in_.size() < head_end + 4 + length) return;
     std::string const body = in_.substr(head_end + 4, length);
     in_.erase(0, head_end + 4 + length);
-    take_answer(status, body);
+    on_response(status, body);
     if (world_.violated()) return;
     if (head.find("Connection: close") != std::string::npos) {
       if (wire_ != nullptr) std::exchange(wire_, nullptr)->leave();
-      return forget_asked();
+      return drop_pending();
     }
   }
 }
 
-void Client::take_answer(int status, std::string_view body) {
-  if (asked_.empty()) {
-    if (kind_ != Kind::rude) world_.violation("I4", name_ + ": an answer that nobody asked for");
+void Client::on_response(int status, std::string_view body) {
+  if (pending_.empty()) {
+    if (kind_ != Kind::rude) world_.violation("I4", name_ + ": a response without a request");
     return;
   }
-  Asked const asked = std::move(asked_.front());
-  asked_.pop_front();
-  ++answered_number_;
-  if (asked.wish == nullptr) {
+  Pending const pending = std::move(pending_.front());
+  pending_.pop_front();
+  ++received_number_;
+  if (pending.wish == nullptr) {
     if (status == 200)
-      books_.client_reads_held(asked.hunter_id, asked.hunt_id, asked.held_before, body);
+      audit_.on_held_response(pending.hunter_id, pending.hunt_id, pending.held_before, body);
     else if (status != 503)
       world_.violation("I4", fmt::format("what is held: {} {}", status, body));
     return;
   }
-  world_.trace("{} reads wish {}: {} {}", name_, asked.wish->number, status, body);
-  --asked.wish->open_attempts;
-  if (!books_.client_reads(*asked.wish, status, body)) ask_again(*asked.wish);
+  world_.trace("{} reads wish {}: {} {}", name_, pending.wish->number, status, body);
+  --pending.wish->open_attempts;
+  if (!audit_.on_client_response(*pending.wish, status, body)) retry(*pending.wish);
 }
 
-// What no good client does. Every request in it is a wish of which nobody hears the end.
+// Violates the rules. The responses to its requests are not read.
 void Client::be_rude() {
   if (wire_ != nullptr) {
     if (world_.random.chance(0.5)) wire_->set_peer_reads(true);
@@ -229,7 +230,7 @@ void Client::be_rude() {
       world_.fault("a client that does not read", name_);
       wire_->set_peer_reads(false);
       for (int i = 0; i < 20; ++i) {
-        Wish& wish = books_.new_wish("gift", world_.random.one_of(hunters_), "");
+        Wish& wish = audit_.new_wish("gift", world_.random.one_of(hunters_), "");
         wish.any_unknown = true;
         std::string const body = wish.input();
         wire_->send(fmt::format("POST {} HTTP/1.1\r\nHost: hunts\r\nContent-Length: {}\r\n\r\n{}",
@@ -238,9 +239,9 @@ void Client::be_rude() {
       return;
     }
     default:
-      world_.fault("a client that says nothing", name_);
+      world_.fault("a client that sends nothing", name_);
       return;
   }
 }
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

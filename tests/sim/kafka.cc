@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kafka.h"
 
 #include <algorithm>
 
 #include "base/hash.h"
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 namespace {
 
 constexpr size_t batch_max = 16;
@@ -12,12 +13,13 @@ constexpr uint64_t retry_ns = 100 * ms;
 
 }  // namespace
 
-void Producer::produce(const List<EventRecord>& records) {
+void Producer::produce(const PoolVector<EventRecord>& records) {
   World& world = machine_.world();
   for (const EventRecord& record : records) {
-    if (topic_.refuses() || (world.faults_on && world.random.chance(0.001))) {
-      world.fault("a record refused by the producer");
-      user_->on_report(record.token, {DeliveryReport::Fate::not_now, -1, -1, "Local: Queue full"});
+    if (topic_.rejects() || (world.faults_on && world.random.chance(0.001))) {
+      world.fault("a record rejected by the producer");
+      user_->on_report(record.token,
+                       {DeliveryReport::Fate::retriable, -1, -1, "Local: Queue full"});
       continue;
     }
     size_t const partition = hash64(record.key) % Topic::partitions;
@@ -40,8 +42,8 @@ void Producer::linger(size_t partition) {
   });
 }
 
-// One request to the broker at a time. A broker appends what it got, also of a producer that died
-// meanwhile; of a request that is tried again it appends nothing twice.
+// One request to the broker at a time. A broker appends a batch that has arrived, even if the
+// producer has died, and appends a batch that is sent again only once.
 void Producer::try_batch(size_t partition) {
   Partition& at = partitions_[partition];
   if (!machine_.alive() || at.waiting || at.queue.empty()) return;
@@ -80,7 +82,7 @@ void Producer::try_batch(size_t partition) {
   });
 }
 
-// Past its time a record is reported as not stored, whatever the broker did with it.
+// A record that timed out is reported as unknown, whether the broker has stored it or not.
 void Producer::expire(size_t partition) {
   Partition& at = partitions_[partition];
   while (!at.queue.empty() && at.queue.front().due_ns <= machine_.world().now_ns()) {
@@ -96,4 +98,4 @@ void Producer::report(uint64_t token, const DeliveryReport& report) {
   machine_.post([this, token, report] { user_->on_report(token, report); });
 }
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,6 +1,7 @@
-// A Kafka and its producers, as emit/kafka_log.cc and librdkafka's idempotent producer make them
-// look: each partition's records in order and once within one producer's life, acknowledged late,
-// refused (the queue is full), or timed out, stored or not.
+// SPDX-License-Identifier: Apache-2.0
+// A Kafka and its producers, as seen through linux/kafka_log.cc and librdkafka's idempotent
+// producer: the records of a partition are stored in order, and once per incarnation of the
+// producer; they are acknowledged late, rejected (the queue is full), or time out, stored or not.
 #pragma once
 #include <deque>
 #include <map>
@@ -9,7 +10,7 @@
 
 #include "machine.h"
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 
 struct TopicRecord {
   std::string key;
@@ -26,28 +27,28 @@ class Topic {
 
   bool up() const { return world_.now_ns() >= down_until_ns_; }
   void be_down_until(uint64_t until_ns) { down_until_ns_ = until_ns; }
-  void refuse_until(uint64_t until_ns) { refusing_until_ns_ = until_ns; }
-  bool refuses() const { return world_.now_ns() < refusing_until_ns_; }
-  void heal() { down_until_ns_ = refusing_until_ns_ = 0; }
+  void reject_until(uint64_t until_ns) { rejecting_until_ns_ = until_ns; }
+  bool rejects() const { return world_.now_ns() < rejecting_until_ns_; }
+  void heal() { down_until_ns_ = rejecting_until_ns_ = 0; }
   uint64_t message_timeout_ns = 4 * s;
 
  private:
   World& world_;
   uint64_t down_until_ns_ = 0;
-  uint64_t refusing_until_ns_ = 0;
+  uint64_t rejecting_until_ns_ = 0;
 };
 
 class Producer final : public EventLog {
  public:
   Producer(Machine& machine, Topic& topic) : machine_(machine), topic_(topic) {}
   void set_user(EventLogUser& user) override { user_ = &user; }
-  void produce(const List<EventRecord>& records) override;
+  void produce(const PoolVector<EventRecord>& records) override;
 
  private:
   struct Message {
     TopicRecord record;
     uint64_t token;
-    uint64_t due_ns;  // its timeout
+    uint64_t due_ns;  // when it times out
     bool stored = false;
   };
   struct Partition {
@@ -66,4 +67,4 @@ class Producer final : public EventLog {
   Partition partitions_[Topic::partitions];
 };
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

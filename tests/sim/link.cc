@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "link.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 namespace {
 
 size_t bytes_of(const Packet& packet) {
@@ -85,4 +86,4 @@ void MachineLink::receive(Packet packet) {
   });
 }
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,6 +1,7 @@
-// MessageLinks: a pair of packet sockets between two processes of the box. What was sent to a core
-// that died is read by its next life, since the parent holds both ends (the parent's own link to a
-// core is a new one in each life).
+// SPDX-License-Identifier: Apache-2.0
+// MessageLinks: a pair of packet sockets between two processes of the host. Messages to a core that
+// died are read by its next incarnation, because the parent has both ends (the parent's own link to
+// a core is new for each incarnation).
 #pragma once
 #include <deque>
 #include <string>
@@ -9,7 +10,7 @@
 #include "machine.h"
 #include "wire.h"
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 
 struct Packet {
   std::vector<std::string> messages;
@@ -29,7 +30,7 @@ class Channel {
  public:
   Channel(World& world, Descriptors& descriptors) : world_(world), descriptors_(descriptors) {}
   void send(Packet packet);
-  // Who reads from now on; null: nobody.
+  // Reads from now on; null: no reader.
   void set_reader(PacketReader* reader);
   size_t waiting_bytes() const { return waiting_bytes_; }
 
@@ -46,7 +47,7 @@ class Channel {
 
 class MachineLink final : public MessageLink, private PacketReader {
  public:
-  // `may_be_full`: faults make it so at times. (What parent and core say to each other is little.)
+  // `may_be_full`: faults may fill the link. (Parent and core exchange only a few messages.)
   MachineLink(Machine& machine, Descriptors& descriptors, Channel& out, Channel& in,
               bool may_be_full);
   void set_user(MessageUser& user) override { user_ = &user; }
@@ -63,4 +64,4 @@ class MachineLink final : public MessageLink, private PacketReader {
   std::vector<std::string> batch_;
 };
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

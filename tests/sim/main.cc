@@ -1,11 +1,13 @@
-// sim --seed S: one run, told. sim --seeds N | --seconds T [--first S] [--jobs J]: many, each in a
-// process of its own, so that one that crashes is one that failed. Exit 1 where any failed.
+// SPDX-License-Identifier: Apache-2.0
+// sim --seed S: one run with its trace. sim --seeds N | --seconds T [--first S] [--jobs J]: many
+// runs, each in its own process, so that a crash is a failed run. Exits with 1 if a run failed.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -13,10 +15,10 @@
 #include <string>
 #include <thread>
 
-#include "box.h"
+#include "host.h"
 #include "world.h"
 
-using namespace huntd::sim;
+using namespace huntd::server::sim;
 
 namespace {
 
@@ -25,7 +27,7 @@ struct Summary {
   uint64_t simulated_ns = 0;
   uint64_t events = 0;
   uint64_t faults = 0;
-  uint64_t answers = 0;
+  uint64_t responses = 0;
   uint64_t awards = 0;
   uint64_t repeated = 0;
   uint64_t out_of_order = 0;
@@ -40,21 +42,21 @@ Summary run_seed(uint64_t seed, bool traced) {
   Plan plan = draw_plan(world.random);
   world.trace("seed {}: {} cores, {} clients, {} s, isolation {}, kafka {}", seed, plan.cores,
               plan.clients, plan.load_ns / s, plan.config.worker.isolation, plan.kafka);
-  uint64_t const began_ns = world.now_ns();
-  // Never destroyed: dead cores' coroutines point into it.
-  auto* box = new Box(world, std::move(plan));
-  box->run();
+  uint64_t const started_ns = world.now_ns();
+  // Never deleted: coroutines of dead cores point into it.
+  auto* host = new Host(world, std::move(plan));
+  host->run();
   Summary summary;
   summary.seed = seed;
-  summary.simulated_ns = world.now_ns() - began_ns;
+  summary.simulated_ns = world.now_ns() - started_ns;
   summary.events = world.events();
   for (const auto& [name, count] : world.faults()) summary.faults += count;
-  summary.answers = box->books().answers();
-  summary.awards = box->books().awards();
-  summary.repeated = box->books().repeated_events();
-  summary.out_of_order = box->books().out_of_order();
-  summary.taken_over = box->books().taken_over();
-  summary.voided = box->books().voided();
+  summary.responses = host->audit().responses();
+  summary.awards = host->audit().awards();
+  summary.repeated = host->audit().repeated_events();
+  summary.out_of_order = host->audit().out_of_order();
+  summary.taken_over = host->audit().taken_over();
+  summary.voided = host->audit().voided();
   summary.digest = world.digest();
   if (world.violated())
     std::snprintf(summary.violation, sizeof summary.violation, "%s",
@@ -81,12 +83,12 @@ Child start_child(uint64_t seed) {
   if (pid < 0) std::perror("fork"), std::exit(1);
   if (pid == 0) {
     close(ends[0]);
-    // What cores log is for `--seed`.
+    // The log of the cores is only shown with `--seed`.
     int const nowhere = open("/dev/null", O_WRONLY);
     if (nowhere >= 0) dup2(nowhere, STDERR_FILENO);
     Summary const summary = run_seed(seed, false);
-    bool const told = write(ends[1], &summary, sizeof summary) == sizeof summary;
-    _exit(told ? 0 : 1);
+    bool const written = write(ends[1], &summary, sizeof summary) == sizeof summary;
+    _exit(written ? 0 : 1);
   }
   close(ends[1]);
   return {pid, ends[0], seed};
@@ -109,85 +111,105 @@ Summary collect(const Child& child) {
   return summary;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  CLI::App app("The cores' logic on virtual time, against a model that keeps the books");
-  uint64_t seed = 0;
+struct Options {
   uint64_t first = 1;
-  uint64_t seeds = 0;
+  uint64_t seeds = 0;  // 0: as many as fit `seconds`
   double seconds = 0;
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
   bool stop_at_first = false;
-  auto* one = app.add_option("--seed", seed, "run this one and tell everything");
-  app.add_option("--first", first, "the first seed of many");
-  auto* many = app.add_option("--seeds", seeds, "so many");
-  app.add_option("--seconds", seconds, "as many as fit (default 120)")->excludes(many);
-  app.add_option("--jobs", jobs, "so many at a time")->check(CLI::Range(1U, 1024U));
-  app.add_flag("--stop", stop_at_first, "at the first that fails");
-  CLI11_PARSE(app, argc, argv);
+};
 
-  if (*one) {
-    Summary const summary = run_seed(seed, true);
-    std::printf(
-        "seed %lu: %.1f s, %lu events, %lu faults, %lu answers, %lu awards, digest %016lx\n", seed,
-        static_cast<double>(summary.simulated_ns) / 1e9, summary.events, summary.faults,
-        summary.answers, summary.awards, summary.digest);
-    std::fflush(nullptr);
-    _exit(summary.violation[0] == '\0' ? 0 : 1);
-  }
-
-  using Clock = std::chrono::steady_clock;
-  if (!*many && seconds <= 0) seconds = 120;
-  auto const until = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                        std::chrono::duration<double>(seconds));
-  uint64_t next = first;
-  uint64_t ran = 0;
+// What many runs did together.
+struct Totals {
+  uint64_t runs = 0;
   uint64_t failed = 0;
   Summary sum;
+
+  void fail(uint64_t seed, const char* reason) {
+    ++failed;
+    std::printf("FAILED seed %lu: %s\n", seed, reason);
+    std::fflush(stdout);
+  }
+  void add(const Summary& summary) {
+    ++runs;
+    sum.simulated_ns += summary.simulated_ns;
+    sum.events += summary.events;
+    sum.faults += summary.faults;
+    sum.responses += summary.responses;
+    sum.awards += summary.awards;
+    sum.repeated += summary.repeated;
+    sum.out_of_order += summary.out_of_order;
+    sum.taken_over += summary.taken_over;
+    sum.voided += summary.voided;
+    if (summary.violation[0] != '\0') fail(summary.seed, summary.violation);
+  }
+};
+
+int run_one(uint64_t seed) {
+  Summary const summary = run_seed(seed, true);
+  std::printf(
+      "seed %lu: %.1f s, %lu events, %lu faults, %lu responses, %lu awards, digest %016lx\n", seed,
+      static_cast<double>(summary.simulated_ns) / 1e9, summary.events, summary.faults,
+      summary.responses, summary.awards, summary.digest);
+  std::fflush(nullptr);
+  return summary.violation[0] == '\0' ? 0 : 1;
+}
+
+void run_many(const Options& options, Totals& totals) {
+  using Clock = std::chrono::steady_clock;
+  auto const until = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                        std::chrono::duration<double>(options.seconds));
+  uint64_t next = options.first;
   std::vector<Child> running;
   auto const more = [&] {
-    if (stop_at_first && failed > 0) return false;
-    return *many ? next < first + seeds : Clock::now() < until;
+    if (options.stop_at_first && totals.failed > 0) return false;
+    return options.seeds > 0 ? next < options.first + options.seeds : Clock::now() < until;
   };
   while (more() || !running.empty()) {
-    while (running.size() < jobs && more()) running.push_back(start_child(next++));
+    while (running.size() < options.jobs && more()) running.push_back(start_child(next++));
     std::vector<pollfd> waits;
     for (const Child& child : running) waits.push_back({child.reads, POLLIN, 0});
     if (waits.empty()) continue;
     poll(waits.data(), waits.size(), -1);
     for (size_t i = waits.size(); i-- > 0;) {
       if (waits[i].revents == 0) continue;
-      Summary const summary = collect(running[i]);
+      totals.add(collect(running[i]));
       running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
-      ++ran;
-      sum.simulated_ns += summary.simulated_ns;
-      sum.events += summary.events;
-      sum.faults += summary.faults;
-      sum.answers += summary.answers;
-      sum.awards += summary.awards;
-      sum.repeated += summary.repeated;
-      sum.out_of_order += summary.out_of_order;
-      sum.taken_over += summary.taken_over;
-      sum.voided += summary.voided;
-      if (summary.violation[0] == '\0') continue;
-      ++failed;
-      std::printf("FAILED seed %lu: %s\n", summary.seed, summary.violation);
-      std::fflush(stdout);
     }
   }
-  // A failing seed is of use only where it fails again: two runs of one seed are the same run.
-  uint64_t const digest = collect(start_child(first)).digest;
-  if (digest != collect(start_child(first)).digest) {
-    ++failed;
-    std::printf("FAILED seed %lu: two runs of it differ\n", first);
-  }
+  // A failing seed is only useful if it fails again: two runs of a seed must be the same.
+  uint64_t const digest = collect(start_child(options.first)).digest;
+  if (digest != collect(start_child(options.first)).digest)
+    totals.fail(options.first, "two runs of it differ");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("The cores' logic in virtual time, with an audit of each run");
+  uint64_t seed = 0;
+  Options options;
+  auto* one = app.add_option("--seed", seed, "run this seed and print its trace");
+  app.add_option("--first", options.first, "the first of many seeds");
+  auto* many = app.add_option("--seeds", options.seeds, "the number of seeds");
+  app.add_option("--seconds", options.seconds, "as many seeds as fit (default 120)")
+      ->excludes(many);
+  app.add_option("--jobs", options.jobs, "the number of parallel runs")
+      ->check(CLI::Range(1U, 1024U));
+  app.add_flag("--stop", options.stop_at_first, "stop at the first failure");
+  CLI11_PARSE(app, argc, argv);
+
+  if (*one) _exit(run_one(seed));
+  if (!*many && options.seconds <= 0) options.seconds = 120;
+  Totals totals;
+  run_many(options, totals);
   std::printf(
-      "%lu seeds from %lu: %.2f hours simulated, %lu faults, %lu events, %lu answers, %lu awards, "
-      "%lu repeated in the topic (%lu late behind another core's), %lu units taken over, %lu "
-      "requests "
+      "%lu seeds from %lu: %.2f hours simulated, %lu faults, %lu events, %lu responses, %lu awards, "
+      "%lu repeated in the topic (%lu late behind another core's), %lu units taken over, %lu requests "
       "voided, %lu failed\n",
-      ran, first, static_cast<double>(sum.simulated_ns) / 3.6e12, sum.faults, sum.events,
-      sum.answers, sum.awards, sum.repeated, sum.out_of_order, sum.taken_over, sum.voided, failed);
-  return failed == 0 ? 0 : 1;
+      totals.runs, options.first, static_cast<double>(totals.sum.simulated_ns) / 3.6e12,
+      totals.sum.faults, totals.sum.events, totals.sum.responses, totals.sum.awards,
+      totals.sum.repeated, totals.sum.out_of_order, totals.sum.taken_over, totals.sum.voided,
+      totals.failed);
+  return totals.failed == 0 ? 0 : 1;
 }

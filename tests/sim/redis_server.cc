@@ -1,12 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "redis_server.h"
 
 #include <algorithm>
 #include <cstdlib>
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 namespace {
 
-// The next whole command of `in`, which loses it; false where there is none yet.
+// Removes the first complete command from `in`. Returns false if there is none.
 bool take_command(std::string& in, Words& words) {
   size_t at = 0;
   auto const take_number = [&](char kind, size_t& number) {
@@ -55,7 +56,7 @@ void RedisServer::Client::on_wire_bytes(std::string_view bytes) {
 void RedisServer::Client::on_wire_end(bool) { server.close(*this); }
 
 void RedisServer::close(Client& client) {
-  // What it had sent is executed all the same, unless the server restarts first.
+  // Commands that have arrived are executed, unless the server restarts first.
   serve(client);
   client.wire = nullptr;
 }
@@ -70,7 +71,7 @@ void RedisServer::serve(Client& client) {
   Words words;
   std::string out;
   while (!client.closed && take_command(client.in, words)) {
-    Reply const reply = answer(words);
+    Reply const reply = reply_to(words);
     if (client.wire == nullptr) continue;
     if (swallow_ && words[0] == "EVALSHA") {
       swallow_ = false;
@@ -89,18 +90,18 @@ void RedisServer::serve(Client& client) {
   if (out.empty() || client.wire == nullptr) return;
   uint64_t delay_ns = 0;
   if (world_.now_ns() < slow_until_ns_) delay_ns = reply_delay_ns_;
-  // In order, whatever each one's delay.
+  // In order, also with different delays.
   last_reply_ns_ = std::max(last_reply_ns_ + 1, world_.now_ns() + delay_ns);
   world_.at(last_reply_ns_, [&client, out = std::move(out)] {
     if (!client.closed && client.wire != nullptr) client.wire->send(out);
   });
 }
 
-Reply RedisServer::answer(const Words& words) {
+Reply RedisServer::reply_to(const Words& words) {
   if (world_.now_ns() < loading_until_ns_)
     return Reply::error("LOADING Redis is loading the dataset in memory");
-  if (world_.now_ns() < refusing_until_ns_ && RedisStore::writes(words[0]))
-    return Reply::error(refusal_);
+  if (world_.now_ns() < rejecting_until_ns_ && RedisStore::writes(words[0]))
+    return Reply::error(rejection_);
   return store_.execute(words);
 }
 
@@ -108,7 +109,7 @@ void RedisServer::restart(uint64_t down_ns, uint64_t loading_ns) {
   down_until_ns_ = world_.now_ns() + down_ns;
   loading_until_ns_ = down_until_ns_ + loading_ns;
   stopped_until_ns_ = 0;
-  store_.forget_scripts();
+  store_.clear_scripts();
   for (auto& client : clients_) {
     if (client->closed) continue;
     client->closed = true;
@@ -123,13 +124,13 @@ void RedisServer::be_slow_until(uint64_t until_ns, uint64_t reply_delay_ns) {
   reply_delay_ns_ = reply_delay_ns;
 }
 
-void RedisServer::refuse_until(uint64_t until_ns, std::string error) {
-  refusing_until_ns_ = until_ns;
-  refusal_ = std::move(error);
+void RedisServer::reject_until(uint64_t until_ns, std::string error) {
+  rejecting_until_ns_ = until_ns;
+  rejection_ = std::move(error);
 }
 
 void RedisServer::heal() {
-  down_until_ns_ = loading_until_ns_ = slow_until_ns_ = refusing_until_ns_ = 0;
+  down_until_ns_ = loading_until_ns_ = slow_until_ns_ = rejecting_until_ns_ = 0;
   if (stopped_until_ns_ > world_.now_ns()) stopped_until_ns_ = world_.now_ns();
   swallow_ = garbage_ = false;
   for (auto& client : clients_)
@@ -142,4 +143,4 @@ size_t RedisServer::connections() const {
   return open;
 }
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,4 +1,6 @@
-// A Redis that answers late, stops, restarts and refuses, and loses nothing (AOF, always fsynced).
+// SPDX-License-Identifier: Apache-2.0
+// A Redis that replies late, stops, restarts and rejects writes, and loses no data (AOF with fsync
+// always).
 #pragma once
 #include <deque>
 #include <memory>
@@ -8,7 +10,7 @@
 #include "redis_store.h"
 #include "wire.h"
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 
 class RedisServer final : public Server {
  public:
@@ -19,12 +21,12 @@ class RedisServer final : public Server {
 
   // --- faults
   void restart(uint64_t down_ns, uint64_t loading_ns);
-  // SIGSTOP: commands wait in their sockets, those of clients that have gone, too.
+  // SIGSTOP: commands wait in their sockets, also those of clients that are gone.
   void stop_until(uint64_t until_ns);
   void be_slow_until(uint64_t until_ns, uint64_t reply_delay_ns);
-  // Writes get this error.
-  void refuse_until(uint64_t until_ns, std::string error);
-  // The next command of one connection runs, and the connection ends before its reply.
+  // Replies to writes with this error.
+  void reject_until(uint64_t until_ns, std::string error);
+  // The next script of a connection is executed, and the connection ends before the reply.
   void swallow_a_reply() { swallow_ = true; }
   void send_garbage() { garbage_ = true; }
   void jump_clock(int64_t by_ms) { off_by_ms_ += by_ms; }
@@ -42,7 +44,7 @@ class RedisServer final : public Server {
     bool closed = false;
   };
   void serve(Client& client);
-  Reply answer(const Words& words);
+  Reply reply_to(const Words& words);
   void close(Client& client);
 
   World& world_;
@@ -53,12 +55,12 @@ class RedisServer final : public Server {
   uint64_t stopped_until_ns_ = 0;
   uint64_t slow_until_ns_ = 0;
   uint64_t reply_delay_ns_ = 0;
-  uint64_t refusing_until_ns_ = 0;
+  uint64_t rejecting_until_ns_ = 0;
   uint64_t last_reply_ns_ = 0;
-  std::string refusal_;
+  std::string rejection_;
   bool swallow_ = false;
   bool garbage_ = false;
   int64_t off_by_ms_ = 0;
 };
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "redis_store.h"
 
 #include <fmt/format.h>
@@ -10,7 +11,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 namespace {
 
 std::string upper(std::string text) {
@@ -84,13 +85,6 @@ RedisStore::RedisStore(std::function<int64_t()> clock_ms)
 
 RedisStore::~RedisStore() { lua_close(lua_); }
 
-bool RedisStore::writes(std::string_view command) {
-  static const std::set<std::string_view> names = {"SET",  "HSET",    "HINCRBY", "HDEL",
-                                                   "XADD", "XDEL",    "SADD",    "ZADD",
-                                                   "ZREM", "PEXPIRE", "EVALSHA"};
-  return names.count(command) > 0;
-}
-
 Reply RedisStore::execute(const Words& words) {
   writes_.clear();
   Reply reply = run(words);
@@ -107,7 +101,7 @@ T* RedisStore::find(const std::string& key) {
     return nullptr;
   }
   T* value = std::get_if<T>(&found->second.is);
-  CHECK(value != nullptr);  // WRONGTYPE: no key of huntd's changes its type
+  CHECK(value != nullptr);  // WRONGTYPE: huntd never changes the type of a key
   return value;
 }
 
@@ -118,123 +112,176 @@ T& RedisStore::make(const std::string& key) {
   return std::get<T>(keys_[key].is);
 }
 
+// --- commands ------------------------------------------------------------------------------------
+
+const std::vector<RedisStore::Command>& RedisStore::commands() {
+  static const std::vector<Command> table = {
+      {"ECHO", 2, false, &RedisStore::echo},
+      {"EVALSHA", 3, true, &RedisStore::evaluate},
+      {"GET", 2, false, &RedisStore::get},
+      {"HDEL", 3, true, &RedisStore::hdel},
+      {"HGET", 3, false, &RedisStore::hget},
+      {"HGETALL", 2, false, &RedisStore::hgetall},
+      {"HINCRBY", 4, true, &RedisStore::hincrby},
+      {"HLEN", 2, false, &RedisStore::hlen},
+      {"HSET", 4, true, &RedisStore::hset},
+      {"PEXPIRE", 3, true, &RedisStore::pexpire},
+      {"PTTL", 2, false, &RedisStore::pttl},
+      {"SADD", 3, true, &RedisStore::sadd},
+      {"SCRIPT", 2, false, &RedisStore::script},
+      {"SET", 3, true, &RedisStore::set},
+      {"SMEMBERS", 2, false, &RedisStore::smembers},
+      {"TIME", 1, false, &RedisStore::time},
+      {"XADD", 5, true, &RedisStore::xadd},
+      {"XDEL", 3, true, &RedisStore::xdel},
+      {"XLEN", 2, false, &RedisStore::xlen},
+      {"XRANGE", 6, false, &RedisStore::xrange},
+      {"ZADD", 4, true, &RedisStore::zadd},
+      {"ZRANGEBYSCORE", 7, false, &RedisStore::zrangebyscore},
+      {"ZREM", 3, true, &RedisStore::zrem},
+  };
+  return table;
+}
+
+const RedisStore::Command* RedisStore::find_command(std::string_view name) {
+  for (const Command& command : commands())
+    if (command.name == name) return &command;
+  return nullptr;
+}
+
+bool RedisStore::writes(std::string_view command) {
+  const Command* const found = find_command(command);
+  return found != nullptr && found->writes;
+}
+
 Reply RedisStore::run(const Words& words) {
   if (words.empty()) return wrong_arguments();
-  std::string const name = upper(words[0]);
-  size_t const count = words.size();
-  if (name == "EVALSHA") return evaluate(words);
-  if (name == "SCRIPT") {
-    if (count < 2) return wrong_arguments();
-    if (upper(words[1]) == "FLUSH") {
-      forget_scripts();
-      return Reply::ok();
+  const Command* const command = find_command(upper(words[0]));
+  if (command == nullptr) return Reply::error("ERR unknown command '" + words[0] + "'");
+  if (words.size() < command->words_min) return wrong_arguments();
+  if (command->writes && command->name != "EVALSHA") writes_.push_back(words);
+  return (this->*command->run)(words);
+}
+
+Reply RedisStore::script(const Words& words) {
+  if (upper(words[1]) == "FLUSH") {
+    clear_scripts();
+    return Reply::ok();
+  }
+  if (upper(words[1]) != "LOAD" || words.size() != 3) return wrong_arguments();
+  std::string const name = script_name(words[2]);
+  scripts_[name] = words[2];
+  return Reply::of(name);
+}
+
+Reply RedisStore::time(const Words&) {
+  int64_t const now_ms = clock_ms_();
+  return Reply::array({Reply::of(fmt::format("{}", now_ms / 1000)),
+                       Reply::of(fmt::format("{}", now_ms % 1000 * 1000))});
+}
+
+Reply RedisStore::echo(const Words& words) { return Reply::of(words[1]); }
+
+Reply RedisStore::pttl(const Words& words) {
+  auto const found = keys_.find(words[1]);
+  if (found == keys_.end()) return Reply::of(int64_t{-2});
+  int64_t const at_ms = found->second.expires_at_ms;
+  if (at_ms < 0) return Reply::of(int64_t{-1});
+  return Reply::of(at_ms > clock_ms_() ? at_ms - clock_ms_() : int64_t{-2});
+}
+
+Reply RedisStore::pexpire(const Words& words) {
+  auto const found = keys_.find(words[1]);
+  bool const expired = found != keys_.end() && found->second.expires_at_ms >= 0 &&
+                       found->second.expires_at_ms <= clock_ms_();
+  if (found == keys_.end() || expired) return Reply::of(int64_t{0});
+  found->second.expires_at_ms = clock_ms_() + read_integer(words[2]).value_or(0);
+  return Reply::of(int64_t{1});
+}
+
+Reply RedisStore::hget(const Words& words) {
+  Hash* hash = find<Hash>(words[1]);
+  auto const field = hash == nullptr ? Hash::iterator() : hash->find(words[2]);
+  return hash == nullptr || field == hash->end() ? Reply() : Reply::of(field->second);
+}
+
+Reply RedisStore::hgetall(const Words& words) {
+  std::vector<Reply> all;
+  if (Hash* hash = find<Hash>(words[1]))
+    for (const auto& [field, value] : *hash) {
+      all.push_back(Reply::of(field));
+      all.push_back(Reply::of(value));
     }
-    if (upper(words[1]) != "LOAD" || count != 3) return wrong_arguments();
-    std::string const script = script_name(words[2]);
-    scripts_[script] = words[2];
-    return Reply::of(script);
-  }
-  if (name == "TIME") {
-    int64_t const now_ms = clock_ms_();
-    return Reply::array({Reply::of(fmt::format("{}", now_ms / 1000)),
-                         Reply::of(fmt::format("{}", now_ms % 1000 * 1000))});
-  }
-  if (count < 2) return wrong_arguments();
-  const std::string& key = words[1];
-  if (writes(name)) writes_.push_back(words);
-  if (name == "ECHO") return Reply::of(key);
-  if (name == "GET") return get(words);
-  if (name == "SET") return set(words);
-  if (name == "PTTL") {
-    auto found = keys_.find(key);
-    if (found == keys_.end()) return Reply::of(int64_t{-2});
-    int64_t const at_ms = found->second.expires_at_ms;
-    if (at_ms < 0) return Reply::of(int64_t{-1});
-    return Reply::of(at_ms > clock_ms_() ? at_ms - clock_ms_() : int64_t{-2});
-  }
-  if (name == "PEXPIRE") {
-    auto found = keys_.find(key);
-    if (found == keys_.end() ||
-        (found->second.expires_at_ms >= 0 && found->second.expires_at_ms <= clock_ms_()))
-      return Reply::of(int64_t{0});
-    found->second.expires_at_ms = clock_ms_() + read_integer(words[2]).value_or(0);
-    return Reply::of(int64_t{1});
-  }
-  if (name == "HGET") {
-    Hash* hash = find<Hash>(key);
-    auto const field = hash == nullptr ? Hash::iterator() : hash->find(words[2]);
-    return hash == nullptr || field == hash->end() ? Reply() : Reply::of(field->second);
-  }
-  if (name == "HGETALL") {
-    std::vector<Reply> all;
-    if (Hash* hash = find<Hash>(key))
-      for (const auto& [field, value] : *hash) {
-        all.push_back(Reply::of(field));
-        all.push_back(Reply::of(value));
-      }
-    return Reply::array(std::move(all));
-  }
-  if (name == "HLEN") {
-    Hash* hash = find<Hash>(key);
-    return Reply::of(hash == nullptr ? int64_t{0} : static_cast<int64_t>(hash->size()));
-  }
-  if (name == "HSET") {
-    int64_t added = 0;
-    for (size_t i = 2; i + 1 < count; i += 2)
-      added += make<Hash>(key).insert_or_assign(words[i], words[i + 1]).second ? 1 : 0;
-    return Reply::of(added);
-  }
-  if (name == "HINCRBY") {
-    std::string& value = make<Hash>(key)[words[2]];
-    int64_t const sum =
-        read_integer(value.empty() ? "0" : value).value_or(0) + read_integer(words[3]).value_or(0);
-    value = fmt::format("{}", sum);
-    return Reply::of(sum);
-  }
-  if (name == "HDEL") {
-    Hash* hash = find<Hash>(key);
-    int64_t gone = 0;
-    for (size_t i = 2; hash != nullptr && i < count; ++i)
-      gone += static_cast<int64_t>(hash->erase(words[i]));
-    if (hash != nullptr && hash->empty()) keys_.erase(key);
-    return Reply::of(gone);
-  }
-  if (name == "XADD") return xadd(words);
-  if (name == "XLEN") {
-    Stream* stream = find<Stream>(key);
-    return Reply::of(stream == nullptr ? int64_t{0} : static_cast<int64_t>(stream->entries.size()));
-  }
-  if (name == "XDEL") {
-    int64_t gone = 0;
-    Stream* stream = find<Stream>(key);
-    for (size_t i = 2; stream != nullptr && i < count; ++i)
-      gone += static_cast<int64_t>(stream->entries.erase(read_id(words[i], 0)));
-    return Reply::of(gone);
-  }
-  if (name == "XRANGE") return xrange(words);
-  if (name == "SADD") {
-    int64_t added = 0;
-    for (size_t i = 2; i < count; ++i) added += make<Set>(key).insert(words[i]).second ? 1 : 0;
-    return Reply::of(added);
-  }
-  if (name == "SMEMBERS") {
-    std::vector<Reply> all;
-    if (Set* set = find<Set>(key))
-      for (const std::string& member : *set) all.push_back(Reply::of(member));
-    return Reply::array(std::move(all));
-  }
-  if (name == "ZADD") {
-    bool const added = make<SortedSet>(key).insert_or_assign(words[3], read_score(words[2])).second;
-    return Reply::of(int64_t{added ? 1 : 0});
-  }
-  if (name == "ZREM") {
-    SortedSet* set = find<SortedSet>(key);
-    int64_t const gone = set == nullptr ? 0 : static_cast<int64_t>(set->erase(words[2]));
-    if (set != nullptr && set->empty()) keys_.erase(key);
-    return Reply::of(gone);
-  }
-  if (name == "ZRANGEBYSCORE") return range_by_score(words);
-  return Reply::error("ERR unknown command '" + words[0] + "'");
+  return Reply::array(std::move(all));
+}
+
+Reply RedisStore::hlen(const Words& words) {
+  Hash* hash = find<Hash>(words[1]);
+  return Reply::of(hash == nullptr ? int64_t{0} : static_cast<int64_t>(hash->size()));
+}
+
+Reply RedisStore::hset(const Words& words) {
+  int64_t added = 0;
+  for (size_t i = 2; i + 1 < words.size(); i += 2)
+    added += make<Hash>(words[1]).insert_or_assign(words[i], words[i + 1]).second ? 1 : 0;
+  return Reply::of(added);
+}
+
+Reply RedisStore::hincrby(const Words& words) {
+  std::string& value = make<Hash>(words[1])[words[2]];
+  int64_t const sum =
+      read_integer(value.empty() ? "0" : value).value_or(0) + read_integer(words[3]).value_or(0);
+  value = fmt::format("{}", sum);
+  return Reply::of(sum);
+}
+
+Reply RedisStore::hdel(const Words& words) {
+  Hash* hash = find<Hash>(words[1]);
+  int64_t removed = 0;
+  for (size_t i = 2; hash != nullptr && i < words.size(); ++i)
+    removed += static_cast<int64_t>(hash->erase(words[i]));
+  if (hash != nullptr && hash->empty()) keys_.erase(words[1]);
+  return Reply::of(removed);
+}
+
+Reply RedisStore::xlen(const Words& words) {
+  Stream* stream = find<Stream>(words[1]);
+  return Reply::of(stream == nullptr ? int64_t{0} : static_cast<int64_t>(stream->entries.size()));
+}
+
+Reply RedisStore::xdel(const Words& words) {
+  int64_t removed = 0;
+  Stream* stream = find<Stream>(words[1]);
+  for (size_t i = 2; stream != nullptr && i < words.size(); ++i)
+    removed += static_cast<int64_t>(stream->entries.erase(read_id(words[i], 0)));
+  return Reply::of(removed);
+}
+
+Reply RedisStore::sadd(const Words& words) {
+  int64_t added = 0;
+  for (size_t i = 2; i < words.size(); ++i)
+    added += make<Set>(words[1]).insert(words[i]).second ? 1 : 0;
+  return Reply::of(added);
+}
+
+Reply RedisStore::smembers(const Words& words) {
+  std::vector<Reply> all;
+  if (Set* set = find<Set>(words[1]))
+    for (const std::string& member : *set) all.push_back(Reply::of(member));
+  return Reply::array(std::move(all));
+}
+
+Reply RedisStore::zadd(const Words& words) {
+  bool const added =
+      make<SortedSet>(words[1]).insert_or_assign(words[3], read_score(words[2])).second;
+  return Reply::of(int64_t{added ? 1 : 0});
+}
+
+Reply RedisStore::zrem(const Words& words) {
+  SortedSet* set = find<SortedSet>(words[1]);
+  int64_t const removed = set == nullptr ? 0 : static_cast<int64_t>(set->erase(words[2]));
+  if (set != nullptr && set->empty()) keys_.erase(words[1]);
+  return Reply::of(removed);
 }
 
 Reply RedisStore::get(const Words& words) {
@@ -271,12 +318,12 @@ Reply RedisStore::xrange(const Words& words) {
   if (words.size() != 6 || upper(words[4]) != "COUNT") return wrong_arguments();
   StreamId const from = read_id(words[2], 0);
   StreamId const to = read_id(words[3], UINT64_MAX);
-  int64_t const most = read_integer(words[5]).value_or(0);
+  int64_t const count_max = read_integer(words[5]).value_or(0);
   std::vector<Reply> found;
   if (Stream* stream = find<Stream>(words[1]))
     for (auto at = stream->entries.lower_bound(from);
          at != stream->entries.end() && at->first <= to; ++at) {
-      if (static_cast<int64_t>(found.size()) >= most) break;
+      if (static_cast<int64_t>(found.size()) >= count_max) break;
       if (on_ranged) on_ranged(at->second);
       std::vector<Reply> fields;
       for (const std::string& field : at->second) fields.push_back(Reply::of(field));
@@ -286,7 +333,7 @@ Reply RedisStore::xrange(const Words& words) {
   return Reply::array(std::move(found));
 }
 
-Reply RedisStore::range_by_score(const Words& words) {
+Reply RedisStore::zrangebyscore(const Words& words) {
   if (words.size() != 7 || upper(words[4]) != "LIMIT") return wrong_arguments();
   double const from = read_score(words[2]);
   double const to = read_score(words[3]);
@@ -296,9 +343,9 @@ Reply RedisStore::range_by_score(const Words& words) {
       if (score >= from && score <= to) in_range.emplace_back(score, member);
   std::sort(in_range.begin(), in_range.end());
   size_t const first = static_cast<size_t>(read_integer(words[5]).value_or(0));
-  size_t const most = static_cast<size_t>(read_integer(words[6]).value_or(0));
+  size_t const count_max = static_cast<size_t>(read_integer(words[6]).value_or(0));
   std::vector<Reply> found;
-  for (size_t i = first; i < in_range.size() && found.size() < most; ++i)
+  for (size_t i = first; i < in_range.size() && found.size() < count_max; ++i)
     found.push_back(Reply::of(in_range[i].second));
   return Reply::array(std::move(found));
 }
@@ -315,9 +362,9 @@ Reply RedisStore::evaluate(const Words& words) {
   auto compiled = compiled_.find(words[1]);
   if (compiled == compiled_.end()) {
     if (luaL_loadbuffer(lua_, script->second.data(), script->second.size(), "@user_script") != 0) {
-      std::string const why = lua_tostring(lua_, -1);
+      std::string const reason = lua_tostring(lua_, -1);
       lua_pop(lua_, 1);
-      return Reply::error("ERR Error compiling script: " + why);
+      return Reply::error("ERR Error compiling script: " + reason);
     }
     compiled = compiled_.emplace(words[1], luaL_ref(lua_, LUA_REGISTRYINDEX)).first;
   }
@@ -337,8 +384,8 @@ Reply RedisStore::evaluate(const Words& words) {
   Reply reply;
   if (lua_pcall(lua_, 0, 1, 0) != 0) {
     size_t length = 0;
-    const char* why = lua_tolstring(lua_, -1, &length);
-    reply = Reply::error(why == nullptr ? "ERR script failed" : std::string(why, length));
+    const char* reason = lua_tolstring(lua_, -1, &length);
+    reply = Reply::error(reason == nullptr ? "ERR script failed" : std::string(reason, length));
   } else {
     reply = take(-1);
   }
@@ -366,7 +413,7 @@ int RedisStore::call_from_lua(lua_State* lua) {
   return lua_error(lua);
 }
 
-// As redis.io/docs/interact/programmability/lua-api says that replies become Lua's values.
+// Converts a reply to a Lua value, as redis.io/docs/interact/programmability/lua-api has it.
 void RedisStore::push(const Reply& reply) {
   switch (reply.kind) {
     case Reply::Kind::number:
@@ -394,7 +441,8 @@ void RedisStore::push(const Reply& reply) {
   }
 }
 
-// And back: a number loses its fraction, true is 1, false is nil, a table ends at its first nil.
+// Converts a Lua value to a reply: a number loses its fraction, true is 1, false is nil, a table
+// ends at its first nil.
 Reply RedisStore::take(int index) {
   switch (lua_type(lua_, index)) {
     case LUA_TSTRING: {
@@ -429,4 +477,4 @@ Reply RedisStore::take(int index) {
   return is_status ? status : Reply::array(std::move(parts));
 }
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,6 +1,7 @@
-// What the scripts of award/scripts.h need of Redis, in memory: the commands, executed as
-// redis.io documents them, and the scripts themselves, whose real text runs in a LuaJIT state.
-// tests/sim/test_redis_store.py holds it against a real redis-server.
+// SPDX-License-Identifier: Apache-2.0
+// The part of Redis that core/ledger uses, in memory: the commands as documented by redis.io, and
+// the scripts, whose text runs in a LuaJIT state. tests/sim/test_redis_store.py compares it with a
+// real redis-server.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -14,7 +15,7 @@
 
 struct lua_State;
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 
 // A reply of RESP2.
 struct Reply {
@@ -25,7 +26,7 @@ struct Reply {
   std::vector<Reply> parts;
 
   static Reply ok() { return {Kind::status, 0, "OK", {}}; }
-  static Reply error(std::string why) { return {Kind::error, 0, std::move(why), {}}; }
+  static Reply error(std::string reason) { return {Kind::error, 0, std::move(reason), {}}; }
   static Reply of(int64_t value) { return {Kind::number, value, "", {}}; }
   static Reply of(std::string value) { return {Kind::text, 0, std::move(value), {}}; }
   static Reply array(std::vector<Reply> parts) { return {Kind::array, 0, "", std::move(parts)}; }
@@ -43,13 +44,14 @@ class RedisStore {
   RedisStore& operator=(const RedisStore&) = delete;
 
   Reply execute(const Words& words);
-  // A restart, or SCRIPT FLUSH by somebody.
-  void forget_scripts() { scripts_.clear(); }
+  // A restart, or SCRIPT FLUSH.
+  void clear_scripts() { scripts_.clear(); }
+  // Whether the command writes. `command` is in upper case.
   static bool writes(std::string_view command);
 
   // The writes of one command or of one whole script, in order; called after it.
   std::function<void(const std::vector<Words>& writes)> on_writes;
-  // An entry that XRANGE tells of, as its fields.
+  // Called with the fields of each entry that XRANGE returns.
   std::function<void(const Words& fields)> on_ranged;
 
   using Hash = std::map<std::string, std::string>;
@@ -64,23 +66,48 @@ class RedisStore {
     std::variant<std::string, Hash, Stream, SortedSet, Set> is;
     int64_t expires_at_ms = -1;
   };
-  // All keys, those past their time included.
+  // All keys, including expired ones.
   const std::map<std::string, Value>& keys() const { return keys_; }
-  // Another moment's keys: for a server that lost the writes since.
+  // Restores the keys of an earlier moment: a server that has lost the later writes.
   void replace_keys(std::map<std::string, Value> keys) { keys_ = std::move(keys); }
 
  private:
+  struct Command {
+    std::string_view name;
+    size_t words_min;
+    bool writes;
+    Reply (RedisStore::*run)(const Words& words);
+  };
+  static const std::vector<Command>& commands();
+  static const Command* find_command(std::string_view name);
   Reply run(const Words& words);
+  Reply echo(const Words& words);
   Reply evaluate(const Words& words);
+  Reply get(const Words& words);
+  Reply hdel(const Words& words);
+  Reply hget(const Words& words);
+  Reply hgetall(const Words& words);
+  Reply hincrby(const Words& words);
+  Reply hlen(const Words& words);
+  Reply hset(const Words& words);
+  Reply pexpire(const Words& words);
+  Reply pttl(const Words& words);
+  Reply sadd(const Words& words);
+  Reply script(const Words& words);
+  Reply set(const Words& words);
+  Reply smembers(const Words& words);
+  Reply time(const Words& words);
+  Reply xadd(const Words& words);
+  Reply xdel(const Words& words);
+  Reply xlen(const Words& words);
+  Reply xrange(const Words& words);
+  Reply zadd(const Words& words);
+  Reply zrangebyscore(const Words& words);
+  Reply zrem(const Words& words);
   static int call_from_lua(lua_State* lua);
   void push(const Reply& reply);
   Reply take(int index);
 
-  Reply get(const Words& words);
-  Reply set(const Words& words);
-  Reply xadd(const Words& words);
-  Reply xrange(const Words& words);
-  Reply range_by_score(const Words& words);
   template <class T>
   T* find(const std::string& key);
   template <class T>
@@ -94,8 +121,8 @@ class RedisStore {
   lua_State* lua_;
 };
 
-// The name that SCRIPT LOAD gives: 40 hex digits, as huntd wants them. It is not the SHA-1; nobody
-// computes it but the server.
+// The name that SCRIPT LOAD returns: 40 hex digits, as huntd requires. It is not the SHA-1, which
+// only the server computes.
 std::string script_name(std::string_view text);
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,6 +1,8 @@
-// redis_store_check PORT SEED: the simulation's Redis and a real one are asked the same, and must
-// say the same: the real scripts with arguments as huntd's cores give them, and the commands around
-// them. Ids of a stream are each server's own and are compared by their place.
+// SPDX-License-Identifier: Apache-2.0
+// redis_store_check PORT SEED: sends the same commands to the simulated Redis and to a real one,
+// which must send the same replies. The commands are the scripts of the ledger, with arguments as
+// from a core, and the commands around them. Ids of stream entries differ and are compared by their
+// order.
 #include <fmt/format.h>
 #include <hiredis/hiredis.h>
 
@@ -9,18 +11,18 @@
 #include <cstdlib>
 #include <map>
 
-#include "award/scripts.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "core/ledger/scripts.h"
 #include "redis_store.h"
 #include "world.h"
 
 using namespace huntd;
-using namespace huntd::sim;
+using namespace huntd::server::sim;
 
 namespace {
 
-constexpr int questions = 5000;
+constexpr int commands_sent = 5000;
 
 bool is_stream_id(const std::string& text) {
   size_t const dash = text.find('-');
@@ -57,7 +59,7 @@ class Pair {
     }
   }
 
-  Reply ask_real(const Words& words) {
+  Reply send_real(const Words& words) {
     std::vector<const char*> texts;
     std::vector<size_t> lengths;
     for (const std::string& word : words) {
@@ -72,9 +74,9 @@ class Pair {
     return read;
   }
 
-  // Asks both. `groups`: the reply is a table in any order, of rows so long.
-  void ask(const Words& real_words, const Words& model_words, size_t groups = 0) {
-    Reply real = ask_real(real_words);
+  // Compares the replies. `groups`: the replies are lists of rows of this length, in any order.
+  void compare(const Words& real_words, const Words& model_words, size_t groups = 0) {
+    Reply real = send_real(real_words);
     Reply model = model_.execute(model_words);
     note_ids(real, model);
     if (groups > 0) {
@@ -82,16 +84,16 @@ class Pair {
       sort(model, groups);
     }
     if (same(real, model)) return;
-    std::string asked;
-    for (const std::string& word : model_words) asked += word + " | ";
-    std::fprintf(stderr, "asked: %s\nRedis: %smodel: %s", asked.c_str(), real.bytes().c_str(),
+    std::string sent;
+    for (const std::string& word : model_words) sent += word + " | ";
+    std::fprintf(stderr, "sent: %s\nRedis: %smodel: %s", sent.c_str(), real.bytes().c_str(),
                  model.bytes().c_str());
     ++differences_;
   }
-  void ask(const Words& words, size_t groups = 0) { ask(words, words, groups); }
+  void compare(const Words& words, size_t groups = 0) { compare(words, words, groups); }
 
   std::string load(const char* script, std::string& real_name) {
-    real_name = ask_real({"SCRIPT", "LOAD", script}).text;
+    real_name = send_real({"SCRIPT", "LOAD", script}).text;
     return model_.execute({"SCRIPT", "LOAD", script}).text;
   }
 
@@ -120,7 +122,7 @@ class Pair {
   }
   bool same(const Reply& real, const Reply& model) const {
     if (real.kind != model.kind || real.parts.size() != model.parts.size()) return false;
-    if (real.kind == Reply::Kind::error)  // the words may differ, what kind of error it is may not
+    if (real.kind == Reply::Kind::error)  // only the kind of error must be the same
       return real.text.substr(0, real.text.find(' ')) == model.text.substr(0, model.text.find(' '));
     if (real.number != model.number) return false;
     auto const id = model_of_.find(real.text);
@@ -137,6 +139,112 @@ class Pair {
   int differences_ = 0;
 };
 
+// Sends random commands, as a core does.
+class Commands {
+ public:
+  Commands(Pair& pair, uint64_t seed) : pair_(pair), random_(seed) {}
+  void send_one();
+
+ private:
+  struct Script {
+    std::string real;  // its name in each server
+    std::string model;
+  };
+  Script load(const char* text) {
+    Script script;
+    script.model = pair_.load(text, script.real);
+    return script;
+  }
+  void evaluate(const Script& script, const Words& keys, const Words& arguments,
+                size_t groups = 0) {
+    Words real{"EVALSHA", script.real, fmt::format("{}", keys.size())};
+    real.insert(real.end(), keys.begin(), keys.end());
+    real.insert(real.end(), arguments.begin(), arguments.end());
+    Words model = real;
+    model[1] = script.model;
+    pair_.compare(real, model, groups);
+  }
+  void commit(const std::string& hunter, const std::string& done, const std::string& event,
+              const std::string& request);
+  void remove_event();
+
+  Pair& pair_;
+  Random random_;
+  Script commit_ = load(server::scripts::commit);
+  Script reserve_ = load(server::scripts::reserve);
+  Script settle_ = load(server::scripts::settle);
+  Script release_ = load(server::scripts::release);
+  Script stale_units_ = load(server::scripts::stale_units);
+  Script resolve_ = load(server::scripts::resolve);
+  Script stale_events_ = load(server::scripts::stale_events);
+};
+
+std::string held_key(const std::string& hunter) { return "held:{b1}:" + hunter + ":hunt"; }
+
+void Commands::commit(const std::string& hunter, const std::string& done, const std::string& event,
+                      const std::string& request) {
+  Words arguments{random_.chance(0.3) ? "0" : "100000", "v1 0 200 b " + event, request,
+                  random_.chance(0.3) ? fmt::format("{}", random_.below(30)) : "", hunter};
+  for (uint64_t loot = random_.below(4); loot > 0; --loot)
+    arguments.insert(arguments.end(),
+                     {fmt::format("coin{}", random_.below(3)), "{\"seq\":", ",\"x\":1}"});
+  evaluate(commit_, {held_key(hunter), done, "outbox:{b1}"}, arguments);
+}
+
+void Commands::remove_event() {
+  if (pair_.ids().empty()) return;
+  auto const& [real, model] = pair_.ids()[random_.below(pair_.ids().size())];
+  pair_.compare({"XDEL", "outbox:{b1}", real}, {"XDEL", "outbox:{b1}", model});
+}
+
+void Commands::send_one() {
+  std::string const hunter = fmt::format("h{}", random_.below(3));
+  std::string const key = fmt::format("k{}", random_.below(40));
+  std::string const done = "done:{b1}:" + hunter + ":hunt:" + key;
+  std::string const event = fmt::format("e{}", random_.below(12));
+  std::string const request = fmt::format("r{}", random_.below(3));
+  std::string const owner = request + " " + hunter + " " + key;
+  Words const supply{"supply:{hunt:loot}", "supply_pending:{hunt:loot}"};
+  switch (random_.below(16)) {
+    case 0:
+    case 1:
+    case 2:
+      return commit(hunter, done, event, request);
+    case 3:
+    case 4:
+      return evaluate(reserve_, {supply[0], supply[1], "supply_limit:{hunt:loot}"},
+                      {event, random_.chance(0.9) ? "8" : "9", owner});
+    case 5:
+      return evaluate(settle_, supply, {event});
+    case 6:
+      return evaluate(release_, supply, {event, owner, random_.chance(0.5) ? "1" : "0"});
+    case 7:
+      return evaluate(stale_units_, supply, {random_.chance(0.5) ? "-60000" : "60000", "100"}, 2);
+    case 8:
+      return evaluate(resolve_, {done}, {event, request, "100000"});
+    case 9:
+      return evaluate(
+          stale_events_, {"outbox:{b1}"},
+          {random_.chance(0.7) ? "-60000" : "60000", random_.chance(0.5) ? "256" : "3"});
+    case 10:
+      return pair_.compare({"XLEN", "outbox:{b1}"});
+    case 11:
+      return remove_event();
+    case 12:
+      return pair_.compare({"HGETALL", held_key(hunter)}, 2);
+    case 13:
+      pair_.compare({"GET", done});
+      return pair_.compare({"ECHO", done});
+    case 14:
+      pair_.compare({"SADD", "supplies", "hunt:" + event});
+      return pair_.compare({"SMEMBERS", "supplies"}, 1);
+    default:
+      // Longer than the test, or at once.
+      pair_.compare({"PEXPIRE", done, random_.chance(0.8) ? "100000" : "0"});
+      return pair_.compare({"EVALSHA", "0000000000000000000000000000000000000000", "0"});
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -145,102 +253,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   Pair pair(std::atoi(argv[1]));
-  Random random(std::strtoull(argv[2], nullptr, 10));
-  struct Script {
-    std::string real;
-    std::string model;
-  };
-  auto const load = [&pair](const char* text) {
-    Script script;
-    script.model = pair.load(text, script.real);
-    return script;
-  };
-  Script const commit = load(scripts::commit);
-  Script const reserve = load(scripts::reserve);
-  Script const settle = load(scripts::settle);
-  Script const release = load(scripts::release);
-  Script const stale = load(scripts::stale);
-  Script const resolve = load(scripts::resolve);
-  Script const overdue = load(scripts::overdue);
-  auto const evaluate = [&pair](const Script& script, const Words& keys, const Words& arguments,
-                                size_t groups = 0) {
-    Words real{"EVALSHA", script.real, fmt::format("{}", keys.size())};
-    real.insert(real.end(), keys.begin(), keys.end());
-    real.insert(real.end(), arguments.begin(), arguments.end());
-    Words model = real;
-    model[1] = script.model;
-    pair.ask(real, model, groups);
-  };
-
-  for (int i = 0; i < questions; ++i) {
-    std::string const hunter = fmt::format("h{}", random.below(3));
-    std::string const key = fmt::format("k{}", random.below(40));
-    std::string const held = "held:{b1}:" + hunter + ":hunt";
-    std::string const done = "done:{b1}:" + hunter + ":hunt:" + key;
-    std::string const event = fmt::format("e{}", random.below(12));
-    std::string const request = fmt::format("r{}", random.below(3));
-    std::string const owner = request + " " + hunter + " " + key;
-    Words const supply{"supply:{hunt:loot}", "supply_pending:{hunt:loot}"};
-    switch (random.below(16)) {
-      case 0:
-      case 1:
-      case 2: {
-        Words arguments{random.chance(0.3) ? "0" : "100000", "v1 0 200 b " + event, request,
-                        random.chance(0.3) ? fmt::format("{}", random.below(30)) : "", hunter};
-        for (uint64_t loot = random.below(4); loot > 0; --loot)
-          arguments.insert(arguments.end(),
-                           {fmt::format("coin{}", random.below(3)), "{\"seq\":", ",\"x\":1}"});
-        evaluate(commit, {held, done, "outbox:{b1}"}, arguments);
-        break;
-      }
-      case 3:
-      case 4:
-        evaluate(reserve, {supply[0], supply[1], "supply_limit:{hunt:loot}"},
-                 {event, random.chance(0.9) ? "8" : "9", owner});
-        break;
-      case 5:
-        evaluate(settle, supply, {event});
-        break;
-      case 6:
-        evaluate(release, supply, {event, owner, random.chance(0.5) ? "1" : "0"});
-        break;
-      case 7:
-        evaluate(stale, supply, {random.chance(0.5) ? "-60000" : "60000", "100"}, 2);
-        break;
-      case 8:
-        evaluate(resolve, {done}, {event, request, "100000"});
-        break;
-      case 9:
-        evaluate(overdue, {"outbox:{b1}"},
-                 {random.chance(0.7) ? "-60000" : "60000", random.chance(0.5) ? "256" : "3"});
-        break;
-      case 10:
-        pair.ask({"XLEN", "outbox:{b1}"});
-        break;
-      case 11: {
-        if (pair.ids().empty()) break;
-        auto const& [real, model] = pair.ids()[random.below(pair.ids().size())];
-        pair.ask({"XDEL", "outbox:{b1}", real}, {"XDEL", "outbox:{b1}", model});
-        break;
-      }
-      case 12:
-        pair.ask({"HGETALL", held}, 2);
-        break;
-      case 13:
-        pair.ask({"GET", done});
-        pair.ask({"ECHO", done});
-        break;
-      case 14:
-        pair.ask({"SADD", "supplies", "hunt:" + event});
-        pair.ask({"SMEMBERS", "supplies"}, 1);
-        break;
-      default:
-        // Long enough for the test, or at once.
-        pair.ask({"PEXPIRE", done, random.chance(0.8) ? "100000" : "0"});
-        pair.ask({"EVALSHA", "0000000000000000000000000000000000000000", "0"});
-        break;
-    }
-  }
-  std::printf("%d questions, %d differences\n", questions, pair.differences());
+  Commands commands(pair, std::strtoull(argv[2], nullptr, 10));
+  for (int i = 0; i < commands_sent; ++i) commands.send_one();
+  std::printf("%d commands, %d differences\n", commands_sent, pair.differences());
   return pair.differences() == 0 ? 0 : 1;
 }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulation's Redis says what a real one says, for the real scripts and the commands that huntd uses."""
 import subprocess
 

@@ -1,14 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "wire.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 namespace {
 
-constexpr size_t buffer_bytes = 4096;           // of one receive, as limits::recv_buffer_bytes
-constexpr uint64_t connect_silence_ns = 5 * s;  // as uring/network.cc
+constexpr size_t buffer_bytes = 4096;           // per receive, as limits::recv_buffer_bytes
+constexpr uint64_t connect_silence_ns = 5 * s;  // as linux/network.cc
 
 }  // namespace
 
@@ -21,7 +22,7 @@ uint64_t Wire::arrival(uint64_t& last_ns) {
 
 void Wire::send(std::string_view bytes) {
   while (!bytes.empty()) {
-    // Split anywhere, also at every byte.
+    // Split at any byte.
     size_t size = bytes.size();
     if (world_.random.chance(0.15)) size = 1 + world_.random.below(size);
     if (world_.faults_on && world_.random.chance(0.01)) size = 1;
@@ -57,11 +58,11 @@ void Wire::reset() {
   arrived_.clear();
   for (auto& send : std::exchange(held_back_, {})) send();
   if (stream_ != nullptr) stream_->poke();
-  world_.after(world_.hop_ns(), [wire = shared_from_this()] { wire->tell_peer_end(true); });
+  world_.after(world_.hop_ns(), [wire = shared_from_this()] { wire->end_peer(true); });
 }
 
-void Wire::tell_peer_end(bool reset) {
-  if (peer_ == nullptr || std::exchange(peer_told_, true)) return;
+void Wire::end_peer(bool reset) {
+  if (peer_ == nullptr || std::exchange(peer_ended_, true)) return;
   std::exchange(peer_, nullptr)->on_wire_end(reset);
 }
 
@@ -93,19 +94,19 @@ void Wire::core_sends(std::string bytes, std::function<void(int error)> then) {
 }
 
 void Wire::core_finishes() {
-  world_.at(arrival(last_to_peer_ns_), [wire = shared_from_this()] { wire->tell_peer_end(false); });
+  world_.at(arrival(last_to_peer_ns_), [wire = shared_from_this()] { wire->end_peer(false); });
 }
 
 void Wire::core_leaves() {
   if (std::exchange(core_gone_, true)) return;
   stream_ = nullptr;
   held_back_.clear();
-  // Closed with bytes that nobody read, a TCP socket sends a reset, which may overtake the answer.
+  // If a TCP socket is closed with unread bytes, it sends a reset, which may overtake the response.
   bool const unread = !arrived_.empty();
   arrived_.clear();
   if (unread && world_.random.chance(0.5)) return reset();
   world_.at(arrival(last_to_peer_ns_),
-            [wire = shared_from_this(), unread] { wire->tell_peer_end(unread); });
+            [wire = shared_from_this(), unread] { wire->end_peer(unread); });
 }
 
 // --- the core's end ------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ void WireStream::deliver() {
     std::string const chunk = wire_->arrived_.substr(0, buffer_bytes);
     wire_->arrived_.erase(0, chunk.size());
     user_->on_bytes(chunk);
-    // Paused within the call: what came meanwhile is delivered or not.
+    // Paused within the call: later bytes may still be delivered.
     if (pausing_ && machine_.world().random.chance(0.5)) break;
   }
   if (gone_ || !receiving_) return;
@@ -183,7 +184,7 @@ void WireStream::send(std::string& bytes) {
   machine_.stage([weak = std::weak_ptr<WireStream*>(self_), taken = std::move(taken)]() mutable {
     auto const self = weak.lock();
     if (self == nullptr) return;
-    // Let go of since: the kernel was told to send, and then to close.
+    // Also if it was closed since: the kernel sends, then closes.
     WireStream& stream = **self;
     stream.wire_->core_sends(std::move(taken), [weak](int error) {
       auto const sender = weak.lock();
@@ -232,16 +233,16 @@ void WireStream::finish_sending() {
   machine_.stage([wire = wire_] { wire->core_finishes(); });
 }
 
-void WireStream::let_go() {
-  // Released: the wire is on its way to another core.
+void WireStream::close() {
+  // If it was released, the wire is on its way to another core.
   bool const released = std::exchange(gone_, true);
   user_ = nullptr;
   if (!released) wire_->attach(nullptr);
-  auto const self = self_;  // until the kernel has heard of the end
+  auto const self = self_;  // until the close is submitted
   machine_.stage([self, released, wire = wire_] {
     if (!released) wire->core_leaves();
   });
-  // The kernel closes it where the process dies before that.
+  // If the process dies before that, the kernel closes it.
   machine_.on_death([released, wire = wire_] {
     if (!released) wire->core_leaves();
   });
@@ -289,13 +290,13 @@ void MachineNetwork::connect(const Address&, ConnectUser& user) {
   machine_.stage([this, &user] {
     World& world = machine_.world();
     bool const silent = world.faults_on && world.random.chance(0.02);
-    if (silent) world.fault("a connect that nobody answers", machine_.name());
+    if (silent) world.fault("a connect without a reply", machine_.name());
     world.after(silent ? connect_silence_ns : world.hop_ns(), [this, &user, silent] {
       if (!machine_.alive()) return;
       WirePtr const wire = silent ? nullptr : redis_.accept();
       if (wire == nullptr)
         return machine_.post([&user, silent] {
-          user.on_connected(Error{silent ? "connect: timed out" : "connect: refused"});
+          user.on_connected(Error{silent ? "connect: timed out" : "connect: Connection refused"});
         });
       auto* stream = new WireStream(machine_, descriptors_, wire, nullptr);
       machine_.post([&user, stream] { user.on_connected(StreamPtr(stream)); });
@@ -303,10 +304,10 @@ void MachineNetwork::connect(const Address&, ConnectUser& user) {
   });
 }
 
-void MachineNetwork::start_accepting(AcceptUser& user, bool tell_addresses) {
+void MachineNetwork::start_accepting(AcceptUser& user, bool with_addresses) {
   machine_.stage([this, &user] {
     listener_.add(id_, [this, &user](const WirePtr& wire) {
-      // Accepted by the kernel for this core: it dies with it.
+      // Accepted for this core: the kernel closes it if the core dies.
       auto* stream = new WireStream(machine_, descriptors_, wire, on_client_send_);
       machine_.post([&user, stream] { user.on_accepted(StreamPtr(stream), std::nullopt); });
     });
@@ -322,4 +323,4 @@ StreamPtr MachineNetwork::adopt(int descriptor) {
       new WireStream(machine_, descriptors_, descriptors_.take(descriptor), on_client_send_));
 }
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,6 +1,7 @@
-// Byte streams between a core and somebody outside (a client, Redis), on virtual time: chunks of
-// any size after any delay, in order; ends, resets, and readers that do not read. A wire lives in
-// the kernel: it outlives the core that had it where it is on its way to another core.
+// SPDX-License-Identifier: Apache-2.0
+// Byte streams between a core and a client or Redis, in virtual time: chunks of any size after any
+// delay, in order; ends, resets, and peers that do not read. A wire belongs to the kernel: if it is
+// being handed over to another core, it outlives the core that had it.
 #pragma once
 #include <deque>
 #include <functional>
@@ -9,11 +10,11 @@
 #include <string>
 #include <string_view>
 
-#include "io/outside.h"
+#include "environment/environment.h"
 #include "machine.h"
 #include "world.h"
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 
 class WireStream;
 
@@ -34,9 +35,9 @@ class Wire : public std::enable_shared_from_this<Wire> {
   // --- the peer's side
   void send(std::string_view bytes);
   void finish();  // FIN: it sends nothing more
-  void reset();   // RST: both sides see it, and what is under way is lost
-  void leave();   // the peer closes and hears nothing more
-  // What the core sends waits while this is false.
+  void reset();   // RST: both sides see it, and bytes under way are lost
+  void leave();   // the peer closes; it gets no more callbacks
+  // While this is false, bytes from the core wait.
   void set_peer_reads(bool reads);
   bool ended() const { return core_gone_ || was_reset_; }
 
@@ -49,17 +50,17 @@ class Wire : public std::enable_shared_from_this<Wire> {
  private:
   friend class WireStream;
   void flow_to_core(std::string chunk);
-  void tell_peer_end(bool reset);
+  void end_peer(bool reset);
   uint64_t arrival(uint64_t& last_ns);
 
   World& world_;
   Peer* peer_;
-  WireStream* stream_ = nullptr;  // null: with nobody, or under way to another core
+  WireStream* stream_ = nullptr;  // null: none, or under way to another core
   std::string arrived_;           // and not read by the core
   bool peer_finished_ = false;    // its FIN has arrived
   bool was_reset_ = false;
   bool core_gone_ = false;
-  bool peer_told_ = false;
+  bool peer_ended_ = false;
   bool peer_reads_ = true;
   std::deque<std::function<void()>> held_back_;  // sends that wait for the peer to read
   uint64_t last_to_core_ns_ = 0;
@@ -67,8 +68,8 @@ class Wire : public std::enable_shared_from_this<Wire> {
 };
 using WirePtr = std::shared_ptr<Wire>;
 
-// Connections as descriptors, while cores hand them to each other. Each is a process's, which takes
-// it along when it dies, or a packet's on its way (null).
+// Connections as file descriptors, while cores hand them over. A descriptor belongs to a process,
+// and is closed when the process dies, or to a packet under way (null).
 class Descriptors {
  public:
   int give(WirePtr wire, const Machine* holder) {
@@ -76,7 +77,7 @@ class Descriptors {
     open_[number] = {std::move(wire), holder};
     return number;
   }
-  // Whether it is a connection; a bundle's descriptor is a real one.
+  // Whether `number` is a connection. (The descriptor of a bundle is a real one.)
   bool has(int number) const { return open_.count(number) > 0; }
   void pass(int number, const Machine* holder) { find(number)->second.holder = holder; }
   WirePtr take(int number) {
@@ -107,12 +108,12 @@ class Descriptors {
     CHECK(found != open_.end());
     return found;
   }
-  static constexpr int first = 1'000'000;  // no descriptor of the simulation's own process
+  static constexpr int first = 1'000'000;  // above all real descriptors
   int next_ = first;
   std::map<int, Open> open_;
 };
 
-// The core's end (what UringStream is on the kernel).
+// The core's end of a wire, in place of UringStream.
 class WireStream final : public Stream {
  public:
   WireStream(Machine& machine, Descriptors& descriptors, WirePtr wire,
@@ -124,9 +125,9 @@ class WireStream final : public Stream {
   bool sending() const override { return sending_; }
   void release() override;
   void finish_sending() override;
-  void let_go() override;
+  void close() override;
 
-  // From the wire: something is there to be read.
+  // From the wire: there is something to read.
   void poke();
 
  private:
@@ -141,15 +142,15 @@ class WireStream final : public Stream {
   bool pausing_ = false;
   bool sending_ = false;
   bool poked_ = false;
-  bool gone_ = false;  // let go of, or released
-  // Call-backs that are under way hold this and look whether it still stands.
+  bool gone_ = false;  // closed or released
+  // Callbacks under way have a weak pointer to this.
   std::shared_ptr<WireStream*> self_;
 };
 
-// Where connections of a core's own lead (Redis): asked for each.
+// A server that cores connect to (Redis).
 class Server {
  public:
-  // The peer's side of a new connection, or null: refused.
+  // Returns the peer's side of a new connection, or null to reject it.
   virtual WirePtr accept() = 0;
 
  protected:
@@ -177,7 +178,7 @@ class MachineNetwork final : public Network {
   MachineNetwork(Machine& machine, Descriptors& descriptors, Listener& listener, Server& redis,
                  std::function<void(std::string_view)> on_client_send);
   void connect(const Address& address, ConnectUser& user) override;
-  void start_accepting(AcceptUser& user, bool tell_addresses) override;
+  void start_accepting(AcceptUser& user, bool with_addresses) override;
   void stop_accepting() override;
   StreamPtr adopt(int descriptor) override;
   std::optional<ClientAddress> address_of(int descriptor) override { return std::nullopt; }
@@ -192,4 +193,4 @@ class MachineNetwork final : public Network {
   uint64_t id_;
 };
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "workers.h"
 
 #include <fcntl.h>
@@ -8,9 +9,9 @@
 #include <utility>
 
 #include "base/limits.h"
-#include "protocol/value.h"
+#include "wire/value.h"
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 namespace {
 
 std::string_view view(wf_text text) { return {text.data, text.size}; }
@@ -35,28 +36,28 @@ std::string frame_of(wf_type type, const std::function<void(wf_writer&)>& fill) 
 
 enum class Manner {
   honest,
-  dies,           // before its outcome
-  dies_after,     // right behind its outcome
-  stalls,         // says nothing, until it is killed
-  stays,          // has said its outcome and does not end
-  garbage,        // a packet that is no frame
-  malformed,      // a frame cut short
-  unasked_award,  // claims a unit that nobody granted
+  dies,             // before its outcome
+  dies_after,       // right after its outcome
+  stalls,           // sends nothing until it is killed
+  stays,            // does not exit after its outcome
+  garbage,          // a packet that is not a frame
+  malformed,        // a frame cut short
+  ungranted_award,  // claims a unit that was not granted
   two_outcomes,
   floods,
-  bad_result,  // no JSON
-  bad_question,
+  bad_result,  // not JSON
+  bad_query,
   manners,
 };
 
 }  // namespace
 
-// One process. What it does next is an event; what comes of it reaches the core's next turn.
+// One process. Its actions are events; their results reach the core in its next tick.
 class Workers::Worker : public std::enable_shared_from_this<Worker> {
  public:
-  Worker(Workers& its_host, uint32_t its_place) : host(its_host), place(its_place) {}
+  Worker(Workers& its_host, uint32_t its_slot) : host(its_host), slot(its_slot) {}
 
-  void hear(std::string frame) {
+  void receive(std::string frame) {
     if (!started) {
       waiting = std::move(frame);
       return;
@@ -68,36 +69,36 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     wf_reader reader;
     switch (wf_open(&reader, frame.data(), frame.size())) {
       case WF_JOB:
-        return begin(reader);
-      case WF_ANSWER_HELD: {
+        return start_job(reader);
+      case WF_REPLY_HELD: {
         uint32_t const count = wf_get_u32(&reader);
         for (uint32_t i = 0; i < count; ++i) {
           std::string const loot_id(view(wf_get_id(&reader)));
           wf_get_u64(&reader);
           if (loot_id.starts_with("crown")) ++crowns;
         }
-        return go_on();
+        return proceed();
       }
-      case WF_ANSWER_SUPPLY:
+      case WF_REPLY_SUPPLY:
         granted.push_back(wf_get_u8(&reader) == 1);
-        return go_on();
+        return proceed();
       default:
         break;
     }
   }
 
-  void begin(wf_reader& reader) {
+  void start_job(wf_reader& reader) {
     wf_job job;
     CHECK(wf_read_job(&reader, &job) == 1);
-    said = {std::string(view(job.hunter_id)),
-            std::string(view(job.hunt_id)),
-            job.seed[0],
-            number_of(view(job.input)),
-            false,
-            {},
-            {}};
+    planned = {std::string(view(job.hunter_id)),
+               std::string(view(job.hunt_id)),
+               job.seed[0],
+               number_of(view(job.input)),
+               false,
+               {},
+               {}};
     more = (job.flags & WF_JOB_MORE) != 0;
-    asked_held = false;
+    queried_held = false;
     crowns = 0;
     granted.clear();
     Random& random = host.machine_.world().random;
@@ -107,35 +108,35 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
             : Manner::honest;
     if (manner != Manner::honest)
       host.machine_.world().fault(fmt::format("a worker of manner {}", static_cast<int>(manner)),
-                                  said.hunter_id);
-    wanted_units = said.hunt_id == "ticket" ? 1 + (random.chance(0.3) ? 1 : 0) : 0;
+                                  planned.hunter_id);
+    wanted_units = planned.hunt_id == "ticket" ? 1 + (random.chance(0.3) ? 1 : 0) : 0;
     coins = random.between(1, 3);
-    go_on();
+    proceed();
   }
 
-  void go_on() {
+  void proceed() {
     World& world = host.machine_.world();
     bool const half_way = world.random.chance(0.5);
     if (manner == Manner::stalls && half_way) return;
     if (manner == Manner::dies && half_way) return end(SIGSEGV);
-    if (manner == Manner::garbage) return speak("what?");
+    if (manner == Manner::garbage) return send_frame("what?");
     if (manner == Manner::floods) {
-      for (int i = 0; i < 20; ++i) speak(frame_of(WF_ASK_HELD, [](wf_writer&) {}));
+      for (int i = 0; i < 20; ++i) send_frame(frame_of(WF_ASK_HELD, [](wf_writer&) {}));
       return;
     }
-    if (manner == Manner::bad_question)
-      return speak(frame_of(WF_ASK_SUPPLY, [](wf_writer& w) { wf_put_u32(&w, 1'000'000); }));
-    if (said.hunt_id == "once" && !std::exchange(asked_held, true))
-      return speak(frame_of(WF_ASK_HELD, [](wf_writer&) {}));
+    if (manner == Manner::bad_query)
+      return send_frame(frame_of(WF_ASK_SUPPLY, [](wf_writer& w) { wf_put_u32(&w, 1'000'000); }));
+    if (planned.hunt_id == "once" && !std::exchange(queried_held, true))
+      return send_frame(frame_of(WF_ASK_HELD, [](wf_writer&) {}));
     if (granted.size() < wanted_units)
-      return speak(frame_of(WF_ASK_SUPPLY, [this](wf_writer& w) {
+      return send_frame(frame_of(WF_ASK_SUPPLY, [this](wf_writer& w) {
         wf_put_u32(&w, static_cast<uint32_t>(units_granted()));
         wf_put_text(&w, "ticket", 6);
         wf_put_u64(&w, host.tickets_);
       }));
     if (manner == Manner::stalls) return;
     if (manner == Manner::dies) return end(SIGABRT);
-    speak_outcome();
+    send_outcome();
   }
 
   size_t units_granted() const {
@@ -144,81 +145,82 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     return count;
   }
 
-  void speak_outcome() {
+  void send_outcome() {
     wf_outcome outcome{};
     outcome.status = WF_OK;
     std::string result = "{\"well\":true}";
     std::string reason;
-    if (said.hunt_id == "gift")
+    if (planned.hunt_id == "gift")
       for (uint64_t i = 0; i < coins; ++i) add("coin", false);
-    if (said.hunt_id == "once") {
+    if (planned.hunt_id == "once") {
       // A script sees limits::held_loot_max different loots at most.
       if (crowns < 900) add(fmt::format("crown{}", crowns + 1), false);
       if (crowns > 0 && coins == 1) outcome.status = WF_REJECTED;
     }
     for (size_t i = 0; i < units_granted(); ++i) add("ticket", true);
-    if (said.hunt_id == "ticket" && units_granted() == 0) add("coin", false);
-    // It draws, and then gives nothing after all: the unit goes back.
-    if (said.hunt_id == "ticket" && host.machine_.world().random.chance(0.5))
+    if (planned.hunt_id == "ticket" && units_granted() == 0) add("coin", false);
+    // It rejects after it has drawn a unit: the unit must be released.
+    if (planned.hunt_id == "ticket" && host.machine_.world().random.chance(0.5))
       outcome.status = WF_REJECTED;
-    if (said.hunt_id == "no") outcome.status = WF_REJECTED;
-    if (said.hunt_id == "broken") outcome.status = WF_SCRIPT_ERROR;
+    if (planned.hunt_id == "no") outcome.status = WF_REJECTED;
+    if (planned.hunt_id == "broken") outcome.status = WF_SCRIPT_ERROR;
     if (outcome.status != WF_OK) {
-      said.loot.clear();
-      said.limited.clear();
+      planned.loot.clear();
+      planned.limited.clear();
       result.clear();
-      reason = "because";
+      reason = "a reason";
     }
-    said.rejected = outcome.status == WF_REJECTED;
-    bool sound = true;
-    if (manner == Manner::unasked_award && outcome.status == WF_OK) {
+    planned.rejected = outcome.status == WF_REJECTED;
+    bool valid = true;
+    if (manner == Manner::ungranted_award && outcome.status == WF_OK) {
       add("ticket", true);
-      sound = false;
+      valid = false;
     }
     if (manner == Manner::bad_result) {
       result = "{";
-      sound = outcome.status != WF_OK;
+      valid = outcome.status != WF_OK;
     }
-    outcome.award_count = static_cast<uint32_t>(said.loot.size());
-    for (size_t i = 0; i < said.loot.size(); ++i)
-      outcome.awards[i] = {text_of(said.loot[i]),
-                           static_cast<uint8_t>(said.limited[i] ? WF_AWARD_LIMITED : 0)};
+    outcome.award_count = static_cast<uint32_t>(planned.loot.size());
+    for (size_t i = 0; i < planned.loot.size(); ++i)
+      outcome.awards[i] = {text_of(planned.loot[i]),
+                           static_cast<uint8_t>(planned.limited[i] ? WF_AWARD_LIMITED : 0)};
     outcome.result = text_of(result);
     outcome.reason = text_of(reason);
     std::string frame(limits::worker_frame_bytes_max, '\0');
     frame.resize(wf_write_outcome(frame.data(), frame.size(), &outcome));
     if (manner == Manner::malformed) {
       frame.resize(frame.size() - 1);
-      sound = false;
+      valid = false;
     }
-    if (sound && (outcome.status == WF_OK || outcome.status == WF_REJECTED)) host.on_said_(said);
-    speak(frame);
-    // In a batch the next hunter's request would take the second one for its own: whoever breaks
-    // out of a batch worker speaks for all that come after (docs/isolation.md).
-    if (manner == Manner::two_outcomes && !more) speak(frame);
+    if (valid && (outcome.status == WF_OK || outcome.status == WF_REJECTED))
+      host.on_outcome_(planned);
+    send_frame(frame);
+    // In batch mode the next hunter's run would take the second outcome for its own: a script that
+    // breaks out of a batch worker controls all later runs (docs/isolation.md).
+    if (manner == Manner::two_outcomes && !more) send_frame(frame);
     if (manner == Manner::stays) return;
     if (manner == Manner::dies_after) return end(SIGSEGV);
     if (!more) end(0);
   }
 
   void add(std::string loot_id, bool is_limited) {
-    said.loot.push_back(std::move(loot_id));
-    said.limited.push_back(is_limited);
+    planned.loot.push_back(std::move(loot_id));
+    planned.limited.push_back(is_limited);
   }
 
-  // In order: frames, and then the end.
-  void speak(std::string frame) {
+  // In order, and before the exit.
+  void send_frame(std::string frame) {
     after([this, frame = std::move(frame)] {
-      if (dismissed) return;
+      if (detached) return;
       host.machine_.post([self = shared_from_this(), frame] {
-        if (!self->gone && !self->dismissed) self->host.user_->on_worker_frame(self->place, frame);
+        if (!self->gone && !self->detached) self->host.user_->on_worker_frame(self->slot, frame);
       });
     });
   }
 
   void end(int status) {
     if (std::exchange(ending, true)) return;
-    after([this, status] { host.leave(place, shared_from_this(), 0, status); });
+    after([this, status] { host.report_exit(slot, shared_from_this(), 0, status); });
   }
 
   void after(std::function<void()> what) {
@@ -230,21 +232,20 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
   }
 
   Workers& host;
-  uint32_t place;
+  uint32_t slot;
   bool started = false;
-  bool spare = false;
-  bool dismissed = false;
-  bool kill_early = false;  // once it is there
+  bool detached = false;
+  bool kill_early = false;  // killed before it was started
   bool killed = false;
   bool ending = false;
   bool gone = false;
-  std::string waiting;  // a spare's first job
+  std::string waiting;  // the first job of an idle worker
   uint64_t last_ns = 0;
-  // its job
-  SaidOutcome said;
+  // The current job.
+  WorkerOutcome planned;
   Manner manner = Manner::honest;
   bool more = false;
-  bool asked_held = false;
+  bool queried_held = false;
   size_t crowns = 0;
   size_t wanted_units = 0;
   uint64_t coins = 0;
@@ -252,60 +253,63 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
 };
 
 Workers::Workers(Machine& machine, double misbehave, uint64_t tickets,
-                 std::function<void(const SaidOutcome&)> on_said)
-    : machine_(machine), misbehave_(misbehave), tickets_(tickets), on_said_(std::move(on_said)) {
+                 std::function<void(const WorkerOutcome&)> on_outcome)
+    : machine_(machine),
+      misbehave_(misbehave),
+      tickets_(tickets),
+      on_outcome_(std::move(on_outcome)) {
   // Its workers end with it (PR_SET_PDEATHSIG).
   machine_.on_death([this] {
-    for (auto& [place, worker] : workers_) worker->killed = worker->gone = true;
+    for (auto& [slot, worker] : workers_) worker->killed = worker->gone = true;
     workers_.clear();
   });
 }
 
-void Workers::start(uint32_t place, std::string_view, std::string_view job) {
-  born(place, std::string(job));
+void Workers::start(uint32_t slot, std::string_view, std::string_view job) {
+  spawn(slot, std::string(job));
 }
 
-void Workers::start_spare(uint32_t place) { born(place, ""); }
+void Workers::start_idle(uint32_t slot) { spawn(slot, ""); }
 
-void Workers::born(uint32_t place, std::string first_frame) {
-  CHECK(workers_.count(place) == 0);
-  auto worker = std::make_shared<Worker>(*this, place);
+void Workers::spawn(uint32_t slot, std::string first_frame) {
+  CHECK(workers_.count(slot) == 0);
+  auto worker = std::make_shared<Worker>(*this, slot);
   worker->waiting = std::move(first_frame);
-  workers_[place] = worker;
-  machine_.stage([this, place, worker] {
+  workers_[slot] = worker;
+  machine_.stage([this, slot, worker] {
     World& world = machine_.world();
     if (world.faults_on && world.random.chance(0.01)) {
-      world.fault("a worker that can't be born");
+      world.fault("a worker that cannot be started");
       return world.after(world.hop_ns(),
-                         [this, place, worker] { leave(place, worker, EAGAIN, 0); });
+                         [this, slot, worker] { report_exit(slot, worker, EAGAIN, 0); });
     }
-    uint64_t birth_ns = world.random.between(200 * us, 900 * us);
+    uint64_t start_ns = world.random.between(200 * us, 900 * us);
     if (world.faults_on && world.random.chance(0.01))
-      birth_ns = world.random.between(1 * ms, 400 * ms);
-    world.after(birth_ns, [this, place, worker, &world] {
+      start_ns = world.random.between(1 * ms, 400 * ms);
+    world.after(start_ns, [this, slot, worker, &world] {
       uint64_t const at_ns = world.now_ns();
       if (worker->gone || !machine_.alive()) return;
-      // It runs before its core hears of it.
+      // It runs before its core receives the report.
       worker->started = true;
       worker->last_ns = at_ns;
-      machine_.post([this, place, worker, at_ns] {
+      machine_.post([this, slot, worker, at_ns] {
         if (worker->gone) return;
-        user_->on_worker_started(place, at_ns);
+        user_->on_worker_started(slot, at_ns);
       });
-      if (worker->kill_early) kill(place);
-      if (!worker->waiting.empty()) worker->hear(std::exchange(worker->waiting, {}));
+      if (worker->kill_early) kill(slot);
+      if (!worker->waiting.empty()) worker->receive(std::exchange(worker->waiting, {}));
     });
   });
 }
 
-void Workers::send(uint32_t place, std::string_view frame) {
-  auto found = workers_.find(place);
+void Workers::send(uint32_t slot, std::string_view frame) {
+  auto found = workers_.find(slot);
   if (found == workers_.end()) return;
-  found->second->hear(std::string(frame));
+  found->second->receive(std::string(frame));
 }
 
-void Workers::kill(uint32_t place) {
-  auto found = workers_.find(place);
+void Workers::kill(uint32_t slot) {
+  auto found = workers_.find(slot);
   if (found == workers_.end()) return;
   std::shared_ptr<Worker> const worker = found->second;
   if (!worker->started) {
@@ -313,43 +317,43 @@ void Workers::kill(uint32_t place) {
     return;
   }
   World& world = machine_.world();
-  // What it had sent before is read first, unless nobody reads any more.
+  // Frames that it sent before are read first, unless the worker was detached.
   uint64_t const at_ns =
       std::max(worker->last_ns + 1, world.now_ns() + world.random.below(300 * us));
-  world.at(at_ns, [this, place, worker] {
+  world.at(at_ns, [this, slot, worker] {
     worker->killed = true;
-    leave(place, worker, 0, SIGKILL);
+    report_exit(slot, worker, 0, SIGKILL);
   });
 }
 
-void Workers::leave(uint32_t place, const std::shared_ptr<Worker>& worker, int spawn_errno,
-                    int status) {
-  machine_.post([this, place, worker, spawn_errno, status] {
+void Workers::report_exit(uint32_t slot, const std::shared_ptr<Worker>& worker, int spawn_errno,
+                          int status) {
+  machine_.post([this, slot, worker, spawn_errno, status] {
     if (std::exchange(worker->gone, true)) return;
-    workers_.erase(place);
-    user_->on_worker_exit(place, spawn_errno, worker->dismissed ? 0 : status);
+    workers_.erase(slot);
+    user_->on_worker_exit(slot, spawn_errno, worker->detached ? 0 : status);
   });
 }
 
-void Workers::dismiss(uint32_t place) {
-  auto found = workers_.find(place);
-  if (found != workers_.end()) found->second->dismissed = true;
+void Workers::detach(uint32_t slot) {
+  auto found = workers_.find(slot);
+  if (found != workers_.end()) found->second->detached = true;
 }
 
-void Workers::retire(uint32_t place) {
-  auto found = workers_.find(place);
+void Workers::stop(uint32_t slot) {
+  auto found = workers_.find(slot);
   if (found == workers_.end()) return;
-  found->second->dismissed = true;
-  // One that waits for a job reads the end and goes; one that is not reported yet, once it is.
+  found->second->detached = true;
+  // A worker that waits for a job reads the end of its socket and exits.
   World& world = machine_.world();
   world.after(world.random.between(20 * us, 2 * ms), [worker = found->second] {
     if (worker->manner != Manner::stays && worker->manner != Manner::stalls)
-      worker->host.leave(worker->place, worker, 0, 0);
+      worker->host.report_exit(worker->slot, worker, 0, 0);
   });
 }
 
-void Workers::use_bundle(int bundle_descriptor, Birth) { ::close(bundle_descriptor); }
+void Workers::use_bundle(int bundle_descriptor, StartMethod) { ::close(bundle_descriptor); }
 
 size_t Workers::alive() const { return workers_.size(); }
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "world.h"
 
 #include <algorithm>
@@ -5,7 +6,7 @@
 
 #include "base/hash.h"
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 
 World::World(uint64_t seed, bool traced) : random(seed), traced_(traced) {}
 
@@ -27,7 +28,7 @@ void World::run_until(uint64_t until_ns) {
 }
 
 uint64_t World::hop_ns() {
-  // Lost, and sent again.
+  // Lost and retransmitted.
   if (faults_on && random.chance(0.0003)) return random.between(200 * ms, 3 * s);
   if (faults_on && random.chance(0.002)) return random.between(2 * ms, 60 * ms);
   return random.between(15 * us, 250 * us);
@@ -43,11 +44,11 @@ void World::violation(std::string_view invariant, std::string_view what) {
   trace("VIOLATION {}: {}", invariant, what);
 }
 
-void World::tell(const std::string& line) {
+void World::write(const std::string& line) {
   digest_ = digest_ * 31 + hash64(line) + now_ns_;
   if (traced_)
     std::fprintf(stderr, "%12.6f %s\n", static_cast<double>(now_ns_) / static_cast<double>(s),
                  line.c_str());
 }
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,6 +1,7 @@
-// Virtual time, the one source of randomness, and what the run has to say. Everything that happens
-// in a simulation is an event of this queue; two of the same moment happen in the order in which
-// they were asked for, so one seed is one run.
+// SPDX-License-Identifier: Apache-2.0
+// Virtual time, the one source of randomness, the trace and the violations of a run. Everything
+// that happens in a simulation is an event in one queue; events of the same time happen in the
+// order in which they were queued, so a seed always gives the same run.
 #pragma once
 #include <fmt/format.h>
 
@@ -11,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace huntd::sim {
+namespace huntd::server::sim {
 
 inline constexpr uint64_t us = 1'000;
 inline constexpr uint64_t ms = 1'000'000;
@@ -28,9 +29,9 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
     return z ^ (z >> 31);
   }
-  // 0 to `count` - 1.
+  // A number from 0 to `count` - 1.
   uint64_t below(uint64_t count) { return next() % count; }
-  // Both ends included.
+  // Both limits are inclusive.
   uint64_t between(uint64_t least, uint64_t most) { return least + below(most - least + 1); }
   bool chance(double probability) {
     return static_cast<double>(next() >> 11) * 0x1.0p-53 < probability;
@@ -53,20 +54,20 @@ class World {
   void after(uint64_t delay_ns, std::function<void()> what) {
     at(now_ns_ + delay_ns, std::move(what));
   }
-  // Lets happen what is due until `until_ns`, or until the first violation.
+  // Runs the events until `until_ns`, or until the first violation.
   void run_until(uint64_t until_ns);
 
-  // How long one hop takes, from kernel to kernel or from process to process.
+  // The time of one hop, between two kernels or two processes.
   uint64_t hop_ns();
-  // A fault of this name was injected.
+  // Counts an injected fault.
   void fault(std::string_view name, std::string_view of = "");
-  // An invariant does not hold; the run ends here.
+  // Notes that an invariant does not hold, and ends the run.
   void violation(std::string_view invariant, std::string_view what);
   bool violated() const { return !violations_.empty(); }
 
   template <class... T>
   void trace(fmt::format_string<T...> format, T&&... values) {
-    tell(fmt::format(format, std::forward<T>(values)...));
+    write(fmt::format(format, std::forward<T>(values)...));
   }
 
   Random random;
@@ -74,7 +75,7 @@ class World {
   uint64_t events() const { return events_; }
   const std::map<std::string, uint64_t>& faults() const { return faults_; }
   const std::vector<std::string>& violations() const { return violations_; }
-  // A digest of everything told: two runs of one seed have the same.
+  // A hash of the trace: two runs of one seed have the same.
   uint64_t digest() const { return digest_; }
 
  private:
@@ -86,7 +87,7 @@ class World {
   static bool later(const Event& a, const Event& b) {
     return a.at_ns != b.at_ns ? a.at_ns > b.at_ns : a.number > b.number;
   }
-  void tell(const std::string& line);
+  void write(const std::string& line);
 
   bool traced_;
   uint64_t now_ns_ = 1000 * s;
@@ -98,4 +99,4 @@ class World {
   std::vector<std::string> violations_;
 };
 
-}  // namespace huntd::sim
+}  // namespace huntd::server::sim

@@ -1,4 +1,5 @@
-// The `hunt` table (docs/scripts.md), call by call.
+// SPDX-License-Identifier: Apache-2.0
+// The functions of the `hunt` table (docs/scripts.md).
 #include "base/limits.h"
 #include "worker/run_hunt.h"
 
@@ -11,7 +12,7 @@ using namespace huntd::test;
 
 namespace {
 
-// The script's function with this body.
+// Runs a script whose function has this body.
 HuntEnd run_body(const std::string& body) {
   return run_hunt({.script = "return function(hunt)\n" + body + "\nend"});
 }
@@ -38,14 +39,14 @@ TEST_CASE("hunt.input is nil without a body, and the body's value with one") {
   CHECK(run_hunt(run).result == R"({"a":[1,2.5,-300,true,false,"é\u000a"],"b":{"":{}}})");
 }
 
-TEST_CASE("JSON null in hunt.input is hunt.null, and goes back as null") {
+TEST_CASE("JSON null in hunt.input is hunt.null, and is null again in the result") {
   HuntRun run{.script = R"(return function(hunt)
     return {hunt.input.a == hunt.null, hunt.input.b == nil, hunt.input.a} end)"};
   run.input_json = R"({"a":null})";
   CHECK(run_hunt(run).result == "[true,true,null]");
 }
 
-TEST_CASE("hunt.random has math.random's calls and bounds") {
+TEST_CASE("hunt.random takes the same arguments as math.random, with the same bounds") {
   HuntEnd const end = run_body(R"(
     local fraction_fine, die_fine, span_fine = true, true, true
     for i = 1, 10000 do
@@ -68,7 +69,7 @@ TEST_CASE("hunt.random gives every side of a die about as often") {
   CHECK(end.result == "[true,true]");
 }
 
-TEST_CASE("hunt.random refuses an empty or endless interval and too many arguments") {
+TEST_CASE("hunt.random rejects an empty or infinite interval and too many arguments") {
   for (const std::string& call : std::vector<std::string>{
            "hunt.random(0)", "hunt.random(2, 1)", "hunt.random(0/0)", "hunt.random(1, 1/0)",
            "hunt.random(1, 2, 3)", "hunt.random('x')"}) {
@@ -78,7 +79,7 @@ TEST_CASE("hunt.random refuses an empty or endless interval and too many argumen
   }
 }
 
-TEST_CASE("the same seed makes the same draws, another seed others") {
+TEST_CASE("the same seed gives the same draws, another seed gives others") {
   HuntRun run{.script = R"(return function(hunt)
     local draws = {}
     for i = 1, 20 do draws[i] = hunt.random(1000000) end
@@ -93,7 +94,7 @@ TEST_CASE("the same seed makes the same draws, another seed others") {
   CHECK(run_hunt(run).result != second);
 }
 
-TEST_CASE("the first draw depends on either seed") {
+TEST_CASE("the first draw depends on both seeds") {
   HuntRun run{.script = "return function(hunt) return hunt.random(2 ^ 50) end"};
   std::set<std::string> draws;
   for (uint64_t i = 0; i < 8; ++i) {
@@ -107,7 +108,7 @@ TEST_CASE("the first draw depends on either seed") {
   CHECK(draws.size() == 16);
 }
 
-TEST_CASE("hunt.held is asked for once, and only by a script that wants it") {
+TEST_CASE("hunt.held asks the core once, and only if the script calls it") {
   HuntRun run{.script = R"(return function(hunt)
     local held = hunt.held()
     return {held.pearl, held["rune.1"], held.nothing == nil, hunt.held() == held}
@@ -115,12 +116,12 @@ TEST_CASE("hunt.held is asked for once, and only by a script that wants it") {
   run.held = {{"pearl", 3}, {"rune.1", 9'007'199'254'740'991}};
   HuntEnd const end = run_hunt(run);
   CHECK(end.result == "[3,9007199254740991,true,true]");
-  CHECK(end.held_questions == 1);
+  CHECK(end.held_requests == 1);
   run.script = "return function(hunt) hunt.award('pearl') end";
-  CHECK(run_hunt(run).held_questions == 0);
+  CHECK(run_hunt(run).held_requests == 0);
 }
 
-TEST_CASE("hunt.held of a hunter with nothing is an empty table") {
+TEST_CASE("hunt.held of a hunter without loot is an empty table") {
   CHECK(run_body("return next(hunt.held()) == nil").result == "true");
 }
 
@@ -135,15 +136,15 @@ TEST_CASE("hunt.held takes as many different loots as the limit allows") {
   CHECK(run_hunt(run).result == std::to_string(2 * limits::held_loot_max));
 }
 
-TEST_CASE("awards are told in order, twice the same included") {
+TEST_CASE("awards are reported in order, repeated ones too") {
   HuntEnd const end =
       run_body("hunt.award('a') hunt.award('b') hunt.award('a') return hunt.award('c')");
   CHECK(end.loot() == "a b a c");
   CHECK(end.result == "true");
-  CHECK(end.supply_questions.empty());
+  CHECK(end.supply_requests.empty());
 }
 
-TEST_CASE("a loot_id that is no id is refused where it is given") {
+TEST_CASE("an invalid loot_id is rejected at the line that awards it") {
   for (const std::string& loot_id :
        std::vector<std::string>{"''", "'a b'", "'a:b'", "'{x}'", "'\\0'", "string.rep('x', 65)",
                                 "'\\195\\169'", "nil", "{}", "true"}) {
@@ -155,7 +156,7 @@ TEST_CASE("a loot_id that is no id is refused where it is given") {
   CHECK(run_body("hunt.award(string.rep('x', 64))").status == WF_OK);
 }
 
-TEST_CASE("one award more than the limit is an error, and gives nothing") {
+TEST_CASE("one award more than the limit is an error, and nothing is awarded") {
   std::string const most = std::to_string(limits::awards_max);
   CHECK(run_body("for i = 1, " + most + " do hunt.award('a') end").awards.size() ==
         limits::awards_max);
@@ -165,7 +166,7 @@ TEST_CASE("one award more than the limit is an error, and gives nothing") {
   CHECK(end.awards.empty());
 }
 
-TEST_CASE("a limited award asks the core, which says yes or gone") {
+TEST_CASE("a limited award asks the core, which grants it or replies that it is gone") {
   HuntRun run{.script = R"(return function(hunt)
     hunt.award('free')
     local first = {hunt.award('ticket', {limit = 2})}
@@ -176,27 +177,26 @@ TEST_CASE("a limited award asks the core, which says yes or gone") {
   run.supply_left = 1;
   HuntEnd const end = run_hunt(run);
   CHECK(end.result == R"({"first":[true],"second":[false,"gone"]})");
-  CHECK(end.awards ==
-        std::vector<GivenLoot>{{"free", false}, {"ticket", true}, {"chocolate", false}});
-  REQUIRE(end.supply_questions.size() == 2);
-  CHECK(end.supply_questions[0].position == 1);
-  CHECK(end.supply_questions[0].loot_id == "ticket");
-  CHECK(end.supply_questions[0].limit == 2);
-  CHECK(end.supply_questions[1].position == 2);
+  CHECK(end.awards == std::vector<Award>{{"free", false}, {"ticket", true}, {"chocolate", false}});
+  REQUIRE(end.supply_requests.size() == 2);
+  CHECK(end.supply_requests[0].position == 1);
+  CHECK(end.supply_requests[0].loot_id == "ticket");
+  CHECK(end.supply_requests[0].limit == 2);
+  CHECK(end.supply_requests[1].position == 2);
 }
 
-TEST_CASE("a limit that is no count is an error, asked of nobody") {
+TEST_CASE("an invalid limit is an error, and the core is not asked") {
   for (const std::string& limit :
        std::vector<std::string>{"-1", "1.5", "0/0", "1/0", "2e9", "'many'", "nil", "{}"}) {
     HuntEnd const end = run_body("hunt.award('ticket', {limit = " + limit + "})");
     CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, limit);
-    CHECK(end.supply_questions.empty());
+    CHECK(end.supply_requests.empty());
   }
   CHECK(run_body("hunt.award('ticket', 5)").status == WF_SCRIPT_ERROR);
   CHECK(run_body("return {hunt.award('ticket', {limit = 0})}").result == R"([false,"gone"])");
 }
 
-TEST_CASE("hunt.reject ends the run with its reason and gives nothing") {
+TEST_CASE("hunt.reject ends the run with its reason and without an award") {
   HuntEnd const end = run_body("hunt.award('a') hunt.reject('not today') hunt.award('b')");
   CHECK(end.status == WF_REJECTED);
   CHECK(end.reason == "not today");
@@ -204,7 +204,7 @@ TEST_CASE("hunt.reject ends the run with its reason and gives nothing") {
   CHECK(end.result.empty());
 }
 
-TEST_CASE("no pcall, xpcall or coroutine undoes a reject") {
+TEST_CASE("pcall, xpcall and coroutines do not undo a reject") {
   for (const std::string& body : std::vector<std::string>{
            "pcall(hunt.reject, 'no') hunt.log('still here') return 1",
            "pcall(function() hunt.reject('no') end) pcall(hunt.award, 'a') return 1",
@@ -223,13 +223,13 @@ TEST_CASE("no pcall, xpcall or coroutine undoes a reject") {
   }
 }
 
-TEST_CASE("an award after a caught reject throws again") {
+TEST_CASE("an award after a caught reject raises the reject again") {
   HuntEnd const end = run_body("pcall(hunt.reject, 'no') hunt.award('a') hunt.log('not reached')");
   CHECK(end.status == WF_REJECTED);
   CHECK(end.log.empty());
 }
 
-TEST_CASE("hunt.reject without a reason says rejected; a long reason is cut") {
+TEST_CASE("hunt.reject without a reason says \"rejected\"; a long reason is truncated") {
   CHECK(run_body("hunt.reject()").reason == "rejected");
   HuntEnd const end = run_body("hunt.reject(string.rep('x', 9999))");
   CHECK(end.status == WF_REJECTED);
@@ -237,7 +237,7 @@ TEST_CASE("hunt.reject without a reason says rejected; a long reason is cut") {
   CHECK(run_body("hunt.reject({})").status == WF_SCRIPT_ERROR);
 }
 
-TEST_CASE("hunt.log writes one line a call, tabs between the values") {
+TEST_CASE("hunt.log writes one line per call, with tabs between the values") {
   HuntEnd const end = run_body(R"(
     hunt.log("a", 1, true, nil, "two\nlines")
     hunt.log(setmetatable({}, {__tostring = function() return "a chest" end}))
@@ -246,7 +246,7 @@ TEST_CASE("hunt.log writes one line a call, tabs between the values") {
   CHECK(end.log == "a\t1\ttrue\tnil\ttwo lines\na chest\n");
 }
 
-TEST_CASE("a script that logs too much is cut and goes on") {
+TEST_CASE("the log of a script is truncated at the limit, and the script continues") {
   HuntEnd const end =
       run_body("for i = 1, 1000 do hunt.log(string.rep('x', 99)) end hunt.award('a')");
   CHECK(end.status == WF_OK);
@@ -255,7 +255,7 @@ TEST_CASE("a script that logs too much is cut and goes on") {
   CHECK(end.log.size() > limits::log_bytes_max - 100);
 }
 
-TEST_CASE("the log of a run that fails or rejects comes too") {
+TEST_CASE("the log of a run that fails or rejects is reported too") {
   CHECK(run_body("hunt.log('seen') error('x')").log == "seen\n");
   CHECK(run_body("hunt.log('seen') hunt.reject('x')").log == "seen\n");
 }

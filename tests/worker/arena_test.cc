@@ -1,4 +1,5 @@
-// The allocator by itself: random work against a model, and images of it.
+// SPDX-License-Identifier: Apache-2.0
+// The allocator alone: random operations against a model, and its images.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -26,8 +27,8 @@ void check_fill(const Block& block) {
   REQUIRE(block.at[block.bytes - 1] == block.fill);
 }
 
-// One step of random work; blocks are filled, so that two that overlap show.
-void work(std::mt19937& random, std::vector<Block>& blocks, size_t& refused) {
+// One random operation. Blocks are filled, so that an overlap is noticed.
+void work(std::mt19937& random, std::vector<Block>& blocks, size_t& failed) {
   auto const size = [&]() -> size_t {
     switch (random() % 4) {
       case 0:
@@ -45,7 +46,7 @@ void work(std::mt19937& random, std::vector<Block>& blocks, size_t& refused) {
     size_t const bytes = size();
     auto* at = static_cast<char*>(arena_alloc(nullptr, nullptr, 0, bytes));
     if (at == nullptr) {
-      ++refused;
+      ++failed;
       return;
     }
     REQUIRE(reinterpret_cast<uintptr_t>(at) % 16 == 0);
@@ -65,8 +66,8 @@ void work(std::mt19937& random, std::vector<Block>& blocks, size_t& refused) {
   size_t const bytes = size();
   auto* at = static_cast<char*>(arena_alloc(nullptr, block.at, block.bytes, bytes));
   if (at == nullptr) {
-    REQUIRE(bytes > block.bytes);  // less always fits
-    ++refused;
+    REQUIRE(bytes > block.bytes);  // shrinking never fails
+    ++failed;
     return;
   }
   for (size_t i = 0; i < std::min(bytes, block.bytes); ++i) REQUIRE(at[i] == block.fill);
@@ -76,25 +77,25 @@ void work(std::mt19937& random, std::vector<Block>& blocks, size_t& refused) {
 
 }  // namespace
 
-TEST_CASE("a hundred thousand random allocations, changes and frees overlap nowhere") {
+TEST_CASE("100,000 random allocations, resizes and frees do not overlap") {
   for (uint32_t seed = 1; seed <= 4; ++seed) {
     std::mt19937 random(seed);
     REQUIRE(arena_open(range_bytes) == 1);
     std::vector<Block> blocks;
-    size_t refused = 0;
-    for (int step = 0; step < 100'000; ++step) work(random, blocks, refused);
+    size_t failed = 0;
+    for (int step = 0; step < 100'000; ++step) work(random, blocks, failed);
     for (const Block& block : blocks) check_fill(block);
     while (!blocks.empty()) {
       arena_alloc(nullptr, blocks.back().at, blocks.back().bytes, 0);
       blocks.pop_back();
     }
-    // All that is free is together again, but for the regions of small blocks.
-    void* const most = arena_alloc(nullptr, nullptr, 0, range_bytes / 2);
-    CHECK(most != nullptr);
+    // All free memory is merged again, except the regions of small blocks.
+    void* const half = arena_alloc(nullptr, nullptr, 0, range_bytes / 2);
+    CHECK(half != nullptr);
   }
 }
 
-TEST_CASE("more than the range is refused, and nothing is lost by asking") {
+TEST_CASE("an allocation larger than the range fails and loses no memory") {
   REQUIRE(arena_open(range_bytes) == 1);
   CHECK(arena_alloc(nullptr, nullptr, 0, range_bytes) == nullptr);
   CHECK(arena_alloc(nullptr, nullptr, 0, SIZE_MAX - 8) == nullptr);
@@ -104,18 +105,18 @@ TEST_CASE("more than the range is refused, and nothing is lost by asking") {
   CHECK(arena_alloc(nullptr, block, range_bytes / 2, range_bytes / 4 * 3) == block);
 }
 
-TEST_CASE("an image brings back every byte and the allocator's own state") {
+TEST_CASE("an image restores every byte, with the allocator's own state") {
   std::mt19937 random(7);
   REQUIRE(arena_open(range_bytes) == 1);
   std::vector<Block> blocks;
-  size_t refused = 0;
-  for (int step = 0; step < 2000; ++step) work(random, blocks, refused);
+  size_t failed = 0;
+  for (int step = 0; step < 2000; ++step) work(random, blocks, failed);
   arena_begin()->root = blocks.front().at;
   std::string const image(ARENA_BASE, arena_image_bytes());
   std::vector<Block> const before = blocks;
   for (int round = 0; round < 3; ++round) {
     std::mt19937 same(9);
-    for (int step = 0; step < 5000; ++step) work(same, blocks, refused);
+    for (int step = 0; step < 5000; ++step) work(same, blocks, failed);
     arena_trim(image.size());
     REQUIRE(arena_restore(image.data(), image.size()) == 1);
     CHECK(std::memcmp(ARENA_BASE, image.data(), image.size()) == 0);
@@ -125,7 +126,7 @@ TEST_CASE("an image brings back every byte and the allocator's own state") {
   }
 }
 
-TEST_CASE("what is no image of this program is refused and changes nothing") {
+TEST_CASE("an image that is not of this program is rejected and changes nothing") {
   REQUIRE(arena_open(range_bytes) == 1);
   void* const block = arena_alloc(nullptr, nullptr, 0, 1000);
   REQUIRE(block != nullptr);

@@ -1,4 +1,5 @@
-// Many hunts in one worker: each begins as if it were the first.
+// SPDX-License-Identifier: Apache-2.0
+// Many hunts in one worker: each starts in the same state as the first.
 #include <doctest/doctest.h>
 
 #include "worker/run_hunt.h"
@@ -7,7 +8,7 @@ using namespace huntd::test;
 
 namespace {
 
-// What a hunt finds of the things that the spoiler (below) changes, as one result.
+// Returns the state of everything that `spoil` (below) changes.
 constexpr const char* look_around = R"lua(
 local calls = 0
 return function(hunt)
@@ -20,20 +21,20 @@ return function(hunt)
   seen.insert = type(table.insert)
   seen.pi = math.floor(math.pi)
   seen.env = getmetatable(_G) ~= nil
-  seen.hunt_field = hunt.mark ~= nil
+  seen.hunt_field = hunt.extra ~= nil
   seen.select = select("#", 1, 2)
   seen.bit = bit.tobit(7)
   return seen
 end
 )lua";
 
-// Changes all that a script can reach.
+// Changes everything that a script can reach.
 constexpr const char* spoil = R"lua(
 local kept = {}
 return function(hunt)
   left_behind = hunt.hunter_id
   kept[#kept + 1] = hunt.hunter_id
-  hunt.mark = 1
+  hunt.extra = 1
   hunt.award = nil
   getmetatable("").__index = function() return "stolen" end
   string.upper = function() return "spoiled" end
@@ -48,7 +49,7 @@ return function(hunt)
 end
 )lua";
 
-// Takes megabytes, keeps some, frees some.
+// Allocates megabytes, keeps some, frees some.
 constexpr const char* eat = R"lua(
 return function()
   local t = {}
@@ -65,9 +66,7 @@ HuntRun run_of(const char* script, const char* hunter = "ada") {
 
 }  // namespace
 
-TEST_CASE(
-    "nothing that a hunt does to globals, metatables, libraries, upvalues or chance is seen by the "
-    "next") {
+TEST_CASE("a hunt's changes to globals, metatables, libraries and upvalues are undone") {
   std::vector<HuntEnd> const ends =
       run_batch({run_of(look_around), run_of(spoil, "bob"), run_of(look_around),
                  run_of(spoil, "eve"), run_of(spoil, "eve"), run_of(look_around)});
@@ -80,7 +79,7 @@ TEST_CASE(
   CHECK(ends[4].result == "1");
 }
 
-TEST_CASE("a batch gives what a process each gives") {
+TEST_CASE("a batch has the same results as one process per hunt") {
   for (const char* script : {look_around, spoil, eat}) {
     HuntEnd const alone = run_hunt(run_of(script));
     std::vector<HuntEnd> const ends = run_batch({run_of(spoil), run_of(script), run_of(script)});
@@ -90,7 +89,7 @@ TEST_CASE("a batch gives what a process each gives") {
   }
 }
 
-TEST_CASE("input, awards, reasons and log lines of one hunt are not the next's") {
+TEST_CASE("a hunt does not see input, awards, reasons or log lines of an earlier one") {
   HuntRun all = run_of(
       "return function(hunt) hunt.log('first') hunt.award('cup') return hunt.input.secret end");
   all.input_json = R"({"secret":"s3cret"})";
@@ -112,7 +111,7 @@ TEST_CASE("input, awards, reasons and log lines of one hunt are not the next's")
   }
 }
 
-TEST_CASE("what a hunt holds is asked anew for each") {
+TEST_CASE("the hunter's loot is requested again for each hunt") {
   HuntRun run = run_of("return function(hunt) return hunt.held().cup or 0 end");
   run.held = {{"cup", 3}};
   HuntRun later = run;
@@ -121,10 +120,10 @@ TEST_CASE("what a hunt holds is asked anew for each") {
   REQUIRE(ends.size() == 2);
   CHECK(ends[0].result == "3");
   CHECK(ends[1].result == "4");
-  CHECK(ends[1].held_questions == 1);
+  CHECK(ends[1].held_requests == 1);
 }
 
-TEST_CASE("a hunt that runs out of memory leaves all of it to the next") {
+TEST_CASE("after a hunt that ran out of memory, the next one has all of it") {
   HuntRun const hog = run_of(
       "return function() local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end end");
   std::vector<HuntEnd> const ends = run_batch({hog, run_of(eat), hog, hog, run_of(eat)});
@@ -136,7 +135,7 @@ TEST_CASE("a hunt that runs out of memory leaves all of it to the next") {
   CHECK(ends[4].result == ends[1].result);
 }
 
-TEST_CASE("memory that a script frees is used again: much more passes through than there is") {
+TEST_CASE("a script can allocate more than its memory in total if it frees it") {
   HuntRun run = run_of(R"lua(
 return function()
   local kept = {}
@@ -155,7 +154,7 @@ end
   CHECK(end.result == "true");
 }
 
-TEST_CASE("a growing table and growing texts fit to the limit, not to a fraction of it") {
+TEST_CASE("growing tables and texts can use nearly all of the memory") {
   // 20 MB of one text in a limit of 32 MB, built by doubling.
   HuntEnd const end = run_hunt(run_of(
       "return function() local s = ('x'):rep(1e7) local t = {} for i = 1, 5e5 do t[i] = i end "
@@ -164,7 +163,7 @@ TEST_CASE("a growing table and growing texts fit to the limit, not to a fraction
   CHECK(end.result == "10500000");
 }
 
-TEST_CASE("a worker of a batch that is told nothing more ends with status 0") {
+TEST_CASE("a worker of a batch that gets no further job exits with status 0") {
   std::vector<HuntEnd> const ends = run_batch({run_of(look_around)});
   REQUIRE(ends.size() == 1);
   CHECK(ends[0].wait_status == 0);

@@ -1,6 +1,7 @@
-// What a script returns becomes the JSON `result`; what it throws becomes a line for the artist.
+// SPDX-License-Identifier: Apache-2.0
+// The return value of a script as JSON `result`; its errors as a line for the script author.
 #include "base/limits.h"
-#include "protocol/json_value.h"
+#include "wire/json_value.h"
 #include "worker/run_hunt.h"
 
 #include <doctest/doctest.h>
@@ -16,7 +17,7 @@ HuntEnd run_return(const std::string& value) {
 
 }  // namespace
 
-TEST_CASE("every kind of value has its JSON") {
+TEST_CASE("every kind of value is written as JSON") {
   struct Pair {
     std::string lua, json;
   };
@@ -48,16 +49,16 @@ TEST_CASE("every kind of value has its JSON") {
   }
 }
 
-TEST_CASE("what JSON has not is an error that says what") {
+TEST_CASE("a value that JSON cannot express is an error with the reason") {
   struct Pair {
-    std::string lua, why;
+    std::string lua, reason;
   };
   for (const Pair& pair : std::vector<Pair>{
-           {"print or function() end", "holds something that JSON has not"},
-           {"{f = function() end}", "holds something that JSON has not"},
-           {"coroutine.create(function() end)", "holds something that JSON has not"},
-           {"1/0", "holds a number that JSON has not"},
-           {"{0/0}", "holds a number that JSON has not"},
+           {"print or function() end", "holds a value that JSON cannot express"},
+           {"{f = function() end}", "holds a value that JSON cannot express"},
+           {"coroutine.create(function() end)", "holds a value that JSON cannot express"},
+           {"1/0", "holds a number that JSON cannot express"},
+           {"{0/0}", "holds a number that JSON cannot express"},
            {"'\\255'", "holds text that is not valid UTF-8"},
            {"{['\\192\\128'] = 1}", "holds text that is not valid UTF-8"},
            {"'\\237\\160\\128'", "holds text that is not valid UTF-8"},
@@ -73,25 +74,25 @@ TEST_CASE("what JSON has not is an error that says what") {
     HuntEnd const end = run_return(pair.lua);
     CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, pair.lua);
     CHECK_MESSAGE(end.reason.starts_with("hunt.lua: the result "), end.reason);
-    CHECK_MESSAGE(end.reason.find(pair.why) != std::string::npos, end.reason);
+    CHECK_MESSAGE(end.reason.find(pair.reason) != std::string::npos, end.reason);
     CHECK(end.result.empty());
   }
 }
 
-TEST_CASE("a result of exactly the largest size is told whole") {
+TEST_CASE("a result of the largest size is complete") {
   HuntEnd const end = run_return("string.rep('x', 16382)");
   CHECK(end.status == WF_OK);
   CHECK(end.result.size() == limits::result_bytes_max);
   CHECK(is_json(end.result));
 }
 
-TEST_CASE("a table that holds itself is an error, not an endless loop") {
+TEST_CASE("a table that contains itself is an error, not an endless loop") {
   HuntEnd const end = run_hunt({.script = "return function() local t = {} t.t = t return t end"});
   CHECK(end.status == WF_SCRIPT_ERROR);
   CHECK(end.reason == "hunt.lua: the result is nested more than 32 deep");
 }
 
-TEST_CASE("the deepest result is JSON that the core takes, one more is an error") {
+TEST_CASE("the deepest result is JSON that the core accepts; a deeper one is an error") {
   auto const nested = [](int depth) {
     return run_hunt({.script = "return function() local t = 1 for i = 1, " + std::to_string(depth) +
                                " do t = {t} end return t end"});
@@ -102,7 +103,7 @@ TEST_CASE("the deepest result is JSON that the core takes, one more is an error"
   CHECK(nested(limits::json_depth_max + 1).status == WF_SCRIPT_ERROR);
 }
 
-TEST_CASE("the deepest input that the core takes reaches the script") {
+TEST_CASE("the deepest input that the core accepts reaches the script") {
   HuntRun run{.script = R"(return function(hunt)
     local depth, t = 0, hunt.input
     while type(t) == 'table' do depth, t = depth + 1, t[1] end
@@ -113,7 +114,7 @@ TEST_CASE("the deepest input that the core takes reaches the script") {
   CHECK(run_hunt(run).result == std::to_string(limits::json_depth_max));
 }
 
-TEST_CASE("a failure in the script names its file and line") {
+TEST_CASE("an error in the script names its file and line") {
   struct Pair {
     std::string body, reason;
   };
@@ -121,15 +122,14 @@ TEST_CASE("a failure in the script names its file and line") {
            {"local x = nil\nreturn x.y", "hunt.lua:3: attempt to index local 'x' (a nil value)"},
            {"error('broken')", "hunt.lua:2: broken"},
            {"error('broken', 0)", "hunt.lua:2: broken"},
-           {"error()",
-            "hunt.lua:2: the script threw a nil as its error; error(\"text\") says more"},
+           {"error()", "hunt.lua:2: the script raised a nil as its error; use error(\"text\")"},
            {"error({code = 1})",
-            "hunt.lua:2: the script threw a table as its error; error(\"text\") says more"},
+            "hunt.lua:2: the script raised a table as its error; use error(\"text\")"},
            {"\nlocal t = setmetatable({}, {__add = 1})\nreturn t + {}",
             "hunt.lua:4: attempt to call a number value"},
            {"hunt.award()",
             "hunt.lua:2: hunt.award: a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -"},
-           {"return hunt.award()",  // a tail call: the line is gone
+           {"return hunt.award()",  // a tail call: the line is unknown
             "hunt.lua: hunt.award: a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -"},
            {"('x'):rep({})", "hunt.lua:2: bad argument #1 to 'rep' (number expected, got table)"},
            {"coroutine.wrap(function()\nerror('inside') end)()", "hunt.lua:3: hunt.lua:3: inside"},
@@ -140,7 +140,7 @@ TEST_CASE("a failure in the script names its file and line") {
   }
 }
 
-TEST_CASE("a failure in a called function names the line that failed, not the caller's") {
+TEST_CASE("an error in a called function names that function's line") {
   HuntEnd const end = run_hunt({.script = R"(local function deep(n)
   if n == 0 then
     error("deep")
@@ -151,7 +151,7 @@ return function() return deep(3) end)"});
   CHECK(end.reason == "hunt.lua:3: deep");
 }
 
-TEST_CASE("a failure names the whole file, however long the hunt's name") {
+TEST_CASE("an error names the whole file, for the longest hunt_id too") {
   std::string const hunt_id = std::string(63, 'h') + "1";
   HuntEnd const thrown =
       run_hunt({.script = "return function()\nerror('x')\nend", .hunt_id = hunt_id});
@@ -166,7 +166,7 @@ TEST_CASE("a script that does not compile names its file and line") {
   CHECK(end.reason == "hunt.lua:3: ')' expected (to close '(' at line 2) near 'end'");
 }
 
-TEST_CASE("a script that returns no function says what it must return") {
+TEST_CASE("a script that does not return a function is an error that says so") {
   for (const std::string& script :
        std::vector<std::string>{"", "return 1", "local function hunt() end", "return {}"}) {
     HuntEnd const end = run_hunt({.script = script});

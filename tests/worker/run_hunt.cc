@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "worker/run_hunt.h"
 
 #include <fcntl.h>
@@ -6,26 +7,20 @@
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "bundle/bundle.h"
 #include "bundle/check.h"
-#include "protocol/json_value.h"
+#include "wire/json_value.h"
 
 namespace huntd::test {
 namespace {
-
-uint64_t monotonic_ms() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
-}
 
 wf_text text_of(std::string_view text) { return {text.data(), static_cast<uint32_t>(text.size())}; }
 std::string string_of(wf_text text) { return {text.data, text.size}; }
@@ -44,7 +39,7 @@ struct Worker {
 Worker start_worker(const std::string& argument, int bundle_descriptor) {
   int pair[2];
   CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-  // Out of the way of the numbers that the worker gets them at.
+  // At other numbers than those that the worker gets.
   int const theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 16);
   int const bundle = fcntl(bundle_descriptor, F_DUPFD_CLOEXEC, 16);
   int const ours = fcntl(pair[0], F_DUPFD_CLOEXEC, 16);
@@ -70,7 +65,7 @@ Worker start_worker(const std::string& argument, int bundle_descriptor) {
 void reply(int socket, wf_writer* writer, const std::vector<char>& frame) {
   size_t const size = wf_end(writer);
   CHECK(size > 0);
-  // A worker that has ended meanwhile is what the caller will see next.
+  // If the worker has exited, the next receive shows it.
   [[maybe_unused]] ssize_t const sent = send(socket, frame.data(), size, MSG_NOSIGNAL);
 }
 
@@ -90,17 +85,17 @@ void take_outcome(wf_reader* reader, HuntEnd& end) {
   end.script_done_at_ns = outcome.script_done_at_ns;
 }
 
-enum class Until { outcome, ended };
+enum class Until { outcome, exit };
 
-// Serves the worker until it has ended, or only until its outcome.
-HuntEnd serve(Worker worker, const HuntRun& run, Until until = Until::ended) {
+// Replies to the worker until it has exited, or only until its outcome.
+HuntEnd run_until(Worker worker, const HuntRun& run, Until until = Until::exit) {
   HuntEnd end;
   std::vector<char> packet(limits::worker_frame_bytes_max);
-  std::vector<char> answer(limits::worker_frame_bytes_max);
+  std::vector<char> buffer(limits::worker_frame_bytes_max);
   uint64_t supply_left = run.supply_left;
-  uint64_t const end_at_ms = monotonic_ms() + run.end_after_ms;
+  int64_t const end_at_ms = monotonic_ms() + run.end_after_ms;
   for (;;) {
-    uint64_t const now_ms = monotonic_ms();
+    int64_t const now_ms = monotonic_ms();
     pollfd wait{worker.socket, POLLIN, 0};
     int const ready = poll(&wait, 1, now_ms < end_at_ms ? static_cast<int>(end_at_ms - now_ms) : 0);
     if (ready < 0 && errno == EINTR) continue;
@@ -115,25 +110,25 @@ HuntEnd serve(Worker worker, const HuntRun& run, Until until = Until::ended) {
     int const type = wf_open(&reader, packet.data(), static_cast<size_t>(size));
     if (type == WF_ASK_HELD) {
       CHECK(wf_all_read(&reader) == 1);
-      ++end.held_questions;
-      wf_writer writer = wf_begin(answer.data(), answer.size(), WF_ANSWER_HELD);
+      ++end.held_requests;
+      wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_REPLY_HELD);
       wf_put_u32(&writer, static_cast<uint32_t>(run.held.size()));
       for (const auto& [loot_id, count] : run.held) {
         wf_put_text(&writer, loot_id.data(), loot_id.size());
         wf_put_u64(&writer, count);
       }
-      reply(worker.socket, &writer, answer);
+      reply(worker.socket, &writer, buffer);
     } else if (type == WF_ASK_SUPPLY) {
-      SupplyQuestion question;
-      question.position = wf_get_u32(&reader);
-      question.loot_id = string_of(wf_get_id(&reader));
-      question.limit = wf_get_u64(&reader);
+      SupplyRequest request;
+      request.position = wf_get_u32(&reader);
+      request.loot_id = string_of(wf_get_id(&reader));
+      request.limit = wf_get_u64(&reader);
       CHECK(wf_all_read(&reader) == 1);
-      end.supply_questions.push_back(question);
-      wf_writer writer = wf_begin(answer.data(), answer.size(), WF_ANSWER_SUPPLY);
+      end.supply_requests.push_back(request);
+      wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_REPLY_SUPPLY);
       wf_put_u8(&writer, supply_left > 0 ? 1 : 0);
       if (supply_left > 0) --supply_left;
-      reply(worker.socket, &writer, answer);
+      reply(worker.socket, &writer, buffer);
     } else if (type == WF_IMAGE) {
       end.image_bytes += static_cast<size_t>(reader.end - reader.at);
     } else {
@@ -152,17 +147,17 @@ HuntEnd serve(Worker worker, const HuntRun& run, Until until = Until::ended) {
 
 std::string HuntEnd::loot() const {
   std::string text;
-  for (const GivenLoot& given : awards) text += (text.empty() ? "" : " ") + given.loot_id;
+  for (const Award& given : awards) text += (text.empty() ? "" : " ") + given.loot_id;
   return text;
 }
 
 namespace {
 
-// Sends the worker its job.
+// Sends a job to the worker.
 void send_job(Worker worker, const HuntRun& run, const BundledHunt* hunt, uint32_t flags) {
   std::string input;
   if (!run.input_json.empty()) {
-    Result<Text> const value = encode_json_value(run.input_json);
+    Result<PoolString> const value = encode_json_value(run.input_json);
     CHECK(value);
     input = *value;
   }
@@ -192,7 +187,7 @@ HuntEnd run_hunt(const HuntRun& run) {
   CHECK(bundle);
   Worker const worker = start_worker(run.hunter_id, bundle->descriptor());
   send_job(worker, run, bundle->find(run.hunt_id), 0);
-  return serve(worker, run);
+  return run_until(worker, run);
 }
 
 std::vector<HuntEnd> run_batch(const std::vector<HuntRun>& runs) {
@@ -204,14 +199,14 @@ std::vector<HuntEnd> run_batch(const std::vector<HuntRun>& runs) {
   Result<Bundle> const bundle =
       check_bundle(*sources, "", worker_path(), 20'000, runs[0].memory_bytes);
   CHECK(bundle);
-  Worker const worker = start_worker(WF_ARGUMENT_SPARE, bundle->descriptor());
+  Worker const worker = start_worker(WF_ARGUMENT_IDLE, bundle->descriptor());
   std::vector<HuntEnd> ends;
   for (size_t i = 0; i < runs.size(); ++i) {
     HuntRun run = runs[i];
     run.hunt_id = scripts[i].first;
     bool const last = i + 1 == runs.size();
     send_job(worker, run, bundle->find(run.hunt_id), last ? 0 : WF_JOB_MORE);
-    ends.push_back(serve(worker, run, last ? Until::ended : Until::outcome));
+    ends.push_back(run_until(worker, run, last ? Until::exit : Until::outcome));
     if (!ends.back().outcome_came) break;
   }
   return ends;
@@ -221,7 +216,7 @@ HuntEnd run_packet(std::string_view packet, const std::string& argument, int bun
   Worker const worker = start_worker(argument, bundle_descriptor);
   CHECK(send(worker.socket, packet.data(), packet.size(), MSG_NOSIGNAL) ==
         static_cast<ssize_t>(packet.size()));
-  return serve(worker, HuntRun{});
+  return run_until(worker, HuntRun{});
 }
 
 HuntEnd run_packet_then_close(std::string_view packet, const std::string& argument,
@@ -229,8 +224,8 @@ HuntEnd run_packet_then_close(std::string_view packet, const std::string& argume
   Worker const worker = start_worker(argument, bundle_descriptor);
   CHECK(send(worker.socket, packet.data(), packet.size(), MSG_NOSIGNAL) ==
         static_cast<ssize_t>(packet.size()));
-  std::vector<char> question(limits::worker_frame_bytes_max);
-  CHECK(recv(worker.socket, question.data(), question.size(), 0) > 0);
+  std::vector<char> first(limits::worker_frame_bytes_max);
+  CHECK(recv(worker.socket, first.data(), first.size(), 0) > 0);
   close(worker.socket);
   HuntEnd end;
   while (waitpid(worker.pid, &end.wait_status, 0) < 0) CHECK(errno == EINTR);

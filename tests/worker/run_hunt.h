@@ -1,6 +1,7 @@
-// Runs one script in the real hunt_worker, with the test in the core's place: it sends the job and
-// answers what the worker asks. The worker's path comes from the environment (HUNTD_WORKER), set by
-// the test's meson.build.
+// SPDX-License-Identifier: Apache-2.0
+// Runs one script in a real hunt_worker. The test is the core: it sends the job and replies to the
+// worker's requests. The path of hunt_worker is in the environment variable HUNTD_WORKER, which the
+// test's meson.build sets.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -9,11 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include "protocol/worker_frame.h"
+#include "wire/worker_frame.h"
 
 namespace huntd::test {
 
-struct SupplyQuestion {
+struct SupplyRequest {
   uint32_t position = 0;
   std::string loot_id;
   uint64_t limit = 0;
@@ -28,49 +29,49 @@ struct HuntRun {
   std::string input_json = {};  // empty: none
   uint64_t memory_bytes = 32 * 1024 * 1024;
   uint32_t flags = 0;                         // WF_JOB_...
-  std::map<std::string, uint64_t> held = {};  // what the hunter holds
-  uint64_t supply_left = 0;                   // granted that often, then gone
+  std::map<std::string, uint64_t> held = {};  // the hunter's loot
+  uint64_t supply_left = 0;                   // limited awards that are granted
   uint32_t end_after_ms = 20'000;             // then the worker is killed
 };
 
-struct GivenLoot {
+struct Award {
   std::string loot_id;
   bool limited = false;
-  bool operator==(const GivenLoot&) const = default;
+  bool operator==(const Award&) const = default;
 };
 
 struct HuntEnd {
-  bool outcome_came = false;  // else the worker ended without one
+  bool outcome_came = false;  // otherwise the worker exited without one
   bool killed = false;        // by this test, at end_after_ms
   int wait_status = 0;        // as waitpid(2)
   uint32_t status = 0;        // WF_OK...
-  std::vector<GivenLoot> awards = {};
+  std::vector<Award> awards = {};
   std::string result = {};
   std::string reason = {};
   std::string log = {};
   uint64_t started_at_ns = 0;
   uint64_t vm_ready_at_ns = 0;
   uint64_t script_done_at_ns = 0;
-  size_t image_bytes = 0;  // that came before the outcome
-  int held_questions = 0;
-  std::vector<SupplyQuestion> supply_questions = {};
+  size_t image_bytes = 0;  // received before the outcome
+  int held_requests = 0;
+  std::vector<SupplyRequest> supply_requests = {};
 
   // The awards' loot_ids in order, separated by spaces.
   std::string loot() const;
 };
 
 HuntEnd run_hunt(const HuntRun& run);
-// The same runs (their scripts too, each a hunt of one bundle) one after the other in one worker,
-// each from its image. An end without an outcome is the last.
+// Runs these hunts one after the other in one worker, each from the image of its script. Stops
+// after the first one without an outcome.
 std::vector<HuntEnd> run_batch(const std::vector<HuntRun>& runs);
 
-// Sends `packet` instead of a job. `argument` is the worker's argv[1].
+// Sends `packet` to a worker with this argv[1].
 HuntEnd run_packet(std::string_view packet, const std::string& argument, int bundle_descriptor);
-// The same, and the test's end of the socket is closed at the worker's first question.
+// The same, and closes the socket at the worker's first request.
 HuntEnd run_packet_then_close(std::string_view packet, const std::string& argument,
                               int bundle_descriptor);
 
-// A worker started without a job: what it writes on stderr, and its exit status.
+// The result of a worker without an argument.
 struct UsageEnd {
   int exit_status = -1;
   std::string stderr_text;

@@ -1,4 +1,5 @@
-// What a script can't reach, and how it is held to its memory.
+// SPDX-License-Identifier: Apache-2.0
+// What a script cannot reach, and the limit of its memory.
 #include "worker/run_hunt.h"
 
 #include <doctest/doctest.h>
@@ -7,7 +8,7 @@
 using namespace huntd;
 using namespace huntd::test;
 
-TEST_CASE("a script sees these globals and no other") {
+TEST_CASE("a script sees exactly these globals") {
   HuntEnd const end = run_hunt({.script = R"(return function()
     local names = {}
     for name in pairs(_G) do names[#names + 1] = name end
@@ -20,7 +21,7 @@ TEST_CASE("a script sees these globals and no other") {
       R"(rawequal rawget rawset select setmetatable string table tonumber tostring type unpack xpcall")");
 }
 
-TEST_CASE("nothing that loads code, reads files or ends the process is there") {
+TEST_CASE("functions that load code, read files or end the process are absent") {
   for (const std::string& name : std::vector<std::string>{"io",
                                                           "os",
                                                           "ffi",
@@ -47,18 +48,18 @@ TEST_CASE("nothing that loads code, reads files or ends the process is there") {
   }
 }
 
-TEST_CASE("bytecode is not run, whoever wrote it") {
+TEST_CASE("bytecode is rejected") {
   HuntEnd const end = run_hunt({.script = std::string("\x1bLJ\x02\x00", 5)});
   CHECK(end.status == WF_SCRIPT_ERROR);
   CHECK(end.reason == "hunt.lua:1: a script is text, not bytecode");
 }
 
-TEST_CASE("bytecode behind a first line with # is not run either") {
+TEST_CASE("bytecode behind a first line with # is rejected") {
   HuntEnd const end = run_hunt({.script = std::string("#!\n\x1bLJ\x02\x00", 8)});
   CHECK(end.status == WF_SCRIPT_ERROR);
 }
 
-TEST_CASE("one run leaves nothing for the next") {
+TEST_CASE("a run does not see state of an earlier run") {
   HuntRun run{.script = R"(
     visits = (visits or 0) + 1
     return function() string.visits = (string.visits or 0) + 1 return {visits, string.visits} end)"};
@@ -66,7 +67,7 @@ TEST_CASE("one run leaves nothing for the next") {
   CHECK(run_hunt(run).result == "[1,1]");
 }
 
-TEST_CASE("a script that eats memory is told so, and gives nothing") {
+TEST_CASE("a script that uses up its memory fails and awards nothing") {
   for (const std::string& body : std::vector<std::string>{
            "local t = {} for i = 1, 1e9 do t[i] = {i} end", "return #string.rep('x', 2^30)",
            "local s = 'x' while true do s = s .. s end",
@@ -83,27 +84,27 @@ TEST_CASE("a script that eats memory is told so, and gives nothing") {
   }
 }
 
-TEST_CASE("running out of memory has a status of its own") {
+TEST_CASE("out of memory has its own status") {
   HuntEnd const end =
       run_hunt({.script = "return function() local t = {} for i = 1, 1e9 do t[i] = {i} end end"});
   CHECK(end.status == WF_OUT_OF_MEMORY);
 }
 
-TEST_CASE("the memory that is allowed is there, and little more") {
-  // One text of the asked size.
-  auto const holds = [](int text_mib, uint64_t memory_mib) {
+TEST_CASE("a script can use its memory limit, and not much more") {
+  // Allocates one text of this size.
+  auto const status_of = [](int text_mib, uint64_t memory_mib) {
     return run_hunt({.script = "return function() return #string.rep('x', 2^20 * " +
                                std::to_string(text_mib) + ") end",
                      .memory_bytes = memory_mib << 20})
         .status;
   };
-  CHECK(holds(12, 32) == WF_OK);
-  CHECK(holds(40, 128) == WF_OK);
-  CHECK(holds(33, 32) == WF_OUT_OF_MEMORY);
-  CHECK(holds(9, 8) == WF_OUT_OF_MEMORY);
+  CHECK(status_of(12, 32) == WF_OK);
+  CHECK(status_of(40, 128) == WF_OK);
+  CHECK(status_of(33, 32) == WF_OUT_OF_MEMORY);
+  CHECK(status_of(9, 8) == WF_OUT_OF_MEMORY);
 }
 
-TEST_CASE("memory that a script can't get does not undo a caught failure's loot") {
+TEST_CASE("a script that catches an out-of-memory error can still award") {
   HuntEnd const end = run_hunt({.script = R"(return function(hunt)
     local fine = pcall(function() local t = {} for i = 1, 1e9 do t[i] = {i} end end)
     hunt.award('consolation')
@@ -116,7 +117,7 @@ TEST_CASE("memory that a script can't get does not undo a caught failure's loot"
 
 TEST_CASE("patterns that recurse deeply do not crash the worker") {
   HuntEnd const end = run_hunt({.script = R"(return function()
-    local fine, why = pcall(string.find, string.rep('a', 200000), string.rep('a?', 200000) .. 'b')
+    local fine = pcall(string.find, string.rep('a', 200000), string.rep('a?', 200000) .. 'b')
     return fine
   end)"});
   CHECK(end.outcome_came);

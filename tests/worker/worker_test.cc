@@ -1,4 +1,5 @@
-// The life of one hunt_worker: a job in, an outcome out, the end.
+// SPDX-License-Identifier: Apache-2.0
+// One hunt_worker process: a job, an outcome, the exit.
 #include "base/limits.h"
 #include "bundle/bundle.h"
 #include "worker/run_hunt.h"
@@ -30,7 +31,7 @@ std::string job_packet(const Bundle& bundle, std::string_view hunter_id) {
 
 }  // namespace
 
-TEST_CASE("a worker without an argument says how it is used and what it was built with") {
+TEST_CASE("a worker without an argument prints its usage and its C library") {
   UsageEnd const end = run_without_arguments();
   CHECK(end.exit_status == 2);
   CHECK(end.stderr_text.starts_with("usage: hunt_worker HUNTER_ID"));
@@ -39,7 +40,7 @@ TEST_CASE("a worker without an argument says how it is used and what it was buil
   CHECK(names_libc);
 }
 
-TEST_CASE("a worker runs one script, tells its outcome and exits with status 0") {
+TEST_CASE("a worker runs one script, reports its outcome and exits with status 0") {
   HuntEnd const end =
       run_hunt({.script = "return function(hunt) hunt.award('pearl') return 7 end"});
   REQUIRE(end.outcome_came);
@@ -52,7 +53,7 @@ TEST_CASE("a worker runs one script, tells its outcome and exits with status 0")
   CHECK(WEXITSTATUS(end.wait_status) == 0);
 }
 
-TEST_CASE("the outcome's times follow each other") {
+TEST_CASE("the outcome's times are in order") {
   HuntEnd const end = run_hunt({.script = "return function() end"});
   CHECK(end.started_at_ns > 0);
   CHECK(end.vm_ready_at_ns >= end.started_at_ns);
@@ -67,7 +68,7 @@ TEST_CASE("the longest script runs") {
   CHECK(end.result == "\"whole\"");
 }
 
-TEST_CASE("a script that never ends is ended from outside and gives nothing") {
+TEST_CASE("a script that never ends can be killed and awards nothing") {
   HuntEnd const end = run_hunt({
       .script = "return function(hunt) hunt.award('pearl') while true do end end",
       .end_after_ms = 100,
@@ -78,7 +79,7 @@ TEST_CASE("a script that never ends is ended from outside and gives nothing") {
   CHECK(WTERMSIG(end.wait_status) == SIGKILL);
 }
 
-TEST_CASE("a script that catches every error is ended all the same") {
+TEST_CASE("a script that catches every error can be killed") {
   HuntEnd const end = run_hunt({
       .script = "return function() while true do pcall(error, 'x') end end",
       .end_after_ms = 100,
@@ -86,7 +87,7 @@ TEST_CASE("a script that catches every error is ended all the same") {
   CHECK(WIFSIGNALED(end.wait_status));
 }
 
-TEST_CASE("a check job compiles the script and runs its top, not its function") {
+TEST_CASE("a check job compiles the script and runs its top-level code, not its function") {
   HuntEnd const fine = run_hunt({
       .script = "return function(hunt) error('must not run') end",
       .flags = WF_JOB_CHECK,
@@ -100,7 +101,7 @@ TEST_CASE("a check job compiles the script and runs its top, not its function") 
   CHECK(failing.reason == "hunt.lua:2: at the top");
 }
 
-TEST_CASE("a packet that is no job is answered with bad_job") {
+TEST_CASE("a packet that is not a job gets the outcome WF_BAD_JOB") {
   Result<Bundle> const bundle = make_bundle({{"hunt", "return function() end"}});
   REQUIRE(bundle);
   std::string const good = job_packet(*bundle, "ada");
@@ -121,12 +122,12 @@ TEST_CASE("a packet that is no job is answered with bad_job") {
   SUBCASE("a byte more") {
     CHECK(run_packet(good + "x", "ada", bundle->descriptor()).status == WF_BAD_JOB);
   }
-  SUBCASE("and the same job unharmed runs") {
+  SUBCASE("the unmodified job runs") {
     CHECK(run_packet(good, "ada", bundle->descriptor()).status == WF_OK);
   }
 }
 
-TEST_CASE("a script past the bundle's end is a bad job, not an empty script") {
+TEST_CASE("a script beyond the bundle's end is a bad job, not an empty script") {
   Result<Bundle> const other =
       make_bundle({{"hunt", "return function() end" + std::string(900, ' ')}});
   Result<Bundle> const bundle = make_bundle({{"hunt", "return function() end"}});
@@ -134,10 +135,10 @@ TEST_CASE("a script past the bundle's end is a bad job, not an empty script") {
   REQUIRE(bundle);
   HuntEnd const end = run_packet(job_packet(*other, "ada"), "ada", bundle->descriptor());
   CHECK(end.status == WF_BAD_JOB);
-  CHECK(end.reason == "the bundle can't be read");
+  CHECK(end.reason == "the bundle cannot be read");
 }
 
-TEST_CASE("input that is no value is a script error that says so") {
+TEST_CASE("malformed input is a script error that says so") {
   Result<Bundle> const bundle = make_bundle({{"hunt", "return function() end"}});
   REQUIRE(bundle);
   const BundledHunt& hunt = bundle->hunts().front();
@@ -160,9 +161,8 @@ TEST_CASE("input that is no value is a script error that says so") {
   }
 }
 
-TEST_CASE("a worker whose core went away ends by itself") {
-  // The test closes its end when the outcome has come or at its own end; here the worker asks and
-  // gets no answer of the right type.
+TEST_CASE("a worker whose core has ended exits") {
+  // The test closes its end of the socket while the worker waits for a reply.
   Result<Bundle> const bundle = make_bundle({{"hunt", "return function(h) return h.held() end"}});
   REQUIRE(bundle);
   HuntEnd const end =

@@ -1,4 +1,5 @@
--- The answers of docs/http-api.md, and the texts in them.
+-- SPDX-License-Identifier: Apache-2.0
+-- The responses of docs/http-api.md, and the texts in them.
 local bit = require "bit"
 local cjson = require "cjson"
 

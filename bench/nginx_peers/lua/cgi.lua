@@ -1,4 +1,5 @@
 #!/usr/bin/luajit
+-- SPDX-License-Identifier: Apache-2.0
 -- The same hunts as a CGI program: a process a request, a dynamic LuaJIT, a connection to Redis of its own.
 local directory = arg[0]:match("^(.*)/[^/]*$")
 package.path = directory .. "/?.lua;" .. package.path

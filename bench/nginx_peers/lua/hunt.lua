@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- One run of a hunt: the `hunt` table of docs/scripts.md, in a VM that lives on from one run to the next, as programs for
 -- nginx's Lua module do it. What it does not do is what huntd has processes for: end a run at a deadline, bound its memory.
 local bit = require "bit"

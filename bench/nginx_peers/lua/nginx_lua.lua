@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The hunts on nginx's Lua module: each request one light thread, each worker a pool of connections to Redis.
 local answers = require "answers"
 local nginx_request = require "nginx_request"

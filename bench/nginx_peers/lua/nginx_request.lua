@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The request that nginx's Lua module is handling, for service.lua and for bench/veltrix.
 local hunt = require "hunt"
 local service = require "service"
@@ -14,7 +15,7 @@ end
 
 local function log(text) ngx.log(ngx.WARN, text) end
 
--- nil where the path is no hunt's.
+-- nil if the path is not a hunt.
 function nginx_request.read()
   local hunt_id, hunter_id = service.read_path(ngx.var.uri)
   if not hunt_id then return nil end

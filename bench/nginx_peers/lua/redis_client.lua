@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The least Redis client that the CGI program needs: one connection, one command at a time, RESP2.
 local socket = require "socket.core"
 

@@ -1,4 +1,5 @@
--- A request from its path to its answer, with huntd's own commit (src/award/scripts.h, by EVALSHA) and huntd's keys
+-- SPDX-License-Identifier: Apache-2.0
+-- A request from its path to its response, with huntd's own commit (src/core/ledger/scripts.h, by EVALSHA) and huntd's keys
 -- (docs/formats/redis.md). Shared by nginx's Lua module and the CGI program; `redis` is lua-resty-redis there and
 -- redis_client.lua here, both with a method for each command.
 local answers = require "answers"

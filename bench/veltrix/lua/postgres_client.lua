@@ -1,5 +1,6 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The least Postgres client that the stand-in needs, over nginx's cosockets: protocol 3.0, no password, simple queries whose
--- rows nobody reads.
+-- rows are never read.
 local bit = require "bit"
 
 local Client = {}

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The old engine's way: a coroutine a request; each award is one EVALSHA over a bounded pool and then one INSERT, both awaited
 -- before the script goes on. Nothing ties the two together, nor a run's awards to each other.
 local answers = require "answers"
@@ -12,7 +13,7 @@ local hunts = nginx_request.load_hunts()
 local IDLE_MS = 60000
 local UNAVAILABLE = {}  -- thrown out of a run
 
--- One command on a connection of the pool; throws where there is none in time.
+-- One command on a connection of the pool; throws if none is free in time.
 local function redis(command, ...)
   local connection = redis_client:new()
   connection:set_timeout(settings.redis_timeout_ms)

@@ -1,5 +1,6 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Fails after its award.
 return function(hunt)
   hunt.award("never")
-  error("the artist tripped")
+  error("the script failed")
 end

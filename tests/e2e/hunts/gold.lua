@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Gives one gold, always.
 return function(hunt)
   local before = hunt.held().gold or 0

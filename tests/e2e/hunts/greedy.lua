@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Takes more memory than it may.
 return function(hunt)
   hunt.award("never")

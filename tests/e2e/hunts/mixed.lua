@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Gives one of three things, drawn by chance, and sometimes two.
 return function(hunt)
   hunt.award("coin-" .. hunt.random(3))

@@ -1,4 +1,5 @@
--- A shared supply of 40; a script that is refused one gives a consolation instead.
+-- SPDX-License-Identifier: Apache-2.0
+-- A shared supply of 40; awards another loot when the supply is used up.
 return function(hunt)
   local given, why = hunt.award("relic", { limit = 40 })
   if not given then

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- Works for some milliseconds between reading what is held and giving one gold.
 return function(hunt)
   local before = hunt.held().gold or 0

@@ -1,5 +1,6 @@
-"""Clients that behave badly, and more of them than one expects. Everybody else sees nothing at all (docs/configuration.md, "The
-public port": each stage of a request is bounded)."""
+# SPDX-License-Identifier: Apache-2.0
+"""Many clients that behave badly. Other clients are not affected (docs/configuration.md, "The public port": each stage of a
+request is bounded)."""
 import contextlib
 import json
 import time
@@ -10,7 +11,7 @@ from faults.scenario import scenario
 
 SLOW = 5000
 IDLE = 15_000
-IDLE_CROWDS = 2     # 20,000 descriptors a process is what this machine allows: each crowd stays well below
+IDLE_CROWDS = 2     # some machines allow 20,000 descriptors per process: each crowd stays well below
 PATIENT_LOAD = {"rate": 60}
 FIGURES = {"connected", "most_open", "core_grew_kib"}
 SHORT = {"http.send_deadline_ms": 3000}
@@ -22,7 +23,7 @@ def resident_kib(pid: int) -> int:
 
 
 def beside_a_crowd(run, manner: str, seconds: float, count: int = SLOW, crowds: int = 1) -> dict:
-    """So many clients come, stay for so long beside the load, and leave; what they saw. The figures go into the verdict."""
+    """`count` clients connect, stay for `seconds` beside the load, and leave; returns what they saw, which is reported too."""
     stack = run.stack
     before_kib = max(map(resident_kib, stack.core_pids()))
     with contextlib.ExitStack() as opened:
@@ -41,49 +42,49 @@ def beside_a_crowd(run, manner: str, seconds: float, count: int = SLOW, crowds: 
                 saw[what] = saw.get(what, 0) + times
     run.lifted()
     figures = {**saw, "most_open": int(there), "core_grew_kib": core_kib - before_kib}
-    run.checks.append(lambda _, verdict: verdict.figures.update({manner: figures}))
+    run.checks.append(lambda _, report: report.figures.update({manner: figures}))
     run.await_(lambda: stack.metric("huntd_connections_open") < 100, 20, "the crowd's connections to be gone")
     return figures
 
 
 @scenario(load=PATIENT_LOAD)
 def slowloris_in_the_head(run):
-    """5,000 clients send a byte of their head a second: each is told 408 at http.header_deadline_ms, counted from its first
-    byte, whatever else comes (docs/configuration.md; docs/http-api.md `request-timeout`); nobody else notices."""
+    """5,000 clients send one byte of their head per second: each gets 408 http.read_deadline_ms after its first byte
+    (docs/configuration.md; docs/http-api.md `request-timeout`); other clients are not affected."""
     saw = beside_a_crowd(run, "slow_head", run.span(15, 11))
-    run.expect(saw["most_open"] > SLOW // 2, f"most of them were there at once: {saw}")
-    run.expect(saw.get("408", 0) >= SLOW, f"each of them was told 408 at least once: {saw}")
+    run.expect(saw["most_open"] > SLOW // 2, f"most of them were connected at the same time: {saw}")
+    run.expect(saw.get("408", 0) >= SLOW, f"each got 408 at least once: {saw}")
     run.expect(set(saw) <= FIGURES | {"408"}, f"and nothing else: {saw}")
 
 
 @scenario(load=PATIENT_LOAD)
 def slowloris_in_the_body(run):
     """The same in the body, which the same deadline bounds; each names a hunter, so half of them move to the other core first.
-    Nothing of them is run."""
+    No request of them is run."""
     run.other_hunters |= {f"slow-{index}" for index in range(SLOW)}
     saw = beside_a_crowd(run, "slow_body", run.span(15, 11))
-    run.expect(saw["most_open"] > SLOW // 2, f"most of them were there at once: {saw}")
-    run.expect(saw.get("408", 0) >= SLOW, f"each of them was told 408 at least once: {saw}")
+    run.expect(saw["most_open"] > SLOW // 2, f"most of them were connected at the same time: {saw}")
+    run.expect(saw.get("408", 0) >= SLOW, f"each got 408 at least once: {saw}")
     run.expect(set(saw) <= FIGURES | {"408"}, f"and nothing else: {saw}")
-    run.expect(held(run.stack.http, "gold", "slow-1") == {}, "nothing of them was run")
+    run.expect(held(run.stack.http, "gold", "slow-1") == {}, "no request of them was run")
 
 
 @scenario(settings=SHORT, load=PATIENT_LOAD)
 def readers_that_do_not_read(run):
-    """5,000 clients ask for a megabyte each and read nothing, or 16 bytes a second: cut off at http.send_deadline_ms, counted from
-    the answer's first byte; what a core holds for them is bounded (limits::connection_input_bytes_max each), others are served."""
-    before = run.stack.metric('huntd_connections_expired_total{waited_for="answer_read"}')
+    """5,000 clients request a megabyte each and read nothing, or 16 bytes per second: closed http.send_deadline_ms after the
+    response's first byte; the memory of a core for them is bounded (limits::connection_input_bytes_max each)."""
+    before = run.stack.metric('huntd_connections_expired_total{reason="response_read"}')
     saw = beside_a_crowd(run, "deaf", run.span(10, 5))
-    cut = run.stack.metric('huntd_connections_expired_total{waited_for="answer_read"}') - before
-    run.expect(cut >= SLOW, f"{cut:.0f} were cut off while they did not read: {saw}")
+    cut = run.stack.metric('huntd_connections_expired_total{reason="response_read"}') - before
+    run.expect(cut >= SLOW, f"{cut:.0f} were closed while they did not read: {saw}")
     run.expect(saw["core_grew_kib"] < SLOW * 80, f"a core keeps less than 80 KiB for each: {saw}")
 
 
 @scenario(load=PATIENT_LOAD)
 def idle_connections(run):
-    """15,000 clients that are served once and then say nothing: fewer than http.connections_max of each core, so all stay
-    until http.idle_deadline_ms, and cost memory alone. (20,000 descriptors a process are this machine's limit, and a core's table
-    of http.connections_max + 1024 slots is below it.)"""
+    """15,000 clients that send one request and are idle then: fewer than http.connections_max of each core, so all stay
+    until http.idle_deadline_ms, and cost only memory. (20,000 descriptors per process is the limit of some machines; a core's
+    table of http.connections_max + 1024 slots is below it.)"""
     saw = beside_a_crowd(run, "idle", run.span(8, 3), IDLE, IDLE_CROWDS)
     run.expect(saw["most_open"] >= IDLE and saw.get("closed", 0) == 0, f"all of them stay: {saw}")
     run.expect(saw.get("200") == IDLE, f"each was served once: {saw}")
@@ -91,8 +92,8 @@ def idle_connections(run):
 
 @scenario(load=PATIENT_LOAD, chaos=True)
 def connections_that_come_and_go(run):
-    """Connect, one request, close, as fast as 100 clients can on this machine: every one is answered 200; no slot, descriptor or
-    port is left behind (I7), and nobody else notices."""
+    """Connect, one request, close, as fast as 100 clients can on this machine: each gets 200; no slot, descriptor or
+    port leaks (I7), and other clients are not affected."""
     saw = beside_a_crowd(run, "churn", run.span(10, 3), 100)
     run.expect(saw["200"] > 500 and set(saw) <= FIGURES | {"200"},
                f"each of them was answered 200: {saw}")
@@ -100,18 +101,18 @@ def connections_that_come_and_go(run):
 
 @scenario(load=PATIENT_LOAD, chaos=True)
 def resets_in_the_middle(run):
-    """RST (SO_LINGER 0, socket(7)) in a head, in a body, in a hunt and in an answer: a request that did not come whole is not
-    run, one that did is run and its award stands, answer or not (docs/http-api.md "Repeats"); nobody else notices."""
+    """RST (SO_LINGER 0, socket(7)) in a head, in a body, in a hunt and in a response: an incomplete request is
+    not run; a complete request is run and its award stays (docs/http-api.md "Retries"); other clients are not affected."""
     run.other_hunters |= {f"reset-{index}" for index in range(50)}
     saw = beside_a_crowd(run, "reset", run.span(10, 3), 60)
-    run.expect(min(saw.get(where, 0) for where in ("in a head", "in a body", "in a hunt", "in an answer")) > 50,
+    run.expect(min(saw.get(where, 0) for where in ("in a head", "in a body", "in a hunt", "in a response")) > 50,
                f"all four happened: {saw}")
 
 
 @scenario(chaos=True)
 def a_thousand_pipelined_requests(run):
-    """1,000 requests on one connection and no reading meanwhile: huntd takes in what its bounds allow, holds the rest back by TCP
-    and runs them one at a time; read later, the answers come in order and all are there (RFC 9112 section 9.3.2)."""
+    """1,000 requests on one connection and no reading meanwhile: huntd reads up to its bounds, TCP holds back the rest, and the
+    requests run one at a time; read later, all responses arrive in order (RFC 9112 section 9.3.2)."""
     count = int(run.span(1000, 300))
     hunters = [f"pipeline-{run.draw.randrange(2**32)}" for _ in range(3)]
     run.other_hunters |= set(hunters)
@@ -122,16 +123,16 @@ def a_thousand_pipelined_requests(run):
         run.go_on_for(2)
         for connection, hunter in zip(connections, hunters):
             answers = [connection.answer() for _ in range(count)]
-            run.expect([answer.status for answer in answers] == [200] * count, "each is answered 200")
+            run.expect([answer.status for answer in answers] == [200] * count, "each gets 200")
             run.expect([json.loads(answer.body)["result"]["before"] for answer in answers] == list(range(count)),
-                       "each hunt saw what the one before it had given")
-            run.expect(held(run.stack.http, "gold", hunter) == {"gold": count}, "as many were given as were asked for")
+                       "each hunt saw the award of the one before it")
+            run.expect(held(run.stack.http, "gold", hunter) == {"gold": count}, "one award per request")
 
 
 @scenario(smoke=True, chaos=True)
 def the_same_key_five_times_at_once(run):
     """Five clients send the same request with the same Idempotency-Key at the same time, over connections on both cores: one
-    awards, the others are given its answer, and the books have it once (docs/http-api.md "Repeats", docs/guarantees.md)."""
+    awards, the others get its response, and every store has the award once (docs/http-api.md "Retries", docs/guarantees.md)."""
     rounds = int(run.span(200, 40))
     hunter = f"five-{run.draw.randrange(2**32)}"
     run.other_hunters.add(hunter)
@@ -139,7 +140,7 @@ def the_same_key_five_times_at_once(run):
     run.expect(set(at_home) == {0, 1}, f"hunters of both cores: {at_home}")
     with contextlib.ExitStack() as opened:
         connections = [opened.enter_context(RawConnection(run.stack.http, timeout_s=30)) for _ in range(5)]
-        for number, connection in enumerate(connections):  # it moves to the core of the first hunter that it names
+        for number, connection in enumerate(connections):  # it moves to the core of the first hunter in its requests
             connection.send(f"GET /v1/hunts/gold/hunters/{at_home[number % 2]} HTTP/1.1\r\nHost: t\r\n\r\n")
             run.expect(connection.answer().status == 200, "a connection at home")
         for number in range(rounds):
@@ -148,9 +149,9 @@ def the_same_key_five_times_at_once(run):
             for connection in connections:
                 connection.send(request)
             answers = [connection.answer() for connection in connections]
-            told = [answer.json for answer in answers if answer.status == 200]
-            run.expect(len(told) == 5, f"all are answered 200: {[answer.status for answer in answers]}")
-            run.expect(len({one["loot"][0]["event_id"] for one in told}) == 1, "all are told of the same event")
-            run.expect(sorted(one["replayed"] for one in told) == [False, True, True, True, True],
-                       f"one awarded, four were told of it: {[one['replayed'] for one in told]}")
-    run.expect(held(run.stack.http, "gold", hunter) == {"gold": rounds}, "each was awarded once")
+            reported = [answer.json for answer in answers if answer.status == 200]
+            run.expect(len(reported) == 5, f"all get 200: {[answer.status for answer in answers]}")
+            run.expect(len({one["loot"][0]["event_id"] for one in reported}) == 1, "all have the same event")
+            run.expect(sorted(one["replayed"] for one in reported) == [False, True, True, True, True],
+                       f"one awarded, four were replays: {[one['replayed'] for one in reported]}")
+    run.expect(held(run.stack.http, "gold", hunter) == {"gold": rounds}, "each key awarded once")

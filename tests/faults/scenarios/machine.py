@@ -1,4 +1,5 @@
-"""Faults of the machine: it runs out of descriptors, processes or disk, its clock jumps, or it forbids io_uring."""
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of the machine: no more descriptors, processes or disk, its clock jumps, or io_uring is forbidden."""
 import contextlib
 import errno
 import os
@@ -21,17 +22,17 @@ HOUR_S = 3600
 
 @scenario(may_see={"timeout"}, stack={"before_huntd": ["prlimit", "--nofile=256"]}, settings={"http.connections_max": 100}, load={"rate": 60})
 def few_descriptors(run):
-    """256 descriptors a process and 1,000 clients: huntd says at its start that the limit is too small for the ring's table
+    """256 descriptors per process and 1,000 clients: huntd logs at its start that the limit is too small for the ring's table
     (docs/operations.md, LimitNOFILE), serves as many connections as http.connections_max allows, and leaves the others in the
-    backlog; those who are connected are served. When the crowd is gone everybody is."""
+    backlog. After the crowd has left every client is served."""
     run.expect("client sockets are plain descriptors" in run.stack.huntd.log_text(), "the log names the limit")
     with Crowd(run.stack.http, "idle", 1000, seed=run.draw.randrange(2**32)) as crowd:
         run.go_on_for(run.span(6, 3))
         open_now = run.stack.metric("huntd_connections_open")
         answered = run.stack.metric("huntd_http_requests_total")
         run.go_on_for(1)
-        run.expect(run.stack.metric("huntd_http_requests_total") > answered, "those who are connected are served")
-        run.expect(150 <= open_now <= 200, f"{open_now:.0f} connections are open, with 100 a core allowed")
+        run.expect(run.stack.metric("huntd_http_requests_total") > answered, "connected clients are served")
+        run.expect(150 <= open_now <= 200, f"{open_now:.0f} connections are open, with 100 per core allowed")
         crowd.leave()
         run.lifted()
     run.await_(lambda: run.stack.metric("huntd_connections_open") < 100, 30, "the crowd to be gone")
@@ -39,12 +40,12 @@ def few_descriptors(run):
 
 @contextlib.contextmanager
 def pids_group(pids: list[int]):
-    """A control group of its own for these processes and what they start; its pids.max is the caller's to write."""
+    """Moves the processes into a control group of their own; the caller writes its pids.max."""
     group = PIDS / f"huntd-faults-{os.getpid()}"
     try:
         group.mkdir()
-    except OSError as refusal:
-        raise Skipped(f"no control group for pids can be made here: {refusal}") from refusal
+    except OSError as rejection:
+        raise Skipped(f"no control group for pids can be made here: {rejection}") from rejection
     old = next(line.split(":", 2)[2] for line in pathlib.Path(f"/proc/{pids[0]}/cgroup").read_text().splitlines()
                if line.split(":")[1] == "pids")
     home = PIDS / old.lstrip("/") / "cgroup.procs"
@@ -70,17 +71,17 @@ def pids_group(pids: list[int]):
 
 @scenario(may_see={"overloaded"}, chaos=True)
 def no_more_processes(run):
-    """The spawner's fork is refused with EAGAIN (pids.max of its control group, as TasksMax= sets it): no worker can be born, the
-    caller is told so and nothing was given (docs/http-api.md `overloaded`); the core goes on, and when there is room hunts run."""
-    hunter = f"refused-{run.draw.randrange(2**32)}"  # anew each time that chaos draws this
+    """The spawner's fork fails with EAGAIN (pids.max of its control group, as TasksMax= sets it): no worker can start, the
+    response is 503 and nothing was awarded (docs/http-api.md `overloaded`); the core continues, and hunts run again later."""
+    hunter = f"rejected-{run.draw.randrange(2**32)}"  # another one each time that chaos draws this
     spawners = run.stack.of_name("huntd-spawner")
     with pids_group(spawners) as group:
         (group / "pids.max").write_text(str(len(spawners)))
         run.go_on_for(0.5)
-        refused = [run_hunt(run.stack.http, "gold", hunter, key=f"r{n}") for n in range(10)]
+        rejected = [run_hunt(run.stack.http, "gold", hunter, key=f"r{n}") for n in range(10)]
         run.other_hunters.add(hunter)
-        run.expect({answer.status for answer in refused} == {503},
-                   f"no worker could be started: {[answer.status for answer in refused]}")
+        run.expect({answer.status for answer in rejected} == {503},
+                   f"no worker could be started: {[answer.status for answer in rejected]}")
         run.expect(held(run.stack.http, "gold", hunter) == {}, "nothing was given")
         run.go_on_for(run.span(3, 1))
         (group / "pids.max").write_text("max")
@@ -91,9 +92,9 @@ def no_more_processes(run):
 @scenario(stack={"shifted_clock": True}, load={"rate": 60})
 def clock_jumps(run):
     """The wall clock of huntd and of Redis jumps an hour ahead, back, and an hour behind (settimeofday by an NTP client or an
-    operator; by a preloaded library, so that nothing else on the machine notices): deadlines are of the monotonic clock, so
-    nobody is refused, no core is taken for dead, and every event reaches Kafka and the table (I1). An event's time is what the
-    clock said."""
+    operator; by a preloaded library, so that other programs are not affected): deadlines use the monotonic clock, so
+    no request is rejected, no core is restarted, and every event reaches Kafka and the table (I1). An event's timestamp is the
+    wall clock's."""
     restarts = [line for line in run.stack.huntd.log_text().splitlines() if "is started again" in line]
     pids = run.stack.core_pids()
     for jump_s in (HOUR_S, 0, -HOUR_S, 0):
@@ -103,23 +104,23 @@ def clock_jumps(run):
         run.expect(run.stack.core_pids() == pids, "the cores are the same")
         answer = run_hunt(run.stack.http, "gold", "warm-up", key=f"jump{jump_s}-{run.draw.randrange(2**32)}")
         run.expect(answer.status == 200, f"a hunt after a jump of {jump_s} s: {answer.status}")
-        told_s = (parsedate_to_datetime(answer.headers["date"]).timestamp(), int(run.stack.redis.call("TIME")[0]))
-        run.expect(all(abs(told - time.time() - jump_s) < 60 for told in told_s), f"both clocks jumped: {told_s}, {jump_s}")
+        clock_s = (parsedate_to_datetime(answer.headers["date"]).timestamp(), int(run.stack.redis.call("TIME")[0]))
+        run.expect(all(abs(reported - time.time() - jump_s) < 60 for reported in clock_s), f"both clocks jumped: {clock_s}, {jump_s}")
     run.expect(restarts == [line for line in run.stack.huntd.log_text().splitlines() if "is started again" in line],
-               "no core was taken for dead")
+               "no core was restarted")
 
 
 @scenario(may_see={"redis-unavailable", "outcome-unknown", "overloaded"}, stack={"redis_disk_bytes": 48 << 20})
 def disk_full_for_redis(run):
-    """The disk of Redis' append-only file is full: Redis refuses what writes with MISCONF (redis.io, persistence) and huntd tells
-    503 redis-unavailable, nothing was given; when there is room Redis writes on, and nothing that was answered is lost."""
+    """The disk of Redis' append-only file is full: Redis rejects scripts that write with MISCONF (redis.io, persistence) and huntd
+    responds 503 redis-unavailable, nothing was given; when there is room Redis writes again, and no awarded loot is lost."""
     redis = run.stack.redis
     filler = redis.directory / "filler"
     with open(filler, "wb", buffering=0) as file:
-        with contextlib.suppress(OSError):  # ENOSPC is what is wanted
+        with contextlib.suppress(OSError):  # ends with ENOSPC
             while True:
                 file.write(b"x" * 4096)
-    run.await_(lambda: run.stack.metric('huntd_hunts_total{outcome="redis_unavailable"}') > 0, 30, "Redis to refuse")
+    run.await_(lambda: run.stack.metric('huntd_hunts_total{outcome="redis_unavailable"}') > 0, 30, "Redis to reject writes")
     run.go_on_for(run.span(3, 1))
     run.expect("aof_last_write_status:err" in redis.call("INFO", "persistence"), "Redis could not write its file")
     filler.unlink()
@@ -128,13 +129,13 @@ def disk_full_for_redis(run):
 
 
 @scenario(loaded=False)
-def io_uring_refused(run):
-    """huntd runs on io_uring alone: where a seccomp filter refuses it (as container run-times do) it ends before it listens, with
-    one line that names the cause and the cure (docs/operations.md "io_uring is refused")."""
+def io_uring_forbidden(run):
+    """huntd needs io_uring: if a seccomp filter forbids it (as container run-times do) huntd ends before it listens, with
+    one line that has the reason and the hint (docs/operations.md "If io_uring is not permitted")."""
     stack = run.stack
     stack.start_stores()
     done = subprocess.run([*WITHOUT_IO_URING, str(build_folder() / "huntd"), "-c", str(stack.config)], capture_output=True,
                           text=True, timeout=30)
-    told = [line for line in done.stderr.splitlines() if "io_uring" in line]
+    reported = [line for line in done.stderr.splitlines() if "io_uring" in line]
     run.expect(done.returncode == 1, f"it ended with {done.returncode}")
-    run.expect(len(told) == 1 and "seccomp" in told[0] and "allow" in told[0], f"one line with cause and cure: {done.stderr}")
+    run.expect(len(reported) == 1 and "seccomp" in reported[0] and "allow" in reported[0], f"one line with reason and hint: {done.stderr}")

@@ -1,22 +1,23 @@
-"""Faults of PostgreSQL and of hunt-aggregator: hunters see nothing of any of them; the table lags and catches up
-(docs/operations.md "Postgres or the aggregator is away"), and is the same however its events came (docs/aggregator.md
-"What it promises"). That it is the same is what the invariants check after every scenario: I2, and huntctl reconcile.
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of PostgreSQL and of hunt-aggregator: hunters see none of them; the table lags and catches up
+(docs/operations.md "PostgreSQL or the aggregator is unavailable"), and does not depend on the order of its events (docs/aggregator.md
+"What it promises"). The invariants check that after every scenario: I2, and huntctl reconcile.
 
-Hunters' throughput never goes down. That the table counts again may take longer than 10 s by design: the back-off towards
+Hunters' throughput is not affected. It may take more than 10 s until the table counts again, by design: the back-off towards
 Postgres goes up to 5 s, and a member of Kafka's group that died is replaced after 10 s (docs/aggregator.md), so the scenarios wait
-for it for up to 40 s."""
+up to 40 s."""
 import json
 import re
 import signal
 import subprocess
 import time
 
-from faults.invariants import in_kafka, in_redis
 from faults.scenario import scenario
 from faults.scenarios.kafka import needs_a_broker_with_a_disk
 from harness.huntd_stack import http_get
 from harness.postgres_server import OtherSession
 from harness.process import find_program
+from harness.stores import in_kafka, in_redis
 
 
 def _counted(run, name: str, aggregator=None) -> float:
@@ -24,9 +25,9 @@ def _counted(run, name: str, aggregator=None) -> float:
 
 
 def _await_merges(run, aggregator=None, timeout_s: float = 40) -> None:
-    """`aggregator`, the first one where none is named, counts events."""
-    fresh = _counted(run, "fresh_total", aggregator)
-    run.await_(lambda: _counted(run, "fresh_total", aggregator) > fresh, timeout_s, "the aggregator to count events")
+    """Waits until `aggregator` (by default the first one) counts events."""
+    fresh = _counted(run, "new_total", aggregator)
+    run.await_(lambda: _counted(run, "new_total", aggregator) > fresh, timeout_s, "the aggregator to count events")
 
 
 def _sessions(run, name: str, condition: str) -> int:
@@ -39,31 +40,31 @@ def _await_lock_wait(run, name: str = "hunt-aggregator") -> None:
     run.await_(lambda: _sessions(run, name, "wait_event_type = 'Lock'"), 20, f"a merge of {name} to wait for a lock")
 
 
-def _away(run, seconds: float) -> None:
-    """The aggregator says that Postgres is away, for `seconds`, and stays alive."""
+def _unavailable(run, seconds: float) -> None:
+    """Waits until the aggregator reports Postgres as unavailable, then for `seconds`; the aggregator must not end."""
     aggregator = run.stack.aggregator
     pid = aggregator.pid
-    run.await_(lambda: http_get(aggregator.address, "/healthz") == (503, "postgres does not answer\n"), 30,
-               "the aggregator to say that Postgres is away")
+    run.await_(lambda: http_get(aggregator.address, "/healthz") == (503, "postgres is unavailable\n"), 30,
+               "the aggregator to report that Postgres is unavailable")
     run.go_on_for(seconds)
-    run.expect(aggregator.running and aggregator.pid == pid, "the aggregator lives on without Postgres")
+    run.expect(aggregator.running and aggregator.pid == pid, "the aggregator still runs without Postgres")
 
 
 def _await_back(run) -> None:
-    run.await_(lambda: http_get(run.stack.aggregator_address, "/healthz") == (200, "ok\n"), 30, "the aggregator to be well")
+    run.await_(lambda: http_get(run.stack.aggregator_address, "/healthz") == (200, "ok\n"), 30, "the aggregator to be healthy")
     _await_merges(run)
 
 
 @scenario(chaos=True)
-def postgres_away_60_s(run):
+def postgres_down_60_s(run):
     """SIGKILL, and started again after a minute: one line in the log, a back-off of 100 ms to 5 s, /healthz 503 with the
-    reason, and what was read stays in memory (docs/aggregator.md "When something is away"). What was committed survives the
+    reason, and events that were read stay in memory (docs/aggregator.md "If a peer is unavailable"). Committed rows survive the
     crash (PostgreSQL, write-ahead log)."""
     log_before = len(run.stack.aggregator.log_text())
     run.stack.postgres.kill()
-    _away(run, run.span(60, 3))
-    said = run.stack.aggregator.log_text()[log_before:].count("merge failed, trying again")
-    run.expect(said == 1, f"one line says that the merge failed, not {said}")
+    _unavailable(run, run.span(60, 3))
+    output = run.stack.aggregator.log_text()[log_before:].count("merge failed, retrying")
+    run.expect(output == 1, f"one line reports that the merge failed, not {output}")
     run.stack.postgres.start()
     run.lifted()
     _await_back(run)
@@ -71,8 +72,8 @@ def postgres_away_60_s(run):
 
 @scenario(chaos=True)
 def postgres_sessions_terminated(run):
-    """What an administrator or a failing proxy does to a session, in the midst of a merge or between two: the batch is merged
-    over a new connection (docs/aggregator.md "When something is away")."""
+    """As an administrator or a failing proxy terminates sessions, during a merge or between two: the batch is merged
+    over a new connection (docs/aggregator.md "If a peer is unavailable")."""
     for _ in range(run.span(10, 3)):
         run.stack.postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                                "WHERE application_name = 'hunt-aggregator'")
@@ -83,14 +84,14 @@ def postgres_sessions_terminated(run):
 
 @scenario(chaos=True)
 def postgres_read_only(run):
-    """After a failover the server may be a standby, or be set read-only: every merge is refused with 25006 and tried again
-    with the back-off, until it may write (docs/aggregator.md "When something is away")."""
+    """After a failover the server may be a standby, or be set read-only: every merge fails with 25006 and is tried again
+    with the back-off, until the server accepts writes (docs/aggregator.md "If a peer is unavailable")."""
     for value in ("on", "off"):
         run.stack.postgres.sql(f"ALTER DATABASE huntd SET default_transaction_read_only = {value}", database="postgres")
         run.stack.postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                                "WHERE application_name = 'hunt-aggregator'")
         if value == "on":
-            _away(run, run.span(10, 3))
+            _unavailable(run, run.span(10, 3))
     run.lifted()
     _await_back(run)
 
@@ -98,16 +99,16 @@ def postgres_read_only(run):
 @scenario(chaos=True)
 def deadlock_in_a_merge(run):
     """The aggregator locks the rows of its batch in the order of their key; another session that locks them the other way
-    round makes a real deadlock, of which PostgreSQL ends one transaction with 40P01 (PostgreSQL, 13.3.4): where it is the
+    round makes a real deadlock, of which PostgreSQL ends one transaction with 40P01 (PostgreSQL, 13.3.4): if it is the
     merge, the batch is rolled back and tried again with the back-off."""
     stack = run.stack
     failed, log_before = _counted(run, 'failures_total{peer="postgres"}'), len(stack.aggregator.log_text())
 
     def deadlock() -> bool:
-        """False where the merge was not the one that PostgreSQL ended."""
+        """False if PostgreSQL did not end the merge but the other session."""
         other = OtherSession(stack.postgres.uri)
         try:
-            # Who waits for longer than its deadlock_timeout looks for a deadlock, and is ended: not this session.
+            # The session that waits longer than its deadlock_timeout is ended: with 60 s never this one.
             other.do("SET deadlock_timeout = '60s'; BEGIN")
             other.do("SELECT FROM hunt_session WHERE hunter_id >= 'u' ORDER BY hunter_id, hunt_id FOR UPDATE")
             _await_lock_wait(run)
@@ -125,7 +126,7 @@ def deadlock_in_a_merge(run):
 
 @scenario(chaos=True)
 def serialization_failures(run):
-    """A merge is READ COMMITTED, and there PostgreSQL itself has no 40001 for a plain table (13.2.1); what stands in front of
+    """A merge is READ COMMITTED, and there PostgreSQL itself has no 40001 for a plain table (13.2.1); a proxy in front of
     it may. A trigger raises it here, for the first five merges: each is rolled back and tried again with the back-off."""
     sql, failed = run.stack.postgres.sql, _counted(run, 'failures_total{peer="postgres"}')
     sql("CREATE SEQUENCE fault_turns")
@@ -145,9 +146,9 @@ def serialization_failures(run):
 
 @scenario(chaos=True)
 def aggregator_killed_between_rows_and_offsets(run):
-    """It commits its offsets only after the commit in Postgres, and every row knows the seqs that it has counted: what was
-    merged and not acknowledged comes again and changes nothing (docs/aggregator.md "What it promises"). Kafka stands still
-    when the rows are committed, and is killed before it has read of the offsets."""
+    """It commits its offsets only after the commit in Postgres, and every row has the seqs that it has counted: events that
+    were merged and not acknowledged are read again and change nothing (docs/aggregator.md "Guarantees"). Kafka is stopped
+    when the rows are committed, and is killed before it has read the offsets."""
     needs_a_broker_with_a_disk(run)
     stack = run.stack
     for _ in range(run.span(2, 1)):
@@ -155,11 +156,11 @@ def aggregator_killed_between_rows_and_offsets(run):
         try:
             gate.do("BEGIN; LOCK TABLE hunt_session IN EXCLUSIVE MODE")
             _await_lock_wait(run)
-            fresh = _counted(run, "fresh_total")
+            fresh = _counted(run, "new_total")
             stack.kafka.signal(signal.SIGSTOP)
             gate.do("COMMIT")
             gate.end()
-            run.await_(lambda: _counted(run, "fresh_total") > fresh, 20, "the rows to be committed")
+            run.await_(lambda: _counted(run, "new_total") > fresh, 20, "the rows to be committed")
             stack.aggregator.kill()
         finally:
             gate.kill()
@@ -172,7 +173,7 @@ def aggregator_killed_between_rows_and_offsets(run):
 
 @scenario(chaos=True)
 def aggregator_killed_at_random_moments(run):
-    """As killed at the worst one; each start reads on where the offsets are (docs/aggregator.md "What it promises"), once the
+    """Killed at random moments instead of the worst one; each start continues at the committed offsets (docs/aggregator.md "Guarantees"), once the
     group has given up the dead member: after 10 s."""
     for _ in range(run.span(5, 1)):
         _await_merges(run)
@@ -187,25 +188,25 @@ COUNTED_WITHIN_S = 30
 
 
 @scenario(chaos=True)
-def aggregator_away_60_s(run):
-    """SIGKILL, and started again after a minute: hunters see nothing, events wait in Kafka, and all that was awarded up to the
-    start is counted within 30 s of it (docs/operations.md "Postgres or the aggregator is away"). Where it is away for less, the
-    group's patience with the dead member (10 s, docs/aggregator.md "When something is away") is part of the 30 s."""
+def aggregator_down_60_s(run):
+    """SIGKILL, and started again after a minute: hunters see no error, events wait in Kafka, and all awards up to the
+    start are counted within 30 s of it (docs/operations.md "PostgreSQL or the aggregator is unavailable"). If it is down for less, the
+    group's timeout for the dead member (10 s, docs/aggregator.md "If a peer is unavailable") is part of the 30 s."""
     stack = run.stack
     _await_merges(run)
     stack.aggregator.kill()
     counted = _loot_in_the_table(run)
     run.go_on_for(run.span(60, 5))
-    run.expect(_loot_in_the_table(run) == counted, "nobody counts while the aggregator is away")
+    run.expect(_loot_in_the_table(run) == counted, "the table does not change while the aggregator is down")
     awarded = sum(in_redis(stack)[1].values())
-    run.expect(awarded > counted, f"hunters go on: {awarded} awards, {counted} of them counted")
-    begun_s = time.monotonic()
+    run.expect(awarded > counted, f"hunters continue: {awarded} awards, {counted} of them counted")
+    started_s = time.monotonic()
     stack.aggregator.start()
     run.lifted()
-    run.await_(lambda: _loot_in_the_table(run) >= awarded, begun_s + COUNTED_WITHIN_S - time.monotonic(),
+    run.await_(lambda: _loot_in_the_table(run) >= awarded, started_s + COUNTED_WITHIN_S - time.monotonic(),
                f"the {awarded} awards up to its start to be counted")
-    caught_up_s = round(time.monotonic() - begun_s, 1)
-    run.checks.append(lambda _, verdict: verdict.figures.update({"caught_up_s": caught_up_s}))
+    caught_up_s = round(time.monotonic() - started_s, 1)
+    run.checks.append(lambda _, report: report.figures.update({"caught_up_s": caught_up_s}))
 
 
 def _loot_in_the_table(run) -> int:
@@ -214,7 +215,7 @@ def _loot_in_the_table(run) -> int:
 
 
 def _stopped_30_s(run, stop) -> None:
-    """Of two aggregators `stop(one, its name in Postgres)` stops one, which goes on after 30 s. The other must not wait for it."""
+    """`stop(aggregator, its name in Postgres)` stops one of two aggregators; it continues after 30 s. The other must not wait for it."""
     stack = run.stack
     another = stack.start_another_aggregator()
     names = {stack.aggregator: "hunt-aggregator", another: "another"}
@@ -237,9 +238,8 @@ def _stopped_30_s(run, stop) -> None:
 
 @scenario()
 def one_of_two_aggregators_stopped_30_s(run):
-    """The one that stands still loses its partitions after 10 s, and the other reads them from the last offsets
-    (docs/aggregator.md "When something is away"); when it goes on, it merges what it still holds: all of it was counted by
-    the other, and nothing changes."""
+    """The stopped one loses its partitions after 10 s, and the other reads them from the last offsets
+    (docs/aggregator.md "If a peer is unavailable"); when it continues, it merges the events that it still holds: the other has counted all of them, and nothing changes."""
     def between_two_merges(aggregator, name) -> None:
         def stopped() -> bool:
             aggregator.signal(signal.SIGSTOP)
@@ -253,10 +253,10 @@ def one_of_two_aggregators_stopped_30_s(run):
 
 @scenario()
 def one_of_two_aggregators_stopped_in_its_merge(run):
-    """As between two merges; but now it has rows locked that the other needs. PostgreSQL ends a merge whose aggregator says
-    nothing for 15 s (limits::pg_silence_ms), so that the other one goes on; it begins its batch again when it can. Not so in the
-    midst of a COPY, where PostgreSQL waits for as long as it takes (PostgreSQL holds cancels back while it reads a COPY's data):
-    here it stands in an UPDATE, so the merge is one without a new session."""
+    """As between two merges, but it has rows locked that the other needs. PostgreSQL ends a merge whose aggregator sends
+    nothing for 15 s (limits::pg_silence_ms), so that the other one continues; the stopped one merges its batch again later. During
+    a COPY PostgreSQL would wait without a limit (it holds cancels back while it reads a COPY's data): here the merge is stopped
+    in an UPDATE, so it is a merge without a new session."""
     def stopped_in_an_update(aggregator, name) -> bool:
         gate = OtherSession(run.stack.postgres.uri)
         try:
@@ -287,13 +287,13 @@ def _write(run, partition: int, records: list[tuple[bytes, bytes]]) -> None:
 
 @scenario()
 def events_three_times_late_and_out_of_order(run):
-    """The table is made anew from copies alone: it is emptied, and every event so far comes three times, in a random order, in
-    any partition, while new ones come as ever. Each is counted once, whatever its place (docs/aggregator.md "What it
+    """The table is rebuilt from copies alone: it is emptied, and every event so far is written three times, in a random order, to
+    any partition, while new events continue. Each is counted once, at any position (docs/aggregator.md "What it
     promises"; docs/formats/hunt-session.md, seen_upto and seen_beyond)."""
     run.other_producer = True
     stack = run.stack
     run.go_on_for(run.span(10, 2))
-    run.expect(stack.aggregator.stop() == 0, "the aggregator stops in an orderly way, its offsets committed")
+    run.expect(stack.aggregator.stop() == 0, "the aggregator ends with 0, its offsets committed")
     stack.postgres.sql("TRUNCATE hunt_session, hunt_session_waiting")
     records = in_kafka(stack)
     partitions = max(record.partition for record in records) + 1
@@ -307,7 +307,7 @@ def events_three_times_late_and_out_of_order(run):
             _write(run, partition, copies[chunk * partitions + partition::chunks * partitions])
         run.go_on_for(0.7)
     run.lifted()
-    run.await_(lambda: _counted(run, "duplicates_total") >= 2 * len(records), 60, "two copies of each event to be passed over")
+    run.await_(lambda: _counted(run, "duplicates_total") >= 2 * len(records), 60, "two copies of each event to be skipped")
 
 
 def _an_event(run) -> dict:
@@ -317,7 +317,7 @@ def _an_event(run) -> dict:
 
 
 def _poison(event: dict) -> list[bytes]:
-    """What is no event, each in its own way."""
+    """Records that are not events, each for another reason."""
     def but(**changes) -> bytes:
         changed = {**event, **changes}
         return json.dumps({name: value for name, value in changed.items() if value is not None}).encode()
@@ -332,10 +332,10 @@ def _poison(event: dict) -> list[bytes]:
 
 def _dead(run) -> list[tuple[bytes, str, str]]:
     """(what it was, partition, offset) of each record in the topic of dead ones."""
-    told = subprocess.run([find_program("kcat"), "-b", run.stack.kafka.bootstrap, "-C", "-t", "loot_events_dead", "-o", "beginning",
+    reported = subprocess.run([find_program("kcat"), "-b", run.stack.kafka.bootstrap, "-C", "-t", "loot_events_dead", "-o", "beginning",
                            "-e", "-q", "-f", "%s\\x1f%h\\x1e"], check=True, capture_output=True, timeout=60).stdout
     found = []
-    for record in told.split(b"\x1e")[:-1]:
+    for record in reported.split(b"\x1e")[:-1]:
         payload, headers = record.split(b"\x1f")
         place = re.search(r"\bpartition=(\d+),offset=(\d+)", headers.decode())
         found.append((payload, *place.groups()))
@@ -344,24 +344,24 @@ def _dead(run) -> list[tuple[bytes, str, str]]:
 
 @scenario()
 def poison_among_the_events(run):
-    """A record that is no event is logged with its place, counted, kept in the topic of dead records as it came, and the rest goes
-    on (docs/aggregator.md "Poison"). huntctl reconcile calls each `unreadable`, and says nothing else."""
+    """A record that is not an event is logged with its position, counted, kept unchanged in the dead-letter topic, and the rest continues
+    on (docs/aggregator.md "Dead letters"). huntctl reconcile calls each `unreadable`, and says nothing else."""
     stack = run.stack
     poison = _poison(_an_event(run))
     run.poison = {value.decode(errors="replace") for value in poison}
     run.expect(len(run.poison) == len(poison), "each poison is another one")
-    dead = _counted(run, "dead_total")
+    dead = _counted(run, "dead_letters_total")
     for value in run.draw.sample(poison, len(poison)):
         _write(run, run.draw.randrange(4), [(b"h0", value)])
     run.lifted()
-    run.await_(lambda: _counted(run, "dead_total") == dead + len(poison), 30, "every poison to be set aside and counted")
+    run.await_(lambda: _counted(run, "dead_letters_total") == dead + len(poison), 30, "every poison to be dead-lettered and counted")
     kept = _dead(run)
     run.expect(sorted(payload for payload, *_ in kept) == sorted(poison), "each is kept as it came")
-    log = [line for line in stack.aggregator.log_text().splitlines() if "set aside" in line]
+    log = [line for line in stack.aggregator.log_text().splitlines() if "dead-lettered" in line]
     unsaid = [(partition, offset) for _, partition, offset in kept
               if not any(f"partition={partition} " in line and f"position={offset} " in line for line in log)]
     run.expect(not unsaid, f"the log names the place of each; not of {unsaid[:3]}")
     _await_back(run)
     stack.aggregator.restart()
     _await_back(run)
-    run.expect(len(_dead(run)) == len(poison), "they are not set aside again")
+    run.expect(len(_dead(run)) == len(poison), "they are not dead-lettered again")

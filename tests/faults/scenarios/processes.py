@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults of huntd's own processes."""
 import os
 import re
@@ -14,11 +15,11 @@ HUNTS_OF_A_WORKER = 1  # worker.isolation = "process", and "fork" too: a worker 
 
 @scenario(may_see={"broken", "outcome-unknown"}, ends={"core"}, smoke=True, chaos=True)
 def core_killed(run):
-    """A core's death breaks its own connections; requests that were forwarded to it are told outcome-unknown; the parent
-    starts it again and the listening socket refuses nobody. docs/operations.md "a core dies", docs/architecture.md "Owner
-    core"; its events come by the sweep (docs/formats/redis.md)."""
+    """A killed core breaks its own connections; requests that were forwarded to it end with outcome-unknown; the parent
+    starts it again and the listening socket stays open. docs/operations.md "A core dies", docs/architecture.md "Owner
+    core"; the sweep emits its events (docs/formats/redis.md)."""
     core = run.draw.randrange(2)
-    run.spare_core(core)
+    run.fault_is_in(core)
     pid = run.stack.core_pids()[core]
     os.kill(pid, signal.SIGKILL)
     run.lifted()
@@ -27,7 +28,7 @@ def core_killed(run):
 
 @scenario(may_see={"broken", "outcome-unknown"}, ends={"core"}, chaos=True)
 def all_cores_killed(run):
-    """As one core, at once: nobody is refused a connection, since the parent holds the listening socket and connections wait
+    """All cores at once: no connection is refused, since the parent holds the listening socket and connections wait
     in the backlog (docs/architecture.md "Processes")."""
     pids = run.stack.core_pids()
     for pid in pids:
@@ -38,21 +39,21 @@ def all_cores_killed(run):
 
 
 def _start_the_next(run, ended: int) -> None:
-    """The huntd whose process was `ended` is gone with all that was under it, also what was born meanwhile; the next one starts,
-    as systemd would start it, and what it needs for that is part of the recovery."""
+    """Waits until the huntd whose process was `ended` and all its descendants are gone; starts the next one, as systemd would.
+    The start is part of the recovery."""
     run.await_(lambda: not run.stack.left_of(ended), 10, "everything of the old huntd to end")
     run.stack.huntd.launch()
     run.lifted()
     run.stack.huntd.await_ready()
 
 
-@scenario(may_see={"broken", "refused"})
+@scenario(may_see={"broken", "no-connection"})
 def parent_killed(run):
-    """Everything of huntd ends with its parent (PR_SET_PDEATHSIG); connections break and new ones are refused until the
-    service manager starts it again, which this scenario does in systemd's place (docs/operations.md "the parent dies";
-    Restart= in systemd/huntd.service). Nothing outlives it, and what was left in the outbox is swept by the next."""
+    """Everything of huntd ends with its parent (PR_SET_PDEATHSIG); connections break and new ones fail until the
+    service manager starts it again, which this scenario does in systemd's place (docs/operations.md "The parent dies";
+    Restart= in systemd/huntd.service). No process outlives it, and the next huntd sweeps the outbox."""
     pid = run.stack.huntd.pid
-    with run.nobody_answers_health():
+    with run.health_unavailable():
         os.kill(pid, signal.SIGKILL)
         run.await_(lambda: not run.stack.huntd.running, 10, "the parent to end")
         run.stack.huntd.kill()  # collects it
@@ -61,10 +62,10 @@ def parent_killed(run):
 
 @scenario(may_see={"broken", "outcome-unknown", "overloaded", "worker-died"}, ends={"core", "spawner"}, chaos=True)
 def spawner_killed(run):
-    """Workers end with their spawner, and the core whose spawner is gone can start none: it ends too and is started again
-    with a new one (docs/architecture.md "Processes"; tests/e2e/test_supervision.py). Hunters of the other core see nothing."""
+    """Workers end with their spawner, and the core without a spawner can start no worker: it ends too and is started again
+    with a new one (docs/architecture.md "Processes"; tests/e2e/test_supervision.py). Hunters of the other core see no error."""
     core = run.draw.randrange(2)
-    run.spare_core(core)
+    run.fault_is_in(core)
     core_pid = run.stack.core_pids()[core]
     [spawner] = run.stack.of_name("huntd-spawner", core_pid)
     os.kill(spawner, signal.SIGKILL)
@@ -75,8 +76,8 @@ def spawner_killed(run):
 
 @scenario(may_see={"worker-died"}, chaos=True)
 def worker_killed_in_mid_hunt(run):
-    """The caller is told 500 worker-died and nothing was given; the same key succeeds later, and nobody else notices: it was
-    its own process, so a worker's death is told once at most (docs/operations.md "a script fails or loops", docs/http-api.md
+    """The response is 500 worker-died and nothing was given; the same key succeeds later, and no other request is affected: each
+    killed worker causes at most one such response (docs/operations.md "A script fails or loops", docs/http-api.md
     "Errors")."""
     killed = 0
     for _ in range(10):
@@ -85,14 +86,14 @@ def worker_killed_in_mid_hunt(run):
             os.kill(pid, signal.SIGKILL)
             killed += 1
         except ProcessLookupError:
-            pass  # it was done just then
+            pass  # it has just ended
     run.at_most("worker-died", killed * HUNTS_OF_A_WORKER)
 
 
 @scenario(may_see={"worker-died"}, ends={"zygote"}, settings={"worker.isolation": "fork"})
 def zygote_killed(run):
-    """A zygote that dies is replaced; its workers die with it, and their hunts answer 500 (docs/isolation.md "How each is
-    born")."""
+    """A killed zygote is replaced; its workers end with it, and their hunts respond 500 (docs/isolation.md "How a worker is
+    started")."""
     for core in (0, 1):
         core_pid = run.stack.core_pids()[core]
         [spawner] = run.stack.of_name("huntd-spawner", core_pid)
@@ -106,8 +107,8 @@ def zygote_killed(run):
 
 @scenario(may_see={"deadline-passed"}, chaos=True)
 def worker_stopped(run):
-    """The deadline is kept by the core with SIGKILL, whatever the worker does: 504 deadline-passed, nothing was given, and told
-    to no one but those whose workers were stopped (docs/http-api.md "Errors"; worker.deadline_ms in docs/configuration.md)."""
+    """The core kills a stopped worker at its deadline: 504 deadline-passed, nothing was given; only requests of stopped workers
+    get it (docs/http-api.md "Errors"; worker.deadline_ms in docs/configuration.md)."""
     before = run.stack.metric("huntd_workers_killed_total")
     stopped = set()
 
@@ -117,9 +118,9 @@ def worker_stopped(run):
                 try:
                     os.kill(pid, signal.SIGSTOP)
                     stopped.add(pid)
-                    run.lifted()  # what is left to do is the core's
+                    run.lifted()  # the rest is the core's work
                 except ProcessLookupError:
-                    pass  # it was done just then
+                    pass  # it has just ended
         return len(stopped) >= 3 and run.stack.metric("huntd_workers_killed_total") > before
     run.await_(killed, 30, "a stopped worker to be killed")
     run.at_most("deadline-passed", len(stopped) * HUNTS_OF_A_WORKER)
@@ -128,11 +129,11 @@ def worker_stopped(run):
 
 @scenario(may_see={"outcome-unknown", "overloaded"}, chaos=True)
 def core_stopped_5_s(run):
-    """A core that stands still (a debugger, a stalled hypervisor) keeps its own hunters waiting; what was forwarded to it is
-    told outcome-unknown at the request's deadline; /healthz answers all the time, and says 503 (docs/operations.md
-    "Health"). Hunters of the other core see nothing, new connections of theirs included (I8)."""
+    """A stopped core (a debugger, a stalled hypervisor) keeps its own hunters waiting; requests that were forwarded to it end with
+    outcome-unknown at their deadline; /healthz responds all the time, with 503 (docs/operations.md "Health"). Hunters of the
+    other core see no error, on new connections either (I8)."""
     core = run.draw.randrange(2)
-    run.spare_core(core)
+    run.fault_is_in(core)
     pid = run.stack.core_pids()[core]
     others = sorted(run.fault.bystanders)[:5]
 
@@ -140,27 +141,27 @@ def core_stopped_5_s(run):
         until_s = time.monotonic() + seconds
         slow, asked = [], 0
         while time.monotonic() < until_s:
-            begun_s = time.monotonic()
+            started_s = time.monotonic()
             try:
                 call(run.stack.http, "GET", f"/v1/hunts/gold/hunters/{others[asked % len(others)]}", timeout_s=2)
             except OSError as error:
                 slow.append(f"{error!r}")
             else:
-                if time.monotonic() - begun_s > 1:
-                    slow.append(f"{time.monotonic() - begun_s:.1f} s")
+                if time.monotonic() - started_s > 1:
+                    slow.append(f"{time.monotonic() - started_s:.1f} s")
             asked += 1
             time.sleep(0.05)
-        run.expect(not slow, f"{len(slow)} of {asked} new connections of the other core's hunters were not answered "
+        run.expect(not slow, f"{len(slow)} of {asked} new connections of the other core's hunters got no response "
                              f"within 1 s: {slow[:3]}")
     stop_for(pid, 5, look)
 
 
 @scenario(may_see={"broken", "outcome-unknown"}, ends={"core"})
 def core_that_crashes_on_start(run):
-    """Started again after 100 ms, then 200, doubling to 5 s; /readyz says 503 and names the core; the other core serves
-    everybody meanwhile (docs/operations.md "a core dies", docs/architecture.md "Processes")."""
+    """Started again after 100 ms, then 200, doubling to 5 s; /readyz is 503 and names the core; the other core serves
+    all clients meanwhile (docs/operations.md "A core dies", docs/architecture.md "Processes")."""
     core = run.draw.randrange(2)
-    run.spare_core(core)
+    run.fault_is_in(core)
     log_before = len(run.stack.huntd.log_text())
     unready = 0
     for _ in range(6):
@@ -168,9 +169,9 @@ def core_that_crashes_on_start(run):
                          "the core to be started")
         os.kill(pid, signal.SIGKILL)
         run.lifted()
-        run.await_(lambda: run.stack.core_pids_or_none()[core] != pid, 10, "its end to be seen")
-        status, said = run.stack.readiness()
-        unready += status == 503 and any(reason["core"] == core for reason in said["reasons"])
+        run.await_(lambda: run.stack.core_pids_or_none()[core] != pid, 10, "its end to be noticed")
+        status, output = run.stack.readiness()
+        unready += status == 503 and any(reason["core"] == core for reason in output["reasons"])
     run.expect(unready == 6, f"/readyz named the core {unready} times of 6")
     waits = [int(wait) for wait in re.findall(r"a core ended and is started again.*in_ms=\"?(\d+)",
                                               run.stack.huntd.log_text()[log_before:])]
@@ -179,34 +180,34 @@ def core_that_crashes_on_start(run):
     run.stack.await_ready()
 
 
-@scenario(may_see={"broken", "refused", "draining"})
+@scenario(may_see={"broken", "no-connection", "draining"})
 def drained_under_load(run):
     """SIGTERM: no new connections, idle ones close, requests finish, exit 0 (docs/operations.md "Signals and exit codes"). A
-    client whose request meets the close of its idle connection sees it broken (RFC 9112 section 9.5)."""
+    client that sends a request while its idle connection is being closed sees it broken (RFC 9112 section 9.5)."""
     pid = run.stack.huntd.pid
-    with run.nobody_answers_health():
+    with run.health_unavailable():
         code = run.stack.huntd.stop()
         run.expect(code == 0, f"huntd ended with {code}")
-        run.expect("drain deadline" not in run.stack.huntd.log_text(), "the drain did not cut anybody off")
+        run.expect("drain deadline" not in run.stack.huntd.log_text(), "the drain closed no connection with a request")
         _start_the_next(run, pid)
 
 
-@scenario(may_see={"broken", "refused", "draining", "outcome-unknown"})
+@scenario(may_see={"broken", "no-connection", "draining", "outcome-unknown"})
 def second_sigterm_during_the_drain(run):
-    """The second SIGTERM stops at once, also where a request would have kept the drain waiting (docs/operations.md "Signals
-    and exit codes"); what was under way is not known to clients, and a repeat with the same key gives the one result."""
+    """The second SIGTERM stops at once, also if the drain still waits for a request (docs/operations.md "Signals
+    and exit codes"); the outcome of requests in flight is unknown to clients, and a repeat with the same key has the same result."""
     pid = run.stack.huntd.pid
-    with run.nobody_answers_health():
-        run.stack.redis.signal(signal.SIGSTOP)  # so that commits are under way and the drain has to wait
+    with run.health_unavailable():
+        run.stack.redis.signal(signal.SIGSTOP)  # so that commits are in flight and the drain has to wait
         run.go_on_for(0.5)
         run.stack.huntd.signal(signal.SIGTERM)
         run.await_(lambda: "draining" in run.stack.huntd.log_tail(50), 10, "the drain to begin")
         run.go_on_for(0.3)
-        run.expect(run.stack.huntd.running, "the drain waits for what is under way")
-        begun_s = time.monotonic()
+        run.expect(run.stack.huntd.running, "the drain waits for requests in flight")
+        started_s = time.monotonic()
         run.stack.huntd.signal(signal.SIGTERM)
         run.await_(lambda: not run.stack.huntd.running, 10, "huntd to end")
-        run.expect(time.monotonic() - begun_s < 2, "the second SIGTERM stops at once")
+        run.expect(time.monotonic() - started_s < 2, "the second SIGTERM stops at once")
         run.stack.redis.signal(signal.SIGCONT)
         run.stack.huntd.kill()  # collects it
         _start_the_next(run, pid)

@@ -1,6 +1,5 @@
-"""Faults of Redis: the server itself, what it answers, and what becomes of the answers on their way."""
-import os
-import signal
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of Redis: of the server, of its replies, and of the connection."""
 import threading
 import time
 
@@ -8,12 +7,12 @@ from faults.redis_proxy import Cut, Garbage, Late, Split
 from faults.scenario import scenario
 from harness.redis_server import RedisError
 
-# docs/operations.md "Redis is away": 503 at once, or outcome-unknown where a commit's reply was lost. overloaded: a hunter's
+# docs/operations.md "Redis is unavailable": 503 at once, or outcome-unknown where a commit's reply was lost. overloaded: a hunter's
 # earlier request still waits for its reply (docs/http-api.md "Errors").
-AWAY = {"redis-unavailable", "outcome-unknown", "overloaded"}
+UNAVAILABLE = {"redis-unavailable", "outcome-unknown", "overloaded"}
 
 
-@scenario(may_see=AWAY, chaos=True)
+@scenario(may_see=UNAVAILABLE, chaos=True)
 def redis_stopped_5_s(run):
     """A Redis that says nothing is as one that is gone: outcome-unknown at the request's deadline, and after 5 s of silence
     a new connection (limits::redis_silence_max_ns). What it had received it runs when it goes on; a repeat with the same
@@ -21,9 +20,9 @@ def redis_stopped_5_s(run):
     run.stop(run.stack.redis.pid, 5)
 
 
-@scenario(may_see=AWAY, smoke=True, chaos=True)
+@scenario(may_see=UNAVAILABLE, smoke=True, chaos=True)
 def redis_killed_and_restarted(run):
-    """503 redis-unavailable at once while it is away; reconnects with a back-off of 50 ms to 2 s (docs/operations.md). With
+    """503 redis-unavailable at once while it is down; reconnects with a back-off of 50 ms to 2 s (docs/operations.md). With
     an append-only file what Redis answered outlives its process (docs/operations.md "Install"; redis.io, persistence)."""
     run.stack.redis.kill()
     run.go_on_for(run.span(2, 0.5))
@@ -34,7 +33,7 @@ def redis_killed_and_restarted(run):
 
 @scenario(chaos=True)
 def script_flush(run):
-    """Redis may forget scripts at any time (redis.io, EVALSHA: NOSCRIPT); huntd loads them again, and nobody notices."""
+    """Redis may drop scripts at any time (redis.io, EVALSHA: NOSCRIPT); huntd loads them again, and clients see no error."""
     before = run.stack.metric("huntd_redis_noscript_total")
     for _ in range(20):
         run.stack.redis.call("SCRIPT", "FLUSH")
@@ -42,10 +41,10 @@ def script_flush(run):
     run.expect(run.stack.metric("huntd_redis_noscript_total") > before, "NOSCRIPT was answered")
 
 
-@scenario(may_see=AWAY, stack={"proxied_redis": True}, smoke=True)
+@scenario(may_see=UNAVAILABLE, stack={"proxied_redis": True}, smoke=True)
 def reset_between_command_and_reply(run):
     """The command was run and its reply is lost: huntd asks again within the request's deadline and is answered with the
-    record of the first (docs/formats/redis.md, the commit), or tells outcome-unknown."""
+    record of the first (docs/formats/redis.md, the commit), or the response is outcome-unknown."""
     run.stack.proxy.mode = cut = Cut(20)
     run.await_(lambda: cut.left == 0, 60, "20 replies to be lost")
     run.stack.proxy.mode = None
@@ -55,7 +54,7 @@ def reset_between_command_and_reply(run):
 
 @scenario(may_see={"redis-unavailable"}, chaos=True)
 def redis_out_of_memory(run):
-    """At maxmemory with noeviction every script that writes is refused with OOM before it begins (redis.io, EVAL): 503
+    """At maxmemory with noeviction every script that writes is rejected with OOM before it starts (redis.io, EVAL): 503
     redis-unavailable, nothing was given. It ends by itself when there is memory again."""
     run.stack.redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
     run.stack.redis.call("CONFIG", "SET", "maxmemory", "1mb")
@@ -72,9 +71,9 @@ def redis_turned_into_a_replica(run):
     run.stack.redis.call("REPLICAOF", "NO", "ONE")
 
 
-@scenario(may_see=AWAY)
+@scenario(may_see=UNAVAILABLE)
 def redis_loading_its_file(run):
-    """While Redis reads its file it answers LOADING (redis.io): as if it were away, until it has read it."""
+    """While Redis reads its file it replies LOADING (redis.io): huntd treats it as unavailable until then."""
     redis = run.stack.redis
     usual = redis.options
     redis.options = (*usual, "--key-load-delay", "400", "--loading-process-events-interval-bytes", "1024")
@@ -99,9 +98,9 @@ def _loading(redis) -> bool:
     return False
 
 
-@scenario(may_see=AWAY, chaos=True)
+@scenario(may_see=UNAVAILABLE, chaos=True)
 def redis_busy_with_a_script(run):
-    """Somebody's endless script: after busy-reply-threshold Redis answers BUSY to everybody (redis.io, SCRIPT KILL): 503
+    """An endless script of another client: after busy-reply-threshold Redis replies BUSY to all clients (redis.io, SCRIPT KILL): 503
     redis-unavailable, nothing was given, until it is killed."""
     redis = run.stack.redis
     redis.call("CONFIG", "SET", "busy-reply-threshold", "100")
@@ -122,23 +121,23 @@ def redis_busy_with_a_script(run):
 
 @scenario(stack={"proxied_redis": True}, load={"rate": 60})
 def replies_split_at_every_byte(run):
-    """A stream has no message boundaries (RFC 9293): however replies are cut, nobody notices."""
+    """A stream has no message boundaries (RFC 9293): replies may arrive in pieces of any size, and clients see no error."""
     run.stack.proxy.mode = Split()
     run.go_on_for(8)
     run.stack.proxy.mode = None
 
 
-# What is no RESP at all; and what is well-formed, but no answer to what was asked.
+# Bytes that are not RESP; and well-formed replies of a wrong shape.
 NO_REPLIES = [b"\x00\xff\xfe garbage\r\n", b"$99999999999999999999\r\n", b"*-7\r\n", b"HTTP/1.1 200 OK\r\n\r\n",
               b"$5\r\nhello!!\r\n", b"*1000000000\r\n", b":12x\r\n", b"*" * 200 + b"\r\n", b"\r\n\r\n"]
 OTHER_REPLIES = [b":7\r\n", b"$-1\r\n", b"*0\r\n", b"+OK\r\n", b"*1\r\n:1\r\n", b"*2\r\n$9\r\ncommitted\r\n$-1\r\n",
                  b"*1\r\n$8\r\nreplayed\r\n", b"*1\r\n*1\r\n*0\r\n", b"$3\r\nv1 \r\n", b"-ERR something new\r\n"]
 
 
-@scenario(may_see=AWAY, stack={"proxied_redis": True})
+@scenario(may_see=UNAVAILABLE, stack={"proxied_redis": True})
 def garbage_instead_of_replies(run):
-    """Bytes that are no RESP2 (redis.io, protocol) end the connection, since what follows can't be told apart; what was under
-    way is asked again or told outcome-unknown. Everything was committed exactly once."""
+    """Bytes that are not RESP2 (redis.io, protocol) end the connection, since the next reply cannot be found; what was under
+    way is retried or ends with outcome-unknown. Every award was committed exactly once."""
     for text in NO_REPLIES * 2:
         run.stack.proxy.mode = garbage = Garbage([text])
         run.await_(lambda: not garbage.left, 20, "the garbage to be delivered")
@@ -148,11 +147,11 @@ def garbage_instead_of_replies(run):
     run.stack.proxy.mode = None
 
 
-@scenario(may_see=AWAY | {"conflict", "worker-died"}, stack={"proxied_redis": True})
+@scenario(may_see=UNAVAILABLE | {"conflict", "worker-died"}, stack={"proxied_redis": True})
 def replies_that_answer_something_else(run):
-    """Well-formed replies of a wrong shape (a broken proxy, a module): never taken for a commit's answer or for "nothing was
-    given" where something may have been. The reply's place in the order is kept, so all later ones fit again; where one reply
-    stands for several, the connection is made anew."""
+    """Well-formed replies of a wrong shape (a broken proxy, a module): never taken for a commit's reply or for "nothing was
+    given" if something may have been. The order of replies is kept, so later ones match again; if one reply replaces
+    several, the connection is made again."""
     for text in OTHER_REPLIES * 2:
         run.stack.proxy.mode = garbage = Garbage([text])
         run.await_(lambda: not garbage.left, 20, "the reply to be delivered")
@@ -168,16 +167,16 @@ FULL_LOAD = {"rate": 400, "hunters": 330, "proxies": 34, "loose": 66}
 
 @scenario(stack={"proxied_redis": True}, load=FULL_LOAD)
 def every_reply_200_ms_late(run):
-    """Full load with a far Redis: hunts in flight are bounded by worker.hunts_in_flight_max and not by the workers, so everybody
-    is served, later (docs/operations.md "Knobs that matter"). Each hunt waits for two replies, so at 400 a second there are about
-    160 under way, more than worker.max_live of both cores; and as many are answered a second as are asked for. Two cores answer
-    about 500 a second so, beside the callers, the proxy, Redis, Kafka and PostgreSQL (asked for 480: 482; for 720: 505)."""
+    """Full load with a slow Redis: hunts in flight are bounded by worker.hunts_in_flight_max and not by the workers, so every
+    request is served, later (docs/operations.md "Tuning"). Each hunt waits for two replies, so at 400 hunts per second about
+    160 are in flight, more than worker.max_live of both cores, and the rate of responses is the rate of requests. Two cores serve
+    about 500 per second here, beside the callers, the proxy, Redis, Kafka and PostgreSQL (480 requested: 482; 720: 505)."""
     run.stack.proxy.mode = Late(0.2)
-    run.go_on_for(2)  # those that were under way
-    begun_s = time.monotonic()
+    run.go_on_for(2)  # those that were in flight
+    started_s = time.monotonic()
     run.go_on_for(8)
-    rate = run.load.books.goodput(begun_s, time.monotonic())
+    rate = run.load.responses.goodput(started_s, time.monotonic())
     run.stack.proxy.mode = None
     run.lifted()
-    run.checks.append(lambda _, verdict: verdict.figures.update({"rate_with_late_replies": round(rate)}))
-    run.expect(rate >= 0.9 * run.load.rate, f"{rate:.0f} hunts a second were answered, of {run.load.rate} that were asked for")
+    run.checks.append(lambda _, report: report.figures.update({"rate_with_late_replies": round(rate)}))
+    run.expect(rate >= 0.9 * run.load.rate, f"{rate:.0f} responses per second to {run.load.rate} requests per second")

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aggregator/postgres/merge_slice.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace huntd::aggregator {
+namespace {
+
+using Of = PgArray::Of;
+
+// Returns the index of a session. REQUIRES: `sessions` is ascending and contains it.
+size_t index_of(Sessions sessions, std::string_view hunter_id, std::string_view hunt_id) {
+  auto const at = std::lower_bound(sessions.begin(), sessions.end(), std::pair(hunter_id, hunt_id),
+                                   [](const BatchSession& session, const auto& key) {
+                                     return std::pair(session.hunter_id, session.hunt_id) < key;
+                                   });
+  CHECK(at != sessions.end() && at->hunter_id == hunter_id && at->hunt_id == hunt_id);
+  return static_cast<size_t>(at - sessions.begin());
+}
+
+}  // namespace
+
+struct MergeSlice::EventKeys {
+  PgArray hunters{Of::text}, hunts{Of::text}, seqs{Of::int8};
+
+  void add(const Work& work, const SessionEvent& event) {
+    hunters.add_text(work.hunter_id);
+    hunts.add_text(work.hunt_id);
+    seqs.add_int8(static_cast<int64_t>(event.seq));
+  }
+  size_t size() const { return hunters.size(); }
+};
+
+Result<void> lock_rows(PgLink& postgres, Sessions sessions, size_t first,
+                       std::vector<LockedRow>& rows) {
+  PgArray hunters(Of::text);
+  PgArray hunts(Of::text);
+  for (const BatchSession& session : sessions) {
+    hunters.add_text(session.hunter_id);
+    hunts.add_text(session.hunt_id);
+  }
+  Result<PgRows> found = postgres.execute(
+      "SELECT s.hunter_id, s.hunt_id, s.loot, s.seen_upto, s.seen_beyond "
+      "FROM unnest($1, $2) AS k (hunter_id, hunt_id) JOIN hunt_session s "
+      "ON s.hunter_id = k.hunter_id COLLATE \"C\" AND s.hunt_id = k.hunt_id COLLATE \"C\" "
+      "ORDER BY s.hunter_id, s.hunt_id FOR NO KEY UPDATE OF s",
+      {hunters, hunts});
+  if (!found) return found.error();
+  for (int row = 0; row < found->count(); ++row)
+    rows.push_back({first + index_of(sessions, found->text(row, 0), found->text(row, 1)),
+                    std::string(found->text(row, 2)), static_cast<uint64_t>(found->integer(row, 3)),
+                    std::string(found->text(row, 4))});
+  return {};
+}
+
+MergeSlice::MergeSlice(PgLink& postgres, const Batch& batch, Sessions sessions,
+                       std::span<const LockedRow> rows, size_t first)
+    : postgres_(postgres), sessions_(sessions), works_(sessions.size()) {
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    works_[i].hunter_id = sessions[i].hunter_id;
+    works_[i].hunt_id = sessions[i].hunt_id;
+    works_[i].events = batch.events(sessions[i]);
+  }
+  for (const LockedRow& row : rows) read_row(works_[row.session - first], row);
+}
+
+void MergeSlice::read_row(Work& work, const LockedRow& row) {
+  work.exists = true;
+  Result<Session> session = Session::read(row.loot, row.seen_upto, row.seen_beyond);
+  if (session) {
+    work.session = std::move(*session);
+    return;
+  }
+  std::string const reason =
+      fmt::format("the row of hunter {} in hunt {} was changed by another program: {}",
+                  work.hunter_id, work.hunt_id, session.error().message);
+  for (const SessionEvent& event : work.events) reject(work, event, reason);
+  work.events.clear();
+}
+
+LootEvent MergeSlice::loot_event_of(const Work& work, const SessionEvent& event) {
+  return {event.event_id.text(),
+          std::string(work.hunter_id),
+          std::string(work.hunt_id),
+          std::string(event.loot_id),
+          event.seq,
+          event.timestamp_ms,
+          std::string(event.bundle)};
+}
+
+void MergeSlice::reject(const Work& work, const SessionEvent& event, const std::string& reason) {
+  dead_letters_.push_back({.partition = 0,
+                           .position = event.event_id.text(),
+                           .payload = write_loot_event(loot_event_of(work, event)),
+                           .reason = reason,
+                           .key = std::string(work.hunter_id),
+                           .rejected_by_merge = true});
+}
+
+// Only a row whose seen set is full can have waiting events.
+Result<void> MergeSlice::fetch_waiting() {
+  PgArray hunters(Of::text);
+  PgArray hunts(Of::text);
+  for (const Work& work : works_) {
+    if (!work.exists || !work.session.seen.full()) continue;
+    hunters.add_text(work.hunter_id);
+    hunts.add_text(work.hunt_id);
+  }
+  if (hunters.size() == 0) return {};
+  Result<PgRows> rows = postgres_.execute(
+      "SELECT w.hunter_id, w.hunt_id, w.event FROM unnest($1, $2) AS k (hunter_id, hunt_id) "
+      "JOIN hunt_session_waiting w "
+      "ON w.hunter_id = k.hunter_id COLLATE \"C\" AND w.hunt_id = k.hunt_id COLLATE \"C\"",
+      {hunters, hunts});
+  if (!rows) return rows.error();
+  std::vector<Work*> owners;
+  for (int row = 0; row < rows->count(); ++row) {
+    Work* work = &works_[index_of(sessions_, rows->text(row, 0), rows->text(row, 1))];
+    Result<LootEvent> event = read_loot_event(rows->text(row, 2));
+    if (!event)
+      return Error{fmt::format(
+          "hunt_session_waiting has a row that is not an event, of hunter {} in hunt {}: {}",
+          work->hunter_id, work->hunt_id, event.error().message)};
+    waited_.push_back(std::move(*event));
+    owners.push_back(work);
+  }
+  // waited_ is complete, so views of its texts stay valid.
+  for (size_t i = 0; i < owners.size(); ++i) {
+    const LootEvent& event = waited_[i];
+    owners[i]->events.push_back(
+        {EventId::of(event.event_id), event.seq, event.timestamp_ms, event.loot_id, event.bundle});
+    owners[i]->waited += 1;
+  }
+  return {};
+}
+
+// Rows from before that time may have been deleted with their seen sets. So it is unknown whether
+// such an event was counted, unless its row exists and has seen it.
+void MergeSlice::reject_expired(int64_t before_ms) {
+  for (Work& work : works_) {
+    size_t const from_source = work.events.size() - work.waited;
+    size_t kept = 0;
+    for (size_t at = 0; at < work.events.size(); ++at) {
+      SessionEvent const& event = work.events[at];
+      if (at < from_source && event.timestamp_ms < before_ms &&
+          !work.session.seen.contains(event.seq)) {
+        reject(work, event,
+               fmt::format("its timestamp is before {} ms, and rows up to that time were deleted "
+                           "(aggregator.retention_days): it may have been counted",
+                           before_ms));
+        continue;
+      }
+      work.events[kept++] = event;
+    }
+    work.events.resize(kept);
+  }
+}
+
+void MergeSlice::add_to(HourlyCounts& hourly_counts) const {
+  for (const Work& work : works_) hourly_counts.add(work.hunt_id, work.events, work.change.counted);
+}
+
+void MergeSlice::apply_events() {
+  for (Work& work : works_) {
+    work.change = add_events(work.session, work.events);
+    counts_.new_events += work.change.new_events;
+    counts_.duplicates += work.change.duplicates;
+  }
+}
+
+// Returns false if a row already exists.
+Result<bool> MergeSlice::insert_rows() {
+  std::vector<const Work*> new_rows;
+  for (const Work& work : works_)
+    if (!work.exists && work.change.new_events > 0) new_rows.push_back(&work);
+  if (new_rows.empty()) return true;
+  Result<uint64_t> const inserted =
+      new_rows.size() <= limits::insert_rows_max ? insert_few(new_rows) : copy_many(new_rows);
+  constexpr const char* unique_violation = "23505";
+  if (!inserted && postgres_.sqlstate() == unique_violation) return false;
+  if (!inserted) return inserted.error();
+  if (*inserted != new_rows.size())
+    return Error{fmt::format(
+        "postgres: only {} of {} rows were inserted into hunt_session: remove its trigger or rule",
+        *inserted, new_rows.size())};
+  counts_.rows_inserted = new_rows.size();
+  return true;
+}
+
+Result<uint64_t> MergeSlice::insert_few(const std::vector<const Work*>& new_rows) {
+  SessionRowArrays parameters;
+  for (const Work* work : new_rows) parameters.add(work->row());
+  Result<PgRows> rows = postgres_.execute(insert_rows_statement(), parameters.arrays());
+  if (!rows) return rows.error();
+  return rows->affected();
+}
+
+Result<uint64_t> MergeSlice::copy_many(const std::vector<const Work*>& new_rows) {
+  PgCopy copy;
+  for (const Work* work : new_rows) add_row(copy, work->row());
+  return postgres_.copy_in(copy_rows_statement(), std::move(copy));
+}
+
+Result<void> MergeSlice::update_rows() {
+  SessionRowArrays parameters;
+  for (const Work& work : works_)
+    if (work.exists && work.change.new_events > 0) parameters.add(work.row());
+  if (parameters.size() == 0) return {};
+  Result<PgRows> rows = postgres_.execute(update_rows_statement(), parameters.arrays());
+  if (!rows) return rows.error();
+  if (rows->affected() != parameters.size())
+    return Error{fmt::format(
+        "postgres: only {} of {} locked rows of hunt_session were updated: remove its trigger or "
+        "rule",
+        rows->affected(), parameters.size())};
+  counts_.rows_updated = rows->affected();
+  return {};
+}
+
+Result<void> MergeSlice::delete_waiting(const EventKeys& keys) {
+  if (keys.size() == 0) return {};
+  Result<PgRows> rows = postgres_.execute(
+      "DELETE FROM hunt_session_waiting w USING unnest($1, $2, $3) AS k (hunter_id, hunt_id, seq) "
+      "WHERE w.hunter_id = k.hunter_id COLLATE \"C\" AND w.hunt_id = k.hunt_id COLLATE \"C\" "
+      "AND w.seq = k.seq",
+      {keys.hunters, keys.hunts, keys.seqs});
+  if (!rows) return rows.error();
+  return {};
+}
+
+// Deletes the waiting events that are now counted, and inserts those for which a row has no room.
+Result<void> MergeSlice::write_waiting() {
+  EventKeys counted;
+  EventKeys inserted;
+  PgArray texts(Of::text);
+  for (const Work& work : works_) {
+    size_t const waited_from = work.events.size() - work.waited;
+    std::vector<bool> waiting(work.events.size(), false);
+    for (size_t at : work.change.waiting) {
+      waiting[at] = true;
+      if (at >= waited_from) continue;
+      inserted.add(work, work.events[at]);
+      texts.add_text(write_loot_event(loot_event_of(work, work.events[at])));
+    }
+    for (size_t at = waited_from; at < work.events.size(); ++at)
+      if (!waiting[at]) counted.add(work, work.events[at]);
+  }
+  if (Result<void> deleted = delete_waiting(counted); !deleted) return deleted;
+  if (inserted.size() == 0) return {};
+  Result<PgRows> rows = postgres_.execute(
+      "INSERT INTO hunt_session_waiting (hunter_id, hunt_id, seq, event) "
+      "SELECT * FROM unnest($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+      {inserted.hunters, inserted.hunts, inserted.seqs, texts});
+  if (!rows) return rows.error();
+  counts_.waiting = rows->affected();
+  return {};
+}
+
+Result<bool> MergeSlice::merge(int64_t expired_before_ms) {
+  if (Result<void> fetched = fetch_waiting(); !fetched) return fetched.error();
+  if (expired_before_ms > 0) reject_expired(expired_before_ms);
+  apply_events();
+  Result<bool> inserted = insert_rows();
+  if (!inserted || !*inserted) return inserted;
+  if (Result<void> updated = update_rows(); !updated) return updated.error();
+  if (Result<void> waiting = write_waiting(); !waiting) return waiting.error();
+  return true;
+}
+
+}  // namespace huntd::aggregator

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// A slice of a batch's sessions within the merge's transaction (materialize.h), small enough for
+// single statements.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "aggregator/postgres/hourly_counts.h"
+#include "aggregator/postgres/merge_counts.h"
+#include "aggregator/postgres/session_row.h"
+#include "aggregator/sessions/batch.h"
+#include "aggregator/sessions/session.h"
+#include "drivers/pg_link.h"
+#include "wire/loot_event.h"
+
+namespace huntd::aggregator {
+
+using Sessions = std::span<const BatchSession>;
+
+// A row as it was when it was locked.
+struct LockedRow {
+  size_t session;  // index among the batch's sessions
+  std::string loot;
+  uint64_t seen_upto;
+  std::string seen_beyond;
+};
+
+// Locks the existing rows of a slice and appends them to `rows`. `first` is the index of the
+// slice's first session.
+Result<void> lock_rows(PgLink& postgres, Sessions sessions, size_t first,
+                       std::vector<LockedRow>& rows);
+
+class MergeSlice {
+ public:
+  // `rows` are the existing rows of `sessions`, ascending and locked. `first` is the index of the
+  // slice's first session.
+  MergeSlice(PgLink& postgres, const Batch& batch, Sessions sessions,
+             std::span<const LockedRow> rows, size_t first);
+
+  // Adds the events and writes the rows. Rejects events older than `expired_before_ms` that may
+  // have been counted in a deleted row. Returns false if another aggregator inserted one of the
+  // rows; the transaction has then failed.
+  Result<bool> merge(int64_t expired_before_ms);
+  void add_to(HourlyCounts& hourly_counts) const;
+  const MergeCounts& counts() const { return counts_; }
+  // The events that merge() rejected.
+  const std::vector<DeadLetter>& dead_letters() const { return dead_letters_; }
+
+ private:
+  // One session of the slice.
+  struct Work {
+    std::string_view hunter_id;
+    std::string_view hunt_id;
+    std::vector<SessionEvent> events;  // those of the batch, then those from hunt_session_waiting
+    size_t waited = 0;                 // number of events from hunt_session_waiting
+    Session session;
+    bool exists = false;
+    SessionChange change;
+
+    SessionRow row() const { return {hunter_id, hunt_id, session, change}; }
+  };
+  // hunter_id, hunt_id and seq of events, as parameters.
+  struct EventKeys;
+
+  static LootEvent loot_event_of(const Work& work, const SessionEvent& event);
+  void read_row(Work& work, const LockedRow& row);
+  Result<void> fetch_waiting();
+  void reject_expired(int64_t before_ms);
+  void apply_events();
+  Result<bool> insert_rows();
+  Result<uint64_t> insert_few(const std::vector<const Work*>& new_rows);
+  Result<uint64_t> copy_many(const std::vector<const Work*>& new_rows);
+  Result<void> update_rows();
+  Result<void> write_waiting();
+  Result<void> delete_waiting(const EventKeys& keys);
+  void reject(const Work& work, const SessionEvent& event, const std::string& reason);
+
+  PgLink& postgres_;
+  Sessions sessions_;
+  std::vector<Work> works_;  // one per session
+  std::vector<LootEvent>
+      waited_;  // events from hunt_session_waiting; works_ has views of their texts
+  std::vector<DeadLetter> dead_letters_;
+  MergeCounts counts_;
+};
+
+}  // namespace huntd::aggregator

@@ -1,0 +1,541 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/config.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <toml++/toml.h>  // the packaged library throws; parse_config() catches it
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <string_view>
+
+#include "base/ids.h"
+#include "base/limits.h"
+
+namespace huntd {
+namespace {
+
+// When a changed value takes effect.
+enum class When { reload, restart };
+// What a text must be.
+enum class Check {
+  path,  // may be empty
+  directory,
+  tcp,
+  tcp_or_unix,
+  bootstrap,
+  topic,
+  group,
+  postgres,
+  isolation,
+  auth_mode
+};
+
+// One key: the member of Config that holds its value, and the values that it may have.
+// Exactly one of number, large, text and flag is set.
+struct Key {
+  const char* name;
+  When when;
+  uint32_t* (*number)(Config&);
+  uint64_t* (*large)(Config&);
+  std::string* (*text)(Config&);
+  bool* (*flag)(Config&);
+  uint64_t min;  // of a number, inclusive
+  uint64_t max;
+  Check check;       // of a text
+  const char* help;  // full sentences; `code` in backticks
+};
+
+// clang-format off
+#define NUMBER(section, member, low, high, when, help)                                          \
+  Key { #section "." #member, When::when, [](Config& c) { return &c.section.member; }, nullptr, \
+        nullptr, nullptr, low, high, Check::path, help }
+#define LARGE(section, member, low, high, when, help)                                           \
+  Key { #section "." #member, When::when, nullptr, [](Config& c) { return &c.section.member; }, \
+        nullptr, nullptr, low, high, Check::path, help }
+#define TEXT(section, member, check, when, help)                                                \
+  Key { #section "." #member, When::when, nullptr, nullptr,                                     \
+        [](Config& c) { return &c.section.member; }, nullptr, 0, 0, Check::check, help }
+#define FLAG(section, member, when, help)                                                       \
+  Key { #section "." #member, When::when, nullptr, nullptr, nullptr,                            \
+        [](Config& c) { return &c.section.member; }, 0, 1, Check::path, help }
+
+const Key keys_table[] = {
+    TEXT(http, listen, tcp, restart,
+         "Address of the public port."),
+    NUMBER(http, request_deadline_ms, 10, 60'000, restart,
+         "Longest time from the last byte of a request to its response. Must be more than "
+         "`worker.queue_deadline_ms` and `worker.deadline_ms` together."),
+    NUMBER(http, read_deadline_ms, 10, 600'000, restart,
+         "Longest time from the first byte of a request to the end of its body; then 408."),
+    NUMBER(http, first_byte_deadline_ms, 10, 600'000, restart,
+         "A new connection that sends nothing for this time is closed without a response."),
+    NUMBER(http, idle_deadline_ms, 10, 3'600'000, restart,
+         "A keep-alive connection without a request is closed after this time."),
+    NUMBER(http, send_deadline_ms, 10, 600'000, restart,
+         "A connection whose client does not read its response for this time is closed."),
+    NUMBER(http, drain_deadline_ms, 0, 600'000, restart,
+         "After SIGTERM, running requests may take this long; then their connections are closed."),
+    NUMBER(http, connections_max, 1, 1'000'000, restart,
+         "Open connections per core. A core at the limit accepts none; a connection that another "
+         "core hands over to it gets 503 `too-many-connections`."),
+    NUMBER(http, connections_per_address_max, 0, 1'000'000, restart,
+         "Open connections per client address and core; above the limit 503 "
+         "`too-many-connections`. 0: no limit."),
+    TEXT(admin, listen, tcp, restart,
+         "Address of the admin port: `/healthz`, `/readyz`, `/metrics` and the latency pages. "
+         "Must differ from `http.listen`. Keep it off the public network."),
+    TEXT(auth, mode, auth_mode, reload,
+         "How callers authenticate. `\"none\"`: not at all. `\"bearer\"`: by a token from "
+         "`auth.tokens_file`, which may act for every hunter. `\"hunter\"`: by a token made with "
+         "`huntctl token`, which may act for one hunter."),
+    FLAG(auth, allow_unauthenticated, reload,
+         "Permits `auth.mode = \"none\"` if other hosts can reach `http.listen`. Set it only if "
+         "a proxy authenticates the callers."),
+    TEXT(auth, tokens_file, path, reload,
+         "File of the tokens for `\"bearer\"`, one per line. Each is valid, so callers can "
+         "change over one by one."),
+    TEXT(auth, hunter_keys_file, path, reload,
+         "File of the keys for `\"hunter\"`, one per line. Each is valid; the first signs new "
+         "tokens (`huntctl token`)."),
+    NUMBER(cores, count, 0, limits::cores_max, restart,
+         "Core processes. 0: one per CPU that huntd may run on."),
+    NUMBER(cores, priority, 0, limits::priority_max, restart,
+         "Cores run at this nice value, negated: 20 is nice -20. Needs `LimitNICE=` in the unit; "
+         "without it huntd logs a warning and uses 0."),
+    TEXT(hunts, dir, directory, reload,
+         "Directory of the scripts: each `*.lua` file is one hunt. A reload reads it again."),
+    TEXT(worker, binary, path, restart,
+         "The program `hunt_worker`. Empty: the one in the directory of `huntd`."),
+    NUMBER(worker, deadline_ms, 1, 10'000, reload,
+         "Longest time of a hunt in its worker, from the start of the worker; then the worker is "
+         "killed and the request gets 504."),
+    LARGE(worker, memory_bytes, 1024 * 1024, 4ULL << 30, reload,
+         "Memory of a script, the size of its arena; above it the script fails (500)."),
+    NUMBER(worker, max_live, 1, 4096, reload,
+         "Live workers per core, including those that wait for a job."),
+    NUMBER(worker, queue_max, 0, 1'000'000, reload,
+         "Requests that wait for a worker, per core; above it 503."),
+    NUMBER(worker, queue_deadline_ms, 1, 30'000, reload,
+         "Longest wait for a worker; then 503."),
+    NUMBER(worker, queue_target_ms, 1, 30'000, reload,
+         "Longest wait while the queue is a standing queue (not empty for half a second): a "
+         "request that would wait longer gets 503 at once."),
+    NUMBER(worker, hunts_in_flight_max, 1, 1'000'000, reload,
+         "Hunts between admission and the end of their commit, per core; more wait in the queue."),
+    TEXT(worker, isolation, isolation, reload,
+         "How one hunt is isolated from the next: a process per hunt started by exec or by fork, "
+         "or a process for many hunts."),
+    NUMBER(worker, warm, 0, 4096, reload,
+         "Idle workers started in advance, per core; they count towards `worker.max_live`."),
+    NUMBER(worker, hunts_per_worker, 1, 1'000'000, reload,
+         "With `\"batch\"`: a worker exits after this many hunts."),
+    NUMBER(worker, idle_ms, 10, 3'600'000, reload,
+         "A worker without a job for this time exits, except the `worker.warm` ones."),
+    NUMBER(worker, priority, 0, limits::priority_max, restart,
+         "Workers run at this nice value, negated. Set it below `cores.priority`, so that "
+         "scripts do not delay the cores."),
+    TEXT(redis, address, tcp_or_unix, restart,
+         "Address of Redis."),
+    TEXT(redis, password_file, path, restart,
+         "File with the password, for example a systemd credential. Empty: no AUTH."),
+    NUMBER(redis, database, 0, 1'000'000, restart,
+         "Number of the database."),
+    LARGE(redis, idempotency_ttl_s, 60, 31'536'000, restart,
+         "How long a response is stored for retries with the same `Idempotency-Key`."),
+    NUMBER(redis, linger_us, 0, 100'000, restart,
+         "Shortest time between two writes of a core; the commands between them are sent "
+         "together. A command after a longer pause is sent at once. Saves CPU of Redis, adds "
+         "latency."),
+    TEXT(kafka, bootstrap, bootstrap, restart,
+         "Brokers for the first connection. Empty: no Kafka, and the aggregator reads the outbox "
+         "in Redis."),
+    TEXT(kafka, topic, topic, restart,
+         "Topic of the loot events."),
+    TEXT(kafka, dead_topic, topic, restart,
+         "Dead-letter topic: the aggregator writes records to it that cannot be counted. Must "
+         "differ from `kafka.topic`."),
+    NUMBER(kafka, linger_ms, 0, 1000, restart,
+         "How long an event may wait for other events, to be sent together."),
+    NUMBER(kafka, queue_messages_max, 1, 10'000'000, restart,
+         "Events in the queue of the Kafka client, per core."),
+    NUMBER(kafka, delivery_timeout_ms, 1000, 86'400'000, restart,
+         "Longest time until Kafka acknowledges an event; then the client gives up. The event is "
+         "still in the outbox, and the sweep emits it again."),
+    NUMBER(kafka, sweep_after_s, 1, 86'400, restart,
+         "An event that has been in the outbox for this time is emitted again."),
+    NUMBER(aggregator, interval_s, 1, 3600, restart,
+         "Longest time between two merges into PostgreSQL."),
+    TEXT(aggregator, postgres, postgres, restart,
+         "The database. Put a password into a `passfile`, not here."),
+    TEXT(aggregator, listen, tcp, restart,
+         "Address of the aggregator's `/metrics` and `/healthz`."),
+    TEXT(aggregator, group, group, restart,
+         "The Kafka consumer group."),
+    NUMBER(aggregator, retention_days, 0, 36'500, restart,
+         "Rows of hunts that have awarded nothing for this many days are deleted from "
+         "`hunt_session`. 0: no row is deleted."),
+};
+// clang-format on
+
+#undef NUMBER
+#undef LARGE
+#undef TEXT
+#undef FLAG
+
+// A key's value as TOML.
+std::string value_text(const Key& key, Config& config) {
+  if (key.flag != nullptr) return *key.flag(config) ? "true" : "false";
+  if (key.text == nullptr)
+    return std::to_string(key.number != nullptr ? *key.number(config) : *key.large(config));
+  std::ostringstream quoted;
+  quoted << toml::value<std::string>(*key.text(config));
+  return quoted.str();
+}
+
+// The number of letters to add, remove or change to turn one word into the other.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      size_t const above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+std::string nearest_key(std::string_view unknown) {
+  unknown = unknown.substr(0, 64);  // longer than any key; bounds the work
+  std::string best;
+  size_t best_distance = SIZE_MAX;
+  for (const Key& key : keys_table)
+    if (size_t const distance = edit_distance(unknown, key.name); distance < best_distance) {
+      best_distance = distance;
+      best = key.name;
+    }
+  return best;
+}
+
+bool is_section(std::string_view name) {
+  for (const Key& key : keys_table)
+    if (std::string_view(key.name).starts_with(name) && key.name[name.size()] == '.') return true;
+  return false;
+}
+
+const Key* find_key(std::string_view name) {
+  for (const Key& key : keys_table)
+    if (name == key.name) return &key;
+  return nullptr;
+}
+
+// Collects error messages, one per line.
+struct Problems {
+  std::string file;
+  std::string text;
+  void add(std::string_view where, std::string_view what) {
+    if (!text.empty()) text.push_back('\n');
+    text.append(where).append(": ").append(what);
+  }
+  std::string at(const toml::node& node) const {
+    return fmt::format("{}:{}", file, node.source().begin.line);
+  }
+};
+
+// The error if `text` is not an address of the permitted kind.
+std::optional<std::string> address_fault(const std::string& text, bool unix_allowed) {
+  Result<Address> const address = parse_address(text);
+  if (!address) return address.error().message;
+  if (address->unix_socket && !unix_allowed) return "must be ADDRESS:PORT, not a unix socket";
+  return std::nullopt;
+}
+
+// The error if `text` is not a list of addresses, separated by commas. It may be empty.
+std::optional<std::string> bootstrap_fault(const std::string& text) {
+  for (size_t begin = 0; !text.empty() && begin <= text.size();) {
+    size_t const comma = std::min(text.find(',', begin), text.size());
+    Result<Address> const address = parse_address(text.substr(begin, comma - begin));
+    if (!address)
+      return "must be HOST:PORT, or several separated by commas: " + address.error().message;
+    if (address->unix_socket) return "must be HOST:PORT, not a unix socket";
+    begin = comma + 1;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> topic_fault(const std::string& text) {
+  bool const right_size = !text.empty() && text.size() <= limits::topic_bytes_max;
+  if (right_size && text != "." && text != ".." && std::ranges::all_of(text, is_id_char))
+    return std::nullopt;
+  return fmt::format("must be 1 to {} of A-Z a-z 0-9 _ . -", limits::topic_bytes_max);
+}
+
+// The error if a text does not pass its check.
+std::optional<std::string> text_fault(Check check, const std::string& text) {
+  for (char c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      return "must not contain line breaks or other control characters";
+  switch (check) {
+    case Check::path:
+      return std::nullopt;
+    case Check::directory:
+    case Check::group:
+    case Check::postgres:
+      if (text.empty()) return "must not be empty";
+      return std::nullopt;
+    case Check::tcp:
+      return address_fault(text, false);
+    case Check::tcp_or_unix:
+      return address_fault(text, true);
+    case Check::bootstrap:
+      return bootstrap_fault(text);
+    case Check::topic:
+      return topic_fault(text);
+    case Check::isolation:
+      if (text != "process" && text != "fork" && text != "batch")
+        return "must be \"process\", \"fork\" or \"batch\"";
+      return std::nullopt;
+    case Check::auth_mode:
+      if (text != "none" && text != "bearer" && text != "hunter")
+        return "must be \"none\", \"bearer\" or \"hunter\"";
+      return std::nullopt;
+  }
+  CHECK(false);
+  return std::nullopt;
+}
+
+// The permitted values in words, for references.
+std::string range_of(const Key& key) {
+  if (key.flag != nullptr) return "true or false";
+  if (key.text == nullptr) return fmt::format("{} to {}", key.min, key.max);
+  switch (key.check) {
+    case Check::path:
+      return "a path";
+    case Check::directory:
+      return "a directory";
+    case Check::tcp:
+      return "address";
+    case Check::tcp_or_unix:
+      return "address or `unix:/path`";
+    case Check::bootstrap:
+      return "addresses, separated by commas";
+    case Check::topic:
+      return "a topic's name";
+    case Check::group:
+      return "a name";
+    case Check::postgres:
+      return "libpq URI or keywords";
+    case Check::isolation:
+      return "`\"process\"`, `\"fork\"`, `\"batch\"`";
+    case Check::auth_mode:
+      return "`\"none\"`, `\"bearer\"`, `\"hunter\"`";
+  }
+  CHECK(false);
+  return "";
+}
+
+void read_value(const Key& key, const toml::node& node, Config& config, Problems& problems) {
+  std::string const where = fmt::format("{}: {}", problems.at(node), key.name);
+  config.origin[key.name] = problems.at(node);
+  if (key.text != nullptr) {
+    std::optional<std::string> const value = node.value_exact<std::string>();
+    if (!value) return problems.add(where, "must be text in quotes");
+    if (std::optional<std::string> const fault = text_fault(key.check, *value))
+      return problems.add(where, *fault);
+    *key.text(config) = *value;
+    return;
+  }
+  if (key.flag != nullptr) {
+    std::optional<bool> const value = node.value_exact<bool>();
+    if (!value) return problems.add(where, "must be true or false, without quotes");
+    *key.flag(config) = *value;
+    return;
+  }
+  std::optional<int64_t> const value = node.value_exact<int64_t>();
+  if (!value) return problems.add(where, "must be a whole number without quotes");
+  if (*value < 0 || static_cast<uint64_t>(*value) < key.min ||
+      static_cast<uint64_t>(*value) > key.max)
+    return problems.add(where,
+                        fmt::format("must be from {} to {}, not {}", key.min, key.max, *value));
+  if (key.number != nullptr)
+    *key.number(config) = static_cast<uint32_t>(*value);
+  else
+    *key.large(config) = static_cast<uint64_t>(*value);
+}
+
+// True if only this host can reach a listening address.
+bool is_loopback(const std::string& listen) {
+  Result<Address> const address = parse_address(listen);
+  if (!address) return false;
+  in_addr v4{};
+  if (inet_pton(AF_INET, address->host.c_str(), &v4) == 1)
+    return (ntohl(v4.s_addr) >> 24) == IN_LOOPBACKNET;
+  // Another name may resolve to any address.
+  return address->host == "localhost" || address->host == "::1";
+}
+
+// The rules that concern more than one key.
+void check_together(Config& config, Problems& problems) {
+  auto const where = [&](const char* name) {
+    auto const found = config.origin.find(name);
+    return fmt::format("{}: {}", found == config.origin.end() ? problems.file : found->second,
+                       name);
+  };
+  if (config.worker.queue_deadline_ms + config.worker.deadline_ms >=
+      config.http.request_deadline_ms)
+    problems.add(where("http.request_deadline_ms"),
+                 fmt::format("must be more than worker.queue_deadline_ms + worker.deadline_ms ({})",
+                             config.worker.queue_deadline_ms + config.worker.deadline_ms));
+  if (config.auth.mode == "none" && !config.auth.allow_unauthenticated &&
+      !is_loopback(config.http.listen))
+    problems.add(where("http.listen"),
+                 "is not a loopback address, and auth.mode is \"none\": any caller could act as "
+                 "any hunter. Set auth.mode to \"bearer\" or \"hunter\", or set "
+                 "auth.allow_unauthenticated = true if a proxy authenticates the callers");
+  if (config.auth.mode == "none" &&
+      !(config.auth.tokens_file.empty() && config.auth.hunter_keys_file.empty()))
+    problems.add(where("auth.mode"),
+                 "is \"none\", so the file of secrets has no effect: set auth.mode");
+  if (config.auth.mode == "bearer" && config.auth.tokens_file.empty())
+    problems.add(where("auth.mode"), "\"bearer\" needs auth.tokens_file");
+  if (config.auth.mode == "hunter" && config.auth.hunter_keys_file.empty())
+    problems.add(where("auth.mode"), "\"hunter\" needs auth.hunter_keys_file");
+  if (config.kafka.topic == config.kafka.dead_topic)
+    problems.add(where("kafka.dead_topic"),
+                 "must differ from kafka.topic, or every dead letter would be read again");
+  if (config.http.listen == config.admin.listen && !config.http.listen.ends_with(":0"))
+    problems.add(where("admin.listen"),
+                 "must differ from http.listen: the public port does not have the admin paths");
+}
+
+}  // namespace
+
+Result<Config> parse_config(const std::string& text, const std::string& name) {
+  Problems problems{name, ""};
+  toml::table parsed;
+  try {
+    parsed = toml::parse(text, name);
+  } catch (const toml::parse_error& error) {
+    return Error{
+        fmt::format("{}:{}: not TOML: {}", name, error.source().begin.line, error.description())};
+  }
+  Config config;
+  for (auto&& [section_name, section] : parsed) {
+    const toml::table* table = section.as_table();
+    if (table == nullptr) {
+      problems.add(
+          fmt::format("{}: {}", problems.at(section), section_name.str()),
+          fmt::format("is not a section; did you mean {}?", nearest_key(section_name.str())));
+      continue;
+    }
+    if (table->empty() && !is_section(section_name.str()))
+      problems.add(
+          fmt::format("{}: {}", problems.at(section), section_name.str()),
+          fmt::format("unknown section; did you mean {}?", nearest_key(section_name.str())));
+    for (auto&& [key_name, node] : *table) {
+      std::string const full = fmt::format("{}.{}", section_name.str(), key_name.str());
+      if (const Key* key = find_key(full))
+        read_value(*key, node, config, problems);
+      else
+        problems.add(fmt::format("{}: {}", problems.at(node), full),
+                     fmt::format("unknown key; did you mean {}?", nearest_key(full)));
+    }
+  }
+  if (problems.text.empty()) check_together(config, problems);
+  if (!problems.text.empty()) return Error{problems.text};
+  return config;
+}
+
+Result<Config> load_config(const std::string& path) {
+  errno = 0;
+  std::ifstream file(path);
+  std::string text(limits::config_bytes_max + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!file.is_open() || file.bad())  // a directory can be opened, but not read
+    return Error{fmt::format("{}: cannot be read ({}); name the config file with -c FILE", path,
+                             std::strerror(errno))};
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (text.size() > limits::config_bytes_max)
+    return Error{fmt::format("{}: is larger than {} bytes; name the config file with -c FILE", path,
+                             limits::config_bytes_max)};
+  return parse_config(text, path);
+}
+
+std::string print_config(const Config& config) {
+  Config copy = config;
+  std::string text;
+  std::string section;
+  for (const Key& key : keys_table) {
+    std::string_view const name = key.name;
+    std::string const its_section(name.substr(0, name.find('.')));
+    if (its_section != section) {
+      text += fmt::format("{}[{}]\n", section.empty() ? "" : "\n", its_section);
+      section = its_section;
+    }
+    auto const origin = config.origin.find(key.name);
+    text += fmt::format("{} = {}  # {}\n", name.substr(name.find('.') + 1), value_text(key, copy),
+                        origin == config.origin.end() ? "default" : origin->second);
+  }
+  return text;
+}
+
+std::vector<ConfigKey> config_keys() {
+  Config defaults;
+  std::vector<ConfigKey> keys;
+  for (const Key& key : keys_table)
+    keys.push_back({key.name, key.text != nullptr, key.flag != nullptr, value_text(key, defaults),
+                    key.min, key.max, key.when == When::reload, range_of(key), key.help});
+  return keys;
+}
+
+std::vector<std::string> keys_that_wait_for_restart(const Config& running, const Config& next) {
+  Config before = running;
+  Config after = next;
+  std::vector<std::string> names;
+  for (const Key& key : keys_table)
+    if (key.when == When::restart && value_text(key, before) != value_text(key, after))
+      names.emplace_back(key.name);
+  return names;
+}
+
+Result<Address> parse_address(const std::string& text) {
+  Address address;
+  if (text.starts_with("unix:")) {
+    address.unix_socket = true;
+    address.host = text.substr(5);
+    if (address.host.empty() || address.host.size() > 107)
+      return Error{"unix: needs a path of 1 to 107 bytes"};
+    return address;
+  }
+  size_t const colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0)
+    return Error{fmt::format("must be ADDRESS:PORT, not \"{}\"", text)};
+  address.host = text.substr(0, colon);
+  if (address.host.front() == '[') {
+    if (address.host.back() != ']' || address.host.size() < 3)
+      return Error{fmt::format("an IPv6 address must be in brackets, not \"{}\"", text)};
+    address.host = address.host.substr(1, address.host.size() - 2);
+  } else if (address.host.find(':') != std::string::npos) {
+    return Error{fmt::format("an IPv6 address must be in brackets, not \"{}\"", text)};
+  }
+  const char* const first = text.data() + colon + 1;
+  const char* const last = text.data() + text.size();
+  unsigned port = 0;
+  auto const [end, error] = std::from_chars(first, last, port);
+  if (error != std::errc() || end != last || port > 65535)
+    return Error{
+        fmt::format("the port must be from 0 to 65535, not \"{}\"", std::string(first, last))};
+  address.port = static_cast<uint16_t>(port);
+  return address;
+}
+
+}  // namespace huntd

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// The TOML file (/etc/huntd/huntd.toml) that every program of huntd reads. config.cc has one table
+// with the range and the help text of each key; docs/configuration.md and huntd.toml(5) are
+// generated from it.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace huntd {
+
+// Each member is the config key `section.member`; the member's initializer is the default.
+struct Config {
+  struct {
+    std::string listen = "127.0.0.1:8080";
+    uint32_t request_deadline_ms = 2000;
+    uint32_t read_deadline_ms = 10'000;
+    uint32_t first_byte_deadline_ms = 10'000;
+    uint32_t idle_deadline_ms = 75'000;
+    uint32_t send_deadline_ms = 10'000;
+    uint32_t drain_deadline_ms = 10'000;
+    uint32_t connections_max = 16'384;
+    uint32_t connections_per_address_max = 0;
+  } http;
+  struct {
+    std::string listen = "127.0.0.1:9090";
+  } admin;
+  struct {
+    std::string mode = "none";
+    bool allow_unauthenticated = false;
+    std::string tokens_file;
+    std::string hunter_keys_file;
+  } auth;
+  struct {
+    uint32_t count = 0;
+    uint32_t priority = 0;
+  } cores;
+  struct {
+    std::string dir = "/etc/huntd/hunts";
+  } hunts;
+  struct {
+    std::string binary;
+    uint32_t deadline_ms = 50;
+    uint64_t memory_bytes = 32 * 1024 * 1024;
+    uint32_t max_live = 32;
+    uint32_t queue_max = 4096;
+    uint32_t queue_deadline_ms = 100;
+    uint32_t queue_target_ms = 20;
+    uint32_t hunts_in_flight_max = 1024;
+    std::string isolation = "process";
+    uint32_t warm = 0;
+    uint32_t hunts_per_worker = 1000;
+    uint32_t idle_ms = 2000;
+    uint32_t priority = 0;
+  } worker;
+  struct {
+    std::string address = "127.0.0.1:6379";
+    std::string password_file;
+    uint32_t database = 0;
+    uint64_t idempotency_ttl_s = 86'400;
+    uint32_t linger_us = 0;
+  } redis;
+  struct {
+    std::string bootstrap;
+    std::string topic = "loot_events";
+    std::string dead_topic = "loot_events_dead";
+    uint32_t linger_ms = 5;
+    uint32_t queue_messages_max = 100'000;
+    uint32_t delivery_timeout_ms = 30'000;
+    uint32_t sweep_after_s = 30;
+  } kafka;
+  struct {
+    uint32_t interval_s = 1;
+    std::string postgres = "postgresql:///huntd";
+    std::string listen = "127.0.0.1:9091";
+    std::string group = "hunt-aggregator";
+    uint32_t retention_days = 0;
+  } aggregator;
+
+  // Where each value that is not a default was set: "FILE:LINE", by the key's full name.
+  std::map<std::string, std::string> origin;
+};
+
+// Reads and checks one file. The error lists every problem found, one per line, each as
+// "FILE:LINE: key: what is wrong and what to write". An unknown key suggests the most similar one.
+Result<Config> load_config(const std::string& path);
+// The same for text in memory. `name` replaces the file's name in errors and origins.
+Result<Config> parse_config(const std::string& text, const std::string& name);
+// All values as TOML, each with its origin in a comment.
+std::string print_config(const Config& config);
+
+// One key, for references and tests.
+struct ConfigKey {
+  std::string name;  // "section.member"
+  bool is_text = false;
+  bool is_flag = false;      // true or false
+  std::string default_text;  // as TOML
+  uint64_t min = 0;          // of a number, inclusive
+  uint64_t max = 0;
+  bool at_reload = false;  // a reload applies a change; otherwise a restart does
+  std::string range;       // the permitted values, in words; `code` in backticks
+  std::string help;        // the meaning, in full sentences; `code` in backticks
+};
+// Every key, in the order of the table; the keys of a section are adjacent.
+std::vector<ConfigKey> config_keys();
+// The keys that differ and that a reload does not apply.
+std::vector<std::string> keys_that_wait_for_restart(const Config& running, const Config& next);
+
+// An address in the config file.
+struct Address {
+  bool unix_socket = false;
+  std::string host;  // IPv4, IPv6 without brackets, a name, or the path of a unix socket
+  uint16_t port = 0;
+};
+// Parses "host:port", "[v6]:port" or "unix:/path". The error says what is wrong.
+Result<Address> parse_address(const std::string& text);
+
+}  // namespace huntd

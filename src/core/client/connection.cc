@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/client/connection.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "core/client/rejection.h"
+#include "core/client/router.h"
+#include "http/problem.h"
+
+namespace huntd::server {
+namespace {
+
+constexpr uint32_t linger_ms = 1000;
+
+Counter status_class(int status) {
+  if (status < 300) return Counter::http_2xx;
+  return status < 500 ? Counter::http_4xx : Counter::http_5xx;
+}
+
+}  // namespace
+
+// The request that is being read, and then run. `head` and `route` view in_ until start_body()
+// removes the head from it.
+struct Connection::Incoming {
+  HeadParser parser;
+  RequestHead head;
+  Route route;
+  Framing framing;
+  std::optional<Response> rejection;  // set if the request must not run
+  bool failed = false;                // it violates HTTP or is late: nothing more of it is read
+  std::optional<BodyReader> body;     // set while the body is being read
+  bool wants_continue = false;
+  HuntRequest hunt;        // run_hunt, read_held
+  ProduceRequest produce;  // produce
+  uint64_t deadline_at_ns = 0;
+  uint64_t hunt_received_at_ns = 0;  // 0 if it does not run a hunt
+};
+
+Connection::Connection(HttpService& service, StreamPtr stream, std::string first_bytes,
+                       bool accepted)
+    : service_(service),
+      stream_(std::move(stream)),
+      event_(service.scheduler),
+      in_(std::move(first_bytes)),
+      may_hand_over_(accepted),
+      fresh_(in_.empty()) {
+  stream_->set_user(*this);
+}
+
+Task<> Connection::serve() {
+  reading_ = true;
+  stream_->read();
+  for (bool keep_alive = true; keep_alive;) {
+    // A drain was requested while the last response was being sent.
+    if (service_.draining() && in_.empty()) co_return;
+
+    Incoming request;
+    start_head(request);
+    while (!parse_head(request)) {
+      Input const input = co_await read_more(request.deadline_at_ns);
+      if (!head_continues(request, input)) co_return;
+    }
+    finish_head(request);
+
+    if (int const core = core_to_move_to(request); core >= 0) {
+      bool const moved = co_await hand_over_to(core);
+      if (moved) co_return;
+      parse_head_again(request);
+    }
+
+    start_body(request);
+    if (request.wants_continue) {
+      out_.append(continue_response);
+      bool const written = co_await flush_out();
+      if (!written) co_return;
+    }
+    while (!parse_body(request)) {
+      Input const input = co_await read_more(request.deadline_at_ns);
+      if (!body_continues(request, input)) co_return;
+    }
+
+    Response response;
+    switch (request.rejection ? Route::To::rejected : request.route.to) {
+      case Route::To::rejected:
+        response = std::move(*request.rejection);
+        break;
+      case Route::To::core_map:
+        response.body = service_.core_map_json();
+        break;
+      case Route::To::produce:
+        response = co_await service_.produce(take_produce(request));
+        break;
+      case Route::To::run_hunt:
+      case Route::To::read_held:
+        response = co_await service_.handle(take_hunt(request));
+        break;
+    }
+    finish_request(request, response);
+    bool const written = co_await write(response, request.framing);
+    if (!written) co_return;
+    keep_alive = request.framing.keep_alive;
+  }
+  co_await linger();
+}
+
+void Connection::start_head(Incoming& request) {
+  idle_ = in_.empty();
+  request.deadline_at_ns = deadline_in_ms(!idle_   ? service_.timeouts.read_ms
+                                          : fresh_ ? service_.timeouts.first_byte_ms
+                                                   : service_.timeouts.idle_ms);
+}
+
+// Returns whether the head is complete, or has failed.
+bool Connection::parse_head(Incoming& request) {
+  if (request.failed) return true;
+  if (in_.empty()) return false;
+  ParseStatus const status = request.parser.parse(in_, request.head);
+  if (status == ParseStatus::bad) fail_head(request, request.parser.bad());
+  return status != ParseStatus::need_more;
+}
+
+// Returns false if the connection must be closed without a response.
+bool Connection::head_continues(Incoming& request, Input input) {
+  if (input == Input::end || (input == Input::drained && in_.empty())) return false;
+  if (input == Input::deadline) {
+    service_.metrics.add(!idle_   ? Counter::expired_request
+                         : fresh_ ? Counter::expired_first_byte
+                                  : Counter::expired_idle);
+    if (in_.empty()) return false;
+    fail_head(request, {Problem::request_timeout, "the request head did not arrive in time"});
+  } else if (idle_ && !in_.empty()) {
+    idle_ = false;
+    request.deadline_at_ns = deadline_in_ms(service_.timeouts.read_ms);
+  }
+  return true;
+}
+
+void Connection::finish_head(Incoming& request) {
+  idle_ = false;
+  fresh_ = false;
+  if (request.failed) return;
+  const RequestHead& head = request.head;
+  request.route = find_route(head.method, head.path);
+  request.framing = {.head_only = head.method == Method::head,
+                     .keep_alive = head.keep_alive && !service_.draining(),
+                     .http_1_0 = head.minor_version == 0};
+  request.rejection =
+      check_authorization(service_.authenticator(), request.route, head.authorization,
+                          service_.clock.wall_ms(), service_.metrics);
+}
+
+// The core that the connection should move to, or -1 for none. A connection can move once: to the
+// core of its first request's hunter, before it has sent any response.
+int Connection::core_to_move_to(Incoming& request) {
+  bool const first = std::exchange(may_hand_over_, false);
+  if (!first || request.rejection || request.route.hunter_id.empty() ||
+      in_.size() > limits::handover_bytes_max)
+    return -1;
+  return service_.better_core(request.route.hunter_id);
+}
+
+// After hand_over_to() has failed: bytes may have arrived meanwhile, so the views may be invalid.
+void Connection::parse_head_again(Incoming& request) {
+  request.parser = HeadParser();
+  CHECK(request.parser.parse(in_, request.head) == ParseStatus::done);
+  request.route = find_route(request.head.method, request.head.path);
+}
+
+// Copies what the request needs from the head, and removes the head from in_.
+void Connection::start_body(Incoming& request) {
+  body_.clear();
+  if (request.failed) return;
+  const RequestHead& head = request.head;
+  const Route& route = request.route;
+  bool const has_body = head.chunked || head.content_length > 0;
+  if (!request.rejection) request.rejection = check_head(route, head, has_body);
+  if (route.to == Route::To::produce) {
+    request.produce.topic = route.topic;
+  } else {
+    request.hunt.kind =
+        route.to == Route::To::run_hunt ? HuntRequest::Kind::run : HuntRequest::Kind::read_held;
+    request.hunt.hunt_id = route.hunt_id;
+    request.hunt.hunter_id = route.hunter_id;
+    request.hunt.idempotency_key = head.idempotency_key;
+  }
+  in_.erase(0, request.parser.consumed());
+  // The client sends the body only after 100 Continue. If the request is rejected instead, no body
+  // comes, and the connection cannot be used for another request.
+  bool const body_withheld = head.expect_continue && has_body && in_.empty();
+  request.wants_continue = body_withheld && !request.rejection;
+  if (body_withheld && request.rejection)
+    request.framing.keep_alive = false;
+  else
+    request.body.emplace(head);
+}
+
+// Returns whether the body is complete, or has failed, or is not read.
+bool Connection::parse_body(Incoming& request) {
+  if (!request.body) return true;
+  ParseStatus const status = request.body->read(in_, body_);
+  in_.erase(0, request.body->consumed());
+  if (status == ParseStatus::bad) fail(request, request.body->bad());
+  return status != ParseStatus::need_more;
+}
+
+// Returns false if the connection must be closed without a response.
+bool Connection::body_continues(Incoming& request, Input input) {
+  if (input == Input::end) return false;
+  if (input == Input::deadline) {
+    service_.metrics.add(Counter::expired_request);
+    fail(request, {Problem::request_timeout, "the request body did not arrive in time"});
+  }
+  return true;
+}
+
+HuntRequest Connection::take_hunt(Incoming& request) {
+  request.hunt_received_at_ns = service_.clock.now_ns();
+  request.hunt.received_at_ns = request.hunt_received_at_ns;
+  request.hunt.body.assign(body_);
+  return std::move(request.hunt);
+}
+
+ProduceRequest Connection::take_produce(Incoming& request) {
+  request.produce.received_at_ns = service_.clock.now_ns();
+  request.produce.body.assign(body_);
+  return std::move(request.produce);
+}
+
+void Connection::finish_request(Incoming& request, const Response& response) {
+  if (request.hunt_received_at_ns != 0)
+    service_.metrics.record(Stage::request, service_.clock.now_ns() - request.hunt_received_at_ns);
+  if (service_.draining()) request.framing.keep_alive = false;
+  service_.metrics.add(status_class(response.status));
+}
+
+// Rejects a request that violates HTTP or is late. The connection closes after the response: it is
+// unknown where the next request starts.
+void Connection::fail(Incoming& request, BadRequest bad) {
+  service_.metrics.add(Counter::http_bad_requests);
+  request.failed = true;
+  request.body.reset();
+  request.framing.keep_alive = false;
+  request.rejection = rejection(request.route.kafka_rest, bad.problem, bad.detail);
+}
+
+// The same for the head. Its facts are known only as far as it was read.
+void Connection::fail_head(Incoming& request, BadRequest bad) {
+  std::string_view line = in_;
+  if (line.starts_with("\r\n")) line.remove_prefix(2);
+  request.framing.head_only = line.starts_with("HEAD ");
+  request.route = find_route(request.head.method, request.head.path);
+  fail(request, bad);
+}
+
+Task<> Connection::reject(Response response) {
+  service_.metrics.add(status_class(response.status));
+  bool const written = co_await write(response, {.keep_alive = false});
+  if (written) co_await linger();
+}
+
+Task<Connection::Input> Connection::read_more(uint64_t deadline_at_ns) {
+  if (ended_) co_return Input::end;
+  // A client that sends bytes all the time must not extend its deadline.
+  if (service_.scheduler.now_ns() >= deadline_at_ns) co_return Input::deadline;
+  if (!reading_) {
+    reading_ = true;
+    stream_->read();
+  }
+  size_t const before = in_.size();
+  std::optional<Signal> const came = co_await event_.wait(deadline_at_ns);
+  if (in_.size() > before) co_return Input::bytes;
+  if (ended_) co_return Input::end;
+  if (!came) co_return Input::deadline;
+  co_return service_.draining() && idle_ ? Input::drained : Input::bytes;
+}
+
+Task<bool> Connection::write(const Response& response, Framing framing) {
+  append_response(out_, response, framing, service_.date.at(service_.clock.wall_ms()));
+  return flush_out();
+}
+
+// Sends out_. Returns whether all of it was sent in time.
+Task<bool> Connection::flush_out() {
+  service_.metrics.add(Counter::response_bytes, out_.size());
+  sent_ = false;
+  send_error_ = 0;
+  uint64_t const deadline_at_ns = deadline_in_ms(service_.timeouts.send_ms);
+  stream_->send(out_);
+  while (!sent_) {
+    std::optional<Signal> const came = co_await event_.wait(deadline_at_ns);
+    if (came || sent_) continue;
+    service_.metrics.add(Counter::expired_response);
+    co_return false;  // closing the stream cancels the send
+  }
+  co_return send_error_ == 0;
+}
+
+// Returns whether the other core now has the connection. Otherwise it stays usable.
+Task<bool> Connection::hand_over_to(int core) {
+  // Stop reading first, so that no byte is lost.
+  if (reading_) stream_->pause();
+  uint64_t const deadline_at_ns = deadline_in_ms(service_.timeouts.read_ms);
+  while (reading_) {
+    std::optional<Signal> const came = co_await event_.wait(deadline_at_ns);
+    if (!came) break;
+  }
+  if (reading_ || ended_ || in_.size() > limits::handover_bytes_max) co_return false;
+  stream_->release();
+  while (!released_) co_await event_.wait(never_ns);
+  if (*released_ < 0) co_return false;
+  service_.metrics.add(Counter::connections_handed_over);
+  service_.hand_over(core, *released_, in_);
+  co_return true;
+}
+
+// Reads and ignores input for a while, so that a reset does not destroy the last response before
+// the client has read it (RFC 9112 section 9.6).
+Task<> Connection::linger() {
+  stream_->finish_sending();
+  uint64_t const deadline_at_ns = deadline_in_ms(linger_ms);
+  while (!ended_) {
+    in_.clear();
+    Input const input = co_await read_more(deadline_at_ns);
+    if (input == Input::deadline || service_.draining()) co_return;
+  }
+}
+
+uint64_t Connection::deadline_in_ms(uint32_t timeout_ms) const {
+  return service_.scheduler.now_ns() + timeout_ms * ns_per_ms;
+}
+
+void Connection::drain() {
+  if (idle_) event_.set({});
+}
+
+void Connection::on_bytes(std::string_view bytes) {
+  service_.metrics.add(Counter::request_bytes, bytes.size());
+  in_.append(bytes);
+  // Apply back pressure to a client that sends requests without reading the responses.
+  if (in_.size() > limits::connection_input_bytes_max) stream_->pause();
+  event_.set({});
+}
+
+void Connection::on_end(int error) {
+  reading_ = false;
+  if (error != ECANCELED) ended_ = true;
+  event_.set({});
+}
+
+void Connection::on_sent(int error) {
+  sent_ = true;
+  send_error_ = error;
+  event_.set({});
+}
+
+void Connection::on_released(int descriptor) {
+  released_ = descriptor;
+  event_.set({});
+}
+
+}  // namespace huntd::server

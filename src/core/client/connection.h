@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// One client's connection: reads requests, runs them and writes their responses until it closes.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "auth/authenticator.h"
+#include "base/scheduler.h"
+#include "base/task.h"
+#include "core/hunt/request.h"
+#include "core/kafka_rest/request.h"
+#include "environment/clock.h"
+#include "environment/network.h"
+#include "http/parser.h"
+#include "http/response.h"
+#include "metrics/core_metrics.h"
+
+namespace huntd::server {
+
+// What a connection needs from its core. Outlives all connections.
+class HttpService {
+ public:
+  struct Timeouts {
+    uint32_t read_ms;        // from the first byte of a request to the end of its body
+    uint32_t first_byte_ms;  // from the start of the connection to the first byte
+    uint32_t idle_ms;        // between a response and the next request
+    uint32_t send_ms;        // for a client that does not read its response
+  };
+  HttpService(Scheduler& scheduler_ref, Clock& clock_ref, CoreMetrics& metrics_ref, Timeouts t)
+      : scheduler(scheduler_ref), clock(clock_ref), metrics(metrics_ref), timeouts(t) {}
+
+  // Runs a request on this core or on its hunter's core.
+  virtual Task<Response> handle(HuntRequest request) = 0;
+  // Runs a produce call on this core.
+  virtual Task<Response> produce(ProduceRequest request) = 0;
+  // The core that a connection for this hunter should move to, or -1 if it should stay.
+  virtual int better_core(std::string_view hunter_id) = 0;
+  // Moves a connection to another core, with the bytes that were read from it. Takes ownership of
+  // the descriptor.
+  virtual void hand_over(int core, int descriptor, std::string_view bytes) = 0;
+  virtual std::string_view core_map_json() = 0;
+  virtual const Authenticator& authenticator() const = 0;
+  virtual bool draining() const = 0;
+
+  Scheduler& scheduler;
+  Clock& clock;
+  CoreMetrics& metrics;
+  Timeouts timeouts;
+  DateText date;
+
+ protected:
+  ~HttpService() = default;
+};
+
+class Connection final : private StreamUser {
+ public:
+  // `first_bytes` were read by the core that handed the connection over. `accepted`: this core
+  // accepted the connection, so it may hand it over, once.
+  Connection(HttpService& service, StreamPtr stream, std::string first_bytes, bool accepted);
+
+  // Serves requests until the connection closes. Call either this or reject(), once.
+  Task<> serve();
+  // Sends a response without reading a request, and closes the connection.
+  Task<> reject(Response response);
+  // The core drains: closes an idle connection now, any other after its current response.
+  void drain();
+
+ private:
+  struct Incoming;
+  enum class Input { bytes, end, deadline, drained };
+
+  void on_bytes(std::string_view bytes) override;
+  void on_end(int error) override;
+  void on_sent(int error) override;
+  void on_released(int descriptor) override;
+
+  // The steps of serve() between two waits.
+  void start_head(Incoming& request);
+  bool parse_head(Incoming& request);
+  bool head_continues(Incoming& request, Input input);
+  void finish_head(Incoming& request);
+  int core_to_move_to(Incoming& request);
+  void parse_head_again(Incoming& request);
+  void start_body(Incoming& request);
+  bool parse_body(Incoming& request);
+  bool body_continues(Incoming& request, Input input);
+  HuntRequest take_hunt(Incoming& request);
+  ProduceRequest take_produce(Incoming& request);
+  void finish_request(Incoming& request, const Response& response);
+  void fail(Incoming& request, BadRequest bad);
+  void fail_head(Incoming& request, BadRequest bad);
+
+  Task<Input> read_more(uint64_t deadline_at_ns);
+  Task<bool> write(const Response& response, Framing framing);
+  Task<bool> flush_out();
+  Task<bool> hand_over_to(int core);
+  Task<> linger();
+  uint64_t deadline_in_ms(uint32_t timeout_ms) const;
+
+  HttpService& service_;
+  StreamPtr stream_;
+  OneShot<Signal> event_;
+  std::string in_;    // received, not yet consumed
+  std::string out_;   // to be sent
+  std::string body_;  // of the current request
+  bool reading_ = false;
+  bool ended_ = false;  // the client has closed its side
+  bool sent_ = false;
+  int send_error_ = 0;
+  std::optional<int> released_;  // the detached descriptor, or a negative errno
+  bool may_hand_over_;
+  bool idle_ = true;  // waiting for the first byte of a request
+  bool fresh_;        // nothing was received yet
+};
+
+}  // namespace huntd::server

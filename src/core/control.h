@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages between the parent and a core, over a SOCK_SEQPACKET pair. A message is its kind and,
+// for some kinds, a value. MessageLink frames the messages.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "auth/secrets.h"
+#include "core/hunt/worker_pool.h"
+#include "wire/message_codec.h"
+
+namespace huntd::server {
+
+enum class ControlMessage : uint8_t {
+  // Parent to core:
+  peer = 1,     // PeerUpdate: another core came up or went down
+  bundle = 2,   // WorkerLimits, and the descriptor of a bundle: new hunts use both
+  secrets = 3,  // Secrets: they authenticate callers from now on
+  drain = 4,    // finish the requests that run, then end
+  end = 5,      // all cores are idle
+  // Core to parent:
+  listening = 6,  // the core accepts connections
+  idle = 7,       // the core drains and has no work of its own; it still runs its peers' requests
+};
+
+struct PeerUpdate {
+  uint32_t core = 0;
+  bool up = false;
+  uint32_t incarnation = 0;  // counts the starts of that core
+};
+
+template <class Value>
+void append_value(WireWriter<std::string>& writer, const Value& value) {
+  writer.number(value);
+}
+
+inline void append_value(WireWriter<std::string>& writer, const Secrets& secrets) {
+  writer.number(secrets.mode);
+  writer.number(static_cast<uint32_t>(secrets.texts.size()));
+  for (const std::string& text : secrets.texts) writer.text(text);
+}
+
+// Encodes a message. REQUIRES: `value` is what the comment of its kind names, if it names one.
+template <class... Value>
+std::string encode(ControlMessage kind, const Value&... value) {
+  std::string message;
+  WireWriter writer(message);
+  writer.number(kind);
+  (append_value(writer, value), ...);
+  return message;
+}
+
+// Reads the value of a `secrets` message; the other kinds' values are read with number().
+inline Secrets read_secrets(WireReader& reader) {
+  Secrets secrets;
+  secrets.mode = reader.number<AuthMode>();
+  secrets.texts.resize(reader.number<uint32_t>());
+  for (std::string& text : secrets.texts) text = reader.text();
+  return secrets;
+}
+
+}  // namespace huntd::server

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/core.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <list>
+
+#include "auth/authenticator.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "bundle/bundle.h"
+#include "core/client/address_limit.h"
+#include "core/client/connection.h"
+#include "core/events/emitter.h"
+#include "core/hunt/hunt.h"
+#include "core/hunt/hunter_queue.h"
+#include "core/kafka_rest/produce.h"
+#include "core/ledger/ledger.h"
+#include "core/ledger/redis_link.h"
+#include "core/ledger/supply.h"
+#include "core/route/core_map.h"
+#include "core/route/peers.h"
+#include "core/sweep.h"
+#include "http/problem.h"
+
+namespace huntd::server {
+namespace {
+
+// A core without Redis accepts connections after this time, so that clients get an error response.
+constexpr uint64_t accept_anyway_ns = ns_per_s;
+
+HttpService::Timeouts http_timeouts(const Config& config) {
+  return {config.http.read_deadline_ms, config.http.first_byte_deadline_ms,
+          config.http.idle_deadline_ms, config.http.send_deadline_ms};
+}
+
+RedisLink::Options redis_options(const CoreSettings& settings) {
+  return {settings.redis, settings.redis_password, settings.config.redis.database,
+          settings.config.redis.linger_us * ns_per_us};
+}
+
+class OpenCore final : public Core,
+                       private HttpService,
+                       private PeerUser,
+                       private AcceptUser,
+                       private MessageUser {
+ public:
+  OpenCore(CoreSettings settings, const Environment& environment, const CoreLinks& links,
+           Scheduler& core_scheduler)
+      : HttpService(core_scheduler, environment.clock, *settings.metrics,
+                    http_timeouts(settings.config)),
+        settings_(std::move(settings)),
+        config_(settings_.config),
+        clock_(environment.clock),
+        scheduler_(core_scheduler),
+        metrics_(*settings_.metrics),
+        network_(environment.network),
+        parent_(links.parent),
+        authenticator_(settings_.secrets),
+        address_limit_(config_.http.connections_per_address_max),
+        map_(static_cast<uint32_t>(links.cores.size())),
+        redis_(network_, scheduler_, clock_, metrics_, redis_options(settings_)),
+        ledger_(redis_, scheduler_, config_.redis.idempotency_ttl_s),
+        supply_(redis_, scheduler_, metrics_, config_.redis.idempotency_ttl_s),
+        workers_(environment.workers, scheduler_, metrics_, worker_limits(config_)),
+        hunter_queue_(scheduler_),
+        emitter_(environment.events, ledger_, scheduler_, metrics_),
+        produce_context_{emitter_, metrics_, config_.kafka.topic, config_.http.request_deadline_ms},
+        hunt_context_{
+            scheduler_, clock_,   metrics_,      ledger_, supply_,
+            emitter_,   workers_, hunter_queue_, bundle_, config_.http.request_deadline_ms},
+        sweep_({scheduler_, metrics_, map_, settings_.index, redis_, ledger_, supply_, emitter_,
+                config_.kafka.sweep_after_s * 1000ULL}),
+        peers_(settings_.index, settings_.incarnation, links.cores, scheduler_, metrics_, *this) {}
+
+  Result<void> open() {
+    Result<Bundle> bundle = open_bundle(settings_.bundle_descriptor);
+    if (!bundle) return bundle.error();
+    use_bundle(std::move(*bundle), workers_.limits());
+    for (const PeerUpdate& update : settings_.peers) apply(update);
+    parent_.set_user(*this);
+    return {};
+  }
+
+  void start() override {
+    huntd::start(redis_.run());
+    huntd::start(become_ready());
+    huntd::start(sweep_.run());
+  }
+
+  void tick() override {
+    scheduler_.expire(scheduler_.now_ns());
+    scheduler_.run_ready();
+    emitter_.flush(draining_ ? Emitter::Clear::now : Emitter::Clear::when_due);
+    redis_.flush(RedisLink::Leave::when_due);
+    if (draining_) check_drained();
+  }
+
+  bool draining() const override { return draining_; }
+  bool done() const override { return done_; }
+
+  void finish() override {
+    emitter_.flush(Emitter::Clear::now);
+    redis_.flush(RedisLink::Leave::now);
+  }
+
+  CoreLoad load() const override {
+    return {connections_.size(), requests_,          hunter_queue_.hunters(),
+            workers_.live(),     redis_.in_flight(), emitter_.idle()};
+  }
+
+ private:
+  // --- connections -----------------------------------------------------------------------------
+  void on_accepted(StreamPtr stream, std::optional<ClientAddress> from) override {
+    if (draining_) return;
+    metrics_.add(Counter::connections_accepted);
+    huntd::start(serve_client(std::move(stream), from, "", true));
+    stop_accepting_if_full();
+  }
+
+  size_t room() const override {
+    size_t const max = config_.http.connections_max;
+    return max - std::min(max, connections_.size());
+  }
+
+  void start_accepting() { network_.start_accepting(*this, address_limit_.bounded()); }
+
+  void stop_accepting_if_full() {
+    if (full_ || connections_.size() < config_.http.connections_max) return;
+    full_ = true;
+    network_.stop_accepting();
+  }
+
+  void accept_again_if_room() {
+    if (!full_ || draining_ || connections_.size() >= config_.http.connections_max) return;
+    full_ = false;
+    start_accepting();
+  }
+
+  // PeerUser: a connection from another core.
+  void take_over(int descriptor, std::string_view bytes) override {
+    if (descriptor < 0) {
+      log::error("connection from another core lost: its file descriptor did not arrive",
+                 {{"hint", "raise LimitNOFILE"}});
+      return;
+    }
+    std::optional<ClientAddress> from;
+    if (address_limit_.bounded()) from = network_.address_of(descriptor);
+    huntd::start(serve_client(network_.adopt(descriptor), from, std::string(bytes), false));
+    stop_accepting_if_full();
+  }
+
+  // Serves a client's connection until it closes. `accepted`: by this core.
+  Task<> serve_client(StreamPtr stream, std::optional<ClientAddress> from, std::string first_bytes,
+                      bool accepted) {
+    Connection connection(*this, std::move(stream), std::move(first_bytes), accepted);
+    auto const entry = connections_.insert(connections_.end(), &connection);
+    metrics_.set(Gauge::connections_open, connections_.size());
+    // The kernel may accept more than connections_max within a tick; those are served. Connections
+    // from other cores above the limit are rejected.
+    bool const room = accepted || connections_.size() <= config_.http.connections_max;
+    if (room && (!from || address_limit_.enter(*from))) {
+      co_await connection.serve();
+      if (from) address_limit_.leave(*from);
+    } else {
+      co_await reject(connection);
+    }
+    connections_.erase(entry);
+    metrics_.set(Gauge::connections_open, connections_.size());
+    metrics_.add(Counter::connections_closed);
+    accept_again_if_room();
+  }
+
+  // Closes a connection; with a response, unless too many others are being rejected.
+  Task<> reject(Connection& connection) {
+    metrics_.add(Counter::connections_rejected);
+    if (rejecting_ >= limits::rejections_max) co_return;
+    ++rejecting_;
+    co_await connection.reject(problem_response(
+        Problem::too_many_connections, "close some connections, or send more requests over each"));
+    --rejecting_;
+  }
+
+  // HttpService
+  const Authenticator& authenticator() const override { return authenticator_; }
+
+  int better_core(std::string_view hunter_id) override {
+    if (draining_) return -1;
+    uint32_t const core = map_.server(bucket_of(hunter_id));
+    return core == settings_.index ? -1 : static_cast<int>(core);
+  }
+
+  void hand_over(int core, int descriptor, std::string_view bytes) override {
+    if (peers_.hand_over(static_cast<uint32_t>(core), descriptor, bytes)) return;
+    log::warning("connection closed: the queue to its core is full", {{"core", core}});
+    network_.drop(descriptor);
+  }
+
+  std::string_view core_map_json() override {
+    if (map_json_.empty()) map_json_ = map_.json();
+    return map_json_;
+  }
+
+  // --- requests --------------------------------------------------------------------------------
+  Task<Response> handle(HuntRequest request) override {
+    uint32_t const core = map_.server(bucket_of(request.hunter_id));
+    if (core == settings_.index) return run_here(std::move(request));
+    return forward(core, std::move(request));
+  }
+
+  // Runs on any core: the records are keyed by hunter, whichever core produces them.
+  Task<Response> produce(ProduceRequest request) override {
+    ++requests_;
+    Response response = co_await server::produce(produce_context_, std::move(request));
+    --requests_;
+    co_return response;
+  }
+
+  // PeerUser: a request from another core.
+  Task<Response> run_forwarded(HuntRequest request) override {
+    return run_here(std::move(request));
+  }
+
+  Task<Response> run_here(HuntRequest request) {
+    ++requests_;
+    return request.kind == HuntRequest::Kind::read_held ? read_held_counted(std::move(request))
+                                                        : run_hunt_counted(std::move(request));
+  }
+
+  Task<Response> read_held_counted(HuntRequest request) {
+    Response response = co_await read_held(hunt_context_, std::move(request));
+    --requests_;
+    co_return response;
+  }
+
+  Task<Response> run_hunt_counted(HuntRequest request) {
+    bool const owned = map_.owner(bucket_of(request.hunter_id)) == settings_.index;
+    Response response = co_await run_hunt(hunt_context_, std::move(request));
+    --requests_;
+    if (owned) metrics_.add(Counter::hunts_owner);
+    co_return response;
+  }
+
+  Task<Response> forward(uint32_t core, HuntRequest request) {
+    uint64_t const deadline_at_ns =
+        request.received_at_ns + config_.http.request_deadline_ms * ns_per_ms;
+    std::optional<Response> response = co_await peers_.forward(core, request, deadline_at_ns);
+    if (response) co_return std::move(*response);
+    Response failed = problem_response(Problem::core_down, "");
+    if (request.kind == HuntRequest::Kind::run) {
+      metrics_.add(Counter::hunts_core_down);
+      failed = problem_response(Problem::outcome_unknown,
+                                request.idempotency_key.empty()
+                                    ? "a retry is only safe with an Idempotency-Key"
+                                    : "try again with the same Idempotency-Key");
+    }
+    failed.bundle = bundle_.name();
+    co_return failed;
+  }
+
+  // --- the parent ------------------------------------------------------------------------------
+  void on_message(std::string_view message, int descriptor) override {
+    WireReader reader(message);
+    switch (reader.number<ControlMessage>()) {
+      case ControlMessage::peer:
+        apply(reader.number<PeerUpdate>());
+        break;
+      case ControlMessage::bundle:
+        swap_bundle(reader.number<WorkerLimits>(), descriptor);
+        return;
+      case ControlMessage::secrets:
+        authenticator_ = Authenticator(read_secrets(reader));
+        break;
+      case ControlMessage::drain:
+        start_drain();
+        break;
+      case ControlMessage::end:
+        may_end_ = true;
+        break;
+      case ControlMessage::listening:
+      case ControlMessage::idle:
+        break;
+    }
+    if (descriptor >= 0) close(descriptor);
+  }
+
+  void on_link_closed() override {
+    log::error("the parent process has exited; the core exits");
+    _exit(EXIT_FAILURE);
+  }
+
+  void apply(const PeerUpdate& update) {
+    map_.set_up(update.core, update.up);
+    peers_.set_up(update.core, update.up, update.incarnation);
+    map_json_.clear();
+  }
+
+  // Takes ownership of the descriptor.
+  void swap_bundle(const WorkerLimits& limits, int descriptor) {
+    Result<Bundle> bundle = open_bundle(descriptor);
+    if (!bundle) {
+      log::error("the new bundle cannot be read; the core keeps the previous one",
+                 {{"error", bundle.error().message}});
+      return;
+    }
+    use_bundle(std::move(*bundle), limits);
+    metrics_.add(Counter::bundle_swaps);
+    log::info("bundle", {{"name", bundle_.name()}, {"hunts", bundle_.hunts().size()}});
+  }
+
+  void use_bundle(Bundle bundle, const WorkerLimits& limits) {
+    bundle_ = std::move(bundle);
+    metrics_.bundle.set(bundle_.name());
+    int const for_workers = fcntl(bundle_.descriptor(), F_DUPFD_CLOEXEC, 0);
+    CHECK(for_workers >= 0);
+    workers_.use(limits, for_workers);
+  }
+
+  Task<> become_ready() {
+    // A restarted core leaves new clients to its peers until Redis is up. If Redis is unavailable,
+    // it accepts anyway: clients then get an error response instead of waiting in the backlog.
+    bool up = co_await redis_.until_up(scheduler_.now_ns() + accept_anyway_ns);
+    if (!draining_) start_accepting();
+    parent_.send(encode(ControlMessage::listening), -1);
+    while (!up) up = co_await redis_.until_up(never_ns);
+    if (!draining_) metrics_.set_state(CoreState::ready);
+  }
+
+  void start_drain() {
+    if (draining_) return;
+    draining_ = true;
+    drain_deadline_at_ns_ = clock_.now_ns() + config_.http.drain_deadline_ms * ns_per_ms;
+    metrics_.set(Gauge::draining, 1);
+    metrics_.set_state(CoreState::draining);
+    network_.stop_accepting();
+    workers_.drain();
+    sweep_.stop();
+    for (Connection* connection : connections_) connection->drain();
+  }
+
+  // A core that is idle still runs its peers' requests until the parent reports that all are idle.
+  void check_drained() {
+    bool const late = clock_.now_ns() >= drain_deadline_at_ns_;
+    bool const idle = connections_.empty() && requests_ == 0 && emitter_.idle() &&
+                      workers_.live() == 0 && (redis_.in_flight() == 0 || !redis_.up());
+    if (idle && !idle_sent_) {
+      idle_sent_ = true;
+      parent_.send(encode(ControlMessage::idle), -1);
+    }
+    if (late && !idle)
+      log::warning("drain deadline passed: closing what is left",
+                   {{"connections", connections_.size()}, {"requests", requests_}});
+    if ((idle && may_end_) || late) done_ = true;
+  }
+
+  CoreSettings settings_;
+  const Config& config_;
+  Clock& clock_;
+  Scheduler& scheduler_;
+  CoreMetrics& metrics_;
+  Network& network_;
+  MessageLink& parent_;
+  Authenticator authenticator_;
+  AddressLimit address_limit_;
+  CoreMap map_;
+  std::string map_json_;  // empty: not computed since the map changed
+  RedisLink redis_;
+  Ledger ledger_;
+  Supply supply_;
+  WorkerPool workers_;
+  HunterQueue hunter_queue_;
+  Bundle bundle_;
+  Emitter emitter_;
+  ProduceContext produce_context_;
+  HuntContext hunt_context_;
+  Sweep sweep_;
+  Peers peers_;
+  std::list<Connection*, PoolAllocator<Connection*>> connections_;  // oldest first
+  size_t requests_ = 0;
+  size_t rejecting_ = 0;  // connections that are being rejected
+  bool full_ = false;     // connections_max is reached: accept is paused
+  bool draining_ = false;
+  bool idle_sent_ = false;
+  bool may_end_ = false;
+  bool done_ = false;
+  uint64_t drain_deadline_at_ns_ = 0;
+};
+
+}  // namespace
+
+WorkerLimits worker_limits(const Config& config) {
+  auto const mode = std::find(isolation_names.begin(), isolation_names.end(),
+                              std::string_view(config.worker.isolation));
+  CHECK(mode != isolation_names.end());  // load_config() has checked it
+  return {.deadline_ms = config.worker.deadline_ms,
+          .memory_bytes = config.worker.memory_bytes,
+          .max_live = config.worker.max_live,
+          .queue_max = config.worker.queue_max,
+          .queue_deadline_ms = config.worker.queue_deadline_ms,
+          .queue_target_ms = config.worker.queue_target_ms,
+          .hunts_in_flight_max = config.worker.hunts_in_flight_max,
+          .isolation = static_cast<Isolation>(mode - isolation_names.begin()),
+          .warm = config.worker.warm,
+          .hunts_per_worker = config.worker.hunts_per_worker,
+          .idle_ms = config.worker.idle_ms};
+}
+
+Result<std::unique_ptr<Core>> open_core(CoreSettings settings, const Environment& environment,
+                                        const CoreLinks& links, Scheduler& scheduler) {
+  auto core = std::make_unique<OpenCore>(std::move(settings), environment, links, scheduler);
+  if (Result<void> opened = core->open(); !opened) return opened.error();
+  return std::unique_ptr<Core>(std::move(core));
+}
+
+}  // namespace huntd::server

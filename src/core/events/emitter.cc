@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/events/emitter.h"
+
+#include <algorithm>
+#include <span>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+namespace huntd::server {
+namespace {
+constexpr uint64_t sweep_timeout_ns = 2'000'000'000;
+constexpr uint64_t warn_every_ns = 5'000'000'000;
+constexpr size_t clear_ids_max = 128;  // per XDEL
+}  // namespace
+
+Emitter::Emitter(EventLog* log, Ledger& ledger, Scheduler& scheduler, CoreMetrics& metrics)
+    : log_(log), ledger_(ledger), scheduler_(scheduler), metrics_(metrics) {
+  if (log_ != nullptr) log_->set_user(*this);
+}
+
+void Emitter::enqueue(PoolVector<OutboxEntry> entries) {
+  if (log_ == nullptr) return;
+  for (OutboxEntry& entry : entries) {
+    if (full()) return;  // the events stay in the outbox until the sweep
+    if (!emitting_.insert(entry_name(entry.bucket, entry.id)).second) continue;
+    uint64_t const token = take_token();
+    pending_[token] = {std::move(entry.id), entry.bucket, scheduler_.now_ns(), nullptr, 0};
+    batch_.push_back({std::move(entry.hunter_id), std::move(entry.event), token});
+  }
+}
+
+std::shared_ptr<Delivery> Emitter::produce(PoolVector<Record> records) {
+  CHECK(log_ != nullptr && !records.empty());
+  auto delivery =
+      std::allocate_shared<Delivery>(PoolAllocator<Delivery>(), scheduler_, records.size());
+  for (size_t index = 0; index < records.size(); ++index) {
+    if (full()) {
+      DeliveryReport& report = delivery->reports[index];
+      report.fate = DeliveryReport::Fate::retriable;
+      report.reason = "too many events wait for Kafka";
+      if (--delivery->missing == 0) delivery->complete.set({});
+      continue;
+    }
+    uint64_t const token = take_token();
+    pending_[token] = {PoolString(), 0, scheduler_.now_ns(), delivery, index};
+    batch_.push_back({std::move(records[index].key), std::move(records[index].value), token});
+  }
+  return delivery;
+}
+
+uint64_t Emitter::take_token() {
+  if (free_tokens_.empty()) {
+    pending_.emplace_back();
+    return pending_.size() - 1;
+  }
+  uint64_t const token = free_tokens_.back();
+  free_tokens_.pop_back();
+  return token;
+}
+
+void Emitter::flush(Clear clear) {
+  if (!batch_.empty()) {
+    in_flight_ += batch_.size();
+    metrics_.add(Counter::kafka_produced, batch_.size());
+    log_->produce(batch_);
+    batch_.clear();
+    metrics_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
+  }
+  while (!due_.empty() && (clear == Clear::now || due_.front().at_ns <= scheduler_.now_ns())) {
+    if (!clear_outbox(due_.front().bucket)) return;  // kept until the link is up again
+    due_.pop_front();
+  }
+}
+
+// Returns false if the link is down.
+bool Emitter::clear_outbox(uint32_t bucket) {
+  PoolVector<PoolString>& ids = to_clear_[bucket];
+  while (!ids.empty()) {
+    size_t const count = std::min(ids.size(), clear_ids_max);
+    std::span<const PoolString> const some = std::span(ids).last(count);
+    if (!ledger_.remove_events(bucket, some)) return false;
+    for (const PoolString& id : some) emitting_.erase(entry_name(bucket, id));
+    ids.resize(ids.size() - count);
+  }
+  return true;
+}
+
+void Emitter::on_report(uint64_t token, const DeliveryReport& report) {
+  CHECK(token < pending_.size() && in_flight_ > 0);
+  Pending& pending = pending_[token];
+  --in_flight_;
+  metrics_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
+  if (report.fate == DeliveryReport::Fate::stored) {
+    metrics_.add(Counter::kafka_acked);
+    metrics_.record(Stage::kafka_ack, scheduler_.now_ns() - pending.enqueued_at_ns);
+  }
+  if (pending.delivery != nullptr) {
+    Delivery& delivery = *pending.delivery;
+    delivery.reports[pending.index] = report;
+    if (--delivery.missing == 0) delivery.complete.set({});
+    pending.delivery.reset();
+  } else {
+    finish_outbox_event(pending, report);
+  }
+  free_tokens_.push_back(token);
+}
+
+// A stored event is removed from the outbox; any other event stays there until the sweep.
+void Emitter::finish_outbox_event(Pending& pending, const DeliveryReport& report) {
+  if (report.fate == DeliveryReport::Fate::stored) {
+    PoolVector<PoolString>& ids = to_clear_[pending.bucket];
+    if (ids.empty())
+      due_.push_back({pending.bucket, scheduler_.now_ns() + limits::outbox_clear_after_ns});
+    ids.push_back(std::move(pending.id));
+    return;
+  }
+  emitting_.erase(entry_name(pending.bucket, pending.id));
+  metrics_.add(Counter::kafka_failed);
+  if (scheduler_.now_ns() - warned_at_ns_ <= warn_every_ns) return;
+  warned_at_ns_ = scheduler_.now_ns();
+  log::warning("an event stays in the outbox until the next sweep", {{"error", report.reason}});
+}
+
+Task<> Emitter::sweep(uint32_t bucket, uint64_t age_ms) {
+  if (log_ == nullptr) co_return;
+  PoolVector<OutboxEntry> entries =
+      co_await ledger_.stale_events(bucket, age_ms, scheduler_.now_ns() + sweep_timeout_ns);
+  size_t const before = batch_.size();
+  enqueue(std::move(entries));
+  metrics_.add(Counter::outbox_swept, batch_.size() - before);
+}
+
+}  // namespace huntd::server

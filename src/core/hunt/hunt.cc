@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/hunt/hunt.h"
+
+#include <charconv>
+#include <optional>
+
+#include "base/format_text.h"
+#include "base/hash.h"
+#include "base/json_text.h"
+#include "base/log.h"
+#include "core/hunt/run_worker.h"
+#include "http/problem.h"
+#include "wire/json_value.h"
+
+namespace huntd::server {
+namespace {
+
+using End = RunResult::End;
+
+constexpr uint64_t ns_per_ms = 1'000'000;
+// A run is repeated if the hunter's loot changed after the script read it.
+constexpr int attempts_max = 2;
+
+// One way to end a hunt without an award: the counter of its outcome, and the problem of its
+// response.
+struct Ending {
+  Counter counter;
+  Problem problem;
+  std::string_view detail;
+};
+
+constexpr Ending ended_hunter_busy = {Counter::hunts_shed_queue_deadline, Problem::overloaded,
+                                      "the hunter's earlier requests took too long"};
+constexpr Ending ended_queue_full = {Counter::hunts_shed_queue_full, Problem::overloaded,
+                                     "the queue is full"};
+constexpr Ending ended_queue_deadline = {Counter::hunts_shed_queue_deadline, Problem::overloaded,
+                                         "no worker became free within the queue's deadline"};
+constexpr Ending ended_standing_queue = {Counter::hunts_shed_standing_queue, Problem::overloaded,
+                                         "more hunts arrive than can be served; try again later"};
+constexpr Ending ended_redis_unavailable = {Counter::hunts_redis_unavailable,
+                                            Problem::redis_unavailable, "nothing was awarded"};
+constexpr Ending ended_conflict = {Counter::hunts_conflict, Problem::conflict,
+                                   "nothing was awarded; try again"};
+constexpr Ending ended_key_reused = {
+    Counter::hunts_key_reused, Problem::key_reused,
+    "this Idempotency-Key was first used with another body; use a new key for a new request"};
+constexpr Ending ended_unknown_keyed = {Counter::hunts_outcome_unknown, Problem::outcome_unknown,
+                                        "try again with the same Idempotency-Key"};
+constexpr Ending ended_unknown_unkeyed = {Counter::hunts_outcome_unknown, Problem::outcome_unknown,
+                                          "a retry is only safe with an Idempotency-Key"};
+
+Ending ending_of(WorkerPool::Rejection rejection) {
+  switch (rejection) {
+    case WorkerPool::Rejection::queue_full:
+      return ended_queue_full;
+    case WorkerPool::Rejection::queue_deadline:
+      return ended_queue_deadline;
+    case WorkerPool::Rejection::standing_queue:
+    case WorkerPool::Rejection::none:
+      break;
+  }
+  return ended_standing_queue;
+}
+
+// The counter and the problem of a run that failed, with the run's own reason as the detail.
+Ending ending_of(const RunResult& run) {
+  switch (run.end) {
+    case End::rejected:
+      return {Counter::hunts_rejected, Problem::rejected, run.reason};
+    case End::script_error:
+      return {Counter::hunts_script_error, Problem::script_failed, run.reason};
+    case End::out_of_memory:
+      return {Counter::hunts_out_of_memory, Problem::script_out_of_memory, run.reason};
+    case End::deadline:
+      return {Counter::hunts_deadline, Problem::deadline_passed, run.reason};
+    case End::redis_unavailable:
+      return ended_redis_unavailable;
+    case End::no_such_hunt:
+      return {Counter::hunts_no_such_hunt, Problem::no_such_hunt, run.reason};
+    case End::not_started:
+      return {Counter::hunts_worker_died, Problem::overloaded, run.reason};
+    case End::forbidden_call:
+    case End::broken_frame:
+    case End::worker_died:
+    case End::ok:
+      break;
+  }
+  return {Counter::hunts_worker_died, Problem::worker_died, run.reason};
+}
+
+// How a failed run is counted per script and logged; nothing if the script or its worker did not
+// cause the end.
+std::optional<FailureReason> failure_reason(End end) {
+  switch (end) {
+    case End::script_error:
+      return FailureReason::script_error;
+    case End::out_of_memory:
+      return FailureReason::out_of_memory;
+    case End::deadline:
+      return FailureReason::deadline;
+    case End::forbidden_call:
+      return FailureReason::forbidden_call;
+    case End::broken_frame:
+      return FailureReason::broken_frame;
+    case End::worker_died:
+      return FailureReason::worker_died;
+    case End::ok:
+    case End::rejected:
+    case End::not_started:
+    case End::redis_unavailable:
+    case End::no_such_hunt:
+      break;
+  }
+  return std::nullopt;
+}
+
+// The line number in "HUNT.lua:LINE: message", else 0. The text comes from the worker, so it may be
+// anything.
+uint32_t line_of(std::string_view reason, std::string_view hunt_id) {
+  constexpr std::string_view after_hunt = ".lua:";
+  if (!reason.starts_with(hunt_id) || !reason.substr(hunt_id.size()).starts_with(after_hunt))
+    return 0;
+  reason.remove_prefix(hunt_id.size() + after_hunt.size());
+  uint32_t line = 0;
+  auto const [end, error] = std::from_chars(reason.data(), reason.data() + reason.size(), line);
+  bool const is_line = error == std::errc{} && line <= limits::script_bytes_max &&
+                       (end == reason.data() + reason.size() || *end == ':');
+  return is_line ? line : 0;
+}
+
+// The body of the response to a hunt that ran. A replay of it differs only in `replayed`.
+PoolString body_of(const RequestName& name, const RunResult& run) {
+  PoolString body = format_text(R"({{"request_id":"{}","hunt_id":"{}","hunter_id":"{}","loot":[)",
+                                name.request_id, name.hunt_id, name.hunter_id);
+  for (size_t i = 0; i < run.awards.size(); ++i)
+    append_format(body, R"({}{{"loot_id":"{}","event_id":"{}"}})", i == 0 ? "" : ",",
+                  run.awards[i].loot_id, run.awards[i].event_id);
+  body += R"(],"result":)";
+  body += run.result;
+  body += R"(,"replayed":false})";
+  return body;
+}
+
+// One request in run_hunt(): what is known of it, and the steps between two waits.
+struct Hunt {
+  HuntContext& context;
+  RequestName name;
+  bool keyed;  // the client sent an Idempotency-Key
+  uint64_t deadline_at_ns;
+  uint64_t body_hash;
+  PoolString input;  // the request's body as a value (wire/value.h); empty: none
+
+  Hunt(HuntContext& its_context, HuntRequest& request);
+
+  std::optional<Response> reject_early(std::string_view body);
+  Response end(const Ending& ending) const;
+  Response replay(const ResponseRecord& record) const;
+
+  // Whether the run has to be committed: it made awards, or its response must be stored for
+  // retries.
+  bool must_commit(const RunResult& run) const;
+  Response response_to(const RunResult& run) const;
+  Response end_uncommitted(RunResult& run);
+  Response end_failed(RunResult& run);
+  Response end_committed(const RunResult& run, Response response) const;
+  Response conclude(RunResult& run, CommitResult& committed, Response response);
+
+  void release(RunResult& run) const;
+  void log_failure(const RunResult& run, FailureReason reason) const;
+  bool may_log_failure() const { return context.failure_log_budget.take(context.clock.now_ns()); }
+};
+
+Hunt::Hunt(HuntContext& its_context, HuntRequest& request)
+    : context(its_context),
+      name{std::move(request.hunt_id), std::move(request.hunter_id),
+           std::move(request.idempotency_key),
+           format_text("{:016x}{:016x}", its_context.clock.random(), its_context.clock.random())},
+      keyed(!name.key.empty()),
+      deadline_at_ns(request.received_at_ns + its_context.request_deadline_ms * ns_per_ms),
+      body_hash(hash64(request.body)) {
+  if (!keyed) name.key = name.request_id;
+}
+
+// The response if the request can be rejected without a wait. Otherwise sets `input`.
+std::optional<Response> Hunt::reject_early(std::string_view body) {
+  if (context.bundle.find(name.hunt_id) == nullptr)
+    return end({Counter::hunts_no_such_hunt, Problem::no_such_hunt, name.hunt_id});
+  // A request with a key is looked up first: its retry gets the stored response even under
+  // overload.
+  if (!keyed && context.workers.sheds_now()) return end(ended_standing_queue);
+  if (!body.empty()) {
+    Result<PoolString> value = encode_json_value(body);
+    if (!value)
+      return end({Counter::hunts_bad_input, Problem::invalid_json, value.error().message});
+    input = std::move(*value);
+  }
+  if (!context.ledger.up()) return end(ended_redis_unavailable);
+  return std::nullopt;
+}
+
+Response Hunt::end(const Ending& ending) const {
+  context.metrics.add(ending.counter);
+  Response response = problem_response(ending.problem, ending.detail);
+  response.bundle = context.bundle.name();
+  return response;
+}
+
+Response Hunt::replay(const ResponseRecord& record) const {
+  if (record.body_hash != body_hash) return end(ended_key_reused);
+  context.metrics.add(Counter::hunts_replayed);
+  Response response;
+  response.status = record.status;
+  response.bundle = record.bundle;
+  response.body = record.body;
+  constexpr std::string_view not_replayed = R"("replayed":false})";
+  if (record.status != 200)
+    response.content_type = problem_type;
+  else if (response.body.ends_with(not_replayed))
+    response.body.replace(response.body.size() - not_replayed.size(), not_replayed.size(),
+                          R"("replayed":true})");
+  return response;
+}
+
+bool Hunt::must_commit(const RunResult& run) const {
+  if (run.end == End::ok) return keyed || !run.awards.empty();
+  return run.end == End::rejected && keyed;
+}
+
+Response Hunt::response_to(const RunResult& run) const {
+  Response response;
+  if (run.end == End::rejected)
+    response = problem_response(Problem::rejected, run.reason);
+  else
+    response.body = body_of(name, run);
+  response.bundle = run.bundle;
+  return response;
+}
+
+Response Hunt::end_uncommitted(RunResult& run) {
+  release(run);
+  if (run.end != End::ok) return end_failed(run);
+  context.metrics.add(Counter::hunts_ok);
+  return response_to(run);
+}
+
+Response Hunt::end_failed(RunResult& run) {
+  if (run.end == End::deadline)
+    run.reason =
+        format_text("the deadline of a hunt is {} ms", context.workers.limits().deadline_ms);
+  if (std::optional<FailureReason> const reason = failure_reason(run.end))
+    log_failure(run, *reason);
+  if (run.end == End::not_started && may_log_failure())
+    log::warning(
+        "cannot start a worker",
+        {{"hunt_id", name.hunt_id}, {"request_id", name.request_id}, {"error", run.reason}});
+
+  if (run.end == End::out_of_memory)
+    run.reason = format_text("a script may use {} bytes", context.workers.limits().memory_bytes);
+  if (run.end == End::not_started) run.reason = "cannot start a worker: " + run.reason;
+  if (run.end == End::no_such_hunt) run.reason = name.hunt_id;
+  Ending const ending = ending_of(run);
+  if (ending.problem == Problem::worker_died) context.metrics.add(Counter::workers_died);
+  Response response = end(ending);
+  response.bundle = run.bundle;
+  return response;
+}
+
+Response Hunt::end_committed(const RunResult& run, Response response) const {
+  context.supply.settle(name, run.reservations, keyed);
+  context.metrics.add(run.end == End::rejected ? Counter::hunts_rejected : Counter::hunts_ok);
+  return response;
+}
+
+// The response after a commit that was not a conflict.
+Response Hunt::conclude(RunResult& run, CommitResult& committed, Response response) {
+  switch (committed.status) {
+    case CommitStatus::committed:
+      // The events are in the outbox; the emitter sends them with the others of this tick.
+      context.emitter.enqueue(std::move(committed.entries));
+      context.metrics.add(Counter::awards, run.awards.size());
+      return end_committed(run, std::move(response));
+    case CommitStatus::replayed:
+      // An earlier attempt of this commit, whose reply was lost, was executed; the sweep emits its
+      // events.
+      if (committed.record->body == response.body) return end_committed(run, std::move(response));
+      return replay(*committed.record);
+    case CommitStatus::rejected:
+      release(run);
+      if (may_log_failure())
+        log::warning("commit rejected", {{"hunt_id", name.hunt_id}, {"error", committed.reason}});
+      return end(ended_redis_unavailable);
+    case CommitStatus::unknown:
+    case CommitStatus::conflict:
+      break;
+  }
+  // The units stay reserved until the supply's sweep has found out.
+  if (!committed.reason.empty() && may_log_failure())
+    log::warning("the outcome of a commit is unknown",
+                 {{"hunt_id", name.hunt_id}, {"error", committed.reason}});
+  return end(keyed ? ended_unknown_keyed : ended_unknown_unkeyed);
+}
+
+void Hunt::release(RunResult& run) const {
+  context.supply.release(name, run.reservations);
+  run.reservations.clear();
+}
+
+// For the operator and the script's author: the log says which request, the metric how often.
+void Hunt::log_failure(const RunResult& run, FailureReason reason) const {
+  uint32_t const line =
+      reason == FailureReason::script_error ? line_of(run.reason, name.hunt_id) : 0;
+  context.metrics.failures.add(name.hunt_id, line, reason);
+  if (!may_log_failure()) return;
+  log::warning("hunt failed", {{"hunt_id", name.hunt_id},
+                               {"line", line == 0 ? "" : std::to_string(line)},
+                               {"reason", failure_reason_names[static_cast<size_t>(reason)]},
+                               {"detail", run.reason},
+                               {"hunter_id", name.hunter_id},
+                               {"request_id", name.request_id},
+                               {"bundle", run.bundle}});
+}
+
+PoolString held_json(const HuntRequest& request, const Held& held) {
+  PoolString body = format_text(R"({{"hunt_id":"{}","hunter_id":"{}","loot":{{)", request.hunt_id,
+                                request.hunter_id);
+  uint64_t total = 0;
+  for (size_t i = 0; i < held.loot.size(); ++i) {
+    total += held.loot[i].second;
+    if (i > 0) body.push_back(',');
+    append_json_string(body, held.loot[i].first);
+    append_format(body, ":{}", held.loot[i].second);
+  }
+  append_format(body, R"(}},"loot_count":{}}})", total);
+  return body;
+}
+
+}  // namespace
+
+Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
+  Hunt hunt(context, request);
+  if (std::optional<Response> rejected = hunt.reject_early(request.body))
+    co_return std::move(*rejected);
+
+  std::optional<HunterQueue::Guard> const guard =
+      co_await context.hunter_queue.lock(hunt.name.hunter_id, hunt.deadline_at_ns);
+  if (!guard) co_return hunt.end(ended_hunter_busy);
+  if (hunt.keyed) {
+    auto const [found, record] =
+        co_await context.ledger.find_response(hunt.name, hunt.deadline_at_ns);
+    if (found == Ledger::Found::yes) co_return hunt.replay(record);
+    if (found == Ledger::Found::unavailable) co_return hunt.end(ended_redis_unavailable);
+  }
+
+  for (int attempt = 0; attempt < attempts_max; ++attempt) {
+    WorkerPool::Admission admission = co_await context.workers.admit();
+    if (!admission.run) co_return hunt.end(ending_of(admission.rejection));
+    RunResult run = co_await run_worker(context, std::move(*admission.run), hunt.name, hunt.input,
+                                        hunt.deadline_at_ns);
+    if (!hunt.must_commit(run)) co_return hunt.end_uncommitted(run);
+    if (run.end == End::rejected) hunt.release(run);
+
+    Response response = hunt.response_to(run);
+    ResponseRecord const record{hunt.body_hash, response.status, run.bundle, response.body};
+    Commit const commit{hunt.name, run.awards, record, run.held_seq, context.clock.wall_ms(),
+                        hunt.keyed};
+    uint64_t const sent_at_ns = context.clock.now_ns();
+    CommitResult committed = co_await context.ledger.commit(commit, hunt.deadline_at_ns);
+    context.metrics.record(Stage::redis_commit, context.clock.now_ns() - sent_at_ns);
+    if (committed.status != CommitStatus::conflict)
+      co_return hunt.conclude(run, committed, std::move(response));
+    hunt.release(run);
+  }
+  co_return hunt.end(ended_conflict);
+}
+
+Task<Response> read_held(HuntContext& context, HuntRequest request) {
+  uint64_t const deadline_at_ns = request.received_at_ns + context.request_deadline_ms * ns_per_ms;
+  std::optional<Held> held;
+  if (context.ledger.up())
+    held = co_await context.ledger.held(request.hunter_id, request.hunt_id, deadline_at_ns);
+
+  Response response;
+  if (!held)
+    response =
+        problem_response(Problem::redis_unavailable, "what the hunter holds can't be read now");
+  else if (held->loot.size() > limits::held_loot_max)  // never a part of it, as for hunt.held()
+    response = problem_response(Problem::internal,
+                                format_text("the hunter holds {} different loots; {} can be shown",
+                                            held->loot.size(), limits::held_loot_max));
+  else
+    response.body = held_json(request, *held);
+  response.bundle = context.bundle.name();
+  co_return response;
+}
+
+}  // namespace huntd::server

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A hunt from its parsed request to its response, as one sequential coroutine.
+#pragma once
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/task.h"
+#include "bundle/bundle.h"
+#include "core/events/emitter.h"
+#include "core/hunt/hunter_queue.h"
+#include "core/hunt/request.h"
+#include "core/hunt/worker_pool.h"
+#include "core/ledger/ledger.h"
+#include "core/ledger/supply.h"
+#include "environment/environment.h"
+#include "http/response.h"
+#include "metrics/core_metrics.h"
+
+namespace huntd::server {
+
+// The parts of a core that a hunt uses. Every reference outlives the hunts.
+struct HuntContext {
+  Scheduler& scheduler;
+  Clock& clock;
+  CoreMetrics& metrics;
+  Ledger& ledger;
+  Supply& supply;
+  Emitter& emitter;
+  WorkerPool& workers;
+  HunterQueue& hunter_queue;
+  const Bundle& bundle;  // new runs use it; a reload replaces it in place
+  uint32_t request_deadline_ms;
+  log::Budget hunt_log_budget{limits::hunt_log_lines_per_s};
+  log::Budget failure_log_budget{limits::hunt_log_lines_per_s};
+};
+
+// Runs a hunt once for one hunter and returns the response. The status is 200 only if the loot was
+// committed together with its events.
+Task<Response> run_hunt(HuntContext& context, HuntRequest request);
+// Returns what the hunter holds of the hunt now.
+Task<Response> read_held(HuntContext& context, HuntRequest request);
+
+}  // namespace huntd::server

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/hunt/run_worker.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/format_text.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "core/hunt/hunt.h"
+#include "wire/json_value.h"
+#include "wire/loot_event.h"
+#include "wire/worker_frame.h"
+
+namespace huntd::server {
+namespace {
+
+using End = RunResult::End;
+
+std::string_view view(wf_text text) { return {text.data, text.size}; }
+wf_text text_of(std::string_view text) { return {text.data(), static_cast<uint32_t>(text.size())}; }
+
+// The process's buffer for frames to send. Its content is valid until the next wait.
+std::string& frame_buffer() {
+  static std::string buffer(limits::worker_frame_bytes_max, '\0');
+  return buffer;
+}
+
+std::string_view job_frame(const HuntContext& context, const RequestName& name,
+                           const BundledHunt& hunt, std::string_view input, bool more) {
+  // The seed follows from the request, so that a retry draws the same random numbers.
+  PoolString seed_text = format_text("{}:{}:{}", name.hunter_id, name.hunt_id, name.key);
+  wf_job job{};
+  job.flags = more ? WF_JOB_MORE : 0;
+  job.seed[0] = hash64(seed_text);
+  seed_text.push_back('+');
+  job.seed[1] = hash64(seed_text);
+  job.now_ms = context.clock.wall_ms();
+  job.memory_bytes = context.workers.limits().memory_bytes;
+  job.script_offset = hunt.offset;
+  job.script_bytes = hunt.bytes;
+  job.image_offset = hunt.image_offset;
+  job.image_bytes = hunt.image_bytes;
+  job.hunt_id = text_of(name.hunt_id);
+  job.hunter_id = text_of(name.hunter_id);
+  job.input = text_of(input);
+  std::string& buffer = frame_buffer();
+  size_t const size = wf_write_job(buffer.data(), buffer.size(), &job);
+  CHECK(size > 0);
+  return std::string_view(buffer).substr(0, size);
+}
+
+std::string_view held_frame(const Held& held) {
+  std::string& buffer = frame_buffer();
+  wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_REPLY_HELD);
+  size_t const count = held.loot.size();
+  wf_put_u32(&writer, static_cast<uint32_t>(count));
+  for (size_t i = 0; i < count; ++i) {
+    wf_put_text(&writer, held.loot[i].first.data(), held.loot[i].first.size());
+    wf_put_u64(&writer, held.loot[i].second);
+  }
+  size_t const size = wf_end(&writer);
+  return std::string_view(buffer).substr(0, size);
+}
+
+std::string_view supply_frame(bool granted) {
+  std::string& buffer = frame_buffer();
+  wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_REPLY_SUPPLY);
+  wf_put_u8(&writer, granted ? 1 : 0);
+  return std::string_view(buffer).substr(0, wf_end(&writer));
+}
+
+bool tried_forbidden_call(int wait_status) {
+  return WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGSYS;
+}
+
+PoolString death_text(int wait_status) {
+  if (tried_forbidden_call(wait_status)) return "the worker tried a forbidden system call";
+  if (WIFSIGNALED(wait_status)) return format_text("killed by signal {}", WTERMSIG(wait_status));
+  return format_text("exit status {}", WEXITSTATUS(wait_status));
+}
+
+// A script's draw on a shared supply.
+struct SupplyQuery {
+  uint32_t position = 0;  // of the award in the request
+  Reservation unit;
+  uint64_t limit = 0;
+};
+
+// The result of a run as it grows, and the steps between two waits of run_worker(). A worker is not
+// trusted: each step checks what the worker sent. A step that returns false has ended the run;
+// `result` says how.
+struct RunSteps {
+  HuntContext& context;
+  const RequestName& name;
+  RunResult result{};
+  uint64_t started_at_ns = 0;
+  uint32_t position_min = 0;  // of the next award that is drawn from a supply
+
+  bool end(End end, PoolString reason) {
+    result.end = end;
+    result.reason = std::move(reason);
+    return false;
+  }
+  bool protocol_violation(std::string_view rule) {
+    return end(End::broken_frame, format_text("the worker violated the frame protocol: {}", rule));
+  }
+  void end_without_outcome(const WorkerEvent& event);
+
+  bool read_held_query(wf_reader& reader);
+  bool take_held(const std::optional<Held>& held);
+  bool read_supply_query(wf_reader& reader, SupplyQuery& query);
+  bool take_grant(Supply::Granted granted, const SupplyQuery& query);
+
+  bool read_outcome(wf_reader& reader);
+  void record_stages(const wf_outcome& outcome);
+  void log_lines(std::string_view lines);
+  bool take_awards(const wf_outcome& outcome);
+};
+
+void RunSteps::end_without_outcome(const WorkerEvent& event) {
+  switch (event.kind) {
+    case WorkerEvent::Kind::deadline:
+      end(End::deadline, "");
+      return;
+    case WorkerEvent::Kind::not_started:
+      end(End::not_started, std::strerror(event.spawn_errno));
+      return;
+    case WorkerEvent::Kind::flooded:
+      protocol_violation("it does not wait for replies");
+      return;
+    case WorkerEvent::Kind::died:
+    case WorkerEvent::Kind::frame:
+      end(tried_forbidden_call(event.wait_status) ? End::forbidden_call : End::worker_died,
+          death_text(event.wait_status));
+      return;
+  }
+}
+
+bool RunSteps::read_held_query(wf_reader& reader) {
+  return wf_all_read(&reader) != 0 || protocol_violation("a malformed query");
+}
+
+bool RunSteps::take_held(const std::optional<Held>& held) {
+  if (!held) return end(End::redis_unavailable, "");
+  // Never a part of what the hunter holds: a script would award again what it does not see.
+  if (held->loot.size() > limits::held_loot_max)
+    return end(End::script_error,
+               format_text("{}.lua: the hunter holds {} different loots; hunt.held() takes {}",
+                           name.hunt_id, held->loot.size(), limits::held_loot_max));
+  result.held_seq = held->seq;
+  return true;
+}
+
+bool RunSteps::read_supply_query(wf_reader& reader, SupplyQuery& query) {
+  query.position = wf_get_u32(&reader);
+  query.unit.loot_id = view(wf_get_id(&reader));
+  query.limit = wf_get_u64(&reader);
+  if (wf_all_read(&reader) == 0 || query.position < position_min ||
+      query.position >= limits::awards_max || query.limit > WF_SUPPLY_LIMIT_MAX)
+    return protocol_violation("a malformed query");
+  query.unit.event_id = make_event_id(name.hunter_id, name.hunt_id, name.key, query.position);
+  // Noted before the reply is known: if the reply is lost, the unit is released with the others.
+  result.reservations.push_back(query.unit);
+  return true;
+}
+
+bool RunSteps::take_grant(Supply::Granted granted, const SupplyQuery& query) {
+  if (granted == Supply::Granted::unavailable) return end(End::redis_unavailable, "");
+  if (granted == Supply::Granted::gone)
+    result.reservations.pop_back();
+  else
+    position_min = query.position + 1;
+  return true;
+}
+
+// Times that can't be true would spoil the histograms.
+void RunSteps::record_stages(const wf_outcome& outcome) {
+  uint64_t const now_ns = context.clock.now_ns();
+  if (outcome.vm_ready_at_ns <= started_at_ns || outcome.vm_ready_at_ns > now_ns) return;
+  context.metrics.record(Stage::worker_start, outcome.vm_ready_at_ns - started_at_ns);
+  if (outcome.script_done_at_ns <= outcome.vm_ready_at_ns || outcome.script_done_at_ns > now_ns)
+    return;
+  context.metrics.record(Stage::script, outcome.script_done_at_ns - outcome.vm_ready_at_ns);
+}
+
+void RunSteps::log_lines(std::string_view lines) {
+  while (!lines.empty()) {
+    size_t const end = std::min(lines.find('\n'), lines.size());
+    if (context.hunt_log_budget.take(context.clock.now_ns()))
+      log::info("hunt.log", {{"hunt_id", name.hunt_id},
+                             {"hunter_id", name.hunter_id},
+                             {"text", lines.substr(0, end)}});
+    lines.remove_prefix(std::min(end + 1, lines.size()));
+  }
+}
+
+bool RunSteps::take_awards(const wf_outcome& outcome) {
+  size_t limited = 0;
+  for (uint32_t i = 0; i < outcome.award_count; ++i) {
+    Award award{PoolString(view(outcome.awards[i].loot_id)),
+                make_event_id(name.hunter_id, name.hunt_id, name.key, i),
+                (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0};
+    bool const reserved = std::any_of(
+        result.reservations.begin(), result.reservations.end(), [&award](const Reservation& unit) {
+          return unit.event_id == award.event_id && unit.loot_id == award.loot_id;
+        });
+    if (award.limited != reserved) return protocol_violation("a limited award without its unit");
+    if (award.limited) ++limited;
+    result.awards.push_back(std::move(award));
+  }
+  // All reservations of a committed run are settled, so each must have its award.
+  return limited == result.reservations.size() || protocol_violation("a unit without its award");
+}
+
+bool RunSteps::read_outcome(wf_reader& reader) {
+  wf_outcome outcome;
+  if (wf_read_outcome(&reader, &outcome) == 0)
+    return protocol_violation("the outcome is malformed");
+  record_stages(outcome);
+  log_lines(view(outcome.log));
+  PoolString reason(view(outcome.reason));
+  switch (outcome.status) {
+    case WF_OK:
+      break;
+    case WF_REJECTED:
+      end(End::rejected, std::move(reason));
+      return true;
+    case WF_SCRIPT_ERROR:
+      end(End::script_error, std::move(reason));
+      return true;
+    case WF_OUT_OF_MEMORY:
+      end(End::out_of_memory, std::move(reason));
+      return true;
+    default:
+      end(End::worker_died, std::move(reason));
+      return true;
+  }
+  if (!take_awards(outcome)) return false;
+  result.result = view(outcome.result);
+  if (!is_json(result.result)) return protocol_violation("the result is not JSON");
+  result.end = End::ok;
+  return true;
+}
+
+}  // namespace
+
+Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const RequestName& name,
+                           std::string_view input, uint64_t deadline_at_ns) {
+  RunSteps steps{context, name};
+  steps.started_at_ns = context.clock.now_ns();
+  steps.result.bundle = context.bundle.name();
+  const BundledHunt* const hunt = context.bundle.find(name.hunt_id);
+  if (hunt == nullptr) {
+    steps.end(End::no_such_hunt, "");
+    co_return std::move(steps.result);
+  }
+  run.start(name.hunt_id, name.hunter_id,
+            job_frame(context, name, *hunt, input, run.more_may_follow()));
+  for (bool running = true; running;) {
+    WorkerEvent const event = co_await run.next_event(deadline_at_ns);
+    if (event.kind != WorkerEvent::Kind::frame) {
+      steps.end_without_outcome(event);
+      break;
+    }
+    wf_reader reader;
+    switch (wf_open(&reader, event.frame.data(), event.frame.size())) {
+      case WF_ASK_HELD: {
+        running = steps.read_held_query(reader);
+        if (!running) break;
+        std::optional<Held> const held =
+            co_await context.ledger.held(name.hunter_id, name.hunt_id, deadline_at_ns);
+        running = steps.take_held(held);
+        if (running) run.reply(held_frame(*held));
+        break;
+      }
+      case WF_ASK_SUPPLY: {
+        SupplyQuery query;
+        running = steps.read_supply_query(reader, query);
+        if (!running) break;
+        Supply::Granted const granted = co_await context.supply.reserve(
+            name, query.unit.loot_id, query.unit.event_id, query.limit, deadline_at_ns);
+        running = steps.take_grant(granted, query);
+        if (running) run.reply(supply_frame(granted == Supply::Granted::yes));
+        break;
+      }
+      case WF_OUTCOME:
+        // A worker that violated the protocol is killed.
+        if (steps.read_outcome(reader)) run.done();
+        running = false;
+        break;
+      default:
+        running = steps.protocol_violation("a frame that a worker does not send");
+        break;
+    }
+  }
+  co_return std::move(steps.result);
+}
+
+}  // namespace huntd::server

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// One run of a hunt on a worker: sends the job, replies to the worker's queries, reads the outcome.
+#pragma once
+#include <optional>
+#include <string_view>
+
+#include "base/task.h"
+#include "bundle/bundle.h"
+#include "core/hunt/worker_pool.h"
+#include "core/ledger/ledger.h"
+#include "core/ledger/supply.h"
+
+namespace huntd::server {
+
+struct HuntContext;
+
+struct RunResult {
+  enum class End {
+    ok,
+    rejected,           // hunt.reject
+    script_error,       // `reason` has file and line
+    out_of_memory,      // of the script
+    deadline,           // killed
+    forbidden_call,     // killed by the system call filter
+    broken_frame,       // protocol violation; `reason` has the rule
+    worker_died,        // exited without an outcome for another reason; `reason` has it
+    not_started,        // the spawn failed; `reason` has the error
+    redis_unavailable,  // a query of the script could not be replied to
+    no_such_hunt,       // a bundle without this hunt came while the request waited
+  };
+  End end = End::worker_died;
+  PoolString bundle;         // the bundle that ran
+  PoolVector<Award> awards;  // ok
+  PoolString result;         // ok: JSON
+  PoolString reason;
+  std::optional<uint64_t> held_seq;      // what the script read of the hunter: as of this seq
+  PoolVector<Reservation> reservations;  // units reserved for this run, for each end
+};
+
+// Runs the hunt on an admitted worker. `input` is a value (wire/value.h) or empty. `name` and
+// `input` must live until the task ends.
+Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const RequestName& name,
+                           std::string_view input, uint64_t deadline_at_ns);
+
+}  // namespace huntd::server

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/hunt/worker_pool.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/limits.h"
+
+namespace huntd::server {
+namespace {
+
+using State = WorkerSlot::State;
+using Process = WorkerSlot::Process;
+using Killed = WorkerSlot::Killed;
+
+constexpr uint64_t ns_per_ms = 1'000'000;
+constexpr size_t frames_waiting_max = 4;
+
+constexpr Counter runs_counter(Isolation isolation) {
+  switch (isolation) {
+    case Isolation::process:
+      return Counter::runs_process;
+    case Isolation::fork:
+      return Counter::runs_fork;
+    case Isolation::batch:
+      break;
+  }
+  return Counter::runs_batch;
+}
+
+}  // namespace
+
+WorkerPool::WorkerPool(WorkerHost& host, Scheduler& scheduler, CoreMetrics& metrics,
+                       WorkerLimits limits)
+    : host_(host), scheduler_(scheduler), metrics_(metrics), limits_(limits) {
+  host_.set_user(*this);
+}
+
+void WorkerPool::use(const WorkerLimits& limits, int bundle_descriptor) {
+  limits_ = limits;
+  ++generation_;
+  while (!idle_.empty()) stop_idle(*idle_.back());
+  host_.use_bundle(bundle_descriptor,
+                   limits.isolation == Isolation::fork ? StartMethod::fork : StartMethod::exec);
+  keep_warm();
+}
+
+void WorkerPool::drain() {
+  draining_ = true;
+  while (!idle_.empty()) stop_idle(*idle_.back());
+}
+
+// --- slots ---------------------------------------------------------------------------------------
+
+// Counts as live from now on; the caller moves it to its next state.
+WorkerSlot& WorkerPool::empty_slot() {
+  if (empty_.empty()) {
+    slots_.push_back(
+        std::make_unique<WorkerSlot>(*this, scheduler_, static_cast<uint32_t>(slots_.size())));
+    empty_.push_back(slots_.back().get());
+  }
+  WorkerSlot& slot = *empty_.back();
+  empty_.pop_back();
+  ++live_;
+  metrics_.set(Gauge::workers_live, live_);
+  slot.jobs = 0;
+  slot.hunt_id.clear();
+  return slot;
+}
+
+void WorkerPool::release(WorkerSlot& slot) {
+  slot.become(State::empty);
+  scheduler_.disarm(slot);
+  empty_.push_back(&slot);
+  --live_;
+  metrics_.set(Gauge::workers_live, live_);
+  admit_next();
+  keep_warm();
+}
+
+// A slot for a run, with an idle worker if there is one; null if max_live are in use, or enough
+// hunts are in flight. The run counts as in flight from now on.
+WorkerSlot* WorkerPool::claim_slot() {
+  if (in_flight_ >= limits_.hunts_in_flight_max) return nullptr;
+  WorkerSlot* slot = nullptr;
+  if (!idle_.empty()) {
+    slot = idle_.back();
+    leave_idle(*slot, State::claimed);
+  } else if (live_ < limits_.max_live) {
+    slot = &empty_slot();
+    slot->become(State::claimed);
+  } else {
+    return nullptr;
+  }
+  slot->frames.clear();
+  slot->killed = Killed::no;
+  ++in_flight_;
+  return slot;
+}
+
+// Gives a run that has not started an empty slot instead of its own, and stops the worker of the
+// latter.
+void WorkerPool::swap_slot(WorkerSlot*& slot) {
+  slot->become(State::exiting);
+  stop(*slot);
+  slot = &empty_slot();  // for a moment max_live is exceeded by one
+  slot->become(State::claimed);
+  slot->frames.clear();
+  slot->killed = Killed::no;
+}
+
+void WorkerPool::make_idle(WorkerSlot& slot) {
+  slot.become(State::idle);
+  idle_.push_back(&slot);
+  scheduler_.arm(slot, scheduler_.now_ns() + limits_.idle_ms * ns_per_ms);
+}
+
+void WorkerPool::leave_idle(WorkerSlot& slot, State next) {
+  slot.become(next);
+  std::erase(idle_, &slot);
+  scheduler_.disarm(slot);
+}
+
+void WorkerPool::stop_idle(WorkerSlot& slot) {
+  leave_idle(slot, State::exiting);
+  stop(slot);
+}
+
+// The worker has no job, so it exits at once; if it does not, it is killed at the deadline.
+void WorkerPool::stop(WorkerSlot& slot) {
+  host_.stop(slot.index);
+  start_deadline(slot, scheduler_.now_ns());
+}
+
+void WorkerPool::kill(WorkerSlot& slot, Killed reason) {
+  if (slot.killed == Killed::no) slot.killed = reason;
+  host_.kill(slot.index);
+}
+
+void WorkerPool::start_deadline(WorkerSlot& slot, uint64_t from_ns) {
+  scheduler_.arm(slot, from_ns + limits_.deadline_ms * ns_per_ms);
+}
+
+void WorkerPool::keep_warm() {
+  if (std::exchange(warming_, true)) return;  // a start that fails at once calls release()
+  while (!draining_ && idle_.size() < limits_.warm && live_ < limits_.max_live) {
+    WorkerSlot& slot = empty_slot();
+    slot.process = Process::starting;
+    slot.generation = generation_;
+    make_idle(slot);
+    host_.start_idle(slot.index);
+    if (!slot.has_process()) break;  // no start is possible now
+  }
+  warming_ = false;
+}
+
+// --- the queue -----------------------------------------------------------------------------------
+
+WorkerPool::InFlight::~InFlight() {
+  if (pool_ == nullptr) return;
+  --pool_->in_flight_;
+  pool_->admit_next();
+}
+
+void WorkerPool::admit_next() {
+  while (!queue_.empty()) {
+    WorkerSlot* const slot = claim_slot();
+    if (slot == nullptr) return;
+    Waiter const waiter = queue_.front();
+    queue_.pop_front();
+    metrics_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
+    waiter.admitted->set(slot);
+  }
+}
+
+void WorkerPool::leave_queue(const OneShot<WorkerSlot*>& admitted) {
+  // Usually the front: deadlines pass in the order of arrival.
+  if (queue_.front().admitted == &admitted)
+    queue_.pop_front();
+  else
+    std::erase_if(queue_,
+                  [&admitted](const Waiter& waiter) { return waiter.admitted == &admitted; });
+  metrics_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
+}
+
+// A burst may wait until the queue's deadline. A standing queue holds only as many as are served
+// within the target; a longer one would not serve more.
+bool WorkerPool::must_shed(uint64_t now_ns) {
+  uint64_t const target_ns = limits_.queue_target_ms * ns_per_ms;
+  bool const slow = !queue_.empty() && now_ns - queue_.front().since_ns >= target_ns;
+  if (!standing_.standing(now_ns, slow)) return false;
+  if (!slow && queue_.size() < standing_.room(now_ns, target_ns)) return false;
+  standing_.on_rejected(now_ns);
+  return true;
+}
+
+bool WorkerPool::sheds_now() { return !queue_.empty() && must_shed(scheduler_.now_ns()); }
+
+Task<WorkerPool::Admission> WorkerPool::admit() {
+  Admission admission;
+  uint64_t const asked_at_ns = scheduler_.now_ns();
+  WorkerSlot* slot = queue_.empty() ? claim_slot() : nullptr;
+  if (slot == nullptr) {
+    if (queue_.size() >= limits_.queue_max) {
+      admission.rejection = Rejection::queue_full;
+      co_return admission;
+    }
+    if (must_shed(asked_at_ns)) {
+      admission.rejection = Rejection::standing_queue;
+      co_return admission;
+    }
+    OneShot<WorkerSlot*> admitted(scheduler_);
+    if (queue_.empty()) standing_.on_first(asked_at_ns);
+    queue_.push_back({&admitted, asked_at_ns});
+    metrics_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
+    bool const standing = standing_.standing(asked_at_ns, false);
+    std::optional<WorkerSlot*> const given = co_await admitted.wait(
+        asked_at_ns + (standing ? limits_.queue_target_ms : limits_.queue_deadline_ms) * ns_per_ms);
+    if (!given) {
+      leave_queue(admitted);
+      if (standing) standing_.on_rejected(scheduler_.now_ns());
+      admission.rejection = Rejection::queue_deadline;
+      co_return admission;
+    }
+    slot = *given;
+  }
+  uint64_t const now_ns = scheduler_.now_ns();
+  standing_.on_served(now_ns, limits_.queue_target_ms * ns_per_ms);
+  metrics_.record(Stage::queue, now_ns - asked_at_ns);
+  admission.in_flight.emplace(*this);
+  admission.run.emplace(*this, *slot);
+  co_return admission;
+}
+
+// --- callbacks of the host -----------------------------------------------------------------------
+
+void WorkerPool::on_worker_started(uint32_t index, uint64_t started_at_ns) {
+  WorkerSlot& slot = *slots_[index];
+  CHECK(slot.process == Process::starting);
+  slot.process = Process::up;
+  metrics_.add(Counter::workers_started);
+  if (slot.state == State::running || slot.state == State::exiting)
+    start_deadline(slot, started_at_ns);
+}
+
+void WorkerPool::on_worker_frame(uint32_t index, std::string_view frame) {
+  WorkerSlot& slot = *slots_[index];
+  if (slot.state != State::running) return kill_for_protocol(slot);
+  // A correct worker waits for the reply to each of its frames.
+  if (slot.frames.size() >= frames_waiting_max) return kill(slot, Killed::flooding);
+  slot.frames.emplace_back(frame);
+  slot.event_ready.set({});
+}
+
+// The worker sent a frame without a job. If it had one before, that hunt has its response already,
+// so this is only counted and logged, once. If its run was dropped, the worker has already been
+// killed, and the frame was on its way.
+void WorkerPool::kill_for_protocol(WorkerSlot& slot) {
+  if (slot.state == State::idle) leave_idle(slot, State::exiting);
+  kill(slot, Killed::protocol);
+  if (slot.hunt_id.empty()) return;
+  metrics_.failures.add(slot.hunt_id, 0, FailureReason::broken_frame);
+  if (log_budget_.take(scheduler_.now_ns()))
+    log::warning("a worker sent a frame after its outcome",
+                 {{"hunt_id", slot.hunt_id}, {"reason", "broken_frame"}});
+  slot.hunt_id.clear();
+}
+
+void WorkerPool::on_worker_exit(uint32_t index, int spawn_errno, int wait_status) {
+  WorkerSlot& slot = *slots_[index];
+  slot.process = Process::none;
+  slot.spawn_errno = spawn_errno;
+  slot.wait_status = wait_status;
+  scheduler_.disarm(slot);
+  switch (slot.state) {
+    case State::claimed:  // the run will start another process
+      slot.killed = Killed::no;
+      slot.jobs = 0;
+      return;
+    case State::running:
+      slot.become(State::exited);
+      return slot.event_ready.set({});
+    case State::idle:
+      std::erase(idle_, &slot);
+      return release(slot);
+    case State::empty:
+    case State::exited:
+    case State::exiting:
+      return release(slot);
+  }
+}
+
+void WorkerPool::on_deadline(WorkerSlot& slot) {
+  if (slot.state == State::idle) {
+    if (idle_.size() > limits_.warm) return stop_idle(slot);
+    return scheduler_.arm(slot, scheduler_.now_ns() + limits_.idle_ms * ns_per_ms);
+  }
+  metrics_.add(Counter::workers_killed);
+  kill(slot, Killed::deadline);
+}
+
+void WorkerSlot::on_deadline() { pool.on_deadline(*this); }
+
+// --- a run ---------------------------------------------------------------------------------------
+
+WorkerPool::Run::~Run() {
+  if (pool_ == nullptr) return;
+  if (slot_->state == State::running) slot_->hunt_id.clear();
+  if (!slot_->has_process()) {
+    pool_->release(*slot_);
+    return;
+  }
+  slot_->become(State::exiting);
+  pool_->host_.kill(slot_->index);
+  pool_->host_.detach(slot_->index);
+}
+
+bool WorkerPool::Run::more_may_follow() const {
+  const WorkerLimits& limits = pool_->limits_;
+  return limits.isolation == Isolation::batch && slot_->jobs + 1 < limits.hunts_per_worker;
+}
+
+void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id,
+                            std::string_view job) {
+  WorkerPool& pool = *pool_;
+  // An idle worker that is being killed, or has a bundle that was replaced since, can't take the
+  // job.
+  if (slot_->has_process() &&
+      (slot_->killed != Killed::no || slot_->generation != pool.generation_))
+    pool.swap_slot(slot_);
+  WorkerSlot& slot = *slot_;
+  bool const has_worker = slot.has_process();
+  if (!has_worker) {
+    slot.process = Process::starting;
+    slot.generation = pool.generation_;
+  }
+  slot.become(State::running);
+  slot.hunt_id = hunt_id;
+  slot.reusable = more_may_follow();
+  ++slot.jobs;
+  pool.metrics_.add(runs_counter(pool.limits_.isolation));
+  if (has_worker) {
+    if (slot.process == Process::up) pool.start_deadline(slot, pool.scheduler_.now_ns());
+    pool.host_.send(slot.index, job);
+    pool.keep_warm();
+  } else if (slot.reusable) {
+    pool.host_.start_idle(slot.index);
+    pool.host_.send(slot.index, job);
+  } else {
+    pool.host_.start(slot.index, hunter_id, job);
+  }
+}
+
+Task<WorkerEvent> WorkerPool::Run::next_event(uint64_t deadline_at_ns) {
+  WorkerSlot& slot = *slot_;
+  bool late = false;
+  while (slot.frames.empty() && slot.has_process() && !late) {
+    std::optional<Signal> const came = co_await slot.event_ready.wait(deadline_at_ns);
+    late = !came;
+  }
+  WorkerEvent event;
+  if (!slot.frames.empty()) {
+    event.kind = WorkerEvent::Kind::frame;
+    event.frame = std::move(slot.frames.front());
+    slot.frames.pop_front();
+  } else if (!slot.has_process() && slot.spawn_errno != 0) {
+    event.kind = WorkerEvent::Kind::not_started;
+    event.spawn_errno = slot.spawn_errno;
+  } else if (slot.killed == Killed::flooding) {
+    event.kind = WorkerEvent::Kind::flooded;
+  } else if (slot.killed == Killed::deadline || late) {
+    event.kind = WorkerEvent::Kind::deadline;
+  } else {
+    event.kind = WorkerEvent::Kind::died;
+    event.wait_status = slot.wait_status;
+  }
+  co_return event;
+}
+
+void WorkerPool::Run::reply(std::string_view frame) { pool_->host_.send(slot_->index, frame); }
+
+void WorkerPool::Run::done() {
+  WorkerPool& pool = *std::exchange(pool_, nullptr);
+  WorkerSlot& slot = *slot_;
+  if (!slot.has_process()) return pool.release(slot);
+  bool const reusable = slot.reusable && slot.killed == Killed::no && slot.frames.empty() &&
+                        slot.generation == pool.generation_ && !pool.draining_;
+  if (reusable) {
+    pool.make_idle(slot);
+    return pool.admit_next();
+  }
+  slot.become(State::exiting);
+  if (slot.reusable)
+    pool.host_.stop(slot.index);
+  else
+    pool.host_.detach(slot.index);
+}
+
+}  // namespace huntd::server

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/ledger/ledger.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/format_text.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "core/ledger/scripts.h"
+#include "wire/loot_event.h"
+#include "wire/redis_keys.h"
+
+namespace huntd::server {
+namespace {
+
+constexpr uint64_t retry_pause_ns = 10'000'000;
+
+uint64_t to_number(std::string_view text) {
+  uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+// Removes the first word of `text` and the space after it, and returns the word.
+std::string_view take_word(std::string_view& text) {
+  size_t const space = std::min(text.find(' '), text.size());
+  std::string_view const word = text.substr(0, space);
+  text.remove_prefix(std::min(space + 1, text.size()));
+  return word;
+}
+
+// Whether Redis replies with this error instead of running a script (redis.io, "EVALSHA",
+// "Errors"). After any other error it is unknown whether the script has written.
+bool is_rejection(std::string_view error) {
+  constexpr std::string_view codes[] = {
+      "OOM",      "READONLY",    "LOADING", "BUSY", "MISCONF",  "NOREPLICAS", "NOAUTH",   "NOPERM",
+      "NOSCRIPT", "CLUSTERDOWN", "MOVED",   "ASK",  "TRYAGAIN", "MASTERDOWN", "CROSSSLOT"};
+  std::string_view const code = error.substr(0, error.find(' '));
+  return std::find(std::begin(codes), std::end(codes), code) != std::end(codes);
+}
+
+// Whether the commit script can have sent this reply.
+bool is_commit_reply(const RedisReply& reply, size_t award_count) {
+  std::string_view const status = reply[0].text();
+  if (status == "replayed") return reply.size() == 2 && reply[1].is_text();
+  if (status == "conflict" || status == "voided") return reply.size() == 1;
+  if (status != "committed" || reply.size() != 1 + 2 * award_count) return false;
+  for (size_t i = 1; i < reply.size(); ++i)
+    if (reply[i].text().empty()) return false;
+  return true;
+}
+
+// The arguments of the commit script. Owns the texts that script_keys() and arguments() view.
+class CommitArguments {
+ public:
+  CommitArguments(const Commit& commit, uint64_t idempotency_ttl_ms);
+
+  uint32_t bucket() const { return bucket_; }
+  PoolVector<std::string_view> script_keys() const { return {held_key_, done_key_, outbox_key_}; }
+  PoolVector<std::string_view> arguments() const;
+  // The JSON of the event of award `i`.
+  PoolString event(size_t i, std::string_view seq) const {
+    return format_text("{}{}{}", events_[i].head, seq, events_[i].tail);
+  }
+
+ private:
+  const Commit& commit_;
+  uint32_t bucket_;
+  PoolString held_key_, done_key_, outbox_key_;
+  PoolString ttl_ms_, record_, expected_seq_;
+  PoolVector<LootEventText> events_;  // by award
+};
+
+CommitArguments::CommitArguments(const Commit& commit, uint64_t idempotency_ttl_ms)
+    : commit_(commit),
+      bucket_(bucket_of(commit.name.hunter_id)),
+      held_key_(keys::held(commit.name.hunter_id, commit.name.hunt_id)),
+      done_key_(keys::done(commit.name.hunter_id, commit.name.hunt_id, commit.name.key)),
+      outbox_key_(keys::outbox(bucket_)),
+      record_(write_record(commit.response)) {
+  bool limited = false;
+  events_.reserve(commit.awards.size());
+  for (const Award& award : commit.awards) {
+    limited = limited || award.limited;
+    events_.push_back(
+        loot_event_text({award.event_id, commit.name.hunter_id, commit.name.hunt_id, award.loot_id,
+                         commit.timestamp_ms, commit.response.bundle}));
+  }
+  // After a draw on a supply the response does not expire before the unit is settled
+  // (Supply::settle).
+  ttl_ms_ = format_text("{}", limited        ? 0
+                              : commit.keyed ? idempotency_ttl_ms
+                                             : Ledger::unkeyed_ttl_ms);
+  if (commit.expected_seq) expected_seq_ = format_text("{}", *commit.expected_seq);
+}
+
+PoolVector<std::string_view> CommitArguments::arguments() const {
+  PoolVector<std::string_view> arguments;
+  arguments.reserve(5 + 3 * events_.size());
+  arguments.insert(arguments.end(), {ttl_ms_, record_, commit_.name.request_id, expected_seq_,
+                                     commit_.name.hunter_id});
+  for (size_t i = 0; i < events_.size(); ++i) {
+    arguments.push_back(commit_.awards[i].loot_id);
+    arguments.push_back(events_[i].head);
+    arguments.push_back(events_[i].tail);
+  }
+  return arguments;
+}
+
+// REQUIRES: the reply is an error or is_commit_reply(). `may_have_run`: an earlier attempt has had
+// no reply.
+CommitResult read_commit_reply(const RedisReply& reply, const Commit& commit,
+                               const CommitArguments& arguments, bool may_have_run) {
+  CommitResult result;
+  if (reply.is_error()) {
+    bool const rejected = !may_have_run && is_rejection(reply.text());
+    result.status = rejected ? CommitStatus::rejected : CommitStatus::unknown;
+    result.reason = reply.text();
+    return result;
+  }
+  std::string_view const status = reply[0].text();
+  if (status == "committed") {
+    result.status = CommitStatus::committed;
+    for (size_t i = 0; i < commit.awards.size(); ++i)
+      result.entries.push_back({PoolString(reply[2 * i + 1].text()), arguments.bucket(),
+                                commit.name.hunter_id,
+                                arguments.event(i, reply[2 * i + 2].text())});
+  } else if (status == "replayed") {
+    result.record = read_record(reply[1].text());
+    result.status = result.record ? CommitStatus::replayed : CommitStatus::unknown;
+    result.reason = "the stored response is not readable";
+  } else {
+    result.status = CommitStatus::conflict;  // or voided: the sweep has given up this attempt
+  }
+  return result;
+}
+
+}  // namespace
+
+PoolString write_record(const ResponseRecord& record) {
+  return format_text("v1 {:016x} {} {} {}", record.body_hash, record.status, record.bundle,
+                     record.body);
+}
+
+std::optional<ResponseRecord> read_record(std::string_view text) {
+  if (take_word(text) != "v1") return std::nullopt;
+  ResponseRecord record;
+  std::string_view const hash = take_word(text);
+  if (std::from_chars(hash.data(), hash.data() + hash.size(), record.body_hash, 16).ptr !=
+      hash.data() + hash.size())
+    return std::nullopt;
+  record.status = static_cast<int>(to_number(take_word(text)));
+  record.bundle = take_word(text);
+  record.body = text;
+  if (record.status < 200 || record.status > 599) return std::nullopt;
+  return record;
+}
+
+Ledger::Ledger(RedisLink& link, Scheduler& scheduler, uint64_t idempotency_ttl_s)
+    : link_(link),
+      scheduler_(scheduler),
+      idempotency_ttl_ms_(idempotency_ttl_s * 1000),
+      commit_(link.add_script(scripts::commit)),
+      stale_events_(link.add_script(scripts::stale_events)) {}
+
+Task<std::pair<Ledger::Found, ResponseRecord>> Ledger::find_response(const RequestName& name,
+                                                                     uint64_t deadline_at_ns) {
+  PoolString const key = keys::done(name.hunter_id, name.hunt_id, name.key);
+  PoolVector<std::string_view> words{"GET", key};
+  RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
+  if (reply.lost() || reply.is_error()) co_return std::pair(Found::unavailable, ResponseRecord());
+  if (!reply.is_text() && !reply.is_nil()) {
+    link_.fail_protocol("GET");
+    co_return std::pair(Found::unavailable, ResponseRecord());
+  }
+  std::optional<ResponseRecord> record = read_record(reply.text());
+  // No record, or a voided request: it may run.
+  if (!record) co_return std::pair(Found::no, ResponseRecord());
+  co_return std::pair(Found::yes, std::move(*record));
+}
+
+Task<CommitResult> Ledger::commit(const Commit& commit, uint64_t deadline_at_ns) {
+  CommitArguments const prepared(commit, idempotency_ttl_ms_);
+  bool may_have_run = false;  // an earlier attempt has had no reply
+  for (;;) {
+    bool const up = co_await link_.until_up(deadline_at_ns);
+    bool const late = scheduler_.now_ns() >= deadline_at_ns;
+    if (!up || (late && !may_have_run)) {
+      CommitResult failed;
+      failed.status = may_have_run ? CommitStatus::unknown : CommitStatus::rejected;
+      failed.reason = "Redis is unavailable";
+      co_return failed;
+    }
+    PoolVector<std::string_view> script_keys = prepared.script_keys();
+    PoolVector<std::string_view> arguments = prepared.arguments();
+    RedisReply reply = co_await link_.evaluate(*commit_, std::move(script_keys),
+                                               std::move(arguments), deadline_at_ns);
+    if (!reply.lost() && !reply.is_error() && !is_commit_reply(reply, commit.awards.size())) {
+      link_.fail_protocol("commit");
+      reply = RedisReply();
+    }
+    if (!reply.lost()) co_return read_commit_reply(reply, commit, prepared, may_have_run);
+
+    may_have_run = true;
+    if (scheduler_.now_ns() >= deadline_at_ns) co_return CommitResult();
+    // A link that is full loses commands at once: without a pause this would spin.
+    OneShot<Signal> pause(scheduler_);
+    co_await pause.wait(std::min(deadline_at_ns, scheduler_.now_ns() + retry_pause_ns));
+  }
+}
+
+Task<std::optional<Held>> Ledger::held(const PoolString& hunter_id, const PoolString& hunt_id,
+                                       uint64_t deadline_at_ns) {
+  PoolString const key = keys::held(hunter_id, hunt_id);
+  PoolVector<std::string_view> words{"HGETALL", key};
+  RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
+  if (reply.lost() || reply.is_error()) co_return std::nullopt;
+  if (!reply.is_array() || reply.size() % 2 != 0) {
+    link_.fail_protocol("HGETALL");
+    co_return std::nullopt;
+  }
+  Held held;
+  for (size_t i = 0; i + 1 < reply.size(); i += 2) {
+    if (reply[i].text() == keys::seq_field)
+      held.seq = to_number(reply[i + 1].text());
+    else
+      held.loot.emplace_back(reply[i].text(), to_number(reply[i + 1].text()));
+  }
+  std::sort(held.loot.begin(), held.loot.end());
+  co_return held;
+}
+
+bool Ledger::remove_events(uint32_t bucket, std::span<const PoolString> ids) {
+  PoolString const key = keys::outbox(bucket);
+  PoolVector<std::string_view> words{"XDEL", key};
+  words.insert(words.end(), ids.begin(), ids.end());
+  return link_.send_ignoring_reply(std::move(words));
+}
+
+Task<uint64_t> Ledger::outbox_length(uint32_t bucket, uint64_t deadline_at_ns) {
+  PoolString const key = keys::outbox(bucket);
+  PoolVector<std::string_view> words{"XLEN", key};
+  RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
+  co_return static_cast<uint64_t>(reply.number());
+}
+
+Task<PoolVector<OutboxEntry>> Ledger::stale_events(uint32_t bucket, uint64_t age_ms,
+                                                   uint64_t deadline_at_ns) {
+  PoolString const key = keys::outbox(bucket);
+  PoolString const age = format_text("{}", age_ms);
+  PoolString const count_max = format_text("{}", limits::sweep_events_max);
+  PoolVector<std::string_view> key_names{key};
+  PoolVector<std::string_view> arguments{age, count_max};
+  RedisReply reply = co_await link_.evaluate(*stale_events_, std::move(key_names),
+                                             std::move(arguments), deadline_at_ns);
+  PoolVector<OutboxEntry> entries;
+  for (size_t i = 0; i < reply.size(); ++i) {
+    RedisReply const fields = reply[i][1];
+    OutboxEntry entry{PoolString(reply[i][0].text()), bucket, "", ""};
+    for (size_t f = 0; f + 1 < fields.size(); f += 2) {
+      if (fields[f].text() == keys::outbox_key_field) entry.hunter_id = fields[f + 1].text();
+      if (fields[f].text() == keys::outbox_value_field) entry.event = fields[f + 1].text();
+    }
+    if (entry.id.empty() || entry.hunter_id.empty() || entry.event.empty()) {
+      link_.fail_protocol("stale_events");
+      co_return {};
+    }
+    entries.push_back(std::move(entry));
+  }
+  co_return entries;
+}
+
+}  // namespace huntd::server

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// One core's connection to Redis. The commands of a tick leave in one write; replies come back in
+// the same order. hiredis parses the replies, and a Stream carries the bytes.
+//
+// Each write ends with a sequence marker: an ECHO of a number. Replies are delivered once the
+// marker behind them has been echoed, so a reply that the server left out or added can't be taken
+// for the reply to another command (decision 19).
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/scheduler.h"
+#include "base/task.h"
+#include "core/ledger/redis_reply.h"
+#include "environment/environment.h"
+#include "metrics/core_metrics.h"
+
+namespace huntd::server {
+
+// A Lua script in Redis.
+struct RedisScript {
+  std::string text;
+  std::string sha1;  // 40 hex digits, from SCRIPT LOAD; empty before the first connection
+};
+
+class RedisLink final : private StreamUser, private ConnectUser {
+ public:
+  struct Options {
+    Address address;       // resolved
+    std::string password;  // empty: no AUTH
+    uint32_t database = 0;
+    uint64_t linger_ns = 0;  // the least time between two writes
+  };
+  RedisLink(Network& network, Scheduler& scheduler, Clock& clock, CoreMetrics& metrics,
+            Options options);
+  ~RedisLink();
+
+  // Adds a script that each connection loads before any other command. The pointer stays valid.
+  // REQUIRES: run() was not called yet.
+  RedisScript* add_script(std::string text);
+  // Connects, and reconnects with back-off each time the connection ends. Never returns.
+  Task<> run();
+
+  bool up() const { return up_; }
+  // Waits until the link is up. Returns false if the deadline came first.
+  Task<bool> until_up(uint64_t deadline_at_ns);
+
+  // Queues one command and waits for its reply, at most until `deadline_at_ns`. After a lost reply
+  // it is unknown whether the command was executed. If the link is down or full, the reply is lost
+  // at once and the command was not sent. The words are copied when the task starts.
+  Task<RedisReply> command(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
+  // The same for a script, by EVALSHA. If Redis does not have the script (NOSCRIPT: it was not
+  // executed), loads it and tries once more. Keys and arguments must live until this returns.
+  Task<RedisReply> evaluate(const RedisScript& script, PoolVector<std::string_view> keys,
+                            PoolVector<std::string_view> arguments, uint64_t deadline_at_ns);
+  // Queues a command without waiting for its reply. Returns false if the link is down or full.
+  bool send_ignoring_reply(PoolVector<std::string_view> words);
+  // A reply was malformed, so the connection can't be trusted: logs `command`, loses the replies
+  // that are still due and reconnects.
+  void fail_protocol(std::string_view command);
+
+  // Sends the commands of this tick, and of earlier ticks within linger_ns.
+  enum class Leave { when_due, now };
+  void flush(Leave leave);
+  size_t in_flight() const { return waiting_.size(); }
+
+ private:
+  void on_connected(Result<StreamPtr> stream) override;
+  void on_bytes(std::string_view bytes) override;
+  void on_end(int error) override;
+  void on_sent(int error) override;
+
+  // Wakes the core when linger_ns has passed, so that it calls flush().
+  struct Linger final : Deadline {
+    void on_deadline() override {}
+  };
+  bool append(std::span<const std::string_view> words, OneShot<RedisReply>* slot);
+  void write(std::span<const std::string_view> words);
+  void append_marker();
+  bool take(RedisReply reply);
+  void deliver(size_t count);
+  Task<bool> handshake();
+  Task<bool> expect_ok(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
+  void drop(const char* reason);
+
+  Network& network_;
+  Scheduler& scheduler_;
+  Clock& clock_;
+  CoreMetrics& metrics_;
+  Options options_;
+  std::deque<RedisScript> scripts_;
+
+  OneShot<Signal> changed_{scheduler_};  // run() waits here for the connection to start or end
+  StreamPtr stream_;
+  bool connecting_ = false;
+  bool connected_ = false;
+  bool up_ = false;
+  bool demoted_ = false;  // the server has replied READONLY
+  std::string last_error_;
+  redisReader* reader_ = nullptr;
+  std::string out_;
+  uint64_t sent_at_ns_ = 0;  // the last write
+  Linger linger_;
+  // Commands and markers without a reply, oldest first. Tickets count from first_ticket_.
+  struct Waiting {
+    OneShot<RedisReply>* slot;  // null if no coroutine waits for the reply
+    uint64_t queued_at_ns;
+    uint64_t marker;   // 0: a command
+    RedisReply reply;  // kept until the next marker
+  };
+  PoolDeque<Waiting> waiting_;
+  size_t replied_ = 0;  // the first of waiting_ that have their reply
+  uint64_t last_marker_ = 0;
+  uint64_t first_ticket_ = 0;
+  std::vector<OneShot<Signal>*> up_waiters_;
+};
+
+}  // namespace huntd::server

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/route/peers.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "http/problem.h"
+#include "wire/message_codec.h"
+
+namespace huntd::server {
+namespace {
+
+enum class PeerMessage : uint8_t { request = 1, response = 2, connection = 3 };
+
+void write_request(PoolString& message, uint32_t incarnation, uint64_t id,
+                   const HuntRequest& request) {
+  WireWriter writer(message);
+  writer.number(PeerMessage::request);
+  writer.number(incarnation);
+  writer.number(id);
+  writer.number(request.kind);
+  writer.number(request.received_at_ns);
+  writer.text(request.hunt_id);
+  writer.text(request.hunter_id);
+  writer.text(request.idempotency_key);
+  writer.text(request.body);
+}
+
+// Reads what follows the id.
+HuntRequest read_request(WireReader& reader) {
+  HuntRequest request;
+  request.kind = reader.number<HuntRequest::Kind>();
+  request.received_at_ns = reader.number<uint64_t>();
+  request.hunt_id = reader.text();
+  request.hunter_id = reader.text();
+  request.idempotency_key = reader.text();
+  request.body = reader.text();
+  return request;
+}
+
+// A hunt's response has neither Allow nor WWW-Authenticate.
+void write_response(PoolString& message, uint64_t id, const Response& response) {
+  WireWriter writer(message);
+  writer.number(PeerMessage::response);
+  writer.number(id);
+  writer.number(response.status);
+  writer.text(response.content_type);
+  writer.text(response.bundle);
+  writer.number(response.retry_after_s);
+  writer.text(response.body);
+}
+
+// Reads what follows the id.
+Response read_response(WireReader& reader) {
+  Response response;
+  response.status = reader.number<int>();
+  response.content_type = reader.text() == problem_type ? problem_type : json_type;
+  response.bundle = reader.text();
+  response.retry_after_s = reader.number<uint32_t>();
+  response.body = reader.text();
+  return response;
+}
+
+}  // namespace
+
+Peers::Peers(uint32_t self, uint32_t incarnation, std::vector<MessageLink*> links,
+             Scheduler& scheduler, CoreMetrics& metrics, PeerUser& user)
+    : self_(self),
+      incarnation_(incarnation),
+      scheduler_(scheduler),
+      metrics_(metrics),
+      user_(user),
+      next_id_((static_cast<uint64_t>(incarnation) << 32) + 1) {
+  for (uint32_t core = 0; core < links.size(); ++core)
+    links_.push_back(core == self ? nullptr : std::make_unique<Link>(*this, core, *links[core]));
+}
+
+Task<std::optional<Response>> Peers::forward(uint32_t core, const HuntRequest& request,
+                                             uint64_t deadline_at_ns) {
+  Link& link = *links_[core];
+  uint64_t const id = next_id_++;
+  PoolString message;
+  write_request(message, link.incarnation, id, request);
+  if (!link.out.send(message, -1)) co_return std::nullopt;
+  metrics_.add(Counter::requests_forwarded);
+  OneShot<std::optional<Response>> response(scheduler_);
+  waiting_[id] = {core, &response};
+  std::optional<std::optional<Response>> came = co_await response.wait(deadline_at_ns);
+  waiting_.erase(id);
+  co_return came ? std::move(*came) : std::nullopt;
+}
+
+bool Peers::hand_over(uint32_t core, int descriptor, std::string_view bytes) {
+  PoolString message;
+  WireWriter writer(message);
+  writer.number(PeerMessage::connection);
+  writer.text(bytes);
+  return links_[core]->out.send(message, descriptor);
+}
+
+void Peers::set_up(uint32_t core, bool up, uint32_t incarnation) {
+  if (core == self_) return;
+  links_[core]->incarnation = incarnation;
+  if (up) return;
+  for (auto& [id, waiting] : waiting_)
+    if (waiting.core == core) waiting.response->set(std::nullopt);
+}
+
+void Peers::on_message(Link& from, std::string_view message, int descriptor) {
+  WireReader reader(message);
+  switch (reader.number<PeerMessage>()) {
+    case PeerMessage::connection:
+      user_.take_over(descriptor, reader.text());
+      break;
+    case PeerMessage::request: {
+      // A request to an earlier incarnation of this core: its sender has been notified
+      // that it went down, and no longer waits.
+      if (reader.number<uint32_t>() != incarnation_) return;
+      uint64_t const id = reader.number<uint64_t>();
+      start(respond(from, id, read_request(reader)));
+      break;
+    }
+    case PeerMessage::response:
+      if (auto found = waiting_.find(reader.number<uint64_t>()); found != waiting_.end())
+        found->second.response->set(read_response(reader));
+      break;
+  }
+}
+
+// Runs a peer's request and sends the response back.
+Task<> Peers::respond(Link& from, uint64_t id, HuntRequest request) {
+  Response response = co_await user_.run_forwarded(std::move(request));
+  PoolString message;
+  write_response(message, id, response);
+  if (message.size() > limits::peer_message_bytes_max) {
+    log::warning("response not forwarded: it is too large", {{"bytes", message.size()}});
+    message.clear();
+    write_response(message, id,
+                   problem_response(Problem::internal, "the response is too large to forward"));
+  }
+  if (!from.out.send(message, -1))
+    log::warning("response to a peer dropped: the queue to that core is full",
+                 {{"core", from.core}});
+}
+
+}  // namespace huntd::server

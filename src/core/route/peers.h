@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// The other cores of the host: moves connections to them, and forwards requests to them. The
+// messages of a tick leave together.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/pool.h"
+#include "base/scheduler.h"
+#include "base/task.h"
+#include "core/hunt/request.h"
+#include "environment/message_link.h"
+#include "http/response.h"
+#include "metrics/core_metrics.h"
+
+namespace huntd::server {
+
+// Callbacks of Peers.
+class PeerUser {
+ public:
+  // Runs a request that a peer forwarded.
+  virtual Task<Response> run_forwarded(HuntRequest request) = 0;
+  // Takes over a connection, with the bytes that were read from it. Takes ownership of the
+  // descriptor; it is -1 if the kernel could not pass it.
+  virtual void take_over(int descriptor, std::string_view bytes) = 0;
+
+ protected:
+  ~PeerUser() = default;
+};
+
+class Peers {
+ public:
+  // `links` has a link to each core, and null at `self`. `incarnation` counts the starts of this
+  // core. All references outlive this object.
+  Peers(uint32_t self, uint32_t incarnation, std::vector<MessageLink*> links, Scheduler& scheduler,
+        CoreMetrics& metrics, PeerUser& user);
+
+  // Forwards a request to another core and waits for its response. Returns nothing if the link is
+  // full, the core went down or the deadline came: the request may have been run or not.
+  Task<std::optional<Response>> forward(uint32_t core, const HuntRequest& request,
+                                        uint64_t deadline_at_ns);
+  // Hands over a connection. Takes ownership of the descriptor, unless it returns false because the
+  // link is full.
+  bool hand_over(uint32_t core, int descriptor, std::string_view bytes);
+
+  // A core came up as this incarnation, or went down. Requests that wait for a core that is down
+  // get no response.
+  void set_up(uint32_t core, bool up, uint32_t incarnation);
+
+ private:
+  class Link final : public MessageUser {
+   public:
+    Link(Peers& owner, uint32_t index, MessageLink& link) : peers(owner), core(index), out(link) {
+      out.set_user(*this);
+    }
+    void on_message(std::string_view message, int descriptor) override {
+      peers.on_message(*this, message, descriptor);
+    }
+    // The parent holds the other end too, so it does not close while this core runs; the parent
+    // reports which cores are down.
+    void on_link_closed() override {}
+    Peers& peers;
+    uint32_t core;
+    MessageLink& out;
+    uint32_t incarnation = 0;  // of the core at the other end
+  };
+  struct Waiting {
+    uint32_t core;
+    OneShot<std::optional<Response>>* response;
+  };
+  void on_message(Link& from, std::string_view message, int descriptor);
+  Task<> respond(Link& from, uint64_t id, HuntRequest request);
+
+  uint32_t self_;
+  uint32_t incarnation_;
+  Scheduler& scheduler_;
+  CoreMetrics& metrics_;
+  PeerUser& user_;
+  std::vector<std::unique_ptr<Link>> links_;
+  PoolMap<uint64_t, Waiting> waiting_;  // by the id of the request
+  // The upper half is the incarnation, so a response to an earlier incarnation matches no request.
+  uint64_t next_id_;
+};
+
+}  // namespace huntd::server

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bounds of the blocking clients of Kafka, PostgreSQL and Redis.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace huntd::limits {
+
+// Time to wait for Redis, or to connect to PostgreSQL.
+inline constexpr uint32_t peer_timeout_ms = 10'000;
+
+// --- Redis -----------------------------------------------------------------------------------
+inline constexpr size_t outbox_read_max = 256;     // entries of one bucket per XRANGE
+inline constexpr size_t outbox_delete_max = 256;   // ids per XDEL
+inline constexpr size_t outbox_pipeline_max = 64;  // commands sent before the first reply is read
+
+// --- Kafka -----------------------------------------------------------------------------------
+inline constexpr size_t kafka_send_max = 1000;             // records sent but not acknowledged
+inline constexpr uint32_t kafka_send_timeout_ms = 10'000;  // for one record
+inline constexpr uint32_t kafka_topic_timeout_ms = 5'000;  // until a topic counts as missing
+
+// --- PostgreSQL ------------------------------------------------------------------------------
+inline constexpr uint32_t pg_work_mem_kb = 64 * 1024;  // for the joins of one slice
+inline constexpr uint32_t pg_statement_timeout_ms = 600'000;
+inline constexpr uint32_t pg_lock_timeout_ms = 120'000;
+// PostgreSQL ends a transaction whose client is silent for this long, so that the rows it locks are
+// released.
+inline constexpr uint32_t pg_silence_ms = 15'000;
+
+static_assert(pg_lock_timeout_ms < pg_statement_timeout_ms);
+static_assert(pg_silence_ms < pg_lock_timeout_ms);  // a waiter gets the rows of a silent client
+
+}  // namespace huntd::limits

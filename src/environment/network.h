@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Byte streams: clients' connections, and connections to servers.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "config/config.h"
+
+namespace huntd::server {
+
+// Callbacks of a Stream.
+class StreamUser {
+ public:
+  // Received bytes; the view is valid only during the call.
+  virtual void on_bytes(std::string_view bytes) = 0;
+  // Reading has ended: 0 if the peer closed its side, else an errno. No on_bytes() follows.
+  virtual void on_end(int error) = 0;
+  // The send in flight has completed: 0 or an errno.
+  virtual void on_sent(int error) = 0;
+  // The result of Stream::release(): a file descriptor, which the user now owns, or a negative
+  // errno.
+  virtual void on_released(int) {}
+
+ protected:
+  ~StreamUser() = default;
+};
+
+// A connected byte stream. Owned through StreamPtr.
+class Stream {
+ public:
+  virtual void set_user(StreamUser& user) = 0;
+  // Starts to read; reading continues until pause() or on_end().
+  virtual void read() = 0;
+  // Stops reading. Bytes that have already arrived may still be delivered; on_end(ECANCELED)
+  // confirms that reading has stopped.
+  virtual void pause() = 0;
+  // Sends all of `bytes`. Takes its memory by swapping, so that the capacity of both strings is
+  // reused. REQUIRES: not sending().
+  virtual void send(std::string& bytes) = 0;
+  virtual bool sending() const = 0;
+  // Detaches the socket so that it can be passed to another process. Calls on_released(), possibly
+  // before release() returns; on failure the stream remains usable. REQUIRES: paused and not
+  // sending.
+  virtual void release() = 0;
+  // Shuts down the sending side, as shutdown(SHUT_WR); reading continues.
+  virtual void finish_sending() = 0;
+  // Closes the stream. No callback follows. The implementation keeps the memory until the kernel no
+  // longer uses it.
+  virtual void close() = 0;
+
+ protected:
+  ~Stream() = default;
+};
+struct StreamCloser {
+  void operator()(Stream* stream) const { stream->close(); }
+};
+using StreamPtr = std::unique_ptr<Stream, StreamCloser>;
+
+// Callback of Network::connect(); called once.
+class ConnectUser {
+ public:
+  virtual void on_connected(Result<StreamPtr> stream) = 0;
+
+ protected:
+  ~ConnectUser() = default;
+};
+
+// A client's address, at the granularity of a per-client limit: an IPv4 address, or the first 64
+// bits of an IPv6 address, which is the smallest network that a customer is given (RFC 6177, RFC
+// 4291).
+struct ClientAddress {
+  bool v6 = false;
+  uint64_t bits = 0;
+  bool operator==(const ClientAddress&) const = default;
+};
+
+// Receives accepted connections.
+class AcceptUser {
+ public:
+  // `from` is set only if start_accepting() asked for addresses, and only for TCP.
+  virtual void on_accepted(StreamPtr stream, std::optional<ClientAddress> from) = 0;
+  // How many more connections can be accepted now. Further clients wait in the listen backlog.
+  virtual size_t room() const = 0;
+
+ protected:
+  ~AcceptUser() = default;
+};
+
+class Network {
+ public:
+  virtual ~Network() = default;
+  virtual void connect(const Address& address, ConnectUser& user) = 0;
+  // `with_addresses` asks for each client's address, which costs one more operation per connection.
+  virtual void start_accepting(AcceptUser& user, bool with_addresses) = 0;
+  virtual void stop_accepting() = 0;
+  // Makes a stream of a connection that another core handed over. Takes ownership of `descriptor`.
+  virtual StreamPtr adopt(int descriptor) = 0;
+  // The peer's address of a connected socket; nothing if it is unknown.
+  virtual std::optional<ClientAddress> address_of(int descriptor) = 0;
+  // Closes a connection that release() detached and that no other core took.
+  virtual void drop(int descriptor) = 0;
+};
+
+}  // namespace huntd::server

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads JSON responses of huntd.
+#pragma once
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <string_view>
+
+#include "base/result.h"
+
+namespace huntd::huntctl {
+
+// Parses `json` and calls `read` with the document. `read` returns a Result; it may also throw
+// simdjson_error, as simdjson's conversions do if a member is missing or has another type. `what`
+// names the response in the error, such as "status.json".
+template <class Read>
+auto parse_response(std::string_view json, const char* what, Read read)
+    -> decltype(read(simdjson::dom::element())) {
+  try {
+    simdjson::dom::parser parser;
+    simdjson::dom::element const document = parser.parse(json.data(), json.size());
+    return read(document);
+  } catch (const simdjson::simdjson_error& error) {
+    return Error{fmt::format("the response is not a {} that this version of huntctl can read: {}",
+                             what, error.what())};
+  }
+}
+
+}  // namespace huntd::huntctl

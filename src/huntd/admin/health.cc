@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "huntd/admin/health.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/json_text.h"
+#include "huntd/admin/admin_limits.h"
+
+namespace huntd::server {
+namespace {
+
+struct Reason {
+  uint32_t core;
+  std::string text;
+};
+
+HealthReport report_of(std::string_view key, const std::vector<Reason>& reasons) {
+  HealthReport report;
+  report.good = reasons.empty();
+  report.json = fmt::format(R"({{"{}":{},"reasons":[)", key, report.good);
+  for (const Reason& reason : reasons) {
+    if (&reason != reasons.data()) report.json += ',';
+    report.json += fmt::format(R"({{"core":{},"reason":)", reason.core);
+    append_json_string(report.json, reason.text);
+    report.json += '}';
+  }
+  report.json += "]}\n";
+  return report;
+}
+
+}  // namespace
+
+HealthReport check_health(const MetricsSnapshot& snapshot) {
+  std::vector<Reason> reasons;
+  for (const CoreSnapshot& core : snapshot.cores) {
+    uint64_t const age_ms = heartbeat_age_ns(core, snapshot.taken_at_ns) / ns_per_ms;
+    if (core.state == CoreState::down)
+      reasons.push_back({core.core, fmt::format("core {} has no process", core.core)});
+    else if (core.heartbeat_ns == 0)
+      reasons.push_back(
+          {core.core, fmt::format("core {} has not completed a tick yet", core.core)});
+    else if (age_ms > limits::heartbeat_age_max_ms)
+      reasons.push_back(
+          {core.core, fmt::format("core {} completed its last tick {} ms ago", core.core, age_ms)});
+  }
+  return report_of("healthy", reasons);
+}
+
+HealthReport check_ready(const MetricsSnapshot& snapshot) {
+  std::vector<Reason> reasons;
+  for (const CoreSnapshot& core : snapshot.cores) {
+    if (core.state != CoreState::ready)
+      reasons.push_back(
+          {core.core, fmt::format("core {} is {}", core.core,
+                                  core_state_names[static_cast<size_t>(core.state)])});
+    if (core.value(Gauge::draining) != 0 && core.state != CoreState::draining)
+      reasons.push_back({core.core, fmt::format("core {} is draining", core.core)});
+    if (core.value(Gauge::redis_up) == 0)
+      reasons.push_back({core.core, fmt::format("core {} has no connection to Redis", core.core)});
+  }
+  return report_of("ready", reasons);
+}
+
+}  // namespace huntd::server

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "linux/core_process.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/priority.h"
+#include "base/unique_fd.h"
+#include "linux/kafka_log.h"
+#include "linux/message_link.h"
+#include "linux/network.h"
+#include "linux/real_clock.h"
+#include "linux/spawner.h"
+#include "linux/stall_watch.h"
+#include "linux/worker_host.h"
+
+namespace huntd::server {
+namespace {
+
+// An idle core still writes its heartbeat.
+constexpr uint64_t tick_wait_max_ns = 250 * ns_per_ms;
+constexpr int kafka_flush_ms = 5000;
+
+// Never destroyed: operations in the kernel point into it.
+class CoreProcess {
+ public:
+  CoreProcess(CoreSetup& setup, Ring& ring, int spawner_socket)
+      : ring_(ring),
+        metrics_(*setup.metrics),
+        listen_socket_(setup.listen_descriptor),
+        network_(ring, scheduler_, setup.listen_descriptor),
+        host_(ring, spawner_socket),
+        control_(ring, setup.control_descriptor) {
+    scheduler_.set_now(clock_.now_ns());
+    for (int descriptor : setup.peer_descriptors)
+      peer_links_.push_back(descriptor < 0 ? nullptr
+                                           : std::make_unique<UringMessageLink>(ring, descriptor));
+  }
+
+  Result<void> open(CoreSetup& setup) {
+    const Config& config = setup.config;
+    if (!config.kafka.bootstrap.empty()) {
+      Result<std::unique_ptr<KafkaLog>> log = KafkaLog::open(
+          ring_, {config.kafka.bootstrap, config.kafka.topic, config.kafka.linger_ms,
+                  config.kafka.queue_messages_max, config.kafka.delivery_timeout_ms});
+      if (!log) return log.error();
+      kafka_ = std::move(*log);
+    }
+    std::vector<MessageLink*> links;
+    for (auto& link : peer_links_) links.push_back(link.get());
+    Result<std::unique_ptr<Core>> core = open_core(
+        std::move(setup), {clock_, network_, host_, kafka_.get()}, {control_, links}, scheduler_);
+    if (!core) return core.error();
+    core_ = std::move(*core);
+    return {};
+  }
+
+  void run() {
+    core_->start();
+    stall_watch_.watch_this_thread();
+    while (!core_->done()) tick();
+    if (kafka_ != nullptr) kafka_->flush(kafka_flush_ms);
+    core_->finish();
+    ring_.submit_and_wait(0);
+    ring_.reap();
+  }
+
+ private:
+  void tick() {
+    uint64_t const deadline_at_ns = scheduler_.next_deadline_at_ns();
+    uint64_t const before_ns = clock_.now_ns();
+    uint64_t wait_ns = 0;
+    if (!scheduler_.has_ready() && deadline_at_ns > before_ns)
+      wait_ns = std::min(deadline_at_ns - before_ns, tick_wait_max_ns);
+    ring_.submit_and_wait(wait_ns);
+
+    uint64_t const started_ns = clock_.now_ns();
+    stall_watch_.begin(started_ns);
+    scheduler_.set_now(started_ns);
+    ring_.reap();
+    core_->tick();
+    flush();
+    metrics_.heartbeat_ns.store(started_ns);
+    metrics_.add(Counter::ticks);
+    uint64_t const ended_ns = clock_.now_ns();
+    metrics_.record(Stage::tick, ended_ns - started_ns);
+    note_stall(stall_watch_.end(ended_ns));
+    // Once all processes have closed the listening socket, new clients get connection refused.
+    if (core_->draining()) listen_socket_.reset();
+  }
+
+  void note_stall(StallWatch::Stall stall) {
+    using Stall = StallWatch::Stall;
+    if (stall == Stall::ran) metrics_.add(Counter::ticks_long_ran);
+    if (stall == Stall::waited) metrics_.add(Counter::ticks_long_waited);
+    if (stall == Stall::stalled) metrics_.add(Counter::ticks_long_stalled);
+  }
+
+  // Passes the tick's batches to the ring.
+  void flush() {
+    for (auto& link : peer_links_)
+      if (link != nullptr) {
+        link->flush();
+        metrics_.add(Counter::forward_batches, link->take_packets_sent());
+      }
+    control_.flush();
+    host_.flush();
+  }
+
+  Ring& ring_;
+  CoreMetrics& metrics_;
+  UniqueFd listen_socket_;
+  RealClock clock_;
+  Scheduler scheduler_;
+  StallWatch stall_watch_;
+  UringNetwork network_;
+  UringWorkerHost host_;
+  UringMessageLink control_;
+  std::vector<std::unique_ptr<UringMessageLink>> peer_links_;
+  std::unique_ptr<KafkaLog> kafka_;
+  std::unique_ptr<Core> core_;
+};
+
+Result<void> pin_to(int cpu) {
+  if (cpu < 0) return {};
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  if (sched_setaffinity(0, sizeof set, &set) != 0)
+    return Error{fmt::format("pinning to CPU {}: {}", cpu, std::strerror(errno))};
+  return {};
+}
+
+// Sets the priority of this process and of those that it starts from now on. The core works
+// without, with more latency.
+void prioritize(const char* process, uint32_t steps) {
+  if (Result<void> set = set_priority(steps); !set)
+    log::warning("priority not set", {{"process", process}, {"reason", set.error().message}});
+}
+
+}  // namespace
+
+int run_core(CoreSetup setup) {
+  auto const fail = [](const Error& error) {
+    log::error("core cannot start", {{"error", error.message}});
+    return EXIT_FAILURE;
+  };
+  RealClock clock;
+  setup.metrics->note_start(getpid(), static_cast<uint32_t>(std::max(setup.cpu, 0)),
+                            clock.wall_ms());
+  setup.metrics->heartbeat_ns.store(clock.now_ns());
+  if (Result<void> pinned = pin_to(setup.cpu); !pinned) return fail(pinned.error());
+  // The spawner and its workers inherit the priority; librdkafka's threads get the default.
+  if (setup.config.worker.priority > 0) prioritize("worker", setup.config.worker.priority);
+  Result<Spawner> spawner = fork_spawner(setup.worker_descriptor);
+  if (!spawner) return fail(spawner.error());
+  if (setup.config.worker.priority > 0) prioritize("helper threads", 0);
+  auto* ring = new Ring;
+  if (Result<void> opened = ring->open(); !opened) return fail(opened.error());
+  Result<void> table =
+      ring->open_slots(setup.config.http.connections_max + limits::file_slots_extra);
+  if (!table)
+    log::warning("client sockets are plain descriptors", {{"reason", table.error().message}});
+  uint32_t const priority = setup.config.cores.priority;
+  int const cpu = setup.cpu;
+  auto* process = new CoreProcess(setup, *ring, spawner->socket);
+  // Never freed, like the ring: operations in the kernel point into both.
+  // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
+  if (Result<void> opened = process->open(setup); !opened) return fail(opened.error());
+  if (priority > 0) prioritize("core", priority);
+  log::info("core started", {{"cpu", cpu}, {"spawner", spawner->pid}});
+  process->run();
+  return EXIT_SUCCESS;
+}
+
+}  // namespace huntd::server

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The process of a core: its ring, spawner and sockets, the environment on Linux, the loop. One
+// tick:
+// submit and wait, reap completions, fire deadlines, resume ready coroutines, flush the batches.
+#pragma once
+#include <vector>
+
+#include "core/core.h"
+
+namespace huntd::server {
+
+// What a core gets from the parent at its fork. It owns the descriptors.
+struct CoreSetup : CoreSettings {
+  int cpu = -1;                // to run on; -1: any CPU of the parent
+  int worker_descriptor = -1;  // the worker program
+  int listen_descriptor = -1;
+  int control_descriptor = -1;
+  std::vector<int> peer_descriptors;  // sockets to the other cores, by core; -1 at `index`
+};
+
+// Runs a core until it has drained. Returns the exit status. REQUIRES: called in a new process.
+int run_core(CoreSetup setup);
+
+}  // namespace huntd::server

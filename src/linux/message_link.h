@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// MessageLink on a PacketSocket. A packet is the messages of one tick, each after its length (u32).
+#pragma once
+#include "environment/message_link.h"
+#include "linux/packet_socket.h"
+
+namespace huntd::server {
+
+class UringMessageLink final : public MessageLink, private PacketUser {
+ public:
+  // Takes ownership of `descriptor`.
+  UringMessageLink(Ring& ring, int descriptor) : socket_(ring, descriptor, *this) {}
+  void set_user(MessageUser& user) override { user_ = &user; }
+  bool send(std::string_view message, int descriptor) override;
+  // Passes the tick's messages to the ring.
+  void flush();
+  // Returns how many packets were passed on since the last call.
+  uint64_t take_packets_sent() { return std::exchange(packets_sent_, 0); }
+
+ private:
+  void on_packet(std::string_view packet, std::span<const int> descriptors) override;
+  void on_packets_end() override;
+
+  PacketSocket socket_;
+  MessageUser* user_ = nullptr;
+  PoolString batch_;
+  uint64_t packets_sent_ = 0;
+};
+
+}  // namespace huntd::server

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "linux/network.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+namespace huntd::server {
+namespace {
+
+// After EMFILE, ENFILE, ENOMEM or ENOBUFS, wait this long before accepting again.
+constexpr uint64_t accept_pause_ns = 50'000'000;
+// The kernel wakes only one core per connection. If that core is stopped (SIGSTOP, a stalled VM),
+// the connection would stay in the backlog, so every core submits its accept again at this
+// interval.
+constexpr uint64_t accept_refresh_ns = 200'000'000;
+// A peer that does not acknowledge for this long is disconnected (TCP_USER_TIMEOUT).
+constexpr unsigned connect_timeout_ms = 5000;
+
+// SOCKET_URING_OP_GETSOCKOPT: of kernel 6.7, which every kernel with usable slots is newer than;
+// liburing 2.3 does not have it.
+constexpr uint32_t socket_command_getsockopt = 2;
+
+// Fills in a socket address and returns its size; 0 if `address` is not numeric. The parent has
+// already resolved names.
+socklen_t fill(const Address& address, sockaddr_storage& into) {
+  if (address.unix_socket) {
+    auto* un = reinterpret_cast<sockaddr_un*>(&into);
+    if (address.host.size() >= sizeof un->sun_path) return 0;
+    un->sun_family = AF_UNIX;
+    std::memcpy(un->sun_path, address.host.c_str(), address.host.size() + 1);
+    return sizeof *un;
+  }
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&into);
+  if (inet_pton(AF_INET, address.host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(address.port);
+    return sizeof *v4;
+  }
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&into);
+  if (inet_pton(AF_INET6, address.host.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(address.port);
+    return sizeof *v6;
+  }
+  return 0;
+}
+
+// The size of a client's address on this listening socket; 0 if it is not a TCP socket.
+socklen_t name_bytes(int listen_descriptor) {
+  sockaddr_storage name{};
+  socklen_t length = sizeof name;
+  if (getsockname(listen_descriptor, reinterpret_cast<sockaddr*>(&name), &length) != 0) return 0;
+  return name.ss_family == AF_INET || name.ss_family == AF_INET6 ? length : 0;
+}
+
+std::optional<ClientAddress> client_address(const sockaddr_storage& of) {
+  if (of.ss_family == AF_INET)
+    return ClientAddress{false, ntohl(reinterpret_cast<const sockaddr_in&>(of).sin_addr.s_addr)};
+  if (of.ss_family != AF_INET6) return std::nullopt;
+  const in6_addr& address = reinterpret_cast<const sockaddr_in6&>(of).sin6_addr;
+  ClientAddress found;
+  // A socket that listens on [::] shows IPv4 clients as ::ffff:a.b.c.d (RFC 4291).
+  found.v6 = !IN6_IS_ADDR_V4MAPPED(&address);
+  for (int i = found.v6 ? 0 : 12; i < (found.v6 ? 8 : 16); ++i)
+    found.bits = found.bits << 8 | address.s6_addr[i];
+  return found;
+}
+
+}  // namespace
+
+UringNetwork::UringNetwork(Ring& ring, Scheduler& scheduler, int listen_descriptor)
+    : ring_(ring), scheduler_(scheduler), listen_descriptor_(listen_descriptor) {}
+
+void UringNetwork::start_accepting(AcceptUser& user, bool with_addresses) {
+  accept_user_ = &user;
+  name_bytes_ = with_addresses ? name_bytes(listen_descriptor_) : 0;
+  accept_wanted_ = true;
+  if (!accept_.armed()) arm_accepts();
+}
+
+void UringNetwork::stop_accepting() {
+  accept_wanted_ = false;
+  scheduler_.disarm(accept_);
+  scheduler_.disarm(refresh_);
+  if (accepting_ > 0) ring_.cancel_all(accept_);
+}
+
+// A new accept operation first takes connections that wait in the backlog. The end of the cancelled
+// operation submits the new one.
+void UringNetwork::refresh_accepts() {
+  if (accepting_ == 0) return arm_accepts();
+  ring_.cancel_all(accept_);
+}
+
+size_t UringNetwork::room() const {
+  size_t const room = accept_user_->room();
+  return room - std::min(room, naming_);
+}
+
+void UringNetwork::arm_accepts() {
+  if (!accept_wanted_) return;
+  size_t const left = room();
+  if (accepting_ == 0 && left > limits::listen_backlog) {
+    arm_accept(true);
+  } else if (accepting_ == 0 || !multishot_) {
+    while (accepting_ < std::min(left, limits::accepts_max)) arm_accept(false);
+  }
+  if (!refresh_.armed()) scheduler_.arm(refresh_, scheduler_.now_ns() + accept_refresh_ns);
+}
+
+void UringNetwork::arm_accept(bool multishot) {
+  io_uring_sqe* sqe = ring_.prepare(accept_);
+  int const accept_flags = ring_.has_slots() ? 0 : SOCK_CLOEXEC;  // a slot is not inherited
+  if (multishot)
+    io_uring_prep_multishot_accept(sqe, listen_descriptor_, nullptr, nullptr, accept_flags);
+  else
+    io_uring_prep_accept(sqe, listen_descriptor_, nullptr, nullptr, accept_flags);
+  // The kernel chooses a slot. prep_accept_direct of liburing 2.3 cannot express that.
+  if (ring_.has_slots()) sqe->file_index = IORING_FILE_INDEX_ALLOC;
+  multishot_ = multishot;
+  ++accepting_;
+}
+
+void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
+  bool const more = (flags & IORING_CQE_F_MORE) != 0;
+  if (!more) --accepting_;
+  // Connections accepted before stop_accepting() took effect are delivered too.
+  if (result >= 0) {
+    UringStream& stream = idle_stream();
+    if (ring_.has_slots())
+      stream.open_slot(result, BufferGroup::clients);
+    else
+      stream.open(result, BufferGroup::clients);
+    deliver_accepted(stream, result);
+  }
+  if (!accept_wanted_ || accept_.armed()) return;
+  if (more) {
+    if (room() <= limits::listen_backlog) ring_.cancel_all(accept_);
+    return;
+  }
+  if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
+    log::warning(
+        "accept paused: out of file descriptors or memory",
+        {{"error", std::strerror(-result)},
+         {"hint", ring_.has_slots() ? "raise http.connections_max" : "raise LimitNOFILE"}});
+    scheduler_.arm(accept_, scheduler_.now_ns() + accept_pause_ns);
+    return;
+  }
+  arm_accepts();
+}
+
+void UringNetwork::deliver_accepted(UringStream& stream, int accepted) {
+  if (name_bytes_ == 0) return accept_user_->on_accepted(StreamPtr(&stream), std::nullopt);
+  if (!ring_.has_slots())
+    return accept_user_->on_accepted(StreamPtr(&stream), address_of(accepted));
+  auto* op = new GetPeerName(*this, StreamPtr(&stream));  // frees itself at its completion
+  ++naming_;
+  io_uring_sqe* sqe = ring_.prepare(*op);
+  io_uring_prep_rw(IORING_OP_URING_CMD, sqe, accepted, nullptr, 0, socket_command_getsockopt);
+  sqe->flags |= IOSQE_FIXED_FILE;
+  // The arguments of getsockopt(2), in the fields where the kernel reads them.
+  sqe->addr = static_cast<uint64_t>(SO_PEERNAME) << 32 | SOL_SOCKET;
+  sqe->file_index = name_bytes_;
+  sqe->addr3 = reinterpret_cast<uint64_t>(&op->address);
+}
+
+void UringNetwork::GetPeerName::complete(int32_t result, uint32_t flags) {
+  --network.naming_;
+  if (result < 0)
+    log::warning("client address unknown: the connection does not count for its address",
+                 {{"error", std::strerror(-result)}});
+  network.accept_user_->on_accepted(std::move(stream),
+                                    result < 0 ? std::nullopt : client_address(address));
+  delete this;
+}
+
+std::optional<ClientAddress> UringNetwork::address_of(int descriptor) {
+  sockaddr_storage name{};
+  socklen_t length = sizeof name;
+  if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&name), &length) != 0)
+    return std::nullopt;
+  return client_address(name);
+}
+
+StreamPtr UringNetwork::adopt(int descriptor) {
+  UringStream& stream = idle_stream();
+  stream.open(descriptor, BufferGroup::clients);
+  if (ring_.has_slots()) stream.move_to_slot();
+  return StreamPtr(&stream);
+}
+
+UringStream& UringNetwork::idle_stream() {
+  if (idle_.empty()) {
+    streams_.push_back(std::make_unique<UringStream>(*this));
+    idle_.push_back(streams_.back().get());
+  }
+  UringStream* stream = idle_.back();
+  idle_.pop_back();
+  return *stream;
+}
+
+void UringNetwork::connect(const Address& address, ConnectUser& user) {
+  auto* op = new Connect(*this, user);  // frees itself at its completion
+  socklen_t const length = fill(address, op->address);
+  if (length == 0) {
+    delete op;
+    return user.on_connected(Error{"not a numeric address: " + address.host});
+  }
+  op->descriptor.reset(socket(op->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  int const descriptor = op->descriptor.get();
+  if (descriptor < 0) {
+    delete op;
+    return user.on_connected(Error{std::string("socket: ") + std::strerror(errno)});
+  }
+  if (op->address.ss_family != AF_UNIX) {
+    int const on = 1;
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // Detects a peer that vanished (tcp(7)), also while connecting.
+    unsigned const timeout_ms = connect_timeout_ms;
+    setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+    setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  }
+  io_uring_sqe* sqe = ring_.prepare(*op);
+  io_uring_prep_connect(sqe, descriptor, reinterpret_cast<sockaddr*>(&op->address), length);
+}
+
+void UringNetwork::Connect::complete(int32_t result, uint32_t flags) {
+  if (result < 0) {
+    user.on_connected(Error{std::string("connect: ") + std::strerror(-result)});
+  } else {
+    UringStream& stream = network.idle_stream();
+    stream.open(descriptor.release(), BufferGroup::outgoing);
+    user.on_connected(StreamPtr(&stream));
+  }
+  delete this;
+}
+
+}  // namespace huntd::server

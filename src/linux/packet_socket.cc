@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "linux/packet_socket.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace huntd::server {
+namespace {
+
+// Packets that are received by plain system calls after one completion, so that a busy sender does
+// not cost one trip through the ring per packet.
+constexpr int eager_receives_max = 16;
+
+}  // namespace
+
+PacketSocket::PacketSocket(Ring& ring, int descriptor, PacketUser& user)
+    : ring_(ring),
+      socket_(descriptor),
+      user_(user),
+      receive_buffer_(limits::peer_packet_bytes_max) {
+  receive();
+}
+
+void PacketSocket::receive() {
+  receive_iov_ = {receive_buffer_.data(), receive_buffer_.size()};
+  receive_header_ = {};
+  receive_header_.msg_iov = &receive_iov_;
+  receive_header_.msg_iovlen = 1;
+  receive_header_.msg_control = receive_control_;
+  receive_header_.msg_controllen = sizeof receive_control_;
+  io_uring_sqe* sqe = ring_.prepare(incoming_);
+  io_uring_prep_recvmsg(sqe, socket_.get(), &receive_header_, MSG_CMSG_CLOEXEC);
+}
+
+void PacketSocket::on_received(int32_t result) {
+  if (result == -EINTR || result == -EAGAIN) return receive();
+  if (result <= 0) return end();
+  deliver(static_cast<size_t>(result));
+  for (int i = 0; i < eager_receives_max; ++i) {
+    receive_header_.msg_controllen = sizeof receive_control_;
+    ssize_t const length =
+        recvmsg(socket_.get(), &receive_header_, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR)) return end();
+    if (length < 0) break;
+    deliver(static_cast<size_t>(length));
+  }
+  receive();
+}
+
+void PacketSocket::end() {
+  ended_ = true;
+  user_.on_packets_end();
+}
+
+void PacketSocket::finish_sending() { ::shutdown(socket_.get(), SHUT_WR); }
+
+void PacketSocket::deliver(size_t length) {
+  CHECK((receive_header_.msg_flags & MSG_TRUNC) == 0);  // senders keep to peer_packet_bytes_max
+  int descriptors[descriptors_max];
+  size_t count = 0;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&receive_header_); c != nullptr;
+       c = CMSG_NXTHDR(&receive_header_, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    CHECK(count <= descriptors_max);
+    std::memcpy(descriptors, CMSG_DATA(c), count * sizeof(int));
+  }
+  if ((receive_header_.msg_flags & MSG_CTRUNC) != 0)
+    log::error("a packet's file descriptors were lost: out of file descriptors",
+               {{"hint", "raise LimitNOFILE"}});
+  user_.on_packet({receive_buffer_.data(), length}, {descriptors, count});
+}
+
+void PacketSocket::send(PoolString packet, int descriptor) {
+  CHECK(!packet.empty() && packet.size() <= limits::peer_packet_bytes_max);
+  queued_bytes_ += packet.size();
+  queue_.push_back({std::move(packet), UniqueFd(descriptor)});
+  if (!sending_) send_front();
+}
+
+void PacketSocket::send_front() {
+  Packet& packet = queue_.front();
+  send_iov_ = {packet.bytes.data(), packet.bytes.size()};
+  send_header_ = {};
+  send_header_.msg_iov = &send_iov_;
+  send_header_.msg_iovlen = 1;
+  if (packet.descriptor.valid()) {
+    int const descriptor = packet.descriptor.get();
+    attach_descriptors(send_header_, send_room_, &descriptor, 1);
+  }
+  io_uring_sqe* sqe = ring_.prepare(outgoing_);
+  io_uring_prep_sendmsg(sqe, socket_.get(), &send_header_, MSG_NOSIGNAL);
+  sending_ = true;
+}
+
+void PacketSocket::on_sent(int32_t result) {
+  sending_ = false;
+  if (result == -EINTR || result == -EAGAIN) return send_front();
+  queued_bytes_ -= queue_.front().bytes.size();
+  queue_.pop_front();
+  // A failed send means that the other side is gone, which the receive reports; the remaining sends
+  // fail too.
+  if (!queue_.empty()) send_front();
+}
+
+}  // namespace huntd::server

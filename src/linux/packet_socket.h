@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// One end of a SOCK_SEQPACKET pair between processes of this host: whole packets, with file
+// descriptors (SCM_RIGHTS).
+#pragma once
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/limits.h"
+#include "base/pool.h"
+#include "base/scm_rights.h"
+#include "base/unique_fd.h"
+#include "linux/ring.h"
+
+namespace huntd::server {
+
+class PacketUser {
+ public:
+  // One packet. The views are valid only during the call; the user owns the descriptors.
+  virtual void on_packet(std::string_view packet, std::span<const int> descriptors) = 0;
+  // The other side closed its end, or the socket failed. No callback follows.
+  virtual void on_packets_end() = 0;
+
+ protected:
+  ~PacketUser() = default;
+};
+
+class PacketSocket {
+ public:
+  // Takes ownership of `descriptor` and starts to read.
+  PacketSocket(Ring& ring, int descriptor, PacketUser& user);
+  // REQUIRES: closed(), or the process exits.
+  ~PacketSocket() = default;
+
+  // Queues a packet. Takes ownership of `descriptor` (-1 for none) and closes it once it is sent.
+  // Packets are sent in order, one at a time. REQUIRES: `packet` is not empty.
+  void send(PoolString packet, int descriptor = -1);
+  size_t queued_bytes() const { return queued_bytes_; }
+  // Shuts down the sending side, as shutdown(SHUT_WR); reading continues.
+  void finish_sending();
+  // Whether on_packets_end() has been called and no operation is in the kernel.
+  bool closed() const { return ended_ && !sending_; }
+
+ private:
+  static constexpr size_t descriptors_max = 2;
+  struct Incoming final : Op {
+    explicit Incoming(PacketSocket& owner) : socket(owner) {}
+    void complete(int32_t result, uint32_t flags) override { socket.on_received(result); }
+    PacketSocket& socket;
+  };
+  struct Outgoing final : Op {
+    explicit Outgoing(PacketSocket& owner) : socket(owner) {}
+    void complete(int32_t result, uint32_t flags) override { socket.on_sent(result); }
+    PacketSocket& socket;
+  };
+  struct Packet {
+    PoolString bytes;
+    UniqueFd descriptor;
+  };
+
+  void receive();
+  void on_received(int32_t result);
+  void deliver(size_t length);
+  void end();
+  void send_front();
+  void on_sent(int32_t result);
+
+  Ring& ring_;
+  UniqueFd socket_;
+  PacketUser& user_;
+  Incoming incoming_{*this};
+  Outgoing outgoing_{*this};
+  std::vector<char> receive_buffer_;
+  alignas(cmsghdr) char receive_control_[CMSG_SPACE(descriptors_max * sizeof(int))];
+  iovec receive_iov_{};
+  msghdr receive_header_{};
+  PoolDeque<Packet> queue_;
+  size_t queued_bytes_ = 0;
+  bool sending_ = false;
+  bool ended_ = false;
+  DescriptorRoom<1> send_room_;
+  iovec send_iov_{};
+  msghdr send_header_{};
+};
+
+}  // namespace huntd::server

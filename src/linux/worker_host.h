@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// WorkerHost on the ring: sends start requests to the spawner or the zygote, exchanges frames with
+// each worker over its socket, and watches it by its pidfd.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "base/pool.h"
+#include "base/unique_fd.h"
+#include "environment/worker_host.h"
+#include "linux/packet_socket.h"
+#include "wire/spawner_message.h"
+
+namespace huntd::server {
+
+class UringWorkerHost final : public WorkerHost, private PacketUser {
+ public:
+  // Takes ownership of `spawner_socket`.
+  UringWorkerHost(Ring& ring, int spawner_socket);
+
+  void set_user(WorkerUser& user) override { user_ = &user; }
+  void start(uint32_t slot, std::string_view hunter_id, std::string_view job) override;
+  void send(uint32_t slot, std::string_view frame) override;
+  void start_idle(uint32_t slot) override;
+  void kill(uint32_t slot) override;
+  void detach(uint32_t slot) override;
+  void stop(uint32_t slot) override;
+  void use_bundle(int bundle_descriptor, StartMethod method) override;
+  // Passes the tick's start requests to the ring.
+  void flush();
+
+ private:
+  struct Slot;
+  // A process that forks workers. Every bundle has its own; an old one ends after its last worker.
+  struct Zygote final : PacketUser {
+    Zygote(UringWorkerHost& owner, int descriptor)
+        : host(owner), socket(owner.ring_, descriptor, *this) {}
+    void on_packet(std::string_view packet, std::span<const int> descriptors) override {
+      host.on_packet(packet, descriptors);
+    }
+    void on_packets_end() override { host.on_zygote_end(*this); }
+    UringWorkerHost& host;
+    PacketSocket socket;
+    uint32_t workers = 0;  // slots in use that this zygote starts or has started
+    bool stopping = false;
+  };
+  struct Receive final : Op {
+    explicit Receive(Slot& owner) : slot(owner) {}
+    void complete(int32_t result, uint32_t flags) override;
+    Slot& slot;
+  };
+  struct Exit final : Op {
+    explicit Exit(Slot& owner) : slot(owner) {}
+    void complete(int32_t result, uint32_t flags) override;
+    Slot& slot;
+  };
+  struct Slot {
+    Slot(UringWorkerHost& owner, uint32_t at) : host(owner), index(at) {}
+    UringWorkerHost& host;
+    uint32_t index;
+    UniqueFd socket;
+    UniqueFd pidfd;
+    int32_t pid = -1;
+    bool in_use = false;
+    bool receiving = false;
+    bool exited = false;    // the pidfd is readable
+    bool detached = false;  // the exit status is not needed
+    bool kill_when_started = false;
+    bool stop_when_started = false;
+    bool status_asked = false;
+    bool zygote_gone = false;  // its zygote has ended, so the exit status cannot be asked for
+    Zygote* zygote = nullptr;  // its launcher; null: the spawner
+    PoolString first_job;      // of an idle worker whose start is not reported yet
+    Receive receive{*this};
+    Exit exit{*this};
+    std::vector<char> buffer;
+  };
+
+  void on_packet(std::string_view packet, std::span<const int> descriptors) override;
+  void on_packets_end() override;
+  void on_started(Slot& slot, const spawner_report& report, std::span<const int> descriptors);
+  void on_zygote(const spawner_report& report, std::span<const int> descriptors);
+  void on_zygote_end(Zygote& zygote);
+  void request_start(uint32_t slot, std::string_view hunter_id, std::string_view job);
+  void request_zygote();
+  void fail_starts(int spawn_errno);
+  void send_frame(Slot& slot, std::string_view frame);
+  void stop_old_zygotes();
+  void send_to_launcher(const Slot& slot, uint32_t kind, int32_t pid);
+  void arm_receive(Slot& slot);
+  void on_frame(Slot& slot, int32_t result);
+  void finish_if_gone(Slot& slot);
+  void free_slot(Slot& slot, int spawn_errno, int wait_status);
+
+  Ring& ring_;
+  PacketSocket spawner_;
+  WorkerUser* user_ = nullptr;
+  std::vector<std::unique_ptr<Slot>> slots_;
+  StartMethod method_ = StartMethod::exec;
+  PoolString starts_;                 // the tick's start requests, as one packet
+  PoolVector<uint32_t> start_slots_;  // their slots
+  std::vector<std::unique_ptr<Zygote>> zygotes_;
+  Zygote* zygote_ = nullptr;  // of the current bundle
+  bool zygote_requested_ = false;
+  uint32_t zygote_number_ = 0;  // of the last one requested
+};
+
+}  // namespace huntd::server

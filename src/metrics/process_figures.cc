@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "metrics/process_figures.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+
+namespace huntd {
+namespace {
+
+// Fields 14 and 15 of /proc/PID/stat, in clock ticks. Field 2 is the program's name in parentheses
+// and may hold anything, so counting starts after the last one.
+std::optional<uint64_t> cpu_clock_ticks(const std::string& folder) {
+  std::ifstream file(folder + "/stat");
+  std::string const text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  size_t const name_end = text.rfind(')');
+  if (name_end == std::string::npos) return std::nullopt;
+  std::istringstream fields(text.substr(name_end + 1));
+  std::string passed_over;
+  for (int field = 3; field < 14; ++field) fields >> passed_over;
+  uint64_t user = 0;
+  uint64_t system = 0;
+  if (!(fields >> user >> system)) return std::nullopt;
+  return user + system;
+}
+
+}  // namespace
+
+std::optional<ProcessFigures> read_process_figures(uint64_t pid) {
+  if (pid == 0) return std::nullopt;
+  std::string const folder = fmt::format("/proc/{}", pid);
+  std::optional<uint64_t> const clock_ticks = cpu_clock_ticks(folder);
+  std::ifstream statm(folder + "/statm");
+  uint64_t total_pages = 0;
+  uint64_t resident_pages = 0;
+  if (!clock_ticks || !(statm >> total_pages >> resident_pages)) return std::nullopt;
+
+  ProcessFigures figures;
+  figures.cpu_seconds =
+      static_cast<double>(*clock_ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  figures.resident_bytes = resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  std::error_code error;
+  std::filesystem::directory_iterator const entries(folder + "/fd", error);
+  if (error) return std::nullopt;
+  figures.open_descriptors =
+      static_cast<uint64_t>(std::distance(begin(entries), std::filesystem::directory_iterator()));
+  return figures;
+}
+
+}  // namespace huntd

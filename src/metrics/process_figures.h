@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// CPU time, memory and file descriptors of a process, from proc(5).
+#pragma once
+#include <cstdint>
+#include <optional>
+
+namespace huntd {
+
+struct ProcessFigures {
+  double cpu_seconds = 0;  // user and system
+  uint64_t resident_bytes = 0;
+  uint64_t open_descriptors = 0;
+};
+
+// Empty if the process does not exist or its /proc cannot be read.
+std::optional<ProcessFigures> read_process_figures(uint64_t pid);
+
+}  // namespace huntd

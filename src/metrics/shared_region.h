@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shared memory that holds every core's histograms and counters. The parent maps it before it
+// forks; each core writes its own CoreMetrics, the admin process reads all of them.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "metrics/core_metrics.h"
+
+namespace huntd {
+
+// Owns one mapping (MAP_SHARED, anonymous), which forked children inherit. A page takes memory when
+// it is first written: at most about 1.3 MB per core.
+class SharedRegion {
+ public:
+  // Maps the region for `cores` cores (1 to limits::cores_max). `version` is the version of huntd,
+  // cut at 32 bytes; `started_at_ms` is since 1970. The error has the reason of mmap().
+  static Result<SharedRegion> create(uint32_t cores, std::string_view version,
+                                     int64_t started_at_ms);
+
+  SharedRegion(SharedRegion&&) noexcept = default;
+  SharedRegion& operator=(SharedRegion&&) noexcept = default;
+
+  uint32_t cores() const { return head().cores; }
+  std::string version() const { return head().version.get(); }
+  int64_t started_at_ms() const { return head().started_at_ms; }
+  // REQUIRES: index < cores().
+  CoreMetrics& core(uint32_t index);
+  const CoreMetrics& core(uint32_t index) const;
+
+ private:
+  struct alignas(64) Head {
+    uint32_t cores;
+    int64_t started_at_ms;
+    SharedName version;
+  };
+  struct Unmap {
+    size_t bytes = 0;
+    void operator()(void* region) const;
+  };
+
+  explicit SharedRegion(std::unique_ptr<void, Unmap> region) : region_(std::move(region)) {}
+  Head& head() const { return *static_cast<Head*>(region_.get()); }
+  CoreMetrics* all() const;
+
+  std::unique_ptr<void, Unmap> region_;
+};
+
+// One core at one moment.
+struct CoreSnapshot {
+  uint32_t core = 0;
+  CoreState state = CoreState::starting;
+  uint64_t pid = 0;
+  uint64_t cpu = 0;
+  int64_t started_at_ms = 0;
+  uint64_t restarts = 0;
+  uint64_t heartbeat_ns = 0;  // CLOCK_MONOTONIC
+  std::string bundle;
+  std::array<uint64_t, counters> counter{};
+  std::array<uint64_t, gauges> gauge{};
+  std::array<HistogramSnapshot, stage_names.size()> stages;
+  std::vector<ScriptFailureRow> failures;
+
+  uint64_t value(Counter which) const { return counter[static_cast<size_t>(which)]; }
+  uint64_t value(Gauge which) const { return gauge[static_cast<size_t>(which)]; }
+};
+
+// The time since the last tick of the core's loop. 0 if the heartbeat is newer than `now_ns`
+// (CLOCK_MONOTONIC).
+inline uint64_t heartbeat_age_ns(const CoreSnapshot& core, uint64_t now_ns) {
+  return now_ns > core.heartbeat_ns ? now_ns - core.heartbeat_ns : 0;
+}
+
+// All cores at one moment. Each number is consistent; numbers of one core may be ticks apart.
+struct MetricsSnapshot {
+  std::string version;
+  int64_t started_at_ms = 0;
+  int64_t taken_at_ms = 0;   // since 1970
+  uint64_t taken_at_ns = 0;  // CLOCK_MONOTONIC
+  std::vector<CoreSnapshot> cores;
+};
+
+// The part of a snapshot that its reader needs. Histograms are most of the work.
+enum class SnapshotDepth { all, without_histograms };
+MetricsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth = SnapshotDepth::all);
+
+}  // namespace huntd

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Request bodies: JSON text, validated by simdjson and encoded as a value for the worker
+// (wire/value.h).
+#pragma once
+#include <string_view>
+
+#include "base/pool.h"
+#include "base/result.h"
+
+namespace huntd {
+
+// Returns the value's bytes. The error is one sentence for the client: invalid JSON, invalid UTF-8,
+// or nested deeper than limits::json_depth_max. If an object has a name twice, both are written,
+// and the last one counts, as in JavaScript.
+Result<PoolString> encode_json_value(std::string_view json);
+
+// Returns whether `json` is one valid JSON text that is not nested deeper than the limit (an empty
+// array or object may be one level deeper). Checks the result that a worker sends.
+bool is_json(std::string_view json);
+
+}  // namespace huntd

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "wire/loot_event.h"
+
+#include <fmt/format.h>
+
+#include "base/format_text.h"
+#include "base/hash.h"
+#include "base/ids.h"
+#include "base/limits.h"
+#include "wire/loot_event_object.h"
+
+namespace huntd {
+
+PoolString make_event_id(std::string_view hunter_id, std::string_view hunt_id, std::string_view key,
+                         uint32_t position) {
+  return hash128_hex(format_text("{}:{}:{}:{}", hunter_id, hunt_id, position, key));
+}
+
+LootEventText loot_event_text(const LootEventFacts& facts) {
+  // Ids contain only [A-Za-z0-9_.-], so no value needs escaping.
+  return {format_text(R"({{"event_id":"{}","hunter_id":"{}","hunt_id":"{}","loot_id":"{}","seq":)",
+                      facts.event_id, facts.hunter_id, facts.hunt_id, facts.loot_id),
+          format_text(R"(,"timestamp":{},"bundle":"{}"}})", facts.timestamp_ms, facts.bundle)};
+}
+
+std::string write_loot_event(const LootEvent& event) {
+  LootEventText const text = loot_event_text({event.event_id, event.hunter_id, event.hunt_id,
+                                              event.loot_id, event.timestamp_ms, event.bundle});
+  return fmt::format("{}{}{}", text.head, event.seq, text.tail);
+}
+
+namespace {
+
+bool is_hash_hex(std::string_view text) {
+  if (text.size() != 32) return false;
+  bool fine = true;  // without branches: the aggregator checks two per event
+  for (char c : text) fine &= (c >= '0' && c <= '9') | (c >= 'a' && c <= 'f');
+  return fine;
+}
+
+Result<std::string_view> text_field(simdjson::dom::object object, const char* name,
+                                    bool (*valid)(std::string_view)) {
+  std::string_view value;
+  if (object[name].get(value) != simdjson::SUCCESS)
+    return Error{fmt::format("no text field \"{}\"", name)};
+  if (!valid(value)) return Error{fmt::format("field \"{}\" is malformed", name)};
+  return value;
+}
+
+}  // namespace
+
+Result<LootEventView> view_loot_event(std::string_view json) {
+  thread_local simdjson::dom::parser parser;
+  simdjson::dom::object object;
+  if (parser.parse(json.data(), json.size()).get(object) != simdjson::SUCCESS)
+    return Error{"not a JSON object"};
+  return view_loot_event(object);
+}
+
+Result<LootEventView> view_loot_event(simdjson::dom::object object) {
+  LootEventView event;
+  struct {
+    const char* name;
+    std::string_view* into;
+    bool (*valid)(std::string_view);
+  } const texts[] = {{"event_id", &event.event_id, is_hash_hex},
+                     {"hunter_id", &event.hunter_id, is_id},
+                     {"hunt_id", &event.hunt_id, is_id},
+                     {"loot_id", &event.loot_id, is_id},
+                     {"bundle", &event.bundle, is_hash_hex}};
+  for (const auto& field : texts) {
+    Result<std::string_view> value = text_field(object, field.name, field.valid);
+    if (!value) return value.error();
+    *field.into = *value;
+  }
+  if (object["seq"].get(event.seq) != simdjson::SUCCESS || event.seq == 0)
+    return Error{"field \"seq\" is not a whole number from 1"};
+  if (object["timestamp"].get(event.timestamp_ms) != simdjson::SUCCESS)
+    return Error{"field \"timestamp\" is not a whole number"};
+  return event;
+}
+
+namespace {
+
+Result<LootEvent> copy_of(const Result<LootEventView>& view) {
+  if (!view) return view.error();
+  return LootEvent{std::string(view->event_id),
+                   std::string(view->hunter_id),
+                   std::string(view->hunt_id),
+                   std::string(view->loot_id),
+                   view->seq,
+                   view->timestamp_ms,
+                   std::string(view->bundle)};
+}
+
+}  // namespace
+
+Result<LootEvent> read_loot_event(std::string_view json) { return copy_of(view_loot_event(json)); }
+
+Result<LootEvent> read_loot_event(simdjson::dom::object object) {
+  return copy_of(view_loot_event(object));
+}
+
+Result<void> check_bounds(uint64_t seq, int64_t timestamp_ms) {
+  if (seq > limits::seq_max)
+    return Error{fmt::format("field \"seq\" is above {}", limits::seq_max)};
+  if (timestamp_ms < 0 || timestamp_ms > limits::timestamp_ms_max)
+    return Error{fmt::format("field \"timestamp\" is not from 0 to {}", limits::timestamp_ms_max)};
+  return {};
+}
+
+}  // namespace huntd

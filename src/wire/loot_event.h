@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loot event: the value of a Kafka record and of an outbox entry (docs/formats/loot-event.md).
+// Redis assigns `seq` during the commit, so the JSON is written in two parts, around it.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/pool.h"
+#include "base/result.h"
+
+namespace huntd {
+
+struct LootEvent {
+  std::string event_id;  // 32 hex digits
+  std::string hunter_id;
+  std::string hunt_id;
+  std::string loot_id;
+  uint64_t seq = 0;          // numbers a hunter's loot in a hunt, from 1
+  int64_t timestamp_ms = 0;  // since the Unix epoch
+  std::string bundle;        // 32 hex digits
+};
+
+// The same as views. The function that returns it says who owns the memory.
+struct LootEventView {
+  std::string_view event_id;
+  std::string_view hunter_id;
+  std::string_view hunt_id;
+  std::string_view loot_id;
+  uint64_t seq = 0;
+  int64_t timestamp_ms = 0;
+  std::string_view bundle;
+};
+
+// Returns the event_id of the award at `position` (from 0) of a request. A repeated request gives
+// the same event_ids. `key` is the request's Idempotency-Key or its request_id.
+PoolString make_event_id(std::string_view hunter_id, std::string_view hunt_id, std::string_view key,
+                         uint32_t position);
+
+// The fields of an event before Redis assigns its seq.
+struct LootEventFacts {
+  std::string_view event_id;
+  std::string_view hunter_id;
+  std::string_view hunt_id;
+  std::string_view loot_id;
+  int64_t timestamp_ms = 0;
+  std::string_view bundle;
+};
+
+// The event's JSON is `head`, then seq in decimal, then `tail`.
+struct LootEventText {
+  PoolString head;
+  PoolString tail;
+};
+LootEventText loot_event_text(const LootEventFacts& facts);
+
+// Returns the event's JSON.
+std::string write_loot_event(const LootEvent& event);
+// Reads an event's JSON. The error names the field that is missing or malformed. Unknown fields are
+// ignored.
+Result<LootEvent> read_loot_event(std::string_view json);
+// The same; the views are valid until this thread calls view_loot_event() or read_loot_event()
+// again.
+Result<LootEventView> view_loot_event(std::string_view json);
+// Checks the bounds of the table: limits::seq_max and limits::timestamp_ms_max. The error names the
+// field.
+Result<void> check_bounds(uint64_t seq, int64_t timestamp_ms);
+
+}  // namespace huntd

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "wire/redis_keys.h"
+
+#include "base/format_text.h"
+#include "base/hash.h"
+
+namespace huntd::keys {
+
+PoolString held(std::string_view hunter_id, std::string_view hunt_id) {
+  return format_text("held:{{b{}}}:{}:{}", bucket_of(hunter_id), hunter_id, hunt_id);
+}
+
+PoolString done(std::string_view hunter_id, std::string_view hunt_id, std::string_view key) {
+  return format_text("done:{{b{}}}:{}:{}:{}", bucket_of(hunter_id), hunter_id, hunt_id, key);
+}
+
+PoolString outbox(uint32_t bucket) { return format_text("outbox:{{b{}}}", bucket); }
+
+PoolString supply(std::string_view hunt_id, std::string_view loot_id) {
+  return format_text("supply:{{{}:{}}}", hunt_id, loot_id);
+}
+
+PoolString supply_pending(std::string_view hunt_id, std::string_view loot_id) {
+  return format_text("supply_pending:{{{}:{}}}", hunt_id, loot_id);
+}
+
+PoolString supply_limit(std::string_view hunt_id, std::string_view loot_id) {
+  return format_text("supply_limit:{{{}:{}}}", hunt_id, loot_id);
+}
+
+}  // namespace huntd::keys

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rights that a worker gives up, so that a script that breaks out of the VM finds nothing. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/* Once, before the first script runs. The process may map `memory_bytes` for the script and
+ * `extra_bytes` more. `many_jobs`: bound_next_job() bounds the CPU time of each job.
+ */
+void drop_rights(uint64_t memory_bytes, size_t extra_bytes, int many_jobs);
+
+/* Renews the bound on CPU time for the next job. REQUIRES: drop_rights() with `many_jobs`. */
+void bound_next_job(void);

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// A connection on a stream whose bytes the test sends and receives.
+#include "core/client/connection.h"
+
+#undef CHECK  // base/check.h's
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+
+namespace huntd::server {
+namespace {
+
+constexpr uint64_t ms = 1'000'000;
+
+// Accepts every byte at once. Owned by the test; the connection's StreamPtr only closes it.
+struct TestStream final : Stream {
+  void set_user(StreamUser& new_user) override { user = &new_user; }
+  void read() override {}
+  void pause() override { user->on_end(ECANCELED); }
+  void send(std::string& bytes) override {
+    sent += bytes;
+    bytes.clear();
+    user->on_sent(0);
+  }
+  bool sending() const override { return false; }
+  void release() override { user->on_released(-EINVAL); }
+  void finish_sending() override { finished = true; }
+  void close() override { closed = true; }
+
+  StreamUser* user = nullptr;
+  std::string sent;
+  bool finished = false;
+  bool closed = false;
+};
+
+struct TestClock final : Clock {
+  uint64_t now_ns() override { return 1; }
+  int64_t wall_ms() override { return 0; }
+  uint64_t random() override { return 4; }
+};
+
+// A core without hunts: each hunt has the response of its hunt_id and body.
+struct TestService final : HttpService {
+  TestService(Scheduler& its_scheduler, Clock& its_clock, CoreMetrics& its_metrics)
+      : HttpService(its_scheduler, its_clock, its_metrics,
+                    {.read_ms = 10, .first_byte_ms = 20, .idle_ms = 30, .send_ms = 40}) {}
+  Task<Response> handle(HuntRequest request) override {
+    Response response;
+    response.body = request.hunt_id + ":" + request.body;
+    co_return response;
+  }
+  Task<Response> produce(ProduceRequest) override { co_return Response(); }
+  int better_core(std::string_view) override { return better; }
+  void hand_over(int, int, std::string_view) override {}
+  std::string_view core_map_json() override { return "{}"; }
+  const Authenticator& authenticator() const override { return open; }
+  bool draining() const override { return is_draining; }
+
+  Authenticator open{Secrets()};
+  int better = -1;
+  bool is_draining = false;
+};
+
+struct Fixture {
+  Fixture() {
+    connection = std::make_unique<Connection>(service, StreamPtr(&stream), "", true);
+    start(serve());
+  }
+  ~Fixture() {
+    if (!done) stream.user->on_end(0);
+    run();
+  }
+  Task<> serve() {
+    co_await connection->serve();
+    done = true;
+  }
+  void run() {
+    scheduler.expire(scheduler.now_ns());
+    scheduler.run_ready();
+  }
+  void wait_ms(uint64_t wait) {
+    scheduler.set_now(scheduler.now_ns() + wait * ms);
+    run();
+  }
+  // Sends bytes to the connection, and returns the bytes that it sends back.
+  std::string exchange(std::string_view bytes) {
+    stream.sent.clear();
+    stream.user->on_bytes(bytes);
+    run();
+    return stream.sent;
+  }
+
+  Scheduler scheduler;
+  TestClock clock;
+  std::unique_ptr<CoreMetrics> metrics = std::make_unique<CoreMetrics>();
+  TestService service{scheduler, clock, *metrics};
+  TestStream stream;
+  std::unique_ptr<Connection> connection;
+  bool done = false;
+};
+
+bool is_head_only(const std::string& response) { return response.ends_with("\r\n\r\n"); }
+
+std::string run_hunt(std::string_view headers, std::string_view body) {
+  return "POST /v1/hunts/echo/hunters/eve HTTP/1.1\r\nHost: a\r\n" + std::string(headers) + "\r\n" +
+         std::string(body);
+}
+
+TEST_CASE("a malformed HEAD gets a response without a body") {
+  std::string const head = "HEAD /v1/core-map HTTP/1.1\r\nHost: a\r\n";
+  for (const std::string& request : {head + "X : y\r\n\r\n", "\r\n" + head + "X : y\r\n\r\n",
+                                     head + "Transfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+    CAPTURE(request);
+    Fixture f;
+    std::string const response = f.exchange(request);
+    CHECK(response.starts_with("HTTP/1.1 400 "));
+    CHECK(response.find("Connection: close\r\n") != std::string::npos);
+    CHECK(is_head_only(response));
+    CHECK(f.stream.finished);
+  }
+}
+
+TEST_CASE("a malformed body that looks like HEAD gets a response with a body") {
+  Fixture f;
+  std::string const response =
+      f.exchange(run_hunt("Transfer-Encoding: chunked\r\n", "HEAD / HTTP/1.1\r\n"));
+  CHECK(response.starts_with("HTTP/1.1 400 "));
+  CHECK(response.ends_with("}"));
+}
+
+TEST_CASE("pipelined requests get their responses in order") {
+  Fixture f;
+  std::string const response =
+      f.exchange(run_hunt("Content-Length: 1\r\n", "1") + run_hunt("Content-Length: 1\r\n", "2"));
+  size_t const first = response.find("echo:1");
+  REQUIRE(first != std::string::npos);
+  CHECK(response.find("echo:2", first) != std::string::npos);
+  CHECK_FALSE(f.done);
+}
+
+TEST_CASE("a request is read in pieces; 100 Continue is sent if its body is awaited") {
+  Fixture f;
+  CHECK(f.exchange("POST /v1/hunts/echo/hunters/eve HTTP/1.1\r\nHo") == "");
+  CHECK(f.exchange("st: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n") ==
+        continue_response);
+  CHECK(f.exchange("a") == "");
+  CHECK(f.exchange("b").ends_with("echo:ab"));
+}
+
+TEST_CASE("a rejected request that awaits 100 Continue closes the connection") {
+  Fixture f;
+  std::string const response = f.exchange(
+      "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+  CHECK(response.starts_with("HTTP/1.1 404 "));
+  CHECK(response.find("Connection: close\r\n") != std::string::npos);
+  CHECK(f.stream.finished);
+}
+
+TEST_CASE("the body of a rejected request is skipped, and the connection stays open") {
+  Fixture f;
+  CHECK(f.exchange("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab")
+            .starts_with("HTTP/1.1 404 "));
+  CHECK(f.exchange(run_hunt("", "")).ends_with("echo:"));
+}
+
+TEST_CASE("a client that sends nothing is closed without a response") {
+  Fixture f;
+  f.wait_ms(19);
+  CHECK_FALSE(f.done);
+  f.wait_ms(1);
+  CHECK(f.done);
+  CHECK(f.stream.sent == "");
+  CHECK(f.metrics->value(Counter::expired_first_byte) == 1);
+}
+
+TEST_CASE("a request that is not complete in time gets 408") {
+  for (std::string_view bytes :
+       {"GET /v1/core-map HTTP/1.1\r\n",
+        "GET /v1/core-map HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"}) {
+    CAPTURE(bytes);
+    Fixture f;
+    CHECK(f.exchange(bytes) == "");
+    f.wait_ms(9);
+    CHECK(f.exchange("X") == "");
+    f.wait_ms(1);
+    CHECK(f.stream.sent.starts_with("HTTP/1.1 408 "));
+    CHECK(f.metrics->value(Counter::expired_request) == 1);
+    CHECK(f.metrics->value(Counter::http_bad_requests) == 1);
+  }
+}
+
+TEST_CASE("a drain closes an idle connection, and others after their response") {
+  Fixture idle;
+  idle.service.is_draining = true;
+  idle.connection->drain();
+  idle.run();
+  CHECK(idle.done);
+  Fixture busy;
+  CHECK(busy.exchange("POST /v1/hunts/echo/hunters/eve HTTP/1.1\r\n") == "");
+  busy.service.is_draining = true;
+  busy.connection->drain();
+  CHECK(busy.exchange("Host: a\r\n\r\n").find("Connection: close\r\n") != std::string::npos);
+}
+
+TEST_CASE("a connection that cannot be handed over is served here") {
+  Fixture f;
+  f.service.better = 1;
+  CHECK(f.exchange(run_hunt("", "")).ends_with("echo:"));
+}
+
+}  // namespace
+}  // namespace huntd::server

@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/hunt/worker_pool.h"
+
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "metrics/shared_region.h"
+
+using namespace huntd;
+using namespace huntd::server;
+
+namespace {
+
+// A host whose workers do what the test decides.
+struct FakeHost final : WorkerHost {
+  void set_user(WorkerUser& its_user) override { user = &its_user; }
+  void start(uint32_t slot, std::string_view hunter_id, std::string_view) override {
+    started.push_back(slot);
+    alive.insert(slot);
+    hunters.emplace_back(hunter_id);
+  }
+  void start_idle(uint32_t slot) override {
+    idle.push_back(slot);
+    alive.insert(slot);
+  }
+  void send(uint32_t slot, std::string_view frame) override { sent.emplace_back(slot, frame); }
+  void kill(uint32_t slot) override { killed.insert(slot); }
+  void detach(uint32_t slot) override { detached.insert(slot); }
+  void stop(uint32_t slot) override { stopped.insert(slot); }
+  void use_bundle(int, StartMethod) override {}
+  void exit(uint32_t slot, int spawn_errno = 0, int status = 0) {
+    alive.erase(slot);
+    user->on_worker_exit(slot, spawn_errno, status);
+  }
+  WorkerUser* user = nullptr;
+  std::vector<uint32_t> started, idle;
+  std::vector<std::string> hunters;
+  std::set<uint32_t> alive, killed, detached, stopped;
+  std::vector<std::pair<uint32_t, std::string>> sent;
+};
+
+struct World {
+  explicit World(WorkerLimits limits)
+      : region(std::move(*SharedRegion::create(1, "test", 0))),
+        pool(host, scheduler, region.core(0), limits) {}
+  Scheduler scheduler;
+  FakeHost host;
+  SharedRegion region;
+  WorkerPool pool;
+  std::vector<std::string> log;
+  uint64_t caller_deadline_ns = 1'000'000'000;
+  OneShot<Signal>* commit = nullptr;  // if set, a hunt waits for it after its run
+};
+
+constexpr uint64_t ms = 1'000'000;
+constexpr WorkerLimits two_at_a_time{.deadline_ms = 50, .max_live = 2, .queue_max = 2};
+// A worker runs three hunts.
+constexpr WorkerLimits batch{.deadline_ms = 50,
+                             .max_live = 2,
+                             .queue_max = 2,
+                             .isolation = Isolation::batch,
+                             .hunts_per_worker = 3,
+                             .idle_ms = 1000};
+
+const char* name_of(WorkerEvent::Kind kind) {
+  switch (kind) {
+    case WorkerEvent::Kind::frame:
+      return "frame";
+    case WorkerEvent::Kind::died:
+      return "died";
+    case WorkerEvent::Kind::deadline:
+      return "deadline";
+    case WorkerEvent::Kind::not_started:
+      return "not started";
+    case WorkerEvent::Kind::flooded:
+      return "flooded";
+  }
+  return "";
+}
+
+// Runs one worker until its first event that is not the frame "query". Calls done() if that event
+// is a frame.
+Task<> hunt(World& world, std::string name) {
+  WorkerPool::Admission admission = co_await world.pool.admit();
+  if (admission.rejection == WorkerPool::Rejection::queue_full)
+    world.log.push_back(name + " queue full");
+  if (admission.rejection == WorkerPool::Rejection::queue_deadline)
+    world.log.push_back(name + " queue deadline");
+  if (admission.rejection == WorkerPool::Rejection::standing_queue)
+    world.log.push_back(name + " standing queue");
+  if (!admission.run) co_return;
+  WorkerPool::Run run = std::move(*admission.run);
+  run.start("hunt", name, "job");
+  for (;;) {
+    WorkerEvent const event = co_await run.next_event(world.caller_deadline_ns);
+    if (event.kind == WorkerEvent::Kind::frame && event.frame == "query") {
+      run.reply("reply");
+      continue;
+    }
+    world.log.push_back(name + " " + name_of(event.kind));
+    if (event.kind == WorkerEvent::Kind::frame) run.done();
+    if (world.commit != nullptr) co_await world.commit->wait(1'000'000 * ms);
+    co_return;
+  }
+}
+
+Task<> admit(World& world, std::optional<WorkerPool::Admission>& admission) {
+  admission.emplace(co_await world.pool.admit());
+}
+
+void send_outcome(World& world, uint32_t slot) {
+  world.host.user->on_worker_frame(slot, "outcome");
+  world.scheduler.run_ready();
+}
+
+void tick(World& world, uint64_t now_ns) {
+  world.scheduler.expire(now_ns);
+  world.scheduler.run_ready();
+}
+
+}  // namespace
+
+TEST_CASE("above max_live requests wait in the queue, and above queue_max they are rejected") {
+  World world(two_at_a_time);
+  for (const char* name : {"a", "b", "c", "d", "e"}) start(hunt(world, name));
+  CHECK(world.host.started.size() == 2);
+  CHECK(world.log == std::vector<std::string>{"e queue full"});
+  CHECK(world.pool.live() == 2);
+  send_outcome(world, world.host.started[0]);
+  CHECK(world.log.back() == "a frame");
+  CHECK(world.host.started.size() == 2);  // the process is not gone yet
+  world.host.exit(world.host.started[0]);
+  world.scheduler.run_ready();
+  CHECK(world.host.hunters.back() == "c");
+  for (int i = 0; i < 3; ++i) {
+    uint32_t const slot = *world.host.alive.begin();
+    world.host.user->on_worker_frame(slot, "outcome");
+    world.host.exit(slot);
+    world.scheduler.run_ready();
+  }
+  CHECK(world.pool.live() == 0);
+  CHECK(world.host.killed.empty());
+}
+
+TEST_CASE("a request queued past the deadline is rejected") {
+  World world(two_at_a_time);
+  for (const char* name : {"a", "b", "c"}) start(hunt(world, name));
+  tick(world, 99 * ms);
+  CHECK(world.log.empty());
+  tick(world, 100 * ms);
+  CHECK(world.log == std::vector<std::string>{"c queue deadline"});
+  for (uint32_t slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot);
+  world.scheduler.run_ready();
+  CHECK(world.host.started.size() == 2);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a hunt is in flight until its commit is over, and the next one waits") {
+  WorkerLimits limits = batch;
+  limits.hunts_in_flight_max = 1;
+  World world(limits);
+  OneShot<Signal> commit(world.scheduler);
+  world.commit = &commit;
+  start(hunt(world, "a"));
+  start(hunt(world, "b"));
+  CHECK(world.host.sent.size() == 1);
+  send_outcome(world, world.host.idle[0]);
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  CHECK(world.host.sent.size() == 1);  // its worker is free, its commit is not done
+  commit.set({});
+  world.scheduler.run_ready();
+  CHECK(world.host.sent.size() == 2);
+  send_outcome(world, world.host.idle[0]);
+  commit.set({});
+  world.scheduler.run_ready();
+  world.pool.drain();
+  world.host.exit(world.host.idle[0]);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a burst waits until the queue deadline; a standing queue rejects requests") {
+  WorkerLimits limits = two_at_a_time;
+  limits.max_live = 1;
+  limits.queue_max = 100;
+  limits.queue_target_ms = 20;
+  limits.queue_deadline_ms = 5000;
+  limits.deadline_ms = 5000;
+  World world(limits);
+  world.caller_deadline_ns = never_ns;
+  // A run ends every 50 ms, and more requests than that come at first: the queue never empties.
+  for (const char* name : {"a", "b", "c", "d", "e", "f", "g", "h"}) start(hunt(world, name));
+  uint64_t now = 0;
+  auto finish_one = [&world, &now] {
+    tick(world, now += 50 * ms);
+    uint32_t const slot = *world.host.alive.begin();
+    world.host.user->on_worker_frame(slot, "outcome");
+    world.host.exit(slot);
+    world.scheduler.run_ready();
+  };
+  for (int i = 0; i < 4; ++i) finish_one();
+  start(hunt(world, "burst"));
+  CHECK(world.log.size() == 4);  // f has waited for 200 ms, and no request is rejected
+  for (int i = 0; i < 3; ++i) finish_one();
+  for (const char* name : {"i", "j", "k"}) start(hunt(world, name));
+  for (int i = 0; i < 2; ++i) finish_one();
+  tick(world, now += 50 * ms);
+  CHECK(world.log.size() == 9);
+  start(hunt(world, "late"));  // 500 ms after the queue was empty; "j" has waited for 150
+  CHECK(world.log.back() == "late standing queue");
+  while (!world.host.alive.empty()) finish_one();
+  CHECK(world.log.back() == "k frame");
+  // Rejections have emptied the queue; that alone does not make the next requests a burst.
+  for (const char* name : {"l", "m", "n"}) start(hunt(world, name));
+  finish_one();
+  CHECK(world.log[world.log.size() - 3] == "n standing queue");  // none was served lately: one may
+  CHECK(world.log[world.log.size() - 2] == "m queue deadline");  // wait, and the target is its
+  CHECK(world.log.back() == "l frame");
+  while (!world.host.alive.empty()) finish_one();
+  for (int i = 0; i < 10; ++i) tick(world, now += 50 * ms);
+  for (const char* name : {"o", "p", "q"}) start(hunt(world, name));
+  finish_one();
+  start(hunt(world, "after"));  // half a second later it is a burst again
+  CHECK(world.log.back() == "o frame");
+  while (!world.host.alive.empty()) finish_one();
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a worker at its deadline is killed, and its run ends when it is gone") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  world.host.user->on_worker_started(0 + world.host.started[0], 10 * ms);
+  tick(world, 59 * ms);
+  CHECK(world.host.killed.empty());
+  tick(world, 60 * ms);
+  CHECK(world.host.killed.size() == 1);
+  CHECK(world.log.empty());
+  world.host.exit(world.host.started[0], 0, SIGKILL);
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a deadline"});
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a worker that does not exit after its outcome is killed at the deadline") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.started[0];
+  world.host.user->on_worker_started(slot, 0);
+  send_outcome(world, slot);
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  CHECK(world.host.detached.count(slot) == 1);
+  tick(world, 50 * ms);
+  CHECK(world.host.killed.count(slot) == 1);
+  world.host.exit(slot);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a worker that dies and a worker that cannot be started are different events") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  start(hunt(world, "b"));
+  world.host.exit(world.host.started[0], 0, SIGSEGV);
+  world.host.exit(world.host.started[1], EAGAIN, 0);
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a died", "b not started"});
+}
+
+TEST_CASE("frames that came before the exit are delivered before the exit") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.started[0];
+  world.host.user->on_worker_frame(slot, "query");
+  world.scheduler.run_ready();
+  CHECK(world.host.sent == std::vector<std::pair<uint32_t, std::string>>{{slot, "reply"}});
+  world.host.user->on_worker_frame(slot, "outcome");
+  world.host.exit(slot);
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a lower max_live after a reload holds from the next admission on") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  start(hunt(world, "b"));
+  WorkerLimits one = two_at_a_time;
+  one.max_live = 1;
+  world.pool.use(one, -1);
+  start(hunt(world, "c"));
+  world.host.exit(world.host.started[0]);
+  world.scheduler.run_ready();
+  CHECK(world.host.started.size() == 2);
+  world.host.exit(world.host.started[1]);
+  world.scheduler.run_ready();
+  CHECK(world.host.started.size() == 3);
+  world.host.exit(world.host.started[2]);
+  world.scheduler.run_ready();
+}
+
+TEST_CASE("a worker that does not wait for replies is killed, and few frames are kept") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.started[0];
+  for (int i = 0; i < 100; ++i) world.host.user->on_worker_frame(slot, "query");
+  CHECK(world.host.killed.count(slot) == 1);
+  world.scheduler.run_ready();
+  CHECK(world.host.sent.size() <= 4);
+  world.host.exit(slot, 0, SIGKILL);
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a flooded"});
+}
+
+TEST_CASE("in batch mode a worker runs hunts_per_worker hunts and then exits") {
+  World world(batch);
+  for (const char* name : {"a", "b", "c"}) {
+    start(hunt(world, name));
+    CHECK(world.host.sent.size() == static_cast<size_t>(name[0] - 'a') + 1);
+    send_outcome(world, world.host.idle[0]);
+  }
+  CHECK(world.log == std::vector<std::string>{"a frame", "b frame", "c frame"});
+  CHECK(world.host.idle.size() == 1);
+  CHECK(world.host.started.empty());
+  CHECK(world.host.detached == std::set<uint32_t>{world.host.idle[0]});
+  CHECK(world.pool.live() == 1);
+  world.host.exit(world.host.idle[0]);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("in batch mode each hunt has its own deadline") {
+  World world(batch);
+  start(hunt(world, "a"));
+  uint32_t const first = world.host.idle[0];
+  world.host.user->on_worker_started(first, 0);
+  tick(world, 40 * ms);
+  send_outcome(world, first);
+  tick(world, 60 * ms);
+  CHECK(world.host.killed.empty());  // idle: no hunt, no deadline
+  start(hunt(world, "b"));
+  tick(world, 109 * ms);
+  CHECK(world.host.killed.empty());
+  tick(world, 110 * ms);
+  CHECK(world.host.killed == std::set<uint32_t>{first});
+  world.host.exit(first, 0, SIGKILL);
+  world.scheduler.run_ready();
+  CHECK(world.log.back() == "b deadline");
+  start(hunt(world, "c"));
+  CHECK(world.host.idle.size() == 2);
+  world.host.exit(world.host.idle[1]);
+  world.scheduler.run_ready();
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a worker that is idle for idle_ms is stopped") {
+  World world(batch);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.idle[0];
+  send_outcome(world, slot);
+  tick(world, 999 * ms);
+  CHECK(world.host.stopped.empty());
+  tick(world, 1000 * ms);
+  CHECK(world.host.stopped == std::set<uint32_t>{slot});
+  world.host.exit(slot);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a new bundle stops idle workers at once and running ones after their hunt") {
+  World world(batch);
+  start(hunt(world, "a"));
+  start(hunt(world, "b"));
+  uint32_t const waiting = world.host.idle[0];
+  uint32_t const running = world.host.idle[1];
+  send_outcome(world, waiting);
+  world.pool.use(batch, -1);
+  CHECK(world.host.stopped == std::set<uint32_t>{waiting});
+  send_outcome(world, running);
+  CHECK(world.host.stopped == std::set<uint32_t>{waiting, running});
+  world.host.exit(waiting);
+  world.host.exit(running);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("warm workers exist before the first hunt, take jobs, and are replaced") {
+  WorkerLimits limits = two_at_a_time;
+  limits.warm = 1;
+  World world(limits);
+  world.pool.use(limits, -1);
+  CHECK(world.host.idle.size() == 1);
+  uint32_t const warm = world.host.idle[0];
+  start(hunt(world, "a"));
+  CHECK(world.host.started.empty());
+  CHECK(world.host.sent == std::vector<std::pair<uint32_t, std::string>>{{warm, "job"}});
+  CHECK(world.host.idle.size() == 2);
+  send_outcome(world, warm);
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  CHECK(world.host.detached.count(warm) == 1);  // one process per hunt, also if it was idle before
+  world.host.exit(warm);
+  tick(world, 60'000 * ms);
+  CHECK(world.host.stopped.empty());  // warm workers are not stopped
+  world.pool.drain();
+  CHECK(world.host.stopped.size() == 1);
+  world.host.exit(*world.host.stopped.begin());
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("an idle worker that sends a frame is killed and gets no job") {
+  World world(batch);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.idle[0];
+  send_outcome(world, slot);
+  world.host.user->on_worker_frame(slot, "outcome");
+  CHECK(world.host.killed == std::set<uint32_t>{slot});
+  start(hunt(world, "b"));
+  CHECK(world.host.idle.size() == 2);
+  world.host.exit(slot);
+  world.host.exit(world.host.idle[1]);
+  world.scheduler.run_ready();
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("an idle worker that died gets no job and is replaced") {
+  WorkerLimits limits = batch;
+  limits.warm = 1;
+  World world(limits);
+  world.pool.use(limits, -1);
+  world.host.exit(world.host.idle[0]);
+  CHECK(world.host.idle.size() == 2);  // replaced
+  start(hunt(world, "a"));
+  CHECK(world.host.sent.back().first == world.host.idle[1]);
+  world.host.exit(world.host.idle[1]);
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a died"});
+  world.pool.drain();
+  for (uint32_t slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a start that takes too long ends the run; the slot stays in use until the exit") {
+  World world(two_at_a_time);
+  start(hunt(world, "a"));
+  tick(world, 999 * ms);
+  CHECK(world.log.empty());
+  tick(world, 1000 * ms);
+  CHECK(world.log == std::vector<std::string>{"a deadline"});
+  CHECK(world.host.killed.size() == 1);
+  CHECK(world.pool.live() == 1);
+  world.host.exit(world.host.started[0]);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a worker killed for flooding is not reused, even if its last frame is an outcome") {
+  World world(batch);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.idle[0];
+  for (int i = 0; i < 3; ++i) world.host.user->on_worker_frame(slot, "query");
+  world.host.user->on_worker_frame(slot, "outcome");
+  world.host.user->on_worker_frame(slot, "query");
+  CHECK(world.host.killed == std::set<uint32_t>{slot});
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  start(hunt(world, "b"));
+  CHECK(world.host.idle.size() == 2);
+  for (uint32_t each : std::set<uint32_t>(world.host.alive)) world.host.exit(each);
+  world.scheduler.run_ready();
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("an admitted run whose idle worker died starts another one") {
+  World world(batch);
+  start(hunt(world, "a"));
+  send_outcome(world, world.host.idle[0]);
+  std::optional<WorkerPool::Admission> admission;
+  start(admit(world, admission));
+  REQUIRE(admission->run);
+  world.host.exit(world.host.idle[0]);
+  CHECK(world.pool.live() == 1);
+  admission->run->start("hunt", "b", "job");
+  CHECK(world.host.idle == std::vector<uint32_t>{0, 0});
+  world.host.exit(0);
+  admission.reset();
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("an admitted run whose idle worker sent a frame gets another worker") {
+  World world(batch);
+  start(hunt(world, "a"));
+  uint32_t const first = world.host.idle[0];
+  send_outcome(world, first);
+  std::optional<WorkerPool::Admission> admission;
+  start(admit(world, admission));
+  REQUIRE(admission->run);
+  world.host.user->on_worker_frame(first, "outcome");
+  CHECK(world.host.killed == std::set<uint32_t>{first});
+  admission->run->start("hunt", "b", "job");
+  CHECK(world.host.stopped == std::set<uint32_t>{first});
+  REQUIRE(world.host.idle.size() == 2);
+  CHECK(world.host.idle[1] != first);
+  CHECK(world.pool.live() == 2);
+  world.host.exit(first);
+  world.host.exit(world.host.idle[1]);
+  admission.reset();
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("an admitted run that is dropped without a job leaves no worker") {
+  World world(batch);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.idle[0];
+  send_outcome(world, slot);
+  std::optional<WorkerPool::Admission> admission;
+  start(admit(world, admission));
+  admission.reset();
+  CHECK(world.host.killed == std::set<uint32_t>{slot});
+  world.host.exit(slot, 0, SIGKILL);
+  CHECK(world.pool.live() == 0);
+  start(admit(world, admission));
+  CHECK(world.pool.live() == 1);  // the slot, without a process
+  admission.reset();
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a warm worker that cannot be started is not started again in the same call") {
+  struct FailingHost final : WorkerHost {
+    void set_user(WorkerUser& its_user) override { user = &its_user; }
+    void start(uint32_t, std::string_view, std::string_view) override {}
+    void start_idle(uint32_t slot) override {
+      ++starts;
+      user->on_worker_exit(slot, EAGAIN, 0);
+    }
+    void send(uint32_t, std::string_view) override {}
+    void kill(uint32_t) override {}
+    void detach(uint32_t) override {}
+    void stop(uint32_t) override {}
+    void use_bundle(int, StartMethod) override {}
+    WorkerUser* user = nullptr;
+    int starts = 0;
+  } host;
+  Scheduler scheduler;
+  SharedRegion region = std::move(*SharedRegion::create(1, "test", 0));
+  WorkerLimits limits = two_at_a_time;
+  limits.warm = 2;
+  WorkerPool pool(host, scheduler, region.core(0), limits);
+  pool.use(limits, -1);
+  CHECK(host.starts == 1);
+  CHECK(pool.live() == 0);
+}
+
+// --- worker slots --------------------------------------------------------------------------------
+
+TEST_CASE("a worker slot makes exactly the documented transitions") {
+  using State = WorkerSlot::State;
+  std::set<std::pair<State, State>> const legal = {
+      {State::empty, State::claimed},   {State::empty, State::idle},
+      {State::idle, State::claimed},    {State::idle, State::exiting},
+      {State::idle, State::empty},      {State::claimed, State::running},
+      {State::claimed, State::exiting}, {State::claimed, State::empty},
+      {State::running, State::idle},    {State::running, State::exiting},
+      {State::running, State::exited},  {State::exited, State::empty},
+      {State::exiting, State::empty},
+  };
+  State const all[] = {State::empty,   State::idle,   State::claimed,
+                       State::running, State::exited, State::exiting};
+  for (State from : all)
+    for (State to : all) CHECK(WorkerSlot::may_become(from, to) == (legal.count({from, to}) > 0));
+}
+
+TEST_CASE("a worker slot has a process exactly in the states that need one") {
+  using State = WorkerSlot::State;
+  using Process = WorkerSlot::Process;
+  for (Process process : {Process::starting, Process::up}) {
+    CHECK_FALSE(WorkerSlot::may_have(State::empty, process));
+    CHECK_FALSE(WorkerSlot::may_have(State::exited, process));
+  }
+  for (State state : {State::idle, State::running, State::exiting})
+    CHECK_FALSE(WorkerSlot::may_have(state, Process::none));
+  for (Process process : {Process::none, Process::starting, Process::up})
+    CHECK(WorkerSlot::may_have(State::claimed, process));
+}
+
+TEST_CASE("an illegal transition ends the process") {
+  pid_t const pid = fork();
+  REQUIRE(pid >= 0);
+  if (pid == 0) {
+    signal(SIGABRT, SIG_DFL);  // not the test framework's handler
+    close(STDERR_FILENO);
+    World world(two_at_a_time);
+    start(hunt(world, "a"));
+    world.host.exit(world.host.started[0]);
+    world.scheduler.run_ready();
+    world.host.exit(world.host.started[0]);  // a second exit of the same process
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(pid, &status, 0) == pid);
+  CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGABRT);
+}

@@ -1,5 +1,0 @@
--- Says no.
-return function(hunt)
-  hunt.award("never")
-  hunt.reject("not today")
-end

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "huntd/admin/health.h"
+
+#include <doctest/doctest.h>
+
+#include "huntd/admin/admin_limits.h"
+
+using namespace huntd;
+using namespace huntd::server;
+
+namespace {
+
+constexpr uint64_t now_ns = 3'600'000'000'000;
+
+MetricsSnapshot ready_cores(uint32_t cores) {
+  MetricsSnapshot snapshot;
+  snapshot.taken_at_ns = now_ns;
+  for (uint32_t index = 0; index < cores; ++index) {
+    CoreSnapshot core;
+    core.core = index;
+    core.state = CoreState::ready;
+    core.heartbeat_ns = now_ns - 1000;
+    core.gauge[static_cast<size_t>(Gauge::redis_up)] = 1;
+    snapshot.cores.push_back(core);
+  }
+  return snapshot;
+}
+
+bool contains(const HealthReport& report, const char* text) {
+  return report.json.find(text) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("cores that complete ticks and have Redis are healthy and ready") {
+  MetricsSnapshot const snapshot = ready_cores(2);
+  CHECK(check_health(snapshot).json == "{\"healthy\":true,\"reasons\":[]}\n");
+  CHECK(check_ready(snapshot).json == "{\"ready\":true,\"reasons\":[]}\n");
+}
+
+TEST_CASE("a core without a tick for longer than the limit is named") {
+  MetricsSnapshot snapshot = ready_cores(2);
+  snapshot.cores[1].heartbeat_ns = now_ns - limits::heartbeat_age_max_ms * 1'000'000;
+  CHECK(check_health(snapshot).good);
+  snapshot.cores[1].heartbeat_ns -= 1'000'000;
+  HealthReport const report = check_health(snapshot);
+  CHECK_FALSE(report.good);
+  CHECK(contains(report, R"({"core":1,"reason":"core 1 completed its last tick 1001 ms ago"})"));
+  CHECK_FALSE(contains(report, "core 0"));
+}
+
+TEST_CASE("a core without a process is not healthy and not ready") {
+  MetricsSnapshot snapshot = ready_cores(1);
+  snapshot.cores[0].state = CoreState::down;
+  CHECK(contains(check_health(snapshot), "core 0 has no process"));
+  CHECK(contains(check_ready(snapshot), "core 0 is down"));
+}
+
+TEST_CASE("a core that waits for Redis is healthy but not ready") {
+  MetricsSnapshot snapshot = ready_cores(2);
+  snapshot.cores[1].gauge[static_cast<size_t>(Gauge::redis_up)] = 0;
+  CHECK(check_health(snapshot).good);
+  HealthReport const report = check_ready(snapshot);
+  CHECK_FALSE(report.good);
+  CHECK(contains(report, "core 1 has no connection to Redis"));
+}
+
+TEST_CASE("a core that drains is not ready, by its state or by its gauge") {
+  MetricsSnapshot snapshot = ready_cores(1);
+  snapshot.cores[0].gauge[static_cast<size_t>(Gauge::draining)] = 1;
+  CHECK(contains(check_ready(snapshot), "core 0 is draining"));
+  snapshot.cores[0].state = CoreState::draining;
+  CHECK(check_ready(snapshot).json ==
+        "{\"ready\":false,\"reasons\":[{\"core\":0,\"reason\":\"core 0 is draining\"}]}\n");
+}

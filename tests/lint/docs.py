@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents name only files that exist, their links resolve, decisions are indexed without a hole, every source has its
+license line, and the generated references are up to date."""
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from lint import sources
+from lint.sources import ROOT, Report, read, run_alone, show
+
+LICENSE = "SPDX-License-Identifier: Apache-2.0"
+LICENSE_WITHIN_LINES = 4
+PATH = re.compile(r"(?<![\w./-])((?:src|tests|docs|bench|systemd|tools)/[\w./*{},-]*[\w*}])(?![\w/]*/build)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.MULTILINE)
+PLACEHOLDER = re.compile(r"NAME|FOLDER|FAMILY|NNNN")  # as in src/huntctl/cmd_NAME.cc
+BUILT = ("bench_http_parser", "bench_spawn", "loot-events", "hunt-load", "print_reference", "sim/sim")  # ninja's names
+
+
+def documents(root: pathlib.Path) -> list[pathlib.Path]:
+    return sources.files("docs", "README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md", suffixes=(".md",), root=root)
+
+
+def expanded(text: str) -> list[str]:
+    """{a,b} as a shell expands it."""
+    brace = re.search(r"\{([^{}]*)\}", text)
+    if not brace:
+        return [text]
+    return [word for part in brace[1].split(",") for word in expanded(text[:brace.start()] + part + text[brace.end():])]
+
+
+def exists(root: pathlib.Path, path: str) -> bool:
+    path = path.rstrip("/.,")
+    if path.endswith(BUILT) or (PLACEHOLDER.search(path) and not (root / path).exists()):
+        return True
+    return any(root.glob(path)) if "*" in path else (root / path).exists()
+
+
+def check_paths(root: pathlib.Path) -> Iterator[str]:
+    """In documents every path; in sources the paths that comments name."""
+    for path in documents(root):
+        for number, line in enumerate(read(path).splitlines(), 1):
+            for found in PATH.findall(re.sub(r"https?://\S+", "", line)):
+                for name in expanded(found):
+                    if not exists(root, name):
+                        yield f"{show(path, root)}:{number}: there is no {name}"
+    for path in sources.c_files("src", "tests", "bench", root=root) + sources.python_files("src", "tests", "bench", root=root):
+        if "lint" in path.parts:
+            continue  # examples
+        pieces = sources.python_pieces(path) if path.suffix == ".py" else sources.c_pieces(read(path))
+        for piece in pieces:
+            if piece.kind != "comment" and not (path.suffix == ".py" and "\n" in piece.text):
+                continue
+            for found in PATH.finditer(piece.text):
+                for name in expanded(found[1]):
+                    if not exists(root, name):
+                        yield f"{show(path, root)}:{piece.line + piece.text.count(chr(10), 0, found.start())}: there is no {name}"
+
+
+def anchor_of(heading: str) -> str:
+    heading = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").replace("*", "")
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors_of(path: pathlib.Path) -> set[str]:
+    """As GitHub and its like make them of the headings; a heading that comes again gets -1, -2."""
+    found: set[str] = set(re.findall(r'<a (?:id|name)="([^"]+)"', read(path)))
+    text = re.sub(r"(?ms)^```.*?^```", "", read(path))
+    for heading in HEADING.findall(text):
+        anchor, again = anchor_of(heading), 0
+        while (f"{anchor}-{again}" if again else anchor) in found:
+            again += 1
+        found.add(f"{anchor}-{again}" if again else anchor)
+    return found
+
+
+def check_links(root: pathlib.Path) -> Iterator[str]:
+    for path in documents(root) + [root / "CHANGELOG.md"]:
+        if not path.is_file():
+            continue
+        for number, line in enumerate(re.sub(r"(?ms)^```.*?^```", lambda match: "\n" * match[0].count("\n"), read(path)).splitlines(), 1):
+            for link in LINK.findall(re.sub(r"`[^`]*`", "", line)):
+                target, _, anchor = link.partition("#")
+                if re.match(r"[a-z]+:", target):
+                    continue
+                file = (path.parent / target).resolve() if target else path
+                if not file.exists():
+                    yield f"{show(path, root)}:{number}: the link to {link} leads to no file"
+                elif anchor and file.suffix == ".md" and anchor not in anchors_of(file):
+                    yield f"{show(path, root)}:{number}: the link to {link} leads to no heading"
+
+
+def check_decisions(root: pathlib.Path) -> Iterator[str]:
+    """docs/decisions/README.md lists each decision, and says a word of each number that is missing."""
+    folder = root / "docs" / "decisions"
+    if not folder.is_dir():
+        return
+    index = read(folder / "README.md") if (folder / "README.md").is_file() else ""
+    numbers = set()
+    for path in sorted(folder.glob("*.md")):
+        if path.name == "README.md":
+            continue
+        if not (match := re.match(r"(\d{4})-", path.name)):
+            yield f"{show(path, root)}:1: a decision's file is NNNN-title.md"
+            continue
+        if match[1] in numbers:
+            yield f"{show(path, root)}:1: two decisions have the number {match[1]}"
+        numbers.add(match[1])
+        if path.name not in index:
+            yield f"docs/decisions/README.md: does not list {path.name}"
+    for number in range(1, max(map(int, numbers), default=0) + 1):
+        if f"{number:04}" not in numbers and not re.search(rf"\b0*{number}\b", index):
+            yield f"docs/decisions/README.md: says nothing of the missing number {number}"
+
+
+def check_licenses(root: pathlib.Path) -> Iterator[str]:
+    suffixes = (".cc", ".h", ".c", ".py", ".sh", ".lua", ".js", ".build")
+    for path in sources.files("src", "tests", "bench", suffixes=suffixes, root=root):
+        if LICENSE not in "\n".join(read(path).splitlines()[:LICENSE_WITHIN_LINES]):
+            yield f"{show(path, root)}:1: has no line {LICENSE}"
+
+
+def check_generated(root: pathlib.Path) -> tuple[list[str], str]:
+    """(findings, the reason if it was skipped): compares the generated parts of the documents with the program's tables."""
+    build = root / "build" / "release"
+    if not (build / "build.ninja").is_file():
+        return [], "generated references: there is no build/release"
+    waiting = subprocess.run(["ninja", "-n", "-C", str(build), "tools/print_reference"], capture_output=True, text=True)
+    if "no work to do" not in waiting.stdout:  # this check builds nothing
+        return [], "generated references: tools/print_reference is not built (./dev docs --check builds it)"
+    done = subprocess.run([sys.executable, str(root / "tools" / "update_references.py"), "--check"], capture_output=True, text=True)
+    return ([] if done.returncode == 0 else [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]), ""
+
+
+def check(root: pathlib.Path = ROOT) -> Report:
+    findings = [*check_paths(root), *check_links(root), *check_decisions(root), *check_licenses(root)]
+    generated, skipped = check_generated(root)
+    return Report(f"{len(documents(root))} documents", findings + generated, skipped)
+
+
+if __name__ == "__main__":
+    sys.exit(run_alone("docs", check(pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT)))

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <simdjson.h>
+
+#include "sample_metrics.h"
+// doctest's CHECK is the one meant below.
+#undef CHECK
+#include <doctest/doctest.h>
+
+#include "metrics/hlog.h"
+#include "metrics/metrics_json.h"
+#include "metrics/prometheus.h"
+
+using namespace huntd;
+
+namespace {
+
+bool has_line(const std::string& text, const std::string& line) {
+  return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
+
+std::string metrics_of(const MetricsSnapshot& snapshot) {
+  return write_prometheus(snapshot,
+                          std::vector<std::optional<ProcessFigures>>(snapshot.cores.size()));
+}
+
+}  // namespace
+
+TEST_CASE("metrics show each counter and gauge of each core") {
+  SharedRegion region = testing::sample_region(2, 1);
+  region.core(1).add(Counter::hunts_shed_queue_full, 5);
+  region.core(1).set(Gauge::connections_open, 17);
+  std::string const text = metrics_of(take_snapshot(region));
+  CHECK(has_line(text, R"(huntd_hunts_total{core="0",outcome="ok"} 100)"));
+  CHECK(has_line(text, R"(huntd_hunts_total{core="1",outcome="ok"} 101)"));
+  CHECK(has_line(text, R"(huntd_hunts_total{core="1",outcome="shed_queue_full"} 5)"));
+  CHECK(has_line(text, R"(huntd_connections_open{core="1"} 17)"));
+  CHECK(has_line(text, R"(huntd_core_state{core="0",state="ready"} 1)"));
+  CHECK(has_line(text, R"(huntd_core_state{core="0",state="down"} 0)"));
+}
+
+TEST_CASE("a stage's buckets in the metrics add up to its count") {
+  Result<SharedRegion> region = SharedRegion::create(1, "1", 0);
+  REQUIRE(region);
+  for (uint64_t ns : {9'000U, 40'000U, 40'001U, 2'000'000U})
+    region->core(0).record(Stage::queue, ns);
+  region->core(0).record(Stage::queue, 11'000'000'000);
+  std::string const text = metrics_of(take_snapshot(*region));
+  std::string const bucket = R"(huntd_stage_duration_seconds_bucket{core="0",stage="queue",le=)";
+  CHECK(has_line(text, bucket + R"("1e-05"} 1)"));
+  CHECK(has_line(text, bucket + R"("2.5e-05"} 1)"));
+  CHECK(has_line(text, bucket + R"("5e-05"} 3)"));
+  CHECK(has_line(text, bucket + R"("0.0025"} 4)"));
+  CHECK(has_line(text, bucket + R"("10"} 4)"));
+  CHECK(has_line(text, bucket + R"("+Inf"} 5)"));
+  CHECK(has_line(text, R"(huntd_stage_duration_seconds_count{core="0",stage="queue"} 5)"));
+  CHECK(has_line(text, R"(huntd_stage_duration_seconds_sum{core="0",stage="queue"} 11.002089001)"));
+}
+
+TEST_CASE("a quote in a version can't break out of its label") {
+  Result<SharedRegion> region = SharedRegion::create(1, "a\"b\\c\nd", 0);
+  REQUIRE(region);
+  CHECK(
+      has_line(metrics_of(take_snapshot(*region)), R"(huntd_build_info{version="a\"b\\c\nd"} 1)"));
+}
+
+TEST_CASE("process figures exist for a live process and not for a dead one") {
+  std::optional<ProcessFigures> const own = read_process_figures(static_cast<uint64_t>(getpid()));
+  REQUIRE(own);
+  CHECK(own->resident_bytes > 0);
+  CHECK(own->open_descriptors >= 3);
+  CHECK_FALSE(read_process_figures(0));
+  CHECK_FALSE(read_process_figures(UINT64_MAX));
+}
+
+TEST_CASE("latency.json has each stage's percentiles, per core and for all cores") {
+  SharedRegion region = testing::sample_region(2, 500);
+  MetricsSnapshot const snapshot = take_snapshot(region);
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  REQUIRE_FALSE(parser.parse(write_latency_json(snapshot)).get(document));
+  auto const script = document.at_pointer("/cores/1/stages/script");
+  const HistogramSnapshot& values = snapshot.cores[1].stages[static_cast<size_t>(Stage::script)];
+  CHECK(uint64_t(script["count"]) == 500);
+  CHECK(double(script["p99_us"]) ==
+        doctest::Approx(static_cast<double>(values.percentile_ns(99)) / 1e3));
+  CHECK(uint64_t(document.at_pointer("/all/stages/script/count")) == 1000);
+  CHECK(uint64_t(document.at_pointer("/all/stages/kafka_ack/count")) == 0);
+  uint64_t in_distribution = 0;
+  for (simdjson::dom::element const cell : simdjson::dom::array(script["distribution"]))
+    in_distribution += uint64_t(cell.at(1));
+  CHECK(in_distribution == 500);
+}
+
+TEST_CASE("status.json has each core's state, bundle and counters") {
+  SharedRegion region = testing::sample_region(2, 1);
+  region.core(1).note_end();
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  std::string const json =
+      write_status_json(take_snapshot(region, SnapshotDepth::without_histograms));
+  REQUIRE_FALSE(parser.parse(json).get(document));
+  CHECK(std::string_view(document.at_pointer("/cores/0/state")) == "ready");
+  CHECK(std::string_view(document.at_pointer("/cores/1/state")) == "down");
+  CHECK(uint64_t(document.at_pointer("/cores/1/pid")) == 0);
+  CHECK(std::string_view(document.at_pointer("/cores/0/bundle")) ==
+        "00112233445566778899aabbccddeeff");
+  simdjson::dom::object const numbers = document.at_pointer("/cores/0/counters");
+  CHECK(uint64_t(numbers[R"(huntd_hunts_total{outcome="ok"})"]) == 100);
+}
+
+TEST_CASE("the hlog has one line per stage with values") {
+  SharedRegion region = testing::sample_region(1, 10);
+  std::string const log = write_hlog(take_snapshot(region));
+  CHECK(log.find("#[Histogram log format version 1.3]\n") != std::string::npos);
+  CHECK(log.find("\nTag=core0.script,") != std::string::npos);
+  CHECK(log.find("kafka_ack") == std::string::npos);
+  CHECK(log.find(",HIST") != std::string::npos);
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "metrics/shared_region.h"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <functional>
+
+using namespace huntd;
+
+namespace {
+
+SharedRegion region_of(uint32_t cores) {
+  Result<SharedRegion> region = SharedRegion::create(cores, "1.2.3", 1'700'000'000'000);
+  REQUIRE(region);
+  return std::move(*region);
+}
+
+// Runs `body` in a child, as a core process would.
+pid_t in_child(const std::function<void()>& body) {
+  pid_t const child = fork();
+  if (child == 0) {
+    body();
+    _exit(0);
+  }
+  REQUIRE(child > 0);
+  return child;
+}
+
+void wait_for(pid_t child) {
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(status == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a new region has its cores, its version and nothing counted") {
+  SharedRegion const region = region_of(3);
+  MetricsSnapshot const snapshot = take_snapshot(region);
+  CHECK(snapshot.version == "1.2.3");
+  CHECK(snapshot.started_at_ms == 1'700'000'000'000);
+  REQUIRE(snapshot.cores.size() == 3);
+  for (const CoreSnapshot& core : snapshot.cores) {
+    CHECK(core.state == CoreState::starting);
+    CHECK(core.restarts == 0);
+    CHECK(core.bundle.empty());
+    CHECK(core.value(Counter::hunts_ok) == 0);
+    CHECK(core.stages[0].count() == 0);
+  }
+}
+
+TEST_CASE("the parent reads what each core process wrote") {
+  SharedRegion region = region_of(2);
+  for (uint32_t index : {0U, 1U})
+    wait_for(in_child([&] {
+      CoreMetrics& core = region.core(index);
+      core.note_start(getpid(), index, 5);
+      core.set_state(CoreState::ready);
+      core.bundle.set("0123456789abcdef0123456789abcdef");
+      core.add(Counter::hunts_ok, index + 1);
+      core.set(Gauge::redis_up, 1);
+      core.record(Stage::script, 1'000'000 * (index + 1));
+    }));
+  MetricsSnapshot const snapshot = take_snapshot(region);
+  for (uint64_t index : {0U, 1U}) {
+    const CoreSnapshot& core = snapshot.cores[index];
+    CHECK(core.state == CoreState::ready);
+    CHECK(core.pid != 0);
+    CHECK(core.cpu == index);
+    CHECK(core.bundle == "0123456789abcdef0123456789abcdef");
+    CHECK(core.value(Counter::hunts_ok) == index + 1);
+    CHECK(core.value(Gauge::redis_up) == 1);
+    const HistogramSnapshot& script = core.stages[static_cast<size_t>(Stage::script)];
+    CHECK(script.count() == 1);
+    CHECK(script.sum_ns() == 1'000'000 * (index + 1));
+  }
+}
+
+TEST_CASE("a core's restart keeps its counters, clears its gauges and is counted") {
+  SharedRegion region = region_of(1);
+  CoreMetrics& core = region.core(0);
+  core.note_start(10, 0, 5);
+  core.starts.store(1);
+  core.add(Counter::hunts_ok, 7);
+  core.set(Gauge::connections_open, 9);
+  core.note_end();
+  CHECK(core.state() == CoreState::down);
+  CHECK(core.value(Gauge::connections_open) == 0);
+  core.note_start(11, 0, 6);
+  core.starts.store(2);
+  CoreSnapshot const copy = take_snapshot(region, SnapshotDepth::without_histograms).cores[0];
+  CHECK(copy.restarts == 1);
+  CHECK(copy.state == CoreState::starting);
+  CHECK(copy.pid == 11);
+  CHECK(copy.value(Counter::hunts_ok) == 7);
+}
+
+TEST_CASE("a concurrent reader sees no count go back and no torn name") {
+  SharedRegion region = region_of(1);
+  std::string const first(32, 'a');
+  std::string const second(32, 'b');
+  constexpr uint64_t records = 200'000;
+  pid_t const writer = in_child([&] {
+    CoreMetrics& core = region.core(0);
+    for (uint64_t i = 0; i < records; ++i) {
+      core.record(Stage::tick, i * 131);
+      core.add(Counter::ticks);
+      core.bundle.set(i % 2 == 0 ? first : second);
+    }
+  });
+  uint64_t seen_count = 0;
+  uint64_t seen_ticks = 0;
+  bool back = false;
+  bool torn = false;
+  while (seen_ticks < records) {
+    CoreSnapshot const copy = take_snapshot(region).cores[0];
+    uint64_t const count = copy.stages[static_cast<size_t>(Stage::tick)].count();
+    uint64_t const ticks = copy.value(Counter::ticks);
+    back = back || count < seen_count || ticks < seen_ticks;
+    for (int i = 0; i < 200; ++i) {
+      std::string const name = region.core(0).bundle.get();
+      torn = torn || (name != first && name != second && !name.empty());
+    }
+    seen_count = count;
+    seen_ticks = ticks;
+  }
+  wait_for(writer);
+  CHECK_FALSE(back);
+  CHECK_FALSE(torn);
+  CHECK(take_snapshot(region).cores[0].stages[static_cast<size_t>(Stage::tick)].count() == records);
+}
+
+TEST_CASE("a name that is too long is cut") {
+  SharedRegion region = region_of(1);
+  region.core(0).bundle.set(std::string(40, 'x'));
+  CHECK(region.core(0).bundle.get() == std::string(32, 'x'));
+}
+
+TEST_CASE("a name whose writer died in mid-write reads as empty") {
+  SharedRegion region = region_of(1);
+  SharedName& name = region.core(0).bundle;
+  name.set("one");
+  // What the writer does first: its version, the object's first word, becomes odd.
+  uint64_t version;
+  std::memcpy(&version, &name, sizeof version);
+  ++version;
+  std::memcpy(static_cast<void*>(&name), &version, sizeof version);
+  CHECK(name.get() == "");
+  name.set("two");
+  CHECK(name.get() == "two");
+  name.set("three");
+  CHECK(name.get() == "three");
+}
