@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from bench.fleet_run import (await_drained, fleet_load, fleet_stack, limit_figure, load_notes,
                              new_report, rounds_on_fresh_huntd, rounds_or, seconds_or, stages, unit)
 from bench.report import Figure, Report, median, progress, version_of
-from harness.huntd_stack import ROOT
+from bench.nginx_peers.server import huntd_scripts
 from harness.process import ServerFailed, find_program
 from harness.redis_server import RedisServer
 
@@ -27,10 +27,6 @@ BENCHMARK_CALLS_A_SECOND = 30_000  # times SECONDS are sent: about as long as th
 RANDOM = "__rand_int__"  # redis-benchmark makes 12 digits of each, of a number below -r
 BUCKETS = 1024
 SAMPLE_HUNTER = "h1-5000"  # an id as hunt-load makes them
-
-
-def commit_script() -> str:
-    return re.search(r'commit = R"lua\((.*?)\)lua"', (ROOT / "src" / "award" / "scripts.h").read_text(), re.S).group(1)
 
 
 @dataclass
@@ -90,7 +86,7 @@ def _sample_words(stack) -> list[str]:
 def _benchmark(words: list[str], calls: int) -> tuple[float, str]:
     """EVALSHA per second of Redis' CPU, by redis-benchmark on a Redis of its own; and its commands."""
     with tempfile.TemporaryDirectory() as name, RedisServer(pathlib.Path(name)) as redis:
-        sha = redis.call("SCRIPT", "LOAD", commit_script())
+        sha = redis.call("SCRIPT", "LOAD", huntd_scripts()["commit"])
         before = RedisUse.of(redis)
         subprocess.run([find_program("redis-benchmark"), "-h", "127.0.0.1", "-p", str(redis.port), "-c", "50", "-P", "64",
                         "-n", str(calls), "-r", str(BUCKETS), "-q", "EVALSHA", sha, "3", *words], capture_output=True,
@@ -107,7 +103,7 @@ def run() -> Report:
     seconds = seconds_or(SECONDS)
     ours, theirs, p50s, p99s, notes = [], [], [], [], []
     with fleet_stack() as stack:
-        sha = hashlib.sha1(commit_script().encode()).hexdigest()
+        sha = hashlib.sha1(huntd_scripts()["commit"].encode()).hexdigest()
         if stack.redis.call("SCRIPT", "EXISTS", sha) != [1]:
             raise ServerFailed("huntd's commit is another script than src/core/ledger/scripts.h has: build first")
         words = _sample_words(stack)

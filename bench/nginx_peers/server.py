@@ -45,7 +45,7 @@ def tree_versions(*packages: str) -> str:
 
 def huntd_scripts() -> dict[str, str]:
     """The Redis scripts of src/core/ledger/scripts.h, by name."""
-    text = (ROOT / "src" / "award" / "scripts.h").read_text()
+    text = (ROOT / "src" / "core" / "ledger" / "scripts.h").read_text()
     return dict(re.findall(r'constexpr const char\* (\w+) = R"lua\((.*?)\)lua"', text, re.DOTALL))
 
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A core's scheduler: coroutines that are ready to resume, and deadlines. It has no clock of its
-// own: the tick (core/core.cc) sets the time, and so do tests.
+// own: the tick (linux/core_process.cc) sets the time, and so do tests.
 #pragma once
 #include <coroutine>
 #include <cstdint>

@@ -132,6 +132,14 @@ constexpr ProblemKind kinds[] = {
 };
 // clang-format on
 
+// kind_of() finds a row by its position.
+constexpr bool rows_match_enum() {
+  for (size_t i = 0; i < std::size(kinds); ++i)
+    if (kinds[i].problem != static_cast<Problem>(i)) return false;
+  return std::size(kinds) == static_cast<size_t>(Problem::version_not_supported) + 1;
+}
+static_assert(rows_match_enum(), "one row per Problem, in the order of the enum");
+
 }  // namespace
 
 const ProblemKind& kind_of(Problem problem) {

@@ -36,7 +36,7 @@ enum class Problem {
   conflict,
   core_down,
   deadline_passed,
-  version_not_supported,
+  version_not_supported,  // the last: problem.cc counts to it
 };
 
 // What clients see of one problem, and what docs/http-api.md says about it.

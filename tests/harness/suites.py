@@ -92,7 +92,7 @@ def run_format() -> Count:
 
 
 def run_lint() -> Count:
-    """The checks of tests/lint, one test each; their own tests; and clang-format. Builds nothing."""
+    """The checks of tests/lint, one test each; their own tests; and clang-format. Alone it builds only tools/print_reference, if there is a build."""
     count = Count()
     for name in LINT_CHECKS:
         report = importlib.import_module(f"lint.{name}").check()
@@ -307,7 +307,7 @@ def suites_named(wanted: str, arguments: list[str]) -> list[Suite]:
     """The suites that `wanted` means, in the order of the report; empty if it means none."""
     known, files = built_in(arguments), pytest_files()
     if wanted in ("all", "tidy"):
-        known["lint"].builds = ("release tools/print_reference",)  # alone it builds nothing, and may skip what needs this
+        known["lint"].builds = ("release tools/print_reference",)  # alone it builds this only if there is a build already
     if wanted == "all":
         return [known[name] for name in ("lint", "unit", "asan", "sim", "fuzz")] + [pytest_suite(*item) for item in files.items()]
     if wanted == "tidy":

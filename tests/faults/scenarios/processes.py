@@ -180,7 +180,7 @@ def core_that_crashes_on_start(run):
     run.stack.await_ready()
 
 
-@scenario(may_see={"broken", "no-connection", "draining"})
+@scenario(may_see={"broken", "no-connection"})
 def drained_under_load(run):
     """SIGTERM: no new connections, idle ones close, requests finish, exit 0 (docs/operations.md "Signals and exit codes"). A
     client that sends a request while its idle connection is being closed sees it broken (RFC 9112 section 9.5)."""
@@ -192,7 +192,7 @@ def drained_under_load(run):
         _start_the_next(run, pid)
 
 
-@scenario(may_see={"broken", "no-connection", "draining", "outcome-unknown"})
+@scenario(may_see={"broken", "no-connection", "outcome-unknown"})
 def second_sigterm_during_the_drain(run):
     """The second SIGTERM stops at once, also if the drain still waits for a request (docs/operations.md "Signals
     and exit codes"); the outcome of requests in flight is unknown to clients, and a repeat with the same key has the same result."""
