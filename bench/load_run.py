@@ -29,7 +29,7 @@ class LoadResult:
     rate: float           # responses 200 per second within the measured time
     answer_rate: float    # responses of every status per second
     errors: int           # all except 200 and 422, and requests without a response
-    shed: int          # 503
+    shed: int          # 503 and 424
     all: Times
     admitted: Times       # the 200s
     shed_times: Times

@@ -169,7 +169,8 @@ void print_problems() {
 void print_openapi_problems() {
   fmt::print("enum:\n");
   for (const ProblemKind& kind : problem_kinds())
-    fmt::print("  - urn:huntd:problem:{}\n", kind.slug);
+    if (kind.problem != Problem::outcome_unknown_unkeyed)  // the type of outcome_unknown
+      fmt::print("  - urn:huntd:problem:{}\n", kind.slug);
 }
 
 int print_reference(const std::vector<std::string_view>& arguments) {

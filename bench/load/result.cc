@@ -107,7 +107,7 @@ std::string result_table(const Options& options, const Generator& run) {
     table.add_column(head, TextTable::Align::right);
   add_times(table, "all", sum.all);
   add_times(table, "admitted (200)", sum.admitted);
-  add_times(table, "unavailable (503)", sum.unavailable);
+  add_times(table, "unavailable (503, 424)", sum.unavailable);
   if (!options.closed) add_times(table, "sent late by", sum.late);
   text += table.str();
   fmt::format_to(std::back_inserter(text), "\n{:.1f} responses/s. {}\n", sum.rate,

@@ -8,13 +8,16 @@ namespace {
 
 uint64_t span(uint64_t from_ns, uint64_t to_ns) { return to_ns > from_ns ? to_ns - from_ns : 0; }
 
+// 424: the outcome is unknown, and the request had no key.
+bool is_unavailable(int status) { return status == 503 || status == 424; }
+
 void count_response(Counts& counts, int status, uint64_t events) {
   ++counts.answered;
   ++counts.statuses[static_cast<size_t>(status)];
   counts.events += events;
   if (status == 200) ++counts.ok;
   if (status == 422) ++counts.rejected;
-  if (status == 503) ++counts.unavailable;
+  if (is_unavailable(status)) ++counts.unavailable;
 }
 
 void count_loss(Counts& counts, Loss reason) {
@@ -55,7 +58,7 @@ void Tally::answered(uint64_t due_ns, uint64_t now_ns, int status, uint64_t even
   count_response(measured_, status, events);
   all_->record(latency_ns);
   if (status == 200) admitted_->record(latency_ns);
-  if (status == 503) unavailable_->record(latency_ns);
+  if (is_unavailable(status)) unavailable_->record(latency_ns);
 }
 
 void Tally::lost(uint64_t due_ns, uint64_t now_ns, Loss reason) {

@@ -14,7 +14,7 @@ struct Counts {
   uint64_t answered = 0;
   uint64_t ok = 0;           // 200
   uint64_t rejected = 0;     // 422: rejected by the script; not an error
-  uint64_t unavailable = 0;  // 503
+  uint64_t unavailable = 0;  // 503, 424
   uint64_t broken = 0;       // the connection ended before the response
   uint64_t unparseable = 0;
   uint64_t unanswered = 0;  // no response at the end of the run

@@ -22,6 +22,12 @@ constexpr bool is_id(std::string_view text) {
   return true;
 }
 
+// True for an id that is safe as a segment of a path: proxies resolve "." and ".." away (RFC 3986
+// section 5.2.4). What comes in is checked with this; what is stored may have any is_id().
+constexpr bool is_path_id(std::string_view text) {
+  return is_id(text) && text != "." && text != "..";
+}
+
 // True if `text` consists of visible ASCII characters (0x21 to 0x7e).
 constexpr bool is_visible_ascii(std::string_view text) {
   for (char c : text)

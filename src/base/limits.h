@@ -53,6 +53,13 @@ inline constexpr uint32_t hunt_log_lines_per_s = 50;
 inline constexpr size_t failure_rows_max = 512;  // rows of huntd_script_failures_total per core
 inline constexpr size_t failure_lines_max = 16;  // lines per script that it distinguishes
 
+// After a start of a worker that failed: the first pause, which doubles with each further failure;
+// failures until the core is not ready; time between two log lines about it.
+inline constexpr uint64_t start_pause_first_ns = 10'000'000;
+inline constexpr uint64_t start_pause_max_ns = 1'000'000'000;
+inline constexpr uint64_t start_failures_min = 3;
+inline constexpr uint64_t start_failure_log_every_ns = 60'000'000'000;
+
 // --- loot events -----------------------------------------------------------------------------
 inline constexpr uint64_t seq_max = INT64_MAX - 1;  // a PostgreSQL bigint range must hold seq + 1
 inline constexpr int64_t timestamp_ms_max = 253'402'300'799'999;  // the end of the year 9999
@@ -128,6 +135,16 @@ inline constexpr uint64_t redis_silence_max_ns = 5'000'000'000;   // without a r
 inline constexpr size_t redis_linger_bytes_max = 32'768;          // this much is sent at once
 inline constexpr uint64_t redis_backoff_first_ms = 50;
 inline constexpr uint64_t redis_backoff_max_ms = 2000;
+// A connection that was up for this long is replaced without a pause. Requests wait for the first
+// attempt, at most redis_return_max_ns.
+inline constexpr uint64_t redis_settled_ns = 250'000'000;
+inline constexpr uint64_t redis_return_max_ns = 1'000'000'000;
+inline constexpr int redis_tries_max = 3;  // of a command that may run twice
+// Between two checks of Redis: its settings while it is used; all of it while it is not used, and
+// after a commit that it rejected.
+inline constexpr uint64_t redis_check_ns = 5'000'000'000;
+inline constexpr uint64_t redis_check_unsuitable_ns = 1'000'000'000;
+inline constexpr uint64_t redis_check_suspected_ns = 100'000'000;
 
 // --- Kafka -----------------------------------------------------------------------------------
 // How often a client of Kafka tries to reach its brokers. librdkafka's own 10 s would prolong each

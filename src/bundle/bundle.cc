@@ -228,9 +228,10 @@ Result<Bundle> load_bundle(const std::string& dir) {
     if (entry.path().extension() != ".lua") continue;
     std::string const path = entry.path().string();
     std::string const hunt_id = entry.path().stem().string();
-    if (!is_id(hunt_id)) {
+    if (!is_path_id(hunt_id)) {
       complain(path +
-               ": the file of a hunt must be named HUNT_ID.lua, with 1 to 64 of A-Z a-z 0-9 _ . -");
+               ": the file of a hunt must be named HUNT_ID.lua, with 1 to 64 of A-Z a-z 0-9 _ . -, "
+               "not . or ..");
       continue;
     }
     if (entry.is_directory(error)) {

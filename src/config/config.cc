@@ -110,6 +110,9 @@ const Key keys_table[] = {
          "without it huntd logs a warning and uses 0."),
     TEXT(hunts, dir, directory, reload,
          "Directory of the scripts: each `*.lua` file is one hunt. A reload reads it again."),
+    TEXT(hunts, seed_secret_file, path, restart,
+         "File with the secret from which the numbers of `hunt.random` follow: 24 to 128 visible "
+         "ASCII characters, the same on every host. Empty: the hosts share a secret in Redis."),
     TEXT(worker, binary, path, restart,
          "The program `hunt_worker`. Empty: the one in the directory of `huntd`."),
     NUMBER(worker, deadline_ms, 1, 10'000, reload,
@@ -152,6 +155,13 @@ const Key keys_table[] = {
          "Shortest time between two writes of a core; the commands between them are sent "
          "together. A command after a longer pause is sent at once. Saves CPU of Redis, adds "
          "latency."),
+    FLAG(redis, allow_eviction, restart,
+         "Permits a Redis whose `maxmemory-policy` is not `noeviction`. At its memory limit it "
+         "deletes awarded loot and stored responses: a retry may then be awarded again."),
+    NUMBER(redis, memory_max_percent, 1, 100, restart,
+         "If Redis uses this share of its `maxmemory`, hunts get 503 `redis-unavailable`; stored "
+         "responses are still returned. 100: Redis alone decides. Without a `maxmemory`, or if it "
+         "evicts, the share has no effect."),
     TEXT(kafka, bootstrap, bootstrap, restart,
          "Brokers for the first connection. Empty: no Kafka, and the aggregator reads the outbox "
          "in Redis."),

@@ -40,6 +40,7 @@ struct Config {
   } cores;
   struct {
     std::string dir = "/etc/huntd/hunts";
+    std::string seed_secret_file;
   } hunts;
   struct {
     std::string binary;
@@ -62,6 +63,8 @@ struct Config {
     uint32_t database = 0;
     uint64_t idempotency_ttl_s = 86'400;
     uint32_t linger_us = 0;
+    bool allow_eviction = false;
+    uint32_t memory_max_percent = 90;
   } redis;
   struct {
     std::string bootstrap;

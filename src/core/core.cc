@@ -20,6 +20,7 @@
 #include "core/kafka_rest/produce.h"
 #include "core/ledger/ledger.h"
 #include "core/ledger/redis_link.h"
+#include "core/ledger/seed_secret.h"
 #include "core/ledger/supply.h"
 #include "core/route/core_map.h"
 #include "core/route/peers.h"
@@ -32,14 +33,28 @@ namespace {
 // A core without Redis accepts connections after this time, so that clients get an error response.
 constexpr uint64_t accept_anyway_ns = ns_per_s;
 
+// Between two reads of the secret of the ledger: after one that failed, and to see a new secret.
+constexpr uint64_t seed_secret_retry_ns = ns_per_s;
+constexpr uint64_t seed_secret_period_ns = 60 * ns_per_s;
+
+// A forwarded request ends this much after its deadline, so that the owner core's response, which
+// knows more, comes first.
+constexpr uint64_t forward_grace_ns = 100 * ns_per_ms;
+
 HttpService::Timeouts http_timeouts(const Config& config) {
   return {config.http.read_deadline_ms, config.http.first_byte_deadline_ms,
           config.http.idle_deadline_ms, config.http.send_deadline_ms};
 }
 
 RedisLink::Options redis_options(const CoreSettings& settings) {
-  return {settings.redis, settings.redis_password, settings.config.redis.database,
-          settings.config.redis.linger_us * ns_per_us};
+  return {settings.redis,
+          settings.redis_password,
+          settings.config.redis.database,
+          settings.config.redis.linger_us * ns_per_us,
+          settings.index,
+          settings.config.redis.allow_eviction,
+          settings.config.redis.memory_max_percent,
+          settings.seed_secret.empty()};
 }
 
 class OpenCore final : public Core,
@@ -69,9 +84,17 @@ class OpenCore final : public Core,
         hunter_queue_(scheduler_),
         emitter_(environment.events, ledger_, scheduler_, metrics_),
         produce_context_{emitter_, metrics_, config_.kafka.topic, config_.http.request_deadline_ms},
-        hunt_context_{
-            scheduler_, clock_,   metrics_,      ledger_, supply_,
-            emitter_,   workers_, hunter_queue_, bundle_, config_.http.request_deadline_ms},
+        hunt_context_{scheduler_,
+                      clock_,
+                      metrics_,
+                      ledger_,
+                      supply_,
+                      emitter_,
+                      workers_,
+                      hunter_queue_,
+                      bundle_,
+                      seed_key_,
+                      config_.http.request_deadline_ms},
         sweep_({scheduler_, metrics_, map_, settings_.index, redis_, ledger_, supply_, emitter_,
                 config_.kafka.sweep_after_s * 1000ULL}),
         peers_(settings_.index, settings_.incarnation, links.cores, scheduler_, metrics_, *this) {}
@@ -80,6 +103,7 @@ class OpenCore final : public Core,
     Result<Bundle> bundle = open_bundle(settings_.bundle_descriptor);
     if (!bundle) return bundle.error();
     use_bundle(std::move(*bundle), workers_.limits());
+    if (!settings_.seed_secret.empty()) seed_key_.emplace(settings_.seed_secret);
     for (const PeerUpdate& update : settings_.peers) apply(update);
     parent_.set_user(*this);
     return {};
@@ -246,16 +270,13 @@ class OpenCore final : public Core,
 
   Task<Response> forward(uint32_t core, HuntRequest request) {
     uint64_t const deadline_at_ns =
-        request.received_at_ns + config_.http.request_deadline_ms * ns_per_ms;
+        request.received_at_ns + config_.http.request_deadline_ms * ns_per_ms + forward_grace_ns;
     std::optional<Response> response = co_await peers_.forward(core, request, deadline_at_ns);
     if (response) co_return std::move(*response);
     Response failed = problem_response(Problem::core_down, "");
     if (request.kind == HuntRequest::Kind::run) {
       metrics_.add(Counter::hunts_core_down);
-      failed = problem_response(Problem::outcome_unknown,
-                                request.idempotency_key.empty()
-                                    ? "a retry is only safe with an Idempotency-Key"
-                                    : "try again with the same Idempotency-Key");
+      failed = outcome_unknown(!request.idempotency_key.empty(), request.request_id);
     }
     failed.bundle = bundle_.name();
     co_return failed;
@@ -273,6 +294,7 @@ class OpenCore final : public Core,
         return;
       case ControlMessage::secrets:
         authenticator_ = Authenticator(read_secrets(reader));
+        if (seed_key_ && !draining_ && redis_.up()) huntd::start(read_seed_secret());
         break;
       case ControlMessage::drain:
         start_drain();
@@ -322,11 +344,50 @@ class OpenCore final : public Core,
   Task<> become_ready() {
     // A restarted core leaves new clients to its peers until Redis is up. If Redis is unavailable,
     // it accepts anyway: clients then get an error response instead of waiting in the backlog.
-    bool up = co_await redis_.until_up(scheduler_.now_ns() + accept_anyway_ns);
+    bool up = co_await until_usable(scheduler_.now_ns() + accept_anyway_ns);
     if (!draining_) start_accepting();
     parent_.send(encode(ControlMessage::listening), -1);
-    while (!up) up = co_await redis_.until_up(never_ns);
+    while (!up) up = co_await until_usable(never_ns);
     if (!draining_) metrics_.set_state(CoreState::ready);
+    if (settings_.seed_secret.empty()) huntd::start(keep_seed_secret());
+  }
+
+  // Waits until Redis can be used and the secret of hunt.random() is known. Returns false if the
+  // deadline came first.
+  Task<bool> until_usable(uint64_t deadline_at_ns) {
+    for (;;) {
+      bool const suitable = co_await redis_.until_suitable(deadline_at_ns);
+      if (!suitable) co_return false;
+      co_await read_seed_secret();
+      if (seed_key_) co_return true;
+      OneShot<Signal> pause(scheduler_);
+      co_await pause.wait(std::min(deadline_at_ns, scheduler_.now_ns() + seed_secret_retry_ns));
+      if (scheduler_.now_ns() >= deadline_at_ns) co_return false;
+    }
+  }
+
+  // Reads the secret of the ledger, unless the config names a file of its own. After a failure the
+  // one that was read before stays in use.
+  Task<> read_seed_secret() {
+    if (!settings_.seed_secret.empty()) co_return;
+    uint64_t const deadline_at_ns = scheduler_.now_ns() + ns_per_s;
+    Result<std::string> const secret = co_await fetch_seed_secret(redis_, clock_, deadline_at_ns);
+    std::string const error = secret ? "" : secret.error().message;
+    if (secret) seed_key_.emplace(*secret);
+    if (!error.empty() && error != seed_secret_error_)
+      log::warning("the secret of hunt.random() cannot be read",
+                   {{"error", error}, {"hint", "see seed_secret in docs/formats/redis.md"}});
+    seed_secret_error_ = error;
+  }
+
+  // All hosts use a new secret within a minute: one that replaces the former, or the one that was
+  // drawn when the ledger had been emptied. Never returns.
+  Task<> keep_seed_secret() {
+    for (;;) {
+      OneShot<Signal> pause(scheduler_);
+      co_await pause.wait(scheduler_.now_ns() + seed_secret_period_ns);
+      if (!draining_ && redis_.up()) co_await read_seed_secret();
+    }
   }
 
   void start_drain() {
@@ -373,6 +434,8 @@ class OpenCore final : public Core,
   WorkerPool workers_;
   HunterQueue hunter_queue_;
   Bundle bundle_;
+  std::optional<SeedKey> seed_key_;
+  std::string seed_secret_error_;  // of the last read; empty: none
   Emitter emitter_;
   ProduceContext produce_context_;
   HuntContext hunt_context_;

@@ -24,6 +24,7 @@ struct CoreSettings {
   Address redis;  // resolved
   std::string redis_password;
   Secrets secrets;
+  std::string seed_secret;        // of hunts.seed_secret_file; empty: of the ledger
   std::vector<PeerUpdate> peers;  // the state of the other cores at the start
   int bundle_descriptor = -1;     // owned by the core
   CoreMetrics* metrics = nullptr;

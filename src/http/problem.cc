@@ -47,8 +47,8 @@ constexpr ProblemKind kinds[] = {
      "try again"},
     {Problem::key_reused, "key-reused", 409,
      "The Idempotency-Key was used with another body",
-     "The Idempotency-Key was used before with a different body.",
-     "use a new key"},
+     "The Idempotency-Key was used before with other JSON.",
+     "use a new key, for a new request only"},
     {Problem::body_too_large, "body-too-large", 413,
      "The body is too large",
      "The body has more than 16384 bytes.",
@@ -65,6 +65,11 @@ constexpr ProblemKind kinds[] = {
      "Rejected by the hunt's script",
      "The script called `hunt.reject`; `detail` is its reason.",
      "inform the player"},
+    {Problem::outcome_unknown_unkeyed, "outcome-unknown", 424,
+     "It is unknown whether the loot was awarded",
+     "As with 503, for a request without an Idempotency-Key. Tools do not repeat a request because "
+     "of this status.",
+     "to find out, repeat within 60 s with the member `request_id` as the Idempotency-Key"},
     {Problem::head_too_large, "head-too-large", 431,
      "The request line or the headers are too large",
      "The request line has more than 4096 bytes, the head more than 8192 bytes or 64 headers, or "
@@ -107,11 +112,12 @@ constexpr ProblemKind kinds[] = {
      "close some connections, or send more requests over each"},
     {Problem::redis_unavailable, "redis-unavailable", 503,
      "Redis is unavailable",
-     "Redis cannot be reached; nothing was awarded.",
+     "Redis cannot be reached or used; nothing was awarded.",
      "wait `Retry-After` seconds, then try again"},
     {Problem::outcome_unknown, "outcome-unknown", 503,
      "It is unknown whether the loot was awarded",
-     "The connection to Redis broke during the commit: the loot may have been awarded.",
+     "Redis did not reply to the commit in time, or the hunter's core did not respond: the loot "
+     "may have been awarded. The request had an Idempotency-Key.",
      "retry with the same Idempotency-Key"},
     {Problem::conflict, "conflict", 503,
      "The hunter's loot changed concurrently",
@@ -150,7 +156,7 @@ const ProblemKind& kind_of(Problem problem) {
 
 std::span<const ProblemKind> problem_kinds() { return kinds; }
 
-Response problem_response(Problem problem, std::string_view detail) {
+Response problem_response(Problem problem, std::string_view detail, std::string_view request_id) {
   const ProblemKind& kind = kind_of(problem);
   Response response;
   response.status = kind.status;
@@ -166,6 +172,8 @@ Response problem_response(Problem problem, std::string_view detail) {
     response.body.append(R"(,"detail":)");
     append_json_string(response.body, detail);
   }
+  if (!request_id.empty())
+    response.body.append(R"(,"request_id":")").append(request_id).append("\"");
   response.body.push_back('}');
   return response;
 }

@@ -22,6 +22,7 @@ enum class Problem {
   unsupported_media_type,
   expectation_failed,
   rejected,
+  outcome_unknown_unkeyed,
   head_too_large,
   script_failed,
   script_out_of_memory,
@@ -42,7 +43,7 @@ enum class Problem {
 // What clients see of one problem, and what docs/http-api.md says about it.
 struct ProblemKind {
   Problem problem;
-  std::string_view slug;  // the type is "urn:huntd:problem:" + slug
+  std::string_view slug;  // the type is "urn:huntd:problem:" + slug; one type has two rows
   int status;
   std::string_view title;
   std::string_view when;  // when it is sent, for references; `code` in backticks
@@ -53,7 +54,9 @@ const ProblemKind& kind_of(Problem problem);
 std::span<const ProblemKind> problem_kinds();
 
 // The response for a problem. `detail` describes this occurrence and may be any text; an empty one
-// is omitted. Responses with status 503 have Retry-After.
-Response problem_response(Problem problem, std::string_view detail);
+// is omitted, as is an empty `request_id`, which must be hex digits. Responses with status 503 have
+// Retry-After.
+Response problem_response(Problem problem, std::string_view detail,
+                          std::string_view request_id = {});
 
 }  // namespace huntd

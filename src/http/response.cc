@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/response.h"
 
+#include <algorithm>
 #include <charconv>
 #include <ctime>
 
@@ -32,6 +33,8 @@ std::string_view reason_phrase(int status) {
       return "Expectation Failed";
     case 422:
       return "Unprocessable Content";
+    case 424:
+      return "Failed Dependency";
     case 431:
       return "Request Header Fields Too Large";
     case 500:
@@ -57,11 +60,29 @@ void append_number(std::string& out, uint64_t number) {
   out.append(digits, static_cast<size_t>(end - digits));
 }
 
+void append_connection(std::string& out, Framing framing) {
+  if (!framing.keep_alive) {
+    out.append("\r\nConnection: close");
+  } else if (framing.idle_s != 0) {
+    // Keep-Alive is of this hop only, so Connection names it (RFC 9110 section 7.6.1).
+    out.append("\r\nConnection: keep-alive\r\nKeep-Alive: timeout=");
+    append_number(out, framing.idle_s);
+  } else if (framing.http_1_0) {
+    out.append("\r\nConnection: keep-alive");
+  }
+}
+
 }  // namespace
+
+uint32_t idle_promise_s(uint32_t idle_deadline_ms) {
+  uint32_t const deadline_s = idle_deadline_ms / 1000;
+  if (deadline_s < 2) return 0;
+  return deadline_s - std::clamp<uint32_t>(deadline_s / 4, 1, 5);
+}
 
 void append_response(std::string& out, const Response& response, Framing framing,
                      std::string_view date) {
-  out.reserve(out.size() + 320 + response.body.size());
+  out.reserve(out.size() + 400 + response.body.size());
   out.append("HTTP/1.1 ");
   append_number(out, static_cast<uint64_t>(response.status));
   out.push_back(' ');
@@ -70,7 +91,8 @@ void append_response(std::string& out, const Response& response, Framing framing
   out.append(date);
   out.append("\r\nContent-Type: ");
   out.append(response.content_type);
-  out.append("\r\nContent-Length: ");
+  // What a hunter holds changes with each request, and an error is of this moment.
+  out.append("\r\nCache-Control: no-store\r\nContent-Length: ");
   append_number(out, response.body.size());
   if (!response.bundle.empty()) out.append("\r\nHunt-Bundle: ").append(response.bundle);
   if (response.retry_after_s != 0) {
@@ -80,10 +102,7 @@ void append_response(std::string& out, const Response& response, Framing framing
   if (!response.authenticate.empty())
     out.append("\r\nWWW-Authenticate: ").append(response.authenticate);
   if (!response.allow.empty()) out.append("\r\nAllow: ").append(response.allow);
-  if (!framing.keep_alive)
-    out.append("\r\nConnection: close");
-  else if (framing.http_1_0)
-    out.append("\r\nConnection: keep-alive");
+  append_connection(out, framing);
   out.append("\r\n\r\n");
   if (!framing.head_only) out.append(response.body);
 }

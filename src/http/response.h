@@ -27,9 +27,15 @@ struct Framing {
   bool head_only = false;  // HEAD: the same headers without a body (RFC 9110 section 9.3.2)
   bool keep_alive = true;
   bool http_1_0 = false;  // the client closes the connection unless the response has keep-alive
+  uint32_t idle_s = 0;    // Keep-Alive: timeout, if keep_alive; 0: no such header
 };
 
-// Appends the response to `out`. `date` is an IMF-fixdate (RFC 9110 section 5.6.7).
+// How many seconds a client may leave a connection idle, so that none of its requests meets the
+// deadline at which the connection is closed: some seconds less. 0: too short to promise anything.
+uint32_t idle_promise_s(uint32_t idle_deadline_ms);
+
+// Appends the response to `out`, with Cache-Control: no-store. `date` is an IMF-fixdate (RFC 9110
+// section 5.6.7).
 void append_response(std::string& out, const Response& response, Framing framing,
                      std::string_view date);
 

@@ -74,8 +74,8 @@ int show_cores(const Map& map) {
 }
 
 int core_map(const Options& options, const Context& context) {
-  if (!options.hunter_id.empty() && !is_id(options.hunter_id)) {
-    fail("a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -");
+  if (!options.hunter_id.empty() && !is_path_id(options.hunter_id)) {
+    fail("a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -, and is not . or ..");
     return exit_usage;
   }
   Result<PublicPort> const port = context.public_port(options.http);

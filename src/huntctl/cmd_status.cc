@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct CoreStatus {
   int64_t started_at_ms = 0;
   uint64_t restarts = 0;
   std::string bundle;
+  std::string redis_server;
   uint64_t hunts = 0;
   uint64_t hunts_on_owner = 0;
   std::map<std::string, uint64_t> gauges;
@@ -59,6 +61,7 @@ CoreStatus read_core(const element& core) {
   status.started_at_ms = int64_t(core["started_at_ms"]);
   status.restarts = uint64_t(core["restarts"]);
   status.bundle = std::string_view(core["bundle"]);
+  status.redis_server = std::string_view(core["redis"]["server"]);
   for (auto const& [name, n] : object(core["counters"])) {
     if (name.starts_with("huntd_hunts_total{")) status.hunts += uint64_t(n);
     if (name == "huntd_hunts_owner_total") status.hunts_on_owner = uint64_t(n);
@@ -136,6 +139,14 @@ std::string table(const Status& before, const Status& now) {
   return table.str();
 }
 
+// The servers that the cores use: one, unless the address leads to several.
+std::set<std::string> redis_servers(const Status& now) {
+  std::set<std::string> servers;
+  for (const CoreStatus& core : now.cores)
+    if (!core.redis_server.empty()) servers.insert(core.redis_server);
+  return servers;
+}
+
 int status(const Options& options, const Context& context) {
   Result<std::string> const address = context.admin_address(options.admin);
   if (!address) return fail(address.error().message);
@@ -162,9 +173,10 @@ int status(const Options& options, const Context& context) {
       span_text(now->taken_at_ms - now->started_at_ms), unhealthy->empty() ? "healthy" : "stalled",
       not_ready->empty() ? "ready" : "not ready");
   text += table(*before, *now);
+  for (const std::string& server : redis_servers(*now)) text += fmt::format("\n{}", server);
   for (const auto* reasons : {&*unhealthy, &*not_ready})
     for (const std::string& reason : *reasons) text += fmt::format("\n{}", reason);
-  if (!unhealthy->empty() || !not_ready->empty()) text += '\n';
+  if (!text.ends_with('\n')) text += '\n';
   std::fputs(text.c_str(), stdout);
   return unhealthy->empty() && not_ready->empty() ? exit_ok : exit_failure;
 }

@@ -20,8 +20,8 @@ struct Options {
 };
 
 int token(const Options& options, const Context& context) {
-  if (!is_id(options.hunter_id)) {
-    fail("a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -");
+  if (!is_path_id(options.hunter_id)) {
+    fail("a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -, and is not . or ..");
     return exit_usage;
   }
   std::string keys_file = options.keys_file;

@@ -19,9 +19,10 @@ void add_hunter_options(CLI::App& command, HunterOptions& options) {
 
 Result<std::string> hunter_path(const HunterOptions& options) {
   for (const std::string& id : {options.hunt_id, options.hunter_id})
-    if (!is_id(id))
-      return Error{
-          fmt::format("\"{}\" is not a valid id: 1 to 64 of the characters A-Z a-z 0-9 _ . -", id)};
+    if (!is_path_id(id))
+      return Error{fmt::format(
+          "\"{}\" is not a valid id: 1 to 64 of the characters A-Z a-z 0-9 _ . -, not . or ..",
+          id)};
   return fmt::format("/v1/hunts/{}/hunters/{}", options.hunt_id, options.hunter_id);
 }
 

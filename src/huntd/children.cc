@@ -130,6 +130,7 @@ void Children::run_as_core(Core& core, UniqueFd control) {
   setup.redis = prepared_.redis;
   setup.redis_password = prepared_.redis_password;
   setup.secrets = prepared_.secrets;
+  setup.seed_secret = prepared_.seed_secret;
   setup.worker_descriptor = prepared_.worker->descriptor();
   setup.listen_descriptor = descriptors_.listen;
   setup.control_descriptor = control.release();

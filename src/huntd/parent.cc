@@ -163,7 +163,7 @@ class Parent {
       bool const same = next->bundle.name() == prepared_.bundle.name();
       // What a reload applies: the scripts, the limits of workers, and the secrets.
       prepared_.bundle = std::move(next->bundle);
-      prepared_.config.hunts = next->config.hunts;
+      prepared_.config.hunts.dir = next->config.hunts.dir;
       prepared_.config.worker = next->config.worker;
       prepared_.config.auth = next->config.auth;
       prepared_.secrets = std::move(next->secrets);

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <climits>
 
+#include "base/ids.h"
+#include "base/limits.h"
 #include "base/net.h"
 #include "base/private_file.h"
 #include "bundle/check.h"
@@ -33,6 +35,18 @@ Result<Address> resolve_redis(const std::string& text) {
   return address;
 }
 
+Result<std::string> read_seed_secret(const std::string& file) {
+  constexpr const char* key = "hunts.seed_secret_file";
+  Result<std::string> secret = read_secret(file, key);
+  if (secret && (secret->size() < limits::secret_bytes_min ||
+                 secret->size() > limits::secret_bytes_max || !is_visible_ascii(*secret)))
+    return Error{
+        fmt::format("{}: the first line of {} must be {} to {} visible ASCII characters, "
+                    "for example from `openssl rand -hex 32`",
+                    key, file, limits::secret_bytes_min, limits::secret_bytes_max)};
+  return secret;
+}
+
 }  // namespace
 
 Result<Prepared> prepare(const std::string& config_path,
@@ -48,6 +62,11 @@ Result<Prepared> prepare(const std::string& config_path,
     Result<std::string> password = read_secret(file, "redis.password_file");
     if (!password) return password.error();
     prepared.redis_password = std::move(*password);
+  }
+  if (const std::string& file = prepared.config.hunts.seed_secret_file; !file.empty()) {
+    Result<std::string> secret = read_seed_secret(file);
+    if (!secret) return secret.error();
+    prepared.seed_secret = std::move(*secret);
   }
   Result<Secrets> secrets = load_secrets(prepared.config);
   if (!secrets) return secrets.error();

@@ -17,6 +17,7 @@ struct Prepared {
   Address redis;  // a numeric address
   std::string redis_password;
   Secrets secrets;
+  std::string seed_secret;  // empty: the ledger has it
   std::shared_ptr<const WorkerProgram> worker;
   Bundle bundle;  // scripts compiled
 };

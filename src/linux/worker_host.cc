@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "wire/worker_frame.h"
 
@@ -101,7 +102,8 @@ void UringWorkerHost::on_zygote(const spawner_report& report, std::span<const in
   if (report.spawn_errno != 0 || descriptors.size() != 1) {
     // A report without the descriptor: this process is out of descriptors, and the zygote exits.
     int const error = report.spawn_errno != 0 ? report.spawn_errno : EMFILE;
-    log::error("zygote cannot be started", {{"error", std::strerror(error)}});
+    if (log_budget_.take(monotonic_ns()))
+      log::error("zygote cannot be started", {{"error", std::strerror(error)}});
     return fail_starts(error);
   }
   zygotes_.push_back(std::make_unique<Zygote>(*this, descriptors[0]));

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/log.h"
 #include "base/pool.h"
 #include "base/unique_fd.h"
 #include "environment/worker_host.h"
@@ -103,6 +104,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   Zygote* zygote_ = nullptr;  // of the current bundle
   bool zygote_requested_ = false;
   uint32_t zygote_number_ = 0;  // of the last one requested
+  log::Budget log_budget_{1};   // for zygotes that cannot be started
 };
 
 }  // namespace huntd::server

@@ -6,7 +6,8 @@
 
 namespace huntd {
 
-void SharedName::set(std::string_view text) {
+template <size_t bytes_max>
+void SharedText<bytes_max>::set(std::string_view text) {
   uint64_t words[sizeof words_ / sizeof words_[0]] = {};
   std::memcpy(words, text.data(), std::min(text.size(), bytes_max));
   uint64_t const version = __atomic_load_n(&version_, __ATOMIC_RELAXED);
@@ -17,7 +18,8 @@ void SharedName::set(std::string_view text) {
   __atomic_store_n(&version_, (version | 1) + 1, __ATOMIC_RELEASE);
 }
 
-std::string SharedName::get() const {
+template <size_t bytes_max>
+std::string SharedText<bytes_max>::get() const {
   // A writer that died in set() leaves an odd version until the next set(): stop after some tries.
   constexpr int tries_max = 1000;
   uint64_t words[sizeof words_ / sizeof words_[0]];
@@ -35,8 +37,14 @@ std::string SharedName::get() const {
   return "";
 }
 
+template class SharedText<32>;
+template class SharedText<64>;
+template class SharedText<192>;
+
 void CoreMetrics::note_start(int new_pid, uint32_t new_cpu, int64_t new_started_at_ms) {
   for (SharedWord& gauge : gauges_) gauge.store(0);
+  redis_reason.set("");
+  redis_server.set("");
   heartbeat_ns.store(0);
   pid.store(static_cast<uint64_t>(new_pid));
   cpu.store(new_cpu);
@@ -46,6 +54,8 @@ void CoreMetrics::note_start(int new_pid, uint32_t new_cpu, int64_t new_started_
 
 void CoreMetrics::note_end() {
   for (SharedWord& gauge : gauges_) gauge.store(0);
+  redis_reason.set("");
+  redis_server.set("");
   pid.store(0);
   set_state(CoreState::down);
 }

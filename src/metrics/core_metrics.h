@@ -98,6 +98,9 @@ enum class Gauge : uint8_t {
   workers_live,
   queue_length,
   redis_up,
+  redis_memory_used_bytes,
+  redis_memory_max_bytes,
+  worker_start_failure,
   kafka_in_flight,
   outbox_pending,
   draining,
@@ -256,7 +259,15 @@ inline constexpr std::array<MetricRow<Gauge>, gauges> gauge_rows = {{
     {Gauge::connections_open, "huntd_connections_open", "", "Open connections."},
     {Gauge::workers_live, "huntd_workers_live", "", "Live hunt_worker processes."},
     {Gauge::queue_length, "huntd_queue_length", "", "Requests waiting for a worker."},
-    {Gauge::redis_up, "huntd_redis_up", "", "1 if the core's connection to Redis is ready."},
+    {Gauge::redis_up, "huntd_redis_up", "",
+     "1 if the core is connected to a Redis that it can use."},
+    {Gauge::redis_memory_used_bytes, "huntd_redis_memory_used_bytes", "",
+     "Memory that Redis uses, by its INFO; read every 5 s."},
+    {Gauge::redis_memory_max_bytes, "huntd_redis_memory_max_bytes", "",
+     "Redis' maxmemory; 0: no limit."},
+    {Gauge::worker_start_failure, "huntd_worker_start_failure", "",
+     "0 if workers can be started; else the errno of the latest start, or 65536 plus the wait "
+     "status of a worker that exited before it had a job."},
     {Gauge::kafka_in_flight, "huntd_kafka_in_flight", "",
      "Events passed to Kafka and not yet acknowledged."},
     {Gauge::outbox_pending, "huntd_outbox_pending", "",
@@ -301,10 +312,9 @@ static_assert(static_cast<size_t>(CoreState::down) + 1 == core_state_names.size(
 // A short text in shared memory that one process writes and others read (a seqlock; Boehm, MSPC
 // 2012): the version is odd while the text changes, and readers retry. Zeroed memory is the empty
 // text.
-class SharedName {
+template <size_t bytes_max>
+class SharedText {
  public:
-  static constexpr size_t bytes_max = 32;
-
   // Longer text is cut.
   void set(std::string_view text);
   std::string get() const;
@@ -313,6 +323,7 @@ class SharedName {
   uint64_t version_;
   uint64_t words_[bytes_max / sizeof(uint64_t)];  // zero bytes after the text
 };
+using SharedName = SharedText<32>;
 
 // One core's part of the shared region.
 class alignas(64) CoreMetrics {
@@ -338,8 +349,11 @@ class alignas(64) CoreMetrics {
 
   ScriptFailures failures;  // by the core
   SharedName bundle;        // 32 hex digits of the bundle that new hunts run; by the core
-  SharedWord heartbeat_ns;  // CLOCK_MONOTONIC at the last tick; by the core
-  SharedWord pid;           // 0 for none
+  // Why the core can't use Redis; empty if it can. By the core.
+  SharedText<192> redis_reason;
+  SharedText<64> redis_server;  // version, role and persistence of the Redis in use; by the core
+  SharedWord heartbeat_ns;      // CLOCK_MONOTONIC at the last tick; by the core
+  SharedWord pid;               // 0 for none
   SharedWord cpu;
   SharedWord started_at_ms;  // since the epoch
   SharedWord starts;         // forks so far: restarts + 1; by the parent

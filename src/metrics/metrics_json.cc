@@ -119,6 +119,11 @@ std::string write_status_json(const MetricsSnapshot& snapshot) {
                 : fmt::format("{}", heartbeat_age_ns(core, snapshot.taken_at_ns) / 1'000'000);
     json += R"(,"bundle":)";
     append_json_string(json, core.bundle);
+    json += R"(,"redis":{"server":)";
+    append_json_string(json, core.redis_server);
+    json += R"(,"reason":)";
+    append_json_string(json, core.redis_reason);
+    json += '}';
     json += R"(,"counters":)";
     append_numbers(json, core, counter_rows);
     json += R"(,"gauges":)";

@@ -70,6 +70,8 @@ MetricsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth) {
     copy.restarts = starts == 0 ? 0 : starts - 1;
     copy.heartbeat_ns = live.heartbeat_ns.load();
     copy.bundle = live.bundle.get();
+    copy.redis_reason = live.redis_reason.get();
+    copy.redis_server = live.redis_server.get();
     copy.failures = live.failures.rows();
     for (const auto& row : counter_rows)
       copy.counter[static_cast<size_t>(row.which)] = live.value(row.which);

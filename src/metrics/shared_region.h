@@ -63,6 +63,8 @@ struct CoreSnapshot {
   uint64_t restarts = 0;
   uint64_t heartbeat_ns = 0;  // CLOCK_MONOTONIC
   std::string bundle;
+  std::string redis_reason;  // as in CoreMetrics
+  std::string redis_server;
   std::array<uint64_t, counters> counter{};
   std::array<uint64_t, gauges> gauge{};
   std::array<HistogramSnapshot, stage_names.size()> stages;

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wire/json_value.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "base/check.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "wire/body_parser.h"
+#include "wire/message_codec.h"
 #include "wire/value.h"
 
 namespace huntd {
@@ -85,6 +89,67 @@ bool put_value(PoolString& out, simdjson::dom::element element, size_t depth) {
   return true;
 }
 
+void put_canonical(PoolString& out, WireReader& in);
+
+// Appends an object's members by name, without those that a later one of the same name replaces.
+void put_canonical_members(PoolString& out, WireReader& in) {
+  struct Member {
+    std::string_view name;
+    PoolString value;
+  };
+  uint32_t const count = in.number<uint32_t>();
+  PoolVector<Member> members;
+  members.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    members.push_back({in.text(), {}});
+    put_canonical(members.back().value, in);
+  }
+  // Names are parts of one text, so of equal names the last one has the highest address.
+  std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) {
+    int const order = a.name.compare(b.name);
+    return order != 0 ? order < 0 : a.name.data() < b.name.data();
+  });
+  size_t const count_at = out.size();
+  put_count(out, 0);
+  uint32_t kept = 0;
+  for (size_t i = 0; i < members.size(); ++i) {
+    if (i + 1 < members.size() && members[i + 1].name == members[i].name) continue;
+    put_text(out, members[i].name);
+    out += members[i].value;
+    ++kept;
+  }
+  std::memcpy(out.data() + count_at, &kept, sizeof kept);
+}
+
+// Appends the next value of `in` in a form in which equal values have equal bytes.
+void put_canonical(PoolString& out, WireReader& in) {
+  auto const tag = static_cast<value_tag>(in.number<uint8_t>());
+  switch (tag) {
+    case VALUE_NULL:
+    case VALUE_FALSE:
+    case VALUE_TRUE:
+      return put_tag(out, tag);
+    case VALUE_NUMBER: {
+      double const number = in.number<double>();
+      return put_number(out, number == 0 ? 0 : number);  // -0 equals 0
+    }
+    case VALUE_TEXT:
+      put_tag(out, tag);
+      return put_text(out, in.text());
+    case VALUE_ARRAY: {
+      put_tag(out, tag);
+      uint32_t const count = in.number<uint32_t>();
+      put_count(out, count);
+      for (uint32_t i = 0; i < count; ++i) put_canonical(out, in);
+      return;
+    }
+    case VALUE_OBJECT:
+      put_tag(out, tag);
+      return put_canonical_members(out, in);
+  }
+  CHECK(false);
+}
+
 constexpr const char* too_deep = "the body is nested more than 32 deep";
 static_assert(limits::json_depth_max == 32);
 
@@ -103,6 +168,14 @@ Result<PoolString> encode_json_value(std::string_view json) {
   PoolString out;
   if (!put_value(out, element, 0)) return Error{too_deep};
   return out;
+}
+
+uint64_t hash_value(std::string_view value) {
+  PoolString canonical;
+  canonical.reserve(value.size());
+  WireReader reader(value);
+  put_canonical(canonical, reader);
+  return hash64(canonical);
 }
 
 bool is_json(std::string_view json) {

@@ -28,4 +28,11 @@ PoolString supply_limit(std::string_view hunt_id, std::string_view loot_id) {
   return format_text("supply_limit:{{{}:{}}}", hunt_id, loot_id);
 }
 
+PoolVector<PoolString> probes(uint32_t core) {
+  PoolVector<PoolString> all;
+  for (const char* kind : {"held", "done", "outbox", "supply", "supply_pending", "supply_limit"})
+    all.push_back(format_text("{}:{{huntd-probe}}:{}", kind, core));
+  return all;
+}
+
 }  // namespace huntd::keys

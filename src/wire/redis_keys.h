@@ -27,6 +27,13 @@ PoolString supply_pending(std::string_view hunt_id, std::string_view loot_id);
 PoolString supply_limit(std::string_view hunt_id, std::string_view loot_id);
 // Set: "hunt_id:loot_id" of every supply that has had a reservation.
 inline constexpr std::string_view supplies = "supplies";
+// Hash: number -> secret of the seeds of hunt.random(). The highest number is in use.
+inline constexpr std::string_view seed_secret = "seed_secret";
+
+// The keys of a core's self-test, of each kind of key that scripts use, in the order held, done,
+// outbox, supply, supply_pending, supply_limit. No hunter and no supply has their hash tag. A script
+// creates and removes them in one step.
+PoolVector<PoolString> probes(uint32_t core);
 
 // '#' is not allowed in ids, so this cannot be a loot_id.
 inline constexpr std::string_view seq_field = "#seq";

@@ -5,11 +5,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "worker/utf8.h"
+
 LARGE unsigned char job_frame[WF_FRAME_BYTES_MAX];
 static LARGE unsigned char reply_frame[WF_FRAME_BYTES_MAX];
 
 void set_reason(struct run* run, const char* text, size_t size) {
-  if (size > sizeof run->texts->reason) size = sizeof run->texts->reason;
+  size = utf8_cut(text, size, sizeof run->texts->reason);
   memcpy(run->texts->reason, text, size);
   run->outcome.reason.data = run->texts->reason;
   run->outcome.reason.size = (uint32_t)size;

@@ -31,7 +31,7 @@ struct run {
   struct texts* texts;
 };
 
-/* Sets the reason of the outcome, truncated to WF_REASON_BYTES_MAX. */
+/* Sets the reason of the outcome, cut between two characters after WF_REASON_BYTES_MAX. */
 void set_reason(struct run* run, const char* text, size_t size);
 
 /* The frame that a worker is working on: a job's texts point into it, and once the job is done it

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "worker/utf8.h"
 #include "worker/value_in.h"
 
 static struct run* run_of(lua_State* L) { return lua_touserdata(L, lua_upvalueindex(1)); }
@@ -50,7 +51,8 @@ static int api_random(lua_State* L) {
     lua_pushnumber(L, fraction);
     return 1;
   }
-  if (arguments > 2 || !lua_isnumber(L, 1) || !lua_isnumber(L, arguments))
+  /* lua_type(), not lua_isnumber(): a text that looks like a number is none. */
+  if (arguments > 2 || lua_type(L, 1) != LUA_TNUMBER || lua_type(L, arguments) != LUA_TNUMBER)
     return luaL_error(L, "hunt.random: use hunt.random(), hunt.random(n) or hunt.random(m, n)");
   double const low = arguments == 1 ? 1 : floor(lua_tonumber(L, 1));
   double const high = floor(lua_tonumber(L, arguments));
@@ -95,48 +97,80 @@ static int throw_reject(lua_State* L) {
   return lua_error(L);
 }
 
+/* Raises an error if the argument at `index`, which `what` names, is not a text. Lua would convert
+ * a number, and the text is not the key that the script has.
+ */
+static void require_text(lua_State* L, int index, const char* what) {
+  int const type = lua_type(L, index);
+  if (type == LUA_TSTRING) return;
+  if (type == LUA_TNUMBER)
+    luaL_error(L, "%s is a text, not the number %f", what, lua_tonumber(L, index));
+  if (type <= LUA_TNIL) luaL_error(L, "%s is a text, not nil", what);
+  luaL_error(L, "%s is a text, not %s", what,
+             is_null(L, index) ? "hunt.null" : lua_pushfstring(L, "a %s", lua_typename(L, type)));
+}
+
+/* Reads the id at `index`, which stays on the stack. */
+static struct wf_text check_loot_id(lua_State* L, int index) {
+  require_text(L, index, "hunt.award: a loot_id");
+  size_t size = 0;
+  struct wf_text loot_id;
+  loot_id.data = lua_tolstring(L, index, &size);
+  loot_id.size = size > WF_ID_BYTES_MAX ? WF_ID_BYTES_MAX + 1 : (uint32_t)size;
+  if (!wf_is_id(loot_id))
+    luaL_error(L, "hunt.award: a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -");
+  return loot_id;
+}
+
+/* Reads the limit from the options at `index`: the table {limit = N} and nothing else, since a
+ * misspelt limit would be an award without one.
+ */
+static uint64_t check_limit(lua_State* L, int index) {
+  if (!lua_istable(L, index)) luaL_error(L, "hunt.award: options are a table, as in {limit = 100}");
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1))
+    if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "limit") != 0)
+      luaL_error(L, "hunt.award: the one option is limit, as in {limit = 100}");
+  lua_pushliteral(L, "limit");
+  lua_rawget(L, index); /* without metamethods: one could award during this award */
+  lua_Number const limit = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
+  if (!(limit >= 0 && limit == floor(limit) && limit <= WF_SUPPLY_LIMIT_MAX))
+    luaL_error(L, "hunt.award: limit must be a whole number from 0 to %d", WF_SUPPLY_LIMIT_MAX);
+  return (uint64_t)limit;
+}
+
+/* Asks the core for a unit. Returns 1 if it is reserved, 0 if none is left. */
+static int reserve_unit(uint32_t position, struct wf_text loot_id, uint64_t limit) {
+  unsigned char frame[WF_HEADER_BYTES + WF_ID_BYTES_MAX + 32];
+  struct wf_writer writer = wf_begin(frame, sizeof frame, WF_ASK_SUPPLY);
+  wf_put_u32(&writer, position);
+  wf_put_text(&writer, loot_id.data, loot_id.size);
+  wf_put_u64(&writer, limit);
+  struct wf_reader reply;
+  ask(frame, wf_end(&writer), WF_REPLY_SUPPLY, &reply);
+  return wf_get_u8(&reply) == 1;
+}
+
 /* hunt.award(loot_id [, {limit = N}]): true; or false, "gone" if all N have been awarded. */
 static int api_award(lua_State* L) {
   struct run* run = run_of(L);
   if (run->rejected) return throw_reject(L);
-  struct wf_text loot_id;
-  size_t size = 0;
-  loot_id.data = lua_tolstring(L, 1, &size);
-  loot_id.size = size > WF_ID_BYTES_MAX ? WF_ID_BYTES_MAX + 1 : (uint32_t)size;
-  if (loot_id.data == NULL || !wf_is_id(loot_id))
-    return luaL_error(L, "hunt.award: a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -");
+  if (lua_gettop(L) > 2)
+    return luaL_error(L, "hunt.award: use hunt.award(loot_id) or hunt.award(loot_id, {limit = N})");
+  struct wf_text const loot_id = check_loot_id(L, 1);
   uint32_t const position = run->outcome.award_count;
   if (position == WF_AWARDS_MAX)
     return luaL_error(L, "hunt.award: a run may award %d times", WF_AWARDS_MAX);
-  uint8_t flags = 0;
-  if (!lua_isnoneornil(L, 2)) {
-    if (!lua_istable(L, 2))
-      return luaL_error(L, "hunt.award: options are a table, as in {limit = 100}");
-    lua_pushliteral(L, "limit");
-    lua_rawget(L, 2); /* without metamethods: one could award during this award */
-    lua_Number const limit = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : -1;
-    if (!(limit >= 0 && limit == floor(limit) && limit <= WF_SUPPLY_LIMIT_MAX))
-      return luaL_error(L, "hunt.award: limit must be a whole number from 0 to %d",
-                        WF_SUPPLY_LIMIT_MAX);
-    unsigned char frame[WF_HEADER_BYTES + WF_ID_BYTES_MAX + 32];
-    struct wf_writer writer = wf_begin(frame, sizeof frame, WF_ASK_SUPPLY);
-    wf_put_u32(&writer, position);
-    wf_put_text(&writer, loot_id.data, loot_id.size);
-    wf_put_u64(&writer, (uint64_t)limit);
-    struct wf_reader reply;
-    ask(frame, wf_end(&writer), WF_REPLY_SUPPLY, &reply);
-    if (wf_get_u8(&reply) != 1) {
-      lua_pushboolean(L, 0);
-      lua_pushliteral(L, "gone");
-      return 2;
-    }
-    flags = WF_AWARD_LIMITED;
+  int const limited = !lua_isnoneornil(L, 2);
+  if (limited && !reserve_unit(position, loot_id, check_limit(L, 2))) {
+    lua_pushboolean(L, 0);
+    lua_pushliteral(L, "gone");
+    return 2;
   }
   struct wf_award* award = &run->outcome.awards[run->outcome.award_count++];
   memcpy(run->texts->loot_ids[position], loot_id.data, loot_id.size);
   award->loot_id.data = run->texts->loot_ids[position];
   award->loot_id.size = loot_id.size;
-  award->flags = flags;
+  award->flags = limited ? WF_AWARD_LIMITED : 0;
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -144,17 +178,29 @@ static int api_award(lua_State* L) {
 /* hunt.reject(reason): ends the run without an award. */
 static int api_reject(lua_State* L) {
   struct run* run = run_of(L);
+  if (lua_isnoneornil(L, 1)) {
+    lua_settop(L, 0);
+    lua_pushliteral(L, "rejected");
+  }
+  require_text(L, 1, "hunt.reject: the reason");
   size_t size = 0;
-  const char* reason = "rejected";
-  if (lua_isnoneornil(L, 1))
-    size = strlen(reason);
-  else if ((reason = lua_tolstring(L, 1, &size)) == NULL)
-    return luaL_error(L, "hunt.reject: the reason must be a text");
+  const char* const reason = lua_tolstring(L, 1, &size);
   if (!run->rejected) {
     run->rejected = 1;
     set_reason(run, reason, size);
   }
   return throw_reject(L);
+}
+
+/* hunt.list([t]): marks a table (a new one, if there is none) as an array: the result shows it as
+ * [] even if it is empty. Returns the table.
+ */
+static int api_list(lua_State* L) {
+  if (lua_isnone(L, 1)) lua_newtable(L);
+  if (lua_gettop(L) != 1 || !lua_istable(L, 1))
+    return luaL_error(L, "hunt.list: use hunt.list() or hunt.list{...}");
+  mark_list(L);
+  return 1;
 }
 
 /* hunt.log(...): one line, the values separated by tabs. Text above the bound is dropped. */
@@ -172,7 +218,7 @@ static int api_log(lua_State* L) {
     const char* text = lua_tolstring(L, -1, &size);
     size_t const room = sizeof run->texts->log - log->size;
     if (text == NULL || room < 2) break;
-    if (size > room - 1) size = room - 1;
+    size = utf8_cut(text, size, room - 1);
     for (size_t c = 0; c < size; ++c)
       run->texts->log[log->size++] = text[c] == '\n' ? ' ' : text[c];
     run->texts->log[log->size++] = i == count ? '\n' : '\t';
@@ -182,16 +228,15 @@ static int api_log(lua_State* L) {
 }
 
 void push_hunt(lua_State* L, struct run* run) {
-  lua_createtable(L, 0, 12);
+  make_list_mark(L);
+  lua_createtable(L, 0, 13);
   lua_pushlstring(L, run->job.hunt_id.data, run->job.hunt_id.size);
   lua_setfield(L, -2, "id");
   push_null(L);
   lua_setfield(L, -2, "null");
-  static const luaL_Reg functions[] = {{"random", api_random},
-                                       {"award", api_award},
-                                       {"reject", api_reject},
-                                       {"log", api_log},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"random", api_random}, {"award", api_award},
+                                       {"reject", api_reject}, {"log", api_log},
+                                       {"list", api_list},     {NULL, NULL}};
   for (const luaL_Reg* function = functions; function->name != NULL; ++function) {
     lua_pushlightuserdata(L, run);
     lua_pushcclosure(L, function->func, 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A table with the keys 1..n and no other is an array. Any other table is an object with sorted
- * keys, so that equal results are equal texts. An empty table is {}.
+ * keys, so that equal results are equal texts. An empty table is {}, unless it is marked as a list
+ * (worker/value_in.h).
  */
 #include "worker/json_out.h"
 
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/utf8.h"
 #include "worker/value_in.h"
 
 enum { keys_max = 4096 };
@@ -31,21 +33,6 @@ static void put(struct out* out, const char* bytes, size_t size) {
   }
   memcpy(out->at, bytes, size);
   out->at += size;
-}
-
-/* The length of the UTF-8 sequence at `text` (RFC 3629); 0 if there is none. */
-static size_t utf8_length(const unsigned char* text, size_t size) {
-  unsigned char const lead = text[0];
-  if (lead < 0x80) return 1;
-  if (lead < 0xc2 || lead > 0xf4) return 0;
-  size_t const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (size < length) return 0;
-  for (size_t i = 1; i < length; ++i)
-    if ((text[i] & 0xc0) != 0x80) return 0;
-  if ((lead == 0xe0 && text[1] < 0xa0) || (lead == 0xed && text[1] > 0x9f) ||
-      (lead == 0xf0 && text[1] < 0x90) || (lead == 0xf4 && text[1] > 0x8f))
-    return 0;
-  return length;
 }
 
 static void put_text(struct out* out, const char* text, size_t size) {
@@ -120,7 +107,8 @@ static void put_table(lua_State* L, struct out* out, int depth) {
     lua_Number const key = lua_tonumber(L, -2);
     if (key >= 1 && key <= (lua_Number)length && key == floor(key)) ++indices;
   }
-  if (length > 0 && count == length && indices == length) {
+  int const marked = is_list(L, -1);
+  if ((length > 0 || marked) && count == length && indices == length) {
     put(out, "[", 1);
     for (size_t i = 1; i <= length && out->error == NULL; ++i) {
       if (i > 1) put(out, ",", 1);
@@ -129,6 +117,10 @@ static void put_table(lua_State* L, struct out* out, int depth) {
       lua_pop(L, 1);
     }
     put(out, "]", 1);
+    return;
+  }
+  if (marked) {
+    fail(out, "holds a list with a hole or with a key that is not 1..n");
     return;
   }
   if (!texts_only) {

@@ -61,7 +61,7 @@ static const struct rule rules[] = {
     {SYS_munmap, always, 0, 0, 0},
     {SYS_brk, always, 0, 0, 0},
     {SYS_madvise, if_argument_is, 2, MADV_DONTNEED, 0},
-    {SYS_madvise, if_argument_is, 2, MADV_DONTFORK, 0}, /* the zygote's key */
+    {SYS_madvise, if_argument_is, 2, MADV_DONTFORK, 0}, /* the zygote's key and packets */
     /* The clock, if it has no vDSO; a call that SIGSTOP interrupted. */
     {SYS_clock_gettime, always, 0, 0, 0},
     {SYS_restart_syscall, always, 0, 0, 0},

@@ -12,6 +12,33 @@ int is_null(lua_State* L, int index) {
   return lua_islightuserdata(L, index) && lua_touserdata(L, index) == &null_address;
 }
 
+/* A key of the registry; its address is the same in every process of this program. */
+static char list_mark_key;
+
+void make_list_mark(lua_State* L) {
+  lua_pushlightuserdata(L, &list_mark_key);
+  lua_newtable(L);
+  lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+static void push_list_mark(lua_State* L) {
+  lua_pushlightuserdata(L, &list_mark_key);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
+void mark_list(lua_State* L) {
+  push_list_mark(L);
+  lua_setmetatable(L, -2);
+}
+
+int is_list(lua_State* L, int index) {
+  if (!lua_getmetatable(L, index)) return 0;
+  push_list_mark(L);
+  int const is_mark = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return is_mark;
+}
+
 static void push_part(lua_State* L, struct wf_reader* reader, int depth) {
   if (depth > WF_JSON_DEPTH_MAX) luaL_error(L, "hunt.input is nested too deep");
   luaL_checkstack(L, 4, "hunt.input");
@@ -39,6 +66,7 @@ static void push_part(lua_State* L, struct wf_reader* reader, int depth) {
     case VALUE_ARRAY: {
       uint32_t const count = wf_get_u32(reader);
       lua_newtable(L);
+      mark_list(L);
       for (uint32_t i = 1; i <= count && !reader->failed; ++i) {
         push_part(L, reader, depth + 1);
         lua_rawseti(L, -2, (int)i);

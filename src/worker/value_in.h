@@ -11,3 +11,11 @@ void push_value(lua_State* L, struct wf_text value);
 /* JSON's null in Lua: a light userdata. */
 void push_null(lua_State* L);
 int is_null(lua_State* L, int index);
+
+/* The mark of tables that are arrays, empty ones too: hunt.input's arrays and hunt.list{}. It is a
+ * metatable without fields, so that a marked table works as any other. To be made once per state.
+ */
+void make_list_mark(lua_State* L);
+/* Marks the table on top of the stack. */
+void mark_list(lua_State* L);
+int is_list(lua_State* L, int index);

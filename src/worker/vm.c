@@ -93,7 +93,7 @@ static int current_line(lua_State* L) {
  */
 static void explain(lua_State* L, struct run* run, int line) {
   char file[WF_ID_BYTES_MAX + 8];
-  char text[WF_REASON_BYTES_MAX + 1];
+  char text[WF_REASON_BYTES_MAX + 5]; /* longer than the reason: set_reason() cuts it */
   size_t const file_size = file_name(run, file);
   char where[16] = "";
   if (line > 0) snprintf(where, sizeof where, ":%d", line);

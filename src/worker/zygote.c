@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -27,7 +28,17 @@ struct clone_args {
 #define CLONE_PIDFD 0x1000
 #endif
 
-static LARGE struct launcher launcher;
+/* In a mapping that children do not inherit: it has the packets with every hunter's jobs, and how
+ * other workers ended. So a child must not touch it.
+ */
+static struct launcher* launcher;
+
+static void* map_for_zygote_only(size_t bytes) {
+  void* const mapped =
+      mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED || madvise(mapped, bytes, MADV_DONTFORK) != 0) _exit(4);
+  return mapped;
+}
 
 /* --- the gate --- */
 
@@ -36,9 +47,7 @@ static const uint64_t* key;
 
 /* Receives the key from the socket directly into its page. */
 static void take_key(void) {
-  void* const page =
-      mmap(NULL, sizeof *key, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED || madvise(page, sizeof *key, MADV_DONTFORK) != 0) _exit(4);
+  void* const page = map_for_zygote_only(sizeof *key);
   if (recv(core_socket, page, sizeof *key, 0) != (ssize_t)sizeof *key) _exit(4);
   key = page;
 }
@@ -83,14 +92,15 @@ static long pass_gate(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintpt
 
 /* --- starting workers --- */
 
-/* In the child: only its own socket and the bundle stay open. */
-_Noreturn static void run_child(int own_socket, const char* job, size_t job_bytes,
-                                uint64_t started_at_ns) {
+/* In the child: only its own socket and the bundle stay open. Its job, if it has one, is the first
+ * `job_bytes` of job_frame. The launcher is not mapped here.
+ */
+_Noreturn static void run_child(int own_socket, size_t job_bytes, uint64_t started_at_ns) {
   if (syscall(SYS_dup3, own_socket, core_socket, 0) < 0) _exit(4);
   syscall(SYS_close_range, 0, core_socket - 1, 0);
   syscall(SYS_close_range, bundle_descriptor + 1, ~0U, 0);
   if (job_bytes == 0) serve_jobs(NULL, started_at_ns);
-  do_job((const unsigned char*)job, job_bytes, NULL, started_at_ns);
+  do_job(job_frame, job_bytes, NULL, started_at_ns);
   _exit(0);
 }
 
@@ -99,13 +109,19 @@ static int fork_worker(struct launcher* owner, const struct spawner_request* req
   (void)owner;
   (void)hunter_id;
   if (request->kind != SPAWNER_START) return ENOSYS;
+  size_t const job_bytes = request->job_bytes;
+  if (job_bytes > sizeof job_frame) return EMSGSIZE;
+  int const own_socket = launch->pair[1];
+  memcpy(job_frame, job, job_bytes); /* the one part of a packet that the child sees */
   launch->started_at_ns = now_ns();
   struct clone_args arguments = {
       .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&launch->pidfd, .exit_signal = SIGCHLD};
   /* Not fork(): the C library's own work in it is for threads, and the zygote has one. */
   long const pid = pass_gate(SYS_clone3, (uintptr_t)&arguments, sizeof arguments, 0, 0, 0);
-  if (pid < 0) return errno;
-  if (pid == 0) run_child(launch->pair[1], job, request->job_bytes, launch->started_at_ns);
+  if (pid == 0) run_child(own_socket, job_bytes, launch->started_at_ns);
+  int const error = errno;
+  memset(job_frame, 0, job_bytes); /* the next child sees nothing of it */
+  if (pid < 0) return error;
   launch->pid = (pid_t)pid;
   return 0;
 }
@@ -114,12 +130,13 @@ _Noreturn void run_zygote(void) {
   prctl(PR_SET_NAME, "hunt-zygote");
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   take_key();
-  launcher.call = pass_gate;
-  launcher.start = fork_worker;
-  launcher.core_socket = core_socket;
-  launcher.bundle = -1; /* children inherit theirs at bundle_descriptor */
-  launcher_run(&launcher);
+  launcher = map_for_zygote_only(sizeof *launcher);
+  launcher->call = pass_gate;
+  launcher->start = fork_worker;
+  launcher->core_socket = core_socket;
+  launcher->bundle = -1; /* children inherit theirs at bundle_descriptor */
+  launcher_run(launcher);
   /* The core closed its end. If the zygote exited first, its workers would be killed with it. */
-  launcher_collect(&launcher, 0);
+  launcher_collect(launcher, 0);
   _exit(0);
 }

@@ -38,6 +38,13 @@ TEST_CASE("an id has 1 to 64 permitted characters") {
   CHECK_FALSE(is_id(std::string_view("a\0b", 3)));
 }
 
+TEST_CASE("an id in a path is neither . nor .., which paths resolve away") {
+  for (std::string_view right : {"a", "...", "..a", "a..", ".a", "a."}) CHECK(is_path_id(right));
+  for (std::string_view wrong : {".", "..", "", "a/b"}) CHECK_FALSE(is_path_id(wrong));
+  CHECK(is_id("."));
+  CHECK(is_id(".."));
+}
+
 TEST_CASE("an idempotency key is 1 to 128 visible characters") {
   CHECK(is_idempotency_key("order:{7}/#1"));
   CHECK(is_idempotency_key(std::string(128, '~')));

@@ -120,7 +120,7 @@ def test_an_id_of_another_form_is_400(stack, hunt, hunter):
 
 
 def test_ids_of_every_allowed_form_are_accepted(stack):
-    for hunter in ("a", "x" * 64, "A-z_0.9", "..", "."):
+    for hunter in ("a", "x" * 64, "A-z_0.9", "...", "..a", ".a"):
         answer = run_hunt(stack.http, "echo", hunter)
         assert answer.status == 200 and answer.json["result"]["hunter"] == hunter
 
@@ -181,14 +181,14 @@ def test_the_core_map_names_a_core_for_each_bucket(stack):
     assert 0.35 < share < 0.65
 
 
-def test_without_redis_hunts_are_503_with_retry_after_and_resume(stack):
+def test_without_redis_hunts_are_not_run_and_resume(stack):
     from harness.process import wait_until
     assert run_hunt(stack.http, "gold", "outage").status == 200
     stack.redis.kill()
     try:
         answer = run_hunt(stack.http, "gold", "outage")
-        assert answer.status == 503 and answer.problem in ("redis-unavailable", "outcome-unknown")
-        assert int(answer.headers["retry-after"]) >= 1
+        assert (answer.status, answer.problem) in ((503, "redis-unavailable"), (424, "outcome-unknown"))
+        assert ("retry-after" in answer.headers) == (answer.status == 503)
         answer = call(stack.http, "GET", "/v1/hunts/gold/hunters/outage")
         assert (answer.status, answer.problem) == (503, "redis-unavailable")
         assert call(stack.http, "GET", "/v1/core-map").status == 200

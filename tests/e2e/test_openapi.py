@@ -68,6 +68,7 @@ REQUESTS = [
     ("post", HUNT, "/v1/hunts/spin/hunters/a", {}, None, 504),
     ("post", HUNT, "/v1/hunts/none/hunters/a", {}, None, 404),
     ("post", HUNT, "/v1/hunts/give/hunters/a%20b", {}, None, 400),
+    ("post", HUNT, "/v1/hunts/give/hunters/..", {}, None, 400),
     ("post", HUNT, "/v1/hunts/give/hunters/a", {}, "{", 400),
     ("post", HUNT, "/v1/hunts/give/hunters/a", {"Content-Type": "text/plain"}, "1", 415),
     ("post", HUNT, "/v1/hunts/give/hunters/a", {}, " " * 16385, 413),

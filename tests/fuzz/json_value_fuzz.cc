@@ -46,6 +46,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   reader.failed = 0;
   read_value(&reader, 0);
   CHECK(wf_all_read(&reader) == 1);
+  huntd::Result<huntd::PoolString> const listed =
+      huntd::encode_json_value("[" + std::string(json) + "]");
+  if (listed) CHECK(huntd::hash_value(*listed) != huntd::hash_value(*value));
   static char frame[WF_FRAME_BYTES_MAX];
   std::string const id(huntd::limits::id_bytes_max, 'x');
   wf_job job{};

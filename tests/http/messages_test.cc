@@ -4,10 +4,10 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <map>
 #include <set>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "base/json_text.h"
 #include "http/problem.h"
@@ -39,7 +39,8 @@ TEST_CASE("a response is its status line, its headers and its body") {
   response.body = "{}";
   CHECK(wire(response) ==
         "HTTP/1.1 200 OK\r\nServer: huntd\r\nDate: Tue, 24 Nov 2026 03:15:00 GMT\r\n"
-        "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+        "Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\n"
+        "{}");
 }
 
 TEST_CASE("optional headers are sent if they are set") {
@@ -51,8 +52,8 @@ TEST_CASE("optional headers are sent if they are set") {
   CHECK(
       wire(response, {.keep_alive = false}) ==
       "HTTP/1.1 503 Service Unavailable\r\nServer: huntd\r\nDate: Tue, 24 Nov 2026 03:15:00 GMT\r\n"
-      "Content-Type: application/json\r\nContent-Length: 0\r\nHunt-Bundle: abc\r\nRetry-After: "
-      "7\r\n"
+      "Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: 0\r\n"
+      "Hunt-Bundle: abc\r\nRetry-After: 7\r\n"
       "Allow: GET, HEAD\r\nConnection: close\r\n\r\n");
 }
 
@@ -64,13 +65,33 @@ TEST_CASE("a response to HEAD has the length of the body and no body") {
   CHECK(head.ends_with("\r\n\r\n"));
 }
 
-TEST_CASE("HTTP/1.0 clients always get Connection, HTTP/1.1 clients only if it closes") {
+TEST_CASE("without Keep-Alive, HTTP/1.0 clients get Connection, HTTP/1.1 only if it closes") {
   Response const response;
   CHECK(wire(response, {.keep_alive = true, .http_1_0 = true}).find("Connection: keep-alive\r\n") !=
         std::string::npos);
   CHECK(wire(response, {.keep_alive = false, .http_1_0 = true}).find("Connection: close\r\n") !=
         std::string::npos);
   CHECK(wire(response).find("Connection") == std::string::npos);
+}
+
+TEST_CASE("a connection that stays open may have a Keep-Alive, which Connection names") {
+  Response const response;
+  for (bool const http_1_0 : {false, true})
+    CHECK(wire(response, {.http_1_0 = http_1_0, .idle_s = 70})
+              .ends_with("\r\nConnection: keep-alive\r\nKeep-Alive: timeout=70\r\n\r\n"));
+  std::string const last = wire(response, {.keep_alive = false, .idle_s = 70});
+  CHECK(last.ends_with("\r\nConnection: close\r\n\r\n"));
+  CHECK(last.find("Keep-Alive") == std::string::npos);
+}
+
+TEST_CASE("a client is promised some seconds less than the idle deadline") {
+  CHECK(idle_promise_s(0) == 0);
+  CHECK(idle_promise_s(1'999) == 0);
+  CHECK(idle_promise_s(2'000) == 1);
+  CHECK(idle_promise_s(3'000) == 2);
+  CHECK(idle_promise_s(10'000) == 8);
+  CHECK(idle_promise_s(75'000) == 70);
+  CHECK(idle_promise_s(3'600'000) == 3'595);
 }
 
 TEST_CASE("responses are appended, so that pipelined responses leave together") {
@@ -100,12 +121,22 @@ TEST_CASE("a problem is an RFC 9457 object with its detail as JSON text") {
   CHECK(problem_response(Problem::no_such_route, "").body.find("detail") == std::string::npos);
 }
 
+TEST_CASE("a problem may name the request, for a repeat with it as the key") {
+  Response const response =
+      problem_response(Problem::outcome_unknown_unkeyed, "repeat", "0123456789abcdef");
+  CHECK(response.status == 424);
+  CHECK(response.retry_after_s == 0);
+  CHECK(response.body.starts_with(R"({"type":"urn:huntd:problem:outcome-unknown",)"));
+  CHECK(response.body.ends_with(R"("detail":"repeat","request_id":"0123456789abcdef"})"));
+  CHECK(problem_response(Problem::outcome_unknown, "").status == 503);
+}
+
 TEST_CASE("every problem has a reason phrase, and every 503 has Retry-After") {
-  std::set<std::string_view> slugs;
+  std::set<std::pair<std::string_view, int>> kinds;
   for (const ProblemKind& kind : problem_kinds()) {
     CAPTURE(kind.slug);
     CHECK(&kind_of(kind.problem) == &kind);
-    CHECK(slugs.insert(kind.slug).second);
+    CHECK(kinds.insert({kind.slug, kind.status}).second);
     CHECK_FALSE(reason_phrase(kind.status).empty());
     CHECK_FALSE(kind.title.empty());
     CHECK((problem_response(kind.problem, "").retry_after_s > 0) == (kind.status == 503));
@@ -113,28 +144,30 @@ TEST_CASE("every problem has a reason phrase, and every 503 has Retry-After") {
 }
 
 TEST_CASE("docs/http-api.md and docs/openapi.yaml list exactly the problems, with status") {
-  std::map<std::string, std::string> documented;
+  std::set<std::string> documented;
   std::istringstream lines(text_of("docs/http-api.md"));
   for (std::string line; std::getline(lines, line);) {
     if (!line.starts_with("| `")) continue;
     size_t const end = line.find("` | ");
     std::string const slug = line.substr(3, end - 3);
     std::string const status = line.substr(end + 4, 3);
-    if (status.find_first_not_of("0123456789") == std::string::npos) documented[slug] = status;
+    if (status.find_first_not_of("0123456789") == std::string::npos)
+      documented.insert(slug + " " + status);
   }
   std::string const openapi = text_of("docs/openapi.yaml");
+  std::set<std::string> types;
   for (const ProblemKind& kind : problem_kinds()) {
     std::string const slug(kind.slug);
     CAPTURE(slug);
-    CHECK(documented[slug] == std::to_string(kind.status));
-    documented.erase(slug);
+    types.insert(slug);
+    CHECK(documented.erase(slug + " " + std::to_string(kind.status)) == 1);
     CHECK(openapi.find("- urn:huntd:problem:" + slug + "\n") != std::string::npos);
   }
   CHECK(documented.empty());
   size_t in_openapi = 0;
   for (size_t at = 0; (at = openapi.find("- urn:huntd:problem:", at)) != std::string::npos; ++at)
     ++in_openapi;
-  CHECK(in_openapi == problem_kinds().size());
+  CHECK(in_openapi == types.size());
 }
 
 TEST_CASE("JSON text escapes what JSON requires and replaces invalid UTF-8 by U+FFFD") {

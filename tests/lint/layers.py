@@ -47,7 +47,7 @@ LIBRARIES = {
     "libpq-fe.h": "drivers",
     "hiredis/": "core/ledger drivers",
     "httplib.h": "huntd/admin aggregator huntctl",
-    "openssl/": "auth",
+    "openssl/": "auth core/hunt",
     "toml++/": "config",
     "CLI/": "huntctl",
     "lua.h": "worker",
@@ -59,7 +59,7 @@ LIBRARIES = {
 CORE_SYSTEM_HEADERS = {"fcntl.h", "unistd.h", "signal.h", "sys/wait.h"}
 C_HEADERS = {"assert.h", "errno.h", "inttypes.h", "limits.h", "math.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h",
              "stdlib.h", "string.h", "time.h"}
-CORE_LIBRARIES = ("fmt/", "hiredis/")
+CORE_LIBRARIES = ("fmt/", "hiredis/", "openssl/")
 # Sources that are compiled twice within src/, each with the reason.
 COMPILED_TWICE = {
     "src/worker/syscall_filter.c": "hunt_worker is built with musl, and the spawner in huntd installs the same filter",

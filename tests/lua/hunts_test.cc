@@ -112,6 +112,46 @@ TEST_CASE("campfire awards once per day, which begins at midnight UTC") {
   CHECK(play(run).result == R"({"feast":false,"new":true,"streak":2})");
 }
 
+TEST_CASE("campfire gives nothing for a day before the newest mark") {
+  HuntRun run = run_of("campfire");
+  CHECK(play(run).awards.size() == 2);
+  for (int days_back : {1, 2, 300, 20'000}) {
+    run.now_ms = noon_ms - days_back * day_ms;
+    HuntEnd const end = play(run);
+    CHECK(end.status == WF_OK);
+    CHECK_MESSAGE(end.awards.empty(), days_back);
+    CHECK(end.result.find(R"("new":false)") != std::string::npos);
+  }
+  CHECK(run.held["ember"] == 1);
+  run.now_ms = noon_ms + day_ms;
+  CHECK(play(run).result == R"({"feast":false,"new":true,"streak":2})");
+}
+
+TEST_CASE("campfire gives one ember per day to a clock that moves around midnight") {
+  HuntRun run = run_of("campfire");
+  for (int i = 0; i < 10; ++i) {  // two hosts, one of them a second behind
+    run.now_ms = 20'001 * day_ms + (i % 2 == 0 ? 500 : -500);
+    play(run);
+  }
+  CHECK(run.held["ember"] == 1);
+}
+
+TEST_CASE("no walk of the clock makes a feast in campfire without seven days in order") {
+  HuntRun run = run_of("campfire");
+  for (int day = 6; day >= 0; --day) {
+    run.now_ms = noon_ms + day * day_ms;
+    play(run);
+  }
+  CHECK(run.held["feast"] == 0);
+  CHECK(run.held["ember"] == 1);
+}
+
+TEST_CASE("campfire ignores loot that does not have the name of a day") {
+  HuntRun run = run_of("campfire");
+  run.held = {{"day-", 1}, {"day-x", 1}, {"day-1e9", 1}, {"ember", 5}, {"xday-30000", 1}};
+  CHECK(play(run).awards.size() == 2);
+}
+
 TEST_CASE("seven-runes awards the crown once, when the set is complete") {
   HuntRun run = run_of("seven-runes");
   int crowned_in_run = 0;

@@ -93,6 +93,8 @@ TEST_CASE("latency.json has each stage's percentiles, per core and for all cores
 
 TEST_CASE("status.json has each core's state, bundle and counters") {
   SharedRegion region = testing::sample_region(2, 1);
+  region.core(0).redis_server.set("Redis 7.0.15, master, AOF on");
+  region.core(1).redis_reason.set("maxmemory-policy is allkeys-lru");
   region.core(1).note_end();
   simdjson::dom::parser parser;
   simdjson::dom::element document;
@@ -104,6 +106,9 @@ TEST_CASE("status.json has each core's state, bundle and counters") {
   CHECK(uint64_t(document.at_pointer("/cores/1/pid")) == 0);
   CHECK(std::string_view(document.at_pointer("/cores/0/bundle")) ==
         "00112233445566778899aabbccddeeff");
+  CHECK(std::string_view(document.at_pointer("/cores/0/redis/server")) ==
+        "Redis 7.0.15, master, AOF on");
+  CHECK(std::string_view(document.at_pointer("/cores/1/redis/reason")) == "");
   simdjson::dom::object const numbers = document.at_pointer("/cores/0/counters");
   CHECK(uint64_t(numbers[R"(huntd_hunts_total{outcome="ok"})"]) == 100);
 }

@@ -4,11 +4,14 @@
 // that huntd reports.
 #pragma once
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/scheduler.h"
+#include "core/hunt/seed.h"
 #include "kafka.h"
 #include "redis_store.h"
 #include "workers.h"
@@ -23,11 +26,14 @@ struct Wish {
   std::string hunt_id;
   std::string hunter_id;
   std::string key;  // empty: each attempt is a wish of its own
+  // After an unknown outcome without a key, the request_id is a key until this time.
+  uint64_t repeat_until_ns = never_ns;
   uint32_t attempts = 0;
   uint32_t open_attempts = 0;
   bool any_unknown = false;  // the outcome of an attempt is unknown
   int status = 0;            // of the result: 200 or 422; 0: none yet
   std::string body;          // of the result, from "loot" on
+  bool repeatable(uint64_t now_ns) const { return !key.empty() && now_ns <= repeat_until_ns; }
   std::string target() const { return "/v1/hunts/" + hunt_id + "/hunters/" + hunter_id; }
   std::string input() const { return fmt::format("{{\"n\":{}}}", number); }
 };
@@ -91,11 +97,15 @@ class Audit {
   bool read_commit(const std::vector<Words>& writes, Committed& commit);
   Wish* find_wish(const Committed& commit);
   void add_events(Committed& commit, const Wish& wish);
+  void take_key(Wish& wish, std::string_view body);
+  uint64_t seed_of(const Committed& commit);
 
   World& world_;
   RedisStore& store_;
   uint64_t tickets_;
   std::vector<std::unique_ptr<Wish>> wishes_;
+  std::string seed_secret_;                                    // that the first core stored
+  std::optional<SeedKey> seed_key_;                            // of seed_secret_
   std::map<uint64_t, std::vector<WorkerOutcome>> outcomes_;    // by seed
   std::map<std::string, AwardedEvent> events_;                 // by event_id
   std::map<std::string, std::vector<std::string>> by_hunter_;  // "hunter:hunt" -> event_ids by seq

@@ -49,7 +49,8 @@ void Client::act() {
   if (!again_.empty()) {
     Wish* const wish = again_.front();
     again_.pop_front();
-    return send_wish(*wish);
+    if (wish->repeatable(world_.now_ns())) send_wish(*wish);
+    return;
   }
   if (finishing_) return;
   if (world_.random.chance(0.1)) return send_held();
@@ -58,7 +59,7 @@ void Client::act() {
   if (!wishes.empty() && world_.random.chance(0.25)) {
     size_t const recent = std::min<size_t>(wishes.size(), 12);
     Wish* const wish = wishes[wishes.size() - 1 - world_.random.below(recent)];
-    if (!wish->key.empty()) return send_wish(*wish);
+    if (wish->repeatable(world_.now_ns())) return send_wish(*wish);
   }
   Wish& wish = audit_.new_wish(world_.random.one_of(hunts_), world_.random.one_of(hunters_), "");
   if (world_.random.chance(0.7)) wish.key = fmt::format("key{}", wish.number);
@@ -156,7 +157,7 @@ void Client::drop_pending() {
 }
 
 void Client::retry(Wish& wish) {
-  if (wish.key.empty()) return;
+  if (!wish.repeatable(world_.now_ns())) return;
   if (!finishing_ && world_.random.chance(0.1)) return;
   again_.push_back(&wish);
 }

@@ -18,10 +18,17 @@ constexpr uint64_t restart_first_ms = 100;
 constexpr uint64_t restart_max_ms = 5000;
 constexpr uint64_t stable_after_ms = 10'000;
 
-constexpr uint64_t fault_kinds = 19;
+constexpr uint64_t fault_kinds = 21;
 
-// An idle core has these coroutines: the link to Redis and the sweep, each with its root.
-constexpr size_t coroutines_when_idle = 4;
+// What Redis' ACL may forbid at any moment. Not SADD: a supply whose name is not stored is not swept.
+const std::vector<std::string> forbidden_commands = {
+    "ECHO", "EVALSHA", "GET",  "HDEL",    "HGET",   "HGETALL", "HINCRBY",       "HLEN",
+    "HSET", "HSETNX",  "INFO", "PEXPIRE", "PTTL",   "SCRIPT",  "SET",           "SMEMBERS",
+    "TIME", "XADD",    "XDEL", "XLEN",    "XRANGE", "ZADD",    "ZRANGEBYSCORE", "ZREM"};
+
+// An idle core has these coroutines: the link to Redis (two), the sweep, and the one that reads the
+// secret of hunt.random(), each with its root.
+constexpr size_t coroutines_when_idle = 7;
 
 Bundle make_hunts(int version) {
   std::vector<std::pair<std::string, std::string>> scripts;
@@ -330,6 +337,18 @@ void Host::inject_server_fault(uint64_t fault, uint64_t duration_ns) {
     case 15:
       world_.fault("Redis' wall clock jumps");
       return redis_.jump_clock(static_cast<int64_t>(random.below(4'000)) - 2'000);
+    case 19:
+      world_.fault("Redis forbids a command");
+      return redis_.forbid_until(
+          until_ns, random.one_of(forbidden_commands),
+          random.one_of<std::string>(
+              {"ERR The user executing the script can't run this command or subcommand",
+               "NOPERM User default has no permissions to run the command",
+               "@user_script: 18: The user executing the script can't run this command"}));
+    case 20:
+      world_.fault("Redis may evict, or is nearly full");
+      return random.chance(0.5) ? redis_.set_policy_until(until_ns, "allkeys-lru")
+                                : redis_.be_full_until(until_ns);
     case 16:
       world_.fault("Kafka is unavailable");
       return topic_.be_down_until(until_ns);
@@ -362,7 +381,8 @@ void Host::run() {
 bool Host::all_have_results() {
   bool all = true;
   for (Wish* wish : audit_.wishes()) {
-    if (wish->key.empty() || wish->status != 0 || wish->hunt_id == "broken") continue;
+    if (!wish->repeatable(world_.now_ns()) || wish->status != 0 || wish->hunt_id == "broken")
+      continue;
     all = false;
     // All its clients have given up; another one continues.
     if (wish->open_attempts == 0 && wish->attempts > 0)

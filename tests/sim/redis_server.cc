@@ -102,6 +102,10 @@ Reply RedisServer::reply_to(const Words& words) {
     return Reply::error("LOADING Redis is loading the dataset in memory");
   if (world_.now_ns() < rejecting_until_ns_ && RedisStore::writes(words[0]))
     return Reply::error(rejection_);
+  if (world_.now_ns() >= forbidding_until_ns_) store_.forbid("", "");
+  if (world_.now_ns() >= policy_until_ns_) store_.set_policy("noeviction");
+  store_.set_used(world_.now_ns() < full_until_ns_ ? RedisStore::max_bytes * 95 / 100
+                                                   : RedisStore::max_bytes / 2);
   return store_.execute(words);
 }
 
@@ -129,7 +133,20 @@ void RedisServer::reject_until(uint64_t until_ns, std::string error) {
   rejection_ = std::move(error);
 }
 
+void RedisServer::forbid_until(uint64_t until_ns, std::string command, std::string in_scripts) {
+  forbidding_until_ns_ = until_ns;
+  store_.forbid(std::move(command), std::move(in_scripts));
+}
+
+void RedisServer::set_policy_until(uint64_t until_ns, std::string policy) {
+  policy_until_ns_ = until_ns;
+  store_.set_policy(std::move(policy));
+}
+
+void RedisServer::be_full_until(uint64_t until_ns) { full_until_ns_ = until_ns; }
+
 void RedisServer::heal() {
+  forbidding_until_ns_ = policy_until_ns_ = full_until_ns_ = 0;
   down_until_ns_ = loading_until_ns_ = slow_until_ns_ = rejecting_until_ns_ = 0;
   if (stopped_until_ns_ > world_.now_ns()) stopped_until_ns_ = world_.now_ns();
   swallow_ = garbage_ = false;

@@ -26,6 +26,11 @@ class RedisServer final : public Server {
   void be_slow_until(uint64_t until_ns, uint64_t reply_delay_ns);
   // Replies to writes with this error.
   void reject_until(uint64_t until_ns, std::string error);
+  // The ACL forbids one command, also in the middle of a script.
+  void forbid_until(uint64_t until_ns, std::string command, std::string in_scripts);
+  // maxmemory-policy and used memory, as INFO reports them. Nothing is evicted or rejected.
+  void set_policy_until(uint64_t until_ns, std::string policy);
+  void be_full_until(uint64_t until_ns);
   // The next script of a connection is executed, and the connection ends before the reply.
   void swallow_a_reply() { swallow_ = true; }
   void send_garbage() { garbage_ = true; }
@@ -56,6 +61,9 @@ class RedisServer final : public Server {
   uint64_t slow_until_ns_ = 0;
   uint64_t reply_delay_ns_ = 0;
   uint64_t rejecting_until_ns_ = 0;
+  uint64_t forbidding_until_ns_ = 0;
+  uint64_t policy_until_ns_ = 0;
+  uint64_t full_until_ns_ = 0;
   uint64_t last_reply_ns_ = 0;
   std::string rejection_;
   bool swallow_ = false;

@@ -44,6 +44,12 @@ std::optional<int64_t> read_integer(const std::string& text) {
   return value;
 }
 
+std::optional<int64_t> add(int64_t a, int64_t b) {
+  int64_t sum = 0;
+  if (__builtin_add_overflow(a, b, &sum)) return std::nullopt;
+  return sum;
+}
+
 Reply wrong_arguments() { return Reply::error("ERR wrong number of arguments or syntax"); }
 
 }  // namespace
@@ -80,6 +86,9 @@ RedisStore::RedisStore(std::function<int64_t()> clock_ms)
   lua_pushlightuserdata(lua_, this);
   lua_pushcclosure(lua_, &RedisStore::call_from_lua, 1);
   lua_setfield(lua_, -2, "call");
+  lua_pushlightuserdata(lua_, this);
+  lua_pushcclosure(lua_, &RedisStore::pcall_from_lua, 1);
+  lua_setfield(lua_, -2, "pcall");
   lua_setglobal(lua_, "redis");
 }
 
@@ -101,13 +110,18 @@ T* RedisStore::find(const std::string& key) {
     return nullptr;
   }
   T* value = std::get_if<T>(&found->second.is);
-  CHECK(value != nullptr);  // WRONGTYPE: huntd never changes the type of a key
+  wrong_type_ = wrong_type_ || value == nullptr;
   return value;
 }
 
 template <class T>
 T& RedisStore::make(const std::string& key) {
   if (T* value = find<T>(key)) return *value;
+  if (wrong_type_) {
+    static T unused;
+    unused = T();
+    return unused;
+  }
   keys_[key] = {T(), -1};
   return std::get<T>(keys_[key].is);
 }
@@ -125,6 +139,8 @@ const std::vector<RedisStore::Command>& RedisStore::commands() {
       {"HINCRBY", 4, true, &RedisStore::hincrby},
       {"HLEN", 2, false, &RedisStore::hlen},
       {"HSET", 4, true, &RedisStore::hset},
+      {"INFO", 1, false, &RedisStore::info},
+      {"HSETNX", 4, true, &RedisStore::hsetnx},
       {"PEXPIRE", 3, true, &RedisStore::pexpire},
       {"PTTL", 2, false, &RedisStore::pttl},
       {"SADD", 3, true, &RedisStore::sadd},
@@ -159,8 +175,32 @@ Reply RedisStore::run(const Words& words) {
   const Command* const command = find_command(upper(words[0]));
   if (command == nullptr) return Reply::error("ERR unknown command '" + words[0] + "'");
   if (words.size() < command->words_min) return wrong_arguments();
+  if (command->name == forbidden_)
+    return Reply::error(in_script_ ? forbidden_in_scripts_
+                                   : "NOPERM User default has no permissions to run the '" +
+                                         words[0] + "' command");
+  size_t const writes_before = writes_.size();
   if (command->writes && command->name != "EVALSHA") writes_.push_back(words);
-  return (this->*command->run)(words);
+  wrong_type_ = false;
+  Reply reply = (this->*command->run)(words);
+  if (wrong_type_)
+    reply = Reply::error("WRONGTYPE Operation against a key holding the wrong kind of value");
+  wrong_type_ = false;
+  if (reply.kind == Reply::Kind::error && command->name != "EVALSHA") writes_.resize(writes_before);
+  return reply;
+}
+
+void RedisStore::forbid(std::string command, std::string in_scripts) {
+  forbidden_ = std::move(command);
+  forbidden_in_scripts_ = std::move(in_scripts);
+}
+
+Reply RedisStore::info(const Words&) {
+  return Reply::of(fmt::format(
+      "# Server\r\nredis_version:7.0.15\r\n# Memory\r\nused_memory:{}\r\nmaxmemory:{}\r\n"
+      "maxmemory_policy:{}\r\n# "
+      "Persistence\r\naof_enabled:1\r\n# Replication\r\nrole:master\r\n",
+      used_bytes_, max_bytes, policy_));
 }
 
 Reply RedisStore::script(const Words& words) {
@@ -195,7 +235,11 @@ Reply RedisStore::pexpire(const Words& words) {
   bool const expired = found != keys_.end() && found->second.expires_at_ms >= 0 &&
                        found->second.expires_at_ms <= clock_ms_();
   if (found == keys_.end() || expired) return Reply::of(int64_t{0});
-  found->second.expires_at_ms = clock_ms_() + read_integer(words[2]).value_or(0);
+  int64_t const ttl_ms = read_integer(words[2]).value_or(0);
+  if (ttl_ms <= 0)
+    keys_.erase(found);
+  else
+    found->second.expires_at_ms = clock_ms_() + ttl_ms;
   return Reply::of(int64_t{1});
 }
 
@@ -227,12 +271,20 @@ Reply RedisStore::hset(const Words& words) {
   return Reply::of(added);
 }
 
+Reply RedisStore::hsetnx(const Words& words) {
+  bool const added = make<Hash>(words[1]).emplace(words[2], words[3]).second;
+  return Reply::of(int64_t{added ? 1 : 0});
+}
+
 Reply RedisStore::hincrby(const Words& words) {
-  std::string& value = make<Hash>(words[1])[words[2]];
-  int64_t const sum =
-      read_integer(value.empty() ? "0" : value).value_or(0) + read_integer(words[3]).value_or(0);
-  value = fmt::format("{}", sum);
-  return Reply::of(sum);
+  Hash& hash = make<Hash>(words[1]);
+  auto const field = hash.find(words[2]);
+  std::optional<int64_t> const before = read_integer(field == hash.end() ? "0" : field->second);
+  if (!before) return Reply::error("ERR hash value is not an integer");
+  std::optional<int64_t> const sum = add(*before, read_integer(words[3]).value_or(0));
+  if (!sum) return Reply::error("ERR increment or decrement would overflow");
+  hash[words[2]] = fmt::format("{}", *sum);
+  return Reply::of(*sum);
 }
 
 Reply RedisStore::hdel(const Words& words) {
@@ -306,6 +358,8 @@ Reply RedisStore::xadd(const Words& words) {
   if (words.size() < 5 || words[2] != "*") return wrong_arguments();
   Stream& stream = make<Stream>(words[1]);
   uint64_t const now_ms = static_cast<uint64_t>(clock_ms_());
+  if (stream.last == StreamId{UINT64_MAX, UINT64_MAX})
+    return Reply::error("ERR The stream has exhausted the last possible ID");
   StreamId const id = now_ms > stream.last.first
                           ? StreamId{now_ms, 0}
                           : StreamId{stream.last.first, stream.last.second + 1};
@@ -381,6 +435,7 @@ Reply RedisStore::evaluate(const Words& words) {
   set_table("KEYS", words.begin() + 3, arguments);
   set_table("ARGV", arguments, words.end());
   lua_rawgeti(lua_, LUA_REGISTRYINDEX, compiled->second);
+  in_script_ = true;
   Reply reply;
   if (lua_pcall(lua_, 0, 1, 0) != 0) {
     size_t length = 0;
@@ -389,21 +444,27 @@ Reply RedisStore::evaluate(const Words& words) {
   } else {
     reply = take(-1);
   }
+  in_script_ = false;
   lua_pop(lua_, 1);
   return reply;
+}
+
+// The command of redis.call or redis.pcall.
+Reply RedisStore::run_from_lua(lua_State* lua) {
+  Words words;
+  for (int i = 1; i <= lua_gettop(lua); ++i) {
+    size_t length = 0;
+    const char* text = lua_tolstring(lua, i, &length);
+    if (text == nullptr) return Reply::error("ERR redis.call takes strings and numbers");
+    words.emplace_back(text, length);
+  }
+  return run(words);
 }
 
 int RedisStore::call_from_lua(lua_State* lua) {
   auto* store = static_cast<RedisStore*>(lua_touserdata(lua, lua_upvalueindex(1)));
   {
-    Words words;
-    for (int i = 1; i <= lua_gettop(lua); ++i) {
-      size_t length = 0;
-      const char* text = lua_tolstring(lua, i, &length);
-      if (text == nullptr) return luaL_error(lua, "ERR redis.call takes strings and numbers");
-      words.emplace_back(text, length);
-    }
-    Reply const reply = store->run(words);
+    Reply const reply = store->run_from_lua(lua);
     if (reply.kind != Reply::Kind::error) {
       store->push(reply);
       return 1;
@@ -411,6 +472,12 @@ int RedisStore::call_from_lua(lua_State* lua) {
     lua_pushlstring(lua, reply.text.data(), reply.text.size());
   }
   return lua_error(lua);
+}
+
+int RedisStore::pcall_from_lua(lua_State* lua) {
+  auto* store = static_cast<RedisStore*>(lua_touserdata(lua, lua_upvalueindex(1)));
+  store->push(store->run_from_lua(lua));
+  return 1;
 }
 
 // Converts a reply to a Lua value, as redis.io/docs/interact/programmability/lua-api has it.

@@ -46,6 +46,14 @@ class RedisStore {
   Reply execute(const Words& words);
   // A restart, or SCRIPT FLUSH.
   void clear_scripts() { scripts_.clear(); }
+  // The ACL forbids `command` (in upper case) from now on; empty: none. `in_scripts` is the error of
+  // a script's command, which depends on the version of the server.
+  void forbid(std::string command, std::string in_scripts);
+  // maxmemory-policy, as INFO reports it.
+  void set_policy(std::string policy) { policy_ = std::move(policy); }
+  // used_memory, as INFO reports it, with a maxmemory of `max_bytes`. No command is rejected for it.
+  static constexpr uint64_t max_bytes = 1'000'000;
+  void set_used(uint64_t bytes) { used_bytes_ = bytes; }
   // Whether the command writes. `command` is in upper case.
   static bool writes(std::string_view command);
 
@@ -90,6 +98,8 @@ class RedisStore {
   Reply hincrby(const Words& words);
   Reply hlen(const Words& words);
   Reply hset(const Words& words);
+  Reply info(const Words& words);
+  Reply hsetnx(const Words& words);
   Reply pexpire(const Words& words);
   Reply pttl(const Words& words);
   Reply sadd(const Words& words);
@@ -105,9 +115,13 @@ class RedisStore {
   Reply zrangebyscore(const Words& words);
   Reply zrem(const Words& words);
   static int call_from_lua(lua_State* lua);
+  static int pcall_from_lua(lua_State* lua);
+  Reply run_from_lua(lua_State* lua);
   void push(const Reply& reply);
   Reply take(int index);
 
+  // Null if there is no such key. A key of another type sets wrong_type_: the command then has no
+  // effect, and its reply is WRONGTYPE.
   template <class T>
   T* find(const std::string& key);
   template <class T>
@@ -118,6 +132,12 @@ class RedisStore {
   std::map<std::string, std::string> scripts_;  // by name
   std::map<std::string, int> compiled_;         // by name: a reference of Lua's registry
   std::vector<Words> writes_;
+  std::string forbidden_;
+  std::string forbidden_in_scripts_;
+  std::string policy_ = "noeviction";
+  uint64_t used_bytes_ = 500'000;
+  bool in_script_ = false;
+  bool wrong_type_ = false;
   lua_State* lua_;
 };
 

@@ -167,6 +167,7 @@ class Commands {
   void commit(const std::string& hunter, const std::string& done, const std::string& event,
               const std::string& request);
   void remove_event();
+  void send_wrong_types();
 
   Pair& pair_;
   Random random_;
@@ -177,6 +178,7 @@ class Commands {
   Script stale_units_ = load(server::scripts::stale_units);
   Script resolve_ = load(server::scripts::resolve);
   Script stale_events_ = load(server::scripts::stale_events);
+  Script probe_ = load(server::scripts::probe);
 };
 
 std::string held_key(const std::string& hunter) { return "held:{b1}:" + hunter + ":hunt"; }
@@ -195,6 +197,29 @@ void Commands::remove_event() {
   if (pair_.ids().empty()) return;
   auto const& [real, model] = pair_.ids()[random_.below(pair_.ids().size())];
   pair_.compare({"XDEL", "outbox:{b1}", real}, {"XDEL", "outbox:{b1}", model});
+}
+
+// The commit on keys of wrong types and with counts that are not numbers, or full; and the self-test.
+void Commands::send_wrong_types() {
+  evaluate(probe_, {},
+           {"held:{p}:0", "done:{p}:0", "outbox:{p}:0", "supply:{p}:0", "pending:{p}:0",
+            "limit:{p}:0", "1"});
+  std::string const hunter = fmt::format("w{}", random_.below(1'000'000));
+  Words const commit_keys{held_key(hunter), "done:{b1}:" + hunter, "outbox:{b1}:" + hunter};
+  Words const wrong[] = {{"SET", commit_keys[0], "x"},
+                         {"HSET", commit_keys[1], "a", "b"},
+                         {"HSET", commit_keys[2], "a", "b"},
+                         {"HSET", commit_keys[0], "coin1", "many"},
+                         {"HSET", commit_keys[0], "coin1", "9223372036854775807"},
+                         {"HSET", commit_keys[0], "#seq", "many"}};
+  pair_.compare(wrong[random_.below(std::size(wrong))]);
+  evaluate(commit_, commit_keys,
+           {"100000", "v2 0 200 b x", "r1", "", hunter, "coin0", "{", "}", "coin1", "{", "}"});
+  for (const std::string& key : commit_keys) {
+    pair_.compare({"GET", key});
+    pair_.compare({"HGETALL", key}, 2);
+    pair_.compare({"PEXPIRE", key, "0"});
+  }
 }
 
 void Commands::send_one() {
@@ -231,11 +256,14 @@ void Commands::send_one() {
     case 11:
       return remove_event();
     case 12:
-      return pair_.compare({"HGETALL", held_key(hunter)}, 2);
+      pair_.compare({"HGETALL", held_key(hunter)}, 2);
+      pair_.compare({"HSETNX", "seed_secret", fmt::format("{}", random_.below(9)), event});
+      return pair_.compare({"HGETALL", "seed_secret"}, 2);
     case 13:
       pair_.compare({"GET", done});
       return pair_.compare({"ECHO", done});
     case 14:
+      send_wrong_types();
       pair_.compare({"SADD", "supplies", "hunt:" + event});
       return pair_.compare({"SMEMBERS", "supplies"}, 1);
     default:

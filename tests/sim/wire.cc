@@ -180,7 +180,7 @@ void WireStream::send(std::string& bytes) {
   std::string taken;
   taken.swap(bytes);
   if (on_send_) on_send_(taken);
-  if (!on_send_ && taken.find("\r\nv1 ") != std::string::npos) machine_.note_commit();
+  if (!on_send_ && taken.find("\r\nv2 ") != std::string::npos) machine_.note_commit();
   machine_.stage([weak = std::weak_ptr<WireStream*>(self_), taken = std::move(taken)]() mutable {
     auto const self = weak.lock();
     if (self == nullptr) return;

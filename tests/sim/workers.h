@@ -26,7 +26,7 @@ inline const std::vector<std::string> hunt_names = {"broken", "empty", "gift",
 struct WorkerOutcome {
   std::string hunter_id;
   std::string hunt_id;
-  uint64_t seed = 0;     // of the job: a hash of hunter, hunt and key
+  uint64_t seed = 0;     // the first half of the job's: a keyed hash of hunter, hunt and key
   uint64_t request = 0;  // the number in the body of the client's request
   bool rejected = false;
   std::vector<std::string> loot;

@@ -154,6 +154,70 @@ TEST_CASE("a value has at most five times the size of its body") {
   CHECK(taken > 1000);
 }
 
+TEST_CASE("equal JSON has one hash, however it is written") {
+  constexpr std::string_view equal[][2] = {
+      {R"({"a":1})", "{\n\t\"a\": 1\r\n}\n"},
+      {R"({"a":1,"b":2})", R"({"b":2,"a":1})"},
+      {R"([{"x":{"a":1,"b":[{"c":1,"d":2}]}}])", R"([{"x":{"b":[{"d":2,"c":1}],"a":1}}])"},
+      {"[100,0.5,0]", "[1e2,5E-1,-0.0]"},
+      {"0.1", "0.10000000000000000555"},
+      {"9007199254740992", "9007199254740993"},
+      {R"({"a":"A\/"})", R"({"\u0061":"\u0041/"})"},
+      {R"({"a":2})", R"({"a":1,"a":2})"},
+      {R"({"":1,"a":[3]})", R"({"a":1,"":1,"a":{"a":1},"a":[3]})"},
+  };
+  for (const auto& pair : equal) {
+    CAPTURE(std::string(pair[0]));
+    CHECK(hash_value(encoded(pair[0])) == hash_value(encoded(pair[1])));
+  }
+}
+
+TEST_CASE("different JSON has different hashes") {
+  std::vector<uint64_t> hashes;
+  for (std::string_view const json : {"null",
+                                      "false",
+                                      "true",
+                                      "0",
+                                      "1",
+                                      "0.1",
+                                      "0.10000000000000002",
+                                      "\"\"",
+                                      "\"1\"",
+                                      "[]",
+                                      "{}",
+                                      "[[]]",
+                                      "[{}]",
+                                      "[1,2]",
+                                      "[2,1]",
+                                      "[[1],2]",
+                                      "[[1,2]]",
+                                      R"({"a":null})",
+                                      R"({"a":1})",
+                                      R"({"a":1,"a":2})",
+                                      R"({"a":"b","c":"d"})",
+                                      R"({"a":"d","c":"b"})",
+                                      R"({"a":{"b":1}})",
+                                      R"({"a":{},"b":1})",
+                                      R"(["a","bc"])",
+                                      R"(["ab","c"])",
+                                      "\"\xc3\xa9\"",
+                                      "\"e\xcc\x81\""})
+    hashes.push_back(hash_value(encoded(json)));
+  for (size_t i = 0; i < hashes.size(); ++i)
+    for (size_t j = 0; j < i; ++j) CHECK(hashes[i] != hashes[j]);
+}
+
+TEST_CASE("the hash of a deep or a large value is worked out too") {
+  CHECK(hash_value(encoded(nested(limits::json_depth_max))) !=
+        hash_value(encoded(nested(limits::json_depth_max - 1))));
+  std::string one = "{", other = "{";
+  for (int i = 0; i < 1000; ++i) {
+    one += "\"" + std::to_string(i) + "\":0,";
+    other += "\"" + std::to_string(999 - i) + "\":0,";
+  }
+  CHECK(hash_value(encoded(one + "\"x\":0}")) == hash_value(encoded(other + "\"x\":0}")));
+}
+
 TEST_CASE("is_json accepts exactly one JSON text") {
   CHECK(is_json("null"));
   CHECK(is_json(R"({"a":[1,"x"]})"));

@@ -13,8 +13,24 @@ using namespace huntd::test;
 namespace {
 
 // Runs a script whose function has this body.
-HuntEnd run_body(const std::string& body) {
-  return run_hunt({.script = "return function(hunt)\n" + body + "\nend"});
+HuntEnd run_body(const std::string& body, const std::string& input_json = "") {
+  HuntRun run{.script = "return function(hunt)\n" + body + "\nend"};
+  run.input_json = input_json;
+  return run_hunt(run);
+}
+
+struct Pair {
+  std::string given, expected;
+};
+
+bool ends_within_a_character(const std::string& text) {
+  for (size_t back = 1; back <= 3 && back <= text.size(); ++back) {
+    auto const byte = static_cast<unsigned char>(text[text.size() - back]);
+    if ((byte & 0xc0) == 0x80) continue;
+    size_t const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    return length > back;
+  }
+  return false;
 }
 
 }  // namespace
@@ -258,4 +274,144 @@ TEST_CASE("the log of a script is truncated at the limit, and the script continu
 TEST_CASE("the log of a run that fails or rejects is reported too") {
   CHECK(run_body("hunt.log('seen') error('x')").log == "seen\n");
   CHECK(run_body("hunt.log('seen') hunt.reject('x')").log == "seen\n");
+}
+
+// --- no conversion between number and text -------------------------------------------------------
+
+TEST_CASE("hunt.award takes no number as loot_id, since hunt.held() has texts as keys") {
+  for (const Pair& pair : std::vector<Pair>{{"7", "the number 7"},
+                                            {"1.5", "the number 1.5"},
+                                            {"0/0", "the number"},
+                                            {"true", "a boolean"},
+                                            {"{}", "a table"},
+                                            {"nil", "nil"},
+                                            {"hunt.null", "hunt.null"}}) {
+    HuntEnd const end = run_body("hunt.award('fine')\nhunt.award(" + pair.given + ")");
+    CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, pair.given);
+    CHECK_MESSAGE(end.reason.starts_with("hunt.lua:3: hunt.award: "), end.reason);
+    CHECK_MESSAGE(end.reason.find(pair.expected) != std::string::npos, end.reason);
+    CHECK(end.awards.empty());
+  }
+  CHECK(run_body("hunt.award('7')").loot() == "7");
+  CHECK(run_body("hunt.award(tostring(7))").loot() == "7");
+}
+
+TEST_CASE("a limit is a number, not a text that looks like one") {
+  for (const char* limit : {"'100'", "'0x10'", "' 1 '"}) {
+    HuntEnd const end = run_body(std::string("hunt.award('ticket', {limit = ") + limit + "})");
+    CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, limit);
+    CHECK(end.supply_requests.empty());
+  }
+}
+
+TEST_CASE("an unknown option of hunt.award is an error, not an award without a limit") {
+  for (const char* options :
+       {"{}", "{limt = 3}", "{Limit = 3}", "{3}", "{limit = 3, per = 'day'}"}) {
+    HuntRun run{.script =
+                    std::string("return function(hunt) hunt.award('ticket', ") + options + ") end"};
+    run.supply_left = 9;
+    HuntEnd const end = run_hunt(run);
+    CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, options);
+    CHECK(end.awards.empty());
+    CHECK(end.supply_requests.empty());
+  }
+  CHECK(run_body("hunt.award('a', nil, {limit = 3})").status == WF_SCRIPT_ERROR);
+}
+
+TEST_CASE("hunt.random takes numbers only") {
+  for (const char* call : {"hunt.random('6')", "hunt.random('1', 6)", "hunt.random(1, '6')"}) {
+    HuntEnd const end = run_body(std::string("local drawn = ") + call);
+    CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, call);
+  }
+}
+
+TEST_CASE("a reason is a text") {
+  for (const char* reason : {"7", "true", "{}"}) {
+    HuntEnd const end = run_body(std::string("hunt.award('a') hunt.reject(") + reason + ")");
+    CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, reason);
+    CHECK(end.awards.empty());
+  }
+}
+
+// --- arrays stay arrays --------------------------------------------------------------------------
+
+TEST_CASE("what came in as an array goes out as one") {
+  for (const char* json : {"[]", "[[]]", R"([{},[]])", R"({"bag":[]})", R"({"a":{"b":[]}})", "{}",
+                           R"({"1":"a","2":"b"})", "[null]", R"([[1],[]])"})
+    CHECK_MESSAGE(run_body("return hunt.input", json).result == json, json);
+}
+
+TEST_CASE("an array of the input that a script empties or fills stays an array") {
+  CHECK(run_body("table.remove(hunt.input.bag) return hunt.input", R"({"bag":["x"]})").result ==
+        R"({"bag":[]})");
+  CHECK(run_body("hunt.input[1] = nil return {left = hunt.input}", "[1]").result ==
+        R"({"left":[]})");
+  CHECK(run_body("table.insert(hunt.input, 'x') return hunt.input", "[]").result == R"(["x"])");
+}
+
+TEST_CASE("hunt.list marks a table as an array, an empty one too") {
+  CHECK(run_body("return {found = hunt.list{}}").result == R"({"found":[]})");
+  CHECK(run_body("return {found = hunt.list()}").result == R"({"found":[]})");
+  CHECK(run_body("return hunt.list{1, 2}").result == "[1,2]");
+  CHECK(run_body("local l = {} local same = hunt.list(l) return {same == l, l}").result ==
+        "[true,[]]");
+  CHECK(run_body("local l = hunt.list{} l[1] = 'a' return l").result == R"(["a"])");
+  CHECK(run_body("return {}").result == "{}");
+}
+
+TEST_CASE("a list with a text key or a hole is an error") {
+  for (const char* body :
+       {"return hunt.list{a = 1}", "return hunt.list{1, nil, 3}",
+        "local l = hunt.list{} l.x = 1 return l", "return hunt.list(1)", "return hunt.list('a')"}) {
+    HuntEnd const end = run_body(body);
+    CHECK_MESSAGE(end.status == WF_SCRIPT_ERROR, body);
+    CHECK_MESSAGE(end.reason.find("list") != std::string::npos, end.reason);
+    CHECK_MESSAGE(end.reason.find("attempt to call") == std::string::npos, end.reason);
+  }
+}
+
+TEST_CASE("hunt.list works in top-level code's images and from worker to worker of a batch") {
+  HuntRun run{.script = "return function(hunt) return {hunt.list{}, hunt.input} end"};
+  run.input_json = "[]";
+  for (const HuntEnd& end : run_batch({run, run, run})) CHECK(end.result == "[[],[]]");
+}
+
+// --- texts are cut between characters ------------------------------------------------------------
+
+TEST_CASE("a long reason is cut between two characters") {
+  for (const char* character : {"é", "€", "💎"})
+    for (int before = 0; before < 4; ++before) {
+      HuntEnd const end = run_body("hunt.reject(('x'):rep(" + std::to_string(before) + ") .. ('" +
+                                   character + "'):rep(600))");
+      CHECK(end.status == WF_REJECTED);
+      CHECK(end.reason.size() > 508);
+      CHECK(end.reason.size() <= 512);
+      CHECK_MESSAGE(!ends_within_a_character(end.reason), character << " after " << before);
+    }
+}
+
+TEST_CASE("a long error is cut between two characters") {
+  for (int before = 0; before < 4; ++before) {
+    HuntEnd const end =
+        run_body("error(('x'):rep(" + std::to_string(before) + ") .. ('€'):rep(600))");
+    CHECK(end.status == WF_SCRIPT_ERROR);
+    CHECK(end.reason.size() > 508);
+    CHECK_MESSAGE(!ends_within_a_character(end.reason), before);
+  }
+}
+
+TEST_CASE("hunt.log is cut between two characters") {
+  for (int before = 0; before < 4; ++before) {
+    HuntEnd const end =
+        run_body("hunt.log(('x'):rep(" + std::to_string(before) + ") .. ('€'):rep(6000))");
+    CHECK(end.status == WF_OK);
+    REQUIRE(!end.log.empty());
+    CHECK(end.log.size() > 4092);
+    CHECK_MESSAGE(!ends_within_a_character(end.log.substr(0, end.log.size() - 1)), before);
+  }
+}
+
+TEST_CASE("a reason that is not UTF-8 is cut without a look beyond its start") {
+  HuntEnd const end = run_body("hunt.reject(('\\128'):rep(600))");
+  CHECK(end.reason == std::string(512, '\x80'));
 }

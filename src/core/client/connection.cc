@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/format_text.h"
 #include "base/limits.h"
 #include "core/client/rejection.h"
 #include "core/client/router.h"
@@ -146,7 +147,8 @@ void Connection::finish_head(Incoming& request) {
   request.route = find_route(head.method, head.path);
   request.framing = {.head_only = head.method == Method::head,
                      .keep_alive = head.keep_alive && !service_.draining(),
-                     .http_1_0 = head.minor_version == 0};
+                     .http_1_0 = head.minor_version == 0,
+                     .idle_s = idle_promise_s(service_.timeouts.idle_ms)};
   request.rejection =
       check_authorization(service_.authenticator(), request.route, head.authorization,
                           service_.clock.wall_ms(), service_.metrics);
@@ -220,6 +222,9 @@ HuntRequest Connection::take_hunt(Incoming& request) {
   request.hunt_received_at_ns = service_.clock.now_ns();
   request.hunt.received_at_ns = request.hunt_received_at_ns;
   request.hunt.body.assign(body_);
+  if (request.hunt.kind == HuntRequest::Kind::run)
+    request.hunt.request_id =
+        format_text("{:016x}{:016x}", service_.clock.random(), service_.clock.random());
   return std::move(request.hunt);
 }
 

@@ -54,12 +54,12 @@ Route find_route(Method method, std::string_view path) {
   route.hunter_id = path.substr(slash + hunters.size());
   if (route.hunter_id.find('/') != std::string_view::npos)
     return reject(Problem::no_such_route, "");
-  if (!is_id(route.hunt_id))
+  if (!is_path_id(route.hunt_id))
     return reject(Problem::malformed_request,
-                  "a hunt_id must be 1 to 64 characters of A-Z a-z 0-9 _ . -");
-  if (!is_id(route.hunter_id))
+                  "a hunt_id must be 1 to 64 characters of A-Z a-z 0-9 _ . -, not . or ..");
+  if (!is_path_id(route.hunter_id))
     return reject(Problem::malformed_request,
-                  "a hunter_id must be 1 to 64 characters of A-Z a-z 0-9 _ . -");
+                  "a hunter_id must be 1 to 64 characters of A-Z a-z 0-9 _ . -, not . or ..");
   if (method == Method::post) {
     route.to = Route::To::run_hunt;
   } else if (reads) {

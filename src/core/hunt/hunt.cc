@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/hunt/hunt.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -43,11 +44,7 @@ constexpr Ending ended_conflict = {Counter::hunts_conflict, Problem::conflict,
                                    "nothing was awarded; try again"};
 constexpr Ending ended_key_reused = {
     Counter::hunts_key_reused, Problem::key_reused,
-    "this Idempotency-Key was first used with another body; use a new key for a new request"};
-constexpr Ending ended_unknown_keyed = {Counter::hunts_outcome_unknown, Problem::outcome_unknown,
-                                        "try again with the same Idempotency-Key"};
-constexpr Ending ended_unknown_unkeyed = {Counter::hunts_outcome_unknown, Problem::outcome_unknown,
-                                          "a retry is only safe with an Idempotency-Key"};
+    "this Idempotency-Key was first used with other JSON; use a new key only for a new request"};
 
 Ending ending_of(WorkerPool::Rejection rejection) {
   switch (rejection) {
@@ -141,19 +138,34 @@ PoolString body_of(const RequestName& name, const RunResult& run) {
   return body;
 }
 
+// The detail of a request with a key: an earlier attempt may have committed, or Redis may still
+// execute its commit, so "nothing was awarded" is true of this attempt only.
+PoolString detail_of_attempt(std::string_view detail) {
+  constexpr std::string_view nothing = "nothing was awarded";
+  if (detail.starts_with(nothing)) detail.remove_prefix(nothing.size());
+  detail.remove_prefix(std::min(detail.find_first_not_of(":; "), detail.size()));
+  return format_text(
+      "this attempt awarded nothing, an earlier one may have: repeat with the same "
+      "Idempotency-Key{}{}",
+      detail.empty() ? "" : "; ", detail);
+}
+
 // One request in run_hunt(): what is known of it, and the steps between two waits.
 struct Hunt {
   HuntContext& context;
   RequestName name;
   bool keyed;  // the client sent an Idempotency-Key
   uint64_t deadline_at_ns;
-  uint64_t body_hash;
-  PoolString input;  // the request's body as a value (wire/value.h); empty: none
+  uint64_t bytes_hash;  // of the request's body, for records of an older huntd
+  uint64_t body_hash;   // the same until reject_early() has set the hash of its value
+  PoolString input;     // the request's body as a value (wire/value.h); empty: none
 
   Hunt(HuntContext& its_context, HuntRequest& request);
 
   std::optional<Response> reject_early(std::string_view body);
+  std::optional<Response> reject_run() const;
   Response end(const Ending& ending) const;
+  Response end_unknown() const;
   Response replay(const ResponseRecord& record) const;
 
   // Whether the run has to be committed: it made awards, or its response must be stored for
@@ -173,17 +185,18 @@ struct Hunt {
 Hunt::Hunt(HuntContext& its_context, HuntRequest& request)
     : context(its_context),
       name{std::move(request.hunt_id), std::move(request.hunter_id),
-           std::move(request.idempotency_key),
-           format_text("{:016x}{:016x}", its_context.clock.random(), its_context.clock.random())},
+           std::move(request.idempotency_key), std::move(request.request_id)},
       keyed(!name.key.empty()),
       deadline_at_ns(request.received_at_ns + its_context.request_deadline_ms * ns_per_ms),
-      body_hash(hash64(request.body)) {
+      bytes_hash(hash64(request.body)),
+      body_hash(bytes_hash) {
   if (!keyed) name.key = name.request_id;
 }
 
-// The response if the request can be rejected without a wait. Otherwise sets `input`.
+// The response if the request can be rejected without a wait. Otherwise sets `input` and
+// `body_hash`.
 std::optional<Response> Hunt::reject_early(std::string_view body) {
-  if (context.bundle.find(name.hunt_id) == nullptr)
+  if (!keyed && context.bundle.find(name.hunt_id) == nullptr)
     return end({Counter::hunts_no_such_hunt, Problem::no_such_hunt, name.hunt_id});
   // A request with a key is looked up first: its retry gets the stored response even under
   // overload.
@@ -193,20 +206,42 @@ std::optional<Response> Hunt::reject_early(std::string_view body) {
     if (!value)
       return end({Counter::hunts_bad_input, Problem::invalid_json, value.error().message});
     input = std::move(*value);
+    body_hash = hash_value(input);
   }
-  if (!context.ledger.up()) return end(ended_redis_unavailable);
+  if (!context.ledger.up() && !context.ledger.returning()) return end(ended_redis_unavailable);
   return std::nullopt;
+}
+
+// The response if a request whose response is not stored can't run. The script of a stored response
+// may be gone, and Redis may be read from although commits are rejected.
+std::optional<Response> Hunt::reject_run() const {
+  if (context.bundle.find(name.hunt_id) == nullptr)
+    return end({Counter::hunts_no_such_hunt, Problem::no_such_hunt, name.hunt_id});
+  if (context.ledger.suitable() || !context.ledger.up()) return std::nullopt;
+  PoolString const detail =
+      format_text("nothing was awarded: {}", context.ledger.unsuitable_reason());
+  return end({Counter::hunts_redis_unavailable, Problem::redis_unavailable, detail});
 }
 
 Response Hunt::end(const Ending& ending) const {
   context.metrics.add(ending.counter);
   Response response = problem_response(ending.problem, ending.detail);
+  if (keyed && response.status == 503)
+    response = problem_response(ending.problem, detail_of_attempt(ending.detail));
+  response.bundle = context.bundle.name();
+  return response;
+}
+
+Response Hunt::end_unknown() const {
+  context.metrics.add(Counter::hunts_outcome_unknown);
+  Response response = outcome_unknown(keyed, name.request_id);
   response.bundle = context.bundle.name();
   return response;
 }
 
 Response Hunt::replay(const ResponseRecord& record) const {
-  if (record.body_hash != body_hash) return end(ended_key_reused);
+  bool const of_bytes = record.hashed == ResponseRecord::Hashed::bytes;
+  if (record.body_hash != (of_bytes ? bytes_hash : body_hash)) return end(ended_key_reused);
   context.metrics.add(Counter::hunts_replayed);
   Response response;
   response.status = record.status;
@@ -297,7 +332,7 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
   if (!committed.reason.empty() && may_log_failure())
     log::warning("the outcome of a commit is unknown",
                  {{"hunt_id", name.hunt_id}, {"error", committed.reason}});
-  return end(keyed ? ended_unknown_keyed : ended_unknown_unkeyed);
+  return end_unknown();
 }
 
 void Hunt::release(RunResult& run) const {
@@ -344,12 +379,18 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   std::optional<HunterQueue::Guard> const guard =
       co_await context.hunter_queue.lock(hunt.name.hunter_id, hunt.deadline_at_ns);
   if (!guard) co_return hunt.end(ended_hunter_busy);
+  if (!context.ledger.up()) {
+    bool const usable = co_await context.ledger.usable(hunt.deadline_at_ns);
+    if (!usable) co_return hunt.end(ended_redis_unavailable);
+  }
   if (hunt.keyed) {
     auto const [found, record] =
         co_await context.ledger.find_response(hunt.name, hunt.deadline_at_ns);
     if (found == Ledger::Found::yes) co_return hunt.replay(record);
     if (found == Ledger::Found::unavailable) co_return hunt.end(ended_redis_unavailable);
   }
+  if (std::optional<Response> rejected = hunt.reject_run()) co_return std::move(*rejected);
+  if (!context.seed_key) co_return hunt.end(ended_redis_unavailable);
 
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
     WorkerPool::Admission admission = co_await context.workers.admit();
@@ -376,7 +417,8 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
 Task<Response> read_held(HuntContext& context, HuntRequest request) {
   uint64_t const deadline_at_ns = request.received_at_ns + context.request_deadline_ms * ns_per_ms;
   std::optional<Held> held;
-  if (context.ledger.up())
+  bool const usable = co_await context.ledger.usable(deadline_at_ns);
+  if (usable)
     held = co_await context.ledger.held(request.hunter_id, request.hunt_id, deadline_at_ns);
 
   Response response;

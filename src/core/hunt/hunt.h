@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A hunt from its parsed request to its response, as one sequential coroutine.
 #pragma once
+#include <optional>
+
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/task.h"
@@ -8,6 +10,7 @@
 #include "core/events/emitter.h"
 #include "core/hunt/hunter_queue.h"
 #include "core/hunt/request.h"
+#include "core/hunt/seed.h"
 #include "core/hunt/worker_pool.h"
 #include "core/ledger/ledger.h"
 #include "core/ledger/supply.h"
@@ -28,6 +31,8 @@ struct HuntContext {
   WorkerPool& workers;
   HunterQueue& hunter_queue;
   const Bundle& bundle;  // new runs use it; a reload replaces it in place
+  // Of hunt.random(); none until Redis has sent the secret.
+  const std::optional<SeedKey>& seed_key;
   uint32_t request_deadline_ms;
   log::Budget hunt_log_budget{limits::hunt_log_lines_per_s};
   log::Budget failure_log_budget{limits::hunt_log_lines_per_s};

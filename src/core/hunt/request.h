@@ -2,8 +2,10 @@
 // A client's request for a hunt, whether it came over HTTP or was forwarded by another core.
 #pragma once
 #include <cstdint>
+#include <string_view>
 
 #include "base/pool.h"
+#include "http/response.h"
 
 namespace huntd::server {
 
@@ -12,9 +14,15 @@ struct HuntRequest {
   Kind kind = Kind::run;
   PoolString hunt_id;
   PoolString hunter_id;
+  PoolString request_id;        // run: 32 hex digits
   PoolString idempotency_key;   // empty: none
   PoolString body;              // JSON, not yet checked; empty: none
   uint64_t received_at_ns = 0;  // CLOCK_MONOTONIC, the same for all cores of a host
 };
+
+// The response if it is unknown whether a run's loot was awarded. `keyed`: the client sent an
+// Idempotency-Key, with which it may ask again. Otherwise the response names the request_id, which
+// is accepted as the key of a repeat.
+Response outcome_unknown(bool keyed, std::string_view request_id);
 
 }  // namespace huntd::server

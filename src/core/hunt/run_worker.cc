@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "base/format_text.h"
-#include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "core/hunt/hunt.h"
@@ -33,12 +32,11 @@ std::string& frame_buffer() {
 std::string_view job_frame(const HuntContext& context, const RequestName& name,
                            const BundledHunt& hunt, std::string_view input, bool more) {
   // The seed follows from the request, so that a retry draws the same random numbers.
-  PoolString seed_text = format_text("{}:{}:{}", name.hunter_id, name.hunt_id, name.key);
+  SeedKey::Seed const seed = context.seed_key->seed(name.hunter_id, name.hunt_id, name.key);
   wf_job job{};
   job.flags = more ? WF_JOB_MORE : 0;
-  job.seed[0] = hash64(seed_text);
-  seed_text.push_back('+');
-  job.seed[1] = hash64(seed_text);
+  job.seed[0] = seed[0];
+  job.seed[1] = seed[1];
   job.now_ms = context.clock.wall_ms();
   job.memory_bytes = context.workers.limits().memory_bytes;
   job.script_offset = hunt.offset;

@@ -2,9 +2,11 @@
 #include "core/hunt/worker_pool.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "metrics/start_failure.h"
 
 namespace huntd::server {
 namespace {
@@ -36,6 +38,8 @@ WorkerPool::WorkerPool(WorkerHost& host, Scheduler& scheduler, CoreMetrics& metr
   host_.set_user(*this);
 }
 
+WorkerPool::~WorkerPool() { scheduler_.disarm(start_retry_); }
+
 void WorkerPool::use(const WorkerLimits& limits, int bundle_descriptor) {
   limits_ = limits;
   ++generation_;
@@ -47,6 +51,7 @@ void WorkerPool::use(const WorkerLimits& limits, int bundle_descriptor) {
 
 void WorkerPool::drain() {
   draining_ = true;
+  scheduler_.disarm(start_retry_);
   while (!idle_.empty()) stop_idle(*idle_.back());
 }
 
@@ -143,15 +148,70 @@ void WorkerPool::start_deadline(WorkerSlot& slot, uint64_t from_ns) {
 
 void WorkerPool::keep_warm() {
   if (std::exchange(warming_, true)) return;  // a start that fails at once calls release()
-  while (!draining_ && idle_.size() < limits_.warm && live_ < limits_.max_live) {
-    WorkerSlot& slot = empty_slot();
-    slot.process = Process::starting;
-    slot.generation = generation_;
-    make_idle(slot);
-    host_.start_idle(slot.index);
-    if (!slot.has_process()) break;  // no start is possible now
-  }
+  while (!draining_ && !backoff_.failed() && idle_.size() < limits_.warm &&
+         live_ < limits_.max_live)
+    start_idle();
   warming_ = false;
+}
+
+void WorkerPool::start_idle() {
+  WorkerSlot& slot = empty_slot();
+  slot.process = Process::starting;
+  slot.generation = generation_;
+  slot.killed = Killed::no;
+  make_idle(slot);
+  if (backoff_.failed()) probe_ = &slot;
+  host_.start_idle(slot.index);
+}
+
+// --- starts that fail ----------------------------------------------------------------------------
+
+void WorkerPool::on_start_failed(int spawn_errno, int wait_status) {
+  if (draining_) return;
+  uint64_t const now_ns = scheduler_.now_ns();
+  backoff_.on_failed(now_ns, spawn_errno, wait_status);
+  scheduler_.arm(start_retry_, backoff_.next_at_ns());
+  if (backoff_.failing()) report_start_failure(now_ns);
+}
+
+void WorkerPool::report_start_failure(uint64_t now_ns) {
+  uint64_t const code = start_failure_code(backoff_.spawn_errno(), backoff_.wait_status());
+  metrics_.set(Gauge::worker_start_failure, code);
+  if (now_ns < start_failure_log_at_ns_) return;
+  start_failure_log_at_ns_ = now_ns + limits::start_failure_log_every_ns;
+  start_failure_logged_ = true;
+  log::error("workers cannot be started",
+             {{"error", start_failure_text(code)},
+              {"hint",
+               "see TasksMax= of the unit, pids.max and memory.max of its control group, "
+               "worker.binary"}});
+}
+
+void WorkerPool::on_start_succeeded() {
+  uint64_t const rounds = backoff_.rounds();
+  backoff_.on_succeeded();
+  probe_ = nullptr;
+  scheduler_.disarm(start_retry_);
+  metrics_.set(Gauge::worker_start_failure, 0);
+  if (std::exchange(start_failure_logged_, false))
+    log::notice("workers can be started again", {{"attempts", rounds}});
+  keep_warm();
+}
+
+// The end of a pause. An idle worker from before the failures says nothing about a start.
+void WorkerPool::retry_start() {
+  bool const waits = probe_ != nullptr && probe_->state == State::idle && probe_->jobs == 0;
+  if (waits && probe_->process == Process::up) return on_start_succeeded();
+  scheduler_.arm(start_retry_, scheduler_.now_ns() + backoff_.pause_ns());
+  if (!waits && live_ < limits_.max_live) start_idle();
+}
+
+// The run ends as one whose start failed; the kernel is not asked.
+void WorkerPool::reject_start(WorkerSlot& slot) {
+  slot.process = Process::none;
+  slot.spawn_errno = backoff_.spawn_errno() != 0 ? backoff_.spawn_errno() : ECHILD;
+  slot.become(State::exited);
+  slot.event_ready.set({});
 }
 
 // --- the queue -----------------------------------------------------------------------------------
@@ -238,6 +298,7 @@ void WorkerPool::on_worker_started(uint32_t index, uint64_t started_at_ns) {
   WorkerSlot& slot = *slots_[index];
   CHECK(slot.process == Process::starting);
   slot.process = Process::up;
+  slot.started_at_ns = started_at_ns;
   metrics_.add(Counter::workers_started);
   if (slot.state == State::running || slot.state == State::exiting)
     start_deadline(slot, started_at_ns);
@@ -246,6 +307,7 @@ void WorkerPool::on_worker_started(uint32_t index, uint64_t started_at_ns) {
 void WorkerPool::on_worker_frame(uint32_t index, std::string_view frame) {
   WorkerSlot& slot = *slots_[index];
   if (slot.state != State::running) return kill_for_protocol(slot);
+  if (backoff_.failed() && slot.started_at_ns > backoff_.failed_at_ns()) on_start_succeeded();
   // A correct worker waits for the reply to each of its frames.
   if (slot.frames.size() >= frames_waiting_max) return kill(slot, Killed::flooding);
   slot.frames.emplace_back(frame);
@@ -268,7 +330,13 @@ void WorkerPool::kill_for_protocol(WorkerSlot& slot) {
 
 void WorkerPool::on_worker_exit(uint32_t index, int spawn_errno, int wait_status) {
   WorkerSlot& slot = *slots_[index];
+  // A worker that had a job may have been ended by its script.
+  bool const never_had_a_job =
+      (slot.state == State::idle || slot.state == State::claimed) && slot.jobs == 0;
+  if (spawn_errno != 0 || (never_had_a_job && slot.killed == Killed::no))
+    on_start_failed(spawn_errno, wait_status);
   slot.process = Process::none;
+  slot.started_at_ns = 0;
   slot.spawn_errno = spawn_errno;
   slot.wait_status = wait_status;
   scheduler_.disarm(slot);
@@ -292,7 +360,7 @@ void WorkerPool::on_worker_exit(uint32_t index, int spawn_errno, int wait_status
 
 void WorkerPool::on_deadline(WorkerSlot& slot) {
   if (slot.state == State::idle) {
-    if (idle_.size() > limits_.warm) return stop_idle(slot);
+    if (idle_.size() > limits_.warm && &slot != probe_) return stop_idle(slot);
     return scheduler_.arm(slot, scheduler_.now_ns() + limits_.idle_ms * ns_per_ms);
   }
   metrics_.add(Counter::workers_killed);
@@ -339,6 +407,8 @@ void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id
   slot.reusable = more_may_follow();
   ++slot.jobs;
   pool.metrics_.add(runs_counter(pool.limits_.isolation));
+  if (!has_worker && !pool.backoff_.may_start(pool.scheduler_.now_ns()))
+    return pool.reject_start(slot);
   if (has_worker) {
     if (slot.process == Process::up) pool.start_deadline(slot, pool.scheduler_.now_ns());
     pool.host_.send(slot.index, job);

@@ -13,6 +13,7 @@
 #include "base/task.h"
 #include "core/hunt/isolation.h"
 #include "core/hunt/standing_queue.h"
+#include "core/hunt/start_backoff.h"
 #include "core/hunt/worker_slot.h"
 #include "environment/environment.h"
 #include "metrics/core_metrics.h"
@@ -51,6 +52,7 @@ struct WorkerEvent {
 class WorkerPool final : private WorkerUser {
  public:
   WorkerPool(WorkerHost& host, Scheduler& scheduler, CoreMetrics& metrics, WorkerLimits limits);
+  ~WorkerPool();
 
   // Why a request was not admitted: the queue is full; the request waited too long; the queue is a
   // standing queue and already holds as many as can be served in time.
@@ -135,6 +137,15 @@ class WorkerPool final : private WorkerUser {
   void kill_for_protocol(WorkerSlot& slot);
   void start_deadline(WorkerSlot& slot, uint64_t from_ns);
   void keep_warm();
+  void start_idle();
+
+  // Starts that fail. Until one succeeds, idle workers are started one at a time, with pauses
+  // between them. This one shows that starts are possible again, also if no request comes.
+  void on_start_failed(int spawn_errno, int wait_status);
+  void on_start_succeeded();
+  void report_start_failure(uint64_t now_ns);
+  void retry_start();
+  void reject_start(WorkerSlot& slot);
 
   bool must_shed(uint64_t now_ns);
   void admit_next();
@@ -158,6 +169,16 @@ class WorkerPool final : private WorkerUser {
   uint32_t generation_ = 0;  // of the bundle
   bool draining_ = false;
   bool warming_ = false;  // keep_warm() is running
+  struct StartRetry final : Deadline {
+    explicit StartRetry(WorkerPool& owner) : pool(owner) {}
+    void on_deadline() override { pool.retry_start(); }
+    WorkerPool& pool;
+  };
+  StartBackoff backoff_;
+  StartRetry start_retry_{*this};         // armed while backoff_.failed(), until drain()
+  WorkerSlot* probe_ = nullptr;           // started by retry_start(), while backoff_.failed()
+  uint64_t start_failure_log_at_ns_ = 0;  // no line before
+  bool start_failure_logged_ = false;     // and no line yet that starts are possible again
   log::Budget log_budget_{limits::hunt_log_lines_per_s};
 };
 

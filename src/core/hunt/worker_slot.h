@@ -83,10 +83,11 @@ struct WorkerSlot final : Deadline {
   State state = State::empty;
   Process process = Process::none;
   Killed killed = Killed::no;
-  bool reusable = false;    // the flags of the job allow another one
-  uint32_t generation = 0;  // of the bundle that the process has
-  uint32_t jobs = 0;        // sent to the process
-  PoolString hunt_id;       // of the job that runs, or completed last; empty: none
+  bool reusable = false;       // the flags of the job allow another one
+  uint32_t generation = 0;     // of the bundle that the process has
+  uint32_t jobs = 0;           // sent to the process
+  uint64_t started_at_ns = 0;  // of the process; 0 until its start is reported
+  PoolString hunt_id;          // of the job that runs, or completed last; empty: none
   PoolDeque<PoolString> frames;
   OneShot<Signal> event_ready;  // a frame came, or the process exited
   int spawn_errno = 0;

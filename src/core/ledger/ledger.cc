@@ -7,6 +7,7 @@
 #include "base/format_text.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "core/ledger/scripts.h"
 #include "wire/loot_event.h"
 #include "wire/redis_keys.h"
@@ -31,7 +32,8 @@ std::string_view take_word(std::string_view& text) {
 }
 
 // Whether Redis replies with this error instead of running a script (redis.io, "EVALSHA",
-// "Errors"). After any other error it is unknown whether the script has written.
+// "Errors"). The commit script reports the errors of its commands itself. After any other error it
+// is unknown whether the script has written.
 bool is_rejection(std::string_view error) {
   constexpr std::string_view codes[] = {
       "OOM",      "READONLY",    "LOADING", "BUSY", "MISCONF",  "NOREPLICAS", "NOAUTH",   "NOPERM",
@@ -43,7 +45,8 @@ bool is_rejection(std::string_view error) {
 // Whether the commit script can have sent this reply.
 bool is_commit_reply(const RedisReply& reply, size_t award_count) {
   std::string_view const status = reply[0].text();
-  if (status == "replayed") return reply.size() == 2 && reply[1].is_text();
+  if (status == "replayed" || status == "rejected" || status == "torn")
+    return reply.size() == 2 && reply[1].is_text();
   if (status == "conflict" || status == "voided") return reply.size() == 1;
   if (status != "committed" || reply.size() != 1 + 2 * award_count) return false;
   for (size_t i = 1; i < reply.size(); ++i)
@@ -108,6 +111,19 @@ PoolVector<std::string_view> CommitArguments::arguments() const {
   return arguments;
 }
 
+// Whether Redis rejected the commit or a part of it, so that it has to be checked.
+bool failed_in_redis(const RedisReply& reply, const Commit& commit) {
+  std::string_view const status = reply[0].text();
+  if (status == "torn")
+    log::error("redis executed a part of a commit",
+               {{"hunt_id", commit.name.hunt_id},
+                {"hunter_id", commit.name.hunter_id},
+                {"request_id", commit.name.request_id},
+                {"error", reply[1].text()},
+                {"hint", "huntctl reconcile names what differs"}});
+  return reply.is_error() || status == "rejected" || status == "torn";
+}
+
 // REQUIRES: the reply is an error or is_commit_reply(). `may_have_run`: an earlier attempt has had
 // no reply.
 CommitResult read_commit_reply(const RedisReply& reply, const Commit& commit,
@@ -130,6 +146,12 @@ CommitResult read_commit_reply(const RedisReply& reply, const Commit& commit,
     result.record = read_record(reply[1].text());
     result.status = result.record ? CommitStatus::replayed : CommitStatus::unknown;
     result.reason = "the stored response is not readable";
+  } else if (status == "rejected") {
+    result.status = may_have_run ? CommitStatus::unknown : CommitStatus::rejected;
+    result.reason = reply[1].text();
+  } else if (status == "torn") {
+    result.status = CommitStatus::unknown;
+    result.reason = format_text("a part of the commit was executed: {}", reply[1].text());
   } else {
     result.status = CommitStatus::conflict;  // or voided: the sweep has given up this attempt
   }
@@ -139,13 +161,15 @@ CommitResult read_commit_reply(const RedisReply& reply, const Commit& commit,
 }  // namespace
 
 PoolString write_record(const ResponseRecord& record) {
-  return format_text("v1 {:016x} {} {} {}", record.body_hash, record.status, record.bundle,
-                     record.body);
+  return format_text("v{} {:016x} {} {} {}", static_cast<unsigned>(record.hashed), record.body_hash,
+                     record.status, record.bundle, record.body);
 }
 
 std::optional<ResponseRecord> read_record(std::string_view text) {
-  if (take_word(text) != "v1") return std::nullopt;
+  std::string_view const version = take_word(text);
+  if (version != "v1" && version != "v2") return std::nullopt;
   ResponseRecord record;
+  if (version == "v1") record.hashed = ResponseRecord::Hashed::bytes;
   std::string_view const hash = take_word(text);
   if (std::from_chars(hash.data(), hash.data() + hash.size(), record.body_hash, 16).ptr !=
       hash.data() + hash.size())
@@ -168,7 +192,7 @@ Task<std::pair<Ledger::Found, ResponseRecord>> Ledger::find_response(const Reque
                                                                      uint64_t deadline_at_ns) {
   PoolString const key = keys::done(name.hunter_id, name.hunt_id, name.key);
   PoolVector<std::string_view> words{"GET", key};
-  RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
+  RedisReply reply = co_await link_.retried(std::move(words), deadline_at_ns);
   if (reply.lost() || reply.is_error()) co_return std::pair(Found::unavailable, ResponseRecord());
   if (!reply.is_text() && !reply.is_nil()) {
     link_.fail_protocol("GET");
@@ -192,17 +216,25 @@ Task<CommitResult> Ledger::commit(const Commit& commit, uint64_t deadline_at_ns)
       failed.reason = "Redis is unavailable";
       co_return failed;
     }
-    PoolVector<std::string_view> script_keys = prepared.script_keys();
-    PoolVector<std::string_view> arguments = prepared.arguments();
-    RedisReply reply = co_await link_.evaluate(*commit_, std::move(script_keys),
-                                               std::move(arguments), deadline_at_ns);
-    if (!reply.lost() && !reply.is_error() && !is_commit_reply(reply, commit.awards.size())) {
-      link_.fail_protocol("commit");
-      reply = RedisReply();
+    if (!link_.suitable() && !may_have_run) {
+      CommitResult failed;
+      failed.status = CommitStatus::rejected;
+      failed.reason = link_.reason();
+      co_return failed;
     }
-    if (!reply.lost()) co_return read_commit_reply(reply, commit, prepared, may_have_run);
-
-    may_have_run = true;
+    if (link_.suitable()) {
+      PoolVector<std::string_view> script_keys = prepared.script_keys();
+      PoolVector<std::string_view> arguments = prepared.arguments();
+      RedisReply reply = co_await link_.evaluate(*commit_, std::move(script_keys),
+                                                 std::move(arguments), deadline_at_ns);
+      if (!reply.lost() && !reply.is_error() && !is_commit_reply(reply, commit.awards.size())) {
+        link_.fail_protocol("commit");
+        reply = RedisReply();
+      }
+      if (failed_in_redis(reply, commit)) link_.suspect();
+      if (!reply.lost()) co_return read_commit_reply(reply, commit, prepared, may_have_run);
+      may_have_run = true;
+    }
     if (scheduler_.now_ns() >= deadline_at_ns) co_return CommitResult();
     // A link that is full loses commands at once: without a pause this would spin.
     OneShot<Signal> pause(scheduler_);
@@ -214,7 +246,7 @@ Task<std::optional<Held>> Ledger::held(const PoolString& hunter_id, const PoolSt
                                        uint64_t deadline_at_ns) {
   PoolString const key = keys::held(hunter_id, hunt_id);
   PoolVector<std::string_view> words{"HGETALL", key};
-  RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
+  RedisReply reply = co_await link_.retried(std::move(words), deadline_at_ns);
   if (reply.lost() || reply.is_error()) co_return std::nullopt;
   if (!reply.is_array() || reply.size() % 2 != 0) {
     link_.fail_protocol("HGETALL");

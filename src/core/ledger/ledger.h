@@ -24,10 +24,16 @@ struct RequestName {
 
 // The stored response of a request. A retry gets the same response.
 struct ResponseRecord {
-  uint64_t body_hash = 0;  // of the request's body: the same key with another body is an error
+  // What `body_hash` is the hash of. The number is the version of the record.
+  enum class Hashed : uint8_t {
+    bytes = 1,  // of the request's body; read only: an older huntd wrote it
+    value = 2,  // hash_value() of the body (wire/json_value.h)
+  };
+  uint64_t body_hash = 0;  // the same key with another body is an error; without a body: hash64("")
   int status = 200;
   PoolString bundle;
   PoolString body;  // of the response, with "replayed":false
+  Hashed hashed = Hashed::value;
 };
 PoolString write_record(const ResponseRecord& record);
 // Returns nothing if `text` is not a record.
@@ -81,6 +87,12 @@ class Ledger {
   Ledger(RedisLink& link, Scheduler& scheduler, uint64_t idempotency_ttl_s);
 
   bool up() const { return link_.up(); }
+  // As of RedisLink.
+  bool returning() const { return link_.returning(); }
+  Task<bool> usable(uint64_t deadline_at_ns) { return link_.usable(deadline_at_ns); }
+  // Whether commits are sent; otherwise they are rejected, for this reason.
+  bool suitable() const { return link_.suitable(); }
+  std::string_view unsuitable_reason() const { return link_.reason(); }
   size_t in_flight() const { return link_.in_flight(); }
 
   enum class Found { yes, no, unavailable };
@@ -101,13 +113,13 @@ class Ledger {
   bool remove_events(uint32_t bucket, std::span<const PoolString> ids);
   // Returns the number of events in an outbox, 0 if Redis is unavailable.
   Task<uint64_t> outbox_length(uint32_t bucket, uint64_t deadline_at_ns);
-  // Returns events that have been in an outbox for more than `age_ms`, at most
-  // limits::sweep_events_max.
+  // Returns events that have been in an outbox for more than `age_ms`, or that Redis' clock puts as
+  // far into the future; at most limits::sweep_events_max.
   Task<PoolVector<OutboxEntry>> stale_events(uint32_t bucket, uint64_t age_ms,
                                              uint64_t deadline_at_ns);
 
   // The response of a request without an Idempotency-Key is stored this long, for our own retries
-  // of the commit.
+  // of the commit and for a client that asks with the request_id as the key (outcome_unknown()).
   static constexpr uint64_t unkeyed_ttl_ms = 120'000;
 
  private:

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "core/ledger/scripts.h"
+#include "wire/redis_keys.h"
 
 namespace huntd::server {
 namespace {
@@ -22,6 +24,35 @@ void append_length(std::string& out, char kind, size_t length) {
   out.append(digits, static_cast<size_t>(end - digits)).append("\r\n");
 }
 
+// The value of one line of INFO ("name:value"), empty if it has none.
+std::string_view info_field(std::string_view info, std::string_view name) {
+  while (!info.empty()) {
+    std::string_view line = info.substr(0, info.find('\n'));
+    info.remove_prefix(std::min(line.size() + 1, info.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.starts_with(name) && line.substr(name.size()).starts_with(':'))
+      return line.substr(name.size() + 1);
+  }
+  return {};
+}
+
+uint64_t info_number(std::string_view info, std::string_view name) {
+  std::string_view const text = info_field(info, name);
+  uint64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+// Version, role and persistence by INFO.
+std::string describe_server(std::string_view info) {
+  std::string_view const valkey = info_field(info, "valkey_version");
+  std::string text = valkey.empty() ? "Redis " : "Valkey ";
+  text += valkey.empty() ? info_field(info, "redis_version") : valkey;
+  text.append(", ").append(info_field(info, "role"));
+  text += info_field(info, "aof_enabled") == "1" ? ", AOF on" : ", AOF off";
+  return text;
+}
+
 }  // namespace
 
 RedisLink::RedisLink(Network& network, Scheduler& scheduler, Clock& clock, CoreMetrics& metrics,
@@ -30,7 +61,8 @@ RedisLink::RedisLink(Network& network, Scheduler& scheduler, Clock& clock, CoreM
       scheduler_(scheduler),
       clock_(clock),
       metrics_(metrics),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      probe_(add_script(scripts::probe)) {}
 
 RedisLink::~RedisLink() {
   if (reader_ != nullptr) redisReaderFree(reader_);
@@ -50,33 +82,105 @@ Task<> RedisLink::run() {
     while (connecting_) co_await changed_.wait();
     bool ready = false;
     if (connected_) ready = co_await handshake();
+    returning_until_ns_ = 0;
+    bool settled = false;
     if (ready) {
-      up_ = true;
-      metrics_.set(Gauge::redis_up, 1);
-      log::info("redis is up");
       backoff_ms = limits::redis_backoff_first_ms;
-      for (OneShot<Signal>* waiter : std::exchange(up_waiters_, {})) waiter->set({});
-      while (connected_) co_await changed_.wait();
-      up_ = false;
-      metrics_.set(Gauge::redis_up, 0);
+      uint64_t const up_at_ns = scheduler_.now_ns();
+      co_await serve();
+      settled = scheduler_.now_ns() >= up_at_ns + limits::redis_settled_ns;
+    } else {
+      // A reason that the handshake has found stays.
+      if (reason_.empty()) set_reason(last_error_);
+      wake_waiters();
     }
-    log::warning("redis is unavailable", {{"error", last_error_}, {"retry_in_ms", backoff_ms}});
+    log::warning("redis is unavailable",
+                 {{"error", last_error_}, {"retry_in_ms", settled ? 0 : backoff_ms}});
     metrics_.add(Counter::redis_reconnects);
+    if (settled) continue;
     OneShot<Signal> pause(scheduler_);
     // Half of the pause is random, so that the cores do not reconnect all at once.
     uint64_t const wait_ms = backoff_ms / 2 + clock_.random() % (backoff_ms / 2 + 1);
     co_await pause.wait(scheduler_.now_ns() + wait_ms * ns_per_ms);
-    backoff_ms = std::min(2 * backoff_ms, limits::redis_backoff_max_ms);
+    if (!ready) backoff_ms = std::min(2 * backoff_ms, limits::redis_backoff_max_ms);
   }
 }
 
+// From the end of a handshake to the end of its connection.
+Task<> RedisLink::serve() {
+  up_ = true;
+  log::info("redis is up", {{"server", server_}});
+  set_reason(std::move(reason_));
+  wake_waiters();
+  while (connected_) {
+    co_await changed_.wait(next_check_at_ns_);
+    if (!connected_ || scheduler_.now_ns() < next_check_at_ns_) continue;
+    if (demoted_) {
+      drop("the server has become a replica");
+      break;
+    }
+    bool const all = suspected_ || !reason_.empty();
+    suspected_ = false;
+    co_await check(all ? Check::all : Check::settings);
+  }
+  returning_until_ns_ = scheduler_.now_ns() + limits::redis_return_max_ns;
+}
+
+void RedisLink::suspect() {
+  if (!up_ || suspected_) return;
+  suspected_ = true;
+  next_check_at_ns_ =
+      std::min(next_check_at_ns_, checked_at_ns_ + limits::redis_check_suspected_ns);
+  changed_.set({});
+}
+
+void RedisLink::set_reason(std::string reason) {
+  reason_ = std::move(reason);
+  metrics_.redis_reason.set(reason_);
+  metrics_.redis_server.set(server_);
+  metrics_.set(Gauge::redis_up, suitable() ? 1 : 0);
+  if (up_ && reason_ != logged_reason_) {
+    if (reason_.empty())
+      log::info("redis can be used", {{"server", server_}});
+    else
+      log::error("redis can't be used: hunts are rejected", {{"reason", reason_}});
+    logged_reason_ = reason_;
+  }
+  if (suitable()) wake_waiters();
+}
+
+void RedisLink::wake_waiters() {
+  for (OneShot<Signal>* waiter : std::exchange(waiters_, {})) waiter->set({});
+}
+
 Task<bool> RedisLink::until_up(uint64_t deadline_at_ns) {
-  if (up_) co_return true;
-  OneShot<Signal> slot(scheduler_);
-  up_waiters_.push_back(&slot);
-  std::optional<Signal> came = co_await slot.wait(deadline_at_ns);
-  std::erase(up_waiters_, &slot);
-  co_return came.has_value() && up_;
+  while (!up_ && scheduler_.now_ns() < deadline_at_ns) {
+    OneShot<Signal> slot(scheduler_);
+    waiters_.push_back(&slot);
+    co_await slot.wait(deadline_at_ns);
+    std::erase(waiters_, &slot);
+  }
+  co_return up_;
+}
+
+Task<bool> RedisLink::until_suitable(uint64_t deadline_at_ns) {
+  while (!suitable() && scheduler_.now_ns() < deadline_at_ns) {
+    OneShot<Signal> slot(scheduler_);
+    waiters_.push_back(&slot);
+    co_await slot.wait(deadline_at_ns);
+    std::erase(waiters_, &slot);
+  }
+  co_return suitable();
+}
+
+Task<bool> RedisLink::usable(uint64_t deadline_at_ns) {
+  while (returning() && scheduler_.now_ns() < deadline_at_ns) {
+    OneShot<Signal> slot(scheduler_);
+    waiters_.push_back(&slot);
+    co_await slot.wait(std::min(deadline_at_ns, returning_until_ns_));
+    std::erase(waiters_, &slot);
+  }
+  co_return up_;
 }
 
 // Sends a command and drops the connection unless the reply is OK.
@@ -102,6 +206,21 @@ Task<bool> RedisLink::handshake() {
     bool const ok = co_await expect_ok(std::move(select), deadline_at_ns);
     if (!ok) co_return false;
   }
+  bool const loaded = co_await load_scripts(deadline_at_ns);
+  if (!loaded) co_return false;
+  // The markers are ECHO commands; their replies are not checked before this one.
+  constexpr std::string_view marker = "huntd";
+  PoolVector<std::string_view> echo{"ECHO", marker};
+  RedisReply const echoed = co_await command(std::move(echo), deadline_at_ns);
+  if (echoed.is_error() || echoed.text() != marker) {
+    drop(echoed.lost() ? "no reply to ECHO" : std::string(echoed.text()).c_str());
+    co_return false;
+  }
+  bool const checked = co_await check(Check::all);
+  co_return checked;
+}
+
+Task<bool> RedisLink::load_scripts(uint64_t deadline_at_ns) {
   for (RedisScript& script : scripts_) {
     PoolVector<std::string_view> load{"SCRIPT", "LOAD", script.text};
     RedisReply reply = co_await command(std::move(load), deadline_at_ns);
@@ -112,6 +231,95 @@ Task<bool> RedisLink::handshake() {
     script.sha1 = reply.text();
   }
   co_return true;
+}
+
+// Checks whether Redis can be used, and sets reason(). Returns false if the connection ended.
+Task<bool> RedisLink::check(Check what) {
+  // Later flush() drops a connection without replies.
+  uint64_t const deadline_at_ns =
+      up_ ? never_ns : scheduler_.now_ns() + handshake_timeout_ms * ns_per_ms;
+  std::string reason;
+  if (what == Check::all) reason = co_await self_test(deadline_at_ns);
+  PoolVector<std::string_view> words{"INFO"};
+  RedisReply const info = co_await command(std::move(words), deadline_at_ns);
+  if (info.lost())
+    drop("no reply to INFO");
+  else if (!info.is_text() && !info.is_error())
+    fail_protocol("INFO");
+  if (!connected_) co_return false;
+  std::string const of_settings = read_settings(info);
+  // A replica rejects every write, so its role is the better reason.
+  if (reason.empty() || (demoted_ && !of_settings.empty())) reason = of_settings;
+  checked_at_ns_ = scheduler_.now_ns();
+  set_reason(std::move(reason));
+  next_check_at_ns_ = checked_at_ns_ + (reason_.empty() ? limits::redis_check_ns
+                                                        : limits::redis_check_unsuitable_ns);
+  // After a failover, a new connection finds the primary.
+  if (demoted_ && (!up_ || waiting_.empty())) drop(reason_.c_str());
+  co_return connected_;
+}
+
+// Executes each command of the ledger's scripts. Returns what failed, empty if nothing did.
+Task<std::string> RedisLink::self_test(uint64_t deadline_at_ns) {
+  PoolVector<PoolString> const keys = keys::probes(options_.core);
+  RedisReply reply;
+  for (int tries = 0; tries < 2; ++tries) {
+    PoolVector<std::string_view> words{"EVALSHA", probe_->sha1, "0"};
+    words.insert(words.end(), keys.begin(), keys.end());
+    words.push_back(options_.holds_seed_secret ? "1" : "0");
+    reply = co_await command(std::move(words), deadline_at_ns);
+    if (!reply.is_error() || !reply.text().starts_with("NOSCRIPT")) break;
+    bool const loaded = co_await load_scripts(deadline_at_ns);
+    if (!loaded) break;
+  }
+  if (reply.lost()) {
+    drop("no reply to EVALSHA");
+    co_return "";
+  }
+  if (reply.is_error()) co_return "EVALSHA: " + std::string(reply.text());
+  if (!reply.is_array()) {
+    fail_protocol("EVALSHA");
+    co_return "";
+  }
+  if (reply.size() == 0) co_return "";
+  std::string reason(reply[0].text());
+  if (reply.size() > 1) reason += ", and " + std::to_string(reply.size() - 1) + " more";
+  co_return reason;
+}
+
+// Reads the reply to INFO. Returns the setting that is wrong, empty if none is.
+std::string RedisLink::read_settings(const RedisReply& info) {
+  if (info.is_error()) return "INFO: " + std::string(info.text());
+  server_ = describe_server(info.text());
+  if (info_field(info.text(), "role") == "slave") {
+    demoted_ = true;
+    std::string reason = "the server is a replica of ";
+    return reason.append(info_field(info.text(), "master_host"))
+        .append(":")
+        .append(info_field(info.text(), "master_port"));
+  }
+  uint64_t const used_bytes = info_number(info.text(), "used_memory");
+  uint64_t const max_bytes = info_number(info.text(), "maxmemory");
+  metrics_.set(Gauge::redis_memory_used_bytes, used_bytes);
+  metrics_.set(Gauge::redis_memory_max_bytes, max_bytes);
+  std::string_view const policy = info_field(info.text(), "maxmemory_policy");
+  if (policy == "noeviction") {
+    // As a quotient, so that no product overflows. The last per cent is Redis' own to reject.
+    uint64_t const percent =
+        max_bytes == 0 ? 0 : used_bytes / std::max<uint64_t>(max_bytes / 100, 1);
+    if (percent < options_.memory_max_percent || options_.memory_max_percent == 100) return "";
+    return "Redis uses " + std::to_string(percent) +
+           " % of its maxmemory (redis.memory_max_percent = " +
+           std::to_string(options_.memory_max_percent) + ")";
+  }
+  if (policy.empty()) return "INFO has no maxmemory_policy";
+  std::string reason = "maxmemory-policy is ";
+  reason.append(policy).append(": Redis may delete what was awarded; set it to noeviction");
+  if (!options_.allow_eviction) return reason + " (or redis.allow_eviction = true)";
+  if (!up_)
+    log::warning("redis may delete what was awarded",
+                 {{"policy", policy}, {"hint", "set maxmemory-policy to noeviction"}});
+  return "";
 }
 
 void RedisLink::on_connected(Result<StreamPtr> stream) {
@@ -125,9 +333,12 @@ void RedisLink::on_connected(Result<StreamPtr> stream) {
     reader_->maxbuf = 64 * 1024;
     out_.clear();
     demoted_ = false;
+    suspected_ = false;
+    reason_.clear();
     connected_ = true;
   } else {
     last_error_ = stream.error().message;
+    reason_ = "";
   }
   changed_.set({});
 }
@@ -168,6 +379,19 @@ Task<RedisReply> RedisLink::command(PoolVector<std::string_view> words, uint64_t
   // Too late. The entry stays, because its reply still has its turn in the order.
   if (ticket >= first_ticket_) waiting_[ticket - first_ticket_].slot = nullptr;
   co_return RedisReply();
+}
+
+Task<RedisReply> RedisLink::retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns) {
+  for (int tries = 1;; ++tries) {
+    if (!up_) {
+      bool const usable_again = co_await usable(deadline_at_ns);
+      if (!usable_again) co_return RedisReply();
+    }
+    PoolVector<std::string_view> copy = words;
+    RedisReply reply = co_await command(std::move(copy), deadline_at_ns);
+    bool const late = scheduler_.now_ns() >= deadline_at_ns;
+    if (!reply.lost() || late || tries == limits::redis_tries_max) co_return reply;
+  }
 }
 
 Task<RedisReply> RedisLink::evaluate(const RedisScript& script, PoolVector<std::string_view> keys,
@@ -223,7 +447,7 @@ void RedisLink::on_bytes(std::string_view bytes) {
     if (parsed == nullptr) {
       if (reader_->len > limits::redis_reply_bytes_max) return drop("reply too large");
       // After a failover, a new connection finds the primary.
-      if (demoted_ && replied_ == 0) drop("the server has become a replica");
+      if (demoted_ && waiting_.empty()) drop("the server has become a replica");
       return;
     }
     RedisReply reply(static_cast<RedisReply::Node*>(parsed));
@@ -245,15 +469,11 @@ bool RedisLink::take(RedisReply reply) {
     if (!up_) deliver(1);
     return true;
   }
-  // The handshake waits for each of its replies and checks it, so it needs no marker.
-  if (!up_) {
-    deliver(1);
-    return true;
-  }
   uint64_t marker = 0;
   std::string_view const text = reply.text();
   std::from_chars(text.data(), text.data() + text.size(), marker);
-  if (!reply.is_error() && marker == next.marker) {
+  // The handshake reads the error of its own command, such as AUTH.
+  if (reply.is_error() ? !up_ : marker == next.marker) {
     deliver(replied_ + 1);
     return true;
   }
@@ -291,7 +511,11 @@ void RedisLink::drop(const char* reason) {
   if (!connected_) return;
   last_error_ = reason;
   connected_ = false;
-  up_ = false;
+  if (std::exchange(up_, false)) {
+    returning_until_ns_ = scheduler_.now_ns() + limits::redis_return_max_ns;
+    if (!demoted_) reason_.clear();
+    metrics_.set(Gauge::redis_up, 0);
+  }
   stream_.reset();
   out_.clear();
   replied_ = 0;

@@ -5,6 +5,10 @@
 // Each write ends with a sequence marker: an ECHO of a number. Replies are delivered once the
 // marker behind them has been echoed, so a reply that the server left out or added can't be taken
 // for the reply to another command (decision 19).
+//
+// Each connection is checked: whether Redis lets huntd execute all of its commands, and whether its
+// settings keep what a commit promises. Otherwise the link is up but not suitable: it can be read
+// from, and commits are rejected (decision 27).
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -34,6 +38,10 @@ class RedisLink final : private StreamUser, private ConnectUser {
     std::string password;  // empty: no AUTH
     uint32_t database = 0;
     uint64_t linger_ns = 0;  // the least time between two writes
+    uint32_t core = 0;       // names the keys of the self-test
+    bool allow_eviction = false;
+    uint32_t memory_max_percent = 100;  // of maxmemory; more: the link is not suitable
+    bool holds_seed_secret = true;      // Redis has the secret of hunt.random()
   };
   RedisLink(Network& network, Scheduler& scheduler, Clock& clock, CoreMetrics& metrics,
             Options options);
@@ -45,15 +53,32 @@ class RedisLink final : private StreamUser, private ConnectUser {
   // Connects, and reconnects with back-off each time the connection ends. Never returns.
   Task<> run();
 
+  // Connected, and the handshake is done.
   bool up() const { return up_; }
+  // The connection ended a moment ago, and the first attempt to connect again has not ended.
+  bool returning() const { return !up_ && scheduler_.now_ns() < returning_until_ns_; }
+  // Up, and Redis passed the latest check: commits may be sent.
+  bool suitable() const { return up_ && reason_.empty(); }
+  // Why the link is not suitable. Empty if it is, and before the first connection.
+  std::string_view reason() const { return reason_; }
+  // A commit was rejected: checks Redis soon.
+  void suspect();
+
   // Waits until the link is up. Returns false if the deadline came first.
   Task<bool> until_up(uint64_t deadline_at_ns);
+  // Waits until the link is suitable. Returns false if the deadline came first.
+  Task<bool> until_suitable(uint64_t deadline_at_ns);
+  // Whether the link is up; waits for it while it is returning().
+  Task<bool> usable(uint64_t deadline_at_ns);
 
   // Queues one command and waits for its reply, at most until `deadline_at_ns`. After a lost reply
   // it is unknown whether the command was executed. If the link is down or full, the reply is lost
   // at once and the command was not sent. The words are copied when the task starts.
   Task<RedisReply> command(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
-  // The same for a script, by EVALSHA. If Redis does not have the script (NOSCRIPT: it was not
+  // The same for a command that may be executed twice: if the connection ends before the reply, the
+  // command is sent again once the link is up.
+  Task<RedisReply> retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
+  // The same as command() for a script, by EVALSHA. If Redis does not have the script (NOSCRIPT: it was not
   // executed), loads it and tries once more. Keys and arguments must live until this returns.
   Task<RedisReply> evaluate(const RedisScript& script, PoolVector<std::string_view> keys,
                             PoolVector<std::string_view> arguments, uint64_t deadline_at_ns);
@@ -83,7 +108,16 @@ class RedisLink final : private StreamUser, private ConnectUser {
   void append_marker();
   bool take(RedisReply reply);
   void deliver(size_t count);
+  Task<> serve();
   Task<bool> handshake();
+  Task<bool> load_scripts(uint64_t deadline_at_ns);
+  // What a check executes: the self-test and INFO, or INFO alone.
+  enum class Check { all, settings };
+  Task<bool> check(Check what);
+  Task<std::string> self_test(uint64_t deadline_at_ns);
+  std::string read_settings(const RedisReply& info);
+  void set_reason(std::string reason);
+  void wake_waiters();
   Task<bool> expect_ok(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
   void drop(const char* reason);
 
@@ -93,14 +127,22 @@ class RedisLink final : private StreamUser, private ConnectUser {
   CoreMetrics& metrics_;
   Options options_;
   std::deque<RedisScript> scripts_;
+  RedisScript* probe_;
 
   OneShot<Signal> changed_{scheduler_};  // run() waits here for the connection to start or end
   StreamPtr stream_;
   bool connecting_ = false;
   bool connected_ = false;
   bool up_ = false;
-  bool demoted_ = false;  // the server has replied READONLY
+  bool demoted_ = false;  // the server is a replica
   std::string last_error_;
+  std::string reason_;  // why the link is not suitable
+  std::string server_;  // as in CoreMetrics::redis_server
+  std::string logged_reason_;
+  uint64_t returning_until_ns_ = 0;
+  uint64_t checked_at_ns_ = 0;
+  uint64_t next_check_at_ns_ = 0;
+  bool suspected_ = false;
   redisReader* reader_ = nullptr;
   std::string out_;
   uint64_t sent_at_ns_ = 0;  // the last write
@@ -116,7 +158,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
   size_t replied_ = 0;  // the first of waiting_ that have their reply
   uint64_t last_marker_ = 0;
   uint64_t first_ticket_ = 0;
-  std::vector<OneShot<Signal>*> up_waiters_;
+  std::vector<OneShot<Signal>*> waiters_;  // for a change of up() or suitable()
 };
 
 }  // namespace huntd::server

@@ -5,6 +5,7 @@
 
 #include "base/format_text.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "core/ledger/scripts.h"
 #include "wire/redis_keys.h"
@@ -42,13 +43,18 @@ Task<Supply::Granted> Supply::reserve(const RequestName& name, const PoolString&
   PoolString const owner = owner_of(name);
   // The sweep finds the supplies in this set. The command leaves in the same write, before the
   // reservation.
-  PoolVector<std::string_view> enlist{"SADD", keys::supplies, supply_name};
-  if (!link_.send_ignoring_reply(std::move(enlist))) co_return Granted::unavailable;
   PoolString const limit_key = keys::supply_limit(name.hunt_id, loot_id);
-  PoolVector<std::string_view> key_names{supply, pending, limit_key};
-  PoolVector<std::string_view> arguments{event_id, limit_text, owner};
-  RedisReply reply = co_await link_.evaluate(*reserve_, std::move(key_names), std::move(arguments),
-                                             deadline_at_ns);
+  RedisReply reply;
+  for (int tries = 0; tries < limits::redis_tries_max && reply.lost(); ++tries) {
+    bool const usable = co_await link_.usable(deadline_at_ns);
+    if (!usable) co_return Granted::unavailable;
+    PoolVector<std::string_view> enlist{"SADD", keys::supplies, supply_name};
+    if (!link_.send_ignoring_reply(std::move(enlist))) co_return Granted::unavailable;
+    PoolVector<std::string_view> key_names{supply, pending, limit_key};
+    PoolVector<std::string_view> arguments{event_id, limit_text, owner};
+    reply = co_await link_.evaluate(*reserve_, std::move(key_names), std::move(arguments),
+                                    deadline_at_ns);
+  }
   if (!reply.is_number()) {
     if (!reply.lost() && !reply.is_error()) link_.fail_protocol("reserve");
     co_return Granted::unavailable;

@@ -22,7 +22,7 @@ class Supply {
   Supply(RedisLink& link, Scheduler& scheduler, CoreMetrics& metrics, uint64_t idempotency_ttl_s);
 
   enum class Granted { yes, gone, unavailable };
-  // Reserves a unit for an event. After `unavailable` it is unknown whether the unit is reserved.
+  // Reserves a unit for an event; again if the connection ends before the reply. After `unavailable` it is unknown whether the unit is reserved.
   Task<Granted> reserve(const RequestName& name, const PoolString& loot_id,
                         const PoolString& event_id, uint64_t limit, uint64_t deadline_at_ns);
   // The commit is done: the units are settled, and the request's record may expire. Does not wait;

@@ -9,6 +9,8 @@
 namespace huntd::server {
 namespace {
 
+constexpr std::string_view too_large_to_forward = "the response is too large to forward";
+
 enum class PeerMessage : uint8_t { request = 1, response = 2, connection = 3 };
 
 void write_request(PoolString& message, uint32_t incarnation, uint64_t id,
@@ -21,6 +23,7 @@ void write_request(PoolString& message, uint32_t incarnation, uint64_t id,
   writer.number(request.received_at_ns);
   writer.text(request.hunt_id);
   writer.text(request.hunter_id);
+  writer.text(request.request_id);
   writer.text(request.idempotency_key);
   writer.text(request.body);
 }
@@ -32,6 +35,7 @@ HuntRequest read_request(WireReader& reader) {
   request.received_at_ns = reader.number<uint64_t>();
   request.hunt_id = reader.text();
   request.hunter_id = reader.text();
+  request.request_id = reader.text();
   request.idempotency_key = reader.text();
   request.body = reader.text();
   return request;
@@ -128,6 +132,9 @@ void Peers::on_message(Link& from, std::string_view message, int descriptor) {
 
 // Runs a peer's request and sends the response back.
 Task<> Peers::respond(Link& from, uint64_t id, HuntRequest request) {
+  bool const runs = request.kind == HuntRequest::Kind::run;
+  bool const keyed = !request.idempotency_key.empty();
+  PoolString const request_id = request.request_id;
   Response response = co_await user_.run_forwarded(std::move(request));
   PoolString message;
   write_response(message, id, response);
@@ -135,7 +142,8 @@ Task<> Peers::respond(Link& from, uint64_t id, HuntRequest request) {
     log::warning("response not forwarded: it is too large", {{"bytes", message.size()}});
     message.clear();
     write_response(message, id,
-                   problem_response(Problem::internal, "the response is too large to forward"));
+                   runs ? outcome_unknown(keyed, request_id)
+                        : problem_response(Problem::internal, too_large_to_forward));
   }
   if (!from.out.send(message, -1))
     log::warning("response to a peer dropped: the queue to that core is full",

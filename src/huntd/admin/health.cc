@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/json_text.h"
 #include "huntd/admin/admin_limits.h"
+#include "metrics/start_failure.h"
 
 namespace huntd::server {
 namespace {
@@ -59,8 +60,15 @@ HealthReport check_ready(const MetricsSnapshot& snapshot) {
                                   core_state_names[static_cast<size_t>(core.state)])});
     if (core.value(Gauge::draining) != 0 && core.state != CoreState::draining)
       reasons.push_back({core.core, fmt::format("core {} is draining", core.core)});
+    if (uint64_t const failure = core.value(Gauge::worker_start_failure); failure != 0)
+      reasons.push_back({core.core, fmt::format("core {} cannot start workers: {}", core.core,
+                                                start_failure_text(failure))});
     if (core.value(Gauge::redis_up) == 0)
-      reasons.push_back({core.core, fmt::format("core {} has no connection to Redis", core.core)});
+      reasons.push_back(
+          {core.core,
+           core.redis_reason.empty()
+               ? fmt::format("core {} has no connection to Redis", core.core)
+               : fmt::format("core {} can't use Redis: {}", core.core, core.redis_reason)});
   }
   return report_of("ready", reasons);
 }

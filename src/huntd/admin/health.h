@@ -16,7 +16,7 @@ struct HealthReport {
 // of huntd may help, and the report names each stalled core.
 HealthReport check_health(const MetricsSnapshot& snapshot);
 
-// Good if every core is ready, connected to Redis, and not draining, so that huntd should get
+// Good if every core is ready, connected to a Redis that it can use, and not draining, so that huntd should get
 // traffic. Otherwise the report has the reasons.
 HealthReport check_ready(const MetricsSnapshot& snapshot);
 

@@ -48,6 +48,7 @@ struct TestService final : HttpService {
   Task<Response> handle(HuntRequest request) override {
     Response response;
     response.body = request.hunt_id + ":" + request.body;
+    request_id = request.request_id;
     co_return response;
   }
   Task<Response> produce(ProduceRequest) override { co_return Response(); }
@@ -58,6 +59,7 @@ struct TestService final : HttpService {
   bool draining() const override { return is_draining; }
 
   Authenticator open{Secrets()};
+  PoolString request_id;  // of the newest request
   int better = -1;
   bool is_draining = false;
 };
@@ -139,6 +141,15 @@ TEST_CASE("pipelined requests get their responses in order") {
   CHECK_FALSE(f.done);
 }
 
+TEST_CASE("a run has a request_id, a read of what is held has none") {
+  Fixture f;
+  CHECK(f.exchange(run_hunt("", "")).starts_with("HTTP/1.1 200 "));
+  CHECK(f.service.request_id == "00000000000000040000000000000004");
+  CHECK(f.exchange("GET /v1/hunts/echo/hunters/eve HTTP/1.1\r\nHost: a\r\n\r\n")
+            .starts_with("HTTP/1.1 200 "));
+  CHECK(f.service.request_id.empty());
+}
+
 TEST_CASE("a request is read in pieces; 100 Continue is sent if its body is awaited") {
   Fixture f;
   CHECK(f.exchange("POST /v1/hunts/echo/hunters/eve HTTP/1.1\r\nHo") == "");
@@ -162,6 +173,16 @@ TEST_CASE("the body of a rejected request is skipped, and the connection stays o
   CHECK(f.exchange("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab")
             .starts_with("HTTP/1.1 404 "));
   CHECK(f.exchange(run_hunt("", "")).ends_with("echo:"));
+}
+
+TEST_CASE("a response says how long the connection may idle, unless it closes") {
+  Fixture f;
+  f.service.timeouts.idle_ms = 10'000;
+  CHECK(f.exchange(run_hunt("", "")).find("\r\nKeep-Alive: timeout=8\r\n") != std::string::npos);
+  CHECK(f.exchange("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").find("\r\nKeep-Alive: ") !=
+        std::string::npos);
+  CHECK(f.exchange(run_hunt("Connection: close\r\n", "")).find("\r\nKeep-Alive: ") ==
+        std::string::npos);
 }
 
 TEST_CASE("a client that sends nothing is closed without a response") {

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <optional>
 #include <set>
 #include <string>
@@ -429,6 +430,8 @@ TEST_CASE("an idle worker that died gets no job and is replaced") {
   World world(limits);
   world.pool.use(limits, -1);
   world.host.exit(world.host.idle[0]);
+  CHECK(world.host.idle.size() == 1);
+  tick(world, 10 * ms);                // the pause after a start that failed
   CHECK(world.host.idle.size() == 2);  // replaced
   start(hunt(world, "a"));
   CHECK(world.host.sent.back().first == world.host.idle[1]);
@@ -548,6 +551,167 @@ TEST_CASE("a warm worker that cannot be started is not started again in the same
   pool.use(limits, -1);
   CHECK(host.starts == 1);
   CHECK(pool.live() == 0);
+}
+
+// --- starts that fail ----------------------------------------------------------------------------
+
+namespace {
+
+constexpr WorkerLimits four_warm{
+    .deadline_ms = 50, .max_live = 8, .queue_max = 8, .warm = 4, .idle_ms = 1000};
+constexpr WorkerLimits none_warm{
+    .deadline_ms = 50, .max_live = 8, .queue_max = 8, .warm = 0, .idle_ms = 1000};
+
+uint64_t start_failure(World& world) {
+  return world.region.core(0).value(Gauge::worker_start_failure);
+}
+
+// Reports each worker that was started since as up.
+void report_started(World& world, std::set<uint32_t>& up) {
+  for (uint32_t slot : std::set<uint32_t>(world.host.alive))
+    if (up.insert(slot).second) world.host.user->on_worker_started(slot, 0);
+}
+
+void end_all(World& world) {
+  world.pool.drain();
+  for (uint32_t slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot);
+  world.scheduler.run_ready();
+  CHECK(world.pool.live() == 0);
+}
+
+// Returns how many idle workers were started within ten seconds if each start ends as `end` does.
+template <class End>
+size_t starts_in_ten_seconds(World& world, End end) {
+  for (uint64_t now = 0; now <= 10'000 * ms; now += ms) {
+    tick(world, now);
+    for (uint32_t slot : std::set<uint32_t>(world.host.alive)) end(slot);
+  }
+  size_t const starts = world.host.idle.size();
+  end_all(world);
+  return starts;
+}
+
+}  // namespace
+
+TEST_CASE("starts that the kernel rejects are repeated with pauses that grow") {
+  for (int error : {EAGAIN, EMFILE, ENOMEM}) {
+    World world(four_warm);
+    world.pool.use(four_warm, -1);
+    size_t const starts =
+        starts_in_ten_seconds(world, [&](uint32_t slot) { world.host.exit(slot, error); });
+    CHECK(starts > 10);
+    CHECK(starts < 30);
+    CHECK(start_failure(world) == static_cast<uint64_t>(error));
+  }
+}
+
+TEST_CASE("warm workers that exit at once are started again with pauses that grow") {
+  World world(four_warm);
+  world.pool.use(four_warm, -1);
+  size_t const starts = starts_in_ten_seconds(world, [&](uint32_t slot) {
+    world.host.user->on_worker_started(slot, 0);
+    world.host.exit(slot, 0, 9 << 8);
+  });
+  CHECK(starts < 30);
+  CHECK(start_failure(world) == 65'536 + (9 << 8));
+}
+
+TEST_CASE("a worker that stays up after a pause ends the back-off, without a request") {
+  World world(none_warm);
+  world.pool.use(none_warm, -1);
+  start(hunt(world, "a"));
+  world.host.exit(world.host.started[0], EAGAIN);
+  uint64_t now = 0;
+  for (; now <= 3'000 * ms; now += ms) {
+    tick(world, now);
+    for (uint32_t slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot, EAGAIN);
+  }
+  CHECK(start_failure(world) == EAGAIN);
+  std::set<uint32_t> up;
+  for (; now <= 6'000 * ms; now += ms) {
+    tick(world, now);
+    report_started(world, up);
+  }
+  CHECK(start_failure(world) == 0);
+  end_all(world);
+}
+
+TEST_CASE("a start for a hunt that succeeds ends the back-off too") {
+  World world(four_warm);
+  world.pool.use(four_warm, -1);
+  for (uint32_t slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot, EAGAIN);
+  tick(world, 10 * ms);
+  REQUIRE(world.host.idle.size() == 5);
+  uint32_t const slot = world.host.idle.back();
+  world.host.user->on_worker_started(slot, 11 * ms);
+  start(hunt(world, "a"));  // takes the worker before the pause is over
+  CHECK(world.host.idle.size() == 5);
+  send_outcome(world, slot);
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  CHECK(world.host.idle.size() == 9);
+  end_all(world);
+}
+
+TEST_CASE("after one failed start the next hunt tries again") {
+  World world(none_warm);
+  world.pool.use(none_warm, -1);
+  start(hunt(world, "a"));
+  world.host.exit(world.host.started[0], EAGAIN);
+  world.scheduler.run_ready();
+  start(hunt(world, "b"));
+  CHECK(world.host.started.size() == 2);
+  send_outcome(world, world.host.started[1]);
+  CHECK(world.log == std::vector<std::string>{"a not started", "b frame"});
+  end_all(world);
+}
+
+TEST_CASE("a hunt that comes in the pause after the second failure is rejected at once") {
+  World world(none_warm);
+  world.pool.use(none_warm, -1);
+  start(hunt(world, "a"));
+  world.host.exit(world.host.started[0], EAGAIN);
+  tick(world, 10 * ms);
+  REQUIRE(world.host.idle.size() == 1);
+  world.host.exit(world.host.idle[0], EAGAIN);
+  start(hunt(world, "b"));
+  world.scheduler.run_ready();
+  CHECK(world.host.started.size() == 1);
+  CHECK(world.log == std::vector<std::string>{"a not started", "b not started"});
+  CHECK(world.pool.live() == 0);
+  tick(world, 30 * ms);
+  start(hunt(world, "c"));  // the pause is over
+  CHECK(world.host.sent.back().second == "job");
+  end_all(world);
+}
+
+TEST_CASE("a worker that its script ended does not count as a failed start") {
+  World world(two_at_a_time);
+  for (int i = 0; i < 20; ++i) {
+    start(hunt(world, "a"));
+    world.host.user->on_worker_started(world.host.started.back(), 0);
+    world.host.exit(world.host.started.back(), 0, SIGSEGV);
+    world.scheduler.run_ready();
+  }
+  CHECK(world.host.started.size() == 20);
+  CHECK(start_failure(world) == 0);
+}
+
+TEST_CASE("idle workers that are killed are all replaced after a pause") {
+  World world(four_warm);
+  world.pool.use(four_warm, -1);
+  std::set<uint32_t> up;
+  report_started(world, up);
+  for (uint32_t slot : {world.host.idle[0], world.host.idle[1]}) {
+    world.host.exit(slot, 0, SIGKILL);
+    up.erase(slot);
+  }
+  CHECK(world.pool.live() == 2);
+  for (uint64_t now = 0; now <= 100 * ms; now += ms) {
+    tick(world, now);
+    report_started(world, up);
+  }
+  CHECK(world.pool.live() == 4);
+  end_all(world);
 }
 
 // --- worker slots --------------------------------------------------------------------------------

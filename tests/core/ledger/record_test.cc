@@ -15,15 +15,25 @@ TEST_CASE("the record of a response reads back as it was written") {
                               R"({"a":"b c"})"};
   std::optional<ResponseRecord> const read = read_record(write_record(record));
   REQUIRE(read);
+  CHECK(read->hashed == ResponseRecord::Hashed::value);
   CHECK(read->body_hash == record.body_hash);
   CHECK(read->status == 422);
   CHECK(read->bundle == record.bundle);
   CHECK(read->body == record.body);
 }
 
+TEST_CASE("a record says which hash of the body it has") {
+  CHECK(write_record({1, 200, "b", "{}"}) == "v2 0000000000000001 200 b {}");
+  std::optional<ResponseRecord> const older = read_record("v1 0000000000000001 200 b {}");
+  REQUIRE(older);
+  CHECK(older->hashed == ResponseRecord::Hashed::bytes);
+  CHECK(older->body_hash == 1);
+  CHECK(write_record(*older) == "v1 0000000000000001 200 b {}");
+}
+
 TEST_CASE("other texts are not read as a record") {
   for (std::string_view text :
-       {"", "void 0123", "v1", "v1 zz 200 b {}", "v1 00 20 b {}", "v2 00 200 b {}"})
+       {"", "void 0123", "v1", "v1 zz 200 b {}", "v1 00 20 b {}", "v3 00 200 b {}"})
     CHECK_FALSE(read_record(text));
 }
 

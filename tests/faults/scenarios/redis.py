@@ -71,6 +71,31 @@ def redis_turned_into_a_replica(run):
     run.stack.redis.call("REPLICAOF", "NO", "ONE")
 
 
+@scenario(may_see={"redis-unavailable"}, chaos=True)
+def redis_user_lacks_a_command(run):
+    """The ACL forbids one command of the commit after another, also in the middle of a script: 503 redis-unavailable, nothing was
+    given (docs/guarantees.md). A second after it is permitted again, hunts are served."""
+    for command in ("xadd", "set", "hincrby", "hget", "evalsha"):
+        run.stack.redis.call("ACL", "SETUSER", "default", f"-{command}")
+        run.go_on_for(run.span(1, 0.5))
+        run.stack.redis.call("ACL", "SETUSER", "default", "+@all")
+        run.go_on_for(run.span(1.5, 0.5))
+
+
+@scenario(may_see={"redis-unavailable"})
+def redis_evicts(run):
+    """A Redis that may delete what was awarded is not used (docs/operations.md "Redis"): noticed within 5 s, and 503
+    redis-unavailable until the policy is noeviction again. Nothing is deleted here: the limit is far above what is used."""
+    run.stack.redis.call("CONFIG", "SET", "maxmemory", "4gb")
+    run.stack.redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    run.go_on_for(7)
+    run.expect(run.stack.metric("huntd_redis_up") == 0, "no core uses it")
+    run.stack.redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    run.stack.redis.call("CONFIG", "SET", "maxmemory", "0")
+    run.lifted()
+    run.stack.await_ready()
+
+
 @scenario(may_see=UNAVAILABLE)
 def redis_loading_its_file(run):
     """While Redis reads its file it replies LOADING (redis.io): huntd treats it as unavailable until then."""

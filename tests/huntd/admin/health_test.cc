@@ -2,8 +2,12 @@
 #include "huntd/admin/health.h"
 
 #include <doctest/doctest.h>
+#include <signal.h>
+
+#include <cerrno>
 
 #include "huntd/admin/admin_limits.h"
+#include "metrics/start_failure.h"
 
 using namespace huntd;
 using namespace huntd::server;
@@ -63,6 +67,29 @@ TEST_CASE("a core that waits for Redis is healthy but not ready") {
   HealthReport const report = check_ready(snapshot);
   CHECK_FALSE(report.good);
   CHECK(contains(report, "core 1 has no connection to Redis"));
+}
+
+TEST_CASE("a core that cannot start workers is healthy but not ready") {
+  MetricsSnapshot snapshot = ready_cores(2);
+  uint64_t& failure = snapshot.cores[1].gauge[static_cast<size_t>(Gauge::worker_start_failure)];
+  failure = EAGAIN;
+  CHECK(check_health(snapshot).good);
+  CHECK(check_ready(snapshot).json ==
+        R"({"ready":false,"reasons":[{"core":1,"reason":"core 1 cannot start workers: )"
+        R"(Resource temporarily unavailable"}]})"
+        "\n");
+  failure = start_failure_code(0, 9 << 8);
+  CHECK(contains(check_ready(snapshot), "a worker exited before it had a job, with status 9"));
+  failure = start_failure_code(0, SIGKILL);
+  CHECK(contains(check_ready(snapshot), "a worker was killed before it had a job, by signal 9"));
+}
+
+TEST_CASE("a core that can't use its Redis is not ready, and the reason is named") {
+  MetricsSnapshot snapshot = ready_cores(1);
+  snapshot.cores[0].gauge[static_cast<size_t>(Gauge::redis_up)] = 0;
+  snapshot.cores[0].redis_reason = "maxmemory-policy is allkeys-lru";
+  CHECK(check_health(snapshot).good);
+  CHECK(contains(check_ready(snapshot), "core 0 can't use Redis: maxmemory-policy is allkeys-lru"));
 }
 
 TEST_CASE("a core that drains is not ready, by its state or by its gauge") {

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/hunt/request.h"
+
+#include "base/format_text.h"
+#include "core/ledger/ledger.h"
+#include "http/problem.h"
+
+namespace huntd::server {
+namespace {
+
+// The commit may be as old as the request: http.request_deadline_ms is at most 60 s.
+constexpr uint64_t repeat_within_s = 60;
+static_assert((repeat_within_s + 60) * 1000 <= Ledger::unkeyed_ttl_ms);
+
+}  // namespace
+
+Response outcome_unknown(bool keyed, std::string_view request_id) {
+  if (keyed)
+    return problem_response(Problem::outcome_unknown, "try again with the same Idempotency-Key");
+  PoolString const detail =
+      format_text("to find out, repeat the request within {} s with Idempotency-Key: {}",
+                  repeat_within_s, request_id);
+  return problem_response(Problem::outcome_unknown_unkeyed, detail, request_id);
+}
+
+}  // namespace huntd::server
