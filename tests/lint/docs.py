@@ -3,6 +3,7 @@
 license line, and the generated references are up to date."""
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,6 +136,17 @@ def check_licenses(root: pathlib.Path) -> Iterator[str]:
             yield f"{show(path, root)}:1: has no line {LICENSE}"
 
 
+def check_man(root: pathlib.Path) -> tuple[list[str], str]:
+    """(findings, the reason if it was skipped): the man pages have no warning of mandoc."""
+    pages = sorted(str(path) for path in (root / "docs" / "man").glob("*.[0-9]"))
+    if not pages:
+        return [], ""
+    if shutil.which("mandoc") is None:
+        return [], "man pages: there is no mandoc (Debian package mandoc)"
+    done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", *pages], capture_output=True, text=True)
+    return [line.removeprefix("mandoc: ") for line in done.stdout.splitlines() if line.strip()], ""
+
+
 def check_generated(root: pathlib.Path) -> tuple[list[str], str]:
     """(findings, the reason if it was skipped): compares the generated parts of the documents with the program's tables."""
     build = root / "build" / "release"
@@ -146,8 +158,10 @@ def check_generated(root: pathlib.Path) -> tuple[list[str], str]:
 
 def check(root: pathlib.Path = ROOT) -> Report:
     findings = [*check_paths(root), *check_joins(root), *check_links(root), *check_decisions(root), *check_licenses(root)]
-    generated, skipped = check_generated(root)
-    return Report(f"{len(documents(root))} documents", findings + generated, skipped)
+    man, man_skipped = check_man(root)
+    generated, generated_skipped = check_generated(root)
+    skipped = "; ".join(filter(None, (man_skipped, generated_skipped)))
+    return Report(f"{len(documents(root))} documents", findings + man + generated, skipped)
 
 
 if __name__ == "__main__":

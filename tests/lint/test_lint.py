@@ -147,6 +147,7 @@ LICENSED = "// SPDX-License-Identifier: Apache-2.0\n"
     ("docs/a.md", "see src/a/{b,c}.h\n", "there is no src/a/c.h"),
     ("src/a/d.h", LICENSED + "// docs/gone.md has the format\n", "there is no docs/gone.md"),
     ("tests/a.py", "# " + docs.LICENSE + '\ntext = (ROOT / "src" / "gone.h").read_text()\n', "there is no src/gone.h"),
+    ("docs/man/a.1", ".Dd January 1, 2026\n.Dt A 1\n.Os\n.Sh NAME\n.Nm a\n.Nd b\n.Xx\n", "unknown macro"),
     ("docs/a.md", "[it](gone.md)\n", "leads to no file"),
     ("docs/a.md", "# One\n[it](#two)\n", "leads to no heading"),
     ("docs/decisions/0003-third.md", "", "says nothing of the missing number 2"),
