@@ -18,7 +18,8 @@ from load import Request, play
 
 pytestmark = pytest.mark.kafka
 HUNTERS, HUNTS_TOTAL = 500, 8_000
-SETTINGS = {"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000,
+SETTINGS = {"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 20000, "worker.queue_target_ms": 20000,
+            "http.request_deadline_ms": 40000,  # a busy machine must not make huntd shed
             "kafka.sweep_after_s": 2}
 HUNTS = ["mixed"] * 5 + ["gold"] * 3 + ["pair"] * 2
 
