@@ -14,10 +14,10 @@ import pytest
 
 from client import RawConnection, held, run_hunt
 from harness.huntd_stack import build_folder, http_get
+from harness.pids_group import NoControlGroup, pids_group
 from harness.process import children_of, find_program, wait_until
 from test_isolation import name_of, workers_of, zygotes_of
 
-PIDS = pathlib.Path("/sys/fs/cgroup/pids")
 
 SCRIPTS = {
     "once": """return function(hunt)
@@ -184,31 +184,12 @@ def test_a_worker_sees_no_earlier_hunters_name(watched):
 # --- workers that can't be started -------------------------------------------------------------------------------------
 
 @contextlib.contextmanager
-def pids_group(pids: list[int]):
-    """A control group of its own for these processes and what they start; its pids.max is the caller's to write."""
-    group = PIDS / f"huntd-e2e-{os.getpid()}"
+def limited_pids(pids: list[int]):
     try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"no control group for pids can be made here: {error}")
-    old = next(line.split(":", 2)[2] for line in pathlib.Path(f"/proc/{pids[0]}/cgroup").read_text().splitlines()
-               if line.split(":")[1] == "pids")
-    home = PIDS / old.lstrip("/") / "cgroup.procs"
-    try:
-        for pid in pids:
-            (group / "cgroup.procs").write_text(str(pid))
-        yield group
-    finally:
-        (group / "pids.max").write_text("max")
-
-        def empty():
-            for pid in (group / "cgroup.procs").read_text().split():
-                with contextlib.suppress(OSError):
-                    home.write_text(pid)
-            with contextlib.suppress(OSError):
-                group.rmdir()
-            return not group.exists()
-        wait_until(empty, 20, "the control group to be empty")
+        with pids_group(pids) as group:
+            yield group
+    except NoControlGroup as reason:
+        pytest.skip(str(reason))
 
 
 def launchers_of(stack) -> list[int]:
@@ -247,7 +228,7 @@ def test_a_host_without_room_for_a_process_backs_off_and_is_not_ready(own_stack,
     stack = own_stack(hunts=hunts, cores=1, settings={"worker.isolation": isolation, "worker.warm": 4,
                                                       "worker.hunts_per_worker": 2}).start()
     assert run_hunt(stack.http, "gold", "ann").status == 200
-    with pids_group(launchers_of(stack)) as group:
+    with limited_pids(launchers_of(stack)) as group:
         # The idle workers stay outside of the group.
         (group / "pids.max").write_text(str(1 if no_zygote else len(launchers_of(stack))))
         if no_zygote:

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults of the machine: no more descriptors, processes or disk, its clock jumps, or io_uring is forbidden."""
 import contextlib
-import errno
-import os
-import pathlib
 import subprocess
 import sys
 import time
@@ -14,8 +11,8 @@ from faults.crowd import Crowd
 from faults.scenario import Skipped, scenario
 from faults.stack import HUNTS
 from harness.huntd_stack import build_folder
+from harness.pids_group import NoControlGroup, pids_group
 
-PIDS = pathlib.Path("/sys/fs/cgroup/pids")
 WITHOUT_IO_URING = [sys.executable, str(HUNTS.parent / "without_io_uring.py")]
 HOUR_S = 3600
 
@@ -39,34 +36,12 @@ def few_descriptors(run):
 
 
 @contextlib.contextmanager
-def pids_group(pids: list[int]):
-    """Moves the processes into a control group of their own; the caller writes its pids.max."""
-    group = PIDS / f"huntd-faults-{os.getpid()}"
+def limited_pids(pids: list[int]):
     try:
-        group.mkdir()
-    except OSError as rejection:
-        raise Skipped(f"no control group for pids can be made here: {rejection}") from rejection
-    old = next(line.split(":", 2)[2] for line in pathlib.Path(f"/proc/{pids[0]}/cgroup").read_text().splitlines()
-               if line.split(":")[1] == "pids")
-    home = PIDS / old.lstrip("/") / "cgroup.procs"
-    try:
-        for pid in pids:
-            (group / "cgroup.procs").write_text(str(pid))
-        yield group
-    finally:
-        (group / "pids.max").write_text("max")
-        deadline_s = time.monotonic() + 20
-        while True:
-            for pid in (group / "cgroup.procs").read_text().split():
-                with contextlib.suppress(OSError):
-                    home.write_text(pid)  # gone meanwhile, or moved
-            try:
-                group.rmdir()
-                break
-            except OSError as busy:
-                if busy.errno != errno.EBUSY or time.monotonic() > deadline_s:
-                    raise
-                time.sleep(0.05)
+        with pids_group(pids) as group:
+            yield group
+    except NoControlGroup as reason:
+        raise Skipped(str(reason)) from reason
 
 
 @scenario(may_see={"overloaded"}, chaos=True)
@@ -75,7 +50,7 @@ def no_more_processes(run):
     response is 503 and nothing was awarded (docs/http-api.md `overloaded`); the core continues, and hunts run again later."""
     hunter = f"rejected-{run.draw.randrange(2**32)}"  # another one each time that chaos draws this
     spawners = run.stack.of_name("huntd-spawner")
-    with pids_group(spawners) as group:
+    with limited_pids(spawners) as group:
         (group / "pids.max").write_text(str(len(spawners)))
         run.go_on_for(0.5)
         rejected = [run_hunt(run.stack.http, "gold", hunter, key=f"r{n}") for n in range(10)]
