@@ -218,7 +218,9 @@ def test_the_request_id_of_a_commit_that_never_ran_awards_once_as_a_key(own_stac
 
 def stack_redis_start(stack) -> None:
     stack.redis.start()
-    wait_until(lambda: run_hunt(stack.http, "gold", "fence").status == 200, 20, "huntd to find Redis again")
+    fences = [hunter_of_core(stack, core) for core in range(len(stack.core_pids()))]  # each core has a link of its own
+    wait_until(lambda: all(run_hunt(stack.http, "gold", fence).status == 200 for fence in fences), 20,
+               "every core to find Redis again")
 
 
 def test_with_a_key_an_unknown_outcome_may_be_retried_by_anyone(own_stack):
