@@ -30,7 +30,8 @@ for _, key in ipairs(redis.call('KEYS', 'outbox:*')) do events = events + redis.
 for _, key in ipairs(redis.call('KEYS', 'held:*')) do
   local fields = redis.call('HGETALL', key)
   for i = 1, #fields, 2 do
-    if fields[i] == '#seq' then seqs = seqs + fields[i + 1] else loot = loot + fields[i + 1] end
+    if fields[i] == '#seq' then seqs = seqs + fields[i + 1]
+    elseif string.sub(fields[i], 1, 1) ~= '#' then loot = loot + fields[i + 1] end
   end
 end
 return {events, loot, seqs}

@@ -78,9 +78,9 @@ def _sample_words(stack) -> list[str]:
         raise ServerFailed(f"Redis does not have {done_key}: has the format changed (docs/formats/redis.md)?")
     head = (f'{{"event_id":"{loot["event_id"]}","hunter_id":"{SAMPLE_HUNTER}","hunt_id":"goblin-hoard",'
             f'"loot_id":"{loot["loot_id"]}","seq":')
-    tail = f',"timestamp":1764000000123,"bundle":"{bundle}"}}'
+    tail = f'","timestamp":1764000000123,"bundle":"{bundle}"}}'
     return [held_key.replace(SAMPLE_HUNTER, RANDOM), done_key.replace(request_id, 3 * RANDOM), "outbox:" + RANDOM, str(ttl_ms),
-            record, request_id, "", SAMPLE_HUNTER, loot["loot_id"], head, tail]
+            record, request_id, "", SAMPLE_HUNTER, "1234567890abcdef", request_id[-4:], "0" * 16, loot["loot_id"], head, tail]
 
 
 def _benchmark(words: list[str], calls: int) -> tuple[float, str]:
@@ -105,7 +105,7 @@ def run() -> Report:
     with fleet_stack() as stack:
         sha = hashlib.sha1(huntd_scripts()["commit"].encode()).hexdigest()
         if stack.redis.call("SCRIPT", "EXISTS", sha) != [1]:
-            raise ServerFailed("huntd's commit is another script than src/core/ledger/scripts.h has: build first")
+            raise ServerFailed("huntd's commit is another script than src/core/ledger/commit_script.h has: build first")
         words = _sample_words(stack)
         await_drained(stack)
         for _ in rounds_on_fresh_huntd(stack, "redis", ROUNDS):

@@ -9,7 +9,7 @@
 -- newest mark gives nothing; else each day that the clock passes twice would give an ember.
 --
 -- A hunter holds at most 1,024 different loots in one hunt, so the marks last almost three years.
--- For a new season, copy this file to a new name.
+-- For a new season, purge the hunt (huntctl hunt purge) or copy this file to a new name.
 
 local day_ms = 24 * 60 * 60 * 1000
 local feast_every_days = 7

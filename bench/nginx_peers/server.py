@@ -2,7 +2,7 @@
 """The hunts on nginx in a Debian 13 tree (make_tree.sh): by its Lua module, and as a CGI program behind fcgiwrap.
 
 The servers run by chroot, so as root, each in a folder of its own under the tree's /srv. They share lua/ here, the hunts of
-the repository and, read from src/core/ledger/scripts.h, the very scripts that huntd commits with.
+the repository and, read from src/core/ledger/*_script*.h, the very scripts that huntd commits with.
 """
 import hashlib
 import os
@@ -19,6 +19,7 @@ from harness.redis_server import RedisServer
 
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = ROOT / "build" / "deps" / "peers"
+LINEAGE = "1234567890abcdef"  # of the one Redis that a peer has
 LUA_LOCATION = 'content_by_lua_block {{ require("{handler}")() }}'
 CGI_LOCATION = """fastcgi_pass unix:{directory}/fcgi.sock;
       fastcgi_param SCRIPT_FILENAME {directory}/cgi.lua;
@@ -44,8 +45,8 @@ def tree_versions(*packages: str) -> str:
 
 
 def huntd_scripts() -> dict[str, str]:
-    """The Redis scripts of src/core/ledger/scripts.h, by name."""
-    text = (ROOT / "src" / "core" / "ledger" / "scripts.h").read_text()
+    """The Redis scripts of src/core/ledger, by name."""
+    text = "".join(header.read_text() for header in (ROOT / "src" / "core" / "ledger").glob("*_script*.h"))
     return dict(re.findall(r'constexpr const char\* (\w+) = R"lua\((.*?)\)lua"', text, re.DOTALL))
 
 
@@ -96,7 +97,7 @@ class NginxLuaServer(Server):
         with self.redis.client() as redis:
             sha = {name: redis.call("SCRIPT", "LOAD", text) for name, text in self.scripts().items()}
         settings = {"directory": self.inside, "hunts": [hunt.stem for hunt in hunts], "bundle": bundle, "sha": sha,
-                    **self.settings}
+                    "lineage": LINEAGE, **self.settings}
         (self.directory / "settings.lua").write_text(f"return {lua_value(settings)}\n")
         words = {"directory": self.inside, "handler": self.handler, "address": self.address}
         (self.directory / "nginx.conf").write_text(

@@ -22,6 +22,7 @@ constexpr uint32_t read_wait_max_ms = 200;            // bounds the time until a
 constexpr int64_t report_interval_ms = 5'000;         // of progress lines in the log
 constexpr int64_t terminal_report_interval_ms = 500;  // of the progress line on a terminal
 constexpr const char* undefined_table = "42P01";      // SQLSTATE
+constexpr const char* undefined_column = "42703";     // SQLSTATE
 
 std::unique_ptr<Source> open_source(const Config& config) {
   if (config.kafka.bootstrap.empty()) return std::make_unique<OutboxSource>(config);
@@ -92,8 +93,10 @@ Result<void> Aggregator::merge_batch() {
       materialize(postgres_, batch_, source_->name(),
                   dead_letter_topic_ ? DeadLetterTarget::caller : DeadLetterTarget::table);
   if (!merged) {
-    // A table was dropped: check the schema again, instead of failing forever.
-    if (postgres_.sqlstate() == undefined_table) schema_ready_ = false;
+    // A table was dropped, or an older database was restored: check the schema again, instead of
+    // failing forever.
+    if (postgres_.sqlstate() == undefined_table || postgres_.sqlstate() == undefined_column)
+      schema_ready_ = false;
     return merged.error();
   }
   report_merge(*merged, started_at_ms);
@@ -214,6 +217,7 @@ void Aggregator::end_tick() {
     ready_sent_ = true;
   }
   feed_watchdog();
+  log::flush(monotonic_ns());
   if (now_ms - reported_at_ms_ >= (terminal_ ? terminal_report_interval_ms : report_interval_ms))
     report_progress();
 }
@@ -228,7 +232,7 @@ void Aggregator::report_progress() {
     std::string const line = fmt::format(
         "\r\033[K{} events, {} duplicates, {} dead letters, {} rows merged; lag {} events, {} s",
         totals.records, totals.duplicates, totals.dead_letters, totals.rows, lag.events, lag_s);
-    [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+    log::print(line);
   } else {
     log::info("progress", {{"events", totals.records - reported_.records},
                            {"new", totals.new_events - reported_.new_events},
@@ -247,7 +251,7 @@ void Aggregator::report_progress() {
 void Aggregator::report_last_progress() {
   report_progress();
   if (!terminal_) return;
-  [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, "\n", 1);
+  log::print("\n");
 }
 
 void Aggregator::pause_until_next_step() {

@@ -152,9 +152,10 @@ int run(const huntd::Config& config, bool once) {
 int main(int argc, char** argv) {
   Parsed const parsed = parse_options(argc, argv);
   if (parsed.exit_code >= 0) return parsed.exit_code;
+  if (!parsed.options.check && !parsed.options.print_config) huntd::log::never_wait();
   huntd::Result<huntd::Config> config = huntd::load_config(parsed.options.config);
   if (!config) {
-    std::fprintf(stderr, "%s\n", config.error().message.c_str());
+    huntd::log::print(config.error().message + "\n");
     return exit_config;
   }
   if (parsed.options.print_config) {
@@ -163,8 +164,8 @@ int main(int argc, char** argv) {
   }
   huntd::Result<void> address = huntd::check_postgres_address(config->aggregator.postgres);
   if (!address) {
-    std::fprintf(stderr, "%s: aggregator.postgres: %s\n", parsed.options.config.c_str(),
-                 address.error().message.c_str());
+    huntd::log::print(parsed.options.config + ": aggregator.postgres: " + address.error().message +
+                      "\n");
     return exit_config;
   }
   if (parsed.options.check) {

@@ -17,6 +17,9 @@ inline constexpr std::array metric_table = {
            "Events that hunt_session had already counted."},
     Metric{"hunt_aggregator_waiting_total", "counter", "",
            "Events written to hunt_session_waiting, because their row has too many holes."},
+    Metric{"hunt_aggregator_events_purged_total", "counter", "",
+           "Events of a purged season of their hunt, or of a hunter whose data was deleted: read, "
+           "and not counted."},
     Metric{"hunt_aggregator_dead_letters_total", "counter", "",
            "Records that cannot be counted, stored as dead letters."},
     Metric{"hunt_aggregator_rows_merged_total", "counter", "",
@@ -28,6 +31,8 @@ inline constexpr std::array metric_table = {
     Metric{"hunt_aggregator_failures_total", "counter",
            R"(peer="source|postgres|dead_letter_topic")",
            "Times that a peer did not reply, or replied with an error."},
+    Metric{"hunt_aggregator_log_lines_dropped_total", "counter", "",
+           "Log lines that were dropped because the log was not read, or its disk was full."},
     Metric{"hunt_aggregator_lag_seconds", "gauge", "",
            "Age of the oldest event that was read and is not in hunt_session. If there is none: "
            "how long the source has had unread events. Otherwise 0."},

@@ -7,6 +7,7 @@
 
 #include "aggregator/metric_table.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 namespace huntd::aggregator {
 namespace {
@@ -65,6 +66,7 @@ void Metrics::merged(const Batch& batch, const MergeCounts& counts, double durat
   totals_.new_events += counts.new_events;
   totals_.duplicates += counts.duplicates + batch.duplicates();
   totals_.waiting += counts.waiting;
+  totals_.purged += counts.purged;
   totals_.dead_letters += counts.dead_letters;
   totals_.rows += counts.rows_inserted + counts.rows_updated;
   totals_.merges += 1;
@@ -129,12 +131,14 @@ std::string Metrics::render() const {
   single(text, named("hunt_aggregator_new_total"), totals_.new_events);
   single(text, named("hunt_aggregator_duplicates_total"), totals_.duplicates);
   single(text, named("hunt_aggregator_waiting_total"), totals_.waiting);
+  single(text, named("hunt_aggregator_events_purged_total"), totals_.purged);
   single(text, named("hunt_aggregator_dead_letters_total"), totals_.dead_letters);
   single(text, named("hunt_aggregator_rows_merged_total"), totals_.rows);
   single(text, named("hunt_aggregator_merge_restarts_total"), totals_.merge_restarts);
   single(text, named("hunt_aggregator_expired_rows_total"), totals_.expired_rows);
   per_peer(text, named("hunt_aggregator_failures_total"), totals_.source_failures,
            totals_.postgres_failures, totals_.dead_letter_topic_failures);
+  single(text, named("hunt_aggregator_log_lines_dropped_total"), log::lines_dropped());
   single(text, named("hunt_aggregator_lag_seconds"), lag_.seconds());
   single(text, named("hunt_aggregator_lag_events"), lag_.events);
   single(text, named("hunt_aggregator_newest_event_timestamp_seconds"),

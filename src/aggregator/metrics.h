@@ -38,6 +38,7 @@ class Metrics {
     uint64_t new_events = 0;
     uint64_t duplicates = 0;
     uint64_t waiting = 0;
+    uint64_t purged = 0;
     uint64_t dead_letters = 0;
     uint64_t rows = 0;
     uint64_t merges = 0;

@@ -27,6 +27,11 @@ inline constexpr size_t topic_bytes_max = 249;           // a Kafka topic's name
 inline constexpr uint32_t buckets = 1024;  // hash values of hunter_id
 inline constexpr uint32_t cores_max = 64;
 
+// --- the log ---------------------------------------------------------------------------------
+inline constexpr size_t log_line_bytes_max = 4096;  // PIPE_BUF: a pipe takes it whole or not at all
+// Lines that stderr did not take at once, per process; further ones are dropped and counted.
+inline constexpr size_t log_kept_bytes_max = 16 * 1024;
+
 // --- secrets ---------------------------------------------------------------------------------
 inline constexpr size_t secrets_max = 16;  // per file
 inline constexpr size_t secret_bytes_min = 24;
@@ -66,6 +71,8 @@ inline constexpr int64_t timestamp_ms_max = 253'402'300'799'999;  // the end of 
 // Gaps in a hunter's seqs that one row of hunt_session remembers; an event above the limit is
 // stored beside its row.
 inline constexpr size_t seen_beyond_ranges_max = 64;
+// Earlier generations that one row of hunt_session remembers; older ones are dropped.
+inline constexpr size_t past_generations_max = 16;
 
 // --- the worker queue ------------------------------------------------------------------------
 // A queue that has not been empty for this long is a standing queue: no mere pause of Redis or of
@@ -120,9 +127,17 @@ static_assert(connection_input_bytes_max > request_head_bytes_max + request_body
 inline constexpr size_t peer_message_bytes_max = 96 * 1024;  // a forwarded request or response
 // One tick's batch; it fits a socket buffer.
 inline constexpr size_t peer_packet_bytes_max = 2 * peer_message_bytes_max;
-inline constexpr size_t peer_queue_bytes_max = 8 * 1024 * 1024;  // waiting for a slow sibling
+// What a link holds for a slow sibling, beside the socket's buffer. What finds no room waits
+// (decision 31): a response in memory; a request, or a connection that moves, in its connection,
+// which is not read meanwhile.
+inline constexpr size_t peer_queue_bytes_max = 1024 * 1024;
+inline constexpr size_t peer_message_prefix_bytes = 4;  // a message takes this much more room
+// Requests that a core has sent to another one and that have no response. It bounds the responses
+// that wait for room on the other core, peer_message_bytes_max each.
+inline constexpr size_t peer_requests_in_flight_max = 1024;
 
 static_assert(peer_message_bytes_max > handover_bytes_max + 64);
+static_assert(peer_queue_bytes_max >= 2 * peer_packet_bytes_max);
 static_assert(peer_message_bytes_max > request_body_bytes_max + request_head_bytes_max);
 static_assert(peer_message_bytes_max > held_loot_max * (id_bytes_max + 24) + 4096);
 static_assert(peer_message_bytes_max > result_bytes_max + awards_max * (2 * id_bytes_max));
@@ -145,6 +160,17 @@ inline constexpr int redis_tries_max = 3;  // of a command that may run twice
 inline constexpr uint64_t redis_check_ns = 5'000'000'000;
 inline constexpr uint64_t redis_check_unsuitable_ns = 1'000'000'000;
 inline constexpr uint64_t redis_check_suspected_ns = 100'000'000;
+
+// --- the ledger ------------------------------------------------------------------------------
+// A tombstone: no attempt that it lists commits any more. So a commit may be this late.
+inline constexpr uint64_t tombstone_ttl_ms = 7ULL * 24 * 3600 * 1000;
+inline constexpr size_t tombstone_attempts_max = 64;  // listed by one tombstone, the newest
+inline constexpr size_t held_was_max = 15;            // earlier generations that a held hash lists
+// The hash `hunts`: between two reads while requests come; older than the second, nothing is
+// committed.
+inline constexpr uint64_t hunts_read_ms = 1000;
+inline constexpr uint64_t hunts_stale_ms = 10'000;
+inline constexpr size_t supplies_per_hunt_max = 1000;  // that a hunt ever draws on
 
 // --- Kafka -----------------------------------------------------------------------------------
 // How often a client of Kafka tries to reach its brokers. librdkafka's own 10 s would prolong each

@@ -1,19 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/log_sink.h"
 #include "base/utf8.h"
 
 namespace huntd::log {
 namespace {
 
-constexpr size_t line_bytes_max = 4096;
+constexpr std::string_view cut_mark = " [truncated]\n";
+
+// Never destroyed: threads of libraries may log until the end.
+Sink& sink() {
+  static Sink* const one = new Sink(STDERR_FILENO);
+  return *one;
+}
+
 std::string& origin() {
   static std::string text;
   return text;
@@ -101,21 +114,33 @@ std::string line_of(Level level, std::string_view message, std::initializer_list
     line.push_back('=');
     append_value(line, field.value);
   }
-  if (line.size() > line_bytes_max) {
-    size_t end = line_bytes_max;
+  if (line.size() + 1 > limits::log_line_bytes_max) {
+    size_t end = limits::log_line_bytes_max - cut_mark.size();
     while ((static_cast<uint8_t>(line[end]) & 0xc0) == 0x80) --end;  // not within a character
     line.resize(end);
-    line.append(" [truncated]");
+    line.append(cut_mark);
+  } else {
+    line.push_back('\n');
   }
-  line.push_back('\n');
   return line;
 }
 
 void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
-  std::string const line = line_of(level, message, fields);
-  // A failed write of the log cannot be reported anywhere; the program continues.
-  [[maybe_unused]] ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+  sink().write(line_of(level, message, fields));
 }
+
+void print(std::string_view text) { sink().write(text); }
+
+void never_wait() {
+  std::signal(SIGPIPE, SIG_IGN);  // the log may be a pipe whose reader is gone
+  sink().use(stop_waiting(STDERR_FILENO));
+  pthread_atfork([] { sink().before_fork(); }, [] { sink().after_fork_in_parent(); },
+                 [] { sink().after_fork_in_child(); });
+}
+
+void flush(uint64_t now_ns) { sink().flush(now_ns); }
+
+uint64_t lines_dropped() { return sink().dropped(); }
 
 bool Budget::take(uint64_t now_ns) {
   uint64_t const second = now_ns / 1'000'000'000;
@@ -134,3 +159,15 @@ bool Budget::take(uint64_t now_ns) {
 }
 
 }  // namespace huntd::log
+
+namespace huntd {
+
+void check_failed(const char* file, int line, const char* condition) {
+  char text[1024];
+  std::snprintf(text, sizeof text - 1, "<2>check failed at=%s:%d condition=\"%s\"", file, line,
+                condition);
+  log::print(std::string(text) + "\n");
+  std::abort();
+}
+
+}  // namespace huntd

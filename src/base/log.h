@@ -2,6 +2,7 @@
 // Writes one line per event to stderr: logfmt after a syslog priority, as systemd's journal reads
 // it.
 //   <6>core started core=1 cpu=1
+// A server never waits for the reader of its log (base/log_sink.h): see never_wait().
 // A value is quoted and escaped if needed: control characters, line breaks and invalid UTF-8 become
 // \xNN. So no id or script text can forge a line or a field, or change what a terminal shows.
 #pragma once
@@ -29,11 +30,25 @@ struct Field {
   std::string value;
 };
 
-// Returns the line with its line break. A line of more than 4 KiB is cut and ends in [truncated].
+// Returns the line with its line break. A line of more than limits::log_line_bytes_max is cut and
+// ends in [truncated].
 std::string line_of(Level level, std::string_view message,
                     std::initializer_list<Field> fields = {});
-// Writes the line with one write(2).
 void write(Level level, std::string_view message, std::initializer_list<Field> fields = {});
+// Writes text that is not in the form of a log line, such as the errors of a start.
+void print(std::string_view text);
+
+// A server calls this first. From then on, neither this process nor a child of it waits for the
+// reader of stderr: lines that stderr does not take are kept up to limits::log_kept_bytes_max, then
+// dropped, counted, and reported once there is room. Descriptor 2 itself no longer waits (unless it
+// is a socket), so that this also holds for what libraries write to it. Without this call, a write
+// waits as usual.
+void never_wait();
+// Tries again to write what stderr did not take. Called in the loop of each process that logs.
+// `now_ns` is the time of any monotonic clock.
+void flush(uint64_t now_ns);
+// Lines that this process has dropped since its start.
+uint64_t lines_dropped();
 
 inline void error(std::string_view m, std::initializer_list<Field> f = {}) {
   write(Level::error, m, f);

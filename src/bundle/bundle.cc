@@ -11,8 +11,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <utility>
 
 #include "base/check.h"
@@ -133,6 +131,56 @@ bool read_index(std::string_view bytes, std::vector<BundledHunt>& hunts) {
                             }) == hunts.end();
 }
 
+// Names the type of a file that is not a regular one.
+const char* type_name(mode_t mode) {
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISFIFO(mode)) return "a FIFO";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+std::string not_regular(const std::string& path, mode_t mode) {
+  return fmt::format("{}: is {}, not a regular file", path, type_name(mode));
+}
+
+// Why a file DIR/*.lua is not a hunt, by its name or type; empty if it can be one. Opens nothing:
+// to open a FIFO waits for its writer, and to open a device can act on it.
+std::string why_no_hunt(const std::filesystem::path& path) {
+  if (!is_path_id(path.stem().string()))
+    return path.string() +
+           ": the file of a hunt must be named HUNT_ID.lua, with 1 to 64 of A-Z a-z 0-9 _ . -, "
+           "not . or ..";
+  struct stat status {};
+  if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+    return not_regular(path.string(), status.st_mode);
+  return "";
+}
+
+Result<std::string> read_script(const std::string& path) {
+  auto const unreadable = [&path] {
+    return Error{fmt::format("{}: cannot be read: {}", path, std::strerror(errno))};
+  };
+  UniqueFd const file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  struct stat status {};
+  if (!file.valid() || fstat(file.get(), &status) != 0) return unreadable();
+  // It may have been replaced since its type was looked at.
+  if (!S_ISREG(status.st_mode)) return Error{not_regular(path, status.st_mode)};
+  std::string source(limits::script_bytes_max + 1, '\0');
+  size_t have = 0;
+  while (have < source.size()) {
+    ssize_t const got = read(file.get(), source.data() + have, source.size() - have);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return unreadable();
+    if (got == 0) break;
+    have += static_cast<size_t>(got);
+  }
+  if (have > limits::script_bytes_max)
+    return Error{
+        fmt::format("{}: a script may have at most {} bytes", path, limits::script_bytes_max)};
+  source.resize(have);
+  return source;
+}
+
 }  // namespace
 
 const BundledHunt* Bundle::find(std::string_view hunt_id) const {
@@ -213,48 +261,40 @@ Result<Bundle> open_bundle(int descriptor) {
   return bundle;
 }
 
-Result<Bundle> load_bundle(const std::string& dir) {
+Result<LoadedBundle> load_bundle(const std::string& dir) {
   std::error_code error;
   std::string problems;
-  auto const complain = [&](const std::string& what) {
-    problems += (problems.empty() ? "" : "\n") + what;
-  };
+  LoadedBundle loaded;
   std::vector<std::pair<std::string, std::string>> scripts;
   std::filesystem::directory_iterator files(dir, error);
+  for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
+    std::filesystem::path const& path = files->path();
+    // Names with a dot in front are those of editors, copies of a Mac and rsync.
+    if (path.extension() != ".lua" || path.filename().native().starts_with('.')) continue;
+    if (std::string why = why_no_hunt(path); !why.empty()) {
+      loaded.skipped.push_back(std::move(why));
+      continue;
+    }
+    Result<std::string> source = read_script(path);
+    if (source)
+      scripts.emplace_back(path.stem().string(), std::move(*source));
+    else
+      problems += (problems.empty() ? "" : "\n") + source.error().message;
+  }
   if (error)
     return Error{fmt::format("{}: {}; hunts.dir must name a directory of *.lua files", dir,
                              error.message())};
-  for (const auto& entry : files) {
-    if (entry.path().extension() != ".lua") continue;
-    std::string const path = entry.path().string();
-    std::string const hunt_id = entry.path().stem().string();
-    if (!is_path_id(hunt_id)) {
-      complain(path +
-               ": the file of a hunt must be named HUNT_ID.lua, with 1 to 64 of A-Z a-z 0-9 _ . -, "
-               "not . or ..");
-      continue;
-    }
-    if (entry.is_directory(error)) {
-      complain(path + ": is not a file");
-      continue;
-    }
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream source;
-    source << file.rdbuf();
-    if (!file) {
-      complain(path + ": cannot be read");
-      continue;
-    }
-    if (source.str().size() > limits::script_bytes_max) {
-      complain(
-          fmt::format("{}: a script may have at most {} bytes", path, limits::script_bytes_max));
-      continue;
-    }
-    scripts.emplace_back(hunt_id, source.str());
-  }
+  std::sort(loaded.skipped.begin(), loaded.skipped.end());
   if (!problems.empty()) return Error{problems};
-  if (scripts.empty()) return Error{dir + ": no *.lua file, so there is no hunt to run"};
-  return make_bundle(scripts);
+  if (scripts.empty()) {
+    problems = dir + ": no *.lua file, so there is no hunt to run";
+    for (const std::string& why : loaded.skipped) problems += "\n" + why;
+    return Error{problems};
+  }
+  Result<Bundle> bundle = make_bundle(scripts);
+  if (!bundle) return bundle.error();
+  loaded.bundle = std::move(*bundle);
+  return loaded;
 }
 
 }  // namespace huntd

@@ -44,9 +44,15 @@ class Bundle {
   std::vector<BundledHunt> hunts_;
 };
 
-// Reads every DIR/*.lua; the hunt_id is the file's name without ".lua". The error has a line for
-// each file that is not acceptable.
-Result<Bundle> load_bundle(const std::string& dir);
+struct LoadedBundle {
+  Bundle bundle;
+  std::vector<std::string> skipped;  // "PATH: why" of each file *.lua that is not a hunt, sorted
+};
+// Reads every DIR/*.lua; the hunt_id is the file's name without ".lua". Names that begin with a dot
+// are ignored. A file whose name is not a hunt_id, or that is not a regular file or a link to
+// one, is skipped and never opened. The error has a line for each file that has the name and type
+// of a hunt and cannot be used: then there is no bundle.
+Result<LoadedBundle> load_bundle(const std::string& dir);
 // Bundles scripts given as (hunt_id, source), in any order.
 Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>>& scripts);
 // Returns the same bundle with an image of each hunt. `images` are in the order of hunts().

@@ -70,7 +70,8 @@ const Key keys_table[] = {
          "Address of the public port."),
     NUMBER(http, request_deadline_ms, 10, 60'000, restart,
          "Longest time from the last byte of a request to its response. Must be more than "
-         "`worker.queue_deadline_ms` and `worker.deadline_ms` together."),
+         "`worker.queue_deadline_ms` and `worker.deadline_ms` together. A hunt that has not started "
+         "`worker.deadline_ms` before the end of this time is not started any more: 503."),
     NUMBER(http, read_deadline_ms, 10, 600'000, restart,
          "Longest time from the first byte of a request to the end of its body; then 408."),
     NUMBER(http, first_byte_deadline_ms, 10, 600'000, restart,
@@ -104,7 +105,8 @@ const Key keys_table[] = {
          "File of the keys for `\"hunter\"`, one per line. Each is valid; the first signs new "
          "tokens (`huntctl token`)."),
     NUMBER(cores, count, 0, limits::cores_max, restart,
-         "Core processes. 0: one per CPU that huntd may run on."),
+         "Core processes. 0: one per CPU that huntd may run on, and no more than the CPU quota of "
+         "its cgroup, rounded up."),
     NUMBER(cores, priority, 0, limits::priority_max, restart,
          "Cores run at this nice value, negated: 20 is nice -20. Needs `LimitNICE=` in the unit; "
          "without it huntd logs a warning and uses 0."),
@@ -131,6 +133,9 @@ const Key keys_table[] = {
          "request that would wait longer gets 503 at once."),
     NUMBER(worker, hunts_in_flight_max, 1, 1'000'000, reload,
          "Hunts between admission and the end of their commit, per core; more wait in the queue."),
+    NUMBER(worker, hunter_queue_max, 1, 1'000'000, reload,
+         "Requests of one hunter that wait for their turn: they run one at a time. Above it 503 at "
+         "once, so that one hunter cannot take the time and the memory of the others."),
     TEXT(worker, isolation, isolation, reload,
          "How one hunt is isolated from the next: a process per hunt started by exec or by fork, "
          "or a process for many hunts."),

@@ -51,6 +51,7 @@ struct Config {
     uint32_t queue_deadline_ms = 100;
     uint32_t queue_target_ms = 20;
     uint32_t hunts_in_flight_max = 1024;
+    uint32_t hunter_queue_max = 64;
     std::string isolation = "process";
     uint32_t warm = 0;
     uint32_t hunts_per_worker = 1000;

@@ -9,6 +9,7 @@
 
 #include "auth/authenticator.h"
 #include "base/clock.h"
+#include "base/format_text.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "bundle/bundle.h"
@@ -43,7 +44,8 @@ constexpr uint64_t forward_grace_ns = 100 * ns_per_ms;
 
 HttpService::Timeouts http_timeouts(const Config& config) {
   return {config.http.read_deadline_ms, config.http.first_byte_deadline_ms,
-          config.http.idle_deadline_ms, config.http.send_deadline_ms};
+          config.http.idle_deadline_ms, config.http.send_deadline_ms,
+          config.http.request_deadline_ms};
 }
 
 RedisLink::Options redis_options(const CoreSettings& settings) {
@@ -78,8 +80,9 @@ class OpenCore final : public Core,
         address_limit_(config_.http.connections_per_address_max),
         map_(static_cast<uint32_t>(links.cores.size())),
         redis_(network_, scheduler_, clock_, metrics_, redis_options(settings_)),
-        ledger_(redis_, scheduler_, config_.redis.idempotency_ttl_s),
-        supply_(redis_, scheduler_, metrics_, config_.redis.idempotency_ttl_s),
+        ledger_(redis_, scheduler_, clock_, config_.redis.idempotency_ttl_s),
+        supply_(redis_, scheduler_, clock_, metrics_, config_.redis.idempotency_ttl_s,
+                config_.http.request_deadline_ms),
         workers_(environment.workers, scheduler_, metrics_, worker_limits(config_)),
         hunter_queue_(scheduler_),
         emitter_(environment.events, ledger_, scheduler_, metrics_),
@@ -217,10 +220,29 @@ class OpenCore final : public Core,
     return core == settings_.index ? -1 : static_cast<int>(core);
   }
 
+  Task<bool> reserve_hand_over(int core, size_t bytes, uint64_t deadline_at_ns) override {
+    return peers_.reserve_hand_over(static_cast<uint32_t>(core), bytes, deadline_at_ns);
+  }
+
+  void cancel_hand_over(int core, size_t bytes) override {
+    peers_.cancel_hand_over(static_cast<uint32_t>(core), bytes);
+  }
+
   void hand_over(int core, int descriptor, std::string_view bytes) override {
-    if (peers_.hand_over(static_cast<uint32_t>(core), descriptor, bytes)) return;
-    log::warning("connection closed: the queue to its core is full", {{"core", core}});
-    network_.drop(descriptor);
+    peers_.hand_over(static_cast<uint32_t>(core), descriptor, bytes);
+  }
+
+  Response reject_unsent(HuntRequest::Kind kind, bool keyed) override {
+    constexpr std::string_view detail = "too many requests wait for the hunter's core";
+    PoolString text(detail);
+    if (kind == HuntRequest::Kind::run) {
+      metrics_.add(Counter::hunts_shed_link_full);
+      text = format_text("nothing was awarded: {}", detail);
+      if (keyed) text = detail_of_attempt(text);
+    }
+    Response rejected = problem_response(Problem::overloaded, text);
+    rejected.bundle = bundle_.name();
+    return rejected;
   }
 
   std::string_view core_map_json() override {
@@ -269,17 +291,35 @@ class OpenCore final : public Core,
   }
 
   Task<Response> forward(uint32_t core, HuntRequest request) {
-    uint64_t const deadline_at_ns =
-        request.received_at_ns + config_.http.request_deadline_ms * ns_per_ms + forward_grace_ns;
-    std::optional<Response> response = co_await peers_.forward(core, request, deadline_at_ns);
-    if (response) co_return std::move(*response);
+    uint64_t const deadline_at_ns = hunt_context_.deadline_at_ns(request.received_at_ns);
+    uint64_t const send_by_ns = request.kind == HuntRequest::Kind::run
+                                    ? hunt_context_.start_by_ns(request.received_at_ns)
+                                    : deadline_at_ns;
+    Forwarded forwarded =
+        co_await peers_.forward(core, request, send_by_ns, deadline_at_ns + forward_grace_ns);
+    switch (forwarded.end) {
+      case Forwarded::End::response:
+        co_return std::move(forwarded.response);
+      case Forwarded::End::unknown:
+        co_return end_unknown(request);
+      case Forwarded::End::not_sent:
+        break;
+    }
+    // If its core went down meanwhile, another one serves the hunter.
+    if (map_.server(bucket_of(request.hunter_id)) == core)
+      co_return reject_unsent(request.kind, !request.idempotency_key.empty());
+    co_return co_await handle(std::move(request));
+  }
+
+  // The response to a request that was sent to another core, which did not respond.
+  Response end_unknown(const HuntRequest& request) {
     Response failed = problem_response(Problem::core_down, "");
     if (request.kind == HuntRequest::Kind::run) {
       metrics_.add(Counter::hunts_core_down);
       failed = outcome_unknown(!request.idempotency_key.empty(), request.request_id);
     }
     failed.bundle = bundle_.name();
-    co_return failed;
+    return failed;
   }
 
   // --- the parent ------------------------------------------------------------------------------
@@ -465,6 +505,7 @@ WorkerLimits worker_limits(const Config& config) {
           .queue_deadline_ms = config.worker.queue_deadline_ms,
           .queue_target_ms = config.worker.queue_target_ms,
           .hunts_in_flight_max = config.worker.hunts_in_flight_max,
+          .hunter_queue_max = config.worker.hunter_queue_max,
           .isolation = static_cast<Isolation>(mode - isolation_names.begin()),
           .warm = config.worker.warm,
           .hunts_per_worker = config.worker.hunts_per_worker,

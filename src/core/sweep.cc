@@ -31,7 +31,10 @@ Task<> Sweep::run() {
     co_await walk.ended.wait();
     context_.metrics.set(Gauge::outbox_pending, walk.events);
     co_await context_.supply.sweep(
-        [](void* sweep, uint32_t bucket) { return static_cast<Sweep*>(sweep)->serves(bucket); },
+        [](void* context, uint32_t bucket) {
+          const Sweep& sweep = *static_cast<Sweep*>(context);
+          return sweep.may_sweep() && sweep.serves(bucket);
+        },
         this);
   }
 }

@@ -133,6 +133,8 @@ void PgCopy::add_int8(int64_t number) { append_int8(bytes_, number); }
 
 void PgCopy::add_timestamp_ms(int64_t since_epoch_ms) { append_timestamp(bytes_, since_epoch_ms); }
 
+void PgCopy::add_null() { append(bytes_, UINT32_MAX); }
+
 namespace {
 
 constexpr uint8_t lower_included = 0x02;  // RANGE_LB_INC

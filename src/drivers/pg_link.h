@@ -58,6 +58,7 @@ class PgCopy {
   void add_jsonb(std::string_view json);
   void add_int8(int64_t number);
   void add_timestamp_ms(int64_t since_epoch_ms);
+  void add_null();
   // Starts a multirange; then one add_int8range() per range.
   void begin_int8multirange(size_t ranges);
   void add_int8range(int64_t first, int64_t end);  // [first, end)

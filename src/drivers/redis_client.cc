@@ -32,7 +32,8 @@ Result<void> RedisClient::connect() {
     return error;
   }
   redisSetTimeout(context_.get(), timeout);
-  redisEnableKeepAlive(context_.get());
+  // On a Unix socket it would fail, and the connection with it.
+  if (!address->unix_socket) redisEnableKeepAlive(context_.get());
   Result<void> authenticated = authenticate();
   if (!authenticated) context_.reset();
   return authenticated;

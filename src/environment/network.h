@@ -102,8 +102,6 @@ class Network {
   virtual StreamPtr adopt(int descriptor) = 0;
   // The peer's address of a connected socket; nothing if it is unknown.
   virtual std::optional<ClientAddress> address_of(int descriptor) = 0;
-  // Closes a connection that release() detached and that no other core took.
-  virtual void drop(int descriptor) = 0;
 };
 
 }  // namespace huntd::server

@@ -49,6 +49,20 @@ constexpr ProblemKind kinds[] = {
      "The Idempotency-Key was used with another body",
      "The Idempotency-Key was used before with other JSON.",
      "use a new key, for a new request only"},
+    {Problem::hunt_closed, "hunt-closed", 409,
+     "The hunt is closed",
+     "The operator has closed the hunt. A request with the key of an earlier one still gets the "
+     "stored response, and what hunters hold can be read.",
+     "inform the player"},
+    {Problem::held_full, "held-full", 409,
+     "The hunter holds too many different loot_ids",
+     "The hunter would hold more than 1024 different loot_ids in the hunt, or holds more already: "
+     "they can't be read.",
+     "inform the script's author"},
+    {Problem::supplies_full, "supplies-full", 409,
+     "The hunt has too many supplies",
+     "The script has drawn on a supply with a new loot_id, and the hunt has drawn on 1000 others.",
+     "inform the script's author"},
     {Problem::body_too_large, "body-too-large", 413,
      "The body is too large",
      "The body has more than 16384 bytes.",
@@ -101,8 +115,8 @@ constexpr ProblemKind kinds[] = {
      "fix the client"},
     {Problem::overloaded, "overloaded", 503,
      "Too many hunts are waiting",
-     "Too many requests wait for a worker, this one waited too long, or no worker could be "
-     "started.",
+     "Too many requests wait for a worker, for the hunter or for the hunter's core, this one "
+     "waited too long, or no worker could be started.",
      "wait `Retry-After` seconds, then try again"},
     {Problem::too_many_connections, "too-many-connections", 503,
      "Too many connections",

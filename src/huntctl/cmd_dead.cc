@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // huntctl dead: lists and retries dead letters, the records that hunt-aggregator could not count.
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -26,10 +25,6 @@ struct RetryOptions {
   bool all = false;
   bool again = false;
 };
-
-std::string utc_text(int64_t ms) {
-  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<time_t>(ms / 1000)));
-}
 
 // Replaces everything except visible ASCII, because the text may come from any producer and goes to
 // a terminal.

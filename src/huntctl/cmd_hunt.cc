@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// huntctl hunt: runs a hunt once.
+// huntctl hunt: runs a hunt once, and the commands for a hunt as a whole.
+#include <fmt/format.h>
+
 #include <map>
 #include <memory>
 
 #include "base/ids.h"
 #include "huntctl/commands.h"
 #include "huntctl/hunt_call.h"
+#include "huntctl/hunt_words.h"
 
 namespace huntd::huntctl {
 namespace {
@@ -15,7 +18,14 @@ struct Options : HunterOptions {
   std::string key;
 };
 
-int hunt(const Options& options, const Context& context) {
+int run(const Options& options, const Context& context) {
+  if (context.run_is_implied && is_hunt_command(options.hunt_id)) {
+    fail(
+        fmt::format("{0} is a command: put it directly after hunt, or write `huntctl hunt run {0} "
+                    "HUNTER` to run a hunt of this name",
+                    options.hunt_id));
+    return exit_usage;
+  }
   Result<std::string> const path = hunter_path(options);
   if (!path) {
     fail(path.error().message);
@@ -36,12 +46,21 @@ int hunt(const Options& options, const Context& context) {
 }  // namespace
 
 void add_hunt(CLI::App& app, Context& context) {
+  CLI::App* const hunt =
+      app.add_subcommand("hunt", "Run a hunt once for a hunter; close, open, list or purge hunts");
+  hunt->require_subcommand(1);
+  hunt->footer(
+      "`huntctl hunt HUNT HUNTER` is short for `huntctl hunt run HUNT HUNTER`. A hunt that has the "
+      "name of one of these commands needs the long form.");
+
   auto const options = std::make_shared<Options>();
-  CLI::App* const command = app.add_subcommand("hunt", "Run a hunt once for a hunter");
+  CLI::App* const command = hunt->add_subcommand("run", "Run a hunt once for a hunter");
   add_hunter_options(*command, *options);
   command->add_option("--input", options->input, "JSON that the script reads as hunt.input");
   command->add_option("--key", options->key, "Idempotency-Key: a retry returns the same result");
-  set_body(*command, context, options, &hunt);
+  set_body(*command, context, options, &run);
+  add_hunt_states(*hunt, context);
+  add_hunt_purge(*hunt, context);
 }
 
 }  // namespace huntd::huntctl

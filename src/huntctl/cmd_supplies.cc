@@ -7,6 +7,9 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json_text.h"
@@ -24,48 +27,114 @@ struct SupplyLine {
   std::optional<uint64_t> limit;  // empty if only an older huntd has drawn, which did not store it
   uint64_t taken = 0;             // given and reserved
   uint64_t reserved = 0;
+  uint64_t before = 0;  // of those given: added by a restore, without an event_id
   std::optional<uint64_t> left() const {
     if (!limit) return std::nullopt;
     return *limit > taken ? *limit - taken : 0;
   }
 };
 
-Result<std::vector<SupplyLine>> read_supplies(const Config& config) {
-  RedisClient redis(config.redis.address, config.redis.password_file, config.redis.database);
-  if (Result<void> connected = redis.connect(); !connected) return connected.error();
-  Result<RedisReply> const names = redis.execute({"SMEMBERS", keys::supplies});
-  if (!names) return names.error();
-  std::vector<SupplyLine> lines;
-  for (size_t i = 0; i < (*names)->elements; ++i) {
-    std::string_view const name = text_of((*names)->element[i]);
+using SupplyNames = std::set<std::pair<std::string, std::string>>;  // hunt_id, loot_id
+
+// The names that an older huntd has left and no huntd has moved yet.
+Result<void> add_old_names(RedisClient& redis, SupplyNames& names) {
+  Result<RedisReply> const members = redis.execute({"SMEMBERS", keys::supplies});
+  if (!members) return members.error();
+  for (size_t i = 0; i < (*members)->elements; ++i) {
+    std::string_view const name = text_of((*members)->element[i]);
     size_t const colon = name.find(':');
     if (colon == std::string_view::npos)
       return Error{
           fmt::format("redis: {} contains {}, which is not hunt_id:loot_id", keys::supplies, name)};
-    SupplyLine& line = lines.emplace_back();
-    line.hunt_id = name.substr(0, colon);
-    line.loot_id = name.substr(colon + 1);
-    redis.append({"HLEN", keys::supply(line.hunt_id, line.loot_id)});
-    redis.append({"ZCARD", keys::supply_pending(line.hunt_id, line.loot_id)});
-    redis.append({"GET", keys::supply_limit(line.hunt_id, line.loot_id)});
-    for (uint64_t* count : {&line.taken, &line.reserved}) {
-      Result<RedisReply> const reply = redis.read();
-      if (!reply) return reply.error();
-      *count = static_cast<uint64_t>((*reply)->integer);
-    }
-    // A unit may have been settled between the two commands.
-    line.reserved = std::min(line.reserved, line.taken);
-    Result<RedisReply> const limit = redis.read();
-    if (!limit) return limit.error();
-    std::string_view const digits = text_of(limit->get());
-    uint64_t number = 0;
-    if (!digits.empty() &&
-        std::from_chars(digits.data(), digits.data() + digits.size(), number).ec == std::errc())
-      line.limit = number;
+    names.emplace(name.substr(0, colon), name.substr(colon + 1));
   }
-  std::sort(lines.begin(), lines.end(), [](const SupplyLine& a, const SupplyLine& b) {
-    return std::tie(a.hunt_id, a.loot_id) < std::tie(b.hunt_id, b.loot_id);
-  });
+  return {};
+}
+
+// Adds the supplies of the hunts whose sets a page of SCAN names.
+Result<void> add_names(RedisClient& redis, const redisReply& page, SupplyNames& names) {
+  for (size_t i = 0; i < page.elements; ++i) redis.append({"SMEMBERS", text_of(page.element[i])});
+  for (size_t i = 0; i < page.elements; ++i) {
+    Result<RedisReply> const members = redis.read();
+    if (!members) return members.error();
+    std::string_view const key = text_of(page.element[i]);
+    size_t const open = key.find('{');
+    size_t const close = key.find('}');
+    if (open == std::string_view::npos || close == std::string_view::npos || close < open)
+      return Error{fmt::format("redis: the key {} is not supplies:{{HUNT}}", key)};
+    std::string const hunt_id(key.substr(open + 1, close - open - 1));
+    for (size_t m = 0; m < (*members)->elements; ++m)
+      names.emplace(hunt_id, text_of((*members)->element[m]));
+  }
+  return {};
+}
+
+Result<SupplyNames> read_names(RedisClient& redis) {
+  SupplyNames names;
+  std::string const pattern(keys::supplies_of("*"));
+  std::string cursor = "0";
+  do {
+    Result<RedisReply> const page =
+        redis.execute({"SCAN", cursor, "MATCH", pattern, "COUNT", "1000", "TYPE", "set"});
+    if (!page) return page.error();
+    if ((*page)->type != REDIS_REPLY_ARRAY || (*page)->elements != 2)
+      return Error{"redis: the reply to SCAN is not a cursor and a list"};
+    cursor = text_of((*page)->element[0]);
+    if (Result<void> const added = add_names(redis, *(*page)->element[1], names); !added)
+      return added.error();
+  } while (cursor != "0");
+  if (Result<void> const added = add_old_names(redis, names); !added) return added.error();
+  return names;
+}
+
+// 0 if the reply is not a number.
+uint64_t number_of(const redisReply* reply) {
+  if (reply->type == REDIS_REPLY_INTEGER) return static_cast<uint64_t>(reply->integer);
+  std::string_view const digits = text_of(reply);
+  uint64_t number = 0;
+  std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return number;
+}
+
+Result<SupplyLine> read_supply(RedisClient& redis, const std::string& hunt_id,
+                               const std::string& loot_id) {
+  SupplyLine line;
+  line.hunt_id = hunt_id;
+  line.loot_id = loot_id;
+  PoolString const supply = keys::supply(hunt_id, loot_id);
+  redis.append({"HLEN", supply});
+  redis.append({"HGET", supply, keys::before_field});
+  redis.append({"ZCARD", keys::supply_pending(hunt_id, loot_id)});
+  redis.append({"GET", keys::supply_limit(hunt_id, loot_id)});
+  Result<RedisReply> const fields = redis.read();
+  if (!fields) return fields.error();
+  Result<RedisReply> const before = redis.read();
+  if (!before) return before.error();
+  Result<RedisReply> const pending = redis.read();
+  if (!pending) return pending.error();
+  Result<RedisReply> const limit = redis.read();
+  if (!limit) return limit.error();
+  bool const restored = (*before)->type == REDIS_REPLY_STRING;
+  line.before = number_of(before->get());
+  uint64_t const units = number_of(fields->get());
+  line.taken = (restored && units > 0 ? units - 1 : units) + line.before;
+  // A unit may have been settled between the commands.
+  line.reserved = std::min(number_of(pending->get()), line.taken);
+  if ((*limit)->type == REDIS_REPLY_STRING) line.limit = number_of(limit->get());
+  return line;
+}
+
+Result<std::vector<SupplyLine>> read_supplies(const Config& config) {
+  RedisClient redis(config.redis.address, config.redis.password_file, config.redis.database);
+  if (Result<void> connected = redis.connect(); !connected) return connected.error();
+  Result<SupplyNames> const names = read_names(redis);
+  if (!names) return names.error();
+  std::vector<SupplyLine> lines;
+  for (const auto& [hunt_id, loot_id] : *names) {
+    Result<SupplyLine> line = read_supply(redis, hunt_id, loot_id);
+    if (!line) return line.error();
+    lines.push_back(std::move(*line));
+  }
   return lines;
 }
 
@@ -73,15 +142,15 @@ std::string text(const std::vector<SupplyLine>& lines) {
   if (lines.empty()) return "no hunt has drawn on a shared supply\n";
   TextTable table;
   for (const char* head : {"hunt", "loot"}) table.add_column(head, TextTable::Align::left);
-  for (const char* head : {"limit", "given", "reserved", "left"})
+  for (const char* head : {"limit", "given", "restored", "reserved", "left"})
     table.add_column(head, TextTable::Align::right);
   auto const known = [](std::optional<uint64_t> number) {
     return number ? count_text(*number) : std::string("?");
   };
   for (const SupplyLine& line : lines)
     table.add_row({line.hunt_id, line.loot_id, known(line.limit),
-                   count_text(line.taken - line.reserved), count_text(line.reserved),
-                   known(line.left())});
+                   count_text(line.taken - line.reserved), count_text(line.before),
+                   count_text(line.reserved), known(line.left())});
   return table.str();
 }
 
@@ -96,8 +165,9 @@ std::string json(const std::vector<SupplyLine>& lines) {
     append_json_string(out, line.hunt_id);
     out += R"(,"loot_id":)";
     append_json_string(out, line.loot_id);
-    out += fmt::format(R"(,"limit":{},"given":{},"reserved":{},"left":{}}})", known(line.limit),
-                       line.taken - line.reserved, line.reserved, known(line.left()));
+    out += fmt::format(R"(,"limit":{},"given":{},"before":{},"reserved":{},"left":{}}})",
+                       known(line.limit), line.taken - line.reserved, line.before, line.reserved,
+                       known(line.left()));
   }
   return out + "]}\n";
 }

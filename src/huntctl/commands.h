@@ -26,8 +26,9 @@ struct PublicPort {
 
 // What all commands share. Exists until the program exits.
 struct Context {
-  std::string config_path;  // -c; empty: /etc/huntd/huntd.toml if it exists, else the defaults
-  std::string token_file;   // --token-file; empty: send no token
+  std::string config_path;      // -c; empty: /etc/huntd/huntd.toml if it exists, else the defaults
+  std::string token_file;       // --token-file; empty: send no token
+  bool run_is_implied = false;  // `huntctl hunt HUNT HUNTER`, without the word run
   // The chosen command. Its CLI11 callback sets it, and main() calls it after the command line is
   // parsed. Returns the exit code.
   std::function<int()> run;
@@ -53,7 +54,7 @@ void set_body(CLI::App& command, Context& context, const std::shared_ptr<Options
   });
 }
 
-// Each adds its command to `app`.
+// Each adds its command to `app`, and those below to the command `hunt`.
 void add_latency(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);
 void add_core_map(CLI::App& app, Context& context);
@@ -64,6 +65,10 @@ void add_reconcile(CLI::App& app, Context& context);
 void add_lag(CLI::App& app, Context& context);
 void add_dead(CLI::App& app, Context& context);
 void add_supplies(CLI::App& app, Context& context);
+void add_forget(CLI::App& app, Context& context);
+void add_restore(CLI::App& app, Context& context);
+void add_hunt_states(CLI::App& hunt, Context& context);
+void add_hunt_purge(CLI::App& hunt, Context& context);
 
 // Prints "huntctl: MESSAGE" to stderr; returns exit_failure.
 int fail(const std::string& message);

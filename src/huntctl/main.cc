@@ -2,10 +2,13 @@
 // huntctl: the command line for operators and script authors.
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "huntctl/commands.h"
+#include "huntctl/hunt_words.h"
 
 int main(int argc, char** argv) {
   using namespace huntd::huntctl;
@@ -30,6 +33,8 @@ int main(int argc, char** argv) {
   add_lag(app, context);
   add_dead(app, context);
   add_supplies(app, context);
+  add_forget(app, context);
+  add_restore(app, context);
 
   // CLI11's error for an unknown command does not name it.
   if (argc > 1 && argv[1][0] != '-') {
@@ -46,8 +51,11 @@ int main(int argc, char** argv) {
     }
   }
 
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  context.run_is_implied = insert_run(words);
+  std::reverse(words.begin(), words.end());  // as CLI11 takes them
   try {
-    app.parse(argc, argv);
+    app.parse(words);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? exit_ok : exit_usage;
   }

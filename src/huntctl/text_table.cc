@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "huntctl/text_table.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -39,6 +40,10 @@ std::string span_text(int64_t ms) {
   if (s < 3600) return fmt::format("{} min", s / 60);
   if (s < 2 * 86'400) return fmt::format("{} h", s / 3600);
   return fmt::format("{} d", s / 86'400);
+}
+
+std::string utc_text(int64_t ms) {
+  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<time_t>(ms / 1000)));
 }
 
 size_t columns_of(std::string_view text) {

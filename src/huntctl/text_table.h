@@ -15,6 +15,8 @@ std::string time_text(double us);
 std::string count_text(uint64_t n);
 // A duration in its largest unit: "3 min".
 std::string span_text(int64_t ms);
+// A time since the Unix epoch: "2026-11-29 06:54:00 UTC".
+std::string utc_text(int64_t ms);
 // The width of UTF-8 `text` on a terminal: one column per code point, none for escape sequences.
 size_t columns_of(std::string_view text);
 

@@ -72,7 +72,7 @@ std::vector<int> allowed_cpus() {
 }
 
 Result<void> Children::open() {
-  cpus_ = allowed_cpus();
+  if (pin_cores_) cpus_ = allowed_cpus();
   uint32_t const count = region_.cores();
   cores_.resize(count);
   for (uint32_t a = 0; a < count; ++a) {

@@ -30,7 +30,9 @@ class Children {
     int signals = -1;
   };
   // A child starts with the content of `prepared` at that moment. Both outlive this object.
-  Children(const Prepared& prepared, SharedRegion& region) : prepared_(prepared), region_(region) {}
+  // `pin_cores`: each core runs on one CPU only.
+  Children(const Prepared& prepared, SharedRegion& region, bool pin_cores)
+      : prepared_(prepared), region_(region), pin_cores_(pin_cores) {}
 
   // Opens the sockets between the cores.
   Result<void> open();
@@ -90,6 +92,7 @@ class Children {
 
   const Prepared& prepared_;
   SharedRegion& region_;
+  bool const pin_cores_;
   Descriptors descriptors_;
   std::vector<int> cpus_;
   std::vector<Core> cores_;

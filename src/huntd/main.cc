@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string>
 
+#include "base/log.h"
 #include "huntd/parent.h"
 #include "linux/ring.h"
 
@@ -54,12 +55,15 @@ int print_effective_config(const std::string& config_path) {
 
 int run(Action action, const std::string& config_path) {
   if (action == Action::print_config) return print_effective_config(config_path);
+  if (action == Action::run) huntd::log::never_wait();
   huntd::Result<huntd::server::Prepared> prepared = huntd::server::prepare(config_path);
   if (!prepared) {
-    std::fprintf(stderr, "%s\n", prepared.error().message.c_str());
+    huntd::log::print(prepared.error().message + "\n");
     return huntd::server::exit_config;
   }
   if (action == Action::check) {
+    for (const std::string& file : prepared->skipped_files)
+      std::fprintf(stderr, "skipped: %s\n", file.c_str());
     std::printf("%s: ok; %zu hunts, bundle %s\n", config_path.c_str(),
                 prepared->bundle.hunts().size(), prepared->bundle.name().c_str());
     return EXIT_SUCCESS;

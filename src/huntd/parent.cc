@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/format_text.h"
@@ -23,6 +25,7 @@
 #include "huntd/admin/admin_limits.h"
 #include "huntd/children.h"
 #include "huntd/listen.h"
+#include "linux/cpu_quota.h"
 #include "linux/ring.h"
 
 namespace huntd::server {
@@ -36,12 +39,19 @@ constexpr const char* publicly_unauthenticated_text =
     "any caller could act as any hunter. Set auth.mode, "
     "or set auth.allow_unauthenticated = true if a proxy authenticates the callers";
 
+// `files` as in LoadedBundle.
+void log_skipped(const std::vector<std::string>& files) {
+  for (const std::string& file : files)
+    log::warning("a file of hunts.dir is skipped", {{"reason", file}});
+}
+
 class Parent {
  public:
-  Parent(Prepared prepared, std::string config_path, SharedRegion region)
+  Parent(Prepared prepared, std::string config_path, SharedRegion region, bool pin_cores)
       : prepared_(std::move(prepared)),
         config_path_(std::move(config_path)),
-        region_(std::move(region)) {}
+        region_(std::move(region)),
+        children_(prepared_, region_, pin_cores) {}
 
   Result<void> open() {
     rlimit files{};
@@ -96,6 +106,7 @@ class Parent {
     report_ready();
 
     uint64_t const now_ns = monotonic_ns();
+    log::flush(now_ns);
     if (stopping_) {
       if (now_ns >= kill_at_ns_) children_.kill_cores();
       return;
@@ -160,6 +171,7 @@ class Parent {
     } else {
       for (const std::string& key : keys_that_wait_for_restart(prepared_.config, next->config))
         log::warning("a changed key needs a restart", {{"key", key}});
+      log_skipped(next->skipped_files);
       bool const same = next->bundle.name() == prepared_.bundle.name();
       // What a reload applies: the scripts, the limits of workers, and the secrets.
       prepared_.bundle = std::move(next->bundle);
@@ -195,7 +207,7 @@ class Parent {
   Prepared prepared_;
   std::string config_path_;
   SharedRegion region_;
-  Children children_{prepared_, region_};
+  Children children_;
   UniqueFd listener_;
   UniqueFd admin_listener_;
   UniqueFd signals_;
@@ -205,6 +217,29 @@ class Parent {
   uint64_t watchdog_us_ = 0;
   uint64_t watchdog_fed_at_ns_ = 0;
 };
+
+struct CoreCount {
+  uint32_t count = 1;
+  // Each core has a CPU of its own. Not so below a quota: it is a share of all CPUs, and the cores
+  // of several containers would meet on the first ones.
+  bool pinned = true;
+};
+
+// cores.count, or if it is 0 as many cores as there is CPU time for.
+CoreCount core_count(uint32_t configured) {
+  if (configured > 0) return {configured};
+  auto const cpus =
+      static_cast<uint32_t>(std::clamp<size_t>(allowed_cpus().size(), 1, limits::cores_max));
+  std::optional<CpuQuota> const quota = cpu_quota();
+  if (!quota || quota->cpus >= cpus) return {cpus};
+  auto const count = std::max(static_cast<uint32_t>(std::ceil(quota->cpus)), 1U);
+  if (count == cpus) return {cpus};
+  bool const v2 = quota->file.ends_with("/cpu.max");
+  log::info(fmt::format("cores: {}, because {} allows {:g} CPU", count,
+                        v2 ? "cpu.max" : "cpu.cfs_quota_us", quota->cpus),
+            {{"cpus", cpus}, {"file", quota->file}});
+  return {count, false};
+}
 
 }  // namespace
 
@@ -223,15 +258,14 @@ int run_parent(Prepared prepared, const std::string& config_path) {
                  {{"reason", "kernel.sched_autogroup_enabled is 1"},
                   {"hint", "sysctl kernel.sched_autogroup_enabled=0"}});
 
-  uint32_t cores = prepared.config.cores.count;
-  if (cores == 0)
-    cores = static_cast<uint32_t>(std::clamp<size_t>(allowed_cpus().size(), 1, limits::cores_max));
-  Result<SharedRegion> region = SharedRegion::create(cores, HUNTD_VERSION, wall_ms());
+  log_skipped(prepared.skipped_files);
+  CoreCount const cores = core_count(prepared.config.cores.count);
+  Result<SharedRegion> region = SharedRegion::create(cores.count, HUNTD_VERSION, wall_ms());
   if (!region) {
     log::error(region.error().message);
     return EXIT_FAILURE;
   }
-  Parent parent(std::move(prepared), config_path, std::move(*region));
+  Parent parent(std::move(prepared), config_path, std::move(*region), cores.pinned);
   if (Result<void> opened = parent.open(); !opened) {
     log::error(opened.error().message);
     return EXIT_FAILURE;

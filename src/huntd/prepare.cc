@@ -77,12 +77,13 @@ Result<Prepared> prepare(const std::string& config_path,
     if (!worker) return worker.error();
     prepared.worker = std::make_shared<const WorkerProgram>(std::move(*worker));
   }
-  Result<Bundle> bundle = load_bundle(prepared.config.hunts.dir);
-  if (!bundle) return bundle.error();
+  Result<LoadedBundle> loaded = load_bundle(prepared.config.hunts.dir);
+  if (!loaded) return loaded.error();
+  prepared.skipped_files = std::move(loaded->skipped);
   // Compiling has more time than a hunt, so that a slow host does not reject a good script.
   uint32_t const check_deadline_ms = std::max<uint32_t>(2000, prepared.config.worker.deadline_ms);
   Result<Bundle> checked =
-      check_bundle(*bundle, prepared.config.hunts.dir, prepared.worker->exec_path(),
+      check_bundle(loaded->bundle, prepared.config.hunts.dir, prepared.worker->exec_path(),
                    check_deadline_ms, prepared.config.worker.memory_bytes);
   if (!checked) return checked.error();
   prepared.bundle = std::move(*checked);

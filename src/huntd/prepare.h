@@ -4,6 +4,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bundle/bundle.h"
 #include "bundle/worker_program.h"
@@ -19,7 +20,8 @@ struct Prepared {
   Secrets secrets;
   std::string seed_secret;  // empty: the ledger has it
   std::shared_ptr<const WorkerProgram> worker;
-  Bundle bundle;  // scripts compiled
+  Bundle bundle;                           // scripts compiled
+  std::vector<std::string> skipped_files;  // of hunts.dir, as in LoadedBundle
 };
 // Changes nothing outside. A reload passes the `running` worker program, which stays in use. The
 // error has one line per problem.

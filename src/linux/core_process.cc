@@ -89,6 +89,7 @@ class CoreProcess {
     flush();
     metrics_.heartbeat_ns.store(started_ns);
     metrics_.add(Counter::ticks);
+    flush_log(started_ns);
     uint64_t const ended_ns = clock_.now_ns();
     metrics_.record(Stage::tick, ended_ns - started_ns);
     note_stall(stall_watch_.end(ended_ns));
@@ -101,6 +102,14 @@ class CoreProcess {
     if (stall == Stall::ran) metrics_.add(Counter::ticks_long_ran);
     if (stall == Stall::waited) metrics_.add(Counter::ticks_long_waited);
     if (stall == Stall::stalled) metrics_.add(Counter::ticks_long_stalled);
+  }
+
+  void flush_log(uint64_t now_ns) {
+    log::flush(now_ns);
+    uint64_t const dropped = log::lines_dropped();
+    if (dropped == lines_dropped_) return;
+    metrics_.add(Counter::log_lines_dropped, dropped - lines_dropped_);
+    lines_dropped_ = dropped;
   }
 
   // Passes the tick's batches to the ring.
@@ -120,6 +129,7 @@ class CoreProcess {
   RealClock clock_;
   Scheduler scheduler_;
   StallWatch stall_watch_;
+  uint64_t lines_dropped_ = 0;  // of those, how many the metric counts
   UringNetwork network_;
   UringWorkerHost host_;
   UringMessageLink control_;

@@ -3,15 +3,20 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace huntd::server {
 
+size_t UringMessageLink::room() const {
+  return limits::peer_queue_bytes_max - std::min(limits::peer_queue_bytes_max, queued_bytes());
+}
+
 bool UringMessageLink::send(std::string_view message, int descriptor) {
   CHECK(message.size() <= limits::peer_message_bytes_max);
-  if (socket_.queued_bytes() + batch_.size() + message.size() > limits::peer_queue_bytes_max)
-    return false;
   uint32_t const length = static_cast<uint32_t>(message.size());
+  static_assert(sizeof length == limits::peer_message_prefix_bytes);
+  if (sizeof length + length > room()) return false;
   if (descriptor >= 0 || batch_.size() + sizeof length + length > limits::peer_packet_bytes_max)
     flush();
   batch_.append(reinterpret_cast<const char*>(&length), sizeof length);
@@ -48,6 +53,10 @@ void UringMessageLink::on_packet(std::string_view packet, std::span<const int> d
 
 void UringMessageLink::on_packets_end() {
   if (user_ != nullptr) user_->on_link_closed();
+}
+
+void UringMessageLink::on_packet_sent() {
+  if (user_ != nullptr) user_->on_room();
 }
 
 }  // namespace huntd::server

@@ -11,6 +11,7 @@ class UringMessageLink final : public MessageLink, private PacketUser {
   // Takes ownership of `descriptor`.
   UringMessageLink(Ring& ring, int descriptor) : socket_(ring, descriptor, *this) {}
   void set_user(MessageUser& user) override { user_ = &user; }
+  size_t room() const override;
   bool send(std::string_view message, int descriptor) override;
   // Passes the tick's messages to the ring.
   void flush();
@@ -20,6 +21,8 @@ class UringMessageLink final : public MessageLink, private PacketUser {
  private:
   void on_packet(std::string_view packet, std::span<const int> descriptors) override;
   void on_packets_end() override;
+  void on_packet_sent() override;
+  size_t queued_bytes() const { return socket_.queued_bytes() + batch_.size(); }
 
   PacketSocket socket_;
   MessageUser* user_ = nullptr;

@@ -4,7 +4,6 @@
 // it can deliver at once; with less room, single operations accept at most as many connections.
 #pragma once
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <memory>
 #include <vector>
@@ -26,7 +25,6 @@ class UringNetwork final : public Network {
   void stop_accepting() override;
   StreamPtr adopt(int descriptor) override;
   std::optional<ClientAddress> address_of(int descriptor) override;
-  void drop(int descriptor) override { close(descriptor); }
 
   Ring& ring() { return ring_; }
   // Takes a closed stream back into the pool.

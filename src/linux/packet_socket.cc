@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -13,6 +14,12 @@ namespace {
 // Packets that are received by plain system calls after one completion, so that a busy sender does
 // not cost one trip through the ring per packet.
 constexpr int eager_receives_max = 16;
+
+// Not the other side's fault: no memory, or too many descriptors of this user are in packets that
+// are not read (unix(7), ETOOMANYREFS).
+bool is_lack_of_room(int32_t result) {
+  return result == -ENOBUFS || result == -ENOMEM || result == -ETOOMANYREFS;
+}
 
 }  // namespace
 
@@ -97,13 +104,23 @@ void PacketSocket::send_front() {
 }
 
 void PacketSocket::on_sent(int32_t result) {
-  sending_ = false;
   if (result == -EINTR || result == -EAGAIN) return send_front();
+  if (is_lack_of_room(result)) return send_front_later(-result);
+  sending_ = false;
   queued_bytes_ -= queue_.front().bytes.size();
   queue_.pop_front();
   // A failed send means that the other side is gone, which the receive reports; the remaining sends
   // fail too.
   if (!queue_.empty()) send_front();
+  user_.on_packet_sent();
+}
+
+// The packet may have a connection, which must not be lost because of that.
+void PacketSocket::send_front_later(int error) {
+  if (!std::exchange(pause_logged_, true))
+    log::warning("a packet to another process waits: the kernel has no room for it",
+                 {{"error", std::strerror(error)}, {"hint", "raise LimitNOFILE"}});
+  io_uring_prep_timeout(ring_.prepare(pause_), &pause_time_, 0, 0);
 }
 
 }  // namespace huntd::server

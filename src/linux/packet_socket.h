@@ -24,6 +24,8 @@ class PacketUser {
   virtual void on_packet(std::string_view packet, std::span<const int> descriptors) = 0;
   // The other side closed its end, or the socket failed. No callback follows.
   virtual void on_packets_end() = 0;
+  // A packet has left the queue: queued_bytes() is smaller.
+  virtual void on_packet_sent() {}
 
  protected:
   ~PacketUser() = default;
@@ -57,6 +59,11 @@ class PacketSocket {
     void complete(int32_t result, uint32_t flags) override { socket.on_sent(result); }
     PacketSocket& socket;
   };
+  struct Pause final : Op {
+    explicit Pause(PacketSocket& owner) : socket(owner) {}
+    void complete(int32_t result, uint32_t flags) override { socket.send_front(); }
+    PacketSocket& socket;
+  };
   struct Packet {
     PoolString bytes;
     UniqueFd descriptor;
@@ -68,20 +75,25 @@ class PacketSocket {
   void end();
   void send_front();
   void on_sent(int32_t result);
+  void send_front_later(int error);
 
   Ring& ring_;
   UniqueFd socket_;
   PacketUser& user_;
   Incoming incoming_{*this};
   Outgoing outgoing_{*this};
+  Pause pause_{*this};
   std::vector<char> receive_buffer_;
   alignas(cmsghdr) char receive_control_[CMSG_SPACE(descriptors_max * sizeof(int))];
   iovec receive_iov_{};
   msghdr receive_header_{};
   PoolDeque<Packet> queue_;
   size_t queued_bytes_ = 0;
-  bool sending_ = false;
+  bool sending_ = false;  // the first packet is in the kernel, or waits for the end of a pause
   bool ended_ = false;
+  // After a send for which the kernel had no room.
+  __kernel_timespec pause_time_{.tv_sec = 0, .tv_nsec = 10'000'000};
+  bool pause_logged_ = false;
   DescriptorRoom<1> send_room_;
   iovec send_iov_{};
   msghdr send_header_{};

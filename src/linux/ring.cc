@@ -2,6 +2,7 @@
 #include "linux/ring.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -133,6 +134,29 @@ std::string slots_problem() {
   return problem;
 }
 
+// Passes the prepared entries to the kernel, as each submission of liburing does. Returns how many
+// it has not taken yet.
+unsigned flush_entries(io_uring_sq& queue, bool has_array) {
+  for (; has_array && queue.sqe_head != queue.sqe_tail; ++queue.sqe_head)
+    queue.array[queue.sqe_head & queue.ring_mask] = queue.sqe_head & queue.ring_mask;
+  queue.sqe_head = queue.sqe_tail;
+  __atomic_store_n(queue.ktail, queue.sqe_tail, __ATOMIC_RELEASE);
+  return queue.sqe_tail - __atomic_load_n(queue.khead, __ATOMIC_RELAXED);
+}
+
+// Like io_uring_submit_and_wait_timeout(), in one call of the kernel also if completions are there,
+// and the time spent waiting does not count as iowait. liburing can do that since 2.10.
+int submit_and_wait_idle(io_uring& ring, unsigned wanted, __kernel_timespec& timeout) {
+  io_uring_getevents_arg argument{};
+  argument.sigmask_sz = _NSIG / 8;
+  argument.ts = reinterpret_cast<uint64_t>(&timeout);
+  unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | enter_no_iowait;
+  if (ring.enter_ring_fd != ring.ring_fd) flags |= IORING_ENTER_REGISTERED_RING;
+  unsigned const entries = flush_entries(ring.sq, (ring.flags & setup_no_sqarray) == 0);
+  return io_uring_enter2(static_cast<unsigned>(ring.enter_ring_fd), entries, wanted, flags,
+                         reinterpret_cast<sigset_t*>(&argument), sizeof argument);
+}
+
 }  // namespace
 
 Result<RingFeatures> probe_ring() {
@@ -174,6 +198,8 @@ Result<RingFeatures> probe_ring() {
   bool const buffers =
       memory != MAP_FAILED && io_uring_register_buf_ring(&ring, &registration, 0) == 0;
   (buffers ? features.present : features.absent).push_back("buffer_ring");
+  bool const no_iowait = (ring.features & feature_no_iowait) != 0;
+  (no_iowait ? features.present : features.absent).push_back("no_iowait");
   if (!buffers) missing = "buffer_ring";
   (slots_problem().empty() ? features.present : features.absent).push_back("direct_descriptors");
   io_uring_queue_exit(&ring);
@@ -293,7 +319,10 @@ void Ring::submit_and_wait(uint64_t timeout_ns, unsigned wanted) {
     __kernel_timespec timeout{};
     timeout.tv_sec = static_cast<int64_t>(timeout_ns / 1'000'000'000);
     timeout.tv_nsec = static_cast<long long>(timeout_ns % 1'000'000'000);
-    int const entered = io_uring_submit_and_wait_timeout(&ring_, &first, wanted, &timeout, nullptr);
+    int const entered =
+        (ring_.features & feature_no_iowait) != 0
+            ? submit_and_wait_idle(ring_, wanted, timeout)
+            : io_uring_submit_and_wait_timeout(&ring_, &first, wanted, &timeout, nullptr);
     CHECK(entered >= 0 || entered == -ETIME || entered == -EINTR || entered == -EAGAIN ||
           entered == -EBUSY);
   }

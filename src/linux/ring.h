@@ -27,7 +27,11 @@ class Op {
   ~Op() = default;
 };
 
-inline constexpr int op_fixed_fd_install = 54;  // newer than liburing 2.3
+// Newer than liburing 2.3.
+inline constexpr int op_fixed_fd_install = 54;
+inline constexpr unsigned feature_no_iowait = 1U << 17;  // IORING_FEAT_NO_IOWAIT, of kernel 6.15
+inline constexpr unsigned enter_no_iowait = 1U << 7;     // IORING_ENTER_NO_IOWAIT
+inline constexpr unsigned setup_no_sqarray = 1U << 16;   // IORING_SETUP_NO_SQARRAY
 
 // What the kernel, its settings and a seccomp filter allow.
 struct RingFeatures {

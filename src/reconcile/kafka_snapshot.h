@@ -12,4 +12,9 @@ namespace huntd::reconcile {
 Result<void> read_kafka(const std::string& bootstrap, const std::string& topic,
                         Snapshots& snapshots);
 
+// Removes the records from snapshots.unreadable that are in the dead-letter topic with their place
+// and the same bytes, and counts them in snapshots.set_aside.
+Result<void> set_dead_letters_aside(const std::string& bootstrap, const std::string& topic,
+                                    const std::string& dead_topic, Snapshots& snapshots);
+
 }  // namespace huntd::reconcile

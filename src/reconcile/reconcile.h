@@ -14,8 +14,10 @@ struct ReconcileOptions {
   size_t differences_max = 50;  // listed in the report
 };
 
-// Returns the report, or an error if a store cannot be read. With `wait_s` it reads again until the
-// report is complete or the time is over, and returns the last report.
+// Returns the report, or an error if a store cannot be read. What differs is read again before it
+// is reported: at once, and without `wait_s` up to three times more while events are in Kafka that
+// the next merge may count. With `wait_s` everything is read again until the report is complete or
+// the time is over, and the last report is returned.
 Result<Report> reconcile(const Config& config, const ReconcileOptions& options);
 
 }  // namespace huntd::reconcile

@@ -3,30 +3,40 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "base/format_text.h"
 #include "base/hash.h"
 #include "base/ids.h"
 #include "base/limits.h"
+#include "wire/generation.h"
 #include "wire/loot_event_object.h"
 
 namespace huntd {
 
-PoolString make_event_id(std::string_view hunter_id, std::string_view hunt_id, std::string_view key,
-                         uint32_t position) {
-  return hash128_hex(format_text("{}:{}:{}:{}", hunter_id, hunt_id, position, key));
+PoolString make_event_id(std::string_view hunter_id, std::string_view hunt_id,
+                         std::string_view request_id, uint32_t position) {
+  return hash128_hex(format_text("{}:{}:{}:{}", hunter_id, hunt_id, position, request_id));
 }
 
 LootEventText loot_event_text(const LootEventFacts& facts) {
   // Ids contain only [A-Za-z0-9_.-], so no value needs escaping.
   return {format_text(R"({{"event_id":"{}","hunter_id":"{}","hunt_id":"{}","loot_id":"{}","seq":)",
                       facts.event_id, facts.hunter_id, facts.hunt_id, facts.loot_id),
-          format_text(R"(,"timestamp":{},"bundle":"{}"}})", facts.timestamp_ms, facts.bundle)};
+          format_text(R"(","timestamp":{},"bundle":"{}"{}}})", facts.timestamp_ms, facts.bundle,
+                      facts.from_supply ? R"(,"supply":true)" : "")};
 }
 
 std::string write_loot_event(const LootEvent& event) {
-  LootEventText const text = loot_event_text({event.event_id, event.hunter_id, event.hunt_id,
-                                              event.loot_id, event.timestamp_ms, event.bundle});
-  return fmt::format("{}{}{}", text.head, event.seq, text.tail);
+  LootEventText const text =
+      loot_event_text({event.event_id, event.hunter_id, event.hunt_id, event.loot_id,
+                       event.timestamp_ms, event.bundle, event.from_supply});
+  std::string_view tail = text.tail;
+  if (event.generation != 0)
+    return fmt::format("{}{}{}{}{}", text.head, event.seq, event_gen_prefix,
+                       generation_text(event.generation), tail);
+  tail.remove_prefix(1);  // the quote that ends the generation
+  return fmt::format("{}{}{}", text.head, event.seq, tail);
 }
 
 namespace {
@@ -47,6 +57,27 @@ Result<std::string_view> text_field(simdjson::dom::object object, const char* na
   return value;
 }
 
+// The fields that an event may lack.
+Result<void> read_optional(simdjson::dom::object object, LootEventView& event) {
+  simdjson::dom::element field;
+  if (object["kind"].get(field) == simdjson::SUCCESS) {
+    std::string_view kind = "?";
+    if (field.get(kind) != simdjson::SUCCESS || !is_id(kind)) kind = "?";
+    return Error{fmt::format("kind \"{}\" is not known: upgrade hunt-aggregator", kind)};
+  }
+  if (object["gen"].get(field) == simdjson::SUCCESS) {
+    std::string_view text;
+    std::optional<uint64_t> generation;
+    if (field.get(text) == simdjson::SUCCESS) generation = read_generation(text);
+    if (!generation) return Error{"field \"gen\" is malformed"};
+    event.generation = *generation;
+  }
+  if (object["supply"].get(field) == simdjson::SUCCESS &&
+      field.get(event.from_supply) != simdjson::SUCCESS)
+    return Error{"field \"supply\" is neither true nor false"};
+  return {};
+}
+
 }  // namespace
 
 Result<LootEventView> view_loot_event(std::string_view json) {
@@ -59,6 +90,9 @@ Result<LootEventView> view_loot_event(std::string_view json) {
 
 Result<LootEventView> view_loot_event(simdjson::dom::object object) {
   LootEventView event;
+  // First: a record of another kind may lack fields of an award.
+  if (Result<void> const optional = read_optional(object, event); !optional)
+    return optional.error();
   struct {
     const char* name;
     std::string_view* into;
@@ -90,7 +124,9 @@ Result<LootEvent> copy_of(const Result<LootEventView>& view) {
                    std::string(view->loot_id),
                    view->seq,
                    view->timestamp_ms,
-                   std::string(view->bundle)};
+                   std::string(view->bundle),
+                   view->generation,
+                   view->from_supply};
 }
 
 }  // namespace

@@ -28,9 +28,18 @@ PoolString supply_limit(std::string_view hunt_id, std::string_view loot_id) {
   return format_text("supply_limit:{{{}:{}}}", hunt_id, loot_id);
 }
 
+PoolString supplies_of(std::string_view hunt_id) { return format_text("supplies:{{{}}}", hunt_id); }
+
+PoolString supplies_drawn(uint32_t shard) { return format_text("supplies_drawn:{{p{}}}", shard); }
+
+uint32_t supply_shard(std::string_view supply_name) {
+  return bucket_of(supply_name) % supply_drawn_shards;
+}
+
 PoolVector<PoolString> probes(uint32_t core) {
   PoolVector<PoolString> all;
-  for (const char* kind : {"held", "done", "outbox", "supply", "supply_pending", "supply_limit"})
+  for (const char* kind : {"held", "done", "outbox", "supply", "supply_pending", "supply_limit",
+                           "supplies", "supplies_drawn"})
     all.push_back(format_text("{}:{{huntd-probe}}:{}", kind, core));
   return all;
 }

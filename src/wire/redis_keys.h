@@ -10,7 +10,7 @@
 
 namespace huntd::keys {
 
-// Hash: loot_id -> count, and `seq_field` -> seq of the hunter's newest event in this hunt.
+// Hash: loot_id -> count, and fields that begin with '#' (below).
 PoolString held(std::string_view hunter_id, std::string_view hunt_id);
 // String: the stored result of a request. `key` is its Idempotency-Key or its request_id.
 PoolString done(std::string_view hunter_id, std::string_view hunt_id, std::string_view key);
@@ -25,18 +25,35 @@ PoolString supply(std::string_view hunt_id, std::string_view loot_id);
 PoolString supply_pending(std::string_view hunt_id, std::string_view loot_id);
 // String in the supply's slot: the limit in the latest reservation, in decimal.
 PoolString supply_limit(std::string_view hunt_id, std::string_view loot_id);
-// Set: "hunt_id:loot_id" of every supply that has had a reservation.
+// Set: the loot_id of each supply of this hunt that has had a reservation.
+PoolString supplies_of(std::string_view hunt_id);
+// Sorted set: "hunt_id:loot_id" -> time of the newest reservation (ms since the epoch, by the
+// core's clock) of the supplies of a shard that may have pending units.
+PoolString supplies_drawn(uint32_t shard);
+inline constexpr uint32_t supply_drawn_shards = 64;
+// `supply_name`: "hunt_id:loot_id".
+uint32_t supply_shard(std::string_view supply_name);
+// Set: "hunt_id:loot_id" of every supply of an older huntd. No longer written.
 inline constexpr std::string_view supplies = "supplies";
+// Hash: hunt_id -> HuntState (wire/generation.h). A hunt that it lacks is open.
+inline constexpr std::string_view hunts = "hunts";
 // Hash: number -> secret of the seeds of hunt.random(). The highest number is in use.
 inline constexpr std::string_view seed_secret = "seed_secret";
 
 // The keys of a core's self-test, of each kind of key that scripts use, in the order held, done,
-// outbox, supply, supply_pending, supply_limit. No hunter and no supply has their hash tag. A script
-// creates and removes them in one step.
+// outbox, supply, supply_pending, supply_limit, supplies, supplies_drawn. No hunter and no supply
+// has their hash tag. A script creates and removes them in one step.
 PoolVector<PoolString> probes(uint32_t core);
 
-// '#' is not allowed in ids, so this cannot be a loot_id.
-inline constexpr std::string_view seq_field = "#seq";
+// Fields of `held`. '#' is not allowed in ids, so none can be a loot_id. A reader ignores other
+// fields that begin with it, and a writer keeps them.
+inline constexpr char field_mark = '#';
+inline constexpr std::string_view seq_field = "#seq";  // of the generation's newest event
+inline constexpr std::string_view gen_field = "#gen";  // HeldGeneration (wire/generation.h)
+// How much of the loot is of earlier generations; of a supply: units given that have no field.
+inline constexpr std::string_view before_field = "#before";
+// And the generation: the seq that this earlier generation had reached.
+inline constexpr std::string_view was_prefix = "#was:";
 inline constexpr std::string_view outbox_key_field = "k";
 inline constexpr std::string_view outbox_value_field = "v";
 

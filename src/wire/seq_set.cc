@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
+#include <optional>
 
 #include "base/check.h"
 
@@ -66,17 +68,18 @@ std::vector<SeqRange> SeqSet::holes() const {
   return found;
 }
 
-std::string SeqSet::beyond_text() const {
-  std::string text = "{";
-  for (const SeqRange& range : beyond_) {
-    if (text.size() > 1) text.push_back(',');
-    fmt::format_to(std::back_inserter(text), "[{},{})", range.first, range.last + 1);
-  }
-  text.push_back('}');
-  return text;
+SeqSet SeqSet::unbounded() const {
+  SeqSet copy = *this;
+  copy.ranges_max_ = SIZE_MAX;
+  return copy;
 }
 
 namespace {
+
+void append_range(std::string& text, uint64_t first, uint64_t last) {
+  if (text.size() > 1) text.push_back(',');
+  fmt::format_to(std::back_inserter(text), "[{},{})", first, last + 1);
+}
 
 // Removes `expected` from the front of `text`; returns false if `text` does not start with it.
 bool take(std::string_view& text, char expected) {
@@ -93,29 +96,64 @@ bool take(std::string_view& text, uint64_t& number) {
   return true;
 }
 
-}  // namespace
-
-Result<SeqSet> SeqSet::read(uint64_t upto, std::string_view beyond_text, size_t ranges_max) {
-  Error const malformed{fmt::format("seen_upto {} with seen_beyond {} is not a set of seqs", upto,
-                                    beyond_text.substr(0, 200))};
-  if (upto > limits::seq_max) return malformed;
-  SeqSet set(ranges_max);
-  set.upto_ = upto;
-  std::string_view left = beyond_text;
-  if (!take(left, '{')) return malformed;
-  uint64_t before = upto;
-  while (!left.empty() && left.front() != '}') {
-    if (!set.beyond_.empty() && !take(left, ',')) return malformed;
+// Reads ranges in the text form of int8multirange: ascending, from `first_min` on, with a hole
+// between two. Nothing if `text` is not that.
+std::optional<std::vector<SeqRange>> read_ranges(std::string_view text, uint64_t first_min) {
+  std::vector<SeqRange> ranges;
+  if (!take(text, '{')) return std::nullopt;
+  while (!text.empty() && text.front() != '}') {
+    if (!ranges.empty() && !take(text, ',')) return std::nullopt;
     uint64_t first = 0;
     uint64_t end = 0;
-    if (!take(left, '[') || !take(left, first) || !take(left, ',') || !take(left, end) ||
-        !take(left, ')'))
-      return malformed;
-    if (first < before + 2 || end <= first || end - 1 > limits::seq_max) return malformed;
-    set.beyond_.push_back({first, end - 1});
-    before = end - 1;
+    if (!take(text, '[') || !take(text, first) || !take(text, ',') || !take(text, end) ||
+        !take(text, ')'))
+      return std::nullopt;
+    if (first < first_min || end <= first || end - 1 > limits::seq_max) return std::nullopt;
+    ranges.push_back({first, end - 1});
+    first_min = end + 1;
   }
-  if (!take(left, '}') || !left.empty()) return malformed;
+  if (!take(text, '}') || !text.empty()) return std::nullopt;
+  return ranges;
+}
+
+}  // namespace
+
+std::string SeqSet::beyond_text() const {
+  std::string text = "{";
+  for (const SeqRange& range : beyond_) append_range(text, range.first, range.last);
+  text.push_back('}');
+  return text;
+}
+
+std::string SeqSet::text() const {
+  std::string text = "{";
+  if (upto_ > 0) append_range(text, 1, upto_);
+  for (const SeqRange& range : beyond_) append_range(text, range.first, range.last);
+  text.push_back('}');
+  return text;
+}
+
+Result<SeqSet> SeqSet::read(uint64_t upto, std::string_view beyond_text, size_t ranges_max) {
+  std::optional<std::vector<SeqRange>> ranges;
+  if (upto <= limits::seq_max) ranges = read_ranges(beyond_text, upto + 2);
+  if (!ranges)
+    return Error{fmt::format("seen_upto {} with seen_beyond {} is not a set of seqs", upto,
+                             beyond_text.substr(0, 200))};
+  SeqSet set(ranges_max);
+  set.upto_ = upto;
+  set.beyond_ = std::move(*ranges);
+  return set;
+}
+
+Result<SeqSet> SeqSet::read_text(std::string_view text, size_t ranges_max) {
+  std::optional<std::vector<SeqRange>> ranges = read_ranges(text, 1);
+  if (!ranges) return Error{fmt::format("{} is not a set of seqs", text.substr(0, 200))};
+  SeqSet set(ranges_max);
+  if (!ranges->empty() && ranges->front().first == 1) {
+    set.upto_ = ranges->front().last;
+    ranges->erase(ranges->begin());
+  }
+  set.beyond_ = std::move(*ranges);
   return set;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The seqs of one hunter in one hunt that the table has counted: all up to `upto`, and the ranges
-// after the first hole. Like TCP's selective acknowledgement (RFC 2018), it knows for every event
-// whether it was counted, in bounded memory (docs/formats/hunt-session.md).
+// The seqs of one hunter in one hunt and one generation that the table has counted: all up to
+// `upto`, and the ranges after the first hole. Like TCP's selective acknowledgement (RFC 2018), it
+// knows for every event whether it was counted, in bounded memory (docs/formats/hunt-session.md).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -38,6 +38,9 @@ class SeqSet {
   Insert insert(uint64_t seq);
   bool contains(uint64_t seq) const;
   bool full() const { return beyond_.size() >= ranges_max_; }
+  bool empty() const { return upto_ == 0 && beyond_.empty(); }
+  // The same set, with room for any number of ranges.
+  SeqSet unbounded() const;
 
   // Every seq from 1 to upto() is in the set; upto() + 1 is not.
   uint64_t upto() const { return upto_; }
@@ -58,6 +61,12 @@ class SeqSet {
   // `ranges_max` ranges (written with a greater limit) is accepted, and the set is full.
   static Result<SeqSet> read(uint64_t upto, std::string_view beyond_text,
                              size_t ranges_max = limits::seen_beyond_ranges_max);
+
+  // The whole set in that form: "{[1,4),[5,7)}" for 1, 2, 3, 5 and 6.
+  std::string text() const;
+  // Reads what text() wrote, by the rules of read().
+  static Result<SeqSet> read_text(std::string_view text,
+                                  size_t ranges_max = limits::seen_beyond_ranges_max);
 
   bool operator==(const SeqSet& other) const {
     return upto_ == other.upto_ && beyond_ == other.beyond_;

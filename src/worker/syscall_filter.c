@@ -79,8 +79,9 @@ static const struct rule rules[] = {
     {SYS_prctl, if_argument_is, 0, PR_SET_NAME, 0},
     {SYS_close_range, always, 0, 0, 0},
     {SYS_dup3, if_argument_is, 1, WF_SOCKET_DESCRIPTOR, 0},
-    /* Error output of a spawner; in a worker, descriptor 2 is closed. */
+    /* Error output of a spawner, which may be a socket; in a worker, descriptor 2 is closed. */
     {SYS_write, if_argument_is, 0, STDERR_FILENO, 0},
+    {SYS_sendto, if_argument_is, 0, STDERR_FILENO, 0},
     /* The spawner and the zygote. */
     {SYS_clone, if_gate_is_passed, 0, 0, 0},
     {SYS_clone3, if_gate_is_passed, 0, 0, 0},

@@ -145,52 +145,92 @@ TEST_CASE("each *.lua file of a directory is a hunt, and no other file is") {
   dir.write("notes.txt", "no");
   dir.write("chest.lua~", "no");
   dir.make_dir("library");
-  Result<Bundle> const bundle = load_bundle(dir.path());
-  REQUIRE(bundle);
-  REQUIRE(bundle->hunts().size() == 2);
-  CHECK(source_of(*bundle, "chest") == "return 1");
-  CHECK(source_of(*bundle, "North.Gate-2_x") == "return 2");
-  CHECK(bundle->name() ==
+  Result<LoadedBundle> const loaded = load_bundle(dir.path());
+  REQUIRE(loaded);
+  CHECK(loaded->skipped.empty());
+  const Bundle& bundle = loaded->bundle;
+  REQUIRE(bundle.hunts().size() == 2);
+  CHECK(source_of(bundle, "chest") == "return 1");
+  CHECK(source_of(bundle, "North.Gate-2_x") == "return 2");
+  CHECK(bundle.name() ==
         make_bundle({{"chest", "return 1"}, {"North.Gate-2_x", "return 2"}})->name());
+}
+
+TEST_CASE("files whose names begin with a dot are ignored") {
+  TempDir dir;
+  dir.write("gold.lua", "return 1");
+  dir.write("._gold.lua", "a Mac's");
+  dir.write(".lua", "nothing");
+  dir.write("..lua", "nothing");
+  REQUIRE(symlink("me@host.1234:5678", (dir.path() + "/.#gold.lua").c_str()) == 0);  // Emacs
+  Result<LoadedBundle> const loaded = load_bundle(dir.path());
+  REQUIRE(loaded);
+  CHECK(loaded->bundle.hunts().size() == 1);
+  CHECK(loaded->skipped.empty());
+}
+
+TEST_CASE("files that are not hunts by name or type are skipped, the others are loaded") {
+  TempDir dir;
+  std::string const path = dir.path() + "/";
+  dir.write("gold.lua", "return 1");
+  dir.write("Copy of gold.lua", "return 1");
+  dir.write("{x}.lua", "return 1");
+  dir.make_dir("folder.lua");
+  REQUIRE(mkfifo((path + "pipe.lua").c_str(), 0600) == 0);  // to open it would wait for a writer
+  REQUIRE(symlink("/dev/null", (path + "null.lua").c_str()) == 0);
+  REQUIRE(symlink("gold.lua", (path + "link.lua").c_str()) == 0);
+  Result<LoadedBundle> const loaded = load_bundle(dir.path());
+  REQUIRE(loaded);
+  REQUIRE(loaded->bundle.hunts().size() == 2);
+  CHECK(source_of(loaded->bundle, "gold") == "return 1");
+  CHECK(source_of(loaded->bundle, "link") == "return 1");
+  std::string const name =
+      "the file of a hunt must be named HUNT_ID.lua, with 1 to 64 of A-Z a-z 0-9 _ . -, not . or ..";
+  CHECK(loaded->skipped == std::vector<std::string>{
+                               path + "Copy of gold.lua: " + name,
+                               path + "folder.lua: is a directory, not a regular file",
+                               path + "null.lua: is a device, not a regular file",
+                               path + "pipe.lua: is a FIFO, not a regular file",
+                               path + "{x}.lua: " + name,
+                           });
 }
 
 TEST_CASE("the error of a directory names every problem") {
   TempDir dir;
   SUBCASE("missing") {
-    Result<Bundle> const bundle = load_bundle(dir.path() + "/nowhere");
+    Result<LoadedBundle> const bundle = load_bundle(dir.path() + "/nowhere");
     REQUIRE_FALSE(bundle);
     CHECK(bundle.error().message.starts_with(dir.path() + "/nowhere: "));
     CHECK(bundle.error().message.find("hunts.dir") != std::string::npos);
   }
   SUBCASE("empty") {
-    Result<Bundle> const bundle = load_bundle(dir.path());
+    Result<LoadedBundle> const bundle = load_bundle(dir.path());
     REQUIRE_FALSE(bundle);
     CHECK(bundle.error().message == dir.path() + ": no *.lua file, so there is no hunt to run");
   }
-  SUBCASE("two invalid ids, and a script that is too long") {
-    dir.write("fine.lua", "return 1");
+  SUBCASE("no file that is a hunt") {
     dir.write("two words.lua", "return 1");
-    dir.write("{x}.lua", "return 1");
+    Result<LoadedBundle> const bundle = load_bundle(dir.path());
+    REQUIRE_FALSE(bundle);
+    CHECK(bundle.error().message.find("no *.lua file") != std::string::npos);
+    CHECK(bundle.error().message.find("\n" + dir.path() + "/two words.lua: ") != std::string::npos);
+  }
+  SUBCASE("two scripts that are too long") {
+    dir.write("fine.lua", "return 1");
+    dir.write("longer.lua", std::string(limits::script_bytes_max + 2, ' '));
     dir.write("long.lua", std::string(limits::script_bytes_max + 1, ' '));
-    Result<Bundle> const bundle = load_bundle(dir.path());
+    Result<LoadedBundle> const bundle = load_bundle(dir.path());
     REQUIRE_FALSE(bundle);
     const std::string& message = bundle.error().message;
-    CHECK(message.find(dir.path() + "/two words.lua: ") != std::string::npos);
-    CHECK(message.find(dir.path() + "/{x}.lua: ") != std::string::npos);
+    CHECK(message.find(dir.path() + "/longer.lua: a script may have at most 262144 bytes") !=
+          std::string::npos);
     CHECK(message.find(dir.path() + "/long.lua: a script may have at most 262144 bytes") !=
           std::string::npos);
     CHECK(message.find("fine.lua") == std::string::npos);
   }
-  SUBCASE("a directory with the name of a hunt") {
-    dir.make_dir("odd.lua");
-    dir.write("fine.lua", "return 1");
-    Result<Bundle> const bundle = load_bundle(dir.path());
-    REQUIRE_FALSE(bundle);
-    CHECK(bundle.error().message == dir.path() + "/odd.lua: is not a file");
-  }
   SUBCASE("a dangling link") {
     REQUIRE(symlink("nowhere", (dir.path() + "/broken.lua").c_str()) == 0);
-    Result<Bundle> const bundle = load_bundle(dir.path());
+    Result<LoadedBundle> const bundle = load_bundle(dir.path());
     REQUIRE_FALSE(bundle);
     CHECK(bundle.error().message.starts_with(dir.path() + "/broken.lua: "));
   }

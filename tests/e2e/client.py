@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP clients for the end-to-end tests: one call, one raw socket, and an asyncio connection for thousands of clients."""
 import asyncio
+import ctypes
 import http.client
+import itertools
 import json
 import re
 import socket
@@ -59,6 +61,16 @@ def core_of(stack, hunter: str) -> int:
     reported = subprocess.run([str(build_folder() / "huntctl"), "core-map", "--http", stack.http, "--hunter", hunter], capture_output=True,
                           text=True, check=True).stdout
     return int(re.search(r"core (\d+)$", reported).group(1))
+
+
+def hunters_of(address: str, core: int, count: int, prefix: str) -> list[str]:
+    """Names of hunters of this core, by the core map (docs/http-api.md)."""
+    hash64 = ctypes.CDLL("libxxhash.so.0").XXH3_64bits  # libxxhash0 is a dependency of apt
+    hash64.restype, hash64.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t]
+    core_map = call(address, "GET", "/v1/core-map").json
+    names = (f"{prefix}-{number}" for number in itertools.count())
+    return list(itertools.islice((name for name in names if core_map["map"][hash64(name.encode(), len(name)) % core_map["buckets"]]
+                                  == core), count))
 
 
 def held(address: str, hunt: str, hunter: str) -> dict[str, int]:

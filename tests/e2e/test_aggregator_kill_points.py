@@ -26,15 +26,20 @@ def holed(hunter, seqs):
 
 
 # The table before: rows, and one row with more holes than it can hold.
-BEFORE = make_events(31, 400, hunters=20) + holed("a", range(1, 260, 2))
+BEFORE = make_events(31, 400, hunters=20) + holed("a", range(1, 260, 2)) + holed("c", range(1, 20))
 NEW = [{**event, "hunter_id": "new-" + event["hunter_id"]} for event in make_events(32, 200, hunters=5)]
+# Another generation of a hunter of the table, and of a new one; each also gets seqs of generation 0.
+LATER = [{**event, "event_id": event["event_id"][::-1], "gen": "0193000000000001", "supply": True}
+         for hunter in ("c", "d") for event in holed(hunter, range(1, 30))] + holed("d", range(1, 20))
 # The events then: for new and old rows, repeats, holes that close, a new row with too many holes.
 THEN = (make_events(31, 900, hunters=20)[400:] + BEFORE[:100] + NEW +
-        holed("a", range(2, 240, 2)) + holed("b", range(1, 201, 2)))
+        holed("a", range(2, 240, 2)) + holed("b", range(1, 201, 2)) + LATER)
 # More new rows than go in by INSERT (limits::insert_rows_max).
 MANY = [{**make_events(5, 1)[0], "hunter_id": f"many-{number}", "event_id": f"ee{number:030x}"} for number in range(8_200)]
-STATE = """SELECT hunter_id, hunt_id, loot, loot_count, first_loot_at, last_loot_at, bundle, seen_upto, seen_beyond FROM hunt_session
-UNION ALL SELECT hunter_id, hunt_id, NULL, seq, NULL, NULL, event, NULL, NULL FROM hunt_session_waiting"""
+STATE = """SELECT hunter_id, hunt_id, loot, loot_count, first_loot_at, last_loot_at, bundle, seen_upto, seen_beyond,
+generation, past FROM hunt_session
+UNION ALL SELECT hunter_id, hunt_id, NULL, seq, NULL, NULL, event, NULL, NULL, generation, NULL FROM hunt_session_waiting
+UNION ALL SELECT hunt_id, loot_id, NULL, given, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM hunt_supply"""
 
 
 def run(config, **env):
@@ -50,9 +55,13 @@ def points_of(config, trace):
 
 
 def assert_the_model_holds(pipeline, events):
-    """Except hunter b, whose row keeps seq 1 and 64 ranges above it: the rest waits in hunt_session_waiting."""
-    expected = {key: row for key, row in expected_rows(events).items() if key[0] != "b"}
-    assert {key: row for key, row in rows_in(pipeline).items() if key[0] != "b"} == expected
+    """Except hunter b, whose row keeps seq 1 and 64 ranges above it: the rest waits in hunt_session_waiting. And except
+    hunters c and d, who have two generations."""
+    expected = {key: row for key, row in expected_rows(events).items() if key[0] not in ("b", "c", "d")}
+    assert {key: row for key, row in rows_in(pipeline).items() if key[0] not in ("b", "c", "d")} == expected
+    assert pipeline.sql("SELECT loot_count, seen_upto, past FROM hunt_session WHERE hunter_id IN ('c', 'd')") == \
+        [["48", "29", '{"0000000000000000": "{[1,20)}"}']] * 2
+    assert pipeline.sql("SELECT sum(given) FROM hunt_supply") == [["58"]]
     [[counted, waits]] = pipeline.sql("SELECT (SELECT sum(loot_count) FROM hunt_session WHERE hunter_id = 'b'), "
                                       "(SELECT count(*) FROM hunt_session_waiting WHERE hunter_id = 'b')")
     assert (int(counted), int(waits)) == (65, 35)
@@ -119,7 +128,7 @@ def test_a_kill_at_any_point_with_kafka_gives_the_same_table_and_dead_letters(tm
 
 def test_a_kill_at_any_point_on_the_outbox_gives_the_same_table(tmp_path, postgres):
     pipeline = Pipeline(tmp_path, postgres)
-    empty = "TRUNCATE hunt_session, hunt_session_waiting, loot_events_dead"
+    empty = "TRUNCATE hunt_session, hunt_session_waiting, loot_events_dead, hunt_supply"
     dead = "SELECT partition, convert_from(payload, 'UTF8') FROM loot_events_dead"
     try:
         pipeline.once()

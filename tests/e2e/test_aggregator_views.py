@@ -9,6 +9,7 @@ import pytest
 from aggregator_pipeline import Pipeline, metric
 from loot_events import expected_rows, make_events
 from test_aggregator import OtherWriter, wait_for
+from test_aggregator_generations import BACK_TO_VERSION_2
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -68,9 +69,9 @@ def test_a_database_of_the_first_version_keeps_its_rows_and_gets_the_views(pipel
     events = make_events(43, 300)
     pipeline.put(events)
     pipeline.once()
-    pipeline.sql("DROP VIEW hunt_hunters, hunt_loot, hunt_loot_per_hour, hunt_top_hunters; DROP TABLE hunt_loot_hour, "
-                 "hunt_retention; DELETE FROM hunt_schema_version WHERE version = 2")
-    assert "schema migrated migrations=1 version=2" in pipeline.once()
+    pipeline.sql(BACK_TO_VERSION_2 + "DROP VIEW hunt_hunters, hunt_loot, hunt_loot_per_hour, hunt_top_hunters; "
+                 "DROP TABLE hunt_loot_hour, hunt_retention; DELETE FROM hunt_schema_version WHERE version = 2")
+    assert "schema migrated migrations=2 version=3" in pipeline.once()
     assert pipeline.rows() == expected_rows(events)
     assert pipeline.sql("SELECT sum(loot) FROM hunt_hunters") == [["300"]]
 

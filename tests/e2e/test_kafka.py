@@ -2,6 +2,7 @@
 """Events on their way to Kafka, read by kcat: each committed award is acknowledged, despite failures of the broker."""
 import asyncio
 import json
+import re
 import signal
 from collections import Counter
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.kafka
 STACK = {"kafka": True, "aggregator": True, "append_only": True,
          "settings": {"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000,
                       "kafka.sweep_after_s": 1, "kafka.delivery_timeout_ms": 2000}}
-FIELDS = {"event_id", "hunter_id", "hunt_id", "loot_id", "seq", "timestamp", "bundle"}
+FIELDS = {"event_id", "hunter_id", "hunt_id", "loot_id", "seq", "gen", "timestamp", "bundle"}
 
 
 def events(stack) -> dict[str, dict]:
@@ -58,6 +59,7 @@ def test_an_award_becomes_an_event_with_every_field(stack):
         assert (event["hunter_id"], event["hunt_id"], event["loot_id"], event["seq"]) \
             == ("eve", "pair", item["loot_id"], seq)
         assert event["bundle"] == answer.headers["hunt-bundle"]
+        assert re.fullmatch("[0-7][0-9a-f]{15}", event["gen"])
         assert 1_600_000_000_000 < event["timestamp"] < 10_000_000_000_000
     wait_until(lambda: row(stack, "eve", "pair") == {"sword": 1, "shield": 1}, 30, "the row")
 

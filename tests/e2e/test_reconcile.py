@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole way, counted to the last item: 20,000 hunts of 1,000 hunters over two cores by mixed clients; afterwards Redis, Kafka
-(read by kcat) and hunt_session agree, and every response is in all three. Once without faults, once with kills of a core and Redis."""
+(read by kcat) and hunt_session agree, and every response is in all three. Once without faults, once with kills of a core and Redis.
+And huntctl reconcile on a live system, and after Redis has lost awards."""
 import asyncio
 import json
 import os
 import random
 import signal
 import subprocess
+import threading
 from collections import Counter
 
 import pytest
 
-from client import AsyncConnection
+from client import AsyncConnection, run_hunt
 from harness.huntd_stack import ROOT, build_folder, http_get
 from harness.kafka_server import consume
+from harness.stores import held_in
+from load import Request, play
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 HUNTERS = 1000
@@ -112,13 +116,10 @@ def check_stores(stack, responses: Responses) -> None:
                 for row in stack.postgres.sql("SELECT hunter_id, hunt_id, loot_count FROM hunt_session")}
     assert in_table == dict(seqs)
     with stack.redis.client() as redis:
-        held = 0
-        for key in redis.keys("held:*"):
-            pairs = redis.hash(key)
-            seq = int(pairs.pop("#seq"))
-            assert seq == sum(map(int, pairs.values())), key
-            held += seq
-    assert held == len(events) == sum(in_table.values())
+        held = held_in(redis)
+    for session, of_session in held.items():
+        assert of_session.loot.total() == of_session.before + of_session.seq == sum(of_session.reached.values()), session
+    assert sum(of_session.loot.total() for of_session in held.values()) == len(events) == sum(in_table.values())
 
 
 @pytest.fixture
@@ -162,3 +163,58 @@ def test_hunts_reconcile_after_kills_of_a_core_and_redis(full_stack):
     assert responses.unknown > 0, "the faults broke connections"
     assert set(responses.answers) <= {200, 422, 424, 503, 504}, responses.answers
     check_stores(stack, responses)
+
+
+def huntctl_reconcile(stack, *options: str) -> tuple[int, dict]:
+    done = subprocess.run([str(build_folder() / "huntctl"), "-c", str(stack.config), "reconcile", "--json", *options],
+                          capture_output=True, text=True, timeout=180)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_reconcile_of_a_live_system_reports_nothing(own_stack):
+    stack = own_stack(kafka=True, aggregator=True, settings={"kafka.sweep_after_s": 3}).start()
+    drawn = random.Random(20261129)
+    requests = [Request(drawn.choice(["gold", "pair", "mixed", "scarce"]), f"hunter-{drawn.randrange(200)}") for _ in range(12_000)]
+    run_hunt(stack.http, "gold", "hunter-0")
+    assert huntctl_reconcile(stack, "--wait", "60")[0] == 0
+    results = []
+    hunters = threading.Thread(target=lambda: results.append(asyncio.run(play(stack.http, requests, hunter_clients=30))))
+    hunters.start()
+    reports = []
+    while hunters.is_alive():
+        reports.append(huntctl_reconcile(stack))
+    hunters.join()
+    assert results[0].statuses[200] > len(requests) / 2, results[0].statuses
+    moved = {report["held_loot"] for _, report in reports}
+    assert len(moved) > 2, "it was read several times while hunters played"
+    assert [report["differences"] for code, report in reports if code != 0] == []
+    assert huntctl_reconcile(stack, "--wait", "60")[0] == 0
+
+
+@pytest.mark.parametrize("with_kafka", [False, True])
+def test_awards_that_redis_has_lost_are_named_exactly(own_stack, with_kafka):
+    stack = own_stack(kafka=with_kafka, aggregator=True).start()
+    for hunter, times in {"ann": 5, "ben": 3, "cleo": 4, "dora": 2}.items():
+        for _ in range(times):
+            assert run_hunt(stack.http, "pair", hunter).status == 200
+    code, report = huntctl_reconcile(stack, "--wait", "60")
+    assert (code, report["lost"]) == (0, 0)
+    with stack.redis.client() as redis:
+        generations = {hunter: of_session.generation for (hunter, _), of_session in held_in(redis).items()}
+        keys = {hunter: next(redis.keys(f"held:*:{hunter}:pair")) for hunter in generations}
+        # Rewound by one hunt; deleted; deleted, and the hunter goes on.
+        for field, by in (("sword", -1), ("shield", -1), ("#seq", -2)):
+            redis.call("HINCRBY", keys["ann"], field, by)
+        redis.call("DEL", keys["ben"], keys["cleo"])
+    assert run_hunt(stack.http, "pair", "cleo").status == 200
+    lost = {("ann", generations["ann"]): ("9 to 10", {"shield": 1, "sword": 1}),
+            ("ben", generations["ben"]): ("1 to 6", {"shield": 3, "sword": 3}),
+            ("cleo", generations["cleo"]): ("1 to 8", {"shield": 4, "sword": 4})}
+    _, report = huntctl_reconcile(stack, "--wait", "10")
+    assert {difference["kind"] for difference in report["differences"]} == {"lost_by_redis"}
+    assert {(found["hunter_id"], found["generation"]): (found["seqs"], found["loot"]) for found in report["differences"]} == lost
+    assert report["lost"] == 16
+    with stack.redis.client() as redis:
+        after = held_in(redis)["cleo", "pair"]
+    assert after.generation > generations["cleo"] and after.reached == {after.generation: 2}

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGHUP swaps the scripts under load: each hunt runs one complete version, no request fails, a bad script changes nothing."""
 import asyncio
+import os
+import re
 import signal
 from collections import Counter
 
@@ -102,6 +104,22 @@ def test_a_reload_with_a_bad_script_keeps_the_old_scripts(stack, bad):
     assert "worse.lua" in stack.huntd.log_text()
     answer = run_hunt(stack.http, "version", "a")
     assert (answer.json["result"]["first"], answer.headers["hunt-bundle"]) == (1, before)
+
+
+def test_a_file_that_is_no_hunt_by_name_or_type_stops_neither_a_reload_nor_a_start(stack):
+    (stack.hunts / ".#version.lua").symlink_to("someone@somewhere.4711:1")  # Emacs
+    (stack.hunts / "._version.lua").write_bytes(b"\0\5\x16\7")  # a Mac
+    (stack.hunts / "Copy of version.lua").write_text("return function(hunt) end")
+    (stack.hunts / "folder.lua").mkdir()
+    os.mkfifo(stack.hunts / "pipe.lua")
+    write(stack.hunts, 2)
+    reload(stack)
+    wait_until(lambda: both_cores_run(stack, 2), 20, "version 2")
+    skipped = re.findall(r"a file of hunts.dir is skipped reason=\"\S*/hunts/(.*?):", stack.huntd.log_text())
+    assert skipped == ["Copy of version.lua", "folder.lua", "pipe.lua"]
+    stack.huntd.stop()
+    stack.huntd.start()
+    assert version(stack) == 2
 
 
 def test_a_reload_with_a_bad_config_keeps_the_old_config(stack):

@@ -71,5 +71,5 @@ def test_too_much_loot_for_held_is_an_error_and_not_truncated(stack):
     for i in range(1024):
         stack.redis.call("HSET", key, f"extra-{i}", 1)
     answer = run_hunt(stack.http, "sunken-chest", "rich")
-    assert (answer.status, answer.problem) == (500, "script-failed")
-    assert answer.json["detail"] == "sunken-chest.lua: the hunter holds 1027 different loots; hunt.held() takes 1024"
+    assert (answer.status, answer.problem) == (409, "held-full")
+    assert answer.json["detail"].startswith("nothing was awarded") and "1024" in answer.json["detail"]

@@ -187,7 +187,16 @@ async def reset(client: Client) -> None:
     client.saw[("in a head", "in a body", "in a hunt", "in a response")[where]] += 1
 
 
-MANNERS = {f.__name__: f for f in (slow_head, slow_body, deaf, idle, churn, reset)}
+async def bodies(client: Client) -> None:
+    """A hunt with the largest body, on a connection of its own."""
+    body = b'"' + b"x" * (16 * 1024 - 2) + b'"'
+    client.there.set()
+    await client.send(f"POST /v1/hunts/gold/hunters/body-{client.index} HTTP/1.1\r\nHost: crowd\r\nContent-Type: application/json\r\n"
+                      f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    client.saw[str(await client.answer() or "closed")] += 1
+
+
+MANNERS = {f.__name__: f for f in (slow_head, slow_body, deaf, idle, churn, reset, bodies)}
 RECEIVE_BYTES = {"deaf": 4096}
 
 

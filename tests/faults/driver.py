@@ -14,6 +14,7 @@ from client import core_of, run_hunt
 from faults import invariants
 from faults.invariants import Report
 from faults.load import HealthProbe, Load
+from faults.losses import Loss
 from faults.scenario import Scenario, Skipped, all_scenarios
 from faults.stack import ALIVE_WITHIN_S, SETTINGS, FaultStack, stop_for
 from harness.huntd_stack import http_get
@@ -59,6 +60,8 @@ class Run:
     other_hunters: set[str] = field(default_factory=set)   # hunters whose requests the scenario sends itself
     other_producer: bool = False                           # the scenario writes to loot_events itself
     poison: set[str] = field(default_factory=set)          # records it wrote there that are not events, undecodable bytes as U+FFFD
+    other_loot: dict[str, set[str]] = field(default_factory=dict)  # hunt -> its loot, of hunts that only the scenario runs
+    losses: list[Loss] = field(default_factory=list)       # what Redis lost, in order of time
     records: list = field(default_factory=list)
     checks: list = field(default_factory=list)             # the scenario's own checks: f(run, report)
     started_s: float = field(default_factory=time.monotonic)
@@ -71,6 +74,10 @@ class Run:
     def lifted(self) -> None:
         """The fault is over now; the time until the recovery counts from the last call, or else from the function's end."""
         self.fault.lifted_s = time.monotonic()
+
+    def lost(self, loss: Loss) -> None:
+        """Redis has lost writes. Without this, any loss is a violation."""
+        self.losses.append(loss)
 
     def at_most(self, what: str, times: int) -> None:
         """Clients may see `what` at most `times` times because of this fault."""

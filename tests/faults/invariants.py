@@ -9,6 +9,9 @@ I5 events of one hunter reach Kafka in the order of award, except those that the
 I6 /healthz responds within 1 s, and 90 % of the throughput is back within 10 s after the fault
 I7 no zombie, no orphan, no leaked descriptor, no growing queue
 I8 a fault in one core, script or client leaves the others' errors at zero
+
+Redis loses nothing, except in a scenario that declares it (losses.py): then these hold after huntctl restore. Events of a purged
+season are compared with the archive hunt_session_past instead.
 """
 import re
 import subprocess
@@ -16,20 +19,21 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from faults import losses
 from faults.load import HUNTS
 from faults.stack import ALIVE_WITHIN_S, descriptors
 from harness.huntd_stack import build_folder
 from harness.process import wait_until
-from harness.stores import Record, in_kafka, in_postgres, in_redis
+from harness.stores import Held, Record, floors_in, held_in, in_kafka, in_postgres
 
 BACK_AT = 0.9
 LOOT = {"gold": {"gold"}, "slow": {"gold"}, "pair": {"sword", "shield"}, "scarce": {"relic", "pebble"},
         "mixed": {"coin-1", "coin-2", "coin-3", "gem"}, "reject": set()}
 assert set(LOOT) == set(HUNTS)
 SUPPLY = {("scarce", "relic"): 40}
+WAS_MAX = 15  # earlier generations that a hash names (docs/formats/redis.md)
 DESCRIPTORS_MARGIN = 2  # librdkafka may hold a connection more or less to the same broker
 SETTLE_S = 90
-POISONED_SETTLE_S = 15
 # Log lines of a program of ours that crashed: CHECK (src/base/check.h), std::terminate, glibc, a sanitizer; and huntd's lines
 # about a process of its own that ended by SIGABRT, SIGSEGV or a similar signal.
 CRASHED = re.compile(r"check failed at=|terminate called|\*\*\* .* detected \*\*\*|free\(\): |malloc\(\): |Sanitizer: "
@@ -60,86 +64,169 @@ def settle(run, report: Report) -> None:
         wait_until(lambda: stack.outbox_length() == 0, SETTLE_S, "the outbox to empty", poll_s=0.2)
     except TimeoutError:
         report.expect("I1", False, f"{stack.outbox_length()} events never left the outbox")
+    if run.losses:
+        losses.settle(run, report)
+        return
     try:
-        # With poison the stores never agree, so this would wait until its timeout.
-        reported = stack.reconcile(POISONED_SETTLE_S if run.poison else SETTLE_S)
-        differences = re.findall(r"^[a-z_]+(?= hunter |: ).*", reported.stdout, re.MULTILINE)
-        unreadable = [line for line in differences if line.startswith("unreadable: partition ")]
-        report.expect("I1-I3", (reported.returncode == 0) == (not run.poison) and differences == unreadable
-                       and len(unreadable) == len(run.poison), f"huntctl reconcile:\n{reported.stdout}{reported.stderr}")
+        found = losses.reconcile(stack, SETTLE_S)
+        report.none("I1-I3", losses.texts(found["differences"]), "differences that huntctl reconcile names")
+        report.expect("I1-I3", found["settled"], f"huntctl reconcile: {found}")
+        report.expect("I1-I3", found["set_aside"] == len(run.poison),
+                       f"huntctl reconcile: {found['set_aside']} dead letters, of {len(run.poison)}")
     except subprocess.TimeoutExpired:
         report.expect("I6", False, "huntctl reconcile did not end")
 
 
-def check_stores(run, report: Report) -> None:
-    stack, responses = run.stack, run.load.responses
-    loot_of_clients = responses.loot()
-    held, seqs = in_redis(stack)
-    records = in_kafka(stack, run.poison)
-    run.records = records
-    table = in_postgres(stack)
-    firsts: dict[str, Record] = {}
-    for record in records:
-        first = firsts.setdefault(record.event["event_id"], record)
-        report.expect("I2", first.event == record.event, f"two events of one id: {first.event} {record.event}")
-    events = {event_id: (r.event["hunter_id"], r.event["hunt_id"], r.event["loot_id"]) for event_id, r in firsts.items()}
+@dataclass
+class Stores:
+    """What the stores have when nothing is under way. Events and responses of purged seasons are in `past`."""
+    held: dict[tuple, Held]
+    records: list[Record]
+    firsts: dict[str, Record]  # by event_id, the first record of each event
+    past: dict[str, Record]
+    table: dict[tuple, Counter]
+    archive: dict[tuple, Counter]
+    floors: dict[str, str]
 
-    # I1
-    of_session: dict[tuple, set] = {}
-    for record in firsts.values():
-        of_session.setdefault((record.event["hunter_id"], record.event["hunt_id"]), set()).add(record.event["seq"])
-    report.none("I1", [(who, seq, sorted(set(range(1, seq + 1)) - of_session.get(who, set()))[:5])
-                        for who, seq in seqs.items() if of_session.get(who, set()) != set(range(1, seq + 1))],
-                 "sessions whose events in Kafka are not the seqs 1 to #seq of Redis")
+    @classmethod
+    def of(cls, run, report: Report) -> "Stores":
+        stack = run.stack
+        with stack.redis.client() as redis:
+            held, floors = held_in(redis), floors_in(redis)
+        records = in_kafka(stack, run.poison)
+        firsts: dict[str, Record] = {}
+        past: dict[str, Record] = {}
+        for record in records:
+            hunt = record.event["hunt_id"]
+            season = past if hunt in floors and record.generation <= floors[hunt] else firsts
+            first = season.setdefault(record.event["event_id"], record)
+            report.expect("I2", first.event == record.event, f"two events of one id: {first.event} {record.event}")
+        return cls(held, records, firsts, past, in_postgres(stack), in_postgres(stack, "hunt_session_past"), floors)
+
+    @staticmethod
+    def season_loot(season: dict[str, Record], hunt: str, loot_id: str) -> list[Record]:
+        return [record for record in season.values() if (record.event["hunt_id"], record.event["loot_id"]) == (hunt, loot_id)]
+
+    @property
+    def awards(self) -> int:
+        return sum(held.before + held.seq for held in self.held.values())
+
+
+def loot_of(records) -> dict[tuple, Counter]:
+    found: dict[tuple, Counter] = {}
+    for record in records:
+        found.setdefault(record.session, Counter())[record.event["loot_id"]] += 1
+    return found
+
+
+def check_stores(run, report: Report) -> None:
+    stores = Stores.of(run, report)
+    run.records = stores.records
+    check_awards(run, stores, report)
+    check_counts(run, stores, report)
+    check_truth(run, stores, report)
+    late = check_order(run, stores, report)
+    report.figures.update(awards=stores.awards, repeats_in_kafka=len(stores.records) - len(stores.firsts) - len(stores.past),
+                          out_of_order=late)
+
+
+def holes(held: dict[tuple, Held], seen: dict[tuple, set[int]]) -> list[tuple]:
+    """(hunter, hunt, generation, missing seqs, seqs too many): where the events, `seen` by hunter, hunt and generation, are not
+    the seqs that Redis says it has given out."""
+    given = {(*who, generation): seq for who, of_one in held.items() for generation, seq in of_one.reached.items()}
+    found = []
+    for which in sorted(given.keys() | seen.keys()):
+        was = held.get(which[:2], Held()).was
+        if which not in given and len(was) >= WAS_MAX and which[2] < min(was):
+            continue  # a hash names only the newest
+        wanted, found_seqs = set(range(1, given.get(which, 0) + 1)), seen.get(which, set())
+        if wanted != found_seqs:
+            found.append((*which, sorted(wanted - found_seqs)[:5], sorted(found_seqs - wanted)[:5]))
+    return found
+
+
+def check_awards(run, stores: Stores, report: Report) -> None:
+    """I1"""
+    responses = run.load.responses
+    report.none("I1", holes(stores.held, losses.by_generation(stores.firsts.values())),
+                 "generations whose events in Kafka are not the seqs that Redis has given out")
+    events = {event_id: (*record.session, record.event["loot_id"]) for event_id, record in (stores.firsts | stores.past).items()}
     report.none("I1", [(event_id, what) for event_id, what in responses.events.items() if events.get(event_id) != what],
                  "awards of responses 200 that are not the same in Kafka")
-    report.none("I1", [(who, dict(loot)) for who, loot in loot_of_clients.items() if loot - held.get(who, Counter())],
-                 "hunters whose responses have more than Redis holds")
+    report.none("I1", [(who, dict(loot)) for who, loot in responses.loot(but=stores.past.keys()).items()
+                        if loot - stores.held.get(who, Held()).loot], "hunters whose responses have more than Redis holds")
 
-    # I2
+
+def check_counts(run, stores: Stores, report: Report) -> None:
+    """I2"""
+    responses, held, table = run.load.responses, stores.held, stores.table
     report.none("I2", responses.contradictions, "responses that contradict each other")
-    report.expect("I2", len(firsts) == sum(seqs.values()),
-                   f"{len(firsts)} distinct events for {sum(seqs.values())} awards")
-    report.none("I2", [(who, dict(held.get(who, {})), dict(table.get(who, {})))
-                        for who in {who for who, loot in held.items() if loot} | set(table)
-                        if held.get(who) != table.get(who)], "sessions whose count in hunt_session differs from Redis")
+    generations = {event_id: record.generation for event_id, record in (stores.firsts | stores.past).items()}
+    report.none("I2", losses.changed_answers(responses, generations, run.losses, stores.floors),
+                 "keys that were answered in two ways")
+    report.expect("I2", len(stores.firsts) == stores.awards, f"{len(stores.firsts)} distinct events for {stores.awards} awards")
+    report.none("I2", [(who, dict(held.get(who, Held()).loot), dict(table.get(who, {})))
+                        for who in {who for who, of_one in held.items() if of_one.loot} | set(table)
+                        if held.get(who, Held()).loot != table.get(who)], "sessions whose count in hunt_session differs from Redis")
+    past = loot_of(stores.past.values())
+    report.none("I2", [(who, dict(past.get(who, {})), dict(stores.archive.get(who, {}))) for who in past.keys() | stores.archive.keys()
+                        if past.get(who) != stores.archive.get(who)], "purged sessions whose archive differs from their events")
+    check_supplies(run, stores, report)
+
+
+def check_supplies(run, stores: Stores, report: Report) -> None:
+    """No more than its limit of each supply, in each season. What is lost of a supply can be given again."""
     for (hunt, loot_id), limit in SUPPLY.items():
-        given = sum(loot[loot_id] for (_, name), loot in held.items() if name == hunt)
-        report.expect("I2", given <= limit, f"{given} of {loot_id}, of which there are {limit}")
+        purged = stores.season_loot(stores.past, hunt, loot_id)
+        report.expect("I2", len(purged) <= limit, f"{len(purged)} of {loot_id} in a purged season, of which there are {limit}")
+        of_loot = stores.season_loot(stores.firsts, hunt, loot_id)
+        for history in range(len(run.losses) + 1):
+            given = sum(losses.history_of(run.losses, record.generation) == history for record in of_loot)
+            if history > 0:
+                loss = run.losses[history - 1]
+                given += sum(loss.is_after(record.generation) and loss.has(record) for record in of_loot)
+            report.expect("I2", given <= limit, f"{given} of {loot_id} after {history} losses, of which there are {limit}")
 
-    # I3
-    report.none("I3", [what for what in events.values() if what[2] not in LOOT.get(what[1], ())],
+
+def check_truth(run, stores: Stores, report: Report) -> None:
+    """I3 and I4"""
+    responses = run.load.responses
+    events = [*stores.firsts.values(), *stores.past.values()]
+    allowed = {**LOOT, **run.other_loot}
+    report.none("I3", [record.event for record in events if record.event["loot_id"] not in allowed.get(record.event["hunt_id"], ())],
                  "events of loot that no script awards")
-    report.none("I3", {r.event["bundle"] for r in firsts.values()} - responses.bundles, "bundles that no response named")
+    report.none("I3", {record.event["bundle"] for record in events} - responses.bundles, "bundles that no response named")
     known = {hunter for client in run.load.clients for hunter in client.hunters} | run.other_hunters
-    report.none("I3", {hunter for hunter, _ in held} - known, "hunters that sent no request")
+    report.none("I3", {hunter for hunter, _ in stores.held} - known, "hunters that sent no request")
 
-    # I4
     report.none("I4", responses.unanswered, "requests with a key that never got a response")
     most = {"pair": 2, "mixed": 2}
-    for who, loot in held.items():
+    loot_of_clients = responses.loot(but=stores.past.keys())
+    for who, of_one in stores.held.items():
         hunter, hunt = who
         if hunter in run.other_hunters:
             continue
-        surplus = loot - loot_of_clients.get(who, Counter())
+        surplus = of_one.loot - loot_of_clients.get(who, Counter())
         unknown = responses.unknown[who] * most.get(hunt, 1)
         report.expect("I4", surplus.total() <= unknown,
                        f"{who} holds {dict(surplus)} that no response has, with {responses.unknown[who]} unknown outcomes")
 
-    # I5
-    last: dict[tuple, int] = {}
+
+def check_order(run, stores: Stores, report: Report) -> int:
+    """I5; returns how many events came late."""
+    last: dict[tuple, tuple] = {}
     late = 0
-    sweep_ms = 1000 * stack.settings["kafka.sweep_after_s"]
-    for record in firsts.values():
-        who, seq = (record.event["hunter_id"], record.event["hunt_id"]), record.event["seq"]
-        if seq < last.get(who, 0):
+    sweep_ms = 1000 * run.stack.settings["kafka.sweep_after_s"]
+    for record in stores.firsts.values():
+        who, place = record.session, (record.generation, record.seq)
+        if place < last.get(who, place):
             late += 1
             # Redis' clock and the producer's are the same machine's; the sweep may be one second early or late.
             waited_ms = record.produced_ms - record.event["timestamp"]
             report.expect("I5", waited_ms >= sweep_ms - 50 or run.other_producer,
-                           f"seq {seq} of {who} came after seq {last[who]}, {waited_ms} ms after its award")
-        last[who] = max(seq, last.get(who, 0))
-    report.figures.update(awards=sum(seqs.values()), repeats_in_kafka=len(records) - len(firsts), out_of_order=late)
+                           f"{place} of {who} came after {last[who]}, {waited_ms} ms after its award")
+        last[who] = max(place, last.get(who, place))
+    return late
 
 
 def check_alive(run, report: Report) -> None:

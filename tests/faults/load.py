@@ -50,13 +50,15 @@ class Responses:
     statuses: Counter = field(default_factory=Counter)
     troubles: list[Trouble] = field(default_factory=list)
     events: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # event_id -> hunter, hunt, loot
-    by_key: dict[tuple, tuple] = field(default_factory=dict)  # (hunter, hunt, key) -> status, loot
+    # (hunter, hunt, key) -> each different (status, loot with event_ids) that it was answered with
+    by_key: dict[tuple, set] = field(default_factory=dict)
     bundles: set = field(default_factory=set)
     contradictions: list[str] = field(default_factory=list)
     unanswered: list[Request] = field(default_factory=list)
     # {(hunter, hunt): number} of requests without a key whose outcome is unknown.
     unknown: Counter = field(default_factory=Counter)
     good_at_s: deque = field(default_factory=deque)
+    took_s: deque = field(default_factory=deque)  # (when it was answered, how long it took) of each attempt that settled a request
 
     def note(self, request: Request, answer) -> None:
         self.statuses[answer.status] += 1
@@ -67,21 +69,24 @@ class Responses:
             if self.events.setdefault(event_id, reported) != reported:
                 self.contradictions.append(f"{event_id} is {self.events[event_id]} and {reported}")
         if request.key is not None:
-            reported = (answer.status, loot)
-            first = self.by_key.setdefault((request.hunter, request.hunt, request.key), reported)
-            if first != reported:
-                self.contradictions.append(f"{request}: first {first}, then {reported}")
+            self.by_key.setdefault((request.hunter, request.hunt, request.key), set()).add((answer.status, loot))
 
-    def loot(self) -> dict[tuple[str, str], Counter]:
-        """{(hunter, hunt): Counter of loot_id}, each event once."""
+    def loot(self, but=frozenset()) -> dict[tuple[str, str], Counter]:
+        """{(hunter, hunt): Counter of loot_id}, each event once, without the event_ids in `but`."""
         found: dict[tuple[str, str], Counter] = {}
-        for hunter, hunt, loot_id in self.events.values():
-            found.setdefault((hunter, hunt), Counter())[loot_id] += 1
+        for event_id, (hunter, hunt, loot_id) in self.events.items():
+            if event_id not in but:
+                found.setdefault((hunter, hunt), Counter())[loot_id] += 1
         return found
 
     def goodput(self, since_s: float, until_s: float) -> float:
         """Responses per second in a span of monotonic time."""
         return sum(since_s <= at < until_s for at in list(self.good_at_s)) / (until_s - since_s)
+
+    def latency_s(self, share: float, since_s: float, until_s: float) -> float:
+        """The quantile `share` of the time that responses of that span took."""
+        took_s = sorted(took for at, took in list(self.took_s) if since_s <= at < until_s)
+        return took_s[min(int(share * len(took_s)), len(took_s) - 1)]
 
 
 def what_of(answer) -> str:
@@ -89,13 +94,14 @@ def what_of(answer) -> str:
 
 
 class Load:
-    """Runs on a thread of its own, from start() to finish()."""
+    """Runs on a thread of its own, from start() to finish(). An error in `final` ends its request: it is not repeated."""
 
     def __init__(self, address: str, *, seed: int, rate: float = 120, hunters: int = 24, proxies: int = 4, loose: int = 6,
-                 hunts: tuple[str, ...] = HUNTS):
+                 hunts: tuple[str, ...] = HUNTS, final: frozenset[str] = frozenset()):
         self.address = address
         self.rate = rate
         self.hunts = hunts
+        self.final = final
         self.draw = random.Random(seed)
         self.responses = Responses()
         self.clients = [self._client("hunter", [f"h{n}"]) for n in range(hunters)]
@@ -166,8 +172,6 @@ class Load:
                 self.responses.good_at_s.append(time.monotonic())
                 if request.key:
                     self._answered.append(request)
-            elif request.key:
-                self.responses.unanswered.append(request)
             while due_s <= time.monotonic():
                 due_s += period_s
         await client.connection.close()
@@ -176,17 +180,20 @@ class Load:
         attempt = 0
         while not self._ending.is_set() or attempt == 0 or time.monotonic() < self._give_up_at_s:
             attempt += 1
+            sent_s = time.monotonic()
             what, answer = await self._try(client, request)
             if answer is not None and answer.status in SETTLED:
                 self.responses.note(request, answer)
+                self.responses.took_s.append((time.monotonic(), time.monotonic() - sent_s))
                 return True
             self.responses.troubles.append(Trouble(time.monotonic(), client, request, what))
-            if request.key is None:
+            if request.key is None or what in self.final:
                 if what in UNKNOWN:
                     self.responses.unknown[request.hunter, request.hunt] += 1
                 await asyncio.sleep(0.05)
                 return False
             await asyncio.sleep(min(0.02 * 2 ** min(attempt, 6), 0.5) * self.draw.uniform(0.5, 1))
+        self.responses.unanswered.append(request)
         return False
 
     async def _try(self, client: Client, request: Request):

@@ -6,6 +6,7 @@ Commands pass unchanged. Replies of Redis pass through `mode`:
   Split()           byte by byte, each in a segment of its own
   Late(seconds)     each piece this much later, in order
   Garbage(...)      the next replies are replaced by bytes that are not RESP, or by replies of another shape
+  Instead(...)      of the next pieces, the first reply is replaced and the rest stays
   Cut()             the connection is reset when the next reply comes: the command was run, the reply is lost
 """
 import asyncio
@@ -50,8 +51,18 @@ class RedisProxy:
             self._loop.run_forever()
         finally:
             server.close()
-            for task in asyncio.all_tasks(self._loop):
+            self._loop.run_until_complete(self._end())
+            self._loop.close()
+
+    @staticmethod
+    async def _end() -> None:
+        """Ends every connection. A task that is cancelled needs the loop until it has ended."""
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
                 task.cancel()
+            await asyncio.wait(tasks)
+        await asyncio.get_running_loop().shutdown_default_executor()
+        await asyncio.sleep(0)  # the transports that were aborted
 
     @staticmethod
     def _reset(writer: asyncio.StreamWriter) -> None:
@@ -145,3 +156,36 @@ class Garbage:
     async def deliver(self, _proxy, data: bytes, writer, _came_s) -> None:
         writer.write(self.left.pop(0) if self.left else data)
         await writer.drain()
+
+
+class Instead:
+    """Puts each of `texts` once in the place of one reply, the first of what Redis sent in one piece. The replies after it stay,
+    so that huntd's marker (ECHO) still has its turn, and huntd has to notice by the shape alone that the reply is another."""
+
+    def __init__(self, texts: list[bytes]):
+        self.left = list(texts)
+
+    async def deliver(self, _proxy, data: bytes, writer, _came_s) -> None:
+        end = end_of_reply(data) if self.left else None
+        if end is not None and end < len(data):
+            data = self.left.pop(0) + data[end:]
+        writer.write(data)
+        await writer.drain()
+
+
+def end_of_reply(data: bytes, at: int = 0) -> int | None:
+    """Where the RESP2 reply that begins at `at` ends; None if it is not all there, or is a piece of one."""
+    line_end = data.find(b"\r\n", at)
+    if line_end < 0 or data[at:at + 1] not in (b"+", b"-", b":", b"$", b"*"):
+        return None
+    end = line_end + 2
+    if data[at:at + 1] == b"$":
+        length = int(data[at + 1:line_end])
+        end += length + 2 if length >= 0 else 0
+    elif data[at:at + 1] == b"*":
+        for _ in range(int(data[at + 1:line_end])):
+            inner = end_of_reply(data, end)
+            if inner is None:
+                return None
+            end = inner
+    return end if end <= len(data) else None

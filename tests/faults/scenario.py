@@ -5,7 +5,7 @@ import pathlib
 from dataclasses import dataclass, field
 from typing import Callable
 
-FAMILIES = ("processes", "redis", "kafka", "postgres", "clients", "machine")
+FAMILIES = ("processes", "redis", "kafka", "postgres", "clients", "machine", "losses", "seasons")
 
 
 class Skipped(Exception):

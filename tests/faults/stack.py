@@ -8,11 +8,12 @@ import signal
 import struct
 import subprocess
 
-from faults.redis_proxy import RedisProxy
+from faults.redis_proxy import Late, RedisProxy
 from faults.scenario import Skipped
 from harness.huntd_stack import AggregatorServer, HuntdStack, build_folder, http_get, write_config
 from harness.ports import reserve_port
 from harness.process import Server, children_of, is_running, process_state, wait_until
+from harness.redis_server import RedisServer
 
 HUNTS = pathlib.Path(__file__).resolve().parents[1] / "e2e" / "hunts"
 # Patient enough for a busy machine, and still less than what clients wait.
@@ -74,6 +75,7 @@ class FaultStack(HuntdStack):
             library = build_folder() / "tests" / "harness" / "shift_clock.so"
             for server in (self.huntd, self.redis):
                 server.environment = {"LD_PRELOAD": str(library), "HUNTD_TEST_CLOCK": str(self._clock)}
+        self.replication: RedisProxy | None = None  # between the primary and its replica
         self.proxy = RedisProxy(int(self.redis.port)) if proxied_redis else None
         if self.proxy:
             self.settings["redis.address"] = self.proxy.address
@@ -93,6 +95,32 @@ class FaultStack(HuntdStack):
         server.ports = [port]
         self.more_servers.append(server)
         return server.start()
+
+    def start_replica(self, lag_s: float) -> RedisServer:
+        """A replica of Redis that is `lag_s` behind: what is under way to it is lost with the primary."""
+        self.replication = RedisProxy(int(self.redis.port))
+        self.replication.start()
+        replica = RedisServer(self.directory / "replica")
+        self.more_servers.append(replica)
+        replica.start()
+        self.redis.call("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+        replica.follow(int(self.replication.port))
+        self.replication.mode = Late(lag_s)
+        return replica
+
+    def kill_primary(self, replica: RedisServer) -> None:
+        """Returns when the replica has noticed it; it has now what it will ever have of the primary's writes."""
+        self.redis.kill()
+        wait_until(lambda: replica.info("replication")["master_link_status"] == "down", 20, "the replica to lose its primary")
+
+    def fail_over(self, replica: RedisServer) -> None:
+        """Promotes the replica; from now on huntd finds it at the address of the primary, which is dead."""
+        replica.promote()
+        for port in self.redis.ports:
+            port.release()
+        self.more_servers.remove(replica)
+        self.redis = replica
+        self.proxy.redis_port = int(replica.port)
 
     def start_stores(self) -> None:
         if self.proxy:
@@ -118,8 +146,9 @@ class FaultStack(HuntdStack):
     def kill(self) -> None:
         self._continue_all()
         super().kill()
-        if self.proxy:
-            self.proxy.stop()
+        for proxy in (self.proxy, self.replication):
+            if proxy:
+                proxy.stop()
         if self._redis_disk_mounted:
             subprocess.run(["umount", str(self.redis.directory)], check=True)
             self._redis_disk_mounted = False
@@ -195,10 +224,6 @@ class FaultStack(HuntdStack):
 
     def aggregator_metric(self, name: str, address: str | None = None) -> float:
         return self.metric(name, address or self.aggregator_address)
-
-    def reconcile(self, wait_s: int = 90) -> subprocess.CompletedProcess:
-        return subprocess.run([str(build_folder() / "huntctl"), "-c", str(self.config), "reconcile", "--wait", str(wait_s)],
-                              capture_output=True, text=True, timeout=wait_s + 60)
 
 
 def stop_for(pid: int, seconds: float, sleep) -> None:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Preloaded into hunt-aggregator (LD_PRELOAD): kills it with SIGKILL before or after one of its
- * calls to PostgreSQL, Kafka or Redis. The effects of a process are what these have received, so a
- * kill around each of these calls covers a kill at any moment. The program itself has no code for
- * this.
+/* Preloaded into hunt-aggregator or huntctl (LD_PRELOAD): kills it with SIGKILL before or after one
+ * of its calls to PostgreSQL, Kafka or Redis. The effects of a process are what these have
+ * received, so a kill around each of these calls covers a kill at any moment. The program itself
+ * has no code for this.
  *
  *   HUNTD_TEST_TRACE=FILE   writes each point that is reached, one per line: NAME:NUMBER:PHASE
  *   HUNTD_TEST_DIE_AT=POINT kills the process there
@@ -133,18 +133,24 @@ int rd_kafka_consumer_close(void* consumer) {
   return error;
 }
 
-/* The current command deletes entries; other commands of Redis are not points. */
-static int deleting;
+/* The commands of Redis that change something; others are not points. */
+static const char* const changes[] = {"XDEL", "UNLINK", "EVALSHA", "SADD", "SREM", "ZREM"};
+/* The one that was appended and whose reply has not come; NULL: none. Of a pipeline it is the last
+ * one, and "after" is after the first reply: Redis has got all of them. */
+static const char* change;
 
 int redisAppendCommandArgv(void* context, int count, const char** words, const size_t* lengths) {
-  deleting = lengths[0] == 4 && memcmp(words[0], "XDEL", 4) == 0;
-  if (deleting) reach("XDEL", "before");
+  change = NULL;
+  for (size_t i = 0; i < sizeof changes / sizeof changes[0]; ++i)
+    if (lengths[0] == strlen(changes[i]) && memcmp(words[0], changes[i], lengths[0]) == 0)
+      change = changes[i];
+  if (change != NULL) reach(change, "before");
   return REAL(redisAppendCommandArgv)(context, count, words, lengths);
 }
 
 int redisGetReply(void* context, void** reply) {
   int const status = REAL(redisGetReply)(context, reply);
-  if (deleting) reach("XDEL", "after");
-  deleting = 0;
+  if (change != NULL) reach(change, "after");
+  change = NULL;
   return status;
 }

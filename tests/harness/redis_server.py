@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A redis-server of our own on a free loopback port."""
 import pathlib
+import shutil
 import socket
 
 from harness.ports import reserve_port
-from harness.process import Server, find_program
+from harness.process import Server, find_program, wait_until
 
 
 class RedisServer(Server):
@@ -37,6 +38,33 @@ class RedisServer(Server):
         except (OSError, RedisError):
             return False
 
+    @property
+    def dump(self) -> pathlib.Path:
+        """The file of SAVE and BGSAVE. A start without an append-only file reads it."""
+        return self.directory / "dump.rdb"
+
+    def info(self, section: str) -> dict[str, str]:
+        lines = self.call("INFO", section).splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    def save_in_background(self, copy: pathlib.Path | None = None) -> None:
+        """BGSAVE; returns when the file is complete, and copied to `copy`."""
+        self.call("BGSAVE")
+        wait_until(lambda: self.info("persistence")["rdb_bgsave_in_progress"] == "0", 30, "BGSAVE to end")
+        if self.info("persistence")["rdb_last_bgsave_status"] != "ok":
+            raise RedisError("BGSAVE failed")
+        if copy is not None:
+            shutil.copy(self.dump, copy)
+
+    def follow(self, port: int) -> None:
+        """Makes it a replica of the server on `port`; returns when it has the other's data."""
+        self.call("REPLICAOF", "127.0.0.1", port)
+        wait_until(lambda: self.info("replication").get("master_link_status") == "up", 30, "the replica to be in sync")
+
+    def promote(self) -> None:
+        """Makes it a primary, with what it has received."""
+        self.call("REPLICAOF", "NO", "ONE")
+
     def call(self, *words):
         """One command on a connection of its own; see RedisClient for many."""
         with RedisClient(int(self.port)) as client:
@@ -44,6 +72,14 @@ class RedisServer(Server):
 
     def client(self) -> "RedisClient":
         return RedisClient(int(self.port))
+
+
+def redis_on_file(directory: pathlib.Path, dump: pathlib.Path) -> RedisServer:
+    """A server of its own, not started yet, that has what is in `dump`; for `with`."""
+    server = RedisServer(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copy(dump, server.dump)
+    return server
 
 
 class RedisError(Exception):

@@ -3,9 +3,11 @@
 import json
 import subprocess
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.process import find_program
+
+NO_GENERATION = "0" * 16  # of an older huntd
 
 
 @dataclass
@@ -16,17 +18,71 @@ class Record:
     offset: int
     produced_ms: int
 
+    @property
+    def session(self) -> tuple[str, str]:
+        return self.event["hunter_id"], self.event["hunt_id"]
+
+    @property
+    def generation(self) -> str:
+        return self.event.get("gen", NO_GENERATION)
+
+    @property
+    def seq(self) -> int:
+        return self.event["seq"]
+
+
+@dataclass
+class Held:
+    """A hash `held` (docs/formats/redis.md)."""
+    loot: Counter = field(default_factory=Counter)
+    generation: str = NO_GENERATION
+    seq: int = 0
+    before: int = 0
+    was: dict[str, int] = field(default_factory=dict)  # an earlier generation -> the seq that it reached
+
+    @property
+    def reached(self) -> dict[str, int]:
+        """{generation: the seq that it reached} of each generation that the hash knows."""
+        return {**self.was, **({self.generation: self.seq} if self.seq else {})}
+
+
+def held_of_fields(fields: dict[str, str]) -> Held:
+    held = Held()
+    for name, value in fields.items():
+        if name == "#gen":
+            held.generation = value.split(" ")[0]
+        elif name == "#seq":
+            held.seq = int(value)
+        elif name == "#before":
+            held.before = int(value)
+        elif name.startswith("#was:"):
+            held.was[name.removeprefix("#was:")] = int(value)
+        elif not name.startswith("#"):  # other fields with it are of a later huntd
+            held.loot[name] = int(value)
+    return held
+
+
+def held_in(redis) -> dict[tuple[str, str], Held]:
+    """{(hunter, hunt): Held} of a Redis, by a client of it."""
+    found = {}
+    for key in redis.keys("held:*"):
+        _, _, hunter, hunt = key.split(":")
+        found[hunter, hunt] = held_of_fields(redis.hash(key))
+    return found
+
+
+def floors_in(redis) -> dict[str, str]:
+    """{hunt: the greatest generation of its purged seasons} of each hunt that was purged."""
+    states = {hunt: state.split(" ") for hunt, state in redis.hash("hunts").items()}
+    return {hunt: words[1] for hunt, words in states.items() if words[1] != NO_GENERATION}
+
 
 def in_redis(stack) -> tuple[dict, dict]:
-    """{(hunter, hunt): Counter of loot_id}, {(hunter, hunt): seq}."""
-    held, seqs = {}, {}
+    """{(hunter, hunt): Counter of loot_id}, {(hunter, hunt): number of awards}."""
     with stack.redis.client() as redis:
-        for key in redis.keys("held:*"):
-            _, _, hunter, hunt = key.split(":")
-            pairs = {name: int(count) for name, count in redis.hash(key).items()}
-            seqs[hunter, hunt] = pairs.pop("#seq")
-            held[hunter, hunt] = Counter(pairs)
-    return held, seqs
+        found = held_in(redis)
+    return ({session: held.loot for session, held in found.items()},
+            {session: held.before + held.seq for session, held in found.items()})
 
 
 def in_kafka(stack, poison=frozenset()) -> list[Record]:
@@ -58,9 +114,12 @@ def loot_of(records: list[Record]) -> dict:
     return found
 
 
-def in_postgres(stack) -> dict:
-    """{(hunter, hunt): Counter of loot_id} of hunt_session."""
-    rows = stack.postgres.sql("select hunter_id, hunt_id, loot, loot_count from hunt_session")
+def in_postgres(stack, table: str = "hunt_session") -> dict:
+    """{(hunter, hunt): Counter of loot_id} of hunt_session, or of its archive hunt_session_past."""
+    rows = stack.postgres.sql(f"select hunter_id, hunt_id, loot, loot_count from {table}")
     wrong = [row for row in rows if sum(json.loads(row[2]).values()) != int(row[3])]
     assert not wrong, f"loot_count is not the sum of loot: {wrong[:3]}"
-    return {(hunter, hunt): Counter(json.loads(loot)) for hunter, hunt, loot, _ in rows}
+    found: dict[tuple[str, str], Counter] = {}
+    for hunter, hunt, loot, _ in rows:  # the archive has a row per season
+        found.setdefault((hunter, hunt), Counter()).update(json.loads(loot))
+    return found

@@ -173,11 +173,23 @@ class PublicCommands(unittest.TestCase):
         self.assertEqual(PublicPort.requests, [("/v1/hunts/forest/hunters/ann", None, None)])
         self.assertIn('"loot": {"acorn":3}', run.stdout)
 
+    def test_a_hunt_with_the_name_of_a_command_needs_the_word_run(self):
+        self.assertEqual(huntctl("hunt", "run", "close", "ann", "--http", self.http).returncode, 0)
+        self.assertEqual(huntctl("hunt", "forest", "list", "--http", self.http).returncode, 0)
+        self.assertEqual([path for path, _, _ in PublicPort.requests], ["/v1/hunts/close/hunters/ann", "/v1/hunts/forest/hunters/list"])
+        PublicPort.requests.clear()
+        run = huntctl("hunt", "--http", self.http, "close", "ann")
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("close is a command: put it directly after hunt", run.stderr)
+        self.assertEqual(PublicPort.requests, [])
+
     def test_a_malformed_id_is_wrong_usage_and_sends_no_request(self):
         for bad in ("a/b", "a b", "x" * 65, ""):
-            run = huntctl("hunt", "forest", bad, "--http", self.http)
-            self.assertEqual(run.returncode, 2, bad)
-            self.assertIn("is not a valid id", run.stderr)
+            for command in (("hunt", "forest", bad, "--http", self.http), ("hunt", "close", bad), ("hunt", "purge", bad, "--yes"),
+                            ("forget", bad, "--yes")):
+                run = huntctl(*command)
+                self.assertEqual(run.returncode, 2, command)
+                self.assertIn("is not a valid", run.stderr)
         self.assertEqual(PublicPort.requests, [])
 
     def test_core_map_prints_the_share_of_each_core(self):
@@ -196,6 +208,17 @@ class PublicCommands(unittest.TestCase):
 
 
 class Mistakes(unittest.TestCase):
+    def test_a_store_that_cannot_be_reached_is_an_error_and_named(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
+            config.write(f'[redis]\naddress = "{UNUSED}"\n[aggregator]\npostgres = "host=127.0.0.1 port=1"\n')
+            config.flush()
+            for command in (("hunt", "close", "a"), ("hunt", "open", "a"), ("hunt", "list"), ("hunt", "purge", "a", "--yes"),
+                            ("forget", "a", "--yes"), ("restore", "--yes")):
+                run = huntctl("-c", config.name, *command)
+                self.assertEqual(run.returncode, 1, command)
+                self.assertIn(f"redis: {UNUSED}", run.stderr)
+                self.assertEqual(run.stdout, "")
+
     def test_an_unused_port_is_named_in_the_error(self):
         for arguments, port in ((("latency", "--admin", UNUSED), "admin port"), (("status", "--admin", UNUSED), "admin port"),
                                 (("hunt", "a", "b", "--http", UNUSED), "public port"),
@@ -207,11 +230,13 @@ class Mistakes(unittest.TestCase):
             self.assertIn(f"nothing listens on {UNUSED}, the {port}", run.stderr)
 
     def test_wrong_usage_is_2_and_help_is_0(self):
-        for arguments in ((), ("nonsense",), ("latency", "--nonsense"), ("hunt", "forest"),
+        for arguments in ((), ("nonsense",), ("latency", "--nonsense"), ("hunt",), ("hunt", "forest"), ("hunt", "close"),
+                          ("hunt", "purge", "forest", "--yes", "--dry-run"), ("forget",), ("restore", "forest"),
                           ("latency", "--json", "--svg", "x.svg")):
             self.assertEqual(huntctl(*arguments).returncode, 2, arguments)
         self.assertIn("unknown command nonsense; the commands are: latency status", huntctl("nonsense").stderr)
-        for arguments in (("--help",), ("--version",), ("latency", "--help")):
+        for arguments in (("--help",), ("--version",), ("latency", "--help"), ("hunt", "--help"), ("hunt", "purge", "--help"),
+                          ("hunt", "forest", "--help")):
             self.assertEqual(huntctl(*arguments).returncode, 0, arguments)
 
 

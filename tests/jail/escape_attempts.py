@@ -177,6 +177,7 @@ SYSTEM_CALLS = [
     Attempt("limit-of-descriptors-raised", f"return {{hunt.syscall(302, 0, 7, {UNLIMITED}, 0)}}", None, result=[-1, 1]),
     Attempt("a-gigabyte-mapped", "return {hunt.syscall(9, 0, 1073741824, 3, 34, -1, 0)}", None, result=[-1, 12]),
     Attempt("stderr", "return {hunt.syscall(1, 2, 'forged', 6)}", None, result=[-1, 9]),
+    Attempt("stderr-as-a-socket", "return {hunt.syscall(44, 2, 'forged', 6, 0, 0, 0)}", None, result=[-1, 9]),
     Attempt("readlink", "return {hunt.syscall(89, '/proc/self/exe', ('x'):rep(64), 64)}", None, result=[-1, 13]),
     Attempt("exit-without-a-word", "hunt.syscall(231, 0)", "worker_died"),
     Attempt("exit-that-looks-like-a-failed-start", "hunt.syscall(231, 127)", "worker_died"),

@@ -60,7 +60,7 @@ WORDS = [
     Word("bury", r"\b(?:bury|buries|buried)\b", "dead-letter", "bury|buried"),
     Word("dead record", r"\bdead[ -]records?\b", "dead letter"),
     Word("set aside", r"\bset aside\b", "dead-lettered"),
-    Word("forgotten", r"\bforgot(?!ten_before)\w*|\bforgets?\b", "expired (hunt_retention.forgotten_before keeps its name)", "forget|forgotten"),
+    Word("forgotten", r"\bforgot(?!ten_before|ten_generation)\w*|\bforgets?\b", "expired (the columns forgotten_before and forgotten_generation keep their names)", "forget|forgotten"),
     Word("shelf", r"\b(?:shelf|shelves)\b", "free list", "shelf|shelves"),
     Word("box", r"\bbox(?:es)?\b(?!-)", "host, machine", "box(?:es)?"),
     Word("cure", r"\bcures?\b", "hint", "cures?"),
@@ -102,7 +102,7 @@ AS_WRITTEN = ("where", "of X's", "a for per")
 _compiled = [(word, re.compile(word.pattern, 0 if word.name in AS_WRITTEN else re.IGNORECASE)) for word in WORDS]
 _any_named = re.compile("|".join(word.named for word in WORDS if word.named))
 IDENTIFIER = re.compile(r"\b[A-Za-z_]\w{3,}\b")
-NOT_OURS = re.compile(r"ConnectionRefusedError|ECONNREFUSED|forgotten_before")  # names that keep these words
+NOT_OURS = re.compile(r"ConnectionRefusedError|ECONNREFUSED|forgotten_before|forgotten_generation")  # names that keep these words
 PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 

@@ -10,14 +10,16 @@ namespace {
 // Within this time each request must have its response or lose its connection: the longest stop of
 // a core, its restart and the request's own deadline take much less.
 constexpr uint64_t response_timeout_ns = 100 * s;
+// Of one request without a key by a gateway.
+constexpr uint32_t keyless_attempts_max = 3;
 
 }  // namespace
 
-Client::Client(World& world, Audit& its_audit, Listener& listener, Kind kind, std::string name,
-               std::vector<std::string> hunters, std::vector<std::string> hunts)
+Client::Client(World& world, Audit& its_audit, std::vector<Listener*> listeners, Kind kind,
+               std::string name, std::vector<std::string> hunters, std::vector<std::string> hunts)
     : world_(world),
       audit_(its_audit),
-      listener_(listener),
+      listeners_(std::move(listeners)),
       kind_(kind),
       name_(std::move(name)),
       hunters_(std::move(hunters)),
@@ -43,13 +45,14 @@ void Client::act() {
     return;
   }
   // A player usually has one request at a time; a proxy pipelines.
-  size_t const at_once = kind_ == Kind::proxy ? 6 : (world_.random.chance(0.1) ? 3 : 1);
+  bool const pipelines = kind_ == Kind::proxy || kind_ == Kind::gateway;
+  size_t const at_once = pipelines ? 6 : (world_.random.chance(0.1) ? 3 : 1);
   if (pending_.size() >= at_once) return;
   if (wire_ != nullptr && pending_.empty() && !finishing_ && world_.random.chance(0.05)) leave();
   if (!again_.empty()) {
     Wish* const wish = again_.front();
     again_.pop_front();
-    if (wish->repeatable(world_.now_ns())) send_wish(*wish);
+    if (may_repeat(*wish)) send_wish(*wish);
     return;
   }
   if (finishing_) return;
@@ -63,6 +66,7 @@ void Client::act() {
   }
   Wish& wish = audit_.new_wish(world_.random.one_of(hunts_), world_.random.one_of(hunters_), "");
   if (world_.random.chance(0.7)) wish.key = fmt::format("key{}", wish.number);
+  wish.non_idempotent = kind_ == Kind::gateway && wish.key.empty();
   send_wish(wish);
 }
 
@@ -97,7 +101,7 @@ void Client::open() {
   wire_ = std::make_shared<Wire>(world_, *this);
   in_.clear();
   ++connections_;
-  listener_.connect(wire_);
+  listeners_[world_.random.below(listeners_.size())]->connect(wire_);
 }
 
 void Client::put(std::string_view bytes) {
@@ -150,14 +154,19 @@ void Client::drop_pending() {
   for (Pending& pending : std::exchange(pending_, {})) {
     if (pending.wish == nullptr) continue;
     --pending.wish->open_attempts;
-    pending.wish->any_unknown = true;
+    ++pending.wish->unknown;
     retry(*pending.wish);
   }
   in_.clear();
 }
 
+bool Client::may_repeat(const Wish& wish) const {
+  if (!wish.key.empty()) return wish.repeatable(world_.now_ns());
+  return wish.non_idempotent && wish.attempts < keyless_attempts_max;
+}
+
 void Client::retry(Wish& wish) {
-  if (!wish.repeatable(world_.now_ns())) return;
+  if (!may_repeat(wish)) return;
   if (!finishing_ && world_.random.chance(0.1)) return;
   again_.push_back(&wish);
 }
@@ -206,7 +215,9 @@ void Client::on_response(int status, std::string_view body) {
   }
   world_.trace("{} reads wish {}: {} {}", name_, pending.wish->number, status, body);
   --pending.wish->open_attempts;
-  if (!audit_.on_client_response(*pending.wish, status, body)) retry(*pending.wish);
+  bool const done = audit_.on_client_response(*pending.wish, status, body);
+  bool const of_gateway = status == 502 || status == 503 || status == 504;
+  if (!done && (of_gateway || !pending.wish->key.empty())) retry(*pending.wish);
 }
 
 // Violates the rules. The responses to its requests are not read.
@@ -232,7 +243,7 @@ void Client::be_rude() {
       wire_->set_peer_reads(false);
       for (int i = 0; i < 20; ++i) {
         Wish& wish = audit_.new_wish("gift", world_.random.one_of(hunters_), "");
-        wish.any_unknown = true;
+        wish.unknown = 1;
         std::string const body = wish.input();
         wire_->send(fmt::format("POST {} HTTP/1.1\r\nHost: hunts\r\nContent-Length: {}\r\n\r\n{}",
                                 wish.target(), body.size(), body));

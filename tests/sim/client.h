@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clients: players with one hunter, proxies with many, and rude ones that violate the rules. They
-// send requests over HTTP, give up, retry with the same key, and repeat requests of other clients.
+// Clients: players with one hunter, proxies and gateways with many, and rude ones that violate the
+// rules. They send requests over HTTP, give up, retry with the same key, and repeat requests of
+// other clients.
 #pragma once
 #include <deque>
 #include <map>
@@ -14,8 +15,11 @@ namespace huntd::server::sim {
 
 class Client final : public Peer {
  public:
-  enum class Kind { player, proxy, rude };
-  Client(World& world, Audit& audit, Listener& listener, Kind kind, std::string name,
+  // A gateway also repeats requests without a key, as a proxy does that is set to repeat POST
+  // (nginx: proxy_next_upstream with non_idempotent).
+  enum class Kind { player, proxy, gateway, rude };
+  // Each connection is to one of the listeners: of several hosts.
+  Client(World& world, Audit& audit, std::vector<Listener*> listeners, Kind kind, std::string name,
          std::vector<std::string> hunters, std::vector<std::string> hunts);
   // Sends requests until finish().
   void start();
@@ -33,7 +37,7 @@ class Client final : public Peer {
     Wish* wish;  // null: a GET of what is held
     std::string hunter_id;
     std::string hunt_id;
-    std::map<std::string, uint64_t> held_before;
+    Audit::Holding held_before;
   };
   void on_wire_bytes(std::string_view bytes) override;
   void on_wire_end(bool reset) override;
@@ -49,11 +53,12 @@ class Client final : public Peer {
   void give_up(uint64_t number);
   void drop(bool by_reset);
   void drop_pending();
+  bool may_repeat(const Wish& wish) const;
   void retry(Wish& wish);
 
   World& world_;
   Audit& audit_;
-  Listener& listener_;
+  std::vector<Listener*> listeners_;
   Kind kind_;
   std::string name_;
   std::vector<std::string> hunters_;

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "base/limits.h"
 #include "core/control.h"
 #include "core/ledger/supply.h"
 
@@ -18,13 +19,31 @@ constexpr uint64_t restart_first_ms = 100;
 constexpr uint64_t restart_max_ms = 5000;
 constexpr uint64_t stable_after_ms = 10'000;
 
-constexpr uint64_t fault_kinds = 21;
+constexpr uint64_t fault_kinds = 27;
 
-// What Redis' ACL may forbid at any moment. Not SADD: a supply whose name is not stored is not swept.
+// What Redis' ACL may forbid at any moment. Not SADD: a supply whose name is not stored is not
+// swept.
 const std::vector<std::string> forbidden_commands = {
     "ECHO", "EVALSHA", "GET",  "HDEL",    "HGET",   "HGETALL", "HINCRBY",       "HLEN",
     "HSET", "HSETNX",  "INFO", "PEXPIRE", "PTTL",   "SCRIPT",  "SET",           "SMEMBERS",
     "TIME", "XADD",    "XDEL", "XLEN",    "XRANGE", "ZADD",    "ZRANGEBYSCORE", "ZREM"};
+
+const std::vector<std::string> rejections = {
+    "OOM command not allowed when used memory > 'maxmemory'.",
+    "READONLY You can't write against a read only replica.",
+    "NOREPLICAS Not enough good replicas to write.",
+    "MISCONF Errors writing to the AOF file: No space left on device",
+    "BUSY Redis is busy running a script."};
+
+// The error of a script's command, in versions of Redis.
+const std::vector<std::string> forbidden_in_scripts = {
+    "ERR The user executing the script can't run this command or subcommand",
+    "NOPERM User default has no permissions to run the command",
+    "@user_script: 18: The user executing the script can't run this command"};
+
+// A core that runs knows for sure that Redis evicts keys: a check, a reply that is late, a second.
+constexpr uint64_t unsuitable_after_ns =
+    limits::redis_check_ns + limits::redis_silence_max_ns + 1 * s;
 
 // An idle core has these coroutines: the link to Redis (two), the sweep, and the one that reads the
 // secret of hunt.random(), each with its root.
@@ -43,6 +62,7 @@ Bundle make_hunts(int version) {
 
 Plan draw_plan(Random& random) {
   Plan plan;
+  plan.hosts = random.chance(0.25) ? 2 : 1;
   plan.cores = static_cast<uint32_t>(random.between(1, 3));
   plan.kafka = random.chance(0.9);
   plan.clients = static_cast<uint32_t>(random.between(3, 10));
@@ -58,16 +78,19 @@ Plan draw_plan(Random& random) {
   if (plan.hunts.empty()) plan.hunts.push_back("gift");
   plan.hunters = static_cast<uint32_t>(random.between(1, 12));
   plan.tickets = random.one_of<uint64_t>({3, 40, 100'000});
+  plan.link_bytes = random.one_of<size_t>({256, 2048, limits::peer_queue_bytes_max});
   Config& config = plan.config;
   config.http.idle_deadline_ms = 20'000;
   config.worker.max_live = static_cast<uint32_t>(random.between(1, 12));
   config.worker.queue_max = static_cast<uint32_t>(random.one_of<uint64_t>({0, 4, 100}));
   config.worker.hunts_in_flight_max = static_cast<uint32_t>(random.one_of<uint64_t>({2, 1024}));
+  config.worker.hunter_queue_max = static_cast<uint32_t>(random.one_of<uint64_t>({1, 4, 64}));
   config.worker.isolation = random.one_of<std::string>({"process", "fork", "batch"});
   config.worker.hunts_per_worker = static_cast<uint32_t>(random.between(2, 20));
   config.worker.warm = static_cast<uint32_t>(random.below(3));
   config.worker.idle_ms = 500;
   config.redis.idempotency_ttl_s = 3600;
+  config.redis.allow_eviction = random.chance(0.2);
   config.redis.linger_us = static_cast<uint32_t>(random.one_of<uint64_t>({0, 500}));
   config.kafka.bootstrap = plan.kafka ? "simulated" : "";
   config.kafka.sweep_after_s = static_cast<uint32_t>(random.one_of<uint64_t>({3, 10}));
@@ -77,16 +100,19 @@ Plan draw_plan(Random& random) {
 // The process of a core: the core and its environment.
 struct Host::Process {
   Process(Host& host, CoreEntry& entry)
-      : machine(host.world_, entry.index, entry.incarnation),
+      : machine(host.world_, entry.number, entry.incarnation),
         clock(host.world_, host.world_.random.next()),
-        network(machine, host.descriptors_, host.listener_, host.redis_,
-                [&host](std::string_view bytes) { host.audit_.on_core_response(bytes); }),
+        network(
+            machine, host.descriptors_, *host.listeners_[entry.machine], host.redis_,
+            [&host](std::string_view bytes) { host.audit_.on_core_response(bytes); },
+            [this, &host](std::string_view bytes) { host.see_commands(machine, bytes); }),
         workers(machine, host.plan_.misbehave, host.plan_.tickets,
                 [&host](const WorkerOutcome& outcome) { host.audit_.on_worker_outcome(outcome); }),
         producer(machine, host.topic_),
         to_core(host.world_, host.descriptors_),
         to_parent(host.world_, host.descriptors_),
-        control(machine, host.descriptors_, to_parent, to_core, false) {
+        control(machine, host.descriptors_, to_parent, to_core, limits::peer_queue_bytes_max,
+                false) {
     to_parent.set_reader(&entry);
   }
   Machine machine;
@@ -106,34 +132,64 @@ Host::Host(World& world, Plan plan)
       plan_(std::move(plan)),
       redis_(world),
       topic_(world),
-      listener_(world),
-      audit_(world, redis_.store(), plan_.tickets),
-      region_(std::move(*SharedRegion::create(plan_.cores, "sim", 0))),
+      audit_(world, plan_.tickets),
+      huntctl_(world, redis_, audit_, topic_),
+      region_(std::move(*SharedRegion::create(plan_.hosts * plan_.cores, "sim", 0))),
       bundle_(make_hunts(0)) {
-  for (uint32_t i = 0; i < plan_.cores; ++i) {
+  redis_.on_store = [this](RedisStore& store, const RedisStore* of) { audit_.watch(store, of); };
+  redis_.on_primary = [this](RedisStore& store, uint64_t former_ns) {
+    audit_.on_primary(store, former_ns);
+    huntctl_.look_after_loss();
+  };
+  redis_.start();
+  for (uint32_t host = 0; host < plan_.hosts; ++host)
+    listeners_.push_back(std::make_unique<Listener>(world_));
+  for (uint32_t i = 0; i < plan_.hosts * plan_.cores; ++i) {
     entries_.push_back(std::make_unique<CoreEntry>());
     entries_.back()->host = this;
-    entries_.back()->index = i;
+    entries_.back()->machine = i / plan_.cores;
+    entries_.back()->index = i % plan_.cores;
+    entries_.back()->number = i;
     channels_.emplace_back();
-    for (uint32_t j = 0; j < plan_.cores; ++j)
+    for (uint32_t j = 0; j < plan_.hosts * plan_.cores; ++j)
       channels_.back().push_back(std::make_unique<Channel>(world_, descriptors_));
   }
+  make_clients();
+}
+
+void Host::make_clients() {
   std::vector<std::string> hunters;
   for (int i = 0; i < static_cast<int>(plan_.hunters); ++i)
     hunters.push_back(fmt::format("h{}", i));
+  std::vector<Listener*> listeners;
+  for (auto& listener : listeners_) listeners.push_back(listener.get());
   for (uint32_t i = 0; i < plan_.clients; ++i) {
     using Kind = Client::Kind;
     Kind const kind = i == 1 && plan_.fault_pause_s > 0 ? Kind::rude
-                      : i % 3 == 2                      ? Kind::proxy
-                                                        : Kind::player;
+                      : i % 3 != 2                      ? Kind::player
+                      : world_.random.chance(0.5)       ? Kind::proxy
+                                                        : Kind::gateway;
     clients_.push_back(std::make_unique<Client>(
-        world_, audit_, listener_, kind, fmt::format("client{}", i),
+        world_, audit_, listeners, kind, fmt::format("client{}", i),
         kind == Kind::player ? std::vector<std::string>{hunters[i % hunters.size()]} : hunters,
         plan_.hunts));
   }
 }
 
 Host::~Host() = default;
+
+// In the tick of a core that sends to Redis.
+void Host::see_commands(Machine& machine, std::string_view bytes) {
+  if (bytes.find("\r\nv2 ") == std::string_view::npos) return;
+  machine.note_commit();
+  audit_.on_core_commands(bytes, machine.running_ns());
+  uint64_t const evicts_since_ns = redis_.evicts_since_ns();
+  bool const has_seen = evicts_since_ns != never_ns &&
+                        world_.now_ns() > evicts_since_ns + unsuitable_after_ns &&
+                        machine.running_ns() > unsuitable_after_ns;
+  if (has_seen && !plan_.config.redis.allow_eviction)
+    world_.violation("I8", machine.name() + " sends a commit to a Redis that evicts keys");
+}
 
 // --- the parent ----------------------------------------------------------------------------------
 
@@ -148,16 +204,17 @@ void Host::start_core(CoreEntry& entry) {
   settings.incarnation = entry.incarnation;
   settings.config = plan_.config;
   settings.bundle_descriptor = fcntl(bundle_.descriptor(), F_DUPFD_CLOEXEC, 0);
-  settings.metrics = &region_.core(entry.index);
+  settings.metrics = &region_.core(entry.number);
   std::vector<MessageLink*> links;
   for (const auto& other : entries_) {
+    if (other->machine != entry.machine) continue;
     if (other->index == entry.index) {
       process->links.push_back(nullptr);
     } else {
       settings.peers.push_back({other->index, other->up, other->incarnation});
       process->links.push_back(std::make_unique<MachineLink>(
-          process->machine, descriptors_, *channels_[entry.index][other->index],
-          *channels_[other->index][entry.index], true));
+          process->machine, descriptors_, *channels_[entry.number][other->number],
+          *channels_[other->number][entry.number], plan_.link_bytes, true));
     }
     links.push_back(process->links.back().get());
   }
@@ -171,7 +228,7 @@ void Host::start_core(CoreEntry& entry) {
   process->machine.on_death([this, process, &entry] {
     if (entry.process == process) on_core_exit(entry);
   });
-  update_others({entry.index, false, entry.incarnation});
+  update_others(entry, false);
   process->machine.run(*process->core);
 }
 
@@ -182,7 +239,7 @@ void Host::on_core_exit(CoreEntry& entry) {
   entry.up = entry.idle = false;
   // The parent receives SIGCHLD.
   world_.after(world_.hop_ns(), [this, &entry] {
-    update_others({entry.index, false, entry.incarnation});
+    update_others(entry, false);
     if (stopping_) return;
     bool const stable = world_.now_ns() - entry.started_at_ns >= stable_after_ms * ms;
     entry.backoff_ms =
@@ -193,9 +250,11 @@ void Host::on_core_exit(CoreEntry& entry) {
   });
 }
 
-void Host::update_others(const PeerUpdate& update) {
+void Host::update_others(const CoreEntry& of, bool up) {
+  PeerUpdate const update{of.index, up, of.incarnation};
   for (auto& other : entries_)
-    if (other->index != update.core) send(*other, encode(ControlMessage::peer, update));
+    if (other->machine == of.machine && other->index != of.index)
+      send(*other, encode(ControlMessage::peer, update));
 }
 
 void Host::send(CoreEntry& entry, std::string message, int descriptor) {
@@ -207,15 +266,16 @@ void Host::receive_from(CoreEntry& entry, const Packet& packet) {
     auto const kind = static_cast<ControlMessage>(message[0]);
     if (kind == ControlMessage::listening && !entry.up) {
       entry.up = true;
-      update_others({entry.index, true, entry.incarnation});
+      update_others(entry, true);
     }
     if (kind == ControlMessage::idle) entry.idle = true;
   }
-  bool const all = std::all_of(entries_.begin(), entries_.end(), [](const auto& other) {
-    return other->idle || other->process == nullptr;
+  bool const all = std::all_of(entries_.begin(), entries_.end(), [&entry](const auto& other) {
+    return other->machine != entry.machine || other->idle || other->process == nullptr;
   });
-  if (!stopping_ || !all || std::exchange(end_sent_, true)) return;
-  for (auto& other : entries_) send(*other, encode(ControlMessage::end));
+  if (!stopping_ || !all || !end_sent_.insert(entry.machine).second) return;
+  for (auto& other : entries_)
+    if (other->machine == entry.machine) send(*other, encode(ControlMessage::end));
 }
 
 void Host::swap_bundle() {
@@ -249,7 +309,8 @@ void Host::inject_one() {
   uint64_t const duration_ns = world_.random.chance(0.2) ? world_.random.between(1 * s, 8 * s)
                                                          : world_.random.between(10 * ms, 1 * s);
   uint64_t const fault = world_.random.one_of(plan_.faults);
-  if (!inject_core_fault(fault, duration_ns)) inject_server_fault(fault, duration_ns);
+  if (inject_core_fault(fault, duration_ns)) return;
+  if (!inject_server_fault(fault, duration_ns)) inject_loss(fault, duration_ns);
 }
 
 // Returns false if the fault is not one of a core.
@@ -300,61 +361,128 @@ bool Host::inject_core_fault(uint64_t fault, uint64_t duration_ns) {
   }
 }
 
-void Host::inject_server_fault(uint64_t fault, uint64_t duration_ns) {
+// Returns false if the fault is not one of a server that keeps its data.
+bool Host::inject_server_fault(uint64_t fault, uint64_t duration_ns) {
   Random& random = world_.random;
   uint64_t const until_ns = world_.now_ns() + duration_ns;
   switch (fault) {
     case 5:
       world_.fault("a new bundle");
-      return swap_bundle();
+      swap_bundle();
+      return true;
     case 6:
       world_.fault("Redis restarts and keeps its data");
-      return redis_.restart(duration_ns, random.chance(0.5) ? random.below(1 * s) : 0);
+      redis_.restart(duration_ns, random.chance(0.5) ? random.below(1 * s) : 0);
+      return true;
     case 7:
     case 8:
       world_.fault("Redis stopped");
-      return redis_.stop_until(until_ns);
+      redis_.stop_until(until_ns);
+      return true;
     case 9:
       world_.fault("Redis replies late");
-      return redis_.be_slow_until(until_ns, random.between(1 * ms, 300 * ms));
+      redis_.be_slow_until(until_ns, random.between(1 * ms, 300 * ms));
+      return true;
     case 10:
       world_.fault("Redis rejects writes");
-      return redis_.reject_until(
-          until_ns, random.one_of<std::string>(
-                        {"OOM command not allowed when used memory > 'maxmemory'.",
-                         "READONLY You can't write against a read only replica.",
-                         "NOREPLICAS Not enough good replicas to write.",
-                         "MISCONF Errors writing to the AOF file: No space left on device",
-                         "BUSY Redis is busy running a script."}));
+      redis_.reject_until(until_ns, random.one_of(rejections));
+      return true;
     case 11:
     case 12:
-      return redis_.swallow_a_reply();
+      redis_.swallow_a_reply();
+      return true;
     case 13:
-      return redis_.send_garbage();
+      redis_.send_garbage();
+      return true;
     case 14:
       world_.fault("Redis loses its scripts");
-      return redis_.store().clear_scripts();
+      redis_.store().clear_scripts();
+      return true;
     case 15:
-      world_.fault("Redis' wall clock jumps");
-      return redis_.jump_clock(static_cast<int64_t>(random.below(4'000)) - 2'000);
+      jump_redis_clock();
+      return true;
     case 19:
       world_.fault("Redis forbids a command");
-      return redis_.forbid_until(
-          until_ns, random.one_of(forbidden_commands),
-          random.one_of<std::string>(
-              {"ERR The user executing the script can't run this command or subcommand",
-               "NOPERM User default has no permissions to run the command",
-               "@user_script: 18: The user executing the script can't run this command"}));
+      redis_.forbid_until(until_ns, random.one_of(forbidden_commands),
+                          random.one_of(forbidden_in_scripts));
+      return true;
     case 20:
       world_.fault("Redis may evict, or is nearly full");
-      return random.chance(0.5) ? redis_.set_policy_until(until_ns, "allkeys-lru")
-                                : redis_.be_full_until(until_ns);
+      if (random.chance(0.5))
+        redis_.be_full_until(until_ns);
+      else
+        redis_.set_policy_until(until_ns, "allkeys-lru");
+      return true;
     case 16:
       world_.fault("Kafka is unavailable");
-      return topic_.be_down_until(until_ns);
-    default:
+      topic_.be_down_until(until_ns);
+      return true;
+    case 18:
       world_.fault("the producer's queue is full");
-      return topic_.reject_until(until_ns);
+      topic_.reject_until(until_ns);
+      return true;
+    case 21:
+      world_.fault("Redis rejects a command in the middle of a script");
+      redis_.store().reject_in_script(random.chance(0.7) ? "held:" : "suppl", random.below(10),
+                                      random.one_of(forbidden_in_scripts));
+      return true;
+    default:
+      return false;
+  }
+}
+
+// By seconds, as a correction, or by more, after a mistake.
+void Host::jump_redis_clock() {
+  Random& random = world_.random;
+  world_.fault("Redis' wall clock jumps");
+  int64_t const range_ms = random.chance(0.1) ? 7'200'000 : 2'000;
+  redis_.jump_clock(static_cast<int64_t>(random.below(2 * static_cast<uint64_t>(range_ms))) -
+                    range_ms);
+}
+
+// --- losses --------------------------------------------------------------------------------------
+
+// While the policy permits it, Redis deletes keys of any kind.
+void Host::evict_keys(uint64_t until_ns) {
+  if (!world_.faults_on || world_.now_ns() >= until_ns) return;
+  redis_.lose_a_key("");
+  world_.after(world_.random.below(500 * ms), [this, until_ns] { evict_keys(until_ns); });
+}
+
+void Host::inject_loss(uint64_t fault, uint64_t duration_ns) {
+  Random& random = world_.random;
+  uint64_t const lag_ns = random.between(1 * ms, 2 * s);
+  switch (fault) {
+    case 22: {
+      // Half of the time a restart from what was on disk, else a failover.
+      if (!redis_.stop_copying()) return;
+      bool const failover = random.chance(0.5);
+      uint64_t const down_ns = failover ? random.below(100 * ms) : duration_ns;
+      uint64_t const former_ns = failover ? random.below(5 * s) : 0;
+      return world_.after(lag_ns, [this, down_ns, former_ns] {
+        if (!world_.faults_on) return;
+        world_.fault(former_ns > 0 ? "Redis fails over to a replica that lags"
+                                   : "Redis loses its last writes");
+        redis_.go_back(down_ns, world_.random.below(500 * ms), former_ns);
+      });
+    }
+    case 23:
+      if (!random.chance(0.2)) return;
+      world_.fault("FLUSHALL");
+      return redis_.store().lose_all();
+    case 24: {
+      uint64_t const until_ns = world_.now_ns() + random.between(1 * s, 20 * s);
+      world_.fault("Redis evicts keys");
+      redis_.set_policy_until(until_ns, "allkeys-lru");
+      return evict_keys(until_ns);
+    }
+    case 25:
+      return world_.fault("a held hash deleted", redis_.lose_a_key("held:"));
+    default:
+      if (plan_.kafka && random.chance(0.4)) return huntctl_.purge(random.one_of(plan_.hunts));
+      // Sometimes until after the moment when no core may commit any more.
+      return huntctl_.close(random.one_of(plan_.hunts),
+                            random.chance(0.2) ? random.between(18, 30) * s : duration_ns);
   }
 }
 
@@ -393,6 +521,7 @@ bool Host::all_have_results() {
         }
   }
   for (auto& client : clients_) all = all && client->idle();
+  all = all && !huntctl_.busy();
   // A stopped core may still commit.
   for (CoreEntry* entry : running_cores()) all = all && !entry->process->machine.stopped();
   return all;
@@ -408,12 +537,15 @@ void Host::await_results() {
       return world_.violation("I6", "a wish has no result two minutes after the last fault");
     world_.run_until(world_.now_ns() + 100 * ms);
   }
-  // A unit is stale after 30 s, and a sweep comes every 5 s.
-  uint64_t const sweep_ns = Supply::stale_after_ms * ms + 15 * s;
+  // From then on a unit is stale. A sweep comes every 5 s; after a change of a wall clock only
+  // every sweep_all_every-th finds the supply.
+  uint64_t const stale_ms = Supply::stale_after_ms(plan_.config.http.request_deadline_ms);
+  uint64_t const sweep_ns = stale_ms * ms + (3 + Supply::sweep_all_every) * 5 * s;
   world_.run_until(world_.now_ns() + sweep_ns);
   if (world_.violated()) return;
-  audit_.check_redis(plan_.kafka);
-  if (plan_.kafka) audit_.check_topic(topic_);
+  audit_.check_wishes();
+  audit_.check_redis(redis_.store(), plan_.kafka);
+  if (plan_.kafka) audit_.check_topic(redis_.store(), topic_);
   check_cores();
 }
 

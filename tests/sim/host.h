@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One host: its cores, the parent that restarts them (as huntd/children.cc does), the servers and
-// the clients. The seed decides everything.
+// One or two hosts: their cores, the parents that restart them (as huntd/children.cc does), the
+// servers and the clients. The seed decides everything.
 #pragma once
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "bundle/bundle.h"
 #include "client.h"
 #include "config/config.h"
+#include "huntctl.h"
 #include "kafka.h"
 #include "link.h"
 #include "machine.h"
@@ -23,7 +25,8 @@ namespace huntd::server::sim {
 
 // The properties of a run, drawn from its seed.
 struct Plan {
-  uint32_t cores = 2;
+  uint32_t hosts = 1;  // that share Redis and Kafka
+  uint32_t cores = 2;  // of each host
   bool kafka = true;
   uint32_t clients = 6;
   uint64_t load_ns = 20 * s;
@@ -35,6 +38,7 @@ struct Plan {
   std::vector<std::string> hunts;
   uint32_t hunters = 12;
   uint64_t tickets = 40;
+  size_t link_bytes = limits::peer_queue_bytes_max;  // of what a core has not read
   Config config;
 };
 Plan draw_plan(Random& random);
@@ -54,7 +58,9 @@ class Host {
   struct CoreEntry final : PacketReader {
     void receive(Packet packet) override { host->receive_from(*this, packet); }
     Host* host = nullptr;
-    uint32_t index = 0;
+    uint32_t machine = 0;  // the host that it is on
+    uint32_t index = 0;    // on its host
+    uint32_t number = 0;   // of all cores
     uint32_t incarnation = 0;
     bool up = false;
     bool idle = false;
@@ -62,15 +68,21 @@ class Host {
     uint64_t backoff_ms = 0;
     Process* process = nullptr;
   };
+  void make_clients();
+  void see_commands(Machine& machine, std::string_view bytes);
   void start_core(CoreEntry& entry);
   void on_core_exit(CoreEntry& entry);
-  void update_others(const PeerUpdate& update);
+  // Notifies the other cores of the same host.
+  void update_others(const CoreEntry& of, bool up);
   void send(CoreEntry& entry, std::string message, int descriptor = -1);
   void receive_from(CoreEntry& entry, const Packet& packet);
   void inject_faults();
   void inject_one();
   bool inject_core_fault(uint64_t fault, uint64_t duration_ns);
-  void inject_server_fault(uint64_t fault, uint64_t duration_ns);
+  bool inject_server_fault(uint64_t fault, uint64_t duration_ns);
+  void inject_loss(uint64_t fault, uint64_t duration_ns);
+  void jump_redis_clock();
+  void evict_keys(uint64_t until_ns);
   void swap_bundle();
   void heal();
   void await_results();
@@ -84,15 +96,16 @@ class Host {
   RedisServer redis_;
   Topic topic_;
   Descriptors descriptors_;
-  Listener listener_;
+  std::vector<std::unique_ptr<Listener>> listeners_;  // by host
   Audit audit_;
+  Huntctl huntctl_;
   SharedRegion region_;
   Bundle bundle_;
   std::vector<std::unique_ptr<CoreEntry>> entries_;
   std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // from, to
   std::vector<std::unique_ptr<Client>> clients_;
   bool stopping_ = false;
-  bool end_sent_ = false;
+  std::set<uint32_t> end_sent_;  // hosts
 };
 
 }  // namespace huntd::server::sim

@@ -16,7 +16,7 @@ constexpr uint64_t idle_tick_ns = 250 * ms;  // as linux/core_process.cc
 }  // namespace
 
 Machine::Machine(World& world, uint32_t core, uint32_t incarnation)
-    : world_(world), core_(core), incarnation_(incarnation) {
+    : world_(world), core_(core), incarnation_(incarnation), started_at_ns_(world.now_ns()) {
   scheduler_.set_now(world.now_ns());
 }
 

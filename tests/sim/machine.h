@@ -3,6 +3,7 @@
 // completions since the last tick, and submits the requests of the tick to the kernel. A crash may
 // come between a tick and the submission.
 #pragma once
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -38,6 +39,10 @@ class Machine {
   // bounded in time only if cores run.
   bool may_be_stopped() const;
   bool stopped() const { return world_.now_ns() < stopped_until_ns_; }
+  // For how long it has run without a stop.
+  uint64_t running_ns() const {
+    return world_.now_ns() - std::min(world_.now_ns(), std::max(started_at_ns_, stopped_until_ns_));
+  }
   // Cancels the faults that are planned for a next tick.
   void cancel_faults() { dies_in_tick_ = waits_for_commit_ = false, stops_in_tick_ns_ = 0; }
   void stop_until(uint64_t until_ns);
@@ -76,6 +81,7 @@ class Machine {
   bool waits_for_commit_ = false;
   Scheduler scheduler_;
   Core* running_ = nullptr;
+  uint64_t started_at_ns_;
   uint64_t stopped_until_ns_ = 0;
   uint64_t tick_at_ns_ = never_ns;
   uint64_t tick_number_ = 0;

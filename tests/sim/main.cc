@@ -31,8 +31,10 @@ struct Summary {
   uint64_t awards = 0;
   uint64_t repeated = 0;
   uint64_t out_of_order = 0;
-  uint64_t taken_over = 0;
   uint64_t voided = 0;
+  uint64_t undone = 0;
+  uint64_t generations = 0;
+  uint64_t lost = 0;
   uint64_t digest = 0;
   char violation[400] = {};  // the first; empty: none
 };
@@ -40,8 +42,9 @@ struct Summary {
 Summary run_seed(uint64_t seed, bool traced) {
   World world(seed, traced);
   Plan plan = draw_plan(world.random);
-  world.trace("seed {}: {} cores, {} clients, {} s, isolation {}, kafka {}", seed, plan.cores,
-              plan.clients, plan.load_ns / s, plan.config.worker.isolation, plan.kafka);
+  world.trace("seed {}: {} hosts, {} cores each, {} clients, {} s, isolation {}, kafka {}", seed,
+              plan.hosts, plan.cores, plan.clients, plan.load_ns / s, plan.config.worker.isolation,
+              plan.kafka);
   uint64_t const started_ns = world.now_ns();
   // Never deleted: coroutines of dead cores point into it.
   auto* host = new Host(world, std::move(plan));
@@ -55,8 +58,10 @@ Summary run_seed(uint64_t seed, bool traced) {
   summary.awards = host->audit().awards();
   summary.repeated = host->audit().repeated_events();
   summary.out_of_order = host->audit().out_of_order();
-  summary.taken_over = host->audit().taken_over();
   summary.voided = host->audit().voided();
+  summary.undone = host->audit().undone();
+  summary.generations = host->audit().generations();
+  summary.lost = host->audit().lost_awards();
   summary.digest = world.digest();
   if (world.violated())
     std::snprintf(summary.violation, sizeof summary.violation, "%s",
@@ -121,6 +126,8 @@ struct Options {
 
 // What many runs did together.
 struct Totals {
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point started = Clock::now();
   uint64_t runs = 0;
   uint64_t failed = 0;
   Summary sum;
@@ -139,9 +146,23 @@ struct Totals {
     sum.awards += summary.awards;
     sum.repeated += summary.repeated;
     sum.out_of_order += summary.out_of_order;
-    sum.taken_over += summary.taken_over;
     sum.voided += summary.voided;
+    sum.undone += summary.undone;
+    sum.generations += summary.generations;
+    sum.lost += summary.lost;
     if (summary.violation[0] != '\0') fail(summary.seed, summary.violation);
+  }
+  void print(uint64_t first) const {
+    double const took_s = std::chrono::duration<double>(Clock::now() - started).count();
+    std::printf(
+        "%lu seeds from %lu (%.1f per second): %.2f hours simulated, %lu faults, %lu events, %lu "
+        "responses, %lu awards, %lu repeated in the topic (%lu late behind another core's), %lu "
+        "requests voided, %lu commits undone, %lu further generations, %lu awards lost by Redis, "
+        "%lu failed\n",
+        runs, first, static_cast<double>(runs) / took_s,
+        static_cast<double>(sum.simulated_ns) / 3.6e12, sum.faults, sum.events, sum.responses,
+        sum.awards, sum.repeated, sum.out_of_order, sum.voided, sum.undone, sum.generations,
+        sum.lost, failed);
   }
 };
 
@@ -203,13 +224,6 @@ int main(int argc, char** argv) {
   if (!*many && options.seconds <= 0) options.seconds = 120;
   Totals totals;
   run_many(options, totals);
-  std::printf(
-      "%lu seeds from %lu: %.2f hours simulated, %lu faults, %lu events, %lu responses, %lu awards, "
-      "%lu repeated in the topic (%lu late behind another core's), %lu units taken over, %lu requests "
-      "voided, %lu failed\n",
-      totals.runs, options.first, static_cast<double>(totals.sum.simulated_ns) / 3.6e12,
-      totals.sum.faults, totals.sum.events, totals.sum.responses, totals.sum.awards,
-      totals.sum.repeated, totals.sum.out_of_order, totals.sum.taken_over, totals.sum.voided,
-      totals.failed);
+  totals.print(options.first);
   return totals.failed == 0 ? 0 : 1;
 }

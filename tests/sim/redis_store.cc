@@ -89,6 +89,9 @@ RedisStore::RedisStore(std::function<int64_t()> clock_ms)
   lua_pushlightuserdata(lua_, this);
   lua_pushcclosure(lua_, &RedisStore::pcall_from_lua, 1);
   lua_setfield(lua_, -2, "pcall");
+  lua_pushlightuserdata(lua_, this);
+  lua_pushcclosure(lua_, &RedisStore::acl_check_from_lua, 1);
+  lua_setfield(lua_, -2, "acl_check_cmd");
   lua_setglobal(lua_, "redis");
 }
 
@@ -101,12 +104,19 @@ Reply RedisStore::execute(const Words& words) {
   return reply;
 }
 
+Reply RedisStore::execute_as_operator(const Words& words) {
+  std::string forbidden = std::exchange(forbidden_, "");
+  Reply reply = execute(words);
+  forbidden_ = std::move(forbidden);
+  return reply;
+}
+
 template <class T>
 T* RedisStore::find(const std::string& key) {
   auto found = keys_.find(key);
   if (found == keys_.end()) return nullptr;
-  if (found->second.expires_at_ms >= 0 && found->second.expires_at_ms <= clock_ms_()) {
-    keys_.erase(found);
+  if (has_expired(found->second)) {
+    lose_key(key);
     return nullptr;
   }
   T* value = std::get_if<T>(&found->second.is);
@@ -126,27 +136,57 @@ T& RedisStore::make(const std::string& key) {
   return std::get<T>(keys_[key].is);
 }
 
+void RedisStore::lose_key(const std::string& key) {
+  if (on_gone) on_gone(key);
+  keys_.erase(key);
+}
+
+void RedisStore::lose_all() {
+  while (!keys_.empty()) lose_key(std::string(keys_.begin()->first));
+}
+
+void RedisStore::set_identity(std::string run_id, std::string replication_id) {
+  run_id_ = std::move(run_id);
+  replication_id_ = std::move(replication_id);
+}
+
+void RedisStore::reject_in_script(std::string prefix, uint64_t allowed, std::string error) {
+  rejected_prefix_ = std::move(prefix);
+  allowed_ = allowed;
+  rejection_ = std::move(error);
+}
+
 // --- commands ------------------------------------------------------------------------------------
 
 const std::vector<RedisStore::Command>& RedisStore::commands() {
   static const std::vector<Command> table = {
+      {"DEL", 2, true, &RedisStore::del},
       {"ECHO", 2, false, &RedisStore::echo},
       {"EVALSHA", 3, true, &RedisStore::evaluate},
+      {"FLUSHALL", 1, true, &RedisStore::flushall},
       {"GET", 2, false, &RedisStore::get},
       {"HDEL", 3, true, &RedisStore::hdel},
+      {"HEXISTS", 3, false, &RedisStore::hexists},
       {"HGET", 3, false, &RedisStore::hget},
       {"HGETALL", 2, false, &RedisStore::hgetall},
       {"HINCRBY", 4, true, &RedisStore::hincrby},
+      {"HKEYS", 2, false, &RedisStore::hkeys},
       {"HLEN", 2, false, &RedisStore::hlen},
+      {"HMGET", 3, false, &RedisStore::hmget},
+      {"HSCAN", 3, false, &RedisStore::hscan},
       {"HSET", 4, true, &RedisStore::hset},
       {"INFO", 1, false, &RedisStore::info},
       {"HSETNX", 4, true, &RedisStore::hsetnx},
       {"PEXPIRE", 3, true, &RedisStore::pexpire},
       {"PTTL", 2, false, &RedisStore::pttl},
       {"SADD", 3, true, &RedisStore::sadd},
+      {"SCARD", 2, false, &RedisStore::scard},
       {"SCRIPT", 2, false, &RedisStore::script},
       {"SET", 3, true, &RedisStore::set},
+      {"SISMEMBER", 3, false, &RedisStore::sismember},
       {"SMEMBERS", 2, false, &RedisStore::smembers},
+      {"SREM", 3, true, &RedisStore::srem},
+      {"SSCAN", 3, false, &RedisStore::sscan},
       {"TIME", 1, false, &RedisStore::time},
       {"XADD", 5, true, &RedisStore::xadd},
       {"XDEL", 3, true, &RedisStore::xdel},
@@ -155,6 +195,7 @@ const std::vector<RedisStore::Command>& RedisStore::commands() {
       {"ZADD", 4, true, &RedisStore::zadd},
       {"ZRANGEBYSCORE", 7, false, &RedisStore::zrangebyscore},
       {"ZREM", 3, true, &RedisStore::zrem},
+      {"ZSCORE", 3, false, &RedisStore::zscore},
   };
   return table;
 }
@@ -179,6 +220,11 @@ Reply RedisStore::run(const Words& words) {
     return Reply::error(in_script_ ? forbidden_in_scripts_
                                    : "NOPERM User default has no permissions to run the '" +
                                          words[0] + "' command");
+  if (in_script_ && rejecting_ && command->writes && allowed_-- == 0) {
+    rejected_prefix_.clear();
+    rejecting_ = false;
+    return Reply::error(rejection_);
+  }
   size_t const writes_before = writes_.size();
   if (command->writes && command->name != "EVALSHA") writes_.push_back(words);
   wrong_type_ = false;
@@ -197,10 +243,26 @@ void RedisStore::forbid(std::string command, std::string in_scripts) {
 
 Reply RedisStore::info(const Words&) {
   return Reply::of(fmt::format(
-      "# Server\r\nredis_version:7.0.15\r\n# Memory\r\nused_memory:{}\r\nmaxmemory:{}\r\n"
-      "maxmemory_policy:{}\r\n# "
-      "Persistence\r\naof_enabled:1\r\n# Replication\r\nrole:master\r\n",
-      used_bytes_, max_bytes, policy_));
+      "# Server\r\nredis_version:7.0.15\r\nrun_id:{}\r\n# Memory\r\nused_memory:{}\r\n"
+      "maxmemory:{}\r\nmaxmemory_policy:{}\r\n# Persistence\r\naof_enabled:1\r\n"
+      "# Replication\r\nrole:{}\r\nmaster_replid:{}\r\n",
+      run_id_, used_bytes_, max_bytes, policy_,
+      replica_ ? "slave\r\nmaster_host:redis\r\nmaster_port:6379" : "master", replication_id_));
+}
+
+Reply RedisStore::del(const Words& words) {
+  int64_t removed = 0;
+  for (size_t i = 1; i < words.size(); ++i) {
+    find<std::string>(words[i]);  // expires it
+    removed += static_cast<int64_t>(keys_.erase(words[i]));
+  }
+  wrong_type_ = false;
+  return Reply::of(removed);
+}
+
+Reply RedisStore::flushall(const Words&) {
+  keys_.clear();
+  return Reply::ok();
 }
 
 Reply RedisStore::script(const Words& words) {
@@ -232,9 +294,7 @@ Reply RedisStore::pttl(const Words& words) {
 
 Reply RedisStore::pexpire(const Words& words) {
   auto const found = keys_.find(words[1]);
-  bool const expired = found != keys_.end() && found->second.expires_at_ms >= 0 &&
-                       found->second.expires_at_ms <= clock_ms_();
-  if (found == keys_.end() || expired) return Reply::of(int64_t{0});
+  if (found == keys_.end() || has_expired(found->second)) return Reply::of(int64_t{0});
   int64_t const ttl_ms = read_integer(words[2]).value_or(0);
   if (ttl_ms <= 0)
     keys_.erase(found);
@@ -259,9 +319,38 @@ Reply RedisStore::hgetall(const Words& words) {
   return Reply::array(std::move(all));
 }
 
+Reply RedisStore::hkeys(const Words& words) {
+  std::vector<Reply> all;
+  if (Hash* hash = find<Hash>(words[1]))
+    for (const auto& [field, value] : *hash) all.push_back(Reply::of(field));
+  return Reply::array(std::move(all));
+}
+
 Reply RedisStore::hlen(const Words& words) {
   Hash* hash = find<Hash>(words[1]);
   return Reply::of(hash == nullptr ? int64_t{0} : static_cast<int64_t>(hash->size()));
+}
+
+Reply RedisStore::hexists(const Words& words) {
+  Hash* hash = find<Hash>(words[1]);
+  return Reply::of(int64_t{hash != nullptr && hash->count(words[2]) > 0 ? 1 : 0});
+}
+
+Reply RedisStore::hmget(const Words& words) {
+  Hash* hash = find<Hash>(words[1]);
+  std::vector<Reply> values;
+  for (size_t i = 2; i < words.size(); ++i) {
+    bool const has = hash != nullptr && hash->count(words[i]) > 0;
+    values.push_back(has ? Reply::of(hash->at(words[i])) : Reply());
+  }
+  return Reply::array(std::move(values));
+}
+
+// All fields at once, as Redis does for a hash that is small, or with a COUNT that is large.
+Reply RedisStore::hscan(const Words& words) {
+  if (words[2] != "0") return Reply::error("ERR invalid cursor");
+  Reply all = hgetall(words);
+  return Reply::array({Reply::of(std::string("0")), std::move(all)});
 }
 
 Reply RedisStore::hset(const Words& words) {
@@ -316,6 +405,32 @@ Reply RedisStore::sadd(const Words& words) {
   return Reply::of(added);
 }
 
+Reply RedisStore::scard(const Words& words) {
+  Set* set = find<Set>(words[1]);
+  return Reply::of(set == nullptr ? int64_t{0} : static_cast<int64_t>(set->size()));
+}
+
+Reply RedisStore::sismember(const Words& words) {
+  Set* set = find<Set>(words[1]);
+  return Reply::of(int64_t{set != nullptr && set->count(words[2]) > 0 ? 1 : 0});
+}
+
+Reply RedisStore::srem(const Words& words) {
+  Set* set = find<Set>(words[1]);
+  int64_t removed = 0;
+  for (size_t i = 2; set != nullptr && i < words.size(); ++i)
+    removed += static_cast<int64_t>(set->erase(words[i]));
+  if (set != nullptr && set->empty()) keys_.erase(words[1]);
+  return Reply::of(removed);
+}
+
+// As of HSCAN.
+Reply RedisStore::sscan(const Words& words) {
+  if (words[2] != "0") return Reply::error("ERR invalid cursor");
+  Reply all = smembers(words);
+  return Reply::array({Reply::of(std::string("0")), std::move(all)});
+}
+
 Reply RedisStore::smembers(const Words& words) {
   std::vector<Reply> all;
   if (Set* set = find<Set>(words[1]))
@@ -327,6 +442,13 @@ Reply RedisStore::zadd(const Words& words) {
   bool const added =
       make<SortedSet>(words[1]).insert_or_assign(words[3], read_score(words[2])).second;
   return Reply::of(int64_t{added ? 1 : 0});
+}
+
+Reply RedisStore::zscore(const Words& words) {
+  SortedSet* set = find<SortedSet>(words[1]);
+  auto const member = set == nullptr ? SortedSet::iterator() : set->find(words[2]);
+  if (set == nullptr || member == set->end()) return Reply();
+  return Reply::of(fmt::format("{:.17g}", member->second));
 }
 
 Reply RedisStore::zrem(const Words& words) {
@@ -436,6 +558,7 @@ Reply RedisStore::evaluate(const Words& words) {
   set_table("ARGV", arguments, words.end());
   lua_rawgeti(lua_, LUA_REGISTRYINDEX, compiled->second);
   in_script_ = true;
+  rejecting_ = !rejected_prefix_.empty() && key_count > 0 && words[3].starts_with(rejected_prefix_);
   Reply reply;
   if (lua_pcall(lua_, 0, 1, 0) != 0) {
     size_t length = 0;
@@ -444,7 +567,7 @@ Reply RedisStore::evaluate(const Words& words) {
   } else {
     reply = take(-1);
   }
-  in_script_ = false;
+  in_script_ = rejecting_ = false;
   lua_pop(lua_, 1);
   return reply;
 }
@@ -477,6 +600,19 @@ int RedisStore::call_from_lua(lua_State* lua) {
 int RedisStore::pcall_from_lua(lua_State* lua) {
   auto* store = static_cast<RedisStore*>(lua_touserdata(lua, lua_upvalueindex(1)));
   store->push(store->run_from_lua(lua));
+  return 1;
+}
+
+// Whether the user may execute the command.
+int RedisStore::acl_check_from_lua(lua_State* lua) {
+  auto* store = static_cast<RedisStore*>(lua_touserdata(lua, lua_upvalueindex(1)));
+  const char* const name = lua_tostring(lua, 1);
+  const Command* const command = name == nullptr ? nullptr : find_command(upper(name));
+  if (command == nullptr) {
+    lua_pushstring(lua, "ERR Invalid command passed to redis.acl_check_cmd()");
+    return lua_error(lua);
+  }
+  lua_pushboolean(lua, command->name != store->forbidden_ ? 1 : 0);
   return 1;
 }
 

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // redis_store_check PORT SEED: sends the same commands to the simulated Redis and to a real one,
 // which must send the same replies. The commands are the scripts of the ledger, with arguments as
-// from a core, and the commands around them. Ids of stream entries differ and are compared by their
-// order.
+// from a core, and the commands around them. Ids of stream entries and generations differ, because
+// time passes between the two: they are compared by their order.
 #include <fmt/format.h>
 #include <hiredis/hiredis.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <map>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "core/ledger/scripts.h"
+#include "core/ledger/commit_script.h"
+#include "core/ledger/probe_script.h"
+#include "core/ledger/supply_scripts.h"
 #include "redis_store.h"
 #include "world.h"
 
@@ -79,9 +83,11 @@ class Pair {
     Reply real = send_real(real_words);
     Reply model = model_.execute(model_words);
     note_ids(real, model);
+    note_generation(real, model);
+    translate(real);
     if (groups > 0) {
-      sort(real, groups);
-      sort(model, groups);
+      sort(rows_of(real), groups);
+      sort(rows_of(model), groups);
     }
     if (same(real, model)) return;
     std::string sent;
@@ -97,7 +103,27 @@ class Pair {
     return model_.execute({"SCRIPT", "LOAD", script}).text;
   }
 
+  // The fields of INFO that huntd reads: names that INFO lacks are differences.
+  void compare_info() {
+    std::string const real = send_real({"INFO"}).text;
+    std::string const model = model_.execute({"INFO"}).text;
+    for (const char* name : {"redis_version", "run_id", "used_memory", "maxmemory",
+                             "maxmemory_policy", "aof_enabled", "role", "master_replid"})
+      for (const std::string* info : {&real, &model}) {
+        size_t const at = info->find("\n" + std::string(name) + ":");
+        bool const is_id = name == std::string("run_id") || name == std::string("master_replid");
+        bool const whole = at != std::string::npos &&
+                           (!is_id || info->find("\r\n", at) == at + 2 + std::strlen(name) + 40);
+        if (whole) continue;
+        std::fprintf(stderr, "INFO of %s: %s is missing\n", info == &real ? "Redis" : "the model",
+                     name);
+        ++differences_;
+      }
+  }
   int differences() const { return differences_; }
+  // A generation in both stores.
+  using Generation = std::pair<std::string, std::string>;
+  const std::vector<Generation>& generations() const { return generations_; }
   const std::vector<std::pair<std::string, std::string>>& ids() const { return ids_; }
 
  private:
@@ -109,6 +135,29 @@ class Pair {
     }
     for (size_t i = 0; i < std::min(real.parts.size(), model.parts.size()); ++i)
       note_ids(real.parts[i], model.parts[i]);
+  }
+  // The second text in the reply to a commit.
+  void note_generation(const Reply& real, const Reply& model) {
+    if (real.parts.size() < 2 || model.parts.size() < 2 || real.parts[0].text != "committed")
+      return;
+    const std::string& text = real.parts[1].text;
+    if (!generation_of_.try_emplace(text, model.parts[1].text).second) return;
+    generations_.emplace_back(text, model.parts[1].text);
+  }
+  // Replaces the generations of the real Redis by those of the model.
+  void translate(Reply& reply) const {
+    for (size_t at = 0; at + digits <= reply.text.size(); ++at) {
+      auto const found = generation_of_.find(reply.text.substr(at, digits));
+      if (found == generation_of_.end()) continue;
+      reply.text.replace(at, digits, found->second);
+      at += digits - 1;
+    }
+    for (Reply& part : reply.parts) translate(part);
+  }
+  // HSCAN and SSCAN return a cursor and the rows.
+  static Reply& rows_of(Reply& reply) {
+    bool const scanned = reply.parts.size() == 2 && reply.parts[1].kind == Reply::Kind::array;
+    return scanned ? reply.parts[1] : reply;
   }
   static void sort(Reply& reply, size_t group) {
     std::vector<std::vector<Reply>> rows;
@@ -134,7 +183,10 @@ class Pair {
 
   redisContext* real_;
   RedisStore model_;
+  static constexpr size_t digits = 16;  // of a generation
   std::map<std::string, std::string> model_of_;
+  std::map<std::string, std::string> generation_of_;  // of the real Redis -> of the model
+  std::vector<Generation> generations_;
   std::vector<std::pair<std::string, std::string>> ids_;
   int differences_ = 0;
 };
@@ -164,8 +216,15 @@ class Commands {
     model[1] = script.model;
     pair_.compare(real, model, groups);
   }
+  // The same with words that differ: the script's name, and generations.
+  void evaluate_commit(const Words& keys, Words real, Words model);
+  Pair::Generation some_generation();
   void commit(const std::string& hunter, const std::string& done, const std::string& event,
               const std::string& request);
+  void change_held(const std::string& hunter);
+  void fill_held();
+  void draw(const std::string& event, const std::string& owner);
+  void list_supplies(const std::string& event);
   void remove_event();
   void send_wrong_types();
 
@@ -175,22 +234,94 @@ class Commands {
   Script reserve_ = load(server::scripts::reserve);
   Script settle_ = load(server::scripts::settle);
   Script release_ = load(server::scripts::release);
+  Script expire_record_ = load(server::scripts::expire_record);
+  Script enlist_ = load(server::scripts::enlist);
+  Script drawn_supplies_ = load(server::scripts::drawn_supplies);
+  Script remove_drawn_ = load(server::scripts::remove_drawn);
   Script stale_units_ = load(server::scripts::stale_units);
   Script resolve_ = load(server::scripts::resolve);
   Script stale_events_ = load(server::scripts::stale_events);
   Script probe_ = load(server::scripts::probe);
+  uint32_t commits_ = 0;
 };
 
 std::string held_key(const std::string& hunter) { return "held:{b1}:" + hunter + ":hunt"; }
 
+const std::string no_generation(16, '0');
+
+void Commands::evaluate_commit(const Words& keys, Words real, Words model) {
+  Words start{"", "", fmt::format("{}", keys.size())};
+  start.insert(start.end(), keys.begin(), keys.end());
+  start[0] = "EVALSHA";
+  start[1] = commit_.real;
+  real.insert(real.begin(), start.begin(), start.end());
+  start[1] = commit_.model;
+  model.insert(model.begin(), start.begin(), start.end());
+  pair_.compare(real, model);
+}
+
+Pair::Generation Commands::some_generation() {
+  if (pair_.generations().empty()) return {no_generation, no_generation};
+  return random_.one_of(pair_.generations());
+}
+
 void Commands::commit(const std::string& hunter, const std::string& done, const std::string& event,
                       const std::string& request) {
-  Words arguments{random_.chance(0.3) ? "0" : "100000", "v1 0 200 b " + event, request,
-                  random_.chance(0.3) ? fmt::format("{}", random_.below(30)) : "", hunter};
+  std::string const lineage(16, random_.chance(0.9) ? 'a' : 'b');
+  // In both stores a later commit has the greater number, also within one millisecond.
+  std::string const digits = fmt::format("{:04x}", ++commits_);
+  Words real{random_.chance(0.3) ? "0" : "100000",
+             "v2 0 200 b " + event,
+             request,
+             "",
+             hunter,
+             lineage,
+             digits,
+             no_generation};
   for (uint64_t loot = random_.below(4); loot > 0; --loot)
-    arguments.insert(arguments.end(),
-                     {fmt::format("coin{}", random_.below(3)), "{\"seq\":", ",\"x\":1}"});
-  evaluate(commit_, {held_key(hunter), done, "outbox:{b1}"}, arguments);
+    real.insert(real.end(), {fmt::format("coin{}", random_.below(3)), "{\"seq\":", "\",\"x\":1}"});
+  Words model = real;
+  if (random_.chance(0.3)) {
+    auto const [of_real, of_model] = some_generation();
+    std::string const seq = fmt::format(" {}", random_.below(30));
+    real[3] = of_real + seq;
+    model[3] = of_model + seq;
+  }
+  if (random_.chance(0.1)) std::tie(real[7], model[7]) = some_generation();
+  evaluate_commit({held_key(hunter), done, "outbox:{b1}"}, real, model);
+}
+
+// By hand, by a restoration, and by an older huntd.
+void Commands::change_held(const std::string& hunter) {
+  std::string const key = held_key(hunter);
+  switch (random_.below(6)) {
+    case 0:
+      return pair_.compare({"DEL", key});
+    case 1:
+      return pair_.compare({"HDEL", key, "#gen"});
+    case 2:
+      return pair_.compare({"HDEL", key, "#before", "#seq"});
+    case 3:
+      return pair_.compare({"HSET", key, "#gen", random_.chance(0.5) ? "what" : no_generation});
+    case 4:
+      return pair_.compare(
+          {"HSET", key, fmt::format("#was:{:016x}", random_.below(1000)), "3", "#other", "1"});
+    default:
+      return pair_.compare({"HSET", key, "#seq", random_.chance(0.5) ? "many" : "7"});
+  }
+}
+
+// A hash with nearly as many loots as it may have.
+void Commands::fill_held() {
+  std::string const hunter = fmt::format("full{}", random_.below(3));
+  Words fill{"HSET", held_key(hunter)};
+  for (uint64_t i = random_.between(1000, 1026); i > 0; --i)
+    fill.insert(fill.end(), {fmt::format("loot{}", i), "1"});
+  pair_.compare(fill);
+  for (uint64_t i = 0; i < 3; ++i)
+    commit(hunter, fmt::format("done:{{b1}}:{}:hunt:{}", hunter, random_.next()), "e", "r");
+  pair_.compare({"HLEN", held_key(hunter)});
+  pair_.compare({"DEL", held_key(hunter)});
 }
 
 void Commands::remove_event() {
@@ -199,11 +330,12 @@ void Commands::remove_event() {
   pair_.compare({"XDEL", "outbox:{b1}", real}, {"XDEL", "outbox:{b1}", model});
 }
 
-// The commit on keys of wrong types and with counts that are not numbers, or full; and the self-test.
+// The commit on keys of wrong types and with counts that are not numbers, or full; and the
+// self-test.
 void Commands::send_wrong_types() {
   evaluate(probe_, {},
            {"held:{p}:0", "done:{p}:0", "outbox:{p}:0", "supply:{p}:0", "pending:{p}:0",
-            "limit:{p}:0", "1"});
+            "limit:{p}:0", "supplies:{p}:0", "drawn:{p}:0", "1"});
   std::string const hunter = fmt::format("w{}", random_.below(1'000'000));
   Words const commit_keys{held_key(hunter), "done:{b1}:" + hunter, "outbox:{b1}:" + hunter};
   Words const wrong[] = {{"SET", commit_keys[0], "x"},
@@ -211,14 +343,83 @@ void Commands::send_wrong_types() {
                          {"HSET", commit_keys[2], "a", "b"},
                          {"HSET", commit_keys[0], "coin1", "many"},
                          {"HSET", commit_keys[0], "coin1", "9223372036854775807"},
+                         {"HSET", commit_keys[0], "#gen", "many"},
+                         {"HSET", commit_keys[0], "#seq", "3", "#before", "many"},
                          {"HSET", commit_keys[0], "#seq", "many"}};
   pair_.compare(wrong[random_.below(std::size(wrong))]);
-  evaluate(commit_, commit_keys,
-           {"100000", "v2 0 200 b x", "r1", "", hunter, "coin0", "{", "}", "coin1", "{", "}"});
+  Words const words{"100000",
+                    "v2 0 200 b x",
+                    "r1",
+                    "",
+                    hunter,
+                    std::string(16, 'a'),
+                    fmt::format("{:04x}", ++commits_),
+                    no_generation,
+                    "coin0",
+                    "{",
+                    "}",
+                    "coin1",
+                    "{",
+                    "}"};
+  evaluate_commit(commit_keys, words, words);
   for (const std::string& key : commit_keys) {
     pair_.compare({"GET", key});
     pair_.compare({"HGETALL", key}, 2);
     pair_.compare({"PEXPIRE", key, "0"});
+  }
+}
+
+void Commands::draw(const std::string& event, const std::string& owner) {
+  Words const supply{"supply:{hunt:loot}", "supply_pending:{hunt:loot}"};
+  switch (random_.below(8)) {
+    case 0:
+    case 1:
+    case 2:
+      return evaluate(
+          reserve_, {supply[0], supply[1], "supply_limit:{hunt:loot}"},
+          {event, random_.chance(0.9) ? "8" : "9", owner, random_.chance(0.5) ? "1" : "0"});
+    case 3:
+      return evaluate(settle_, supply, {event, owner, random_.chance(0.5) ? "settling" : "given"});
+    case 4:
+      return evaluate(release_, supply, {event, owner});
+    case 5:
+      pair_.compare({"HGETALL", supply[0]}, 2);
+      return evaluate(stale_units_, supply, {"60000", "100"});
+    case 6:
+      if (random_.chance(0.1)) return pair_.compare({"DEL", supply[0]});
+      return pair_.compare({"HSET", supply[0], "#before", fmt::format("{}", random_.below(6))});
+    default:
+      return pair_.compare({"HSET", supply[0], event, "retaken " + owner});
+  }
+}
+
+void Commands::list_supplies(const std::string& event) {
+  std::string const name = "hunt:" + event;
+  std::string const shard = "supplies_drawn:{p1}";
+  std::string const score = fmt::format("{}", 1'760'000'000'000 + random_.below(12));
+  switch (random_.below(8)) {
+    case 0:
+      return evaluate(enlist_, {"supplies:{hunt}"}, {event, random_.chance(0.5) ? "5" : "1000"});
+    case 1:
+      pair_.compare({"SREM", "supplies:{hunt}", event});
+      return pair_.compare({"SADD", "supplies", name});
+    case 2:
+      pair_.compare({"SISMEMBER", "supplies", name});
+      pair_.compare({"SCARD", "supplies"});
+      pair_.compare({"SSCAN", "supplies", "0", "COUNT", "100"}, 1);
+      return pair_.compare({"SMEMBERS", "supplies"}, 1);
+    case 3:
+      return pair_.compare({"SREM", "supplies", name});
+    case 4:
+      return pair_.compare({"ZADD", shard, score, name});
+    case 5:
+      return evaluate(drawn_supplies_, {shard},
+                      {random_.chance(0.5) ? "+inf" : score, fmt::format("{}", random_.below(3)),
+                       random_.chance(0.5) ? "100" : "2"});
+    case 6:
+      return evaluate(remove_drawn_, {shard}, {name, score});
+    default:
+      return pair_.compare({"ZSCORE", shard, name});
   }
 }
 
@@ -227,9 +428,7 @@ void Commands::send_one() {
   std::string const key = fmt::format("k{}", random_.below(40));
   std::string const done = "done:{b1}:" + hunter + ":hunt:" + key;
   std::string const event = fmt::format("e{}", random_.below(12));
-  std::string const request = fmt::format("r{}", random_.below(3));
-  std::string const owner = request + " " + hunter + " " + key;
-  Words const supply{"supply:{hunt:loot}", "supply_pending:{hunt:loot}"};
+  std::string const request = fmt::format("r{}", random_.below(90));
   switch (random_.below(16)) {
     case 0:
     case 1:
@@ -237,16 +436,17 @@ void Commands::send_one() {
       return commit(hunter, done, event, request);
     case 3:
     case 4:
-      return evaluate(reserve_, {supply[0], supply[1], "supply_limit:{hunt:loot}"},
-                      {event, random_.chance(0.9) ? "8" : "9", owner});
     case 5:
-      return evaluate(settle_, supply, {event});
+      return draw(event, fmt::format("r{} {} {}", random_.below(3), hunter, key));
     case 6:
-      return evaluate(release_, supply, {event, owner, random_.chance(0.5) ? "1" : "0"});
+      return list_supplies(event);
     case 7:
-      return evaluate(stale_units_, supply, {random_.chance(0.5) ? "-60000" : "60000", "100"}, 2);
+      if (random_.chance(0.1)) return fill_held();
+      return random_.chance(0.3) ? change_held(hunter) : list_supplies(event);
     case 8:
-      return evaluate(resolve_, {done}, {event, request, "100000"});
+      // Often of few keys, so that a tombstone has many attempts.
+      return evaluate(resolve_, {random_.chance(0.5) ? done : "done:{b1}:h9:hunt:k"},
+                      {event, request, "100000", "64"});
     case 9:
       return evaluate(
           stale_events_, {"outbox:{b1}"},
@@ -257,17 +457,20 @@ void Commands::send_one() {
       return remove_event();
     case 12:
       pair_.compare({"HGETALL", held_key(hunter)}, 2);
+      pair_.compare({"HSCAN", held_key(hunter), "0", "COUNT", "2048"}, 2);
+      pair_.compare({"HMGET", held_key(hunter), "#seq", "coin1", "none"});
       pair_.compare({"HSETNX", "seed_secret", fmt::format("{}", random_.below(9)), event});
       return pair_.compare({"HGETALL", "seed_secret"}, 2);
     case 13:
       pair_.compare({"GET", done});
+      pair_.compare({"GET", "done:{b1}:h9:hunt:k"});
       return pair_.compare({"ECHO", done});
     case 14:
-      send_wrong_types();
-      pair_.compare({"SADD", "supplies", "hunt:" + event});
-      return pair_.compare({"SMEMBERS", "supplies"}, 1);
+      if (random_.chance(0.02)) return pair_.compare({"FLUSHALL"});
+      return send_wrong_types();
     default:
       // Longer than the test, or at once.
+      evaluate(expire_record_, {done}, {"100000"});
       pair_.compare({"PEXPIRE", done, random_.chance(0.8) ? "100000" : "0"});
       return pair_.compare({"EVALSHA", "0000000000000000000000000000000000000000", "0"});
   }
@@ -281,6 +484,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   Pair pair(std::atoi(argv[1]));
+  pair.compare_info();
   Commands commands(pair, std::strtoull(argv[2], nullptr, 10));
   for (int i = 0; i < commands_sent; ++i) commands.send_one();
   std::printf("%d commands, %d differences\n", commands_sent, pair.differences());

@@ -180,7 +180,6 @@ void WireStream::send(std::string& bytes) {
   std::string taken;
   taken.swap(bytes);
   if (on_send_) on_send_(taken);
-  if (!on_send_ && taken.find("\r\nv2 ") != std::string::npos) machine_.note_commit();
   machine_.stage([weak = std::weak_ptr<WireStream*>(self_), taken = std::move(taken)]() mutable {
     auto const self = weak.lock();
     if (self == nullptr) return;
@@ -273,12 +272,13 @@ void Listener::hand_out() {
 }
 
 MachineNetwork::MachineNetwork(Machine& machine, Descriptors& descriptors, Listener& listener,
-                               Server& redis, std::function<void(std::string_view)> on_client_send)
+                               Server& redis, Watch on_client_send, Watch on_redis_send)
     : machine_(machine),
       descriptors_(descriptors),
       listener_(listener),
       redis_(redis),
       on_client_send_(std::move(on_client_send)),
+      on_redis_send_(std::move(on_redis_send)),
       id_(machine.core_index()) {
   machine_.on_death([this] {
     listener_.remove(id_);
@@ -298,7 +298,7 @@ void MachineNetwork::connect(const Address&, ConnectUser& user) {
         return machine_.post([&user, silent] {
           user.on_connected(Error{silent ? "connect: timed out" : "connect: Connection refused"});
         });
-      auto* stream = new WireStream(machine_, descriptors_, wire, nullptr);
+      auto* stream = new WireStream(machine_, descriptors_, wire, on_redis_send_);
       machine_.post([&user, stream] { user.on_connected(StreamPtr(stream)); });
     });
   });

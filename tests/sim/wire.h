@@ -175,21 +175,23 @@ class Listener {
 
 class MachineNetwork final : public Network {
  public:
+  // What sees the bytes of each send, in the tick of the core.
+  using Watch = std::function<void(std::string_view bytes)>;
   MachineNetwork(Machine& machine, Descriptors& descriptors, Listener& listener, Server& redis,
-                 std::function<void(std::string_view)> on_client_send);
+                 Watch on_client_send, Watch on_redis_send);
   void connect(const Address& address, ConnectUser& user) override;
   void start_accepting(AcceptUser& user, bool with_addresses) override;
   void stop_accepting() override;
   StreamPtr adopt(int descriptor) override;
   std::optional<ClientAddress> address_of(int descriptor) override { return std::nullopt; }
-  void drop(int descriptor) override { descriptors_.take(descriptor)->core_leaves(); }
 
  private:
   Machine& machine_;
   Descriptors& descriptors_;
   Listener& listener_;
   Server& redis_;
-  std::function<void(std::string_view)> on_client_send_;
+  Watch on_client_send_;
+  Watch on_redis_send_;
   uint64_t id_;
 };
 

@@ -94,6 +94,32 @@ TEST_CASE("the text is PostgreSQL's int8multirange, and reading it gives the sam
   CHECK(*SeqSet::read(0, "{}") == SeqSet());
 }
 
+TEST_CASE("the text of the whole set has every range, and reading it gives the same set") {
+  for (const auto& [seqs, text] : std::vector<std::pair<std::vector<uint64_t>, std::string>>{
+           {{}, "{}"},
+           {{1}, "{[1,2)}"},
+           {{1, 2, 5, 6, 9}, "{[1,3),[5,7),[9,10)}"},
+           {{2, 3}, "{[2,4)}"},
+           {{huntd::limits::seq_max}, "{[9223372036854775806,9223372036854775807)}"}}) {
+    SeqSet const set = set_of(seqs);
+    CHECK(set.text() == text);
+    CHECK(set.empty() == seqs.empty());
+    auto read = SeqSet::read_text(text);
+    REQUIRE(read);
+    CHECK(*read == set);
+  }
+  for (const char* text :
+       {"", "{", "{[0,2)}", "{[1,1)}", "{[1,3),[3,4)}", "{[5,7),[1,3)}", "{[1,3)} "})
+    CHECK_MESSAGE(!SeqSet::read_text(text), text);
+}
+
+TEST_CASE("a set without a bound has room for every seq") {
+  SeqSet set = set_of({3, 5}, 2);
+  CHECK(set.unbounded().insert(9) == Insert::added);
+  CHECK(set.unbounded() == set);
+  CHECK(set.insert(9) == Insert::no_room);
+}
+
 TEST_CASE("a text that no set writes is rejected") {
   for (const char* text :
        {"", "{", "}", "{}x", "{[5,7)", "{[5,7]}", "{[7,5)}", "{[5,5)}", "{[5,7),}", "{,[5,7)}",

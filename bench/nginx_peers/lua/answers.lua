@@ -25,14 +25,14 @@ answers.hex128 = ngx and ngx.md5 or function(text)
 end
 
 function answers.event_id(request, position)
-  return answers.hex128(request.hunter_id .. ":" .. request.hunt_id .. ":" .. position .. ":" .. request.key)
+  return answers.hex128(request.hunter_id .. ":" .. request.hunt_id .. ":" .. position .. ":" .. request.request_id)
 end
 
--- Its two halves around the seq.
+-- Its two parts around seq and generation.
 function answers.event_text(request, award, bundle)
   return ('{"event_id":"%s","hunter_id":"%s","hunt_id":"%s","loot_id":"%s","seq":'):format(
            award.event_id, request.hunter_id, request.hunt_id, award.loot_id),
-         (',"timestamp":%d,"bundle":"%s"}'):format(request.now_ms, bundle)
+         ('","timestamp":%d,"bundle":"%s"%s}'):format(request.now_ms, bundle, award.limited and ',"supply":true' or "")
 end
 
 function answers.body(request, awards, result)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- A request from its path to its response, with huntd's own commit (src/core/ledger/scripts.h, by EVALSHA) and huntd's keys
+-- A request from its path to its response, with huntd's own commit (src/core/ledger/, by EVALSHA) and huntd's keys
 -- (docs/formats/redis.md). Shared by nginx's Lua module and the CGI program; `redis` is lua-resty-redis there and
 -- redis_client.lua here, both with a method for each command.
 local answers = require "answers"
@@ -10,21 +10,25 @@ local settings = require "settings"
 local service = {}
 local UNKEYED_TTL_MS, KEYED_TTL_MS = "120000", "86400000"
 local ATTEMPTS_MAX = 2
+local NO_GENERATION = ("0"):rep(16)
 
--- What the hunter holds, and the seq that goes with it.
+-- What the hunter holds, and the version that goes with it: generation and seq.
 local function read_held(redis, request)
   local fields, why = redis:hgetall(request.held_key)
   if not fields then error(why) end
-  local held, seq = {}, "0"
+  local held, seq, generation = {}, "0", NO_GENERATION
   for i = 1, #fields, 2 do
-    if fields[i] == "#seq" then seq = fields[i + 1] else held[fields[i]] = tonumber(fields[i + 1]) end
+    local field, value = fields[i], fields[i + 1]
+    if field == "#seq" then seq = value
+    elseif field == "#gen" then generation = value:match("^%x+")
+    elseif field:sub(1, 1) ~= "#" then held[field] = tonumber(value) end
   end
-  return held, seq
+  return held, generation .. " " .. seq
 end
 
 local function supply_keys(request, loot_id)
   local tag = "{" .. request.hunt_id .. ":" .. loot_id .. "}"
-  return "supply:" .. tag, "supply_pending:" .. tag
+  return "supply:" .. tag, "supply_pending:" .. tag, "supply_limit:" .. tag
 end
 
 local function owner(request) return request.request_id .. " " .. request.hunter_id .. " " .. request.key end
@@ -34,8 +38,8 @@ local function end_reservations(redis, request, awards, given)
   for _, award in ipairs(awards) do
     if award.limited then
       local supply, pending = supply_keys(request, award.loot_id)
-      if given then redis:evalsha(settings.sha.settle, 2, supply, pending, award.event_id)
-      else redis:evalsha(settings.sha.release, 2, supply, pending, award.event_id, owner(request), "0") end
+      if given then redis:evalsha(settings.sha.settle, 2, supply, pending, award.event_id, owner(request), "given")
+      else redis:evalsha(settings.sha.release, 2, supply, pending, award.event_id, owner(request)) end
     end
   end
 end
@@ -46,14 +50,15 @@ local function run(redis, request, script)
   local host = { log = request.log }
   function host.held()
     local held
-    held, request.seq = read_held(redis, request)
+    held, request.version = read_held(redis, request)
     return held
   end
   function host.award(loot_id, limit)
     local award = { loot_id = loot_id, event_id = answers.event_id(request, #awards), limited = limit ~= nil }
     if limit then
-      local supply, pending = supply_keys(request, loot_id)
-      local reserved, why = redis:evalsha(settings.sha.reserve, 2, supply, pending, award.event_id, limit, owner(request))
+      local supply, pending, limit_key = supply_keys(request, loot_id)
+      local reserved, why = redis:evalsha(settings.sha.reserve, 3, supply, pending, limit_key, award.event_id, limit,
+                                          owner(request), "1")
       if not reserved then error(why) end
       if reserved == 0 then return false, "gone" end
     end
@@ -74,7 +79,8 @@ local function commit(redis, request, awards, body)
   local ttl = limited and "0" or request.keyed and KEYED_TTL_MS or UNKEYED_TTL_MS
   local record = "v1 " .. answers.hex128(request.body or ""):sub(1, 16) .. " 200 " .. settings.bundle .. " " .. body
   return redis:evalsha(settings.sha.commit, 3, request.held_key, request.done_key, request.outbox_key, ttl, record,
-                       request.request_id, request.seq or "", request.hunter_id, unpack(words))
+                       request.request_id, request.version or "", request.hunter_id, settings.lineage,
+                       request.request_id:sub(-4), NO_GENERATION, unpack(words))
 end
 
 -- request: hunt_id, hunter_id, request_id, key or nil, body or nil, now_ms, log. Returns status, body, content type.
@@ -113,6 +119,7 @@ function service.handle(redis, hunts, request)
       return tonumber(status), (answer:gsub('"replayed":false}$', '"replayed":true}')), "application/json"
     end
     end_reservations(redis, request, awards, false)
+    if reply[1] ~= "conflict" then return answers.problem("redis-unavailable", reply[2] or reply[1]) end
   end
   return answers.problem("conflict", "nothing was given; try again")
 end

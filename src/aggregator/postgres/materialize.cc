@@ -8,8 +8,9 @@
 #include <utility>
 
 #include "aggregator/postgres/hourly_counts.h"
+#include "aggregator/postgres/merge_rules.h"
 #include "aggregator/postgres/merge_slice.h"
-#include "aggregator/postgres/retention.h"
+#include "aggregator/postgres/supply_counts.h"
 #include "aggregator/sessions/aggregator_limits.h"
 
 namespace huntd::aggregator {
@@ -51,8 +52,8 @@ Result<void> insert_dead_letters(PgLink& postgres, const Batch& batch, const std
 Result<std::optional<Merged>> merge(PgLink& postgres, const Batch& batch, Sessions all,
                                     const std::string& source,
                                     DeadLetterTarget dead_letter_target) {
-  Result<int64_t> const expired_before_ms = lock_retention_shared(postgres);
-  if (!expired_before_ms) return expired_before_ms.error();
+  Result<MergeRules> const rules = lock_merge_rules(postgres, all);
+  if (!rules) return rules.error();
   auto const slice_at = [&](size_t first) {
     return all.subspan(first, std::min(slice_sessions_max, all.size() - first));
   };
@@ -63,18 +64,19 @@ Result<std::optional<Merged>> merge(PgLink& postgres, const Batch& batch, Sessio
 
   Merged merged;
   HourlyCounts hourly_counts;
+  SupplyCounts supply_counts;
   std::span<const LockedRow> rows_left(rows);
   for (size_t first = 0; first < all.size(); first += slice_sessions_max) {
     Sessions const sessions = slice_at(first);
     size_t slice_rows = 0;
     while (slice_rows < rows_left.size() && rows_left[slice_rows].session < first + sessions.size())
       ++slice_rows;
-    MergeSlice slice(postgres, batch, sessions, rows_left.first(slice_rows), first);
+    MergeSlice slice(postgres, batch, sessions, rows_left.first(slice_rows), first, *rules);
     rows_left = rows_left.subspan(slice_rows);
-    Result<bool> const done = slice.merge(*expired_before_ms);
+    Result<bool> const done = slice.merge();
     if (!done) return done.error();
     if (!*done) return std::optional<Merged>();
-    slice.add_to(hourly_counts);
+    slice.add_to(hourly_counts, supply_counts);
     merged.counts += slice.counts();
     merged.dead_letters.insert(merged.dead_letters.end(), slice.dead_letters().begin(),
                                slice.dead_letters().end());
@@ -85,6 +87,7 @@ Result<std::optional<Merged>> merge(PgLink& postgres, const Batch& batch, Sessio
     merged.dead_letters.clear();
   }
   if (Result<void> written = hourly_counts.write(postgres); !written) return written.error();
+  if (Result<void> written = supply_counts.write(postgres); !written) return written.error();
   return std::optional(std::move(merged));
 }
 

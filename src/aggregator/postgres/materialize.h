@@ -3,17 +3,19 @@
 // events, any order, any split into batches, and any number of aggregators at the same time
 // (docs/formats/hunt-session.md).
 //
-//   1. lock and read the rows that exist, in ascending key order
+//   1. share the merge lock and read what must not be counted (merge_rules.h), then lock and read
+//      the rows that exist, in ascending key order
 //   2. add the events (sessions/session.h)
 //   3. insert the rows that do not exist, in key order; if another aggregator has inserted one of
 //      them in the meantime, roll back and restart at step 1
-//   4. update the other rows, write waiting events and dead letters, add to the hourly counts,
-//      commit
+//   4. update the other rows, write waiting events and dead letters, add to the counts per hour and
+//      per supply, commit
 //
 // Step 1 covers all sessions before step 2 starts. Each step works on slices of the sessions, so
 // that no statement becomes too large. There is no deadlock: step 1 waits only in key order; step 3
-// waits only in key order, and only for transactions that have completed step 1; the hourly counts
-// are last and in key order, and after them a transaction waits for no lock.
+// waits only in key order, and only for transactions that have completed step 1; the counts per
+// hour, then those per supply, are last and in key order, and after them a transaction waits for no
+// lock.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "wire/generation.h"
 
 namespace huntd::aggregator {
 namespace {
@@ -26,11 +27,12 @@ size_t index_of(Sessions sessions, std::string_view hunter_id, std::string_view 
 }  // namespace
 
 struct MergeSlice::EventKeys {
-  PgArray hunters{Of::text}, hunts{Of::text}, seqs{Of::int8};
+  PgArray hunters{Of::text}, hunts{Of::text}, generations{Of::int8}, seqs{Of::int8};
 
   void add(const Work& work, const SessionEvent& event) {
     hunters.add_text(work.hunter_id);
     hunts.add_text(work.hunt_id);
+    generations.add_int8(static_cast<int64_t>(event.generation));
     seqs.add_int8(static_cast<int64_t>(event.seq));
   }
   size_t size() const { return hunters.size(); }
@@ -45,7 +47,8 @@ Result<void> lock_rows(PgLink& postgres, Sessions sessions, size_t first,
     hunts.add_text(session.hunt_id);
   }
   Result<PgRows> found = postgres.execute(
-      "SELECT s.hunter_id, s.hunt_id, s.loot, s.seen_upto, s.seen_beyond "
+      "SELECT s.hunter_id, s.hunt_id, s.loot, s.seen_upto, s.seen_beyond, s.generation, s.past, "
+      "s.forgotten_generation "
       "FROM unnest($1, $2) AS k (hunter_id, hunt_id) JOIN hunt_session s "
       "ON s.hunter_id = k.hunter_id COLLATE \"C\" AND s.hunt_id = k.hunt_id COLLATE \"C\" "
       "ORDER BY s.hunter_id, s.hunt_id FOR NO KEY UPDATE OF s",
@@ -54,24 +57,39 @@ Result<void> lock_rows(PgLink& postgres, Sessions sessions, size_t first,
   for (int row = 0; row < found->count(); ++row)
     rows.push_back({first + index_of(sessions, found->text(row, 0), found->text(row, 1)),
                     std::string(found->text(row, 2)), static_cast<uint64_t>(found->integer(row, 3)),
-                    std::string(found->text(row, 4))});
+                    std::string(found->text(row, 4)), static_cast<uint64_t>(found->integer(row, 5)),
+                    std::string(found->text(row, 6)),
+                    static_cast<uint64_t>(found->integer(row, 7))});
   return {};
 }
 
 MergeSlice::MergeSlice(PgLink& postgres, const Batch& batch, Sessions sessions,
-                       std::span<const LockedRow> rows, size_t first)
-    : postgres_(postgres), sessions_(sessions), works_(sessions.size()) {
+                       std::span<const LockedRow> rows, size_t first, const MergeRules& rules)
+    : postgres_(postgres), rules_(rules), sessions_(sessions), works_(sessions.size()) {
   for (size_t i = 0; i < sessions.size(); ++i) {
     works_[i].hunter_id = sessions[i].hunter_id;
     works_[i].hunt_id = sessions[i].hunt_id;
     works_[i].events = batch.events(sessions[i]);
+    if (!rules.floors.empty()) drop_purged(works_[i]);
   }
   for (const LockedRow& row : rows) read_row(works_[row.session - first], row);
 }
 
+void MergeSlice::drop_purged(Work& work) {
+  std::optional<uint64_t> const floor = rules_.floors.of(work.hunter_id, work.hunt_id);
+  if (!floor) return;
+  counts_.purged += std::erase_if(
+      work.events, [&](const SessionEvent& event) { return event.generation <= *floor; });
+}
+
 void MergeSlice::read_row(Work& work, const LockedRow& row) {
   work.exists = true;
-  Result<Session> session = Session::read(row.loot, row.seen_upto, row.seen_beyond);
+  Result<Session> session = Session::read({.loot = row.loot,
+                                           .seen_upto = row.seen_upto,
+                                           .seen_beyond = row.seen_beyond,
+                                           .generation = row.generation,
+                                           .past = row.past,
+                                           .forgotten_generation = row.forgotten_generation});
   if (session) {
     work.session = std::move(*session);
     return;
@@ -90,7 +108,9 @@ LootEvent MergeSlice::loot_event_of(const Work& work, const SessionEvent& event)
           std::string(event.loot_id),
           event.seq,
           event.timestamp_ms,
-          std::string(event.bundle)};
+          std::string(event.bundle),
+          event.generation,
+          event.from_supply};
 }
 
 void MergeSlice::reject(const Work& work, const SessionEvent& event, const std::string& reason) {
@@ -102,12 +122,12 @@ void MergeSlice::reject(const Work& work, const SessionEvent& event, const std::
                            .rejected_by_merge = true});
 }
 
-// Only a row whose seen set is full can have waiting events.
+// Only a row with a full seen set can have waiting events.
 Result<void> MergeSlice::fetch_waiting() {
   PgArray hunters(Of::text);
   PgArray hunts(Of::text);
   for (const Work& work : works_) {
-    if (!work.exists || !work.session.seen.full()) continue;
+    if (!work.exists || !work.session.full()) continue;
     hunters.add_text(work.hunter_id);
     hunts.add_text(work.hunt_id);
   }
@@ -132,8 +152,9 @@ Result<void> MergeSlice::fetch_waiting() {
   // waited_ is complete, so views of its texts stay valid.
   for (size_t i = 0; i < owners.size(); ++i) {
     const LootEvent& event = waited_[i];
-    owners[i]->events.push_back(
-        {EventId::of(event.event_id), event.seq, event.timestamp_ms, event.loot_id, event.bundle});
+    owners[i]->events.push_back({EventId::of(event.event_id), event.generation, event.seq,
+                                 event.timestamp_ms, event.loot_id, event.bundle,
+                                 event.from_supply});
     owners[i]->waited += 1;
   }
   return {};
@@ -141,14 +162,15 @@ Result<void> MergeSlice::fetch_waiting() {
 
 // Rows from before that time may have been deleted with their seen sets. So it is unknown whether
 // such an event was counted, unless its row exists and has seen it.
-void MergeSlice::reject_expired(int64_t before_ms) {
+void MergeSlice::reject_expired() {
+  int64_t const before_ms = rules_.expired_before_ms;
   for (Work& work : works_) {
     size_t const from_source = work.events.size() - work.waited;
     size_t kept = 0;
     for (size_t at = 0; at < work.events.size(); ++at) {
       SessionEvent const& event = work.events[at];
       if (at < from_source && event.timestamp_ms < before_ms &&
-          !work.session.seen.contains(event.seq)) {
+          !work.session.contains(event.generation, event.seq)) {
         reject(work, event,
                fmt::format("its timestamp is before {} ms, and rows up to that time were deleted "
                            "(aggregator.retention_days): it may have been counted",
@@ -161,8 +183,20 @@ void MergeSlice::reject_expired(int64_t before_ms) {
   }
 }
 
-void MergeSlice::add_to(HourlyCounts& hourly_counts) const {
-  for (const Work& work : works_) hourly_counts.add(work.hunt_id, work.events, work.change.counted);
+void MergeSlice::add_to(HourlyCounts& hourly_counts, SupplyCounts& supply_counts) const {
+  for (const Work& work : works_) {
+    hourly_counts.add(work.hunt_id, work.events, work.change.counted);
+    supply_counts.add(work.hunt_id, work.events, work.change.counted);
+  }
+}
+
+void MergeSlice::reject_of_dropped(const Work& work) {
+  for (size_t at : work.change.of_dropped)
+    reject(work, work.events[at],
+           fmt::format("its generation {} is not above {}, and the row has dropped which seqs it "
+                       "counted of generations up to that one: it may have been counted",
+                       generation_text(work.events[at].generation),
+                       generation_text(work.session.forgotten_generation)));
 }
 
 void MergeSlice::apply_events() {
@@ -170,6 +204,7 @@ void MergeSlice::apply_events() {
     work.change = add_events(work.session, work.events);
     counts_.new_events += work.change.new_events;
     counts_.duplicates += work.change.duplicates;
+    reject_of_dropped(work);
   }
 }
 
@@ -225,10 +260,11 @@ Result<void> MergeSlice::update_rows() {
 Result<void> MergeSlice::delete_waiting(const EventKeys& keys) {
   if (keys.size() == 0) return {};
   Result<PgRows> rows = postgres_.execute(
-      "DELETE FROM hunt_session_waiting w USING unnest($1, $2, $3) AS k (hunter_id, hunt_id, seq) "
+      "DELETE FROM hunt_session_waiting w "
+      "USING unnest($1, $2, $3, $4) AS k (hunter_id, hunt_id, generation, seq) "
       "WHERE w.hunter_id = k.hunter_id COLLATE \"C\" AND w.hunt_id = k.hunt_id COLLATE \"C\" "
-      "AND w.seq = k.seq",
-      {keys.hunters, keys.hunts, keys.seqs});
+      "AND w.generation = k.generation AND w.seq = k.seq",
+      {keys.hunters, keys.hunts, keys.generations, keys.seqs});
   if (!rows) return rows.error();
   return {};
 }
@@ -253,17 +289,17 @@ Result<void> MergeSlice::write_waiting() {
   if (Result<void> deleted = delete_waiting(counted); !deleted) return deleted;
   if (inserted.size() == 0) return {};
   Result<PgRows> rows = postgres_.execute(
-      "INSERT INTO hunt_session_waiting (hunter_id, hunt_id, seq, event) "
-      "SELECT * FROM unnest($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-      {inserted.hunters, inserted.hunts, inserted.seqs, texts});
+      "INSERT INTO hunt_session_waiting (hunter_id, hunt_id, generation, seq, event) "
+      "SELECT * FROM unnest($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+      {inserted.hunters, inserted.hunts, inserted.generations, inserted.seqs, texts});
   if (!rows) return rows.error();
   counts_.waiting = rows->affected();
   return {};
 }
 
-Result<bool> MergeSlice::merge(int64_t expired_before_ms) {
+Result<bool> MergeSlice::merge() {
   if (Result<void> fetched = fetch_waiting(); !fetched) return fetched.error();
-  if (expired_before_ms > 0) reject_expired(expired_before_ms);
+  if (rules_.expired_before_ms > 0) reject_expired();
   apply_events();
   Result<bool> inserted = insert_rows();
   if (!inserted || !*inserted) return inserted;

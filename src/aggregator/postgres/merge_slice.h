@@ -10,7 +10,9 @@
 
 #include "aggregator/postgres/hourly_counts.h"
 #include "aggregator/postgres/merge_counts.h"
+#include "aggregator/postgres/merge_rules.h"
 #include "aggregator/postgres/session_row.h"
+#include "aggregator/postgres/supply_counts.h"
 #include "aggregator/sessions/batch.h"
 #include "aggregator/sessions/session.h"
 #include "drivers/pg_link.h"
@@ -18,14 +20,15 @@
 
 namespace huntd::aggregator {
 
-using Sessions = std::span<const BatchSession>;
-
 // A row as it was when it was locked.
 struct LockedRow {
   size_t session;  // index among the batch's sessions
   std::string loot;
   uint64_t seen_upto;
   std::string seen_beyond;
+  uint64_t generation;
+  std::string past;  // empty: NULL
+  uint64_t forgotten_generation;
 };
 
 // Locks the existing rows of a slice and appends them to `rows`. `first` is the index of the
@@ -36,15 +39,16 @@ Result<void> lock_rows(PgLink& postgres, Sessions sessions, size_t first,
 class MergeSlice {
  public:
   // `rows` are the existing rows of `sessions`, ascending and locked. `first` is the index of the
-  // slice's first session.
+  // slice's first session. `batch` and `rules` must outlive the slice.
   MergeSlice(PgLink& postgres, const Batch& batch, Sessions sessions,
-             std::span<const LockedRow> rows, size_t first);
+             std::span<const LockedRow> rows, size_t first, const MergeRules& rules);
 
-  // Adds the events and writes the rows. Rejects events older than `expired_before_ms` that may
-  // have been counted in a deleted row. Returns false if another aggregator inserted one of the
-  // rows; the transaction has then failed.
-  Result<bool> merge(int64_t expired_before_ms);
-  void add_to(HourlyCounts& hourly_counts) const;
+  // Adds the events and writes the rows. Drops events of purged seasons. Rejects events that may
+  // have been counted before: in a row that has expired, or in a generation that the row has
+  // dropped. Returns false if another aggregator inserted one of the rows; the transaction has then
+  // failed.
+  Result<bool> merge();
+  void add_to(HourlyCounts& hourly_counts, SupplyCounts& supply_counts) const;
   const MergeCounts& counts() const { return counts_; }
   // The events that merge() rejected.
   const std::vector<DeadLetter>& dead_letters() const { return dead_letters_; }
@@ -62,14 +66,16 @@ class MergeSlice {
 
     SessionRow row() const { return {hunter_id, hunt_id, session, change}; }
   };
-  // hunter_id, hunt_id and seq of events, as parameters.
+  // hunter_id, hunt_id, generation and seq of events, as parameters.
   struct EventKeys;
 
   static LootEvent loot_event_of(const Work& work, const SessionEvent& event);
+  void drop_purged(Work& work);
   void read_row(Work& work, const LockedRow& row);
   Result<void> fetch_waiting();
-  void reject_expired(int64_t before_ms);
+  void reject_expired();
   void apply_events();
+  void reject_of_dropped(const Work& work);
   Result<bool> insert_rows();
   Result<uint64_t> insert_few(const std::vector<const Work*>& new_rows);
   Result<uint64_t> copy_many(const std::vector<const Work*>& new_rows);
@@ -79,6 +85,7 @@ class MergeSlice {
   void reject(const Work& work, const SessionEvent& event, const std::string& reason);
 
   PgLink& postgres_;
+  const MergeRules& rules_;
   Sessions sessions_;
   std::vector<Work> works_;  // one per session
   std::vector<LootEvent>

@@ -4,44 +4,26 @@
 #include <fmt/format.h>
 
 #include "aggregator/sessions/aggregator_limits.h"
+#include "aggregator/sessions/merge_lock.h"
 
 namespace huntd::aggregator {
 namespace {
 
 constexpr int64_t day_ms = 86'400'000;
-// The advisory lock's number; no other program uses it.
-constexpr long long retention_lock = 0x68756e74'666f7267;  // "huntforg"
 
 }  // namespace
-
-Result<int64_t> lock_retention_shared(PgLink& postgres) {
-  // Two statements, because the snapshot of the second must be taken after the lock.
-  if (Result<void> locked = postgres.execute_script(
-          fmt::format("SELECT pg_advisory_xact_lock_shared({})", retention_lock));
-      !locked)
-    return locked.error();
-  Result<PgRows> rows = postgres.execute(
-      "SELECT floor(extract(epoch FROM forgotten_before) * 1000)::bigint FROM hunt_retention");
-  if (!rows) return rows.error();
-  if (rows->count() != 1)
-    return Error{
-        "postgres: table hunt_retention must have exactly one row; restore it (see "
-        "docs/aggregator.md#retention)"};
-  return rows->integer(0, 0);
-}
 
 Result<bool> Retention::raise_expired_before(PgLink& postgres, int64_t before_ms) {
   return in_transaction(postgres, [&]() -> Result<bool> {
     // Without waiting, because no merge could start behind a waiting exclusive lock.
     Result<PgRows> locked =
-        postgres.execute(fmt::format("SELECT pg_try_advisory_xact_lock({})", retention_lock));
+        postgres.execute(fmt::format("SELECT pg_try_advisory_xact_lock({})", merge_lock));
     if (!locked) return locked.error();
     if (locked->text(0, 0) != "t") return false;
     PgArray before(PgArray::Of::timestamptz);
     before.add_timestamp_ms(before_ms);
     Result<PgRows> raised = postgres.execute(
-        "UPDATE hunt_retention SET forgotten_before = greatest(forgotten_before, ($1)[1])",
-        {before});
+        "UPDATE hunt_retention SET expired_before = greatest(expired_before, ($1)[1])", {before});
     if (!raised) return raised.error();
     return true;
   });
@@ -49,6 +31,11 @@ Result<bool> Retention::raise_expired_before(PgLink& postgres, int64_t before_ms
 
 Result<uint64_t> Retention::delete_page(PgLink& postgres) {
   return in_transaction(postgres, [&]() -> Result<uint64_t> {
+    // A purge deletes from the same tables, and not in the order of this statement.
+    Result<PgRows> locked =
+        postgres.execute(fmt::format("SELECT pg_try_advisory_xact_lock_shared({})", merge_lock));
+    if (!locked) return locked.error();
+    if (locked->text(0, 0) != "t") return uint64_t{0};
     PgArray hunter(PgArray::Of::text), hunt(PgArray::Of::text), size(PgArray::Of::int8);
     hunter.add_text(after_hunter_);
     hunt.add_text(after_hunt_);
@@ -59,13 +46,13 @@ Result<uint64_t> Retention::delete_page(PgLink& postgres) {
         "  ORDER BY hunter_id, hunt_id LIMIT ($3)[1]), "
         "old AS MATERIALIZED (SELECT s.hunter_id, s.hunt_id FROM page "
         "  JOIN hunt_session s USING (hunter_id, hunt_id), hunt_retention r "
-        "  WHERE s.last_loot_at < r.forgotten_before AND NOT EXISTS (SELECT FROM "
+        "  WHERE s.last_loot_at < r.expired_before AND NOT EXISTS (SELECT FROM "
         "  hunt_session_waiting w WHERE w.hunter_id = s.hunter_id AND w.hunt_id = s.hunt_id "
-        "  AND w.at >= r.forgotten_before) "
+        "  AND w.at >= r.expired_before) "
         // The hunt has ended: it has awarded nothing since. (The hour in which that time lies
         // counts as since.)
         "  AND NOT EXISTS (SELECT FROM hunt_loot_hour h WHERE h.hunt_id = s.hunt_id "
-        "  AND h.hour + interval '1 hour' > r.forgotten_before) FOR UPDATE OF s SKIP LOCKED), "
+        "  AND h.hour + interval '1 hour' > r.expired_before) FOR UPDATE OF s SKIP LOCKED), "
         "waiting AS (DELETE FROM hunt_session_waiting w USING old "
         "  WHERE w.hunter_id = old.hunter_id AND w.hunt_id = old.hunt_id), "
         "gone AS (DELETE FROM hunt_session s USING old "

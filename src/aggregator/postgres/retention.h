@@ -2,10 +2,9 @@
 // Deletes expired rows of hunt_session, whose newest loot is older than aggregator.retention_days.
 // Works in pages of the primary key, so that no merge waits for long.
 //
-// A deleted row loses its seen set, so a repeated event would be counted again. Therefore the
-// column forgotten_before of the table hunt_retention is raised first and never lowered, and no
-// event older than it is counted (merge_slice.h). Each merge holds the retention lock shared until
-// its commit; raising the column takes the lock exclusively.
+// A deleted row loses its seen sets, so a repeated event would be counted again. Therefore the
+// column expired_before of the table hunt_retention is raised first and never lowered, and no event
+// older than it is counted (merge_rules.h). Raising the column takes the merge lock exclusively.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -15,18 +14,15 @@
 
 namespace huntd::aggregator {
 
-// Takes the retention lock shared until the end of the transaction, and returns forgotten_before in
-// ms since the Unix epoch; 0 if no row was ever deleted. REQUIRES: a transaction is open.
-Result<int64_t> lock_retention_shared(PgLink& postgres);
-
 class Retention {
  public:
   // If `days` is 0, due() is always false.
   explicit Retention(uint32_t days) : days_(days) {}
 
   bool due(int64_t steady_now_ms) const { return days_ > 0 && steady_now_ms >= next_at_ms_; }
-  // Raises forgotten_before, or deletes the expired rows of one page; returns the number of rows
-  // deleted. Skips locked rows, which the next walk finds. After an error the walk restarts later.
+  // Raises expired_before, or deletes the expired rows of one page; returns the number of rows
+  // deleted. Skips locked rows, which the next walk finds. Deletes nothing while another program
+  // holds the merge lock exclusively. After an error the walk restarts later.
   Result<uint64_t> step(PgLink& postgres, int64_t wall_now_ms, int64_t steady_now_ms);
 
  private:

@@ -94,8 +94,61 @@ COMMENT ON VIEW hunt_loot_per_hour IS 'Loot given in each hour';
 COMMENT ON VIEW hunt_top_hunters IS 'Hunters of each hunt by how much they hold; who came to as much earlier stands first';
 )sql";
 
+// Generations (decision 20): a row has a seen set per generation. No row is rewritten: each new
+// column has a constant default. An aggregator of schema version 2 that still runs would take the
+// events of a new generation for copies; the new name of hunt_retention's column makes its merges
+// fail instead.
+constexpr const char* generations = R"sql(
+ALTER TABLE hunt_session
+  ADD COLUMN generation           bigint NOT NULL DEFAULT 0,
+  ADD COLUMN past                 jsonb,
+  ADD COLUMN forgotten_generation bigint NOT NULL DEFAULT 0,
+  ADD COLUMN more                 jsonb;
+
+ALTER TABLE hunt_session_waiting
+  ADD COLUMN generation bigint NOT NULL DEFAULT 0,
+  DROP CONSTRAINT hunt_session_waiting_pkey,
+  ADD PRIMARY KEY (hunter_id, hunt_id, generation, seq);
+
+ALTER TABLE hunt_retention RENAME COLUMN forgotten_before TO expired_before;
+
+CREATE TABLE hunt_session_past (
+  LIKE hunt_session,
+  purged_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (hunter_id, hunt_id, purged_at)
+);
+
+CREATE TABLE hunt_floor (
+  hunt_id    text COLLATE "C" PRIMARY KEY,
+  generation bigint NOT NULL CHECK (generation >= 0)
+);
+
+CREATE TABLE hunter_floor (
+  hunter_hash text COLLATE "C" PRIMARY KEY CHECK (hunter_hash ~ '^[0-9a-f]{64}$'),
+  generation  bigint NOT NULL CHECK (generation >= 0)
+);
+
+CREATE TABLE hunt_supply (
+  hunt_id text COLLATE "C" NOT NULL,
+  loot_id text COLLATE "C" NOT NULL,
+  given   bigint NOT NULL CHECK (given > 0),
+  PRIMARY KEY (hunt_id, loot_id)
+) WITH (fillfactor = 70);
+
+COMMENT ON COLUMN hunt_session.seen_upto IS 'Every seq of the generation from 1 to this one is counted';
+COMMENT ON COLUMN hunt_session.seen_beyond IS 'The seqs of the generation past the first hole that are counted';
+COMMENT ON COLUMN hunt_session.generation IS 'The greatest generation counted: seen_upto and seen_beyond are of it';
+COMMENT ON COLUMN hunt_session.past IS 'The seqs counted of earlier generations: {"generation in hex": "multirange"}';
+COMMENT ON COLUMN hunt_session.forgotten_generation IS 'Of generations up to this one that are not in past, it is unknown which seqs were counted; 0: of none';
+COMMENT ON COLUMN hunt_session.more IS 'For later versions';
+COMMENT ON TABLE hunt_session_past IS 'Rows of purged seasons, as they were at purged_at; written by huntctl hunt purge';
+COMMENT ON TABLE hunt_floor IS 'Events of the hunt up to this generation are of a purged season: they are not counted';
+COMMENT ON TABLE hunter_floor IS 'The same of a hunter whose data was deleted; hunter_hash is the SHA-256 of hunter_id in hex';
+COMMENT ON TABLE hunt_supply IS 'Units given of each shared supply, by the events; written by hunt-aggregator alone';
+)sql";
+
 // Migration N has index N - 1. A released migration is never changed.
-constexpr std::array migrations = {first_tables, views_and_retention};
+constexpr std::array migrations = {first_tables, views_and_retention, generations};
 
 // The number of the advisory lock that serializes migrations; no other program uses it.
 constexpr long long migration_lock = 0x68756e74'64736368;  // "huntdsch"
@@ -140,14 +193,18 @@ Result<int> migrate_locked(PgLink& postgres) {
 
 int schema_version() { return static_cast<int>(migrations.size()); }
 
+Result<void> check_version(int version) {
+  if (version <= schema_version()) return {};
+  return Error{
+      fmt::format("postgres: the hunt schema has version {}, and this program supports up to {}: "
+                  "install the huntd release that created it, or a newer one",
+                  version, schema_version())};
+}
+
 Result<int> migrate_schema(PgLink& postgres) {
   Result<int> version = version_of(postgres);
   if (!version) return version.error();
-  if (*version > schema_version())
-    return Error{
-        fmt::format("postgres: the hunt schema has version {}, and this program supports up to {}: "
-                    "install the huntd release that created it, or a newer one",
-                    *version, schema_version())};
+  if (Result<void> const fine = check_version(*version); !fine) return fine.error();
   if (*version == schema_version()) return 0;
   return in_transaction(postgres, [&] { return migrate_locked(postgres); });
 }

@@ -10,6 +10,9 @@ namespace huntd::aggregator {
 // The number of the newest migration of this program.
 int schema_version();
 
+// An error if the database has a newer version than this program supports.
+Result<void> check_version(int version);
+
 // Upgrades the database to schema_version() in one transaction; returns the number of migrations
 // applied. Several programs may call it at the same time. If there is nothing to do, no right to
 // create tables is needed. A database with a newer version is an error.

@@ -29,6 +29,9 @@ constexpr Column columns[] = {
     {"bundle", Of::text, "coalesce(v.bundle, '')", "coalesce(v.bundle, s.bundle)"},
     {"seen_upto", Of::int8, "v.seen_upto", "v.seen_upto"},
     {"seen_beyond", Of::text, "v.seen_beyond::int8multirange", "v.seen_beyond::int8multirange"},
+    {"generation", Of::int8, "v.generation", "v.generation"},
+    {"past", Of::text, "v.past::jsonb", "v.past::jsonb"},
+    {"forgotten_generation", Of::int8, "v.forgotten_generation", "v.forgotten_generation"},
 };
 
 // Writes the values of a row in the order of `columns`.
@@ -43,6 +46,9 @@ void write_values(const SessionRow& row, Sink& sink) {
   sink.bundle(row.change.bundle);
   sink.number(row.session.seen.upto());
   sink.ranges(row.session.seen);
+  sink.number(row.session.generation);
+  sink.json_or_null(row.session.past_text());
+  sink.number(row.session.forgotten_generation);
 }
 
 // Adds each value to the array of its column.
@@ -51,18 +57,20 @@ class ArraySink {
   explicit ArraySink(std::vector<PgArray>& arrays) : arrays_(arrays) {}
   void text(std::string_view value) { next().add_text(value); }
   void json(std::string_view value) { next().add_text(value); }
+  void json_or_null(std::string_view value) { text_or_null(value); }
   void number(uint64_t value) { next().add_int8(static_cast<int64_t>(value)); }
   void timestamp(int64_t value_ms) { next().add_timestamp_ms(value_ms); }
-  void bundle(std::string_view value) {
-    PgArray& array = next();
-    if (value.empty())
-      array.add_null();  // the row keeps its bundle
-    else
-      array.add_text(value);
-  }
+  void bundle(std::string_view value) { text_or_null(value); }  // null: the row keeps its bundle
   void ranges(const SeqSet& value) { next().add_text(value.beyond_text()); }
 
  private:
+  void text_or_null(std::string_view value) {
+    PgArray& array = next();
+    if (value.empty())
+      array.add_null();
+    else
+      array.add_text(value);
+  }
   PgArray& next() {
     CHECK(column_ < arrays_.size());
     return arrays_[column_++];
@@ -76,6 +84,12 @@ class CopySink {
   explicit CopySink(PgCopy& copy) : copy_(copy) {}
   void text(std::string_view value) { copy_.add_text(value); }
   void json(std::string_view value) { copy_.add_jsonb(value); }
+  void json_or_null(std::string_view value) {
+    if (value.empty())
+      copy_.add_null();
+    else
+      copy_.add_jsonb(value);
+  }
   void number(uint64_t value) { copy_.add_int8(static_cast<int64_t>(value)); }
   void timestamp(int64_t value_ms) { copy_.add_timestamp_ms(value_ms); }
   void bundle(std::string_view value) { copy_.add_text(value); }

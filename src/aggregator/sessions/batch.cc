@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "wire/loot_event.h"
+#include "wire/generation.h"
 
 namespace huntd::aggregator {
 namespace {
@@ -15,6 +15,7 @@ namespace {
 constexpr size_t session_bytes = 176;
 constexpr size_t name_bytes = 160;
 constexpr size_t by_seq_bytes = 40;
+constexpr size_t other_chain_bytes = 144;  // with its table, of the first of a session
 constexpr char separator = '\0';
 
 }  // namespace
@@ -43,9 +44,25 @@ uint32_t Batch::append(const Event& event) {
   return number;
 }
 
-uint32_t Batch::find(Chain& chain, uint64_t seq) {
+BatchChain& Batch::chain_of(const LootEventView& event) {
+  key_.assign(event.hunter_id).append(1, separator).append(event.hunt_id);
+  auto session = sessions_.find(key_);
+  if (session == sessions_.end()) {
+    session = sessions_.try_emplace(key_).first;
+    session->second.generation = event.generation;
+  }
+  BatchChain& chain = session->second;
+  if (chain.generation == event.generation) return chain;
+  if (chain.others == nullptr) chain.others = std::make_unique<std::map<uint64_t, BatchChain>>();
+  auto const [other, is_new] = chain.others->try_emplace(event.generation);
+  if (is_new) other_chains_ += 1;
+  other->second.generation = event.generation;
+  return other->second;
+}
+
+uint32_t Batch::find(BatchChain& chain, uint64_t seq) {
   if (chain.by_seq == nullptr) {
-    if (seq > chain.newest_seq) return none;
+    if (chain.first == none || seq > event(chain.last).seq) return none;
     chain.by_seq = std::make_unique<std::unordered_map<uint64_t, uint32_t>>();
     for (uint32_t at = chain.first; at != none; at = event(at).next)
       index_seq(chain, event(at).seq, at);
@@ -54,19 +71,18 @@ uint32_t Batch::find(Chain& chain, uint64_t seq) {
   return found == chain.by_seq->end() ? none : found->second;
 }
 
-void Batch::index_seq(Chain& chain, uint64_t seq, uint32_t event) {
+void Batch::index_seq(BatchChain& chain, uint64_t seq, uint32_t event) {
   chain.by_seq->emplace(seq, event);
   by_seq_entries_ += 1;
 }
 
-void Batch::append_to(Chain& chain, uint64_t seq, uint32_t added) {
+void Batch::append_to(BatchChain& chain, uint64_t seq, uint32_t added) {
   if (chain.first == none)
     chain.first = added;
   else
     event(chain.last).next = added;
   chain.last = added;
   chain.count += 1;
-  chain.newest_seq = std::max(chain.newest_seq, seq);
   if (chain.by_seq != nullptr) index_seq(chain, seq, added);
 }
 
@@ -78,24 +94,23 @@ void Batch::add(const SourceRecord& record) {
   if (Result<void> const bounds = check_bounds(read->seq, read->timestamp_ms); !bounds)
     return add_dead_letter(record, bounds.error().message);
 
-  key_.assign(read->hunter_id).append(1, separator).append(read->hunt_id);
-  auto session = sessions_.find(key_);
-  if (session == sessions_.end()) session = sessions_.try_emplace(key_).first;
-  Chain& chain = session->second;
+  BatchChain& chain = chain_of(*read);
   EventId const event_id = EventId::of(read->event_id);
   if (uint32_t const same = find(chain, read->seq); same != none) {
     if (event(same).event_id != event_id)
       return add_dead_letter(
           record,
-          fmt::format("seq {} of hunter {} in hunt {} already belongs to event {}", read->seq,
-                      read->hunter_id, read->hunt_id, event(same).event_id.text()));
+          fmt::format("seq {} of generation {} of hunter {} in hunt {} already belongs to event {}",
+                      read->seq, generation_text(read->generation), read->hunter_id, read->hunt_id,
+                      event(same).event_id.text()));
     duplicates_ += 1;
     return;
   }
   oldest_ms_ = oldest_ms_ == 0 ? read->timestamp_ms : std::min(oldest_ms_, read->timestamp_ms);
   newest_ms_ = std::max(newest_ms_, read->timestamp_ms);
-  uint32_t const added = append({event_id, read->seq, read->timestamp_ms,
-                                 names_.number(read->loot_id), names_.number(read->bundle), none});
+  uint32_t const added =
+      append({event_id, read->seq, read->timestamp_ms, names_.number(read->loot_id),
+              names_.number(read->bundle), none, read->from_supply});
   append_to(chain, read->seq, added);
 }
 
@@ -103,17 +118,21 @@ void Batch::clear() { *this = Batch(memory_bytes_max_); }
 
 size_t Batch::memory_bytes() const {
   return chunks_.size() * chunk_events * sizeof(Event) + sessions_.size() * session_bytes +
-         names_.count() * name_bytes + by_seq_entries_ * by_seq_bytes + dead_letter_bytes_;
+         names_.count() * name_bytes + by_seq_entries_ * by_seq_bytes +
+         other_chains_ * other_chain_bytes + dead_letter_bytes_;
 }
 
 std::vector<BatchSession> Batch::sorted() const {
   std::vector<BatchSession> all;
   all.reserve(sessions_.size());
   for (const auto& [text, chain] : sessions_) {
-    if (chain.count == 0) continue;
+    uint32_t events = chain.count;
+    if (chain.others != nullptr)
+      for (const auto& [generation, other] : *chain.others) events += other.count;
+    if (events == 0) continue;
     std::string_view const key = text;
     size_t const middle = key.find(separator);
-    all.push_back({key.substr(0, middle), key.substr(middle + 1), chain.first, chain.count});
+    all.push_back({key.substr(0, middle), key.substr(middle + 1), &chain, events});
   }
   // NUL sorts first, so the order of the keys is that of (hunter_id, hunt_id). Both views are in
   // one key.
@@ -129,9 +148,14 @@ std::vector<BatchSession> Batch::sorted() const {
 std::vector<SessionEvent> Batch::events(const BatchSession& session) const {
   std::vector<SessionEvent> all;
   all.reserve(session.event_count);
-  for (uint32_t at = session.first_event; at != none; at = event(at).next)
-    all.push_back({event(at).event_id, event(at).seq, event(at).timestamp_ms,
-                   names_[event(at).loot], names_[event(at).bundle]});
+  auto const add_chain = [&](const BatchChain& chain) {
+    for (uint32_t at = chain.first; at != none; at = event(at).next)
+      all.push_back({event(at).event_id, chain.generation, event(at).seq, event(at).timestamp_ms,
+                     names_[event(at).loot], names_[event(at).bundle], event(at).from_supply});
+  };
+  add_chain(*session.chain);
+  if (session.chain->others != nullptr)
+    for (const auto& [generation, other] : *session.chain->others) add_chain(other);
   return all;
 }
 

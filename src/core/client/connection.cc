@@ -21,6 +21,10 @@ Counter status_class(int status) {
   return status < 500 ? Counter::http_4xx : Counter::http_5xx;
 }
 
+HuntRequest::Kind kind_of(const Route& route) {
+  return route.to == Route::To::run_hunt ? HuntRequest::Kind::run : HuntRequest::Kind::read_held;
+}
+
 }  // namespace
 
 // The request that is being read, and then run. `head` and `route` view in_ until start_body()
@@ -67,9 +71,11 @@ Task<> Connection::serve() {
     finish_head(request);
 
     if (int const core = core_to_move_to(request); core >= 0) {
-      bool const moved = co_await hand_over_to(core);
-      if (moved) co_return;
-      parse_head_again(request);
+      uint64_t const asked_at_ns = service_.scheduler.now_ns();
+      Moved const moved = co_await hand_over_to(core);
+      if (moved == Moved::yes) co_return;
+      request.deadline_at_ns += service_.scheduler.now_ns() - asked_at_ns;  // not the client's time
+      stay(request, core, moved);
     }
 
     start_body(request);
@@ -165,10 +171,14 @@ int Connection::core_to_move_to(Incoming& request) {
 }
 
 // After hand_over_to() has failed: bytes may have arrived meanwhile, so the views may be invalid.
-void Connection::parse_head_again(Incoming& request) {
+void Connection::stay(Incoming& request, int core, Moved moved) {
   request.parser = HeadParser();
   CHECK(request.parser.parse(in_, request.head) == ParseStatus::done);
   request.route = find_route(request.head.method, request.head.path);
+  // If the core went down meanwhile, another one serves its hunters.
+  if (moved != Moved::no_room || service_.better_core(request.route.hunter_id) != core) return;
+  request.rejection =
+      service_.reject_unsent(kind_of(request.route), !request.head.idempotency_key.empty());
 }
 
 // Copies what the request needs from the head, and removes the head from in_.
@@ -182,8 +192,7 @@ void Connection::start_body(Incoming& request) {
   if (route.to == Route::To::produce) {
     request.produce.topic = route.topic;
   } else {
-    request.hunt.kind =
-        route.to == Route::To::run_hunt ? HuntRequest::Kind::run : HuntRequest::Kind::read_held;
+    request.hunt.kind = kind_of(route);
     request.hunt.hunt_id = route.hunt_id;
     request.hunt.hunter_id = route.hunter_id;
     request.hunt.idempotency_key = head.idempotency_key;
@@ -303,22 +312,29 @@ Task<bool> Connection::flush_out() {
   co_return send_error_ == 0;
 }
 
-// Returns whether the other core now has the connection. Otherwise it stays usable.
-Task<bool> Connection::hand_over_to(int core) {
-  // Stop reading first, so that no byte is lost.
+// Unless the other core now has the connection, it stays usable.
+Task<Connection::Moved> Connection::hand_over_to(int core) {
+  // Stop reading first, so that no byte is lost. While the link to the other core has no room, TCP
+  // holds the client back.
   if (reading_) stream_->pause();
   uint64_t const deadline_at_ns = deadline_in_ms(service_.timeouts.read_ms);
   while (reading_) {
     std::optional<Signal> const came = co_await event_.wait(deadline_at_ns);
     if (!came) break;
   }
-  if (reading_ || ended_ || in_.size() > limits::handover_bytes_max) co_return false;
+  if (reading_ || ended_ || in_.size() > limits::handover_bytes_max) co_return Moved::no;
+  bool const has_room = co_await service_.reserve_hand_over(
+      core, in_.size(), deadline_in_ms(service_.timeouts.request_ms));
+  if (!has_room) co_return Moved::no_room;
   stream_->release();
   while (!released_) co_await event_.wait(never_ns);
-  if (*released_ < 0) co_return false;
+  if (*released_ < 0) {
+    service_.cancel_hand_over(core, in_.size());
+    co_return Moved::no;
+  }
   service_.metrics.add(Counter::connections_handed_over);
   service_.hand_over(core, *released_, in_);
-  co_return true;
+  co_return Moved::yes;
 }
 
 // Reads and ignores input for a while, so that a reset does not destroy the last response before

@@ -25,6 +25,7 @@ class HttpService {
     uint32_t first_byte_ms;  // from the start of the connection to the first byte
     uint32_t idle_ms;        // between a response and the next request
     uint32_t send_ms;        // for a client that does not read its response
+    uint32_t request_ms;     // from the end of a request to its response
   };
   HttpService(Scheduler& scheduler_ref, Clock& clock_ref, CoreMetrics& metrics_ref, Timeouts t)
       : scheduler(scheduler_ref), clock(clock_ref), metrics(metrics_ref), timeouts(t) {}
@@ -35,9 +36,17 @@ class HttpService {
   virtual Task<Response> produce(ProduceRequest request) = 0;
   // The core that a connection for this hunter should move to, or -1 if it should stay.
   virtual int better_core(std::string_view hunter_id) = 0;
+  // Waits until a connection from which `bytes` were read can move to another core. A true needs
+  // one hand_over() or cancel_hand_over() with as many bytes. False: the deadline came first, or
+  // the core went down.
+  virtual Task<bool> reserve_hand_over(int core, size_t bytes, uint64_t deadline_at_ns) = 0;
+  virtual void cancel_hand_over(int core, size_t bytes) = 0;
   // Moves a connection to another core, with the bytes that were read from it. Takes ownership of
   // the descriptor.
   virtual void hand_over(int core, int descriptor, std::string_view bytes) = 0;
+  // The response to a request that could not reach its core in time, which it counts. `keyed`: the
+  // client sent an Idempotency-Key.
+  virtual Response reject_unsent(HuntRequest::Kind kind, bool keyed) = 0;
   virtual std::string_view core_map_json() = 0;
   virtual const Authenticator& authenticator() const = 0;
   virtual bool draining() const = 0;
@@ -68,6 +77,7 @@ class Connection final : private StreamUser {
  private:
   struct Incoming;
   enum class Input { bytes, end, deadline, drained };
+  enum class Moved { yes, no, no_room };
 
   void on_bytes(std::string_view bytes) override;
   void on_end(int error) override;
@@ -80,7 +90,7 @@ class Connection final : private StreamUser {
   bool head_continues(Incoming& request, Input input);
   void finish_head(Incoming& request);
   int core_to_move_to(Incoming& request);
-  void parse_head_again(Incoming& request);
+  void stay(Incoming& request, int core, Moved moved);
   void start_body(Incoming& request);
   bool parse_body(Incoming& request);
   bool body_continues(Incoming& request, Input input);
@@ -93,7 +103,7 @@ class Connection final : private StreamUser {
   Task<Input> read_more(uint64_t deadline_at_ns);
   Task<bool> write(const Response& response, Framing framing);
   Task<bool> flush_out();
-  Task<bool> hand_over_to(int core);
+  Task<Moved> hand_over_to(int core);
   Task<> linger();
   uint64_t deadline_in_ms(uint32_t timeout_ms) const;
 

@@ -22,11 +22,13 @@ Emitter::Emitter(EventLog* log, Ledger& ledger, Scheduler& scheduler, CoreMetric
 
 void Emitter::enqueue(PoolVector<OutboxEntry> entries) {
   if (log_ == nullptr) return;
+  drop_former_outbox();
   for (OutboxEntry& entry : entries) {
     if (full()) return;  // the events stay in the outbox until the sweep
     if (!emitting_.insert(entry_name(entry.bucket, entry.id)).second) continue;
     uint64_t const token = take_token();
-    pending_[token] = {std::move(entry.id), entry.bucket, scheduler_.now_ns(), nullptr, 0};
+    pending_[token] = {
+        std::move(entry.id), entry.bucket, scheduler_.now_ns(), nullptr, 0, lineage_};
     batch_.push_back({std::move(entry.hunter_id), std::move(entry.event), token});
   }
 }
@@ -44,7 +46,7 @@ std::shared_ptr<Delivery> Emitter::produce(PoolVector<Record> records) {
       continue;
     }
     uint64_t const token = take_token();
-    pending_[token] = {PoolString(), 0, scheduler_.now_ns(), delivery, index};
+    pending_[token] = {PoolString(), 0, scheduler_.now_ns(), delivery, index, 0};
     batch_.push_back({std::move(records[index].key), std::move(records[index].value), token});
   }
   return delivery;
@@ -68,10 +70,21 @@ void Emitter::flush(Clear clear) {
     batch_.clear();
     metrics_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
   }
+  drop_former_outbox();
   while (!due_.empty() && (clear == Clear::now || due_.front().at_ns <= scheduler_.now_ns())) {
     if (!clear_outbox(due_.front().bucket)) return;  // kept until the link is up again
     due_.pop_front();
   }
+}
+
+// A Redis that was replaced may give ids again that the former one gave: they name other entries.
+// The entries of events that are stored already are found by a sweep, which emits them once more.
+void Emitter::drop_former_outbox() {
+  if (!ledger_.up() || ledger_.lineage() == lineage_) return;
+  lineage_ = ledger_.lineage();
+  emitting_.clear();
+  due_.clear();
+  for (PoolVector<PoolString>& ids : to_clear_) ids.clear();
 }
 
 // Returns false if the link is down.
@@ -109,6 +122,7 @@ void Emitter::on_report(uint64_t token, const DeliveryReport& report) {
 
 // A stored event is removed from the outbox; any other event stays there until the sweep.
 void Emitter::finish_outbox_event(Pending& pending, const DeliveryReport& report) {
+  if (pending.lineage != lineage_) return;
   if (report.fate == DeliveryReport::Fate::stored) {
     PoolVector<PoolString>& ids = to_clear_[pending.bucket];
     if (ids.empty())

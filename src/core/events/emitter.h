@@ -55,9 +55,11 @@ class Emitter final : private EventLogUser {
     uint64_t enqueued_at_ns = 0;
     std::shared_ptr<Delivery> delivery;  // null: the event is in the outbox
     size_t index = 0;                    // in the delivery
+    uint64_t lineage = 0;                // of the outbox
   };
   bool full() const { return in_flight_ + batch_.size() >= limits::emit_pending_max; }
   uint64_t take_token();
+  void drop_former_outbox();
   bool clear_outbox(uint32_t bucket);
   void on_report(uint64_t token, const DeliveryReport& report) override;
   void finish_outbox_event(Pending& pending, const DeliveryReport& report);
@@ -80,7 +82,8 @@ class Emitter final : private EventLogUser {
     uint32_t bucket;
     uint64_t at_ns;
   };
-  PoolDeque<Due> due_;  // buckets with ids in to_clear_
+  PoolDeque<Due> due_;    // buckets with ids in to_clear_
+  uint64_t lineage_ = 0;  // of the outboxes that emitting_ and to_clear_ name entries of
   size_t in_flight_ = 0;
   uint64_t warned_at_ns_ = 0;
 };

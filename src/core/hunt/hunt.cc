@@ -18,7 +18,6 @@ namespace {
 
 using End = RunResult::End;
 
-constexpr uint64_t ns_per_ms = 1'000'000;
 // A run is repeated if the hunter's loot changed after the script read it.
 constexpr int attempts_max = 2;
 
@@ -30,8 +29,10 @@ struct Ending {
   std::string_view detail;
 };
 
-constexpr Ending ended_hunter_busy = {Counter::hunts_shed_queue_deadline, Problem::overloaded,
+constexpr Ending ended_hunter_busy = {Counter::hunts_shed_late, Problem::overloaded,
                                       "the hunter's earlier requests took too long"};
+constexpr Ending ended_late = {Counter::hunts_shed_late, Problem::overloaded,
+                               "it waited too long to start a hunt"};
 constexpr Ending ended_queue_full = {Counter::hunts_shed_queue_full, Problem::overloaded,
                                      "the queue is full"};
 constexpr Ending ended_queue_deadline = {Counter::hunts_shed_queue_deadline, Problem::overloaded,
@@ -42,6 +43,8 @@ constexpr Ending ended_redis_unavailable = {Counter::hunts_redis_unavailable,
                                             Problem::redis_unavailable, "nothing was awarded"};
 constexpr Ending ended_conflict = {Counter::hunts_conflict, Problem::conflict,
                                    "nothing was awarded; try again"};
+constexpr Ending ended_closed = {Counter::hunts_closed, Problem::hunt_closed,
+                                 "nothing was awarded: the hunt is closed"};
 constexpr Ending ended_key_reused = {
     Counter::hunts_key_reused, Problem::key_reused,
     "this Idempotency-Key was first used with other JSON; use a new key only for a new request"};
@@ -52,6 +55,8 @@ Ending ending_of(WorkerPool::Rejection rejection) {
       return ended_queue_full;
     case WorkerPool::Rejection::queue_deadline:
       return ended_queue_deadline;
+    case WorkerPool::Rejection::late:
+      return ended_late;
     case WorkerPool::Rejection::standing_queue:
     case WorkerPool::Rejection::none:
       break;
@@ -70,8 +75,14 @@ Ending ending_of(const RunResult& run) {
       return {Counter::hunts_out_of_memory, Problem::script_out_of_memory, run.reason};
     case End::deadline:
       return {Counter::hunts_deadline, Problem::deadline_passed, run.reason};
+    case End::late:
+      return {Counter::hunts_shed_late, Problem::overloaded, run.reason};
     case End::redis_unavailable:
       return ended_redis_unavailable;
+    case End::held_full:
+      return {Counter::hunts_held_full, Problem::held_full, run.reason};
+    case End::supplies_full:
+      return {Counter::hunts_supplies_full, Problem::supplies_full, run.reason};
     case End::no_such_hunt:
       return {Counter::hunts_no_such_hunt, Problem::no_such_hunt, run.reason};
     case End::not_started:
@@ -103,8 +114,11 @@ std::optional<FailureReason> failure_reason(End end) {
       return FailureReason::worker_died;
     case End::ok:
     case End::rejected:
+    case End::late:
     case End::not_started:
     case End::redis_unavailable:
+    case End::held_full:
+    case End::supplies_full:
     case End::no_such_hunt:
       break;
   }
@@ -138,32 +152,24 @@ PoolString body_of(const RequestName& name, const RunResult& run) {
   return body;
 }
 
-// The detail of a request with a key: an earlier attempt may have committed, or Redis may still
-// execute its commit, so "nothing was awarded" is true of this attempt only.
-PoolString detail_of_attempt(std::string_view detail) {
-  constexpr std::string_view nothing = "nothing was awarded";
-  if (detail.starts_with(nothing)) detail.remove_prefix(nothing.size());
-  detail.remove_prefix(std::min(detail.find_first_not_of(":; "), detail.size()));
-  return format_text(
-      "this attempt awarded nothing, an earlier one may have: repeat with the same "
-      "Idempotency-Key{}{}",
-      detail.empty() ? "" : "; ", detail);
-}
-
 // One request in run_hunt(): what is known of it, and the steps between two waits.
 struct Hunt {
   HuntContext& context;
   RequestName name;
   bool keyed;  // the client sent an Idempotency-Key
   uint64_t deadline_at_ns;
-  uint64_t bytes_hash;  // of the request's body, for records of an older huntd
-  uint64_t body_hash;   // the same until reject_early() has set the hash of its value
-  PoolString input;     // the request's body as a value (wire/value.h); empty: none
+  uint64_t start_by_ns;  // later, no worker is started
+  uint64_t bytes_hash;   // of the request's body, for records of an older huntd
+  uint64_t body_hash;    // the same until reject_early() has set the hash of its value
+  PoolString input;      // the request's body as a value (wire/value.h); empty: none
 
   Hunt(HuntContext& its_context, HuntRequest& request);
 
   std::optional<Response> reject_early(std::string_view body);
+  std::optional<Response> reject_behind_others() const;
   std::optional<Response> reject_run() const;
+  Response end_without_states() const;
+  bool closed() const { return context.ledger.hunt_states().of(name.hunt_id).closed; }
   Response end(const Ending& ending) const;
   Response end_unknown() const;
   Response replay(const ResponseRecord& record) const;
@@ -175,6 +181,7 @@ struct Hunt {
   Response end_uncommitted(RunResult& run);
   Response end_failed(RunResult& run);
   Response end_committed(const RunResult& run, Response response) const;
+  Response end_full(RunResult& run, std::string_view loot_id) const;
   Response conclude(RunResult& run, CommitResult& committed, Response response);
 
   void release(RunResult& run) const;
@@ -187,7 +194,8 @@ Hunt::Hunt(HuntContext& its_context, HuntRequest& request)
       name{std::move(request.hunt_id), std::move(request.hunter_id),
            std::move(request.idempotency_key), std::move(request.request_id)},
       keyed(!name.key.empty()),
-      deadline_at_ns(request.received_at_ns + its_context.request_deadline_ms * ns_per_ms),
+      deadline_at_ns(its_context.deadline_at_ns(request.received_at_ns)),
+      start_by_ns(its_context.start_by_ns(request.received_at_ns)),
       bytes_hash(hash64(request.body)),
       body_hash(bytes_hash) {
   if (!keyed) name.key = name.request_id;
@@ -201,6 +209,7 @@ std::optional<Response> Hunt::reject_early(std::string_view body) {
   // A request with a key is looked up first: its retry gets the stored response even under
   // overload.
   if (!keyed && context.workers.sheds_now()) return end(ended_standing_queue);
+  if (std::optional<Response> rejected = reject_behind_others()) return rejected;
   if (!body.empty()) {
     Result<PoolString> value = encode_json_value(body);
     if (!value)
@@ -212,14 +221,34 @@ std::optional<Response> Hunt::reject_early(std::string_view body) {
   return std::nullopt;
 }
 
+// The response if too many requests of the hunter wait already. Also with a key: its look-up would
+// wait behind them.
+std::optional<Response> Hunt::reject_behind_others() const {
+  size_t const ahead = context.hunter_queue.waiting(name.hunter_id);
+  if (ahead < context.workers.limits().hunter_queue_max) return std::nullopt;
+  PoolString const detail = format_text("{} requests of this hunter wait already", ahead);
+  return end({Counter::hunts_shed_hunter_queue, Problem::overloaded, detail});
+}
+
 // The response if a request whose response is not stored can't run. The script of a stored response
 // may be gone, and Redis may be read from although commits are rejected.
 std::optional<Response> Hunt::reject_run() const {
   if (context.bundle.find(name.hunt_id) == nullptr)
     return end({Counter::hunts_no_such_hunt, Problem::no_such_hunt, name.hunt_id});
-  if (context.ledger.suitable() || !context.ledger.up()) return std::nullopt;
-  PoolString const detail =
-      format_text("nothing was awarded: {}", context.ledger.unsuitable_reason());
+  if (context.ledger.up() && !context.ledger.suitable()) {
+    PoolString const detail =
+        format_text("nothing was awarded: {}", context.ledger.unsuitable_reason());
+    return end({Counter::hunts_redis_unavailable, Problem::redis_unavailable, detail});
+  }
+  if (context.clock.now_ns() > start_by_ns) return end(ended_late);
+  return std::nullopt;
+}
+
+// The response if it is not known whether the hunt is closed.
+Response Hunt::end_without_states() const {
+  std::string_view const reason = context.ledger.hunt_states().reason();
+  if (reason.empty() || !context.ledger.up()) return end(ended_redis_unavailable);
+  PoolString const detail = format_text("nothing was awarded: {}", reason);
   return end({Counter::hunts_redis_unavailable, Problem::redis_unavailable, detail});
 }
 
@@ -306,6 +335,14 @@ Response Hunt::end_committed(const RunResult& run, Response response) const {
   return response;
 }
 
+Response Hunt::end_full(RunResult& run, std::string_view loot_id) const {
+  release(run);
+  PoolString const detail = format_text(
+      "nothing was awarded: {} would hold more than {} different loot_ids in {}; no room for {}",
+      name.hunter_id, limits::held_loot_max, name.hunt_id, loot_id);
+  return end({Counter::hunts_held_full, Problem::held_full, detail});
+}
+
 // The response after a commit that was not a conflict.
 Response Hunt::conclude(RunResult& run, CommitResult& committed, Response response) {
   switch (committed.status) {
@@ -318,7 +355,13 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
       // An earlier attempt of this commit, whose reply was lost, was executed; the sweep emits its
       // events.
       if (committed.record->body == response.body) return end_committed(run, std::move(response));
+      release(run);  // another attempt was: it has units of its own
       return replay(*committed.record);
+    case CommitStatus::full:
+      return end_full(run, committed.reason);
+    case CommitStatus::closed:
+      release(run);
+      return end(ended_closed);
     case CommitStatus::rejected:
       release(run);
       if (may_log_failure())
@@ -376,8 +419,10 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   if (std::optional<Response> rejected = hunt.reject_early(request.body))
     co_return std::move(*rejected);
 
+  // With a key, an earlier attempt that runs now may leave a response for this one.
+  uint64_t const wait_until_ns = hunt.keyed ? hunt.deadline_at_ns : hunt.start_by_ns;
   std::optional<HunterQueue::Guard> const guard =
-      co_await context.hunter_queue.lock(hunt.name.hunter_id, hunt.deadline_at_ns);
+      co_await context.hunter_queue.lock(hunt.name.hunter_id, wait_until_ns);
   if (!guard) co_return hunt.end(ended_hunter_busy);
   if (!context.ledger.up()) {
     bool const usable = co_await context.ledger.usable(hunt.deadline_at_ns);
@@ -391,18 +436,22 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   }
   if (std::optional<Response> rejected = hunt.reject_run()) co_return std::move(*rejected);
   if (!context.seed_key) co_return hunt.end(ended_redis_unavailable);
+  bool const states_known = co_await context.ledger.hunt_states().refresh(hunt.deadline_at_ns);
+  if (!states_known) co_return hunt.end_without_states();
+  if (hunt.closed()) co_return hunt.end(ended_closed);
 
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
-    WorkerPool::Admission admission = co_await context.workers.admit();
+    WorkerPool::Admission admission = co_await context.workers.admit(hunt.start_by_ns);
     if (!admission.run) co_return hunt.end(ending_of(admission.rejection));
-    RunResult run = co_await run_worker(context, std::move(*admission.run), hunt.name, hunt.input,
-                                        hunt.deadline_at_ns);
+    RunResult run =
+        co_await run_worker(context, std::move(*admission.run), hunt.name,
+                            static_cast<uint32_t>(attempt), hunt.input, hunt.deadline_at_ns);
     if (!hunt.must_commit(run)) co_return hunt.end_uncommitted(run);
     if (run.end == End::rejected) hunt.release(run);
 
     Response response = hunt.response_to(run);
     ResponseRecord const record{hunt.body_hash, response.status, run.bundle, response.body};
-    Commit const commit{hunt.name, run.awards, record, run.held_seq, context.clock.wall_ms(),
+    Commit const commit{hunt.name, run.awards, record, run.held_version, context.clock.wall_ms(),
                         hunt.keyed};
     uint64_t const sent_at_ns = context.clock.now_ns();
     CommitResult committed = co_await context.ledger.commit(commit, hunt.deadline_at_ns);
@@ -415,7 +464,7 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
 }
 
 Task<Response> read_held(HuntContext& context, HuntRequest request) {
-  uint64_t const deadline_at_ns = request.received_at_ns + context.request_deadline_ms * ns_per_ms;
+  uint64_t const deadline_at_ns = context.deadline_at_ns(request.received_at_ns);
   std::optional<Held> held;
   bool const usable = co_await context.ledger.usable(deadline_at_ns);
   if (usable)
@@ -425,10 +474,10 @@ Task<Response> read_held(HuntContext& context, HuntRequest request) {
   if (!held)
     response =
         problem_response(Problem::redis_unavailable, "what the hunter holds can't be read now");
-  else if (held->loot.size() > limits::held_loot_max)  // never a part of it, as for hunt.held()
-    response = problem_response(Problem::internal,
-                                format_text("the hunter holds {} different loots; {} can be shown",
-                                            held->loot.size(), limits::held_loot_max));
+  else if (held->too_many)  // never a part of it, as for hunt.held()
+    response = problem_response(
+        Problem::held_full, format_text("{} holds more than {} different loot_ids in {}",
+                                        request.hunter_id, limits::held_loot_max, request.hunt_id));
   else
     response.body = held_json(request, *held);
   response.bundle = context.bundle.name();

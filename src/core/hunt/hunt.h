@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A hunt from its parsed request to its response, as one sequential coroutine.
 #pragma once
+#include <algorithm>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/task.h"
@@ -34,6 +36,17 @@ struct HuntContext {
   // Of hunt.random(); none until Redis has sent the secret.
   const std::optional<SeedKey>& seed_key;
   uint32_t request_deadline_ms;
+
+  // When a request that was received at `received_at_ns` must have its response.
+  uint64_t deadline_at_ns(uint64_t received_at_ns) const {
+    return received_at_ns + request_deadline_ms * ns_per_ms;
+  }
+  // When its hunt must have started: later, the script could not have the whole of its deadline.
+  uint64_t start_by_ns(uint64_t received_at_ns) const {
+    uint32_t const of_hunt_ms = std::min(workers.limits().deadline_ms, request_deadline_ms);
+    return deadline_at_ns(received_at_ns) - of_hunt_ms * ns_per_ms;
+  }
+
   log::Budget hunt_log_budget{limits::hunt_log_lines_per_s};
   log::Budget failure_log_budget{limits::hunt_log_lines_per_s};
 };

@@ -49,6 +49,13 @@ class HunterQueue {
     co_return Guard(*this, std::move(hunter_id));
   }
 
+  // How many requests of the hunter wait for the lock. The caller keeps this bounded: a request
+  // that would wait behind too many is rejected before it waits.
+  size_t waiting(const PoolString& hunter_id) const {
+    auto const entry = waiting_.find(hunter_id);
+    return entry == waiting_.end() ? 0 : entry->second.size();
+  }
+
   // The number of hunters whose lock is held.
   size_t hunters() const { return waiting_.size(); }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/hunt/request.h"
 
+#include <algorithm>
+
 #include "base/format_text.h"
 #include "core/ledger/ledger.h"
 #include "http/problem.h"
@@ -21,6 +23,16 @@ Response outcome_unknown(bool keyed, std::string_view request_id) {
       format_text("to find out, repeat the request within {} s with Idempotency-Key: {}",
                   repeat_within_s, request_id);
   return problem_response(Problem::outcome_unknown_unkeyed, detail, request_id);
+}
+
+PoolString detail_of_attempt(std::string_view detail) {
+  constexpr std::string_view nothing = "nothing was awarded";
+  if (detail.starts_with(nothing)) detail.remove_prefix(nothing.size());
+  detail.remove_prefix(std::min(detail.find_first_not_of(":; "), detail.size()));
+  return format_text(
+      "this attempt awarded nothing, an earlier one may have: repeat with the same "
+      "Idempotency-Key{}{}",
+      detail.empty() ? "" : "; ", detail);
 }
 
 }  // namespace huntd::server

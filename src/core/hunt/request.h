@@ -25,4 +25,8 @@ struct HuntRequest {
 // is accepted as the key of a repeat.
 Response outcome_unknown(bool keyed, std::string_view request_id);
 
+// The detail of a request with a key that awarded nothing: an earlier attempt may have committed,
+// or Redis may still execute its commit, so "nothing was awarded" is true of this attempt only.
+PoolString detail_of_attempt(std::string_view detail);
+
 }  // namespace huntd::server

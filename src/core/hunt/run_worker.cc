@@ -95,6 +95,7 @@ struct SupplyQuery {
 struct RunSteps {
   HuntContext& context;
   const RequestName& name;
+  uint32_t run_number = 0;
   RunResult result{};
   uint64_t started_at_ns = 0;
   uint32_t position_min = 0;  // of the next award that is drawn from a supply
@@ -106,6 +107,10 @@ struct RunSteps {
   }
   bool protocol_violation(std::string_view rule) {
     return end(End::broken_frame, format_text("the worker violated the frame protocol: {}", rule));
+  }
+  PoolString event_id(uint32_t position) const {
+    return make_event_id(name.hunter_id, name.hunt_id, name.request_id,
+                         run_number * limits::awards_max + position);
   }
   void end_without_outcome(const WorkerEvent& event);
 
@@ -124,6 +129,9 @@ void RunSteps::end_without_outcome(const WorkerEvent& event) {
   switch (event.kind) {
     case WorkerEvent::Kind::deadline:
       end(End::deadline, "");
+      return;
+    case WorkerEvent::Kind::late:
+      end(End::late, "the request's time was over before the hunt's");
       return;
     case WorkerEvent::Kind::not_started:
       end(End::not_started, std::strerror(event.spawn_errno));
@@ -146,11 +154,12 @@ bool RunSteps::read_held_query(wf_reader& reader) {
 bool RunSteps::take_held(const std::optional<Held>& held) {
   if (!held) return end(End::redis_unavailable, "");
   // Never a part of what the hunter holds: a script would award again what it does not see.
-  if (held->loot.size() > limits::held_loot_max)
-    return end(End::script_error,
-               format_text("{}.lua: the hunter holds {} different loots; hunt.held() takes {}",
-                           name.hunt_id, held->loot.size(), limits::held_loot_max));
-  result.held_seq = held->seq;
+  if (held->too_many)
+    return end(End::held_full,
+               format_text("nothing was awarded: {} holds more than {} different loot_ids in {}; "
+                           "hunt.held() can't return them",
+                           name.hunter_id, limits::held_loot_max, name.hunt_id));
+  result.held_version = held->version();
   return true;
 }
 
@@ -161,19 +170,29 @@ bool RunSteps::read_supply_query(wf_reader& reader, SupplyQuery& query) {
   if (wf_all_read(&reader) == 0 || query.position < position_min ||
       query.position >= limits::awards_max || query.limit > WF_SUPPLY_LIMIT_MAX)
     return protocol_violation("a malformed query");
-  query.unit.event_id = make_event_id(name.hunter_id, name.hunt_id, name.key, query.position);
+  query.unit.event_id = event_id(query.position);
   // Noted before the reply is known: if the reply is lost, the unit is released with the others.
   result.reservations.push_back(query.unit);
   return true;
 }
 
 bool RunSteps::take_grant(Supply::Granted granted, const SupplyQuery& query) {
-  if (granted == Supply::Granted::unavailable) return end(End::redis_unavailable, "");
-  if (granted == Supply::Granted::gone)
-    result.reservations.pop_back();
-  else
-    position_min = query.position + 1;
-  return true;
+  switch (granted) {
+    case Supply::Granted::yes:
+      position_min = query.position + 1;
+      return true;
+    case Supply::Granted::gone:
+      result.reservations.pop_back();
+      return true;
+    case Supply::Granted::full:
+      result.reservations.pop_back();
+      return end(End::supplies_full,
+                 format_text("nothing was awarded: {} has drawn on {} supplies already",
+                             name.hunt_id, limits::supplies_per_hunt_max));
+    case Supply::Granted::unavailable:
+      break;
+  }
+  return end(End::redis_unavailable, "");
 }
 
 // Times that can't be true would spoil the histograms.
@@ -200,8 +219,7 @@ void RunSteps::log_lines(std::string_view lines) {
 bool RunSteps::take_awards(const wf_outcome& outcome) {
   size_t limited = 0;
   for (uint32_t i = 0; i < outcome.award_count; ++i) {
-    Award award{PoolString(view(outcome.awards[i].loot_id)),
-                make_event_id(name.hunter_id, name.hunt_id, name.key, i),
+    Award award{PoolString(view(outcome.awards[i].loot_id)), event_id(i),
                 (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0};
     bool const reserved = std::any_of(
         result.reservations.begin(), result.reservations.end(), [&award](const Reservation& unit) {
@@ -248,8 +266,8 @@ bool RunSteps::read_outcome(wf_reader& reader) {
 }  // namespace
 
 Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const RequestName& name,
-                           std::string_view input, uint64_t deadline_at_ns) {
-  RunSteps steps{context, name};
+                           uint32_t run_number, std::string_view input, uint64_t deadline_at_ns) {
+  RunSteps steps{context, name, run_number};
   steps.started_at_ns = context.clock.now_ns();
   steps.result.bundle = context.bundle.name();
   const BundledHunt* const hunt = context.bundle.find(name.hunt_id);

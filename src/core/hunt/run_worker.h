@@ -20,12 +20,15 @@ struct RunResult {
     rejected,           // hunt.reject
     script_error,       // `reason` has file and line
     out_of_memory,      // of the script
-    deadline,           // killed
+    deadline,           // killed at the hunt's deadline
+    late,               // killed at the request's deadline, which came first
     forbidden_call,     // killed by the system call filter
     broken_frame,       // protocol violation; `reason` has the rule
     worker_died,        // exited without an outcome for another reason; `reason` has it
     not_started,        // the spawn failed; `reason` has the error
     redis_unavailable,  // a query of the script could not be replied to
+    held_full,          // for hunt.held(); `reason` is the detail of the problem
+    supplies_full,      // the hunt has drawn on too many supplies; `reason` is the problem's detail
     no_such_hunt,       // a bundle without this hunt came while the request waited
   };
   End end = End::worker_died;
@@ -33,13 +36,14 @@ struct RunResult {
   PoolVector<Award> awards;  // ok
   PoolString result;         // ok: JSON
   PoolString reason;
-  std::optional<uint64_t> held_seq;      // what the script read of the hunter: as of this seq
-  PoolVector<Reservation> reservations;  // units reserved for this run, for each end
+  std::optional<HeldVersion> held_version;  // of what the script read of the hunter
+  PoolVector<Reservation> reservations;     // units reserved for this run, for each end
 };
 
-// Runs the hunt on an admitted worker. `input` is a value (wire/value.h) or empty. `name` and
-// `input` must live until the task ends.
+// Runs the hunt on an admitted worker. `run_number` counts the runs of this attempt from 0: the
+// event ids of run N begin at position N * limits::awards_max, so no two runs draw the same unit.
+// `input` is a value (wire/value.h) or empty. `name` and `input` must live until the task ends.
 Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const RequestName& name,
-                           std::string_view input, uint64_t deadline_at_ns);
+                           uint32_t run_number, std::string_view input, uint64_t deadline_at_ns);
 
 }  // namespace huntd::server

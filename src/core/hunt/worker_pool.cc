@@ -256,9 +256,13 @@ bool WorkerPool::must_shed(uint64_t now_ns) {
 
 bool WorkerPool::sheds_now() { return !queue_.empty() && must_shed(scheduler_.now_ns()); }
 
-Task<WorkerPool::Admission> WorkerPool::admit() {
+Task<WorkerPool::Admission> WorkerPool::admit(uint64_t start_by_ns) {
   Admission admission;
   uint64_t const asked_at_ns = scheduler_.now_ns();
+  if (asked_at_ns > start_by_ns) {
+    admission.rejection = Rejection::late;
+    co_return admission;
+  }
   WorkerSlot* slot = queue_.empty() ? claim_slot() : nullptr;
   if (slot == nullptr) {
     if (queue_.size() >= limits_.queue_max) {
@@ -274,12 +278,14 @@ Task<WorkerPool::Admission> WorkerPool::admit() {
     queue_.push_back({&admitted, asked_at_ns});
     metrics_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
     bool const standing = standing_.standing(asked_at_ns, false);
-    std::optional<WorkerSlot*> const given = co_await admitted.wait(
-        asked_at_ns + (standing ? limits_.queue_target_ms : limits_.queue_deadline_ms) * ns_per_ms);
+    uint64_t const wait_ms = standing ? limits_.queue_target_ms : limits_.queue_deadline_ms;
+    uint64_t const until_ns = asked_at_ns + wait_ms * ns_per_ms;
+    std::optional<WorkerSlot*> const given =
+        co_await admitted.wait(std::min(until_ns, start_by_ns));
     if (!given) {
       leave_queue(admitted);
       if (standing) standing_.on_rejected(scheduler_.now_ns());
-      admission.rejection = Rejection::queue_deadline;
+      admission.rejection = until_ns <= start_by_ns ? Rejection::queue_deadline : Rejection::late;
       co_return admission;
     }
     slot = *given;
@@ -438,8 +444,10 @@ Task<WorkerEvent> WorkerPool::Run::next_event(uint64_t deadline_at_ns) {
     event.spawn_errno = slot.spawn_errno;
   } else if (slot.killed == Killed::flooding) {
     event.kind = WorkerEvent::Kind::flooded;
-  } else if (slot.killed == Killed::deadline || late) {
+  } else if (slot.killed == Killed::deadline) {
     event.kind = WorkerEvent::Kind::deadline;
+  } else if (late) {
+    event.kind = WorkerEvent::Kind::late;
   } else {
     event.kind = WorkerEvent::Kind::died;
     event.wait_status = slot.wait_status;

@@ -28,6 +28,7 @@ struct WorkerLimits {
   uint32_t queue_deadline_ms = 100;
   uint32_t queue_target_ms = 20;
   uint32_t hunts_in_flight_max = 1024;
+  uint32_t hunter_queue_max = 64;  // requests of one hunter that wait for their turn
   Isolation isolation = Isolation::process;
   uint32_t warm = 0;              // idle workers started in advance
   uint32_t hunts_per_worker = 1;  // "batch" only
@@ -39,7 +40,8 @@ struct WorkerEvent {
   enum class Kind {
     frame,
     died,
-    deadline,     // killed at the hunt's deadline, or the caller's deadline passed
+    deadline,     // killed at the hunt's deadline
+    late,         // the caller's deadline passed before that
     not_started,  // `spawn_errno`
     flooded,      // killed: it sent frames without waiting for replies
   };
@@ -55,8 +57,8 @@ class WorkerPool final : private WorkerUser {
   ~WorkerPool();
 
   // Why a request was not admitted: the queue is full; the request waited too long; the queue is a
-  // standing queue and already holds as many as can be served in time.
-  enum class Rejection { none, queue_full, queue_deadline, standing_queue };
+  // standing queue and already holds as many as can be served in time; it is too late to start.
+  enum class Rejection { none, queue_full, queue_deadline, standing_queue, late };
 
   // Counts a hunt as in flight from its admission until its commit is over. Its end admits the next
   // request.
@@ -105,8 +107,9 @@ class WorkerPool final : private WorkerUser {
   // Whether admit() would reject for a standing queue. If so, the caller rejects its request: it is
   // counted as rejected.
   bool sheds_now();
-  // Waits in the queue until one more worker may live and one more hunt may be in flight.
-  Task<Admission> admit();
+  // Waits in the queue until one more worker may live and one more hunt may be in flight, but not
+  // after `start_by_ns`: a hunt that starts later could not have the whole of its deadline.
+  Task<Admission> admit(uint64_t start_by_ns);
 
   // Takes new limits and a new bundle for admissions from now on: idle workers are stopped, and
   // running workers get no further job. Takes ownership of the descriptor.

@@ -8,7 +8,8 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "core/ledger/scripts.h"
+#include "core/ledger/commit_script.h"
+#include "wire/generation.h"
 #include "wire/loot_event.h"
 #include "wire/redis_keys.h"
 
@@ -16,6 +17,10 @@ namespace huntd::server {
 namespace {
 
 constexpr uint64_t retry_pause_ns = 10'000'000;
+// Asked for at once: a hash of at most limits::held_loot_max loots, with its other fields, is read
+// whole, in one step of Redis.
+constexpr size_t held_scan_count = 2 * limits::held_loot_max;
+constexpr size_t held_other_fields_max = 64;
 
 uint64_t to_number(std::string_view text) {
   uint64_t value = 0;
@@ -45,64 +50,74 @@ bool is_rejection(std::string_view error) {
 // Whether the commit script can have sent this reply.
 bool is_commit_reply(const RedisReply& reply, size_t award_count) {
   std::string_view const status = reply[0].text();
-  if (status == "replayed" || status == "rejected" || status == "torn")
+  if (status == "replayed" || status == "full" || status == "rejected" || status == "torn")
     return reply.size() == 2 && reply[1].is_text();
   if (status == "conflict" || status == "voided") return reply.size() == 1;
-  if (status != "committed" || reply.size() != 1 + 2 * award_count) return false;
-  for (size_t i = 1; i < reply.size(); ++i)
+  if (status != "committed" || reply.size() != 2 + 2 * award_count) return false;
+  for (size_t i = 2; i < reply.size(); ++i)
     if (reply[i].text().empty()) return false;
-  return true;
+  return read_generation(reply[1].text()).has_value();
 }
 
 // The arguments of the commit script. Owns the texts that script_keys() and arguments() view.
 class CommitArguments {
  public:
-  CommitArguments(const Commit& commit, uint64_t idempotency_ttl_ms);
+  CommitArguments(const Commit& commit, uint64_t idempotency_ttl_ms, uint64_t random);
 
   uint32_t bucket() const { return bucket_; }
   PoolVector<std::string_view> script_keys() const { return {held_key_, done_key_, outbox_key_}; }
+  // Call before each attempt.
+  void set_target(uint64_t lineage, uint64_t floor);
   PoolVector<std::string_view> arguments() const;
   // The JSON of the event of award `i`.
-  PoolString event(size_t i, std::string_view seq) const {
-    return format_text("{}{}{}", events_[i].head, seq, events_[i].tail);
+  PoolString event(size_t i, std::string_view seq, std::string_view generation) const {
+    return format_text("{}{}{}{}{}", events_[i].head, seq, event_gen_prefix, generation,
+                       events_[i].tail);
   }
 
  private:
   const Commit& commit_;
   uint32_t bucket_;
   PoolString held_key_, done_key_, outbox_key_;
-  PoolString ttl_ms_, record_, expected_seq_;
+  PoolString ttl_ms_, record_, expected_, lineage_, random_, floor_;
   PoolVector<LootEventText> events_;  // by award
 };
 
-CommitArguments::CommitArguments(const Commit& commit, uint64_t idempotency_ttl_ms)
+CommitArguments::CommitArguments(const Commit& commit, uint64_t idempotency_ttl_ms, uint64_t random)
     : commit_(commit),
       bucket_(bucket_of(commit.name.hunter_id)),
       held_key_(keys::held(commit.name.hunter_id, commit.name.hunt_id)),
       done_key_(keys::done(commit.name.hunter_id, commit.name.hunt_id, commit.name.key)),
       outbox_key_(keys::outbox(bucket_)),
-      record_(write_record(commit.response)) {
+      record_(write_record(commit.response)),
+      random_(format_text("{:04x}", random & 0xffff)) {
   bool limited = false;
   events_.reserve(commit.awards.size());
   for (const Award& award : commit.awards) {
     limited = limited || award.limited;
     events_.push_back(
         loot_event_text({award.event_id, commit.name.hunter_id, commit.name.hunt_id, award.loot_id,
-                         commit.timestamp_ms, commit.response.bundle}));
+                         commit.timestamp_ms, commit.response.bundle, award.limited}));
   }
   // After a draw on a supply the response does not expire before the unit is settled
   // (Supply::settle).
   ttl_ms_ = format_text("{}", limited        ? 0
                               : commit.keyed ? idempotency_ttl_ms
                                              : Ledger::unkeyed_ttl_ms);
-  if (commit.expected_seq) expected_seq_ = format_text("{}", *commit.expected_seq);
+  if (commit.expected)
+    expected_ = format_text("{:016x} {}", commit.expected->generation, commit.expected->seq);
+}
+
+void CommitArguments::set_target(uint64_t lineage, uint64_t floor) {
+  lineage_ = format_text("{:016x}", lineage);
+  floor_ = format_text("{:016x}", floor);
 }
 
 PoolVector<std::string_view> CommitArguments::arguments() const {
   PoolVector<std::string_view> arguments;
-  arguments.reserve(5 + 3 * events_.size());
-  arguments.insert(arguments.end(), {ttl_ms_, record_, commit_.name.request_id, expected_seq_,
-                                     commit_.name.hunter_id});
+  arguments.reserve(8 + 3 * events_.size());
+  arguments.insert(arguments.end(), {ttl_ms_, record_, commit_.name.request_id, expected_,
+                                     commit_.name.hunter_id, lineage_, random_, floor_});
   for (size_t i = 0; i < events_.size(); ++i) {
     arguments.push_back(commit_.awards[i].loot_id);
     arguments.push_back(events_[i].head);
@@ -139,19 +154,25 @@ CommitResult read_commit_reply(const RedisReply& reply, const Commit& commit,
   if (status == "committed") {
     result.status = CommitStatus::committed;
     for (size_t i = 0; i < commit.awards.size(); ++i)
-      result.entries.push_back({PoolString(reply[2 * i + 1].text()), arguments.bucket(),
+      result.entries.push_back({PoolString(reply[2 * i + 2].text()), arguments.bucket(),
                                 commit.name.hunter_id,
-                                arguments.event(i, reply[2 * i + 2].text())});
+                                arguments.event(i, reply[2 * i + 3].text(), reply[1].text())});
   } else if (status == "replayed") {
     result.record = read_record(reply[1].text());
     result.status = result.record ? CommitStatus::replayed : CommitStatus::unknown;
     result.reason = "the stored response is not readable";
-  } else if (status == "rejected") {
-    result.status = may_have_run ? CommitStatus::unknown : CommitStatus::rejected;
+  } else if (status == "rejected" || status == "full") {
+    CommitStatus const certain = status == "full" ? CommitStatus::full : CommitStatus::rejected;
+    result.status = may_have_run ? CommitStatus::unknown : certain;
     result.reason = reply[1].text();
   } else if (status == "torn") {
     result.status = CommitStatus::unknown;
     result.reason = format_text("a part of the commit was executed: {}", reply[1].text());
+  } else if (status == "conflict" && may_have_run) {
+    // Of this very commit, if its record is gone: the key was deleted, or Redis' clock has passed
+    // its TTL.
+    result.status = CommitStatus::unknown;
+    result.reason = "what the hunter holds has changed after the commit was sent";
   } else {
     result.status = CommitStatus::conflict;  // or voided: the sweep has given up this attempt
   }
@@ -181,10 +202,12 @@ std::optional<ResponseRecord> read_record(std::string_view text) {
   return record;
 }
 
-Ledger::Ledger(RedisLink& link, Scheduler& scheduler, uint64_t idempotency_ttl_s)
+Ledger::Ledger(RedisLink& link, Scheduler& scheduler, Clock& clock, uint64_t idempotency_ttl_s)
     : link_(link),
       scheduler_(scheduler),
+      clock_(clock),
       idempotency_ttl_ms_(idempotency_ttl_s * 1000),
+      hunt_states_(link, scheduler),
       commit_(link.add_script(scripts::commit)),
       stale_events_(link.add_script(scripts::stale_events)) {}
 
@@ -204,25 +227,60 @@ Task<std::pair<Ledger::Found, ResponseRecord>> Ledger::find_response(const Reque
   co_return std::pair(Found::yes, std::move(*record));
 }
 
+// The result if no commit may be sent any more. `up`: the link came up before the deadline.
+// `sent_to`: the lineage of an earlier attempt that has had no reply and may have run.
+std::optional<CommitResult> Ledger::reject_attempt(bool up, std::optional<uint64_t> sent_to,
+                                                   uint64_t deadline_at_ns) const {
+  CommitResult failed;
+  failed.status = sent_to ? CommitStatus::unknown : CommitStatus::rejected;
+  bool const late = scheduler_.now_ns() >= deadline_at_ns;
+  if (!up || (late && !sent_to)) {
+    failed.reason = "Redis is unavailable";
+    return failed;
+  }
+  if (sent_to && *sent_to != link_.lineage()) {
+    failed.reason = "Redis was restarted or replaced after the commit was sent";
+    return failed;
+  }
+  if (link_.suitable() || !link_.up() || sent_to) return std::nullopt;
+  failed.reason = link_.reason();
+  return failed;
+}
+
+// The same for the state of the hunt. REQUIRES: the link is suitable. `known`: the states are.
+std::optional<CommitResult> Ledger::reject_hunt(const PoolString& hunt_id, bool known,
+                                                bool may_have_run) const {
+  CommitResult failed;
+  if (!known) {
+    if (may_have_run) return std::nullopt;  // tried again
+    failed.status = CommitStatus::rejected;
+    failed.reason = "it is not known whether the hunt is closed: ";
+    failed.reason += hunt_states_.reason();
+    return failed;
+  }
+  if (!hunt_states_.of(hunt_id).closed) return std::nullopt;
+  failed.status = may_have_run ? CommitStatus::unknown : CommitStatus::closed;
+  failed.reason = "the hunt was closed after the commit was sent";
+  return failed;
+}
+
 Task<CommitResult> Ledger::commit(const Commit& commit, uint64_t deadline_at_ns) {
-  CommitArguments const prepared(commit, idempotency_ttl_ms_);
-  bool may_have_run = false;  // an earlier attempt has had no reply
+  CommitArguments prepared(commit, idempotency_ttl_ms_, clock_.random());
+  std::optional<uint64_t> sent_to;  // the lineage of an attempt that has had no reply
   for (;;) {
     bool const up = co_await link_.until_up(deadline_at_ns);
-    bool const late = scheduler_.now_ns() >= deadline_at_ns;
-    if (!up || (late && !may_have_run)) {
-      CommitResult failed;
-      failed.status = may_have_run ? CommitStatus::unknown : CommitStatus::rejected;
-      failed.reason = "Redis is unavailable";
-      co_return failed;
-    }
-    if (!link_.suitable() && !may_have_run) {
-      CommitResult failed;
-      failed.status = CommitStatus::rejected;
-      failed.reason = link_.reason();
-      co_return failed;
-    }
+    bool known = hunt_states_.fresh();
+    if (up && !known) known = co_await hunt_states_.refresh(deadline_at_ns);
+    if (std::optional<CommitResult> failed = reject_attempt(up, sent_to, deadline_at_ns))
+      co_return std::move(*failed);
     if (link_.suitable()) {
+      if (std::optional<CommitResult> failed =
+              reject_hunt(commit.name.hunt_id, known, sent_to.has_value()))
+        co_return std::move(*failed);
+    }
+    if (link_.suitable() && known) {
+      uint64_t const lineage = link_.lineage();
+      prepared.set_target(lineage, hunt_states_.of(commit.name.hunt_id).floor);
       PoolVector<std::string_view> script_keys = prepared.script_keys();
       PoolVector<std::string_view> arguments = prepared.arguments();
       RedisReply reply = co_await link_.evaluate(*commit_, std::move(script_keys),
@@ -232,8 +290,8 @@ Task<CommitResult> Ledger::commit(const Commit& commit, uint64_t deadline_at_ns)
         reply = RedisReply();
       }
       if (failed_in_redis(reply, commit)) link_.suspect();
-      if (!reply.lost()) co_return read_commit_reply(reply, commit, prepared, may_have_run);
-      may_have_run = true;
+      if (!reply.lost()) co_return read_commit_reply(reply, commit, prepared, sent_to.has_value());
+      sent_to = lineage;
     }
     if (scheduler_.now_ns() >= deadline_at_ns) co_return CommitResult();
     // A link that is full loses commands at once: without a pause this would spin.
@@ -245,22 +303,50 @@ Task<CommitResult> Ledger::commit(const Commit& commit, uint64_t deadline_at_ns)
 Task<std::optional<Held>> Ledger::held(const PoolString& hunter_id, const PoolString& hunt_id,
                                        uint64_t deadline_at_ns) {
   PoolString const key = keys::held(hunter_id, hunt_id);
+  PoolString const count = format_text("{}", held_scan_count);
+  PoolVector<std::string_view> scan{"HSCAN", key, "0", "COUNT", count};
+  RedisReply const page = co_await link_.retried(std::move(scan), deadline_at_ns);
+  if (page.lost() || page.is_error()) co_return std::nullopt;
+  if (page.size() == 2 && page[0].text() == "0") co_return read_held(page[1], "HSCAN");
+  // It has more fields, or Redis has not yet given back the room of fields that it had.
+  PoolVector<std::string_view> ask_length{"HLEN", key};
+  RedisReply const length = co_await link_.retried(std::move(ask_length), deadline_at_ns);
+  if (!length.is_number()) co_return std::nullopt;
+  if (length.number() > static_cast<int64_t>(limits::held_loot_max + held_other_fields_max)) {
+    Held held;
+    held.too_many = true;
+    co_return held;
+  }
   PoolVector<std::string_view> words{"HGETALL", key};
-  RedisReply reply = co_await link_.retried(std::move(words), deadline_at_ns);
-  if (reply.lost() || reply.is_error()) co_return std::nullopt;
-  if (!reply.is_array() || reply.size() % 2 != 0) {
-    link_.fail_protocol("HGETALL");
-    co_return std::nullopt;
+  RedisReply const all = co_await link_.retried(std::move(words), deadline_at_ns);
+  if (all.lost() || all.is_error()) co_return std::nullopt;
+  co_return read_held(all, "HGETALL");
+}
+
+// Reads fields and values in turn; nothing, and the connection is reset, if `fields` has not this
+// form.
+std::optional<Held> Ledger::read_held(const RedisReply& fields, std::string_view command) {
+  if (!fields.is_array() || fields.size() % 2 != 0) {
+    link_.fail_protocol(command);
+    return std::nullopt;
   }
   Held held;
-  for (size_t i = 0; i + 1 < reply.size(); i += 2) {
-    if (reply[i].text() == keys::seq_field)
-      held.seq = to_number(reply[i + 1].text());
-    else
-      held.loot.emplace_back(reply[i].text(), to_number(reply[i + 1].text()));
+  for (size_t i = 0; i + 1 < fields.size(); i += 2) {
+    std::string_view const name = fields[i].text();
+    std::string_view const value = fields[i + 1].text();
+    if (!name.starts_with(keys::field_mark))
+      held.loot.emplace_back(name, to_number(value));
+    else if (name == keys::seq_field)
+      held.seq = to_number(value);
+    else if (name == keys::gen_field)
+      held.generation = read_held_generation(value).value_or(HeldGeneration()).generation;
+  }
+  if (held.loot.size() > limits::held_loot_max) {
+    held.loot.clear();
+    held.too_many = true;
   }
   std::sort(held.loot.begin(), held.loot.end());
-  co_return held;
+  return held;
 }
 
 bool Ledger::remove_events(uint32_t bucket, std::span<const PoolString> ids) {

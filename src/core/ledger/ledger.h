@@ -10,11 +10,13 @@
 
 #include "base/pool.h"
 #include "base/task.h"
+#include "core/ledger/hunt_states.h"
 #include "core/ledger/redis_link.h"
 
 namespace huntd::server {
 
-// Names one request of one hunter; Redis keys and event ids are made of it.
+// Names one request of one hunter. The Redis key of its record is made of `key`, its event ids are
+// made of `request_id`.
 struct RequestName {
   PoolString hunt_id;
   PoolString hunter_id;
@@ -53,20 +55,30 @@ struct Award {
   bool limited = false;  // drawn from a shared supply
 };
 
+// What a hunter holds at one moment: generation and seq of the newest event.
+struct HeldVersion {
+  uint64_t generation = 0;
+  uint64_t seq = 0;
+
+  bool operator==(const HeldVersion&) const = default;
+};
+
 // What commit() commits. The references must live until it returns.
 struct Commit {
   const RequestName& name;
   const PoolVector<Award>& awards;
   const ResponseRecord& response;
-  std::optional<uint64_t> expected_seq;  // of the hunter's newest event; else: conflict
-  int64_t timestamp_ms = 0;              // of the events
-  bool keyed = false;                    // the client sent an Idempotency-Key
+  std::optional<HeldVersion> expected;  // what the script has read; if it changed: conflict
+  int64_t timestamp_ms = 0;             // of the events
+  bool keyed = false;                   // the client sent an Idempotency-Key
 };
 
 enum class CommitStatus {
   committed,
   replayed,  // the request was committed before: `record` is the stored response
   conflict,  // what the hunter holds has changed since the script read it
+  full,      // the hunter would hold more than limits::held_loot_max loots; nothing was written
+  closed,    // the hunt was closed meanwhile; nothing was written
   rejected,  // nothing was written
   unknown,   // it is unknown whether the commit was executed
 };
@@ -74,19 +86,25 @@ struct CommitResult {
   CommitStatus status = CommitStatus::unknown;
   PoolVector<OutboxEntry> entries;       // committed
   std::optional<ResponseRecord> record;  // replayed
-  PoolString reason;                     // rejected; unknown: Redis' error if it sent one
+  PoolString reason;  // full: the loot_id; rejected; unknown: Redis' error if it sent one
 };
 
 struct Held {
   PoolVector<std::pair<PoolString, uint64_t>> loot;  // loot_id, count; sorted by loot_id
-  uint64_t seq = 0;                                  // of the newest event
+  uint64_t seq = 0;                                  // of the newest event of the generation
+  uint64_t generation = 0;
+  bool too_many = false;  // more than limits::held_loot_max loots: `loot` is empty
+
+  HeldVersion version() const { return {generation, seq}; }
 };
 
 class Ledger {
  public:
-  Ledger(RedisLink& link, Scheduler& scheduler, uint64_t idempotency_ttl_s);
+  Ledger(RedisLink& link, Scheduler& scheduler, Clock& clock, uint64_t idempotency_ttl_s);
 
   bool up() const { return link_.up(); }
+  // As of RedisLink.
+  uint64_t lineage() const { return link_.lineage(); }
   // As of RedisLink.
   bool returning() const { return link_.returning(); }
   Task<bool> usable(uint64_t deadline_at_ns) { return link_.usable(deadline_at_ns); }
@@ -94,6 +112,8 @@ class Ledger {
   bool suitable() const { return link_.suitable(); }
   std::string_view unsuitable_reason() const { return link_.reason(); }
   size_t in_flight() const { return link_.in_flight(); }
+  // Which hunts are closed.
+  HuntStates& hunt_states() { return hunt_states_; }
 
   enum class Found { yes, no, unavailable };
   // Finds the stored response of a request.
@@ -101,10 +121,12 @@ class Ledger {
                                                        uint64_t deadline_at_ns);
 
   // Awards the loot, stores the response and queues the events, all or nothing. If the reply is
-  // lost, the commit is repeated until the deadline; the stored response makes that safe.
+  // lost, the commit is repeated until the deadline; the stored response makes that safe. It is not
+  // repeated on another lineage, which may have lost the response: the outcome is then unknown.
   Task<CommitResult> commit(const Commit& commit, uint64_t deadline_at_ns);
 
-  // Returns what the hunter holds, or nothing if Redis is unavailable.
+  // Returns what the hunter holds, or nothing if Redis is unavailable. Bounded: of a hash with more
+  // than limits::held_loot_max loots it says so and no more.
   Task<std::optional<Held>> held(const PoolString& hunter_id, const PoolString& hunt_id,
                                  uint64_t deadline_at_ns);
 
@@ -123,9 +145,17 @@ class Ledger {
   static constexpr uint64_t unkeyed_ttl_ms = 120'000;
 
  private:
+  std::optional<CommitResult> reject_attempt(bool up, std::optional<uint64_t> sent_to,
+                                             uint64_t deadline_at_ns) const;
+  std::optional<CommitResult> reject_hunt(const PoolString& hunt_id, bool known,
+                                          bool may_have_run) const;
+  std::optional<Held> read_held(const RedisReply& fields, std::string_view command);
+
   RedisLink& link_;
   Scheduler& scheduler_;
+  Clock& clock_;
   uint64_t idempotency_ttl_ms_;
+  HuntStates hunt_states_;
   RedisScript* commit_;
   RedisScript* stale_events_;
 };

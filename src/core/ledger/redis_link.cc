@@ -7,9 +7,10 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "core/ledger/scripts.h"
+#include "core/ledger/probe_script.h"
 #include "wire/redis_keys.h"
 
 namespace huntd::server {
@@ -298,6 +299,7 @@ std::string RedisLink::read_settings(const RedisReply& info) {
         .append(":")
         .append(info_field(info.text(), "master_port"));
   }
+  note_lineage(info.text());
   uint64_t const used_bytes = info_number(info.text(), "used_memory");
   uint64_t const max_bytes = info_number(info.text(), "maxmemory");
   metrics_.set(Gauge::redis_memory_used_bytes, used_bytes);
@@ -322,6 +324,28 @@ std::string RedisLink::read_settings(const RedisReply& info) {
   return "";
 }
 
+// REQUIRES: the server is a primary. Nothing is committed on a replica, so its history does not
+// matter.
+void RedisLink::note_lineage(std::string_view info) {
+  std::string_view const run_id = info_field(info, "run_id");
+  std::string_view const history = info_field(info, "master_replid");
+  if (run_id.empty() && history.empty()) {
+    if (!std::exchange(no_lineage_logged_, true))
+      log::warning("a redis that lost awards can't be noticed",
+                   {{"reason", "INFO has neither run_id nor master_replid"}});
+    lineage_ = 0;
+    return;
+  }
+  uint64_t const lineage = hash64(std::string(run_id).append(":").append(history));
+  if (lineage_known_ && lineage != lineage_) {
+    metrics_.add(Counter::redis_lineage_changes);
+    log::warning("redis was restarted or replaced and may have lost its newest awards",
+                 {{"server", server_}, {"hint", "huntctl reconcile names what is missing"}});
+  }
+  lineage_ = lineage;
+  lineage_known_ = true;
+}
+
 void RedisLink::on_connected(Result<StreamPtr> stream) {
   connecting_ = false;
   if (stream) {
@@ -336,6 +360,7 @@ void RedisLink::on_connected(Result<StreamPtr> stream) {
     suspected_ = false;
     reason_.clear();
     connected_ = true;
+    ++connections_;
   } else {
     last_error_ = stream.error().message;
     reason_ = "";

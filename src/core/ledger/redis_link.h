@@ -63,6 +63,12 @@ class RedisLink final : private StreamUser, private ConnectUser {
   std::string_view reason() const { return reason_; }
   // A commit was rejected: checks Redis soon.
   void suspect();
+  // Which server this is, in which history: a hash of INFO's run_id and master_replid. Another
+  // lineage may lack what the former one has acknowledged. Known while the link is up; 0: INFO has
+  // neither field.
+  uint64_t lineage() const { return lineage_; }
+  // Counts the connections, from 1.
+  uint64_t connections() const { return connections_; }
 
   // Waits until the link is up. Returns false if the deadline came first.
   Task<bool> until_up(uint64_t deadline_at_ns);
@@ -78,8 +84,9 @@ class RedisLink final : private StreamUser, private ConnectUser {
   // The same for a command that may be executed twice: if the connection ends before the reply, the
   // command is sent again once the link is up.
   Task<RedisReply> retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
-  // The same as command() for a script, by EVALSHA. If Redis does not have the script (NOSCRIPT: it was not
-  // executed), loads it and tries once more. Keys and arguments must live until this returns.
+  // The same as command() for a script, by EVALSHA. If Redis does not have the script (NOSCRIPT: it
+  // was not executed), loads it and tries once more. Keys and arguments must live until this
+  // returns.
   Task<RedisReply> evaluate(const RedisScript& script, PoolVector<std::string_view> keys,
                             PoolVector<std::string_view> arguments, uint64_t deadline_at_ns);
   // Queues a command without waiting for its reply. Returns false if the link is down or full.
@@ -116,6 +123,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
   Task<bool> check(Check what);
   Task<std::string> self_test(uint64_t deadline_at_ns);
   std::string read_settings(const RedisReply& info);
+  void note_lineage(std::string_view info);
   void set_reason(std::string reason);
   void wake_waiters();
   Task<bool> expect_ok(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
@@ -139,6 +147,10 @@ class RedisLink final : private StreamUser, private ConnectUser {
   std::string reason_;  // why the link is not suitable
   std::string server_;  // as in CoreMetrics::redis_server
   std::string logged_reason_;
+  uint64_t lineage_ = 0;
+  bool lineage_known_ = false;
+  bool no_lineage_logged_ = false;
+  uint64_t connections_ = 0;
   uint64_t returning_until_ns_ = 0;
   uint64_t checked_at_ns_ = 0;
   uint64_t next_check_at_ns_ = 0;

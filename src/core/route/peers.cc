@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/route/peers.h"
 
+#include <optional>
+
 #include "base/limits.h"
 #include "base/log.h"
 #include "http/problem.h"
@@ -27,6 +29,18 @@ void write_request(PoolString& message, uint32_t incarnation, uint64_t id,
   writer.text(request.idempotency_key);
   writer.text(request.body);
 }
+
+// The size of what write_request() writes.
+size_t request_bytes(const HuntRequest& request) {
+  constexpr size_t numbers = sizeof(PeerMessage) + sizeof(uint32_t) + sizeof(uint64_t) +
+                             sizeof(request.kind) + sizeof(request.received_at_ns);
+  constexpr size_t lengths = 5 * sizeof(uint32_t);
+  return numbers + lengths + request.hunt_id.size() + request.hunter_id.size() +
+         request.request_id.size() + request.idempotency_key.size() + request.body.size();
+}
+
+// The size of the message with a connection from which `bytes` were read.
+size_t hand_over_bytes(size_t bytes) { return sizeof(PeerMessage) + sizeof(uint32_t) + bytes; }
 
 // Reads what follows the id.
 HuntRequest read_request(WireReader& reader) {
@@ -78,35 +92,59 @@ Peers::Peers(uint32_t self, uint32_t incarnation, std::vector<MessageLink*> link
     links_.push_back(core == self ? nullptr : std::make_unique<Link>(*this, core, *links[core]));
 }
 
-Task<std::optional<Response>> Peers::forward(uint32_t core, const HuntRequest& request,
-                                             uint64_t deadline_at_ns) {
+Task<Forwarded> Peers::forward(uint32_t core, const HuntRequest& request, uint64_t send_by_ns,
+                               uint64_t deadline_at_ns) {
   Link& link = *links_[core];
+  size_t const bytes = request_bytes(request);
+  bool const has_room = co_await link.out.reserve(Outgoing::Kind::request, bytes, send_by_ns);
+  if (!has_room) co_return Forwarded{};
+  if (!link.up) {  // it went down in this tick
+    link.out.cancel(Outgoing::Kind::request, bytes);
+    co_return Forwarded{};
+  }
   uint64_t const id = next_id_++;
-  PoolString message;
-  write_request(message, link.incarnation, id, request);
-  if (!link.out.send(message, -1)) co_return std::nullopt;
+  {
+    PoolString message;
+    message.reserve(bytes);
+    write_request(message, link.incarnation, id, request);
+    link.out.send(message);
+  }
   metrics_.add(Counter::requests_forwarded);
-  OneShot<std::optional<Response>> response(scheduler_);
+  OneShot<Forwarded> response(scheduler_);
   waiting_[id] = {core, &response};
-  std::optional<std::optional<Response>> came = co_await response.wait(deadline_at_ns);
+  std::optional<Forwarded> came = co_await response.wait(deadline_at_ns);
   waiting_.erase(id);
-  co_return came ? std::move(*came) : std::nullopt;
+  link.out.end_request();
+  co_return came ? std::move(*came) : Forwarded{Forwarded::End::unknown};
 }
 
-bool Peers::hand_over(uint32_t core, int descriptor, std::string_view bytes) {
+Task<bool> Peers::reserve_hand_over(uint32_t core, size_t bytes, uint64_t deadline_at_ns) {
+  return links_[core]->out.reserve(Outgoing::Kind::connection, hand_over_bytes(bytes),
+                                   deadline_at_ns);
+}
+
+void Peers::cancel_hand_over(uint32_t core, size_t bytes) {
+  links_[core]->out.cancel(Outgoing::Kind::connection, hand_over_bytes(bytes));
+}
+
+void Peers::hand_over(uint32_t core, int descriptor, std::string_view bytes) {
   PoolString message;
+  message.reserve(hand_over_bytes(bytes.size()));
   WireWriter writer(message);
   writer.number(PeerMessage::connection);
   writer.text(bytes);
-  return links_[core]->out.send(message, descriptor);
+  links_[core]->out.send(message, descriptor);
 }
 
 void Peers::set_up(uint32_t core, bool up, uint32_t incarnation) {
   if (core == self_) return;
-  links_[core]->incarnation = incarnation;
+  Link& link = *links_[core];
+  link.up = up;
+  link.incarnation = incarnation;
   if (up) return;
+  link.out.reject_waiting();
   for (auto& [id, waiting] : waiting_)
-    if (waiting.core == core) waiting.response->set(std::nullopt);
+    if (waiting.core == core) waiting.response->set({Forwarded::End::unknown});
 }
 
 void Peers::on_message(Link& from, std::string_view message, int descriptor) {
@@ -125,7 +163,7 @@ void Peers::on_message(Link& from, std::string_view message, int descriptor) {
     }
     case PeerMessage::response:
       if (auto found = waiting_.find(reader.number<uint64_t>()); found != waiting_.end())
-        found->second.response->set(read_response(reader));
+        found->second.response->set({Forwarded::End::response, read_response(reader)});
       break;
   }
 }
@@ -135,9 +173,11 @@ Task<> Peers::respond(Link& from, uint64_t id, HuntRequest request) {
   bool const runs = request.kind == HuntRequest::Kind::run;
   bool const keyed = !request.idempotency_key.empty();
   PoolString const request_id = request.request_id;
-  Response response = co_await user_.run_forwarded(std::move(request));
   PoolString message;
-  write_response(message, id, response);
+  {
+    Response const response = co_await user_.run_forwarded(std::move(request));
+    write_response(message, id, response);
+  }
   if (message.size() > limits::peer_message_bytes_max) {
     log::warning("response not forwarded: it is too large", {{"bytes", message.size()}});
     message.clear();
@@ -145,9 +185,10 @@ Task<> Peers::respond(Link& from, uint64_t id, HuntRequest request) {
                    runs ? outcome_unknown(keyed, request_id)
                         : problem_response(Problem::internal, too_large_to_forward));
   }
-  if (!from.out.send(message, -1))
-    log::warning("response to a peer dropped: the queue to that core is full",
-                 {{"core", from.core}});
+  // The core that asked waits for it, or it is down and the response has no receiver.
+  bool const has_room =
+      co_await from.out.reserve(Outgoing::Kind::response, message.size(), never_ns);
+  if (has_room) from.out.send(message);
 }
 
 }  // namespace huntd::server

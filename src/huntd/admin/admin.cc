@@ -46,6 +46,7 @@ void set_signal_handling() {
 
 std::string metrics(const SharedRegion& region) {
   MetricsSnapshot const snapshot = take_snapshot(region);
+  log::flush(snapshot.taken_at_ns);  // this process has no loop of its own
   std::vector<std::optional<ProcessFigures>> processes;
   for (const CoreSnapshot& core : snapshot.cores)
     processes.push_back(read_process_figures(core.pid));

@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <map>
+
 #include "wire/loot_event.h"
 
 using huntd::aggregator::Batch;
@@ -11,7 +13,7 @@ using huntd::aggregator::Batch;
 namespace {
 
 std::string json_of(std::string hunter_id, std::string hunt_id, uint64_t seq,
-                    int64_t timestamp_ms = 5, uint64_t event_number = 0) {
+                    int64_t timestamp_ms = 5, uint64_t event_number = 0, uint64_t generation = 0) {
   return huntd::write_loot_event(
       {.event_id = fmt::format("{:032x}", event_number == 0 ? seq : event_number),
        .hunter_id = std::move(hunter_id),
@@ -19,7 +21,9 @@ std::string json_of(std::string hunter_id, std::string hunt_id, uint64_t seq,
        .loot_id = "coin",
        .seq = seq,
        .timestamp_ms = timestamp_ms,
-       .bundle = std::string(32, 'a')});
+       .bundle = std::string(32, 'a'),
+       .generation = generation,
+       .from_supply = seq % 2 == 0});
 }
 
 }  // namespace
@@ -120,7 +124,41 @@ TEST_CASE("events keep the order in which they were added") {
     CHECK(events[i].event_id.text() == fmt::format("{:032x}", seqs[i]));
     CHECK(events[i].loot_id == "coin");
     CHECK(events[i].bundle == std::string(32, 'a'));
+    CHECK(events[i].from_supply == (seqs[i] % 2 == 0));
   }
+}
+
+TEST_CASE("events of several generations are one session, with each generation's seqs") {
+  Batch batch;
+  uint64_t const newer = 0x0193'0000'0000'0000;
+  for (int round = 0; round < 2; ++round)
+    for (uint64_t generation : {newer, uint64_t{0}, newer + 1})
+      for (uint64_t seq : {2, 1, 3})
+        batch.add({0, "1", json_of("a", "x", seq, 5, seq + generation, generation)});
+  batch.add({0, "2", json_of("a", "y", 1, 5, 9, newer)});
+  CHECK(batch.dead_letters().empty());
+  CHECK(batch.duplicates() == 9);
+  REQUIRE(batch.sorted().size() == 2);
+  CHECK(batch.sorted()[0].event_count == 9);
+  std::map<uint64_t, std::vector<uint64_t>> seqs;
+  for (const auto& event : batch.events(batch.sorted()[0])) {
+    seqs[event.generation].push_back(event.seq);
+    CHECK(event.event_id.text() == fmt::format("{:032x}", event.seq + event.generation));
+  }
+  std::vector<uint64_t> const as_added = {2, 1, 3};
+  CHECK(seqs == std::map<uint64_t, std::vector<uint64_t>>{
+                    {0, as_added}, {newer, as_added}, {newer + 1, as_added}});
+}
+
+TEST_CASE("a second event with the same generation and seq becomes a dead letter") {
+  Batch batch;
+  batch.add({0, "1", json_of("a", "x", 1, 5, 1, 7)});
+  batch.add({0, "2", json_of("a", "x", 1, 5, 2, 8)});
+  CHECK(batch.dead_letters().empty());
+  batch.add({0, "3", json_of("a", "x", 1, 5, 3, 8)});
+  REQUIRE(batch.dead_letters().size() == 1);
+  CHECK(batch.dead_letters()[0].position == "3");
+  CHECK(batch.dead_letters()[0].reason.find("0000000000000008") != std::string::npos);
 }
 
 TEST_CASE("a batch is full by its memory: of events, sessions or dead letters") {
@@ -135,6 +173,11 @@ TEST_CASE("a batch is full by its memory: of events, sessions or dead letters") 
     many_sessions.add({0, "1", json_of(fmt::format("h{}", n), "x", 1)});
   CHECK(many_sessions.records() > 1'000);
   CHECK(many_sessions.records() < few_sessions.records());
+  Batch many_generations(bytes_max);
+  for (uint64_t n = 1; !many_generations.full(); ++n)
+    many_generations.add({0, "1", json_of("a", "x", 1, 5, n, n)});
+  CHECK(many_generations.records() > 1'000);
+  CHECK(many_generations.records() < few_sessions.records());
   Batch unreadable(bytes_max);
   while (!unreadable.full()) unreadable.add({0, "1", std::string(1000, 'x')});
   CHECK(unreadable.records() < 2'200);

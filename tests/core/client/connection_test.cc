@@ -16,20 +16,29 @@ constexpr uint64_t ms = 1'000'000;
 // Accepts every byte at once. Owned by the test; the connection's StreamPtr only closes it.
 struct TestStream final : Stream {
   void set_user(StreamUser& new_user) override { user = &new_user; }
-  void read() override {}
-  void pause() override { user->on_end(ECANCELED); }
+  void read() override { reading = true; }
+  void pause() override {
+    reading = false;
+    user->on_end(ECANCELED);
+  }
   void send(std::string& bytes) override {
     sent += bytes;
     bytes.clear();
     user->on_sent(0);
   }
   bool sending() const override { return false; }
-  void release() override { user->on_released(-EINVAL); }
+  void release() override {
+    released = true;
+    user->on_released(descriptor);
+  }
   void finish_sending() override { finished = true; }
   void close() override { closed = true; }
 
   StreamUser* user = nullptr;
   std::string sent;
+  int descriptor = -EINVAL;  // that release() gives
+  bool reading = false;
+  bool released = false;
   bool finished = false;
   bool closed = false;
 };
@@ -43,8 +52,10 @@ struct TestClock final : Clock {
 // A core without hunts: each hunt has the response of its hunt_id and body.
 struct TestService final : HttpService {
   TestService(Scheduler& its_scheduler, Clock& its_clock, CoreMetrics& its_metrics)
-      : HttpService(its_scheduler, its_clock, its_metrics,
-                    {.read_ms = 10, .first_byte_ms = 20, .idle_ms = 30, .send_ms = 40}) {}
+      : HttpService(
+            its_scheduler, its_clock, its_metrics,
+            {.read_ms = 10, .first_byte_ms = 20, .idle_ms = 30, .send_ms = 40, .request_ms = 50}),
+        room(its_scheduler) {}
   Task<Response> handle(HuntRequest request) override {
     Response response;
     response.body = request.hunt_id + ":" + request.body;
@@ -53,7 +64,27 @@ struct TestService final : HttpService {
   }
   Task<Response> produce(ProduceRequest) override { co_return Response(); }
   int better_core(std::string_view) override { return better; }
-  void hand_over(int, int, std::string_view) override {}
+  Task<bool> reserve_hand_over(int, size_t bytes, uint64_t deadline_at_ns) override {
+    reserved_bytes += bytes;
+    if (has_room) co_return true;
+    std::optional<bool> const came = co_await room.wait(deadline_at_ns);
+    bool const granted = came.value_or(false);
+    if (!granted) reserved_bytes -= bytes;
+    co_return granted;
+  }
+  void cancel_hand_over(int, size_t bytes) override { reserved_bytes -= bytes; }
+  void hand_over(int core, int descriptor, std::string_view bytes) override {
+    reserved_bytes -= bytes.size();
+    handed_over =
+        std::to_string(core) + " " + std::to_string(descriptor) + " " + std::string(bytes);
+  }
+  Response reject_unsent(HuntRequest::Kind kind, bool keyed) override {
+    Response response;
+    response.status = 503;
+    response.body = kind == HuntRequest::Kind::run ? "run" : "read";
+    response.body += keyed ? " with a key" : "";
+    return response;
+  }
   std::string_view core_map_json() override { return "{}"; }
   const Authenticator& authenticator() const override { return open; }
   bool draining() const override { return is_draining; }
@@ -61,6 +92,10 @@ struct TestService final : HttpService {
   Authenticator open{Secrets()};
   PoolString request_id;  // of the newest request
   int better = -1;
+  bool has_room = true;
+  OneShot<bool> room;  // what a connection that waits for room gets
+  size_t reserved_bytes = 0;
+  std::string handed_over;  // CORE DESCRIPTOR BYTES
   bool is_draining = false;
 };
 
@@ -228,6 +263,67 @@ TEST_CASE("a connection that cannot be handed over is served here") {
   Fixture f;
   f.service.better = 1;
   CHECK(f.exchange(run_hunt("", "")).ends_with("echo:"));
+  CHECK(f.service.reserved_bytes == 0);
+}
+
+TEST_CASE("a connection moves with what was read of it") {
+  Fixture f;
+  f.service.better = 1;
+  f.stream.descriptor = 7;
+  std::string const half = run_hunt("Content-Length: 2\r\n", "[");
+  CHECK(f.exchange(half) == "");
+  CHECK(f.done);
+  CHECK(f.service.handed_over == "1 7 " + half);
+  CHECK(f.service.reserved_bytes == 0);
+}
+
+TEST_CASE("a connection that waits for room is not read and not closed, then it moves") {
+  Fixture f;
+  f.service.better = 1;
+  f.service.has_room = false;
+  f.stream.descriptor = 7;
+  std::string const request = run_hunt("Content-Length: 2\r\n", "[");
+  CHECK(f.exchange(request) == "");
+  f.wait_ms(49);
+  CHECK_FALSE(f.done);
+  CHECK_FALSE(f.stream.reading);
+  CHECK_FALSE(f.stream.released);
+  f.service.room.set(true);
+  f.run();
+  CHECK(f.done);
+  CHECK(f.service.handed_over == "1 7 " + request);
+  CHECK(f.stream.sent == "");
+}
+
+TEST_CASE("a connection that finds no room in time gets a rejection and stays usable") {
+  for (std::string_view key : {"", "Idempotency-Key: k\r\n"}) {
+    Fixture f;
+    f.service.better = 1;
+    f.service.has_room = false;
+    CHECK(f.exchange(run_hunt(std::string(key) + "Content-Length: 2\r\n", "[")) == "");
+    f.wait_ms(49);
+    CHECK(f.stream.sent == "");
+    f.wait_ms(1);
+    // The wait does not count as the client's: it still has read_ms for the rest of the body.
+    f.wait_ms(8);
+    CHECK(f.stream.reading);
+    CHECK(f.exchange("]").starts_with("HTTP/1.1 503 "));
+    CHECK(f.stream.sent.ends_with(key.empty() ? "\r\n\r\nrun" : "\r\n\r\nrun with a key"));
+    CHECK_FALSE(f.done);
+    CHECK(f.exchange(run_hunt("", "")).ends_with("echo:"));
+    CHECK(f.service.reserved_bytes == 0);
+  }
+}
+
+TEST_CASE("a connection whose core goes down while it waits for room is served here") {
+  Fixture f;
+  f.service.better = 1;
+  f.service.has_room = false;
+  CHECK(f.exchange(run_hunt("", "")) == "");
+  f.service.better = -1;
+  f.service.room.set(false);
+  f.run();
+  CHECK(f.stream.sent.ends_with("echo:"));
 }
 
 }  // namespace

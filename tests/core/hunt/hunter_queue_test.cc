@@ -44,6 +44,30 @@ TEST_CASE("one hunter's requests run one at a time, in order of arrival") {
   CHECK(queue.hunters() == 0);
 }
 
+TEST_CASE("the queue knows how many requests of a hunter wait") {
+  Scheduler scheduler;
+  HunterQueue queue(scheduler);
+  OneShot<Signal> work[3] = {OneShot<Signal>(scheduler), OneShot<Signal>(scheduler),
+                             OneShot<Signal>(scheduler)};
+  std::vector<std::string> log;
+  CHECK(queue.waiting("ann") == 0);
+  start(request(queue, "ann", never_ns, work[0], "0", log));
+  CHECK(queue.waiting("ann") == 0);  // it runs
+  start(request(queue, "ann", 100, work[1], "1", log));
+  start(request(queue, "ann", never_ns, work[2], "2", log));
+  CHECK(queue.waiting("ann") == 2);
+  CHECK(queue.waiting("bob") == 0);
+  scheduler.expire(100);
+  scheduler.run_ready();
+  CHECK(queue.waiting("ann") == 1);
+  for (int i : {0, 2}) {
+    work[i].set({});
+    scheduler.run_ready();
+    CHECK(queue.waiting("ann") == 0);
+  }
+  CHECK(queue.hunters() == 0);
+}
+
 TEST_CASE("different hunters do not wait for each other") {
   Scheduler scheduler;
   HunterQueue queue(scheduler);

@@ -27,5 +27,14 @@ TEST_CASE("an unknown outcome without a key names one, and asks no tool for a re
   CHECK(response.body.ends_with(R"(,"request_id":")" + request_id + "\"}"));
 }
 
+TEST_CASE("a detail of one attempt does not claim anything of earlier ones") {
+  PoolString const attempt =
+      "this attempt awarded nothing, an earlier one may have: repeat with the same Idempotency-Key";
+  CHECK(detail_of_attempt("") == attempt);
+  CHECK(detail_of_attempt("nothing was awarded") == attempt);
+  CHECK(detail_of_attempt("nothing was awarded: why") == attempt + "; why");
+  CHECK(detail_of_attempt("the queue is full") == attempt + "; the queue is full");
+}
+
 }  // namespace
 }  // namespace huntd::server

@@ -56,6 +56,7 @@ struct World {
   SharedRegion region;
   WorkerPool pool;
   std::vector<std::string> log;
+  uint64_t start_by_ns = never_ns;
   uint64_t caller_deadline_ns = 1'000'000'000;
   OneShot<Signal>* commit = nullptr;  // if set, a hunt waits for it after its run
 };
@@ -78,6 +79,8 @@ const char* name_of(WorkerEvent::Kind kind) {
       return "died";
     case WorkerEvent::Kind::deadline:
       return "deadline";
+    case WorkerEvent::Kind::late:
+      return "late";
     case WorkerEvent::Kind::not_started:
       return "not started";
     case WorkerEvent::Kind::flooded:
@@ -89,13 +92,14 @@ const char* name_of(WorkerEvent::Kind kind) {
 // Runs one worker until its first event that is not the frame "query". Calls done() if that event
 // is a frame.
 Task<> hunt(World& world, std::string name) {
-  WorkerPool::Admission admission = co_await world.pool.admit();
+  WorkerPool::Admission admission = co_await world.pool.admit(world.start_by_ns);
   if (admission.rejection == WorkerPool::Rejection::queue_full)
     world.log.push_back(name + " queue full");
   if (admission.rejection == WorkerPool::Rejection::queue_deadline)
     world.log.push_back(name + " queue deadline");
   if (admission.rejection == WorkerPool::Rejection::standing_queue)
     world.log.push_back(name + " standing queue");
+  if (admission.rejection == WorkerPool::Rejection::late) world.log.push_back(name + " too late");
   if (!admission.run) co_return;
   WorkerPool::Run run = std::move(*admission.run);
   run.start("hunt", name, "job");
@@ -113,7 +117,7 @@ Task<> hunt(World& world, std::string name) {
 }
 
 Task<> admit(World& world, std::optional<WorkerPool::Admission>& admission) {
-  admission.emplace(co_await world.pool.admit());
+  admission.emplace(co_await world.pool.admit(never_ns));
 }
 
 void send_outcome(World& world, uint32_t slot) {
@@ -245,6 +249,52 @@ TEST_CASE("a worker at its deadline is killed, and its run ends when it is gone"
   world.host.exit(world.host.started[0], 0, SIGKILL);
   world.scheduler.run_ready();
   CHECK(world.log == std::vector<std::string>{"a deadline"});
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a run that the caller's deadline ends is late, unless the hunt's came first") {
+  World world(two_at_a_time);
+  world.caller_deadline_ns = 40 * ms;
+  start(hunt(world, "a"));
+  world.host.user->on_worker_started(world.host.started[0], 0);
+  tick(world, 40 * ms);
+  CHECK(world.log == std::vector<std::string>{"a late"});
+  CHECK(world.host.killed.size() == 1);
+  world.host.exit(world.host.started[0], 0, SIGKILL);
+  world.caller_deadline_ns = 100 * ms;
+  start(hunt(world, "b"));
+  world.host.user->on_worker_started(world.host.started[1], 40 * ms);
+  tick(world, 90 * ms);
+  tick(world, 100 * ms);  // killed at 90 ms; its exit has not been reported yet
+  CHECK(world.log.back() == "b deadline");
+  world.host.exit(world.host.started[1], 0, SIGKILL);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a request that could not have the whole of its deadline starts no worker") {
+  World world(two_at_a_time);
+  world.start_by_ns = 60 * ms;
+  tick(world, 60 * ms);
+  start(hunt(world, "a"));
+  start(hunt(world, "b"));
+  CHECK(world.host.started.size() == 2);
+  tick(world, 61 * ms);
+  start(hunt(world, "c"));
+  CHECK(world.log == std::vector<std::string>{"c too late"});
+  // Both limits of a wait: the earlier one counts.
+  world.start_by_ns = 100 * ms;
+  start(hunt(world, "d"));
+  world.start_by_ns = 1000 * ms;
+  start(hunt(world, "e"));
+  tick(world, 99 * ms);
+  CHECK(world.log.size() == 1);
+  tick(world, 100 * ms);
+  CHECK(world.log.back() == "d too late");
+  tick(world, 161 * ms);
+  CHECK(world.log.back() == "e queue deadline");
+  CHECK(world.host.started.size() == 2);
+  for (uint32_t slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot);
+  world.scheduler.run_ready();
   CHECK(world.pool.live() == 0);
 }
 
@@ -449,7 +499,7 @@ TEST_CASE("a start that takes too long ends the run; the slot stays in use until
   tick(world, 999 * ms);
   CHECK(world.log.empty());
   tick(world, 1000 * ms);
-  CHECK(world.log == std::vector<std::string>{"a deadline"});
+  CHECK(world.log == std::vector<std::string>{"a late"});
   CHECK(world.host.killed.size() == 1);
   CHECK(world.pool.live() == 1);
   world.host.exit(world.host.started[0]);

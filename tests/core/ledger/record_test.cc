@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/hash.h"
 #include "core/ledger/ledger.h"
-#include "wire/loot_event.h"
 #include "wire/redis_keys.h"
 
 // Last: its CHECK replaces ours.
@@ -44,30 +43,18 @@ TEST_CASE("all Redis keys of one commit have the same hash tag") {
   CHECK(keys::outbox(bucket_of("ann")) == PoolString("outbox:" + tag));
   CHECK(keys::supply("h", "l") == "supply:{h:l}");
   CHECK(keys::supply_pending("h", "l") == "supply_pending:{h:l}");
+  CHECK(keys::supplies_of("h") == "supplies:{h}");
 }
 
-TEST_CASE("an event_id depends on hunter, hunt, key and position only") {
-  PoolString const id = make_event_id("ann", "h", "k", 0);
-  CHECK(id.size() == 32);
-  CHECK(id == make_event_id("ann", "h", "k", 0));
-  CHECK(id != make_event_id("ann", "h", "k", 1));
-  CHECK(id != make_event_id("ann", "h", "k2", 0));
-  CHECK(id != make_event_id("ann", "h2", "k", 0));
-  CHECK(id != make_event_id("bob", "h", "k", 0));
+TEST_CASE("a supply is in one of the shards that the sweep reads") {
+  uint32_t const shard = keys::supply_shard("h:l");
+  CHECK(shard == bucket_of("h:l") % keys::supply_drawn_shards);
+  CHECK(keys::supplies_drawn(shard) ==
+        PoolString("supplies_drawn:{p" + std::to_string(shard) + "}"));
 }
 
-TEST_CASE("an event reads back as it was written, with its seq between head and tail") {
-  LootEvent event{std::string(32, 'a'), "ann", "first", "gold", 7, 1'700'000'000'123,
-                  std::string(32, 'b')};
-  LootEventText const text = loot_event_text({event.event_id, event.hunter_id, event.hunt_id,
-                                              event.loot_id, event.timestamp_ms, event.bundle});
-  CHECK(text.head + "7" + text.tail == PoolString(write_loot_event(event)));
-  Result<LootEvent> const read = read_loot_event(write_loot_event(event));
-  REQUIRE(read);
-  CHECK(read->seq == 7);
-  CHECK(read->timestamp_ms == event.timestamp_ms);
-  CHECK(read->loot_id == "gold");
-  CHECK_FALSE(read_loot_event("{}"));
-  event.hunter_id = "a b";
-  CHECK_FALSE(read_loot_event(write_loot_event(event)));
+TEST_CASE("the self-test has a key of each kind, all in one slot") {
+  for (const PoolString& key : keys::probes(3))
+    CHECK(key.substr(key.find(':')) == ":{huntd-probe}:3");
+  CHECK(keys::probes(3).size() == 8);
 }

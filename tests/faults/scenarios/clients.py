@@ -10,6 +10,7 @@ from faults.crowd import Crowd
 from faults.scenario import scenario
 
 SLOW = 5000
+BODIES = 1500
 IDLE = 15_000
 IDLE_CROWDS = 2     # some machines allow 20,000 descriptors per process: each crowd stays well below
 PATIENT_LOAD = {"rate": 60}
@@ -97,6 +98,22 @@ def connections_that_come_and_go(run):
     saw = beside_a_crowd(run, "churn", run.span(10, 3), 100)
     run.expect(saw["200"] > 500 and set(saw) <= FIGURES | {"200"},
                f"each of them was answered 200: {saw}")
+
+
+@scenario(may_see={"overloaded"}, load=PATIENT_LOAD)
+def many_fresh_connections_with_bodies(run):
+    """1,500 clients connect at once, each with a POST of 16 KiB, and again as soon as they have a response: half of the
+    connections move to the other core, which is more than a link holds. None is closed without a response; what huntd has no
+    time for is 503 (docs/operations.md "Overload", decision 31), also for other clients; a core's memory stays bounded."""
+    run.other_hunters |= {f"body-{index}" for index in range(BODIES)}
+    moved = run.stack.metric("huntd_connections_handed_over_total")
+    failed = run.stack.metric("huntd_script_failures_total")
+    saw = beside_a_crowd(run, "bodies", run.span(10, 4), BODIES)
+    run.expect(saw.get("200", 0) > BODIES / 3, f"hunts were run: {saw}")
+    run.expect(set(saw) <= FIGURES | {"200", "503"}, f"each request got a response: {saw}")
+    run.expect(run.stack.metric("huntd_connections_handed_over_total") - moved > BODIES / 4, "connections moved")
+    run.expect(run.stack.metric("huntd_script_failures_total") == failed, "no script failed")
+    run.expect(saw["core_grew_kib"] < BODIES * 150, f"a core keeps less than 150 KiB for each: {saw}")
 
 
 @scenario(load=PATIENT_LOAD, chaos=True)

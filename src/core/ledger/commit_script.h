@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Lua scripts of commits and of the outbox. Redis executes each as one step; each uses the keys
+// of one hash slot (docs/formats/redis.md).
+#pragma once
+#include <string_view>
+
+#include "base/limits.h"
+
+namespace huntd::server::scripts {
+
+// The commit of one request: awards its loot, stores its response and queues its events, all or
+// nothing. A request whose response is stored already is replayed.
+//
+// The first commit with an award begins a generation (decision 29): if the hash has none (it is
+// new, was deleted or restored, or an older huntd wrote it), if its generation was started on another
+// lineage, or if it is of a purged season (not above the floor).
+//   KEYS   held, done, outbox
+//   ARGV   ttl_ms (0: none), record, request_id, expected ('' any, else "GENERATION SEQ"),
+//          hunter_id, lineage (16 hex digits), random (4 hex digits), floor (16 hex digits),
+//          then per award: loot_id, head and tail of the event
+//   reply  {'committed', generation, then per award: outbox id, seq} | {'replayed', record} |
+//          {'conflict'} | {'voided'} | {'full', loot_id} (the hash has no room for this loot) |
+//          {'rejected', reason} (nothing was changed) |
+//          {'torn', reason} (a write failed, and so did the undo of an earlier one)
+inline constexpr const char* commit = R"lua(
+local done = redis.pcall('GET', KEYS[2])
+if type(done) == 'table' then return {'rejected', 'GET: ' .. done.err} end
+if done then
+  if string.sub(done, 1, 5) ~= 'void ' then return {'replayed', done} end
+  if string.find(done, ARGV[3], 6, true) then return {'voided'} end
+end
+local held, zeros, first = KEYS[1], '0000000000000000', 9
+local count = (#ARGV - first + 1) / 3
+local old = redis.pcall('HMGET', held, '#seq', '#gen')
+if old.err then return {'rejected', 'HMGET: ' .. old.err} end
+local seq_text, gen, lineage = old[1] or '0', zeros, nil
+local seq = string.find(seq_text, '^%d+$') and tonumber(seq_text)
+if not seq or seq + count > 9007199254740991 then return {'rejected', 'the #seq of ' .. held .. ' is out of range'} end
+if old[2] then
+  gen, lineage = string.match(old[2], '^([0-7][0-9a-f]+) ([0-9a-f]+)$')
+  if not gen or #gen ~= 16 or #lineage ~= 16 then return {'rejected', 'the #gen of ' .. held .. ' is malformed'} end
+end
+if ARGV[4] ~= '' and ARGV[4] ~= gen .. ' ' .. seq_text then return {'conflict'} end
+
+-- Room for the loot. Only a hash with about 1024 fields is counted exactly.
+local size = 0
+if count > 0 then
+  size = redis.pcall('HLEN', held)
+  if type(size) == 'table' then return {'rejected', 'HLEN: ' .. size.err} end
+end
+if size + count > 1024 then
+  local asked, added = {}, {}
+  for i = first, #ARGV, 3 do
+    if not asked[ARGV[i]] then
+      asked[ARGV[i]] = true
+      local exists = redis.pcall('HEXISTS', held, ARGV[i])
+      if type(exists) == 'table' then return {'rejected', 'HEXISTS: ' .. exists.err} end
+      if exists == 0 then added[#added + 1] = ARGV[i] end
+    end
+  end
+  -- At most 64 fields are not loot.
+  local room = size + #added > 1024 + 64 and 0 or 1024
+  if #added > 0 and size + #added > 1024 and room > 0 then
+    local fields = redis.pcall('HKEYS', held)
+    if fields.err then return {'rejected', 'HKEYS: ' .. fields.err} end
+    for _, field in ipairs(fields) do
+      if string.byte(field) ~= 35 then room = room - 1 end
+    end
+  end
+  if #added > room then return {'full', added[math.max(room, 0) + 1]} end
+end
+
+-- A generation is a number of 64 bits, more than Lua's numbers hold exactly: it is handled in halves of 32 bits.
+-- Texts would be compared in the order of the server's locale.
+local function halves(text)
+  return tonumber(string.sub(text, 1, 8), 16), tonumber(string.sub(text, 9), 16)
+end
+local function above(a, b)
+  local a_high, a_low = halves(a)
+  local b_high, b_low = halves(b)
+  return a_high > b_high or (a_high == b_high and a_low > b_low)
+end
+-- A greater generation than this one. It has random digits as well: of a history that Redis has lost, the next number
+-- may have been a generation too.
+local function next_of(text)
+  local ms = tonumber(string.sub(text, 1, 12), 16) + 1
+  return string.format('%06x%06x', math.floor(ms / 16777216), ms % 16777216) .. ARGV[7]
+end
+
+-- What a new generation changes, prepared before the first write: fields with their new and their former values.
+local changed, dropped
+local function prepare_generation()
+  local time = redis.pcall('TIME')
+  if time.err then return 'TIME: ' .. time.err end
+  local fields = size > 0 and redis.pcall('HKEYS', held) or {}
+  if fields.err then return 'HKEYS: ' .. fields.err end
+  local was, earlier = '#was:' .. gen, {}
+  for _, field in ipairs(fields) do
+    local other = string.match(field, '^#was:([0-7][0-9a-f]+)$')
+    if other and #other == 16 and field ~= was then earlier[#earlier + 1] = other end
+  end
+  table.sort(earlier, function(a, b) return above(b, a) end)
+  local ms = math.max(time[1] * 1000 + math.floor(time[2] / 1000), 0)
+  local started = string.format('%06x%06x', math.floor(ms / 16777216), ms % 16777216) .. ARGV[7]
+  for _, lower in ipairs({gen, ARGV[8], earlier[#earlier]}) do
+    if not above(started, lower) then started = next_of(lower) end
+  end
+  if #started ~= 16 or halves(started) > 2147483647 then return 'the #gen of ' .. held .. ' would be out of range' end
+  changed = {{'#gen', started .. ' ' .. ARGV[6], old[2]}}
+  dropped = {}
+  if seq > 0 then
+    local former = redis.pcall('HMGET', held, '#before', was)
+    if former.err then return 'HMGET: ' .. former.err end
+    local before = string.find(former[1] or '0', '^%d+$') and tonumber(former[1] or '0')
+    if not before or before + seq > 9007199254740991 then return 'the #before of ' .. held .. ' is out of range' end
+    local reached = math.max(seq, tonumber(former[2] or '0') or 0)
+    changed[2] = {'#seq', '0', old[1]}
+    changed[3] = {'#before', string.format('%.0f', before + seq), former[1]}
+    changed[4] = {was, string.format('%.0f', reached), former[2]}
+    for i = 1, #earlier - 14 do
+      local field = '#was:' .. earlier[i]
+      local value = redis.pcall('HGET', held, field)
+      if type(value) == 'table' then return 'HGET: ' .. value.err end
+      dropped[i] = {field, value}
+    end
+  end
+  gen, seq = started, 0
+  return nil
+end
+local fresh = lineage ~= ARGV[6] or gen == zeros or (ARGV[8] ~= zeros and not above(gen, ARGV[8]))
+if count > 0 and fresh then
+  local reason = prepare_generation()
+  if reason then return {'rejected', reason} end
+end
+
+-- Redis does not roll a script back, so each write is undone here if a later one fails. An undo needs only a
+-- command that this script has just executed on the same key, and XDEL.
+local failed
+local function write(...)
+  local result = redis.pcall(...)
+  if type(result) == 'table' and result.err then
+    failed = select(1, ...) .. ': ' .. result.err
+    return nil
+  end
+  return result
+end
+local renewed, removed, counted = false, 0, {}
+local function begin_generation()
+  local words = {}
+  for _, change in ipairs(changed) do
+    words[#words + 1] = change[1]
+    words[#words + 1] = change[2]
+  end
+  -- Without effect: it shows that an undo could remove a field.
+  if not write('HDEL', held, '#') or not write('HSET', held, unpack(words)) then return false end
+  renewed = true
+  for _, entry in ipairs(dropped) do
+    if not write('HDEL', held, entry[1]) then return false end
+    removed = removed + 1
+  end
+  return true
+end
+local function count_up(field, by)
+  if not write('HINCRBY', held, field, by) then return false end
+  counted[#counted + 1] = {field, by}
+  return true
+end
+local function store(record, ttl_ms)
+  if ttl_ms == '0' then return write('SET', KEYS[2], record) end
+  return write('SET', KEYS[2], record, 'PX', ttl_ms)
+end
+local stored = false
+local reply
+local function run()
+  if changed and not begin_generation() then return end
+  reply = {'committed', gen}
+  if count > 0 and not count_up('#seq', count) then return end
+  for i = first, #ARGV, 3 do
+    if not count_up(ARGV[i], 1) then return end
+  end
+  if not store(ARGV[2], ARGV[1]) then return end
+  stored = true
+  for i = first, #ARGV, 3 do
+    seq = seq + 1
+    seq_text = string.format('%.0f', seq)
+    local event = ARGV[i + 1] .. seq_text .. ',"gen":"' .. gen .. ARGV[i + 2]
+    local id = write('XADD', KEYS[3], '*', 'k', ARGV[5], 'v', event)
+    if not id then return end
+    reply[#reply + 1] = id
+    reply[#reply + 1] = seq_text
+  end
+end
+run()
+if not failed then return reply end
+
+local reason, torn = failed, false
+for i = 3, reply and #reply or 0, 2 do
+  if not write('XDEL', KEYS[3], reply[i]) then torn = true end
+end
+-- A tombstone, as of resolve: this attempt must not commit any more, another one may. It is kept for 7 days.
+if stored then
+  local attempts = string.sub(done or 'void', 5) .. ' ' .. ARGV[3]
+  local _, listed = string.gsub(attempts, ' ', ' ')
+  for _ = 65, listed do attempts = string.gsub(attempts, '^ [^ ]*', '') end
+  if not store('void' .. attempts, '604800000') then torn = true end
+end
+for i = #counted, 1, -1 do
+  local field = counted[i][1]
+  local left = write('HINCRBY', held, field, -counted[i][2])
+  if not left then torn = true end
+  if left == 0 and not (field == '#seq' and old[1]) then redis.pcall('HDEL', held, field) end
+end
+for i = 1, removed do
+  if not write('HSET', held, dropped[i][1], dropped[i][2]) then torn = true end
+end
+for i = 1, renewed and #changed or 0 do
+  local field, former = changed[i][1], changed[i][3]
+  local undone = former and write('HSET', held, field, former) or not former and write('HDEL', held, field)
+  if not undone then torn = true end
+end
+if torn then return {'torn', reason} end
+return {'rejected', reason}
+)lua";
+
+// The events that have been in an outbox for more than age_ms, and those of more than age_ms ahead:
+// Redis' clock has gone back, and their age is not known.
+//   KEYS   outbox
+//   ARGV   age_ms, count_max
+//   reply  as of XRANGE
+inline constexpr const char* stale_events = R"lua(
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local age_ms, count_max = tonumber(ARGV[1]), tonumber(ARGV[2])
+local found = {}
+if now_ms > age_ms then
+  found = redis.call('XRANGE', KEYS[1], '-', string.format('%.0f', now_ms - age_ms), 'COUNT', count_max)
+end
+if #found < count_max then
+  local ahead = redis.call('XRANGE', KEYS[1], string.format('%.0f', now_ms + age_ms), '+', 'COUNT', count_max - #found)
+  for _, entry in ipairs(ahead) do found[#found + 1] = entry end
+end
+return found
+)lua";
+
+// The numbers in the text of `commit`.
+static_assert(limits::held_loot_max == 1024 && limits::held_was_max == 15);
+static_assert(limits::tombstone_ttl_ms == 604'800'000 && limits::tombstone_attempts_max == 64);
+
+}  // namespace huntd::server::scripts

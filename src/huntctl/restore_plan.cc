@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "huntctl/restore_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <optional>
+
+#include "base/limits.h"
+#include "wire/generation.h"
+#include "wire/redis_keys.h"
+
+namespace huntd::huntctl {
+namespace {
+
+using Kind = RestorePlan::Kind;
+using Seqs = std::map<uint64_t, uint64_t>;  // by generation
+
+// The newest seq of each generation that the row has counted.
+Seqs newest_of(const aggregator::Session& row) {
+  Seqs newest;
+  for (const auto& [generation, seen] : row.past) newest[generation] = seen.newest();
+  if (!row.seen.empty()) newest[row.generation] = row.seen.newest();
+  return newest;
+}
+
+// A commit keeps only the newest fields #was, so a generation below them is not lost.
+bool may_be_dropped(const HeldHash& held, uint64_t generation) {
+  return held.was.size() >= limits::held_was_max && generation < held.was.begin()->first;
+}
+
+// Whether the row has counted seqs that Redis does not know.
+bool has_lost(const HeldHash& held, const aggregator::Session& row) {
+  Seqs const reached = held.reached();
+  Seqs const newest = newest_of(row);
+  return std::any_of(newest.begin(), newest.end(), [&](const auto& counted) {
+    auto const known = reached.find(counted.first);
+    if (known == reached.end()) return !may_be_dropped(held, counted.first);
+    return known->second < counted.second;
+  });
+}
+
+std::string was_field(uint64_t generation) {
+  return std::string(keys::was_prefix) + generation_text(generation);
+}
+
+RestorePlan skipped(Kind kind, std::string reason) {
+  RestorePlan plan;
+  plan.kind = kind;
+  plan.reason = std::move(reason);
+  return plan;
+}
+
+// The loot that the row has counted and Redis lacks; nothing if Redis has more of one.
+std::optional<RestorePlan> add_missing(const HeldHash& held, const aggregator::Session& row) {
+  for (const auto& [loot_id, count] : held.loot) {
+    auto const counted = row.loot.find(loot_id);
+    if (counted == row.loot.end() || counted->second < count) return std::nullopt;
+  }
+  RestorePlan plan;
+  for (const auto& [loot_id, count] : row.loot) {
+    auto const has = held.loot.find(loot_id);
+    uint64_t const missing = count - (has == held.loot.end() ? 0 : has->second);
+    if (missing == 0) continue;
+    plan.loot += missing;
+    plan.set.emplace_back(loot_id, std::to_string(count));
+  }
+  return plan;
+}
+
+// Adds the fields that say which seqs were given out before.
+void add_generations(RestorePlan& plan, const HeldHash& held, const aggregator::Session& row) {
+  Seqs was = held.was;
+  uint64_t before = held.before + plan.loot;
+  uint64_t seq = held.seq;
+  for (const auto& [generation, newest] : newest_of(row)) {
+    if (generation == held.generation) {
+      if (newest <= held.seq) continue;
+      // Redis went back within this generation: the seqs up to `newest` must not come again.
+      before += held.seq;
+      seq = 0;
+      bool const named = std::any_of(held.fields.begin(), held.fields.end(), [](const auto& field) {
+        return field.first == keys::gen_field;
+      });
+      if (named) plan.remove.emplace_back(keys::gen_field);
+    }
+    was[generation] = std::max(was[generation], newest);
+  }
+  while (was.size() > limits::held_was_max) {
+    if (held.was.contains(was.begin()->first)) plan.remove.push_back(was_field(was.begin()->first));
+    was.erase(was.begin());
+  }
+  plan.set.emplace_back(keys::seq_field, std::to_string(seq));
+  plan.set.emplace_back(keys::before_field, std::to_string(before));
+  for (const auto& [generation, reached] : was)
+    plan.set.emplace_back(was_field(generation), std::to_string(reached));
+}
+
+}  // namespace
+
+RestorePlan plan_restore(const HeldHash& held, const aggregator::Session& row, uint64_t floor) {
+  Seqs const reached = held.reached();
+  if (floor > 0 && !reached.empty() && reached.begin()->first <= floor)
+    return skipped(Kind::differs,
+                   "Redis has loot of a season that was purged: close the hunt and purge it again");
+  std::optional<UncountedSeqs> const behind = uncounted(held, row);
+  if (!has_lost(held, row)) {
+    if (behind || held.loot == row.loot) return {};
+    // Else the row may have dropped the generation that Redis lacks.
+    if (row.forgotten_generation == 0)
+      return skipped(Kind::differs,
+                     "Redis lacks no event, but the loot differs: see huntctl reconcile");
+  }
+  std::optional<RestorePlan> plan = add_missing(held, row);
+  if (!behind && plan && plan->set.empty()) return {};
+  if (behind)
+    return skipped(Kind::later, fmt::format("the table has not counted seq {} of generation {} yet",
+                                            behind->seq, generation_text(behind->generation)));
+  if (!plan)
+    return skipped(Kind::differs,
+                   "Redis has more of a loot than the table, which has counted every event of it: "
+                   "see huntctl reconcile");
+  plan->kind = Kind::restore;
+  add_generations(*plan, held, row);
+  return std::move(*plan);
+}
+
+}  // namespace huntd::huntctl

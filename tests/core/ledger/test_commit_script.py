@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commit script on a real Redis, without huntd: generations, room, tombstones, and each way to undo a part of a commit."""
+import json
+import re
+
+import pytest
+
+from harness.huntd_stack import ROOT
+from harness.redis_server import RedisError, RedisServer
+
+HELD, DONE, OUTBOX = KEYS = "held:{b1}:ann:h", "done:{b1}:ann:h:k", "outbox:{b1}"
+ZEROS = "0" * 16
+LINEAGE, OTHER_LINEAGE = "0123456789abcdef", "fedcba9876543210"
+SEVEN_DAYS_MS = 7 * 24 * 3600 * 1000
+SCRIPT = re.search(r'commit = R"lua\((.*?)\)lua"', (ROOT / "src" / "core" / "ledger" / "commit_script.h").read_text(), re.S).group(1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with RedisServer(tmp_path_factory.mktemp("redis")) as started:
+        yield started
+
+
+@pytest.fixture
+def redis(server):
+    with server.client() as client:
+        client.call("FLUSHALL")
+        yield client
+    with server.client() as client:
+        client.call("ACL", "SETUSER", "default", "+@all", "allkeys")
+
+
+def attempt(number: int) -> str:
+    return f"{number:032x}"
+
+
+def commit(redis, *loot: str, lineage=LINEAGE, request=1, expected="", floor=ZEROS, random="5a5a", ttl_ms=60_000, record="v2 r"):
+    arguments = [ttl_ms, record, attempt(request), expected, "ann", lineage, random, floor]
+    for name in loot:
+        arguments += [name, '{"loot_id":"%s","seq":' % name, '"}']
+    return redis.call("EVAL", SCRIPT, 3, *KEYS, *arguments)
+
+
+def award(redis, *loot: str, **options) -> str:
+    """Commits, and returns the generation; the response is not stored for a next one."""
+    reply = commit(redis, *loot, **options)
+    assert reply[0] == "committed" and len(reply) == 2 + 2 * len(loot), reply
+    redis.call("DEL", DONE)
+    return reply[1]
+
+
+def events(redis) -> list[tuple[str, int, str]]:
+    """(generation, seq, loot) of the events in the outbox."""
+    found = [json.loads(fields[3]) for _, fields in redis.call("XRANGE", OUTBOX, "-", "+")]
+    return [(event["gen"], event["seq"], event["loot_id"]) for event in found]
+
+
+def everything(redis) -> dict:
+    """What is stored but the outbox's last id."""
+    return {"held": redis.hash(HELD), "done": redis.call("GET", DONE), "events": events(redis)}
+
+
+def generation_of(redis) -> str:
+    return redis.call("HGET", HELD, "#gen").split(" ")[0]
+
+
+def sums_hold(redis) -> bool:
+    fields = redis.hash(HELD)
+    loot = sum(int(count) for name, count in fields.items() if not name.startswith("#"))
+    return loot == int(fields.get("#before", 0)) + int(fields.get("#seq", 0))
+
+
+# --- generations ---------------------------------------------------------------------------------------------
+
+def test_the_first_award_begins_a_generation_and_the_next_ones_stay_in_it(redis):
+    seconds, _ = redis.call("TIME")
+    first = award(redis, "gold", "gold", "ruby")
+    assert re.fullmatch("[0-9a-f]{16}", first) and first.endswith("5a5a")
+    assert abs((int(first, 16) >> 16) - int(seconds) * 1000) < 5000
+    assert redis.hash(HELD) == {"#seq": "3", "#gen": f"{first} {LINEAGE}", "gold": "2", "ruby": "1"}
+    assert award(redis, "gold", random="ffff") == first
+    assert events(redis) == [(first, 1, "gold"), (first, 2, "gold"), (first, 3, "ruby"), (first, 4, "gold")]
+
+
+def test_a_commit_without_an_award_begins_nothing(redis):
+    assert commit(redis) == ["committed", ZEROS]
+    assert redis.call("EXISTS", HELD) == 0
+    redis.call("DEL", DONE)
+    first = award(redis, "gold")
+    assert award(redis, lineage=OTHER_LINEAGE) == first and generation_of(redis) == first
+
+
+@pytest.mark.parametrize("cause", ["lineage", "floor", "older huntd", "restored"])
+def test_a_new_generation_keeps_what_was(redis, cause):
+    first = award(redis, "gold", "ruby")
+    options = {"lineage": OTHER_LINEAGE} if cause == "lineage" else {"floor": first} if cause == "floor" else {}
+    if cause in ("older huntd", "restored"):
+        redis.call("HDEL", HELD, "#gen")
+    second = award(redis, "gold", random="5a5b", **options)
+    assert second > first
+    was = ZEROS if cause in ("older huntd", "restored") else first
+    assert redis.hash(HELD) == {"#seq": "1", "#gen": f"{second} {options.get('lineage', LINEAGE)}", "#before": "2", f"#was:{was}": "2",
+                                "gold": "2", "ruby": "1"}
+    assert events(redis)[-1] == (second, 1, "gold") and sums_hold(redis)
+
+
+def test_a_deleted_hash_begins_at_one_again(redis):
+    first = award(redis, "gold", "gold")
+    redis.call("DEL", HELD)
+    second = award(redis, "gold", random="5a5b")
+    assert second > first
+    assert redis.hash(HELD) == {"#seq": "1", "#gen": f"{second} {LINEAGE}", "gold": "1"}
+
+
+def test_a_generation_is_above_those_that_the_hash_lists(redis):
+    """As after `huntctl restore`, with Redis' clock behind."""
+    redis.call("HSET", HELD, "gold", "7", "#before", "7", "#was:7000000000000003", "4", "#was:7000000000000001", "3")
+    assert award(redis, "gold") == "7000000000015a5a" and sums_hold(redis)
+
+
+def test_unknown_fields_are_kept(redis):
+    redis.call("HSET", HELD, "#later", "x", "gold", "3", "#before", "3")
+    award(redis, "gold")
+    award(redis, "gold", lineage=OTHER_LINEAGE)
+    assert redis.call("HGET", HELD, "#later") == "x" and redis.call("HGET", HELD, "#before") == "4" and sums_hold(redis)
+
+
+def test_the_newest_15_generations_are_listed(redis):
+    all_of_them = []
+    for number in range(20):
+        all_of_them.append(award(redis, *["gold"] * (number + 1), lineage=f"{number:016x}"))
+    fields = redis.hash(HELD)
+    was = {name.removeprefix("#was:"): int(count) for name, count in fields.items() if name.startswith("#was:")}
+    assert was == {all_of_them[number]: number + 1 for number in range(4, 19)}
+    assert fields["#before"] == str(sum(range(1, 20))) and fields["#seq"] == "20" and sums_hold(redis)
+
+
+@pytest.mark.parametrize("older, floor, expected", [
+    ("7000000000000000", ZEROS, "7000000000015a5a"),  # Redis' clock is behind: the next ms, and random digits
+    ("700000ffffffffff", ZEROS, "7000010000005a5a"),  # the carry between the halves of the ms
+    ("00000000aaaaaaaa", "7000aaaaaaaaaaaa", "7000aaaaaaab5a5a"),  # the floor is ahead
+    ("7000000000050000", "7000000000090000", "70000000000a5a5a"),
+    ("7000000000090000", "7000000000050000", "70000000000a5a5a"),
+    (None, "00000000ffffffff", None),  # both are behind: the clock decides
+])
+def test_a_generation_is_above_the_former_one_and_above_the_floor(redis, older, floor, expected):
+    if older:
+        redis.call("HSET", HELD, "gold", "2", "#seq", "2", "#gen", f"{older} {OTHER_LINEAGE}")
+    started = award(redis, "gold", floor=floor)
+    assert started == expected if expected else started > "0190000000000000"
+    assert award(redis, "gold", floor=floor) == started, "it is above the floor"
+
+
+@pytest.mark.parametrize("gen", ["", "7", f"{ZEROS}", f"{ZEROS} 12", f"{ZEROS}  {ZEROS}", f"8{ZEROS[1:]} {LINEAGE}", f"{ZEROS}G {LINEAGE}",
+                                 f"{'A' * 16} {LINEAGE}"])
+def test_a_malformed_generation_is_rejected(redis, gen):
+    redis.call("HSET", HELD, "#seq", "1", "gold", "1", "#gen", gen)
+    before = everything(redis)
+    assert commit(redis, "gold") == ["rejected", f"the #gen of {HELD} is malformed"]
+    assert everything(redis) == before
+
+
+def test_no_generation_is_left(redis):
+    redis.call("HSET", HELD, "#seq", "1", "gold", "1", "#gen", f"7fffffffffffffff {OTHER_LINEAGE}")
+    before = everything(redis)
+    assert commit(redis, "gold") == ["rejected", f"the #gen of {HELD} would be out of range"]
+    assert everything(redis) == before
+
+
+@pytest.mark.parametrize("field, value", [("#seq", "many"), ("#seq", "-1"), ("#seq", "0x10"), ("#seq", str(2**53)), ("#before", "many"),
+                                          ("#before", str(2**53 - 1))])
+def test_a_number_out_of_range_is_rejected(redis, field, value):
+    redis.call("HSET", HELD, "#seq", "1", "gold", "1", field, value)
+    before = everything(redis)
+    assert commit(redis, "gold") == ["rejected", f"the {field} of {HELD} is out of range"]
+    assert everything(redis) == before
+
+
+# --- what the script read of the hunter -----------------------------------------------------------
+
+def test_expected(redis):
+    assert commit(redis, "gold", expected=f"{ZEROS} 1") == ["conflict"]
+    first = award(redis, "gold", expected=f"{ZEROS} 0")
+    for other in (f"{ZEROS} 0", f"{ZEROS} 1", f"{first} 0", f"{first} 2", f"{'1' * 16} 1"):
+        assert commit(redis, "gold", expected=other) == ["conflict"]
+    assert award(redis, "gold", expected=f"{first} 1") == first
+    # Read before a lineage ended and committed after it: nothing has changed in between.
+    second = award(redis, "gold", expected=f"{first} 2", lineage=OTHER_LINEAGE)
+    assert commit(redis, "gold", expected=f"{first} 2") == ["conflict"]
+    redis.call("DEL", HELD)
+    assert commit(redis, "gold", expected=f"{second} 1") == ["conflict"]
+
+
+# --- responses ----------------------------------------------------------------------------------------------------
+
+def test_a_stored_response_is_replayed_and_a_tombstone_stops_its_attempts(redis):
+    assert commit(redis, "gold", record="v2 first")[0] == "committed"
+    assert commit(redis, "gold", request=2, record="v2 second") == ["replayed", "v2 first"]
+    assert 0 < redis.call("PTTL", DONE) <= 60_000
+    redis.call("SET", DONE, f"void {attempt(1)} {attempt(2)}")
+    assert commit(redis, "gold", request=1) == ["voided"] == commit(redis, "gold", request=2)
+    assert commit(redis, "gold", request=3, ttl_ms=0)[0] == "committed"
+    assert redis.call("PTTL", DONE) == -1 and redis.call("HGET", HELD, "gold") == "2"
+
+
+# --- room -----------------------------------------------------------------------------------------------------------
+
+def fill(redis, loot: int, *others: str) -> None:
+    fields = [word for number in range(loot) for word in (f"l{number}", "1")]
+    redis.call("HSET", HELD, "#seq", loot, "#gen", f"{'1' * 16} {LINEAGE}", *fields, *others)
+
+
+def test_the_last_place_is_used_and_no_more(redis):
+    fill(redis, 1023, "#before", "0", *[word for number in range(15) for word in (f"#was:{number:016x}", "1")])
+    before = everything(redis)
+    assert commit(redis, "new", "l5", "new", "newer") == ["full", "newer"]
+    assert everything(redis) == before
+    award(redis, "new", "l5", "new")
+    assert commit(redis, "l5", "newer") == ["full", "newer"]
+    award(redis, *[f"l{number}" for number in range(32)])
+    assert redis.call("HLEN", HELD) == 1024 + 3 + 15
+
+
+@pytest.mark.parametrize("loot", [1025, 1100, 5000])
+def test_a_hash_of_an_older_huntd_above_the_bound_takes_what_it_has(redis, loot):
+    fill(redis, loot)
+    assert commit(redis, "l1", "new") == ["full", "new"]
+    award(redis, "l1", "l1", "l2", lineage=OTHER_LINEAGE)
+    assert redis.call("HGET", HELD, "l1") == "3" and sums_hold(redis)
+
+
+def test_an_ordinary_commit_executes_few_commands(redis):
+    award(redis, "gold")
+    redis.call("CONFIG", "RESETSTAT")
+    award(redis, "gold", "gold")
+    used = [line.partition(":")[0].removeprefix("cmdstat_") for line in redis.call("INFO", "commandstats").splitlines()[1:]]
+    assert sorted(name for name in used if name not in ("config|resetstat", "del", "info")) == \
+        ["eval", "get", "hincrby", "hlen", "hmget", "set", "xadd"]
+    assert redis.call("OBJECT", "ENCODING", HELD) in ("listpack", "ziplist")
+
+
+# --- a commit that Redis rejects half-way ---------------------------------------------------------------------------
+
+def prepare(redis, state: str) -> dict:
+    """Brings the hash into a state, and returns the options of a commit that begins a generation, or not."""
+    if state == "new":
+        return {}
+    first = award(redis, "gold", "ruby")
+    if state == "the same generation":
+        return {}
+    if state == "older huntd":
+        redis.call("HDEL", HELD, "#gen")
+        redis.call("HSET", HELD, "#before", "0")
+        return {}
+    if state == "the second generation":
+        return {"lineage": OTHER_LINEAGE}
+    if state == "nothing since":
+        redis.call("HSET", HELD, "#seq", "0", "#before", "2")
+        return {"floor": first}
+    for number in range(17):
+        award(redis, "gold", lineage=f"{number:016x}")
+    assert state == "many generations"
+    return {"lineage": OTHER_LINEAGE}
+
+
+STATES = ["new", "the same generation", "older huntd", "the second generation", "nothing since", "many generations"]
+# What Redis rejects, and whether the attempt had stored its response by then.
+FAULTS = {
+    "hmget": (("ACL", "-hmget"), False),
+    "hlen": (("ACL", "-hlen"), False),
+    "hset": (("ACL", "-hset"), False),
+    "hdel": (("ACL", "-hdel"), False),
+    "hkeys": (("ACL", "-hkeys"), False),
+    "time": (("ACL", "-time"), False),
+    "hincrby": (("ACL", "-hincrby"), False),
+    "set": (("ACL", "-set"), False),
+    "xadd": (("ACL", "-xadd"), True),
+    "the second loot is a word": (("HSET", HELD, "cup", "many"), False),
+    "the second loot is full": (("HSET", HELD, "cup", str(2**63 - 1)), False),
+    "the outbox is a list": (("LPUSH", OUTBOX, "x"), True),
+    "the outbox takes one more": (("XADD", OUTBOX, f"{2**64 - 1}-{2**64 - 2}", "k", "x", "v", '{"gen":0,"seq":0,"loot_id":0}'), True),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("tombstone", [False, True], ids=["", "after a tombstone"])
+def test_a_part_of_a_commit_is_undone(redis, state, fault, tombstone):
+    options = prepare(redis, state)
+    redis.call("DEL", OUTBOX)
+    earlier = f"void {attempt(7)}" if tombstone else None
+    if tombstone:
+        redis.call("SET", DONE, earlier)
+    (kind, *words), stored = FAULTS[fault]
+    if kind != "ACL":
+        redis.call(kind, *words)
+    listed = fault != "the outbox is a list"
+    before = redis.hash(HELD), events(redis) if listed else None
+    if kind == "ACL":
+        redis.call("ACL", "SETUSER", "default", *words)
+    reply = commit(redis, "gold", "new", "cup", **options)
+    redis.call("ACL", "SETUSER", "default", "+@all")
+    if reply[0] == "committed":
+        assert {"hset": state == "the same generation", "hkeys": state in ("new", "the same generation"),
+                "time": state == "the same generation", "hdel": state == "the same generation"}[fault]
+        return
+    assert reply[0] == "rejected", reply
+    after = redis.hash(HELD), events(redis) if listed else None
+    assert after == before
+    expected = f"{earlier or 'void'} {attempt(1)}" if stored else earlier
+    assert redis.call("GET", DONE) == expected
+    if stored:
+        assert SEVEN_DAYS_MS - 60_000 < redis.call("PTTL", DONE) <= SEVEN_DAYS_MS
+        assert commit(redis, "gold") == ["voided"]
+    # Another attempt commits all of it.
+    redis.call("DEL", OUTBOX)
+    redis.call("HDEL", HELD, "cup")
+    assert commit(redis, "gold", "new", "cup", request=2, **options)[0] == "committed" and len(events(redis)) == 3
+
+
+def test_a_torn_commit_says_so(redis):
+    award(redis, "gold")
+    redis.call("DEL", OUTBOX)
+    redis.call("XADD", OUTBOX, f"{2**64 - 1}-{2**64 - 2}", "k", "x", "v", "{}")  # one more has room
+    redis.call("ACL", "SETUSER", "default", "-xdel")
+    assert commit(redis, "gold", "gold")[0] == "torn"
+
+
+def test_a_tombstone_lists_64_attempts_the_newest_last(redis):
+    redis.call("LPUSH", OUTBOX, "x")
+    for number in range(1, 71):
+        assert commit(redis, "gold", request=number)[0] == "rejected"
+    assert redis.call("GET", DONE) == " ".join(["void", *(attempt(number) for number in range(7, 71))])
+    redis.call("DEL", OUTBOX)
+    assert commit(redis, "gold", request=70) == ["voided"] == commit(redis, "gold", request=7)
+    assert commit(redis, "gold", request=71)[0] == "committed"
+
+
+def test_a_forbidden_script_changes_nothing(redis):
+    redis.call("ACL", "SETUSER", "default", "-eval")
+    with pytest.raises(RedisError, match="NOPERM"):
+        commit(redis, "gold")
