@@ -14,15 +14,6 @@
 namespace huntd::huntctl {
 namespace {
 
-std::string header(const rd_kafka_headers_t* headers, const char* name) {
-  const void* value = nullptr;
-  size_t size = 0;
-  if (rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-      value == nullptr)
-    return {};
-  return {static_cast<const char*>(value), size};
-}
-
 // A record of the topic: a dead letter, or the note of a retry.
 struct TopicRecord {
   std::string place;
@@ -35,17 +26,17 @@ std::optional<TopicRecord> read_record(const rd_kafka_message_t& message,
                                        const std::string& source_topic) {
   rd_kafka_headers_t* headers = nullptr;
   if (rd_kafka_message_headers(&message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return {};
-  if (header(headers, dead_letter_headers::topic) != source_topic) return {};
+  if (reconcile::header_of(headers, dead_letter_headers::topic) != source_topic) return {};
   TopicRecord record;
   DeadLetterEntry& entry = record.entry;
-  entry.partition = header(headers, dead_letter_headers::partition);
-  entry.offset = header(headers, dead_letter_headers::offset);
-  entry.event_id = header(headers, dead_letter_headers::event_id);
+  entry.partition = reconcile::header_of(headers, dead_letter_headers::partition);
+  entry.offset = reconcile::header_of(headers, dead_letter_headers::offset);
+  entry.event_id = reconcile::header_of(headers, dead_letter_headers::event_id);
   if (entry.event_id.empty() && (entry.partition.empty() || entry.offset.empty())) return {};
   record.place = entry.event_id.empty() ? entry.partition + ":" + entry.offset : entry.event_id;
-  entry.reason = header(headers, dead_letter_headers::reason);
+  entry.reason = reconcile::header_of(headers, dead_letter_headers::reason);
   entry.at_ms = rd_kafka_message_timestamp(&message, nullptr);
-  record.is_retry_note = !header(headers, dead_letter_headers::retried).empty();
+  record.is_retry_note = !reconcile::header_of(headers, dead_letter_headers::retried).empty();
   entry.payload_bytes = message.len;
   entry.payload_start.assign(static_cast<const char*>(message.payload),
                              std::min(message.len, dead_letter_start_bytes));

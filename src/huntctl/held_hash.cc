@@ -4,21 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
+#include "base/read_text.h"
 #include "wire/generation.h"
 #include "wire/redis_keys.h"
 
 namespace huntd::huntctl {
 namespace {
-
-std::optional<uint64_t> read_number(std::string_view text) {
-  uint64_t number = 0;
-  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number > limits::seq_max)
-    return std::nullopt;
-  return number;
-}
 
 // Reads one field into `held`; returns false if it is malformed.
 bool read_field(HeldHash& held, std::string_view name, std::string_view value) {
@@ -30,8 +22,8 @@ bool read_field(HeldHash& held, std::string_view name, std::string_view value) {
   bool const earlier = name.starts_with(keys::was_prefix);
   bool const known = earlier || name == keys::seq_field || name == keys::before_field;
   if (name.starts_with(keys::field_mark) && !known) return true;
-  std::optional<uint64_t> const number = read_number(value);
-  if (!number) return false;
+  std::optional<uint64_t> const number = read_number<uint64_t>(value);
+  if (!number || *number > limits::seq_max) return false;
   if (name == keys::seq_field) {
     held.seq = *number;
   } else if (name == keys::before_field) {

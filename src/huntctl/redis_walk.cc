@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <numeric>
 
 #include "base/hash.h"
 #include "base/ids.h"
+#include "base/read_text.h"
 #include "drivers/driver_limits.h"
 #include "wire/redis_keys.h"
 
@@ -18,11 +18,9 @@ namespace {
 constexpr std::string_view scan_count = "1000";
 
 Result<int64_t> number_of(std::string_view text) {
-  int64_t number = 0;
-  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size())
-    return Error{fmt::format("redis: {} is not a number", text.substr(0, 64))};
-  return number;
+  std::optional<int64_t> const number = read_number<int64_t>(text);
+  if (!number) return Error{fmt::format("redis: {} is not a number", text.substr(0, 64))};
+  return *number;
 }
 
 // Reads the entries of one page of a stream. Returns the id of the last one, or an empty text at

@@ -3,12 +3,12 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <map>
 #include <optional>
 #include <string_view>
 
 #include "base/hash.h"
+#include "base/read_text.h"
 #include "reconcile/kafka_topic.h"
 #include "wire/dead_letter.h"
 
@@ -19,21 +19,6 @@ std::string_view value_of(const rd_kafka_message_t& message) {
   return {static_cast<const char*>(message.payload), message.len};
 }
 
-std::string_view header(const rd_kafka_headers_t* headers, const char* name) {
-  const void* value = nullptr;
-  size_t size = 0;
-  if (rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-      value == nullptr)
-    return {};
-  return {static_cast<const char*>(value), size};
-}
-
-template <class Number>
-bool read_number(std::string_view text, Number& number) {
-  auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return failure == std::errc() && end == text.data() + text.size();
-}
-
 // Returns where a dead letter of `topic` was in it; nothing for any other record, and for the note
 // of a retry.
 std::optional<UnreadableRecord::Place> place_of(const rd_kafka_message_t& message,
@@ -41,12 +26,12 @@ std::optional<UnreadableRecord::Place> place_of(const rd_kafka_message_t& messag
   namespace names = dead_letter_headers;
   rd_kafka_headers_t* headers = nullptr;
   if (rd_kafka_message_headers(&message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return {};
-  UnreadableRecord::Place place{};
-  if (header(headers, names::topic) != topic || !header(headers, names::retried).empty() ||
-      !read_number(header(headers, names::partition), place.partition) ||
-      !read_number(header(headers, names::offset), place.offset))
+  if (header_of(headers, names::topic) != topic || !header_of(headers, names::retried).empty())
     return {};
-  return place;
+  auto const partition = read_number<int32_t>(header_of(headers, names::partition));
+  auto const offset = read_number<int64_t>(header_of(headers, names::offset));
+  if (!partition || !offset) return {};
+  return UnreadableRecord::Place{*partition, *offset};
 }
 
 }  // namespace

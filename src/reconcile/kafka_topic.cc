@@ -130,4 +130,13 @@ Result<TopicExtent> read_kafka_topic(const std::string& bootstrap, const std::st
   return extent;
 }
 
+std::string_view header_of(const rd_kafka_headers_t* headers, const char* name) {
+  const void* value = nullptr;
+  size_t size = 0;
+  if (rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+      value == nullptr)
+    return {};
+  return {static_cast<const char*>(value), size};
+}
+
 }  // namespace huntd::reconcile

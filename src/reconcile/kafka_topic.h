@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
@@ -21,5 +22,8 @@ struct TopicExtent {
 using RecordHandler = std::function<Result<void>(const rd_kafka_message_t&)>;
 Result<TopicExtent> read_kafka_topic(const std::string& bootstrap, const std::string& topic,
                                      const RecordHandler& handle);
+
+// Returns the last header of this name; an empty text if there is none. The text is the record's.
+std::string_view header_of(const rd_kafka_headers_t* headers, const char* name);
 
 }  // namespace huntd::reconcile

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <functional>
 #include <optional>
 #include <set>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/read_text.h"
 #include "drivers/driver_limits.h"
 #include "wire/generation.h"
 #include "wire/redis_keys.h"
@@ -21,13 +21,6 @@ namespace huntd::reconcile {
 namespace {
 
 constexpr std::string_view scan_count = "1000";
-
-std::optional<uint64_t> number_of(std::string_view text) {
-  uint64_t number = 0;
-  auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failure != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 // Returns hunter_id and hunt_id of "held:{bN}:hunter_id:hunt_id"; nothing for any other Redis key.
 std::optional<std::pair<std::string_view, std::string_view>> held_ids(std::string_view key) {
@@ -53,7 +46,7 @@ bool add_field(std::string_view field, std::string_view value, HeldSnapshot& hel
   if (field.starts_with(keys::field_mark) && !is_was && field != keys::seq_field &&
       field != keys::before_field)
     return true;  // of a later huntd
-  std::optional<uint64_t> const count = number_of(value);
+  std::optional<uint64_t> const count = read_number<uint64_t>(value);
   if (!count) return false;
   if (is_was) {
     std::optional<uint64_t> const generation =
@@ -179,7 +172,7 @@ struct Units {
 bool add_unit(std::string_view field, std::string_view value, Units& units,
               SupplySnapshot& supply) {
   if (field == keys::before_field) {
-    std::optional<uint64_t> const count = number_of(value);
+    std::optional<uint64_t> const count = read_number<uint64_t>(value);
     supply.before = count.value_or(0);
     return count.has_value();
   }

@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include "base/read_text.h"
 
 namespace huntd {
 namespace {
@@ -18,13 +18,6 @@ std::optional<uint64_t> read_digits(std::string_view text) {
     number = number << 4 | static_cast<uint64_t>(decimal ? c - '0' : c - 'a' + 10);
   }
   return number;
-}
-
-// Removes the first word of `text` and the space after it, and returns the word.
-std::string_view take_word(std::string_view& text) {
-  std::string_view const word = text.substr(0, text.find(' '));
-  text.remove_prefix(word.size() + (word.size() < text.size() ? 1 : 0));
-  return word;
 }
 
 }  // namespace
@@ -59,10 +52,9 @@ std::optional<HuntState> read_hunt_state(std::string_view text) {
   if (!floor) return std::nullopt;
   state.floor = *floor;
   if (text.empty()) return state;
-  auto const [end, error] =
-      std::from_chars(text.data(), text.data() + text.size(), state.closed_at_ms);
-  if (error != std::errc() || end != text.data() + text.size() || state.closed_at_ms < 0)
-    return std::nullopt;
+  std::optional<int64_t> const closed_at_ms = read_number<int64_t>(text);
+  if (!closed_at_ms || *closed_at_ms < 0) return std::nullopt;
+  state.closed_at_ms = *closed_at_ms;
   return state;
 }
 

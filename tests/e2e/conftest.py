@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+from aggregator_pipeline import Pipeline
 from harness.huntd_stack import HuntdStack, build_folder
 from harness.kafka_server import start_kafka
 from harness.postgres_server import PostgresServer
@@ -26,6 +27,14 @@ def postgres(tmp_path_factory):
     """A PostgreSQL for the module's tests, each with a database of its own (aggregator_pipeline.py)."""
     with PostgresServer(tmp_path_factory.mktemp("postgres"), options=("fsync=off",)) as server:
         yield server
+
+
+@pytest.fixture
+def pipeline(tmp_path, postgres):
+    """A database, a Redis and hunt-aggregators on them, without Kafka; a module with another pipeline has a fixture of its own."""
+    made = Pipeline(tmp_path, postgres)
+    yield made
+    made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,13 @@ import signal
 import subprocess
 from collections import Counter, defaultdict
 
+import pytest
+
 from aggregator_pipeline import BUILD, huntctl_program
 
+# A purge waits for the deadline of requests after the hunt is closed.
+SHORT = {"http.request_deadline_ms": 4000, "worker.queue_deadline_ms": 1500}
+without_asan = pytest.mark.skipif(BUILD.name == "asan", reason="AddressSanitizer must be loaded first")
 DIE_AT_CALL = BUILD / "tests" / "harness" / "die_at_call.so"
 LINEAGE = "00000000000000aa"
 # Buckets of h0 to h5: XXH3-64 of the hunter_id, mod 1024 (docs/formats/redis.md).

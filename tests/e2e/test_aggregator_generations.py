@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from aggregator_pipeline import Pipeline, metric
+from aggregator_pipeline import metric
 from harness.postgres_server import OtherSession
 from harness.process import ServerFailed, wait_until
 from loot_events import FIRST_MS, expected_rows, make_events, ranges_of
@@ -37,13 +37,6 @@ ALTER TABLE hunt_session_waiting ADD PRIMARY KEY (hunter_id, hunt_id, seq);
 
 def wait_for(condition, what):
     return wait_until(condition, 60, what, 0.05)
-
-
-@pytest.fixture
-def pipeline(tmp_path, postgres):
-    made = Pipeline(tmp_path, postgres)
-    yield made
-    made.stop()
 
 
 def gen_text(generation):

@@ -4,22 +4,13 @@ import random
 import time
 from collections import Counter, defaultdict
 
-import pytest
-
-from aggregator_pipeline import Pipeline, metric
+from aggregator_pipeline import metric
 from loot_events import expected_rows, make_events
 from test_aggregator import OtherWriter, wait_for
 from test_aggregator_generations import BACK_TO_VERSION_2
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture
-def pipeline(tmp_path, postgres):
-    made = Pipeline(tmp_path, postgres)
-    yield made
-    made.stop()
 
 
 def at(events, first_ms):

@@ -6,25 +6,14 @@ import pty
 import subprocess
 import time
 
-import pytest
-
-from aggregator_pipeline import BUILD, Pipeline, huntctl_program
+from aggregator_pipeline import huntctl_program
 from client import held, run_hunt
 from harness.process import wait_until
-from huntctl_runs import (SavedRows, awards, done, done_key, everything_in, generation, give, held_key, points_of, run, run_and_kill)
+from huntctl_runs import (SHORT, SavedRows, awards, done, done_key, everything_in, generation, give, held_key, points_of, run,
+                          run_and_kill, without_asan)
 
-# A purge waits for the deadline of requests after the hunt is closed.
-SHORT = {"http.request_deadline_ms": 4000, "worker.queue_deadline_ms": 1500}
 AGO_MS = 60_000  # a hunt closed then can be purged
 FLOOR_0 = "0" * 16
-without_asan = pytest.mark.skipif(BUILD.name == "asan", reason="AddressSanitizer must be loaded first")
-
-
-@pytest.fixture
-def pipeline(tmp_path, postgres):
-    made = Pipeline(tmp_path, postgres)
-    yield made
-    made.stop()
 
 
 def outbox(stack) -> list[tuple[str, str, str]]:

@@ -18,13 +18,6 @@ BUCKETS = [91, 909, 217, 726, 907, 232, 912, 93, 753, 418, 837, 544, 664, 691, 8
 
 
 @pytest.fixture
-def pipeline(tmp_path, postgres):
-    made = Pipeline(tmp_path, postgres)
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def kafka_pipeline(tmp_path, postgres, kafka):
     made = Pipeline(tmp_path, postgres, kafka=kafka.bootstrap)
     yield made

@@ -6,21 +6,10 @@ import time
 
 import pytest
 
-from aggregator_pipeline import BUILD, Pipeline
 from client import held, run_hunt
 from harness.process import wait_until
-from huntctl_runs import (LINEAGE, SavedRows, awards, done, everything_in, generation, give, held_fields, held_key, points_of, run,
-                          run_and_kill)
-
-SHORT = {"http.request_deadline_ms": 4000, "worker.queue_deadline_ms": 1500}
-without_asan = pytest.mark.skipif(BUILD.name == "asan", reason="AddressSanitizer must be loaded first")
-
-
-@pytest.fixture
-def pipeline(tmp_path, postgres):
-    made = Pipeline(tmp_path, postgres)
-    yield made
-    made.stop()
+from huntctl_runs import (LINEAGE, SHORT, SavedRows, awards, done, everything_in, generation, give, held_fields, held_key, points_of, run,
+                          run_and_kill, without_asan)
 
 
 def count(pipeline, events) -> None:

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from aggregator_pipeline import Pipeline, aggregator_program, metric
+from aggregator_pipeline import aggregator_program, metric
 from client import run_hunt
 from harness.process import wait_until
 from loot_events import expected_rows, make_events
@@ -131,13 +131,6 @@ def test_a_start_that_fails_ends_with_a_log_that_is_not_read(tmp_path, huntd_pro
     config.write_text("".join(f"[section{number}]\nkey = 1\n" for number in range(2000)))
     ended = subprocess.run([*log.before, huntd_program, "-c", str(config)], timeout=20, check=False)
     assert ended.returncode == 78
-
-
-@pytest.fixture
-def pipeline(tmp_path, postgres):
-    made = Pipeline(tmp_path, postgres)
-    yield made
-    made.stop()
 
 
 def test_hunt_aggregator_with_a_log_that_is_not_read(pipeline, tmp_path, log):

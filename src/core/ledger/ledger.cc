@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/read_text.h"
 #include "core/ledger/commit_script.h"
 #include "wire/generation.h"
 #include "wire/loot_event.h"
@@ -26,14 +27,6 @@ uint64_t to_number(std::string_view text) {
   uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
-}
-
-// Removes the first word of `text` and the space after it, and returns the word.
-std::string_view take_word(std::string_view& text) {
-  size_t const space = std::min(text.find(' '), text.size());
-  std::string_view const word = text.substr(0, space);
-  text.remove_prefix(std::min(space + 1, text.size()));
-  return word;
 }
 
 // Whether Redis replies with this error instead of running a script (redis.io, "EVALSHA",
