@@ -164,7 +164,7 @@ Result<uint64_t> Purge::execute(const Situation& situation) {
     return purged.error();
   {
     Progress progress("deleting from Redis", situation.survey.hunters + situation.survey.responses);
-    Result<uint64_t> const deleted = purge_keys(redis_, options_.hunt_id, progress);
+    Result<uint64_t> const deleted = purge_keys(redis_, options_.hunt_id, marked.floor, progress);
     if (!deleted) return deleted.error();
   }
   HuntState finished = marked;

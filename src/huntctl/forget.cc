@@ -9,6 +9,7 @@
 #include "aggregator/sessions/merge_lock.h"
 #include "base/hash.h"
 #include "huntctl/held_hash.h"
+#include "huntctl/held_removal.h"
 #include "huntctl/redis_walk.h"
 #include "huntctl/session_table.h"
 #include "huntctl/text_table.h"
@@ -17,24 +18,6 @@
 
 namespace huntd::huntctl {
 namespace {
-
-// Deletes a `held` hash whose generation is not above the floor. (Numbers of 64 bits are compared
-// in halves: a Lua number is exact up to 53 bits.)
-//   KEYS   held
-//   ARGV   floor, 16 hex digits
-//   reply  1 deleted, 0 not
-constexpr const char* delete_held = R"lua(
-local present = string.sub(redis.call('HGET', KEYS[1], '#gen') or '0000000000000000', 1, 16)
-local function halves(text)
-  return tonumber(string.sub(text, 1, 8), 16), tonumber(string.sub(text, 9), 16)
-end
-local high, low = halves(present)
-local floor_high, floor_low = halves(ARGV[1])
--- A hash whose field is malformed is deleted too.
-if not high or not low then return redis.call('UNLINK', KEYS[1]) end
-if high > floor_high or (high == floor_high and low > floor_low) then return 0 end
-return redis.call('UNLINK', KEYS[1])
-)lua";
 
 // Dead letters of a hunter: the payload is an event of the hunter, or the reason names the hunter.
 constexpr const char* dead_letters_of_hunter =
@@ -208,23 +191,13 @@ Result<uint64_t> delete_rows_of_hunter(PgLink& postgres, std::string_view hunter
 
 Result<uint64_t> delete_keys_of_hunter(RedisClient& redis, std::string_view hunter_id,
                                        uint64_t floor) {
-  Result<std::string> const script = load_script(redis, delete_held);
-  if (!script) return script.error();
-  std::string const floor_text = generation_text(floor);
   uint64_t deleted = 0;
   Result<void> const scanned =
       each_key(redis, pattern_of_hunter(hunter_id), [&](const Keys& page) -> Result<void> {
         HunterKeys const found = keys_of(page, hunter_id);
-        Result<void> const held = each_reply(
-            redis, found.held.size(),
-            [&](size_t i) {
-              redis.append({"EVALSHA", *script, "1", found.held[i], floor_text});
-            },
-            [&](size_t, const redisReply& reply) -> Result<void> {
-              deleted += static_cast<uint64_t>(reply.integer);
-              return {};
-            });
-        if (!held) return held;
+        Result<uint64_t> const held = delete_held_up_to(redis, found.held, floor);
+        if (!held) return held.error();
+        deleted += *held;
         Result<uint64_t> const done = unlink(redis, found.done);
         if (!done) return done.error();
         deleted += *done;

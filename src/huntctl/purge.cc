@@ -8,6 +8,7 @@
 #include <set>
 
 #include "huntctl/held_hash.h"
+#include "huntctl/held_removal.h"
 #include "huntctl/hunt_states.h"
 #include "huntctl/redis_walk.h"
 #include "huntctl/session_table.h"
@@ -236,18 +237,25 @@ Result<void> purge_tables(PgLink& postgres, std::string_view hunt_id, uint64_t f
   return {};
 }
 
-Result<uint64_t> purge_keys(RedisClient& redis, std::string_view hunt_id, Progress& progress) {
+Result<uint64_t> purge_keys(RedisClient& redis, std::string_view hunt_id, uint64_t floor,
+                            Progress& progress) {
   uint64_t deleted = 0;
   Result<void> const scanned =
       each_key(redis, pattern_of_hunt(hunt_id), [&](const Keys& page) -> Result<void> {
-        Keys doomed;
+        Keys held;
+        Keys responses;
         for (const std::string& key : page) {
           std::optional<HunterKey> const named = read_hunter_key(key);
-          if (named && named->hunt_id == hunt_id) doomed.push_back(key);
+          if (named && named->hunt_id == hunt_id)
+            (named->is_held ? held : responses).push_back(key);
         }
-        Result<uint64_t> const unlinked = unlink(redis, doomed);
+        // A core that stood still may have committed after the floor was raised: that is counted
+        // as of the next season, so it stays.
+        Result<uint64_t> const hashes = delete_held_up_to(redis, held, floor);
+        if (!hashes) return hashes.error();
+        Result<uint64_t> const unlinked = unlink(redis, responses);
         if (!unlinked) return unlinked.error();
-        deleted += *unlinked;
+        deleted += *hashes + *unlinked;
         progress.at(deleted);
         return {};
       });

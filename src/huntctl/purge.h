@@ -54,7 +54,9 @@ std::vector<std::string> reasons_to_wait(const PurgeSurvey& survey, const HuntSt
 Result<void> purge_tables(PgLink& postgres, std::string_view hunt_id, uint64_t floor,
                           bool delete_rows);
 
-// Deletes the hunt's keys. Returns how many there were.
-Result<uint64_t> purge_keys(RedisClient& redis, std::string_view hunt_id, Progress& progress);
+// Deletes the hunt's keys, but for hashes of a generation above `floor`. Returns how many there
+// were.
+Result<uint64_t> purge_keys(RedisClient& redis, std::string_view hunt_id, uint64_t floor,
+                            Progress& progress);
 
 }  // namespace huntd::huntctl

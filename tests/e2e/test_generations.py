@@ -149,13 +149,32 @@ def test_a_script_may_read_before_a_new_lineage_and_award_after_it(own_stack):
     assert answer.status == 200 and answer.json["result"] == {"before": 2}
 
 
+def test_a_hash_that_is_put_back_without_its_marker_is_counted(own_stack):
+    """docs/operations.md, "After Redis lost data": how one key is restored by hand."""
+    stack = own_stack(aggregator=True).start()
+    give(stack, "ann", 2)
+    with stack.redis.client() as redis:
+        [key] = redis.keys("held:*:ann:gold")
+        # DUMP is binary, so the copy stays within Redis.
+        assert redis.call("COPY", key, "backup") == 1
+    give(stack, "ann", 3)
+    await_counted(stack, "ann", 5)
+    with stack.redis.client() as redis:
+        redis.call("MULTI")
+        redis.call("COPY", "backup", key, "REPLACE")
+        redis.call("HDEL", key, "#gen")
+        assert redis.call("EXEC") == [1, 1]
+    give(stack, "ann", 4)
+    await_counted(stack, "ann", 9)
+
+
 # --- Redis' clock goes back ---------------------------------------------------------------------------------------
 
 def test_a_generation_is_greater_than_the_former_one_if_the_clock_goes_back(own_stack):
     stack = own_stack(cores=1, aggregator=True, append_only=True)
     clock = ShiftedClock(stack)
     stack.start_stores()
-    stack.aggregator.launch()
+    stack.aggregator.start()
     clock.set(7200)
     stack.huntd.start()
     give(stack, "ann", 2)

@@ -8,6 +8,7 @@ import time
 
 from aggregator_pipeline import huntctl_program
 from client import held, run_hunt
+from harness.postgres_server import OtherSession
 from harness.process import wait_until
 from huntctl_runs import (SHORT, SavedRows, awards, done, done_key, everything_in, generation, give, held_key, points_of, run,
                           run_and_kill, without_asan)
@@ -238,6 +239,26 @@ def test_a_purge_waits_for_loot_that_the_table_lacks(pipeline):
         give(redis, awards("h3", "chest", "coin coin coin"))
     done(config, "hunt", "purge", "chest", "--yes", "--incomplete", "--rows")
     assert tables_of(pipeline)[1] == [] and pipeline.sql("SELECT count(*) FROM hunt_loot_hour WHERE hunt_id = 'chest'") == [["0"]]
+
+
+def test_a_commit_that_comes_after_the_floor_outlives_the_purge(pipeline):
+    """Of a core that stood still for longer than the purge waits: its event is counted in the next season, so the hash has to stay."""
+    fill(pipeline)
+    config, _ = pipeline.config()
+    late = {"coin": "1", "#seq": "1", "#gen": "f" * 16 + " " + "1" * 16}
+    gate = OtherSession(f"postgresql://huntd@127.0.0.1:{pipeline.postgres.port}/{pipeline.name}")
+    with pipeline.redis.client() as redis:
+        gate.do("BEGIN")
+        gate.do("LOCK TABLE hunt_floor IN EXCLUSIVE MODE")
+        purge = subprocess.Popen([huntctl_program(), "-c", str(config), "hunt", "purge", "chest", "--yes"], text=True, stderr=subprocess.PIPE)
+        wait_until(lambda: redis.hash("hunts")["chest"].split()[1] != FLOOR_0, 30, "the floor to be raised")
+        redis.call("DEL", held_key("h1", "chest"))
+        redis.call("HSET", held_key("h1", "chest"), *[word for item in late.items() for word in item])
+        gate.do("COMMIT")
+        gate.end()
+        assert purge.wait(60) == 0, purge.stderr.read()
+        assert redis.hash(held_key("h1", "chest")) == late
+        assert redis.call("EXISTS", held_key("h0", "chest")) == 0
 
 
 def test_without_consent_nothing_changes(pipeline):
