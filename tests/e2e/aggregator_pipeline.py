@@ -18,7 +18,7 @@ from loot_events import rows_in, text
 BUILD = Path(os.environ.get("HUNTD_BUILD", Path(__file__).parents[2] / "build" / "release"))
 
 
-PATIENCE_S = 90  # with Kafka
+PATIENCE_S = 180  # with Kafka: a member that was killed has its partitions for 45 s
 
 
 def wait_for(condition, what):
@@ -86,7 +86,7 @@ class Pipeline:
         """Runs `hunt-aggregator --once` and returns what it logged."""
         path, _ = self.config()
         done = subprocess.run([aggregator_program(), "-c", path, "--once"], capture_output=True, text=True,
-                              timeout=120)
+                              timeout=300)
         assert done.returncode == 0, done.stderr
         return done.stderr
 

@@ -37,7 +37,7 @@ def _split(address: str) -> tuple[str, int]:
 
 
 def call(address: str, method: str, path: str, body: bytes | str | None = None,
-         headers: dict[str, str] | None = None, timeout_s: float = 20) -> Answer:
+         headers: dict[str, str] | None = None, timeout_s: float = 60) -> Answer:
     """One request on a connection of its own."""
     connection = http.client.HTTPConnection(*_split(address), timeout=timeout_s)
     try:
@@ -82,7 +82,7 @@ def held(address: str, hunt: str, hunter: str) -> dict[str, int]:
 class RawConnection:
     """Sends bytes and reads responses; adds nothing and accepts only well-formed responses."""
 
-    def __init__(self, address: str, timeout_s: float = 10, *, source: str | None = None):
+    def __init__(self, address: str, timeout_s: float = 30, *, source: str | None = None):
         """`source` is the client's address; any of 127.0.0.0/8 reaches a server on loopback."""
         self._socket = socket.create_connection(_split(address), timeout=timeout_s,
                                                 source_address=(source, 0) if source else None)

@@ -152,7 +152,7 @@ def test_two_aggregators_count_events_of_two_generations_once(pipeline):
     wait_for(lambda: pipeline.outbox_length() == 0 and rows_of(pipeline) == expected(events), "both to be done")
     for process in (first, second):
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert "deadlock" not in process.log.read_text()
     assert rows_of(pipeline) == expected(events)
     assert pipeline.sql("SELECT sum(given) FROM hunt_supply") == [[str(len(events))]]

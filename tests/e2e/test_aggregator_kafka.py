@@ -48,13 +48,13 @@ def test_three_members_share_the_topic_and_a_killed_one_is_replaced(pipeline):
             members[0].kill()  # the others get its partitions when its session ends
         if at == 6000:
             members[1].send_signal(signal.SIGTERM)
-            assert members[1].wait(30) == 0
+            assert members[1].wait(60) == 0
             members.append(pipeline.start())
     expected = expected_rows(events)
     wait_for(lambda: pipeline.rows() == expected, "the survivors to be done")
     for member in members[2:]:
         member.send_signal(signal.SIGTERM)
-        assert member.wait(30) == 0
+        assert member.wait(60) == 0
         assert "deadlock" not in member.log.read_text()
     assert pipeline.rows() == expected
 

@@ -43,7 +43,7 @@ UNION ALL SELECT hunt_id, loot_id, NULL, given, NULL, NULL, NULL, NULL, NULL, NU
 
 
 def run(config, **env):
-    return subprocess.run([aggregator_program(), "-c", config, "--once"], capture_output=True, text=True, timeout=120,
+    return subprocess.run([aggregator_program(), "-c", config, "--once"], capture_output=True, text=True, timeout=300,
                           env={**os.environ, "LD_PRELOAD": str(DIE_AT_CALL), **env})
 
 

@@ -44,7 +44,7 @@ def test_a_bench_prints_one_object_with_the_figures_that_have_targets(name):
 @pytest.mark.parametrize("mode", ["process", "fork", "batch"])
 def test_workers_are_counted_apart_from_the_rest_of_huntd(own_stack, mode):
     stack = own_stack(cores=1, settings={"worker.isolation": mode, "worker.warm": 3}).start()
-    wait_until(lambda: sum(p.is_worker for p in family(stack.huntd.pid)) == 3, 10, "the three warm workers")
+    wait_until(lambda: sum(p.is_worker for p in family(stack.huntd.pid)) == 3, 30, "the three warm workers")
     kinds = {process.kind for process in family(stack.huntd.pid)}
     assert kinds == {"parent", "cores", "admin", "spawners", "workers"} | ({"zygotes"} if mode == "fork" else set())
     assert cpu_by_kind(stack).keys() == kinds | {"redis"}

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from client import call, held, run_hunt
+from client import call, held, hunters_of, run_hunt
 from harness.process import wait_until
 from harness.stores import held_in
 from test_ledger_redis import ShiftedClock, acl, await_not_ready, own_hunts
@@ -97,6 +97,8 @@ def test_what_is_awarded_after_redis_has_returned_from_an_older_file_is_counted(
     now = of(stack, "ann")
     assert now.generation > first and (now.seq, now.before, now.was) == (2, 2, {first: 2})
     # Once per core, and not for each commit.
+    wait_until(lambda: stack.metric("huntd_redis_lineage_changes_total") >= 2, 30, "each core to notice it")
+    give(stack, "ann", 2)
     assert stack.metric("huntd_redis_lineage_changes_total") == 2
     assert stack.huntd.log_text().count("may have lost its newest awards") == 2
 
@@ -119,15 +121,17 @@ def test_a_commit_without_a_reply_is_not_repeated_on_another_lineage(own_stack):
     """It may have been executed and lost, with its events already on their way."""
     stack = own_stack(cores=1).start()
     give(stack, "bob", hunt="pair")
+    runs = stack.metric("huntd_worker_runs_total")
     with stack.redis.client() as redis:
         redis.call("CLIENT", "PAUSE", 60_000, "WRITE")
     answers = []
     player = threading.Thread(target=lambda: answers.append(run_hunt(stack.http, "pair", "ann")))
     player.start()
-    time.sleep(1)  # the commit waits in Redis
+    wait_until(lambda: stack.metric("huntd_worker_runs_total") > runs and stack.redis.info("clients")["blocked_clients"] != "0", 30,
+               "the commit to wait in Redis")
     stack.redis.kill()
     stack.redis.start()
-    player.join(40)
+    player.join(60)
     stack.huntd.await_ready()
     [answer] = answers
     assert answer.status == 424 and answer.problem == "outcome-unknown", answer
@@ -247,13 +251,13 @@ def test_a_floor_reaches_each_core_of_each_host(two_hosts):
     hunters = [f"h{number}" for number in range(8)]  # on both cores
     for hunter in hunters:
         give(one, hunter)
-    floor = max(of(one, hunter).generation for hunter in hunters)
+    probes = [(host, *hunters_of(host.http, core, 1, f"probe-{number}")) for number, host in enumerate(two_hosts) for core in (0, 1)]
+    for _, probe in probes:
+        give(one, probe)
+    floor = max(of(one, hunter).generation for hunter in [*hunters, *(probe for _, probe in probes)])
     set_state(one, "gold", f"open {floor}")
-    time.sleep(2.5)  # a core asks for the states every second, while requests come
-    for host in two_hosts:
-        for hunter in hunters:
-            run_hunt(host.http, "echo", hunter)
-    time.sleep(0.5)
+    for host, probe in probes:  # a core asks for the states every second, while requests come
+        wait_until(lambda: give(host, probe) or of(one, probe).generation > floor, 30, "the core to read the floor", 0.1)
     for hunter in hunters:
         give(two, hunter)
         give(one, hunter)
@@ -268,7 +272,7 @@ def test_a_closed_hunt_awards_nothing_on_any_core(two_hosts):
     set_state(one, "gold", f"closed {ZEROS} 1764000000000")
     for host in two_hosts:
         for hunter in hunters:
-            wait_until(lambda: run_hunt(host.http, "gold", hunter).status == 409, 10, "the hunt to be closed")
+            wait_until(lambda: run_hunt(host.http, "gold", hunter).status == 409, 30, "the hunt to be closed")
     before = {hunter: of(one, hunter).seq for hunter in hunters}
     for host in two_hosts:
         for hunter in hunters:
@@ -284,7 +288,7 @@ def test_a_closed_hunt_awards_nothing_on_any_core(two_hosts):
     set_state(one, "gold", f"open {ZEROS}")
     for host in two_hosts:
         for hunter in hunters:
-            wait_until(lambda: run_hunt(host.http, "gold", hunter).status == 200, 10, "the hunt to be open")
+            wait_until(lambda: run_hunt(host.http, "gold", hunter).status == 200, 30, "the hunt to be open")
 
 
 def test_a_hunt_that_is_closed_while_its_script_runs_is_not_committed(own_stack, tmp_path):
@@ -328,20 +332,26 @@ def test_a_core_with_a_stale_copy_commits_nothing(own_stack):
     stack = own_stack(cores=1).start()
     give(stack, "ann")
     acl(stack, "-hgetall")
-    give(stack, "ann")
-    started = time.monotonic()
+    since = time.monotonic()  # no core can read the states any more
+    give(stack, "ann")  # with the copy that the core has
+    last = since
 
     def rejected():
+        nonlocal last
+        asked = time.monotonic()
         answer = run_hunt(stack.http, "gold", "ann")
-        return answer if answer.status == 503 else None
-    answer = wait_until(rejected, 30, "the copy to be stale", 0.2)
-    assert 5 < time.monotonic() - started < 20
+        if answer.status == 503:
+            return answer
+        last = asked
+        return None
+    answer = wait_until(rejected, 60, "the copy to be stale", 0.2)
+    assert last - since < 15, "no commit with a copy older than 10 s"
     assert answer.problem == "redis-unavailable" and answer.json["detail"].startswith("nothing was awarded")
     seq = of_without_hgetall(stack)
     assert run_hunt(stack.http, "gold", "ann").status == 503
     assert of_without_hgetall(stack) == seq
     acl(stack, "+hgetall")
-    wait_until(lambda: run_hunt(stack.http, "gold", "ann").status == 200, 10, "hunts again")
+    wait_until(lambda: run_hunt(stack.http, "gold", "ann").status == 200, 30, "hunts again")
 
 
 def of_without_hgetall(stack) -> int:

@@ -12,7 +12,7 @@ from harness.process import wait_until
 from test_redis import metric
 
 pytestmark = pytest.mark.kafka
-SETTINGS = {"worker.deadline_ms": 900, "worker.queue_deadline_ms": 1000}
+SETTINGS = {"worker.deadline_ms": 5000}  # a busy machine is not what is tested
 
 
 def give(stack, hunter: str, key: str):
@@ -133,7 +133,7 @@ def test_huntd_leaves_a_replica_and_continues_on_a_primary(own_stack):
         redis.call("REPLICAOF", "127.0.0.1", "1")
         answer = run_hunt(stack.http, "gold", "cleo", key="second")
         assert answer.status == 503 and answer.problem in ("redis-unavailable", "outcome-unknown"), answer
-        wait_until(lambda: metric(stack, "huntd_redis_reconnects_total") > before, 10, "a new connection")
+        wait_until(lambda: metric(stack, "huntd_redis_reconnects_total") > before, 30, "a new connection")
         redis.call("REPLICAOF", "NO", "ONE")
-    wait_until(lambda: run_hunt(stack.http, "gold", "cleo", key="second").status == 200, 10, "a 200")
+    wait_until(lambda: run_hunt(stack.http, "gold", "cleo", key="second").status == 200, 30, "a 200")
     assert held(stack.http, "gold", "cleo") == {"gold": 2}

@@ -73,8 +73,10 @@ def lost_in(report):
     return {(found["hunter_id"], found["generation"]): (found["seqs"], found["loot"]) for found in report["differences"]}
 
 
-def reconcile(pipeline, *options):
+def reconcile(pipeline, *options, interval_s=1):
+    """`interval_s`: that of the aggregators, for which it waits between its readings."""
     path, _ = pipeline.config()
+    path.write_text(path.read_text().replace("interval_s = 1\n", f"interval_s = {interval_s}\n"))
     done = subprocess.run([huntctl_program(), "-c", str(path), "reconcile", "--json", *options], capture_output=True,
                           text=True, timeout=120)
     assert done.returncode in (0, 1), done.stderr
@@ -349,7 +351,7 @@ def test_events_on_their_way_through_kafka_are_not_differences(kafka_pipeline):
     assert code == 1 and set(kinds(report)) <= {"row_missing", "row_missing_events"}
     goes_on = threading.Timer(1.0, aggregator.send_signal, [signal.SIGCONT])
     goes_on.start()
-    code, report = reconcile(kafka_pipeline)
+    code, report = reconcile(kafka_pipeline, interval_s=15)  # a busy aggregator has three times 7 s
     goes_on.join()
     assert (code, report["differences"]) == (0, [])
 

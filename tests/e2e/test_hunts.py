@@ -194,5 +194,5 @@ def test_without_redis_hunts_are_not_run_and_resume(stack):
         assert call(stack.http, "GET", "/v1/core-map").status == 200
     finally:
         stack.redis.start()
-    wait_until(lambda: run_hunt(stack.http, "gold", "outage").status == 200, 10, "huntd to find Redis again")
-    wait_until(stack.huntd.ready, 10, "readiness")
+    wait_until(lambda: run_hunt(stack.http, "gold", "outage").status == 200, 30, "huntd to find Redis again")
+    wait_until(stack.huntd.ready, 30, "readiness")

@@ -12,7 +12,7 @@ from client import held, run_hunt
 from harness.process import children_of, is_running, wait_until
 
 MODES = ("process", "fork", "batch")
-PATIENT = {"worker.deadline_ms": 2000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000}
+PATIENT = {"worker.deadline_ms": 4000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000}
 
 
 @pytest.fixture(scope="module", params=[*MODES, "process, warm", "fork, warm"])
@@ -121,8 +121,7 @@ def test_a_killed_worker_affects_only_its_hunt(mode):
                 pass
         return None
 
-    wait_until(busy, 20, "the worker that loops")
-    os.kill(busy(), signal.SIGKILL)
+    os.kill(wait_until(busy, 20, "the worker that loops"), signal.SIGKILL)
     thread.join()
     assert done[0].status == 500 and done[0].problem == "worker-died", done
     assert "signal 9" in done[0].json["detail"]
@@ -166,7 +165,7 @@ def test_only_warm_idle_workers_stay_without_requests(mode):
 
 
 def test_a_batch_worker_ends_after_hunts_per_worker(own_stack):
-    stack = own_stack(cores=1, settings={**PATIENT, "worker.isolation": "batch", "worker.hunts_per_worker": 5}).start()
+    stack = own_stack(cores=1, settings={**PATIENT, "worker.isolation": "batch", "worker.hunts_per_worker": 5, "worker.idle_ms": 60_000}).start()
     for number in range(20):
         assert run_hunt(stack.http, "gold", f"h{number}").status == 200
     assert stack.metric("huntd_workers_started_total") == 4

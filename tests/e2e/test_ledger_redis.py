@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import threading
+import time
 
 import pytest
 
@@ -29,7 +30,7 @@ def ready(stack) -> tuple[int, str]:
         return 0, ""
 
 
-def await_not_ready(stack, *words: str, timeout_s: float = 15) -> str:
+def await_not_ready(stack, *words: str, timeout_s: float = 60) -> str:
     """Waits until /readyz is not ready for a reason with all these words, and returns its body."""
     def found():
         status, body = ready(stack)
@@ -157,7 +158,7 @@ def test_a_user_without_a_needed_command_is_found_at_the_connect(own_stack, miss
     acl(stack, f"-{missing}")
     stack.huntd.launch()
     await_not_ready(stack, missing.partition("|")[0])
-    wait_until(lambda: missing.partition("|")[0] in stack.huntd.log_text().lower(), 5, "the log to name the command")
+    wait_until(lambda: missing.partition("|")[0] in stack.huntd.log_text().lower(), 30, "the log to name the command")
     assert run_hunt(stack.http, "gold", "ann", key="k").status == 503
     acl(stack, "+@all")
     stack.huntd.await_ready()
@@ -193,8 +194,9 @@ def test_a_user_without_echo_does_not_make_the_link_flap(own_stack):
     stack = own_stack(cores=1, settings={"http.request_deadline_ms": 2000, "worker.deadline_ms": 1000,
                                          "worker.queue_deadline_ms": 200}).start()
     acl(stack, "-echo")
+    started = time.monotonic()
     statuses = [run_hunt(stack.http, "gold", "ann") for _ in range(3)]
-    reconnects = stack.metric("huntd_redis_reconnects_total")
+    reconnects, took_s = stack.metric("huntd_redis_reconnects_total"), time.monotonic() - started
     unknown = sum(answer.problem == "outcome-unknown" for answer in statuses)
     reported = sum(answer.status == 200 for answer in statuses)
     acl(stack, "+@all")
@@ -202,8 +204,8 @@ def test_a_user_without_echo_does_not_make_the_link_flap(own_stack):
     assert unknown <= 1, "once it is known that ECHO is missing, no commit is sent"
     gold = held(stack.http, "gold", "ann").get("gold", 0)
     assert reported <= gold <= reported + unknown
-    # With back-off: at once, after 50 ms, then each after twice the time.
-    assert reconnects < 16
+    # With back-off: at once, after 50 ms, then each after twice the time, up to 2 s of which half is random.
+    assert reconnects < 16 + took_s
 
 
 # --- a Redis that evicts ---------------------------------------------------------------------------------------
@@ -218,7 +220,7 @@ def test_a_redis_that_evicts_is_not_used(own_stack, policy):
     stack.start_stores()
     stack.huntd.launch()
     await_not_ready(stack, "maxmemory-policy", policy, "noeviction")
-    assert "maxmemory-policy" in stack.huntd.log_text()
+    wait_until(lambda: "maxmemory-policy" in stack.huntd.log_text(), 30, "the log to name it")
     answer = run_hunt(stack.http, "gold", "ann", key="k")
     assert answer.status == 503 and answer.problem == "redis-unavailable"
     assert given(stack, "ann", "gold") == ({}, [])
@@ -255,7 +257,7 @@ def test_a_redis_that_starts_to_evict_is_noticed(own_stack, reconnect):
             redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     await_not_ready(stack, "maxmemory-policy", "allkeys-lru")
     # Each core notices by itself.
-    wait_until(lambda: run_hunt(stack.http, "gold", "ann").status == 503, 20, "the owner core to notice")
+    wait_until(lambda: run_hunt(stack.http, "gold", "ann").status == 503, 30, "the owner core to notice")
     with stack.redis.client() as redis:
         redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
     stack.huntd.await_ready()
@@ -265,7 +267,7 @@ def test_eviction_can_be_allowed_and_is_then_logged(own_stack):
     stack = own_stack(settings={"redis.allow_eviction": True})
     stack.redis.options = (*stack.redis.options, "--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb")
     stack.start()
-    assert "maxmemory-policy" in stack.huntd.log_text()
+    wait_until(lambda: "maxmemory-policy" in stack.huntd.log_text(), 30, "the log to name it")
     assert run_hunt(stack.http, "gold", "ann").status == 200
 
 
@@ -309,6 +311,8 @@ def test_hunts_are_rejected_before_redis_is_full(own_stack):
     with stack.redis.client() as redis:
         redis.call("CONFIG", "SET", "maxmemory", int(used / 0.7))
         await_not_ready(stack, "redis.memory_max_percent = 60")
+        # Each core notices by itself.
+        wait_until(lambda: run_hunt(stack.http, "gold", "ann").status == 503, 30, "the owner core to notice")
         assert run_hunt(stack.http, "gold", "ann", key="new").problem == "redis-unavailable"
         assert run_hunt(stack.http, "gold", "ann", key="k").json == {**first.json, "replayed": True}
         redis.call("CONFIG", "SET", "maxmemory", int(used * 10))
@@ -374,8 +378,8 @@ def test_a_redis_that_is_down_is_reported_at_once(own_stack):
     """Calls wait for the first reconnect only, so they do not pile up behind a Redis that is not there."""
     stack = own_stack(settings={"http.request_deadline_ms": 30_000}).start()
     stack.redis.kill()
-    wait_until(lambda: ready(stack)[0] == 503, 20, "huntd not to be ready")
-    answer = call(stack.http, "POST", "/v1/hunts/gold/hunters/ann", timeout_s=10)  # well below the deadline
+    wait_until(lambda: ready(stack)[0] == 503, 30, "huntd not to be ready")
+    answer = call(stack.http, "POST", "/v1/hunts/gold/hunters/ann", timeout_s=20)  # well below the deadline
     assert answer.status == 503 and answer.problem == "redis-unavailable"
 
 
@@ -430,16 +434,19 @@ def unknown_key(own_stack):
                                 "worker.queue_deadline_ms": 200, "worker.max_live": 1, "worker.queue_max": 1}).start()
     with stack.redis.client() as redis:
         redis.call("CLIENT", "PAUSE", 60_000, "WRITE")
-    answer = run_hunt(stack.http, "gold", "ann", key="k")
-    assert answer.status == 503 and answer.problem == "outcome-unknown", answer
-    assert "same Idempotency-Key" in answer.json["detail"]
+
+    def unknown():  # on a busy machine the worker may start too late: then nothing was sent
+        answer = run_hunt(stack.http, "gold", "ann", key="k")
+        return answer if answer.problem == "outcome-unknown" else None
+    answer = wait_until(unknown, 30, "a commit that waits in Redis")
+    assert answer.status == 503 and "same Idempotency-Key" in answer.json["detail"]
     return stack
 
 
 def test_a_key_of_unknown_outcome_while_redis_is_down(unknown_key):
     stack = unknown_key
     stack.redis.kill()
-    wait_until(lambda: ready(stack)[0] == 503, 20, "huntd not to be ready")
+    wait_until(lambda: ready(stack)[0] == 503, 30, "huntd not to be ready")
     answer = run_hunt(stack.http, "gold", "ann", key="k")
     assert answer.status == 503 and claims_nothing_of_the_key(answer), answer.json
 
@@ -450,16 +457,23 @@ def test_a_key_of_unknown_outcome_while_the_host_is_overloaded(unknown_key):
         redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # with the commit that waits
         redis.call("CLIENT", "UNPAUSE")
     stack.huntd.await_ready()
-    threads = [threading.Thread(target=run_hunt, args=(stack.http, "forever", f"bob-{n}")) for n in range(12)]
+    ended = threading.Event()
+
+    def keep_busy(hunter: str):  # rejected at once, the hunter comes again at once: the queue stays full
+        while not ended.wait(0.002):
+            run_hunt(stack.http, "forever", hunter)
+    threads = [threading.Thread(target=keep_busy, args=(f"bob-{n}",)) for n in range(12)]
     for thread in threads:
         thread.start()
     try:
-        def overloaded():
-            answer = run_hunt(stack.http, "gold", "ann", key="k")
+        def overloaded(hunter: str, key: str | None):
+            answer = run_hunt(stack.http, "gold", hunter, key=key)
             return answer if answer.status == 503 and answer.problem == "overloaded" else None
-        answer = wait_until(overloaded, 20, "an overloaded host")
+        wait_until(lambda: overloaded("eve", None), 30, "an overloaded host")
+        answer = wait_until(lambda: overloaded("ann", "k"), 30, "a key that finds an overloaded host")
         assert claims_nothing_of_the_key(answer), answer.json
     finally:
+        ended.set()
         for thread in threads:
             thread.join()
 
@@ -475,7 +489,7 @@ def test_a_key_of_unknown_outcome_whose_record_cannot_be_read(unknown_key):
 def test_a_call_without_a_key_is_informed_that_nothing_was_awarded(own_stack, hunt):
     stack = own_stack().start()
     stack.redis.kill()
-    wait_until(lambda: ready(stack)[0] == 503, 20, "huntd not to be ready")
+    wait_until(lambda: ready(stack)[0] == 503, 30, "huntd not to be ready")
     answer = run_hunt(stack.http, hunt, "ann")
     assert answer.problem == ("no-such-hunt" if hunt == "no-such" else "redis-unavailable")
     if hunt == "gold":
@@ -518,21 +532,17 @@ def test_events_stamped_in_the_future_are_emitted(own_stack, tmp_path, again, ah
     with start_kafka(tmp_path / "kafka", build_folder() / "mock_kafka", mock=True) as kafka:
         stack.set(kafka__bootstrap=kafka.bootstrap)
         stack.huntd.start()
-        wait_until(lambda: stack.outbox_length() == 0, 25, "the outbox to empty", 0.1)
+        wait_until(lambda: stack.outbox_length() == 0, 60, "the outbox to empty", 0.1)
         stack.huntd.stop()
 
 
-# Spins long enough to be caught between its draw and its end, and ends by itself.
+# Spins if it is asked to, so that it is caught between its draw and its end.
 SLOW_CUP = """return function(hunt)
   local given, why = hunt.award("cup", { limit = 1 })
-  local sum = 0
-  if hunt.input and hunt.input.spin then
-    for i = 1, hunt.input.spin do sum = sum + i % 7 end
-  end
-  return { cup = given, why = why, sum = sum }
+  while hunt.input and hunt.input.spin do end
+  return { cup = given, why = why }
 end
 """
-SPIN = 60_000_000  # long enough to be found, far below worker.deadline_ms
 
 
 @pytest.fixture
@@ -550,7 +560,7 @@ def drawn(own_stack, tmp_path):
 
         def play():
             with contextlib.suppress(OSError, EOFError):  # a test may kill huntd meanwhile
-                run_hunt(stack.http, "cup", "ann", input={"spin": SPIN}, key="k")
+                run_hunt(stack.http, "cup", "ann", input={"spin": True}, key="k")
         thread = threading.Thread(target=play)
         thread.start()
         made.append(thread)
@@ -569,7 +579,7 @@ def test_a_reservation_stamped_in_the_future_goes_back(drawn):
     clock.set(0)
     stack.huntd.start()
     with stack.redis.client() as redis:
-        wait_until(lambda: redis.call("HLEN", "supply:{cup:cup}") == 0, 25, "the unit to be back", 0.1)
+        wait_until(lambda: redis.call("HLEN", "supply:{cup:cup}") == 0, 60, "the unit to be back", 0.1)
     assert run_hunt(stack.http, "cup", "bob", key="k").json["result"]["cup"] is True
 
 

@@ -8,6 +8,7 @@ import resource
 import signal
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import pytest
@@ -17,11 +18,13 @@ from harness.process import wait_until
 
 COUNT = 1500
 BODY = json.dumps("x" * (16 * 1024 - 2))  # the largest that is allowed
-WITHIN_S = 60
+WITHIN_S = 120
 CLOSED = "closed without a response"
 NOTHING_AWARDED = "503 overloaded"
-# A hunt starts within a second, or not at all.
-HURRIED = {"worker.deadline_ms": 500, "worker.queue_deadline_ms": 300, "http.request_deadline_ms": 1500}
+# A hunt starts within a second, or not at all; a busy machine has time to end it.
+HURRIED = {"worker.deadline_ms": 3000, "worker.queue_deadline_ms": 300, "http.request_deadline_ms": 4000}
+PATIENT = {"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 20000, "worker.queue_target_ms": 20000,
+           "http.request_deadline_ms": 40000}
 
 
 @pytest.fixture(autouse=True)
@@ -88,21 +91,27 @@ def assert_each_was_answered(stack, hunters: list[str], answers: list[str]) -> N
 
 
 @contextmanager
-def stopped_core(stack, core: int, seconds: float):
-    """SIGSTOP, and SIGCONT after this time, or at the end of the `with`."""
-    pid = stack.core_pids()[core]
-    going_on = threading.Timer(seconds, os.kill, (pid, signal.SIGCONT))
+def stopped_core(stack, core: int, until: Callable[[], bool] = lambda: False):
+    """SIGSTOP, and SIGCONT when `until()` is true, or at the end of the `with`."""
+    pid, ended = stack.core_pids()[core], threading.Event()
+
+    def go_on():
+        while not until() and not ended.wait(0.05):
+            pass
+        os.kill(pid, signal.SIGCONT)
+    going_on = threading.Thread(target=go_on)
     os.kill(pid, signal.SIGSTOP)
     going_on.start()
     try:
         yield
     finally:
-        going_on.cancel()
+        ended.set()
+        going_on.join()
         os.kill(pid, signal.SIGCONT)
 
 
 def test_each_of_many_fresh_connections_with_bodies_gets_a_response(own_stack):
-    stack = own_stack().start()
+    stack = own_stack(settings=PATIENT).start()
     hunters = [f"fresh-{number}" for number in range(COUNT)]
     answers = post_all_at_once(stack.http, "gold", hunters)
     assert_each_was_answered(stack, hunters, answers)
@@ -112,9 +121,9 @@ def test_each_of_many_fresh_connections_with_bodies_gets_a_response(own_stack):
 
 def test_connections_wait_while_their_core_has_no_room(own_stack):
     """Far more is for core 1 than the link between the cores holds: 12 MB."""
-    stack = own_stack().start()
+    stack = own_stack(settings=PATIENT).start()
     hunters = hunters_of(stack.http, 1, COUNT // 2, "waits")
-    with stopped_core(stack, 1, 1.5):
+    with stopped_core(stack, 1, lambda: stack.metric("huntd_connections_accepted_total") > COUNT / 3):
         answers = post_all_at_once(stack.http, "gold", hunters)
     assert_each_was_answered(stack, hunters, answers)
     assert stack.metric("huntd_connections_handed_over_total") > COUNT / 4, "core 0 accepted them, and they moved later"
@@ -124,13 +133,13 @@ def test_connections_wait_while_their_core_has_no_room(own_stack):
 def test_what_finds_no_room_in_time_is_503_and_was_not_awarded(own_stack):
     stack = own_stack(settings=HURRIED).start()
     hunters = hunters_of(stack.http, 1, 500, "late")
-    with stopped_core(stack, 1, 4):
+    with stopped_core(stack, 1, lambda: stack.metric('huntd_hunts_total{outcome="shed_link_full"}') > 50):
         answers = post_all_at_once(stack.http, "gold", hunters)
     assert_each_was_answered(stack, hunters, answers)
     assert stack.metric('huntd_hunts_total{outcome="shed_link_full"}') > 50, Counter(answers)
     # Afterwards connections move again.
     moving = hunters_of(stack.http, 1, 20, "after")
-    wait_until(lambda: set(post_all_at_once(stack.http, "gold", moving)) == {"200"}, 20, "core 1 to serve its hunters again")
+    wait_until(lambda: set(post_all_at_once(stack.http, "gold", moving)) == {"200"}, 60, "core 1 to serve its hunters again")
 
 
 def test_a_request_that_was_not_forwarded_is_overloaded_and_one_that_was_is_unknown(own_stack):
@@ -143,22 +152,22 @@ def test_a_request_that_was_not_forwarded_is_overloaded_and_one_that_was_is_unkn
         connections = [await Connection().open(stack.http) for _ in hunters]
         at_home = await asyncio.gather(*[connection.get("gold", home) for connection in connections])
         assert set(at_home) == {"200"}, Counter(at_home)
-        with stopped_core(stack, 1, WITHIN_S):
+        with stopped_core(stack, 1):
             return await asyncio.gather(*[connection.post("gold", hunter) for connection, hunter in zip(connections, hunters)])
 
     answers = Counter(asyncio.run(asyncio.wait_for(forward_all(), WITHIN_S)))
     assert set(answers) == {NOTHING_AWARDED, "424 outcome-unknown"}, answers
     assert answers[NOTHING_AWARDED] > 100, answers
     # Core 1 reads those that were sent too late to start them.
-    wait_until(lambda: stack.metric('huntd_hunts_total{outcome="shed_late"}') >= answers["424 outcome-unknown"], 20,
+    wait_until(lambda: stack.metric('huntd_hunts_total{outcome="shed_late"}') >= answers["424 outcome-unknown"], 60,
                "core 1 to reject what was sent to it")
     assert gold_of(stack, hunters) == [0] * len(hunters)
 
 
 def test_many_requests_of_one_hunter_get_200_or_503_and_start_no_worker_in_vain(own_stack):
     """The latest start of a hunt is 210 ms after its request, so most of them must not start."""
-    stack = own_stack(settings={"worker.deadline_ms": 10_000, "worker.queue_deadline_ms": 200,
-                                "http.request_deadline_ms": 10_210}).start()
+    stack = own_stack(settings={"worker.deadline_ms": 10_000, "worker.queue_deadline_ms": 200, "http.request_deadline_ms": 10_210,
+                                "worker.hunter_queue_max": 8}).start()  # a busy machine sends less in 210 ms than 64 requests
     answers = Counter(post_all_at_once(stack.http, "slow", ["hot"] * COUNT))
     assert {NOTHING_AWARDED} <= set(answers) <= {"200", NOTHING_AWARDED}, answers
     assert gold_of(stack, ["hot"], "slow") == [answers["200"]]
@@ -167,14 +176,14 @@ def test_many_requests_of_one_hunter_get_200_or_503_and_start_no_worker_in_vain(
     rejected = {outcome: stack.metric(f'huntd_hunts_total{{outcome="{outcome}"}}') for outcome in
                 ("shed_hunter_queue", "shed_late", "deadline")}
     assert rejected["deadline"] == 0 and rejected["shed_hunter_queue"] > 0, rejected
-    wait_until(lambda: post_all_at_once(stack.http, "slow", ["hot"]) == ["200"], 20, "the hunter to be served again")
+    wait_until(lambda: post_all_at_once(stack.http, "slow", ["hot"]) == ["200"], 60, "the hunter to be served again")
 
 
 def test_a_hunters_queue_has_a_bound_that_a_reload_changes(own_stack):
     """One request runs and `worker.hunter_queue_max` wait; the next one is rejected at once, and other hunters are not affected."""
-    stack = own_stack(settings={"worker.hunter_queue_max": 2}).start()
+    stack = own_stack(settings={**PATIENT, "worker.hunter_queue_max": 2}).start()
     assert Counter(post_all_at_once(stack.http, "slow", ["hot"] * 20))[NOTHING_AWARDED] > 0
     assert post_all_at_once(stack.http, "slow", ["cold"]) == ["200"]
     stack.set(worker__hunter_queue_max=64)
     stack.huntd.signal(signal.SIGHUP)
-    wait_until(lambda: set(post_all_at_once(stack.http, "slow", ["hot"] * 20)) == {"200"}, 20, "the new bound")
+    wait_until(lambda: set(post_all_at_once(stack.http, "slow", ["hot"] * 20)) == {"200"}, 60, "the new bound")

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from conftest import PATIENT
 from harness.huntd_stack import ROOT, HuntdStack
 
 PACKAGE = "@redocly/cli@1.34.5"  # the last line that runs on Debian 12's Node.js 18
@@ -97,7 +98,7 @@ def address(tmp_path_factory):
     hunts.mkdir()
     for name, text in SCRIPTS.items():
         (hunts / f"{name}.lua").write_text(text + "\n")
-    with HuntdStack(folder / "stack", cores=1, aggregator=False, hunts=hunts) as stack:
+    with HuntdStack(folder / "stack", cores=1, aggregator=False, hunts=hunts, settings=PATIENT) as stack:
         yield stack.http
 
 

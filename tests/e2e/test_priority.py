@@ -47,5 +47,5 @@ def test_cores_that_may_not_set_their_priority_log_it_and_serve(own_stack):
     for core in stack.core_pids():
         assert nice_of(core) == 0
     assert run_hunt(stack.http, "gold", "ann").status == 200
-    wait_until(lambda: "priority not set" in stack.huntd.log_text(), 10, "the warning")
+    wait_until(lambda: "priority not set" in stack.huntd.log_text(), 30, "the warning")
     assert "LimitNICE=-12" in stack.huntd.log_text()

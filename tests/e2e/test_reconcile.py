@@ -125,8 +125,9 @@ def check_stores(stack, responses: Responses) -> None:
 @pytest.fixture
 def full_stack(own_stack):
     stack = own_stack(hunts=ROOT / "lua", kafka=True, append_only=True, aggregator=True,
-                      settings={"worker.queue_deadline_ms": 1500, "kafka.sweep_after_s": 3, "worker.deadline_ms": 1400,
-                                "http.request_deadline_ms": 4000})
+                      settings={"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 20000, "worker.queue_target_ms": 20000,
+                                "http.request_deadline_ms": 40000,  # a busy machine must not make huntd shed
+                                "kafka.sweep_after_s": 3})
     return stack.start()
 
 
@@ -178,10 +179,13 @@ def test_reconcile_of_a_live_system_reports_nothing(own_stack):
     requests = [Request(drawn.choice(["gold", "pair", "mixed", "scarce"]), f"hunter-{drawn.randrange(200)}") for _ in range(12_000)]
     run_hunt(stack.http, "gold", "hunter-0")
     assert huntctl_reconcile(stack, "--wait", "60")[0] == 0
-    results = []
-    hunters = threading.Thread(target=lambda: results.append(asyncio.run(play(stack.http, requests, hunter_clients=30))))
+    results, reports = [], []
+
+    def play_on():
+        while not results or len(reports) < 4:
+            results.append(asyncio.run(play(stack.http, requests, hunter_clients=30)))
+    hunters = threading.Thread(target=play_on)
     hunters.start()
-    reports = []
     while hunters.is_alive():
         reports.append(huntctl_reconcile(stack))
     hunters.join()
@@ -211,7 +215,7 @@ def test_awards_that_redis_has_lost_are_named_exactly(own_stack, with_kafka):
     lost = {("ann", generations["ann"]): ("9 to 10", {"shield": 1, "sword": 1}),
             ("ben", generations["ben"]): ("1 to 6", {"shield": 3, "sword": 3}),
             ("cleo", generations["cleo"]): ("1 to 8", {"shield": 4, "sword": 4})}
-    _, report = huntctl_reconcile(stack, "--wait", "10")
+    _, report = huntctl_reconcile(stack, "--wait", "20")
     assert {difference["kind"] for difference in report["differences"]} == {"lost_by_redis"}
     assert {(found["hunter_id"], found["generation"]): (found["seqs"], found["loot"]) for found in report["differences"]} == lost
     assert report["lost"] == 16

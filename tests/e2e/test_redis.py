@@ -28,7 +28,7 @@ async def run_keyed(address: str, hunters: int, each: int, reported: dict) -> No
                     continue
                 if answer.status == 200:
                     break
-                assert answer.status == 503, answer
+                assert answer.status in (503, 504), answer  # 504: a worker that a busy machine started too late
                 await asyncio.sleep(0.02)
             else:
                 raise AssertionError(f"no response to {hunter}-{number}")
@@ -109,7 +109,7 @@ def test_a_wrong_password_is_logged_and_hunts_are_503(own_stack, tmp_path):
         redis.call("CONFIG", "SET", "requirepass", "right")
     stack.set()
     stack.huntd.launch()
-    wait_until(lambda: "WRONGPASS" in stack.huntd.log_text(), 20, "the log to say WRONGPASS")
+    wait_until(lambda: "WRONGPASS" in stack.huntd.log_text(), 60, "the log to say WRONGPASS")
     answer = run_hunt(stack.http, "gold", "ann")
     assert answer.status == 503 and answer.problem == "redis-unavailable"
     assert "retry-after" in answer.headers

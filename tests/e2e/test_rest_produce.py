@@ -13,7 +13,7 @@ from rest_calls import RECORDS_TYPE, ask, event, offsets, produce
 
 pytestmark = pytest.mark.kafka
 STACK = {"kafka": True, "aggregator": True,
-         "settings": {"kafka.delivery_timeout_ms": 3000}}
+         "settings": {"kafka.delivery_timeout_ms": 8000}}
 RECORD_FIELDS = {"partition", "offset", "error_code", "error"}
 
 

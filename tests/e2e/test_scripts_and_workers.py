@@ -237,10 +237,10 @@ def test_a_host_without_room_for_a_process_backs_off_and_is_not_ready(own_stack,
         assert rejected.problem == "overloaded", rejected
         cpus, lines = cost_of(stack, [*stack.core_pids(), *launchers_of(stack)])
         assert lines < 30 and cpus < 0.5, (cpus, lines)
-        wait_until(lambda: not_ready_for_want_of_workers(stack), 10, f"/readyz to name the workers: {ready(stack)}")
+        wait_until(lambda: not_ready_for_want_of_workers(stack), 30, f"/readyz to name the workers: {ready(stack)}")
         assert "Resource temporarily unavailable" in ready(stack)[1]
         (group / "pids.max").write_text("max")
-        wait_until(lambda: ready(stack)[0] == 200, 10, "/readyz to be 200 again without a request")
+        wait_until(lambda: ready(stack)[0] == 200, 30, "/readyz to be 200 again without a request")
         assert run_hunt(stack.http, "gold", "ann").status == 200
 
 
@@ -254,7 +254,7 @@ def test_a_host_whose_workers_exit_at_once_backs_off_and_is_not_ready(own_stack,
     stack.start_stores()
     stack.huntd.launch()
     wait_until(lambda: "listen" in stack.huntd.log_text() or stack.huntd.ready(), 20, "huntd to listen")
-    wait_until(lambda: not_ready_for_want_of_workers(stack), 10, "/readyz to name the workers")
+    wait_until(lambda: not_ready_for_want_of_workers(stack), 30, "/readyz to name the workers")
     assert "before it had a job" in ready(stack)[1]
     assert run_hunt(stack.http, "gold", "ann").status in (500, 503)
     cpus, lines = cost_of(stack, [*stack.core_pids(), *launchers_of(stack)])

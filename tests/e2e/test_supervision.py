@@ -146,7 +146,7 @@ def test_nothing_outlives_a_killed_parent(own_stack):
     family = stack.family()
     assert len(family) >= 4  # parent, two cores, their spawners, the admin process
     os.kill(stack.huntd.pid, signal.SIGKILL)
-    wait_until(lambda: not [pid for pid in family if is_running(pid)], 10, "the family to end")
+    wait_until(lambda: not [pid for pid in family if is_running(pid)], 30, "the family to end")
 
 
 def test_huntd_can_be_stopped_and_started_again_on_the_same_ports(own_stack):

@@ -17,7 +17,7 @@ from harness.redis_server import RedisServer
 
 HUNTS = pathlib.Path(__file__).resolve().parents[1] / "e2e" / "hunts"
 # Patient enough for a busy machine, and still less than what clients wait.
-SETTINGS = {"worker.deadline_ms": 1000, "worker.queue_deadline_ms": 2000, "worker.queue_target_ms": 2000,
+SETTINGS = {"worker.deadline_ms": 1500, "worker.queue_deadline_ms": 2000, "worker.queue_target_ms": 2000,
             "http.request_deadline_ms": 4000, "kafka.sweep_after_s": 2}
 
 

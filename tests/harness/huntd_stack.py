@@ -24,7 +24,7 @@ def build_folder() -> pathlib.Path:
     return pathlib.Path(os.environ.get("HUNTD_BUILD", ROOT / "build" / "release")).absolute()
 
 
-def http_get(address: str, path: str, timeout_s: float = 5) -> tuple[int, str]:
+def http_get(address: str, path: str, timeout_s: float = 20) -> tuple[int, str]:
     """Status and body of one GET; OSError without a response."""
     host, port = address.rsplit(":", 1)
     connection = http.client.HTTPConnection(host, int(port), timeout=timeout_s)
@@ -71,7 +71,6 @@ def write_config(path: pathlib.Path, settings: dict) -> None:
 
 class HuntdServer(Server):
     name = "huntd"
-    stop_timeout_s = 30.0
 
     def __init__(self, directory, config: pathlib.Path, admin: str, *, before: list[str] | None = None,
                  outlives: bool = False):

@@ -71,8 +71,7 @@ class KafkaServer(Server):
 
     name = "kafka"
     kind = "Apache Kafka"
-    ready_timeout_s = 90.0
-    stop_timeout_s = 40.0
+    ready_timeout_s = 180.0
 
     def __init__(self, directory: pathlib.Path | str, *, outlives: bool = False, partitions: int = 8,
                  nice: int = 0):

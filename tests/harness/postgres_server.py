@@ -46,7 +46,7 @@ class OtherSession:
     def end(self) -> None:
         """Waits until all is done; ServerFailed where a statement failed."""
         self._psql.stdin.close()
-        if self._psql.wait(30) != 0:
+        if self._psql.wait(60) != 0:
             raise ServerFailed("a statement of the other session failed")
 
     def kill(self) -> None:
@@ -103,7 +103,7 @@ class PostgresServer(Server):
 
     def start(self):
         """A killed cluster's last backends may still hold its shared memory for a moment: tries again then."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             try:
                 super().start()

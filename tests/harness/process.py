@@ -90,8 +90,8 @@ class Server:
 
     name = "server"
     stop_signal = signal.SIGTERM
-    ready_timeout_s = 30.0
-    stop_timeout_s = 20.0
+    ready_timeout_s = 60.0
+    stop_timeout_s = 60.0
 
     def __init__(self, directory: pathlib.Path | str, *, outlives: bool = False):
         self.directory = pathlib.Path(directory).absolute()
@@ -198,7 +198,7 @@ class Server:
                 os.killpg(self.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-            if not self._await_end(10):
+            if not self._await_end(30):
                 raise ServerFailed(f"{self.name} survived SIGKILL")
         self._remove_pid()
 

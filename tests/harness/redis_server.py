@@ -89,7 +89,7 @@ class RedisError(Exception):
 class RedisClient:
     """A minimal client: one connection, one command at a time, replies as str, int, list or None."""
 
-    def __init__(self, port: int, timeout_s: float = 10):
+    def __init__(self, port: int, timeout_s: float = 30):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self._file = self._socket.makefile("rb")
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripts try to escape (escape_attempts.py): how each ends, the log line and the metric, and that other hunts are not affected
 (docs/isolation.md)."""
+import os
 import pathlib
 import platform
 import re
+import signal
 import subprocess
 import threading
 
@@ -17,7 +19,7 @@ from jail.escape_attempts import RESPONSES, FORGED_FRAMES, IN_THE_VM, SYSTEM_CAL
 
 MODES = ("process", "fork", "batch")
 # Long enough for a normal hunt on a busy machine, short enough for a dozen that never end.
-SETTINGS = {"worker.deadline_ms": 700, "worker.queue_deadline_ms": 20000, "worker.queue_target_ms": 20000, "http.request_deadline_ms": 40000}
+SETTINGS = {"worker.deadline_ms": 2000, "worker.queue_deadline_ms": 20000, "worker.queue_target_ms": 20000, "http.request_deadline_ms": 40000}
 HOSTILE = FORGED_FRAMES + SYSTEM_CALLS
 HONEST = "return function(hunt)\n  hunt.award('gold')\n  return {before = hunt.held().gold or 0}\nend\n"
 
@@ -49,7 +51,7 @@ def broken_mode(request, tmp_path_factory):
 
 
 def await_nothing_left(stack) -> None:
-    wait_until(lambda: not stack.lost_processes(), 10, f"no zombies and orphans: {stack.lost_processes()}")
+    wait_until(lambda: not stack.lost_processes(), 30, f"no zombies and orphans: {stack.lost_processes()}")
 
 
 def is_batch(stack) -> bool:
@@ -70,7 +72,7 @@ def await_logged(stack, attempt: Attempt, logged: int) -> None:
         lines = [line for line in log_lines(stack)[logged:] if "hunt failed" in line]
         return lines or (run_hunt(stack.http, attempt.name, "prisoner") and None)
 
-    for line in wait_until(reported, 10, f"a log line of {attempt.name}"):
+    for line in wait_until(reported, 30, f"a log line of {attempt.name}"):
         for word in (f"hunt_id={attempt.name}", f"reason={attempt.ends}", f"line={attempt.line}" if attempt.line else 'line=""'):
             assert word in line.split(), line
 
@@ -98,7 +100,7 @@ def try_attempt(stack, attempt: Attempt) -> None:
     assert stack.core_pids() == cores
     assert not [line for line in log_lines(stack)[logged:] if re.search(r"^level=error msg=forged|\x1b", line)]
     if attempt.sends_after_outcome and is_batch(stack):
-        wait_until(lambda: stack.metric(f'huntd_script_failures_total{{hunt="{attempt.name}",line="",reason="broken_frame"') >= 1, 10,
+        wait_until(lambda: stack.metric(f'huntd_script_failures_total{{hunt="{attempt.name}",line="",reason="broken_frame"') >= 1, 30,
                    "the second outcome to be counted")
 
 
@@ -127,17 +129,26 @@ def test_a_file_of_bytecode_is_rejected(tmp_path):
     assert reported.returncode != 0 and "compiled.lua:1: a script is text, not bytecode" in reported.stdout + reported.stderr, reported
 
 
-def test_a_live_workers_privileges(mode):
+@pytest.mark.parametrize("isolation", MODES)
+def test_a_live_workers_privileges(tmp_path, isolation):
     """Read from outside, while a script loops."""
-    thread = threading.Thread(target=run_hunt, args=(mode.http, "loop", "prisoner"))
-    thread.start()
+    looping = [attempt for attempt in IN_THE_VM if attempt.name == "loop"]
+    with jailed(tmp_path, looping, {"worker.isolation": isolation, "worker.deadline_ms": 10_000}) as stack:
+        thread = threading.Thread(target=run_hunt, args=(stack.http, "loop", "prisoner"))
+        thread.start()
 
-    def workers() -> list[int]:
-        forked = [child for zygote in mode.of_name("hunt-zygote") for child in children_of(zygote)]
-        return forked + mode.of_name("hunt_worker")
+        def workers() -> list[int]:
+            forked = [child for zygote in stack.of_name("hunt-zygote") for child in children_of(zygote)]
+            return forked + stack.of_name("hunt_worker")
 
-    pid = wait_until(lambda: next((pid for pid in workers() if cpu_ticks(pid) >= 5), 0), 20, "the worker that loops", poll_s=0)
-    of = pathlib.Path(f"/proc/{pid}")
+        pid = wait_until(lambda: next((pid for pid in workers() if cpu_ticks(pid) >= 5), 0), 20, "the worker that loops")
+        assert_jailed(pathlib.Path(f"/proc/{pid}"))
+        os.kill(pid, signal.SIGKILL)  # instead of waiting for the deadline
+        thread.join()
+
+
+def assert_jailed(of: pathlib.Path) -> None:
+    """`of`: the folder of a worker in /proc."""
     status = dict(line.split(":\t", 1) for line in (of / "status").read_text().splitlines() if ":\t" in line)
     assert (of / "environ").read_bytes() == b""
     assert sorted(file.name for file in (of / "fd").iterdir()) == ["3", "4"]
@@ -148,7 +159,6 @@ def test_a_live_workers_privileges(mode):
     assert limits["processes"] == limits["file size"] == limits["core file size"] == ("0", "0")
     assert limits["open files"] == ("5", "5")
     assert limits["address space"][1] != "unlimited" and limits["cpu time"][0] != "unlimited"
-    thread.join()
 
 
 def cpu_ticks(pid: int) -> int:
