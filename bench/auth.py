@@ -57,7 +57,7 @@ def run() -> Report:
         report.figures += [Figure(f"{attempt}_cpu_us", median(values), "µs of the core's CPU per request") for attempt, values in cpu_us.items()]
         report.figures += [Figure(f"{attempt}_costs_us", median(cpu_us[attempt]) - floor_us, "µs a request more than without") for attempt in ("bearer", "hunter")]
         report.figures += [Figure(f"{attempt}_over_none", median(rates[attempt]) / median(rates["none"]), "× the rate without") for attempt in ("bearer", "hunter")]
-        report.figures.append(Figure("errors", errors, "answers", bar=0, at_most=True))
+        report.figures.append(Figure("errors", errors, "responses", bar=0, at_most=True))
     report.notes += [f"{version_of('wrk', '-v')}; {ssl.OPENSSL_VERSION}",
                      f"{CONNECTIONS} connections; two secrets in the file, the second is used; servers on CPU 0, wrk on CPU 1; medians of {ROUNDS} × {SECONDS} s"]
     return report

@@ -56,7 +56,7 @@ def run(minutes: float | None = None) -> Report:
         report.figures = [
             limit_figure("p99_ms", load.all.p99, "ms", 72, stack),
             limit_figure("p999_ms", load.all.p999, "ms", 200, stack),
-            limit_figure("errors", load.errors, "answers", 0, stack),
+            limit_figure("errors", load.errors, "responses", 0, stack),
             limit_figure("unreconciled", off + abs(load.events_whole - given), "events", 0, stack),
             limit_figure("tick_max_ms", tick_max_ms, "ms", 5, stack),
             Figure("p50_ms", load.all.p50, "ms"),

@@ -67,7 +67,7 @@ def run() -> Report:
                         Figure(f"huntd_p99_ms_{connections}", median(r.p99_ms for r in results["huntd"]), "ms"),
                         Figure(f"nginx_p99_ms_{connections}", median(r.p99_ms for r in results["nginx"]), "ms"),
                         Figure(f"ratio_{connections}", rates["huntd"] / rates["nginx"], "× nginx", bar=1.3),
-                        Figure(f"errors_{connections}", errors, "answers", bar=0, at_most=True)]
+                        Figure(f"errors_{connections}", errors, "responses", bar=0, at_most=True)]
                     # If a server's CPU is not fully used, wrk's CPU limits the rate.
                     share = {peer: median(shares) for peer, shares in busy.items()}
                     report.figures += [
@@ -80,5 +80,5 @@ def run() -> Report:
                 nginx.wait()
                 port.release()
     report.notes += [f"{version_of(need('nginx'), '-v')}; {version_of('wrk', '-v')}",
-                     f"answers of {len(body)} bytes; servers on CPU 0, wrk on CPU 1; medians of {ROUNDS} × {SECONDS} s"]
+                     f"responses of {len(body)} bytes; servers on CPU 0, wrk on CPU 1; medians of {ROUNDS} × {SECONDS} s"]
     return report

@@ -75,10 +75,10 @@ def run() -> Report:
             limit_figure("admitted_p99_ms", process.admitted_p99_ms(), "ms", 72, stack),
             Figure("peak_rate", median(process.peaks), "hunts/s (closed-loop)"),
             Figure("goodput_rate", median(load.rate for load in process.loads), "hunts/s"),
-            Figure("shed_rate", median(load.answer_rate - load.rate for load in process.loads), "answers/s"),
+            Figure("shed_rate", median(load.answer_rate - load.rate for load in process.loads), "responses/s"),
             Figure("shed_p50_ms", median(load.shed_times.p50 for load in process.loads), "ms"),
             Figure("shed_p99_ms", median(load.shed_times.p99 for load in process.loads), "ms"),
-            Figure("other_errors", sum(load.errors - load.shed for load in process.loads), "answers"),
+            Figure("other_errors", sum(load.errors - load.shed for load in process.loads), "responses"),
             Figure("batch_goodput_ratio", batch.goodput_ratio(), "× peak"),
             Figure("batch_admitted_p99_ms", batch.admitted_p99_ms(), "ms"),
             Figure("batch_peak_rate", median(batch.peaks), "hunts/s (closed-loop)")]

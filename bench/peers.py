@@ -119,7 +119,7 @@ def run() -> Report:
     if "batch" in peers:
         report.figures.append(Figure("p99_over_lua_1000", p99s["batch", 1000] / p99s["lua", 1000], "× nginx with Lua", bar=0.5,
                                      at_most=True))
-    report.figures += [Figure("errors", errors, "answers", bar=0, at_most=True),
+    report.figures += [Figure("errors", errors, "responses", bar=0, at_most=True),
                        Figure("unaccounted", unaccounted, "awards, Redis against the responses", bar=0, at_most=True)]
     for mode in MODES:
         if mode not in peers:

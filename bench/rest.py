@@ -81,7 +81,7 @@ def run() -> Report:
         report.notes.append(f"Karapace {KarapaceServer.version()}, {version_of(str(find_program('python3')), '--version')}, one process")
     else:
         report.notes.append(f"no peer: {why_not}")
-    report.figures += [Figure("errors", errors, "answers", bar=0, at_most=True),
+    report.figures += [Figure("errors", errors, "responses", bar=0, at_most=True),
                        Figure("stalled", stalled, "runs at less than half of their warm-up's rate", bar=0, at_most=True),
                        *(Figure(f"{peer}_lost", max(0, -min(more)), "records answered and not in the topic", bar=0, at_most=True)
                          for peer, more in surplus.items()),

@@ -28,7 +28,7 @@ def run() -> Report:
             report.figures += [Figure(f"{script}_rate", result.rate, "requests/s"),
                                Figure(f"{script}_p50_ms", result.p50_ms, "ms (closed-loop)"),
                                Figure(f"{script}_p99_ms", result.p99_ms, "ms (closed-loop)"),
-                               Figure(f"{script}_not_2xx", result.not_2xx, "answers"),
+                               Figure(f"{script}_not_2xx", result.not_2xx, "responses"),
                                Figure(f"{script}_socket_errors", result.socket_errors, "errors", bar=0, at_most=True)]
             table = subprocess.run([str(build_folder() / "huntctl"), "latency", "--admin", stack.admin],
                                    capture_output=True, text=True, timeout=20, check=True).stdout

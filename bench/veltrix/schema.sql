@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 CREATE TABLE loot_event (
   event_id text PRIMARY KEY,
   hunter_id text NOT NULL,

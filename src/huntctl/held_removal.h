@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deletes `held` hashes of seasons that have ended (`huntctl hunt purge`, `huntctl forget`), and no
-// hash that was begun after the floor was raised.
+// hash that was started after the floor was raised.
 #pragma once
 #include <cstdint>
 

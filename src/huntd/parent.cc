@@ -235,9 +235,12 @@ CoreCount core_count(uint32_t configured) {
   auto const count = std::max(static_cast<uint32_t>(std::ceil(quota->cpus)), 1U);
   if (count == cpus) return {cpus};
   bool const v2 = quota->file.ends_with("/cpu.max");
-  log::info(fmt::format("cores: {}, because {} allows {:g} CPU", count,
-                        v2 ? "cpu.max" : "cpu.cfs_quota_us", quota->cpus),
-            {{"cpus", cpus}, {"file", quota->file}});
+  log::info("a CPU quota limits the number of cores",
+            {{"cores", count},
+             {"cpus", cpus},
+             {"reason",
+              fmt::format("{} allows {:g} CPU", v2 ? "cpu.max" : "cpu.cfs_quota_us", quota->cpus)},
+             {"file", quota->file}});
   return {count, false};
 }
 

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <string>
 
-namespace huntd::server {
+namespace huntd {
 
 // Above every errno.
 inline constexpr uint64_t start_failure_exit = 65'536;
@@ -26,4 +26,4 @@ inline std::string start_failure_text(uint64_t code) {
   return "a worker exited before it had a job, with status " + std::to_string(WEXITSTATUS(status));
 }
 
-}  // namespace huntd::server
+}  // namespace huntd

@@ -48,7 +48,7 @@ def test_half_a_cpu_is_one_core(own_stack):
         stack.start()
         pids = stack.core_pids()
         assert len(pids) == 1
-        assert "cores: 1, because cpu." in stack.huntd.log_text()
+        assert "a CPU quota limits the number of cores cores=1 " in stack.huntd.log_text()
         assert "allows 0.5 CPU" in stack.huntd.log_text()
         # A quota is a share of all CPUs: the core is not kept on one of them.
         assert os.sched_getaffinity(pids[0]) == os.sched_getaffinity(0)

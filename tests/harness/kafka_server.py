@@ -4,6 +4,7 @@ cluster if Maven Central is unavailable.
 
 The jars are kept in build/deps/kafka and checked against tests/harness/kafka/sha256sums.
 """
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -41,6 +42,13 @@ def _wrong_jars(folder: pathlib.Path) -> list[str]:
 
 def kafka_jars() -> pathlib.Path:
     """The folder with the verified jars, fetched on the first call. KafkaUnavailable says why there are none."""
+    JARS.parent.mkdir(parents=True, exist_ok=True)
+    with open(JARS.parent / "kafka.lock", "w") as lock:  # suites run beside each other
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _fetched_jars()
+
+
+def _fetched_jars() -> pathlib.Path:
     stamp = JARS / "verified"
     sums = (SOURCE / "sha256sums").read_text()
     if stamp.exists() and stamp.read_text() == sums:

@@ -74,7 +74,7 @@ def run_format() -> Count:
     """clang-format over all sources."""
     count = Count()
     program = shutil.which("clang-format-14")
-    files = sources("src", "tests", "bench")
+    files = sources("src", "tests", "bench", "tools")
     if program is None:
         count.skip(f"format: no clang-format-14 on this machine ({len(files)} files unchecked)")
         return count

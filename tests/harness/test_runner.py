@@ -139,6 +139,7 @@ def run_suite(wanted: str, arguments: list[str], save: bool = False) -> int:
 
 def print_needs(wanted: str) -> int:
     """For `./dev`: a line "setup PURPOSE...", then a line "build NAME TARGET..." for each build."""
+    suites: list[Suite] = []
     if wanted in ("faults", "chaos"):
         purposes, builds = ["build", "run", "kafka", "test"], ["release @programs @pieces"]
     else:
@@ -152,6 +153,10 @@ def print_needs(wanted: str) -> int:
     for build in builds:
         name, *targets = build.split()
         by_name.setdefault(name, []).extend(target for target in targets if target not in by_name.get(name, []))
+    work = f"{len(suites)} {'suite' if len(suites) == 1 else 'suites'} of about {minutes(forecast(suites, known_seconds()))}" \
+        if suites else wanted
+    print(f"dev: sets up {', '.join(purposes)}; builds {', '.join(by_name) or 'nothing'} (each up to 8 min from nothing); then {work}",
+          file=sys.stderr)
     print("setup", *purposes)
     for name, targets in by_name.items():
         print("build", name, *targets)

@@ -124,7 +124,7 @@ def python_functions(text: str) -> list[Function]:
 
 def check(root: pathlib.Path = ROOT) -> Report:
     findings, functions = [], 0
-    paths = c_files("src", "tests", "bench", root=root) + python_files("src", "tests", "bench", "tools", root=root)
+    paths = c_files("src", "tests", "bench", "tools", root=root) + python_files("src", "tests", "bench", "tools", root=root)
     for path in paths:
         found = python_functions(read(path)) if path.suffix == ".py" else c_functions(read(path))
         if found is None:

@@ -66,6 +66,8 @@ COMPILED_TWICE = {
     "src/worker/launcher.c": "hunt_worker is built with musl, and the spawner in huntd is the same loop",
     "src/worker/arena.c": "hunt_worker is built with musl, and tests/worker links the arena",
 }
+# Of meson: what may not come into src/core/ and src/environment/.
+NOT_OF_A_CORE = re.compile(r"\bdep_(?:uring|rdkafka|pq|linux|httplib|tomlplusplus|\w*driver)\b")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
 SOURCE_NAME = re.compile(r"'([^'\n]+\.(?:cc|c))'")
 
@@ -143,6 +145,8 @@ def check_includes(src: pathlib.Path, root: pathlib.Path) -> Iterator[str]:
             where = f"src/{file}:{line}"
             if not quoted:
                 yield from check_library_include(folder, where, name)
+                if (src / name).is_file():
+                    yield f'{where}: <{name}> is a file of src/: write it in quotes'
                 continue
             yield from check_project_include(folder, where, name, src)
             by_file.setdefault(file, set()).add(name)
@@ -157,14 +161,24 @@ def without_comments(meson: str) -> str:
     return re.sub(r"(?m)(^|\s)#.*$", r"\1", meson)
 
 
+def check_dependencies(root: pathlib.Path) -> Iterator[str]:
+    """No meson.build reaches out of its folder, and what tests/sim links names no library of the kernel's side."""
+    for build in files("src", "tests", "tools", "bench", "systemd", "docs", "lua", suffixes=(".build",), root=root):
+        in_core = show(build, root).startswith(("src/core/", "src/environment/"))
+        for number, line in enumerate(without_comments(read(build)).splitlines(), 1):
+            where = f"{show(build, root)}:{number}"
+            if re.search(r"(?<![.\w])\.\./", line):
+                yield f"{where}: reaches out of its folder by ../"
+            for name in NOT_OF_A_CORE.findall(line) if in_core else ():
+                yield f"{where}: {name}: the logic of a core is linked without it (decision 25)"
+
+
 def check_meson(src: pathlib.Path, root: pathlib.Path) -> Iterator[str]:
     """Each source is compiled once, by the meson.build of its own folder."""
     compiled: dict[pathlib.Path, str] = {}
     for build in files("src", suffixes=(".build",), root=root):
         for number, line in enumerate(without_comments(read(build)).splitlines(), 1):
             where = f"{show(build, root)}:{number}"
-            if re.search(r"(?<![.\w])\.\./", line):
-                yield f"{where}: reaches out of its folder by ../"
             for name in SOURCE_NAME.findall(line):
                 source = (build.parent / name).resolve()
                 if not source.is_file():
@@ -189,7 +203,7 @@ def check_meson(src: pathlib.Path, root: pathlib.Path) -> Iterator[str]:
 
 def check(root: pathlib.Path = ROOT) -> Report:
     src = root / "src"
-    findings = [*check_rows(), *check_includes(src, root), *check_meson(src, root)]
+    findings = [*check_rows(), *check_includes(src, root), *check_dependencies(root), *check_meson(src, root)]
     return Report(f"{len(ROWS)} folders, {len(c_files('src', root=root))} files", findings)
 
 

@@ -72,6 +72,10 @@ def small_tree(tree) -> pathlib.Path:
     ("src/http/meson.build", "static_library('a', 'a.cc', '../base/a.cc')\n", "reaches out of its folder"),
     ("src/http/meson.build", "static_library('a', 'a.cc')\nstatic_library('b', 'a.cc')\n", "is compiled by src/http/meson.build:1 too"),
     ("src/http/b.cc", "", "no meson.build of src/ compiles it"),
+    ("src/base/a.h", "#include <base/b.h>\n", "<base/b.h> is a file of src/"),
+    ("src/core/hunt/meson.build", "dep_a = declare_dependency(dependencies : [dep_fmt, dep_rdkafka])\n", "dep_rdkafka"),
+    ("src/core/meson.build", "dep_a = declare_dependency(dependencies : dep_redis_driver)\n", "dep_redis_driver"),
+    ("systemd/meson.build", "install_subdir('../lua')\n", "reaches out of its folder"),
     ("bench/meson.build", "executable('b', '../src/base/a.cc')\n", "link its library"),
 ])
 def test_a_wrong_include_or_build_is_found(tree, file, text, finding):

@@ -60,7 +60,7 @@ WORDS = [
     Word("bury", r"\b(?:bury|buries|buried)\b", "dead-letter", "bury|buried"),
     Word("dead record", r"\bdead[ -]records?\b", "dead letter"),
     Word("set aside", r"\bset aside\b", "dead-lettered"),
-    Word("forgotten", r"\bforgot(?!ten_before|ten_generation)\w*|\bforgets?\b", "expired (the columns forgotten_before and forgotten_generation keep their names)", "forget|forgotten"),
+    Word("forgotten", r"\bforgot(?!ten_before|ten_generation)\w*|\bforgets?\b", "expired (the column forgotten_generation keeps its name, and so does the migration that renames forgotten_before)", "forget|forgotten"),
     Word("shelf", r"\b(?:shelf|shelves)\b", "free list", "shelf|shelves"),
     Word("box", r"\bbox(?:es)?\b(?!-)", "host, machine", "box(?:es)?"),
     Word("cure", r"\bcures?\b", "hint", "cures?"),

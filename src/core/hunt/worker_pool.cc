@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "metrics/start_failure.h"
 
@@ -15,7 +16,6 @@ using State = WorkerSlot::State;
 using Process = WorkerSlot::Process;
 using Killed = WorkerSlot::Killed;
 
-constexpr uint64_t ns_per_ms = 1'000'000;
 constexpr size_t frames_waiting_max = 4;
 
 constexpr Counter runs_counter(Isolation isolation) {
