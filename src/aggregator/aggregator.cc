@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -37,17 +38,21 @@ Aggregator::Aggregator(const Config& config, Metrics& metrics,
       metrics_(metrics),
       stop_(stop),
       source_(open_source(config)),
-      postgres_(config.aggregator.postgres),
+      postgres_(config.aggregator.postgres, config.aggregator.schema),
+      merge_pace_(config.aggregator.merge_bytes, config.aggregator.merge_timeout_s * 1000LL),
       dead_letter_topic_(
           config.kafka.bootstrap.empty() ? nullptr : std::make_unique<DeadLetterTopic>(config)),
       retention_(config.aggregator.retention_days),
       watchdog_interval_ms_(systemd::watchdog_interval_us() / 1000),
       terminal_(isatty(STDERR_FILENO) == 1) {
-  postgres_.on_wait([this] { feed_watchdog(); });
-  if (dead_letter_topic_) dead_letter_topic_->on_wait([this] { feed_watchdog(); });
+  postgres_.on_wait([this] { on_wait(); });
+  postgres_.set_statement_timeout_ms(config.aggregator.merge_timeout_s * 1000);
+  if (dead_letter_topic_) dead_letter_topic_->on_wait([this] { on_wait(); });
+  metrics_.count_lag_of(!config.kafka.bootstrap.empty());
 }
 
 void Aggregator::feed_watchdog() {
+  metrics_.note_alive();
   int64_t const now_ms = monotonic_ms();
   if (watchdog_interval_ms_ == 0 ||
       now_ms - watchdog_fed_at_ms_ < static_cast<int64_t>(watchdog_interval_ms_ / 2))
@@ -56,28 +61,51 @@ void Aggregator::feed_watchdog() {
   watchdog_fed_at_ms_ = now_ms;
 }
 
+void Aggregator::on_wait() {
+  feed_watchdog();
+  static_cast<void>(source_->idle(0));  // the next read() reports what is wrong
+}
+
 Result<void> Aggregator::read(uint32_t timeout_ms) {
   bool const was_empty = batch_.empty();
   Result<void> done = source_->read(batch_, timeout_ms);
   if (was_empty && !batch_.empty()) first_unmerged_at_ms_ = monotonic_ms();
-  if (done) {
-    if (source_backoff_.failing())
-      log::notice("source is available again", {{"source", source_->name()}});
-    source_backoff_.succeeded();
-    return {};
-  }
-  metrics_.source_failed();
-  if (!source_backoff_.failing())
-    log::error("source failed, retrying with back-off",
-               {{"source", source_->name()}, {"error", done.error().message}});
-  source_backoff_.failed(monotonic_ms());
+  if (done)
+    source_succeeded();
+  else
+    source_failed(done.error());
   return done;
+}
+
+void Aggregator::source_succeeded() {
+  if (source_backoff_.failing())
+    log::notice("source is available again", {{"source", source_->name()}});
+  source_backoff_.succeeded();
+}
+
+// The first error is often that a connection was closed. Why there is no new one follows: each cause
+// is logged once, when it repeats.
+void Aggregator::source_failed(const Error& error) {
+  metrics_.source_failed();
+  bool const first = !source_backoff_.failing();
+  if (first) source_causes_.clear();
+  bool const repeats = error.message == source_error_;
+  bool const known = std::find(source_causes_.begin(), source_causes_.end(), error.message) !=
+                     source_causes_.end();
+  source_error_ = error.message;
+  if (first || (repeats && !known && source_causes_.size() < limits::causes_logged_max)) {
+    source_causes_.push_back(error.message);
+    log::error("source failed, retrying with back-off",
+               {{"source", source_->name()}, {"error", source_error_}});
+  }
+  source_backoff_.failed(monotonic_ms());
 }
 
 Result<void> Aggregator::prepare_postgres() {
   if (Result<void> connected = postgres_.connect(); !connected) return connected;
   if (schema_ready_) return {};
-  Result<int> migrated = migrate_schema(postgres_);
+  Result<int> migrated =
+      migrate_schema(postgres_, {config_.aggregator.writer_role, config_.aggregator.reader_role});
   if (!migrated) return migrated.error();
   if (*migrated > 0)
     log::notice("schema migrated", {{"migrations", *migrated}, {"version", schema_version()}});
@@ -89,9 +117,9 @@ Result<void> Aggregator::merge_batch() {
   if (Result<void> prepared = prepare_postgres(); !prepared) return prepared;
   if (batch_.empty()) return {};
   int64_t const started_at_ms = monotonic_ms();
-  Result<Merged> merged =
-      materialize(postgres_, batch_, source_->name(),
-                  dead_letter_topic_ ? DeadLetterTarget::caller : DeadLetterTarget::table);
+  Result<Merged> merged = materialize(
+      postgres_, batch_, source_->name(),
+      dead_letter_topic_ ? DeadLetterTarget::caller : DeadLetterTarget::table, merge_pace_);
   if (!merged) {
     // A table was dropped, or an older database was restored: check the schema again, instead of
     // failing forever.
@@ -188,7 +216,9 @@ void Aggregator::delete_expired_rows() {
 
 int64_t Aggregator::merge_at_ms() const {
   constexpr int64_t now = 0;
-  if (!schema_ready_ || batch_.full()) return now;
+  // A lost connection is made again also if there is nothing to merge: only so is it known that
+  // PostgreSQL is available.
+  if (!schema_ready_ || batch_.full() || !postgres_.connected()) return now;
   if (batch_.empty()) return INT64_MAX;
   int64_t const interval_ms = config_.aggregator.interval_s * 1000LL;
   // While catching up, few large merges are fastest.
@@ -196,6 +226,15 @@ int64_t Aggregator::merge_at_ms() const {
     return first_unmerged_at_ms_ + std::max(interval_ms, limits::catch_up_merge_ms);
   bool const late = wall_ms() - batch_.newest_ms() > interval_ms;
   return late && source_->caught_up() ? now : first_unmerged_at_ms_ + interval_ms;
+}
+
+int64_t Aggregator::merge_due_at_ms() const {
+  return std::max(merge_at_ms(), postgres_backoff_.retry_at_ms());
+}
+
+// While PostgreSQL fails, what has been read is enough to try again with. The source keeps the rest.
+bool Aggregator::may_read() const {
+  return !unacknowledged_ && !batch_.full() && (batch_.empty() || !postgres_backoff_.failing());
 }
 
 Metrics::Lag Aggregator::lag() const {
@@ -209,9 +248,15 @@ Metrics::Lag Aggregator::lag() const {
 
 void Aggregator::end_tick() {
   int64_t const now_ms = monotonic_ms();
+  std::string source_reason = source_->trouble();
+  if (source_reason.empty() && source_backoff_.failing()) source_reason = source_error_;
   metrics_.ticked(lag(), {.source = !source_backoff_.failing() && source_->connected(),
                           .postgres = !postgres_backoff_.failing() && schema_ready_,
-                          .dead_letter_topic = !dead_letter_backoff_.failing()});
+                          .dead_letter_topic = !dead_letter_backoff_.failing(),
+                          .outbox_watched = source_->watched(),
+                          .source_reason = std::move(source_reason)});
+  Source::Changes const changes = source_->changes();
+  metrics_.source_changed(changes.topic_recreated, changes.events_missed);
   if (!ready_sent_) {
     systemd::notify("READY=1");
     ready_sent_ = true;
@@ -259,22 +304,33 @@ void Aggregator::pause_until_next_step() {
   int64_t wake_at_ms = now_ms + read_wait_max_ms;
   for (const Backoff* backoff : {&source_backoff_, &postgres_backoff_, &dead_letter_backoff_})
     if (backoff->retry_at_ms() > now_ms) wake_at_ms = std::min(wake_at_ms, backoff->retry_at_ms());
-  std::this_thread::sleep_for(std::chrono::milliseconds(wake_at_ms - now_ms));
+  auto const wait_ms = static_cast<uint32_t>(wake_at_ms - now_ms);
+  if (!source_backoff_.due(now_ms)) {
+    static_cast<void>(source_->idle(0));
+    std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms));
+    return;
+  }
+  Result<bool> available = source_->idle(wait_ms);
+  if (!available)
+    source_failed(available.error());
+  else if (*available)
+    source_succeeded();
 }
 
-// The steps log their own failures, and the back-offs decide when each is due again.
+// The steps log their own failures, and the back-offs decide when each is due again. A step that
+// waits, waits for the next one at most.
 bool Aggregator::tick() {
   bool acted = false;
+  postgres_.notice_closed();
   int64_t now_ms = monotonic_ms();
   if (unacknowledged_) {
     if (dead_letter_backoff_.due(now_ms)) acted = static_cast<bool>(acknowledge());
-  } else if (!batch_.full() && source_backoff_.due(now_ms)) {
-    int64_t wait_ms = read_wait_max_ms;
-    if (!batch_.empty()) wait_ms = std::clamp<int64_t>(merge_at_ms() - now_ms, 0, wait_ms);
-    acted = static_cast<bool>(read(static_cast<uint32_t>(schema_ready_ ? wait_ms : 0)));
+  } else if (may_read() && source_backoff_.due(now_ms)) {
+    int64_t const wait_ms = std::clamp<int64_t>(merge_due_at_ms() - now_ms, 0, read_wait_max_ms);
+    acted = static_cast<bool>(read(static_cast<uint32_t>(wait_ms)));
     now_ms = monotonic_ms();
   }
-  if (!unacknowledged_ && now_ms >= merge_at_ms() && postgres_backoff_.due(now_ms)) {
+  if (!unacknowledged_ && now_ms >= merge_due_at_ms()) {
     end_tick();  // a merge may take long, so report before it
     if (merge()) {
       acted = true;
@@ -299,9 +355,11 @@ void Aggregator::stop() {
 }
 
 void Aggregator::run() {
+  lag_watch_.emplace(config_, metrics_);
   while (stop_ == 0)
     if (!tick()) pause_until_next_step();
   stop();
+  lag_watch_.reset();
 }
 
 Result<void> Aggregator::run_once() {

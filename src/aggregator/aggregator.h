@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The aggregator's loop: read records into a batch, merge the batch into PostgreSQL, write dead
-// letters, acknowledge. Each peer that fails is retried with a back-off; the others go on. Records
-// that are read and not merged stay in memory. Records that are merged and not acknowledged are
-// read again and change nothing.
+// letters, acknowledge. Each peer that fails is retried with a back-off, and no step is repeated
+// before it is due: the loop waits in the source. Records that are read and not merged stay in
+// memory, and while PostgreSQL fails no more are read. Records that are merged and not acknowledged
+// are read again and change nothing.
 #pragma once
 #include <csignal>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "aggregator/backoff.h"
+#include "aggregator/lag_watch.h"
 #include "aggregator/metrics.h"
+#include "aggregator/postgres/merge_pace.h"
 #include "aggregator/postgres/retention.h"
 #include "aggregator/sessions/batch.h"
 #include "aggregator/source/dead_letter_topic.h"
@@ -35,6 +41,9 @@ class Aggregator {
   bool tick();
   void stop();
   Result<void> read(uint32_t timeout_ms);
+  void source_succeeded();
+  void source_failed(const Error& error);
+  bool may_read() const;
   Result<void> merge();
   Result<void> prepare_postgres();
   Result<void> merge_batch();
@@ -45,10 +54,14 @@ class Aggregator {
   // When the next merge is due, on the monotonic clock; 0: now; INT64_MAX: there is nothing to
   // merge.
   int64_t merge_at_ms() const;
+  // The same, and not before PostgreSQL's back-off has passed.
+  int64_t merge_due_at_ms() const;
   void delete_expired_rows();
   Metrics::Lag lag() const;
   void end_tick();
   void feed_watchdog();
+  // Called while a peer works on a statement or a record.
+  void on_wait();
   void report_progress();
   void report_last_progress();
   void pause_until_next_step();
@@ -58,6 +71,7 @@ class Aggregator {
   const volatile std::sig_atomic_t& stop_;
   std::unique_ptr<Source> source_;
   PgLink postgres_;
+  MergePace merge_pace_;
   std::unique_ptr<DeadLetterTopic> dead_letter_topic_;  // null without Kafka: the table is used
   Batch batch_;
   // A merge is committed and its records are not acknowledged. Nothing is read until they are.
@@ -67,6 +81,8 @@ class Aggregator {
   bool schema_ready_ = false;
   int64_t first_unmerged_at_ms_ = 0;  // when the batch's first record was read
   Backoff source_backoff_;
+  std::string source_error_;                // the last one
+  std::vector<std::string> source_causes_;  // that were logged since the source failed
   Backoff postgres_backoff_;
   Backoff dead_letter_backoff_;
   uint64_t watchdog_interval_ms_;
@@ -75,6 +91,7 @@ class Aggregator {
   bool terminal_;
   int64_t reported_at_ms_ = 0;
   Metrics::Totals reported_;
+  std::optional<LagWatch> lag_watch_;  // while run() runs
 };
 
 }  // namespace huntd::aggregator

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "aggregator/metric_table.h"
+#include "aggregator/sessions/aggregator_limits.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -14,6 +15,10 @@ namespace {
 
 // A tick that takes longer counts as stuck, also if it is one long merge.
 constexpr int64_t stuck_after_ms = 120'000;
+// What a tick says of the lag is used for this long; a merge takes longer.
+constexpr int64_t tick_valid_ms = 2'000;
+// The loop is alive if it runs, or waits for a peer: as for the watchdog of systemd.
+constexpr int64_t alive_age_max_ms = 60'000;
 
 void head(std::string& text, const Metric& metric) {
   fmt::format_to(std::back_inserter(text), "# HELP {} {}\n# TYPE {} {}\n", metric.name, metric.help,
@@ -106,10 +111,62 @@ double Metrics::Lag::seconds() const {
   return std::max(0.0, static_cast<double>(wall_ms() - oldest_ms) / 1000.0);
 }
 
+void Metrics::source_changed(uint64_t topic_recreated, uint64_t events_missed) {
+  std::lock_guard lock(mutex_);
+  totals_.topic_recreated = topic_recreated;
+  totals_.events_missed = events_missed;
+}
+
+void Metrics::count_lag_of(bool with_topic) {
+  std::lock_guard lock(mutex_);
+  with_topic_ = with_topic;
+}
+
+void Metrics::counted(Counted counted) {
+  std::lock_guard lock(mutex_);
+  counted_ = std::move(counted);
+  counted_at_ms_ = monotonic_ms();
+}
+
+bool Metrics::counted_lately() const {
+  return counted_at_ms_ != 0 && monotonic_ms() - counted_at_ms_ < limits::lag_stale_ms;
+}
+
+bool Metrics::topic_known() const {
+  return !with_topic_ || (counted_lately() && counted_.topic_events);
+}
+
+bool Metrics::outbox_known() const {
+  return loop_counts() || (counted_lately() && counted_.outbox_events);
+}
+
+bool Metrics::loop_counts() const {
+  return !with_topic_ && up_.source && tick_at_ms_ != 0 &&
+         monotonic_ms() - tick_at_ms_ < tick_valid_ms;
+}
+
+bool Metrics::loop_counts_outbox() const {
+  std::lock_guard lock(mutex_);
+  return loop_counts();
+}
+
+// Of what cannot be counted, the loop's own figure is taken: it is a lower bound.
+uint64_t Metrics::lag_events() const {
+  if (loop_counts() || !counted_lately()) return lag_.events;
+  uint64_t const in_outbox = counted_.outbox_events.value_or(0);
+  if (!with_topic_) return std::max(lag_.events, in_outbox);
+  return counted_.topic_events.value_or(lag_.events) + in_outbox;
+}
+
+double Metrics::lag_seconds() const {
+  double const counted_s = !loop_counts() && counted_lately() ? counted_.oldest_age_s : 0;
+  return std::max(lag_.seconds(), counted_s);
+}
+
 void Metrics::ticked(Lag lag, Up up) {
   std::lock_guard lock(mutex_);
   lag_ = lag;
-  up_ = up;
+  up_ = std::move(up);
   tick_at_ms_ = monotonic_ms();
 }
 
@@ -139,12 +196,20 @@ std::string Metrics::render() const {
   per_peer(text, named("hunt_aggregator_failures_total"), totals_.source_failures,
            totals_.postgres_failures, totals_.dead_letter_topic_failures);
   single(text, named("hunt_aggregator_log_lines_dropped_total"), log::lines_dropped());
-  single(text, named("hunt_aggregator_lag_seconds"), lag_.seconds());
-  single(text, named("hunt_aggregator_lag_events"), lag_.events);
+  single(text, named("hunt_aggregator_topic_recreated_total"), totals_.topic_recreated);
+  single(text, named("hunt_aggregator_events_missed_total"), totals_.events_missed);
+  single(text, named("hunt_aggregator_lag_seconds"), lag_seconds());
+  single(text, named("hunt_aggregator_lag_events"), lag_events());
+  head(text, named("hunt_aggregator_lag_known"));
+  fmt::format_to(std::back_inserter(text),
+                 "hunt_aggregator_lag_known{{part=\"topic\"}} {}\n"
+                 "hunt_aggregator_lag_known{{part=\"outbox\"}} {}\n",
+                 topic_known() ? 1 : 0, outbox_known() ? 1 : 0);
   single(text, named("hunt_aggregator_newest_event_timestamp_seconds"),
          static_cast<double>(newest_merged_ms_) / 1000.0);
   per_peer(text, named("hunt_aggregator_up"), up_.source ? 1 : 0, up_.postgres ? 1 : 0,
            up_.dead_letter_topic ? 1 : 0);
+  single(text, named("hunt_aggregator_outbox_watched"), up_.outbox_watched ? 1 : 0);
   head(text, named("hunt_aggregator_merge_duration_seconds"));
   merge_duration_.render(text, "hunt_aggregator_merge_duration_seconds");
   head(text, named("hunt_aggregator_merged_age_seconds"));
@@ -152,11 +217,25 @@ std::string Metrics::render() const {
   return text;
 }
 
+void Metrics::note_alive() {
+  std::lock_guard lock(mutex_);
+  alive_at_ms_ = monotonic_ms();
+}
+
+std::string Metrics::stuck(int64_t now_ms) const {
+  std::lock_guard lock(mutex_);
+  int64_t const age_ms = now_ms - alive_at_ms_;
+  if (age_ms <= alive_age_max_ms) return "";
+  return fmt::format("the loop last ran {} ms ago", age_ms);
+}
+
 std::string Metrics::unhealthy() const {
   std::lock_guard lock(mutex_);
   if (tick_at_ms_ == 0) return "starting";
   if (monotonic_ms() - tick_at_ms_ > stuck_after_ms) return "the loop is stuck";
-  if (!up_.source) return "the source of events is unavailable";
+  if (!up_.source)
+    return "the source of events is unavailable" +
+           (up_.source_reason.empty() ? "" : ": " + up_.source_reason);
   if (!up_.postgres) return "postgres is unavailable";
   if (!up_.dead_letter_topic)
     return "the dead-letter topic cannot be written, so reading is paused";

@@ -1,42 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aggregator/metrics_server.h"
 
-#include <httplib.h>
+#include <utility>
+#include <vector>
 
-#include <cerrno>
-#include <cstring>
-
+#include "admin_http/admin_http_limits.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/net.h"
 #include "config/config.h"
 
 namespace huntd::aggregator {
+namespace {
 
-MetricsServer::MetricsServer() : server_(std::make_unique<httplib::Server>()) {}
+constexpr uint32_t turn_wait_max_ms = 60'000;  // the destructor ends the wait
+
+AdminPage health_page(const std::string& reason) {
+  return {reason.empty() ? 200 : 503, "text/plain; charset=utf-8",
+          reason.empty() ? "ok\n" : reason + "\n"};
+}
+
+// Each page is made within a millisecond, and only waits for the loop while that changes a number.
+std::vector<AdminRoute> routes_of(const Metrics& metrics) {
+  using Made = AdminRoute::Made;
+  auto const ready = [&metrics] { return health_page(metrics.unhealthy()); };
+  return {
+      {"/livez", Made::at_once, [&metrics] { return health_page(metrics.stuck(monotonic_ms())); }},
+      {"/readyz", Made::at_once, ready},
+      {"/healthz", Made::at_once, ready},
+      {"/metrics", Made::at_once,
+       [&metrics] {
+         return AdminPage{200, "text/plain; version=0.0.4; charset=utf-8", metrics.render()};
+       }},
+  };
+}
+
+}  // namespace
 
 Result<std::unique_ptr<MetricsServer>> MetricsServer::start(const std::string& listen,
                                                             const Metrics& metrics) {
-  Result<Address> address = parse_address(listen);
+  Result<Address> const address = parse_address(listen);
   if (!address) return Error{"aggregator.listen: " + address.error().message};
-  std::unique_ptr<MetricsServer> self(new MetricsServer);
-  self->server_->new_task_queue = [] { return new httplib::ThreadPool(2); };
-  self->server_->Get("/metrics", [&metrics](const httplib::Request&, httplib::Response& response) {
-    response.set_content(metrics.render(), "text/plain; version=0.0.4; charset=utf-8");
-  });
-  self->server_->Get("/healthz", [&metrics](const httplib::Request&, httplib::Response& response) {
-    std::string const reason = metrics.unhealthy();
-    response.status = reason.empty() ? 200 : 503;
-    response.set_content(reason.empty() ? "ok\n" : reason + "\n", "text/plain; charset=utf-8");
-  });
-  if (!self->server_->bind_to_port(address->host, address->port))
-    return Error{"aggregator.listen: cannot listen on " + listen + ": " + std::strerror(errno)};
-  self->thread_ = std::thread([server = self->server_.get()] { server->listen_after_bind(); });
+  Result<UniqueFd> listener = listen_tcp(address->host, address->port, limits::admin_backlog);
+  if (!listener) return Error{"aggregator.listen: " + listener.error().message};
+  Result<std::unique_ptr<AdminServer>> server =
+      AdminServer::open(std::move(*listener), routes_of(metrics));
+  if (!server) return Error{"aggregator.listen: " + server.error().message};
+  std::unique_ptr<MetricsServer> self(new MetricsServer(std::move(*server)));
+  self->thread_ = std::thread([server = self.get()] { server->run(); });
   return self;
 }
 
+void MetricsServer::run() {
+  while (!ends_) {
+    if (Result<void> turned = server_->turn(turn_wait_max_ms); !turned) {
+      log::error("aggregator.listen is not served any more", {{"error", turned.error().message}});
+      return;
+    }
+  }
+}
+
 MetricsServer::~MetricsServer() {
-  if (!thread_.joinable()) return;
-  while (!server_->is_running())
-    std::this_thread::yield();  // a stop() before the server runs would have no effect
-  server_->stop();
+  ends_ = true;
+  server_->wake();
   thread_.join();
 }
 

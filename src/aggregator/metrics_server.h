@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves GET /metrics and /healthz on aggregator.listen, on its own threads.
+// Serves GET /metrics, /livez, /readyz and /healthz on aggregator.listen, on its own thread.
 #pragma once
+#include <atomic>
 #include <memory>
+#include <string>
 #include <thread>
 
+#include "admin_http/admin_server.h"
 #include "aggregator/metrics.h"
 #include "base/result.h"
-
-namespace httplib {
-class Server;
-}
 
 namespace huntd::aggregator {
 
@@ -24,9 +23,11 @@ class MetricsServer {
   MetricsServer& operator=(const MetricsServer&) = delete;
 
  private:
-  MetricsServer();
+  explicit MetricsServer(std::unique_ptr<AdminServer> server) : server_(std::move(server)) {}
+  void run();
 
-  std::unique_ptr<httplib::Server> server_;
+  std::unique_ptr<AdminServer> server_;
+  std::atomic<bool> ends_ = false;
   std::thread thread_;
 };
 

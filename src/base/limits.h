@@ -21,6 +21,7 @@ inline constexpr size_t json_depth_max = 32;
 
 // --- config ----------------------------------------------------------------------------------
 inline constexpr size_t config_bytes_max = 1024 * 1024;  // the whole file
+inline constexpr size_t pg_name_bytes_max = 63;          // of a schema or role (PostgreSQL's own)
 inline constexpr size_t topic_bytes_max = 249;           // a Kafka topic's name (Kafka's own bound)
 
 // --- routing ---------------------------------------------------------------------------------
@@ -176,6 +177,10 @@ inline constexpr size_t supplies_per_hunt_max = 1000;  // that a hunt ever draws
 // How often a client of Kafka tries to reach its brokers. librdkafka's own 10 s would prolong each
 // outage.
 inline constexpr uint64_t kafka_reconnect_ms_max = 1000;
+inline constexpr size_t kafka_properties_max = 256;    // per section of the config file
+inline constexpr size_t kafka_property_name_max = 64;  // bytes
+// A fault of a connection to a broker explains an error that follows it within this time.
+inline constexpr int64_t kafka_fault_valid_ms = 60'000;
 // A producer that failed fatally is replaced at once. If it lived less than the maximum, it is
 // replaced after a pause that doubles each time.
 inline constexpr int64_t kafka_replace_pause_first_ms = 100;
@@ -189,5 +194,9 @@ inline constexpr size_t sweep_events_max = 256;  // per bucket and sweep
 inline constexpr size_t sweeps_parallel_max =
     16;  // buckets of a core that Redis is asked about at once
 inline constexpr size_t kafka_rest_records_max = 64;  // per produce call
+// A produce call waits this long for the state of its hunts. Without it, the call goes on.
+inline constexpr uint64_t kafka_rest_states_wait_ns = 500'000'000;
+// In a drain, a Kafka that has not acknowledged anything for this long is not waited for.
+inline constexpr uint64_t drain_events_ns = 200'000'000;
 
 }  // namespace huntd::limits

@@ -2,6 +2,7 @@
 // Result<T> holds a value or an Error. Failures of the outside world are returned in it; a violated
 // invariant of our own fails a CHECK.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <variant>
@@ -10,9 +11,18 @@
 
 namespace huntd {
 
+// What a program that has to distinguish errors needs to know about one, such as huntctl for its
+// exit code.
+enum class ErrorKind : uint8_t {
+  other,
+  unreachable,  // a peer: no connection, a broken one, no login, or no reply in time
+  usage,        // the command line, a file that it names, or the config
+};
+
 // One sentence: what failed, and what to do about it.
 struct Error {
   std::string message;
+  ErrorKind kind = ErrorKind::other;
 };
 
 template <class T>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// UTF-8 validation (RFC 3629).
+// UTF-8 validation (RFC 3629), and texts that are valid after it.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace huntd {
@@ -23,6 +24,31 @@ inline size_t utf8_sequence_bytes(std::string_view text) {
   if (lead == 0xf0 && at(1) < 0x90) return 0;
   if (lead == 0xf4 && at(1) > 0x8f) return 0;
   return length;
+}
+
+// The first `bytes_max` bytes of a text or fewer: no character is cut in two. REQUIRES: `text` is
+// UTF-8.
+inline std::string_view cut_utf8(std::string_view text, size_t bytes_max) {
+  if (text.size() <= bytes_max) return text;
+  size_t end = bytes_max;
+  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
+// `text` with a question mark for each NUL and each byte that is not UTF-8: PostgreSQL rejects both
+// in a text.
+inline std::string storable_text(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  while (!text.empty()) {
+    size_t const bytes = text.front() == '\0' ? 0 : utf8_sequence_bytes(text);
+    if (bytes == 0)
+      valid.push_back('?');
+    else
+      valid.append(text.substr(0, bytes));
+    text.remove_prefix(bytes == 0 ? 1 : bytes);
+  }
+  return valid;
 }
 
 }  // namespace huntd

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <utility>
 
@@ -14,6 +15,14 @@ namespace huntd {
 namespace {
 constexpr int descriptor_min = 16;  // above the descriptors at which a worker finds its own
 }  // namespace
+
+std::string find_worker(const std::string& configured) {
+  if (!configured.empty()) return configured;
+  char path[PATH_MAX];
+  ssize_t const length = readlink("/proc/self/exe", path, sizeof path);
+  std::string const self(path, length > 0 ? static_cast<size_t>(length) : 0);
+  return self.substr(0, self.rfind('/') + 1) + "hunt_worker";
+}
 
 Result<WorkerProgram> WorkerProgram::open(const std::string& path) {
   UniqueFd program;

@@ -11,6 +11,10 @@
 
 namespace huntd {
 
+// The path of hunt_worker: `configured` (worker.binary), or if that is empty the one beside the
+// program that calls.
+std::string find_worker(const std::string& configured);
+
 class WorkerProgram {
  public:
   // If `path` is not an executable file, the error says which config key to set.

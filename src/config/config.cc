@@ -16,6 +16,7 @@
 
 #include "base/ids.h"
 #include "base/limits.h"
+#include "config/kafka_sections.h"
 
 namespace huntd {
 namespace {
@@ -32,6 +33,7 @@ enum class Check {
   topic,
   group,
   postgres,
+  pg_name,  // may be empty
   isolation,
   auth_mode
 };
@@ -89,7 +91,7 @@ const Key keys_table[] = {
          "Open connections per client address and core; above the limit 503 "
          "`too-many-connections`. 0: no limit."),
     TEXT(admin, listen, tcp, restart,
-         "Address of the admin port: `/healthz`, `/readyz`, `/metrics` and the latency pages. "
+         "Address of the admin port: `/livez`, `/readyz`, `/metrics` and the latency pages. "
          "Must differ from `http.listen`. Keep it off the public network."),
     TEXT(auth, mode, auth_mode, reload,
          "How callers authenticate. `\"none\"`: not at all. `\"bearer\"`: by a token from "
@@ -189,12 +191,26 @@ const Key keys_table[] = {
     TEXT(aggregator, postgres, postgres, restart,
          "The database. Put a password into a `passfile`, not here."),
     TEXT(aggregator, listen, tcp, restart,
-         "Address of the aggregator's `/metrics` and `/healthz`."),
+         "Address of the aggregator's `/metrics`, `/livez` and `/readyz`."),
     TEXT(aggregator, group, group, restart,
          "The Kafka consumer group."),
     NUMBER(aggregator, retention_days, 0, 36'500, restart,
          "Rows of hunts that have awarded nothing for this many days are deleted from "
          "`hunt_session`. 0: no row is deleted."),
+    TEXT(aggregator, schema, pg_name, restart,
+         "The schema of the tables: hunt-aggregator and huntctl look in no other. Empty: the first "
+         "one in the `search_path` of the connection."),
+    TEXT(aggregator, writer_role, pg_name, restart,
+         "A role to which `hunt-aggregator --migrate` and `--print-schema` grant what "
+         "hunt-aggregator and huntctl need, without the right to create anything. Empty: none."),
+    TEXT(aggregator, reader_role, pg_name, restart,
+         "A role to which they grant SELECT on the tables and views. Empty: none."),
+    NUMBER(aggregator, merge_timeout_s, 1, 3600, restart,
+         "PostgreSQL ends a statement of a merge that takes longer (`statement_timeout`); a lock may "
+         "take half as long. The merge is retried with fewer rows per transaction."),
+    LARGE(aggregator, merge_bytes, 1024 * 1024, 512ULL << 20, restart,
+         "Bytes of rows that one transaction of a merge reads, and memory of events that it writes. "
+         "A larger merge takes several transactions."),
 };
 // clang-format on
 
@@ -230,15 +246,10 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string nearest_key(std::string_view unknown) {
-  unknown = unknown.substr(0, 64);  // longer than any key; bounds the work
-  std::string best;
-  size_t best_distance = SIZE_MAX;
-  for (const Key& key : keys_table)
-    if (size_t const distance = edit_distance(unknown, key.name); distance < best_distance) {
-      best_distance = distance;
-      best = key.name;
-    }
-  return best;
+  std::vector<std::string_view> known;
+  for (const Key& key : keys_table) known.emplace_back(key.name);
+  known.insert(known.end(), std::begin(kafka_sections), std::end(kafka_sections));
+  return nearest_of(unknown, known);
 }
 
 bool is_section(std::string_view name) {
@@ -307,6 +318,10 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
     case Check::postgres:
       if (text.empty()) return "must not be empty";
       return std::nullopt;
+    case Check::pg_name:
+      if (text.size() > limits::pg_name_bytes_max)
+        return fmt::format("must be at most {} bytes", limits::pg_name_bytes_max);
+      return std::nullopt;
     case Check::tcp:
       return address_fault(text, false);
     case Check::tcp_or_unix:
@@ -349,6 +364,8 @@ std::string range_of(const Key& key) {
       return "a name";
     case Check::postgres:
       return "libpq URI or keywords";
+    case Check::pg_name:
+      return "a name";
     case Check::isolation:
       return "`\"process\"`, `\"fork\"`, `\"batch\"`";
     case Check::auth_mode:
@@ -385,6 +402,23 @@ void read_value(const Key& key, const toml::node& node, Config& config, Problems
     *key.number(config) = static_cast<uint32_t>(*value);
   else
     *key.large(config) = static_cast<uint64_t>(*value);
+}
+
+// Reads `node` if its name is that of a section of librdkafka's properties; else returns false.
+bool read_properties(const std::string& name, const toml::node& node, Config& config,
+                     Problems& problems) {
+  if (std::ranges::find(kafka_sections, std::string_view(name)) == std::end(kafka_sections))
+    return false;
+  KafkaSectionReader const reader{
+      [&](const toml::node& at, const std::string& key, const std::string& fault) {
+        problems.add(fmt::format("{}: {}", problems.at(at), key), fault);
+      },
+      [&](const toml::node& at, const std::string& key) { config.origin[key] = problems.at(at); }};
+  if (const toml::table* const table = node.as_table(); table != nullptr)
+    read_kafka_section(*table, name, config, reader);
+  else
+    reader.report(node, name, fmt::format("must be a section: [{}]", name));
+  return true;
 }
 
 // True if only this host can reach a listening address.
@@ -460,7 +494,7 @@ Result<Config> parse_config(const std::string& text, const std::string& name) {
       std::string const full = fmt::format("{}.{}", section_name.str(), key_name.str());
       if (const Key* key = find_key(full))
         read_value(*key, node, config, problems);
-      else
+      else if (!read_properties(full, node, config, problems))
         problems.add(fmt::format("{}: {}", problems.at(node), full),
                      fmt::format("unknown key; did you mean {}?", nearest_key(full)));
     }
@@ -493,6 +527,7 @@ std::string print_config(const Config& config) {
     std::string_view const name = key.name;
     std::string const its_section(name.substr(0, name.find('.')));
     if (its_section != section) {
+      if (section == "kafka") text += print_kafka_sections(config);
       text += fmt::format("{}[{}]\n", section.empty() ? "" : "\n", its_section);
       section = its_section;
     }
@@ -519,7 +554,20 @@ std::vector<std::string> keys_that_wait_for_restart(const Config& running, const
   for (const Key& key : keys_table)
     if (key.when == When::restart && value_text(key, before) != value_text(key, after))
       names.emplace_back(key.name);
+  add_changed_properties(running, next, names);
   return names;
+}
+
+std::string nearest_of(std::string_view unknown, const std::vector<std::string_view>& known) {
+  unknown = unknown.substr(0, 64);  // longer than any key; bounds the work
+  std::string best;
+  size_t best_distance = SIZE_MAX;
+  for (std::string_view const word : known)
+    if (size_t const distance = edit_distance(unknown, word); distance < best_distance) {
+      best_distance = distance;
+      best = word;
+    }
+  return best;
 }
 
 Result<Address> parse_address(const std::string& text) {

@@ -6,11 +6,21 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 
 namespace huntd {
+
+// A property of librdkafka from [kafka.properties], [kafka.consumer] or [kafka.producer]. Only its
+// form is checked here: drivers/kafka_properties.h knows librdkafka.
+struct KafkaProperty {
+  std::string key;    // as in errors and in Config::origin: "kafka.properties.sasl.password_file"
+  std::string name;   // librdkafka's: "sasl.password"
+  std::string value;  // empty until the file is read
+  std::string file;   // of NAME_file; else empty
+};
 
 // Each member is the config key `section.member`; the member's initializer is the default.
 struct Config {
@@ -67,7 +77,7 @@ struct Config {
     bool allow_eviction = false;
     uint32_t memory_max_percent = 90;
   } redis;
-  struct {
+  struct Kafka {
     std::string bootstrap;
     std::string topic = "loot_events";
     std::string dead_topic = "loot_events_dead";
@@ -75,6 +85,10 @@ struct Config {
     uint32_t queue_messages_max = 100'000;
     uint32_t delivery_timeout_ms = 30'000;
     uint32_t sweep_after_s = 30;
+    // Not keys of the table: any number of librdkafka's own, see KafkaProperty.
+    std::vector<KafkaProperty> properties;  // of all clients
+    std::vector<KafkaProperty> consumer;
+    std::vector<KafkaProperty> producer;
   } kafka;
   struct {
     uint32_t interval_s = 1;
@@ -82,6 +96,11 @@ struct Config {
     std::string listen = "127.0.0.1:9091";
     std::string group = "hunt-aggregator";
     uint32_t retention_days = 0;
+    std::string schema;
+    std::string writer_role;
+    std::string reader_role;
+    uint32_t merge_timeout_s = 120;
+    uint64_t merge_bytes = 64 * 1024 * 1024;
   } aggregator;
 
   // Where each value that is not a default was set: "FILE:LINE", by the key's full name.
@@ -93,7 +112,8 @@ struct Config {
 Result<Config> load_config(const std::string& path);
 // The same for text in memory. `name` replaces the file's name in errors and origins.
 Result<Config> parse_config(const std::string& text, const std::string& name);
-// All values as TOML, each with its origin in a comment.
+// All values as TOML, each with its origin in a comment. A secret among librdkafka's properties is
+// printed as "(hidden)".
 std::string print_config(const Config& config);
 
 // One key, for references and tests.
@@ -110,7 +130,9 @@ struct ConfigKey {
 };
 // Every key, in the order of the table; the keys of a section are adjacent.
 std::vector<ConfigKey> config_keys();
-// The keys that differ and that a reload does not apply.
+// The word of `known` with the fewest letters to change; empty if there is none.
+std::string nearest_of(std::string_view unknown, const std::vector<std::string_view>& known);
+// The keys that differ and that a reload does not apply, librdkafka's properties too.
 std::vector<std::string> keys_that_wait_for_restart(const Config& running, const Config& next);
 
 // An address in the config file.

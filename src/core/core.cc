@@ -86,7 +86,13 @@ class OpenCore final : public Core,
         workers_(environment.workers, scheduler_, metrics_, worker_limits(config_)),
         hunter_queue_(scheduler_),
         emitter_(environment.events, ledger_, scheduler_, metrics_),
-        produce_context_{emitter_, metrics_, config_.kafka.topic, config_.http.request_deadline_ms},
+        produce_context_{scheduler_,
+                         emitter_,
+                         ledger_,
+                         bundle_,
+                         metrics_,
+                         config_.kafka.topic,
+                         config_.http.request_deadline_ms},
         hunt_context_{scheduler_,
                       clock_,
                       metrics_,
@@ -433,6 +439,7 @@ class OpenCore final : public Core,
   void start_drain() {
     if (draining_) return;
     draining_ = true;
+    events_waited_from_ns_ = scheduler_.now_ns();
     drain_deadline_at_ns_ = clock_.now_ns() + config_.http.drain_deadline_ms * ns_per_ms;
     metrics_.set(Gauge::draining, 1);
     metrics_.set_state(CoreState::draining);
@@ -442,11 +449,27 @@ class OpenCore final : public Core,
     for (Connection* connection : connections_) connection->drain();
   }
 
+  // A stop does not wait for Kafka: events are safe in the outbox, and a produce call gets an honest
+  // response. If Kafka has been silent for a moment, it is not waited for.
+  void stop_waiting_for_events() {
+    if (emitter_.all_reported()) return;
+    uint64_t const silent_since_ns = std::max(events_waited_from_ns_, emitter_.moved_at_ns());
+    uint64_t const patience_ns = limits::drain_events_ns + config_.kafka.linger_ms * ns_per_ms;
+    if (scheduler_.now_ns() < silent_since_ns + patience_ns) return;
+    if (events_given_up_ && silent_since_ns == events_waited_from_ns_) return emitter_.abandon();
+    events_given_up_ = true;
+    events_waited_from_ns_ = scheduler_.now_ns();
+    emitter_.give_up();
+  }
+
   // A core that is idle still runs its peers' requests until the parent reports that all are idle.
   void check_drained() {
+    stop_waiting_for_events();
     bool const late = clock_.now_ns() >= drain_deadline_at_ns_;
-    bool const idle = connections_.empty() && requests_ == 0 && emitter_.idle() &&
-                      workers_.live() == 0 && (redis_.in_flight() == 0 || !redis_.up());
+    // Without Redis, the entries of stored events stay in the outbox too, and are emitted again.
+    bool const redis_done = !redis_.up() || (redis_.in_flight() == 0 && emitter_.idle());
+    bool const idle = connections_.empty() && requests_ == 0 && emitter_.all_reported() &&
+                      workers_.live() == 0 && redis_done;
     if (idle && !idle_sent_) {
       idle_sent_ = true;
       parent_.send(encode(ControlMessage::idle), -1);
@@ -490,6 +513,8 @@ class OpenCore final : public Core,
   bool may_end_ = false;
   bool done_ = false;
   uint64_t drain_deadline_at_ns_ = 0;
+  uint64_t events_waited_from_ns_ = 0;  // in a drain
+  bool events_given_up_ = false;
 };
 
 }  // namespace

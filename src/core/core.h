@@ -58,7 +58,7 @@ class Core {
   virtual void tick() = 0;
   virtual bool draining() const = 0;
   virtual bool done() const = 0;  // drained: the process may end
-  // Flushes the last batches. REQUIRES: done(), and the event log has sent its last reports.
+  // Flushes the last batches to Redis. REQUIRES: done().
   virtual void finish() = 0;
   virtual CoreLoad load() const = 0;
 };

@@ -5,6 +5,7 @@
 
 #include "drivers/driver_limits.h"
 #include "drivers/kafka_client.h"
+#include "drivers/peer_timeout.h"
 
 namespace huntd {
 namespace {
@@ -22,8 +23,10 @@ Error send_error(const char* topic, rd_kafka_resp_err_t error) {
       return Error{fmt::format(
           "kafka: topic {} rejects a record of this size: raise its max.message.bytes", topic)};
     case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
-      return Error{fmt::format("kafka: topic {} did not acknowledge a record within {} s", topic,
-                               limits::kafka_send_timeout_ms / 1000)};
+      return Error{
+          fmt::format("kafka: topic {} did not acknowledge a record within {:g} s{}", topic,
+                      peer_timeout_ms(limits::kafka_send_timeout_ms) / 1000.0, kafka_fault()),
+          ErrorKind::unreachable};
     default:
       return kafka_error(topic, error);
   }
@@ -47,10 +50,13 @@ void produce(rd_kafka_t* producer, const KafkaRecord& record, rd_kafka_resp_err_
     parts.push_back(part(RD_KAFKA_VTYPE_KEY));
     parts.back().u.mem = {const_cast<char*>(record.key->data()), record.key->size()};
   }
-  for (const auto& [name, value] : record.headers) {
-    parts.push_back(part(RD_KAFKA_VTYPE_HEADER));
-    parts.back().u.header = {name, value.data(), static_cast<ssize_t>(value.size())};
-  }
+  // Not RD_KAFKA_VTYPE_HEADER: librdkafka frees those twice if it rejects the record because the
+  // topic does not exist.
+  rd_kafka_headers_t* const headers = rd_kafka_headers_new(record.headers.size());
+  for (const auto& [name, value] : record.headers)
+    rd_kafka_header_add(headers, name, -1, value.data(), static_cast<ssize_t>(value.size()));
+  parts.push_back(part(RD_KAFKA_VTYPE_HEADERS));
+  parts.back().u.headers = headers;
   parts.push_back(part(RD_KAFKA_VTYPE_MSGFLAGS));
   parts.back().u.i = RD_KAFKA_MSG_F_COPY;
   parts.push_back(part(RD_KAFKA_VTYPE_OPAQUE));
@@ -58,24 +64,27 @@ void produce(rd_kafka_t* producer, const KafkaRecord& record, rd_kafka_resp_err_
   if (rd_kafka_error_t* error = rd_kafka_produceva(producer, parts.data(), parts.size())) {
     *outcome = rd_kafka_error_code(error);
     rd_kafka_error_destroy(error);
+    rd_kafka_headers_destroy(headers);  // librdkafka owns those of the records that it accepts
   }
 }
 
 }  // namespace
 
 Result<void> KafkaSender::open() {
-  Result<rd_kafka_conf_t*> conf = kafka_conf({
-      {"bootstrap.servers", bootstrap_},
-      {"client.id", client_},
-      {"acks", "all"},
-      {"linger.ms", "0"},
-      {"message.timeout.ms", std::to_string(limits::kafka_send_timeout_ms)},
-      {"topic.metadata.propagation.max.ms", std::to_string(limits::kafka_topic_timeout_ms)},
+  Result<rd_kafka_conf_t*> conf = kafka_conf(
+      kafka_, RD_KAFKA_PRODUCER,
+      {
+          {"client.id", client_},
+          {"acks", "all"},
+          {"linger.ms", "0"},
+          {"message.timeout.ms", std::to_string(peer_timeout_ms(limits::kafka_send_timeout_ms))},
+          {"topic.metadata.propagation.max.ms", std::to_string(limits::kafka_topic_timeout_ms)},
+          {"log_level", kafka_errors_only},
+      },
       // No limit here: the topic's max.message.bytes applies.
-      {"message.max.bytes", "1000000000"},
-      {"log_level", "0"},  // errors come with the delivery reports
-  });
+      {{"message.max.bytes", "1000000000"}});
   if (!conf) return conf.error();
+  rd_kafka_conf_set_log_cb(*conf, &remember_kafka_line);  // errors come with the delivery reports
   rd_kafka_conf_set_dr_msg_cb(*conf, &KafkaSender::on_report);
   Result<rd_kafka_t*> producer = kafka_client(RD_KAFKA_PRODUCER, *conf);
   if (!producer) return producer.error();

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "config/config.h"
 
 namespace huntd {
 
@@ -27,8 +28,8 @@ struct KafkaRecord {
 class KafkaSender {
  public:
   // `client` is the client.id, which brokers log.
-  KafkaSender(std::string bootstrap, std::string client)
-      : bootstrap_(std::move(bootstrap)), client_(std::move(client)) {}
+  KafkaSender(Config::Kafka kafka, std::string client)
+      : kafka_(std::move(kafka)), client_(std::move(client)) {}
 
   // Sends `records` and waits until all in-sync replicas have acknowledged each of them, or
   // limits::kafka_send_timeout_ms have passed. `records` in the result is the number of records
@@ -47,7 +48,7 @@ class KafkaSender {
   void wait();
   static void on_report(rd_kafka_t* producer, const rd_kafka_message_t* message, void* sender);
 
-  std::string bootstrap_;
+  Config::Kafka kafka_;
   std::string client_;
   std::function<void()> on_wait_;
   std::unique_ptr<rd_kafka_t, void (*)(rd_kafka_t*)> producer_{nullptr, &rd_kafka_destroy};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A blocking connection to PostgreSQL, on libpq. It keeps no state in the server's session (no
-// named statement, no SET except SET LOCAL), so it works through PgBouncer in transaction mode.
+// named statement, no SET except SET LOCAL, no lock that outlives a transaction), so it works
+// through PgBouncer in session and in transaction mode. In statement mode there are no
+// transactions: the first one fails with an error that says so.
 #pragma once
 #include <libpq-fe.h>
 
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "drivers/driver_limits.h"
 
 namespace huntd {
 
@@ -77,6 +80,7 @@ class PgRows {
  public:
   explicit PgRows(PGresult* result) : result_(result, &PQclear) {}
   int count() const { return PQntuples(result_.get()); }
+  int columns() const { return PQnfields(result_.get()); }
   bool is_null(int row, int column) const { return PQgetisnull(result_.get(), row, column) != 0; }
   std::string_view text(int row, int column) const {
     return {PQgetvalue(result_.get(), row, column),
@@ -94,25 +98,44 @@ class PgRows {
 
 class PgLink {
  public:
-  // `address` is a libpq URI or keywords.
-  explicit PgLink(std::string address) : address_(std::move(address)) {}
+  // `address` is a libpq URI or keywords. Every statement finds its tables in `schema` alone (and
+  // in pg_catalog); if that is empty, in the schema that comes first in the connection's
+  // search_path.
+  explicit PgLink(std::string address, std::string schema = "")
+      : address_(std::move(address)), configured_schema_(std::move(schema)) {}
   PgLink(const PgLink&) = delete;
   PgLink& operator=(const PgLink&) = delete;
 
-  // Connects; does nothing if connected. Waits up to limits::peer_timeout_ms.
+  // Connects; does nothing if connected. Waits up to limits::peer_timeout_ms per host. If the
+  // address, the environment or the service file names several hosts, only one that accepts writes
+  // is taken. An error if the server is older than limits::pg_version_min.
   Result<void> connect();
   bool connected() const { return connection_ != nullptr; }
-  // Sets a function that is called every second while a statement runs, to feed a watchdog.
+  // Closes the link if the server has closed it. Asks the server nothing and does not wait.
+  void notice_closed();
+  // Sets a function that is called about every second while a statement runs, to feed a watchdog.
   void on_wait(std::function<void()> callback) { on_wait_ = std::move(callback); }
+  // Calls that function if it is due. For long work between two statements.
+  void report_waiting();
   void close() { connection_.reset(); }
 
-  // Executes one statement with the parameters $1, $2 and so on. If the connection is lost, the
-  // error closes the link; after any other error an open transaction is in the failed state.
+  // The schema in which tables are looked for and created; empty: there is none. REQUIRES: connected.
+  const std::string& schema() const { return schema_; }
+  // The schemas of the connection's own search_path, if none is configured; else empty. REQUIRES:
+  // connected.
+  const std::vector<std::string>& search_path() const { return search_path_; }
+  // Bounds each statement of later transactions; a lock may be waited for half as long.
+  void set_statement_timeout_ms(uint32_t timeout_ms) { statement_timeout_ms_ = timeout_ms; }
+
+  // Executes one statement with the parameters $1, $2 and so on; outside a transaction, in one of
+  // its own. If the connection is lost, or the server accepts no writes, the error closes the link;
+  // after any other error an open transaction is in the failed state.
   Result<PgRows> execute(const std::string& statement, const std::vector<PgArray>& parameters = {});
   // Executes a COPY ... FROM STDIN; returns the number of rows written. Errors are those of
   // execute().
   Result<uint64_t> copy_in(const std::string& statement, PgCopy rows);
-  // Executes statements separated by semicolons, without parameters, and ignores their rows.
+  // Executes statements separated by semicolons, without parameters, and ignores their rows. The
+  // first may be BEGIN; without one, and outside a transaction, all are one transaction.
   Result<void> execute_script(const std::string& statements);
   // Starts a transaction with the timeouts of driver_limits.h, by SET LOCAL. Prefer
   // in_transaction().
@@ -120,11 +143,18 @@ class PgLink {
   Result<void> commit();
   // Ends a transaction in any state; closes the link if that fails.
   void rollback();
-  // SQLSTATE of the last error; empty if the error is not the server's.
+  // SQLSTATE of the last error since connect() or begin(); empty if the error is not the server's.
   const std::string& sqlstate() const { return sqlstate_; }
 
  private:
+  Result<void> open();
+  Result<void> find_schema();
   Error failed(const PGresult* result);
+  // Starts the time of statement_timeout_ms() (drivers/peer_timeout.h).
+  void begin_statement();
+  bool in_no_transaction() const;
+  // execute(), as it stands: in the transaction that is open.
+  Result<PgRows> run(const std::string& statement, const std::vector<PgArray>& parameters);
   // Waits up to a second for poll(2) events on the socket; returns false if the connection is
   // broken.
   bool wait_for(short events);
@@ -136,6 +166,14 @@ class PgLink {
   bool send_copy(std::string_view bytes);
 
   std::string address_;
+  std::string configured_schema_;
+  std::string schema_;
+  std::vector<std::string> search_path_;
+  bool needs_primary_ = false;  // there are several hosts
+  uint32_t statement_timeout_ms_ = limits::pg_statement_timeout_ms;
+  int64_t waiting_reported_at_ms_ = 0;
+  int64_t give_up_at_ms_ = INT64_MAX;
+  bool gave_up_ = false;  // on the present statement
   std::unique_ptr<PGconn, void (*)(PGconn*)> connection_{nullptr, &PQfinish};
   std::string sqlstate_;
   std::function<void()> on_wait_;
@@ -155,6 +193,12 @@ auto in_transaction(PgLink& postgres, Body body) -> decltype(body()) {
   if (!committed) return committed.error();
   return result;
 }
+
+// `name` as an identifier in SQL text: in double quotes.
+std::string quoted_name(std::string_view name);
+
+// An error if huntd cannot work with this version, in the form of PQserverVersion().
+Result<void> check_server_version(int version);
 
 // Checks the syntax of a libpq URI or keywords; does not connect. The error says what is wrong.
 Result<void> check_postgres_address(const std::string& address);

@@ -2,12 +2,28 @@
 #include "drivers/redis_client.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/time.h>
 
+#include <cerrno>
+#include <cstdint>
+
+#include "base/clock.h"
 #include "base/private_file.h"
-#include "drivers/driver_limits.h"
+#include "drivers/peer_timeout.h"
 
 namespace huntd {
+
+namespace {
+
+// True for the errors with which Redis rejects each command of a client.
+bool serves_no_client(std::string_view error) {
+  for (std::string_view const code : {"NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN"})
+    if (error.starts_with(code)) return true;
+  return false;
+}
+
+}  // namespace
 
 std::string_view text_of(const redisReply* reply) {
   if (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS) return {};
@@ -21,13 +37,14 @@ Result<void> RedisClient::connect() {
   if (context_) return {};
   Result<Address> address = parse_address(address_);
   if (!address) return Error{"redis.address: " + address.error().message};
-  timeval const timeout{.tv_sec = limits::peer_timeout_ms / 1000, .tv_usec = 0};
+  uint32_t const timeout_ms = peer_timeout_ms();
+  timeval const timeout{.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
   context_.reset(address->unix_socket
                      ? redisConnectUnixWithTimeout(address->host.c_str(), timeout)
                      : redisConnectWithTimeout(address->host.c_str(), address->port, timeout));
   if (!context_) return Error{"redis: out of memory"};
   if (context_->err != 0) {
-    Error error{fmt::format("redis: {}: {}", address_, context_->errstr)};
+    Error error{fmt::format("redis: {}: {}", address_, context_->errstr), ErrorKind::unreachable};
     context_.reset();
     return error;
   }
@@ -42,7 +59,7 @@ Result<void> RedisClient::connect() {
 Result<void> RedisClient::authenticate() {
   if (!password_file_.empty()) {
     Result<std::string> const password = read_secret(password_file_, "redis.password_file");
-    if (!password) return password.error();
+    if (!password) return Error{password.error().message, ErrorKind::usage};
     Result<RedisReply> reply = execute({"AUTH", *password});
     if (!reply) return reply.error();
   }
@@ -65,19 +82,65 @@ void RedisClient::append(const std::vector<std::string_view>& words) {
                          lengths.data());
 }
 
+Error RedisClient::lost() {
+  // On a blocking socket with a timeout, hiredis' text is that of EAGAIN. It has no error if read()
+  // has given up.
+  bool const silent = context_->err == 0 || (context_->err == REDIS_ERR_IO && errno == EAGAIN);
+  Error error{silent ? fmt::format("redis: {}: no reply within {:g} s", address_,
+                                   peer_timeout_ms() / 1000.0)
+                     : fmt::format("redis: {}: {}", address_, context_->errstr),
+              ErrorKind::unreachable};
+  context_.reset();
+  return error;
+}
+
+Result<RedisReply> RedisClient::checked(void* received) {
+  RedisReply reply(static_cast<redisReply*>(received), &freeReplyObject);
+  if (reply->type == REDIS_REPLY_ERROR) {
+    std::string_view const text(reply->str, static_cast<size_t>(reply->len));
+    return Error{fmt::format("redis: {}", text),
+                 serves_no_client(text) ? ErrorKind::unreachable : ErrorKind::other};
+  }
+  return reply;
+}
+
 Result<RedisReply> RedisClient::read() {
   if (!context_) return Error{"redis: not connected"};
-  void* received = nullptr;
-  if (redisGetReply(context_.get(), &received) != REDIS_OK) {
-    Error error{fmt::format("redis: {}: {}", address_, context_->errstr)};
-    context_.reset();
-    return error;
+  uint32_t const timeout_ms = whole_reply_timeout_ms();
+  int64_t const give_up_at_ms = timeout_ms > 0 ? monotonic_ms() + timeout_ms : INT64_MAX;
+  void* reply = nullptr;
+  if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return lost();
+  if (reply == nullptr)
+    if (Result<void> sent = send(); !sent) return sent.error();
+  while (reply == nullptr) {
+    if (monotonic_ms() >= give_up_at_ms) return lost();
+    if (redisBufferRead(context_.get()) != REDIS_OK) return lost();
+    if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return lost();
   }
-  RedisReply reply(static_cast<redisReply*>(received), &freeReplyObject);
-  if (reply->type == REDIS_REPLY_ERROR)
-    return Error{
-        fmt::format("redis: {}", std::string_view(reply->str, static_cast<size_t>(reply->len)))};
-  return reply;
+  return checked(reply);
+}
+
+Result<void> RedisClient::send() {
+  if (!context_) return Error{"redis: not connected"};
+  int sent = 0;
+  while (sent == 0)
+    if (redisBufferWrite(context_.get(), &sent) != REDIS_OK) return lost();
+  return {};
+}
+
+Result<std::optional<RedisReply>> RedisClient::received() {
+  if (!context_) return Error{"redis: not connected"};
+  void* reply = nullptr;
+  while (true) {
+    if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return lost();
+    if (reply != nullptr) break;
+    pollfd readable{.fd = context_->fd, .events = POLLIN, .revents = 0};
+    if (::poll(&readable, 1, 0) <= 0) return std::optional<RedisReply>();
+    if (redisBufferRead(context_.get()) != REDIS_OK) return lost();
+  }
+  Result<RedisReply> taken = checked(reply);
+  if (!taken) return taken.error();
+  return std::optional<RedisReply>(std::move(*taken));
 }
 
 Result<RedisReply> RedisClient::execute(const std::vector<std::string_view>& words) {

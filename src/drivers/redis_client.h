@@ -6,6 +6,7 @@
 
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,9 +40,20 @@ class RedisClient {
   Result<RedisReply> read();
   // append() and read().
   Result<RedisReply> execute(const std::vector<std::string_view>& words);
+  // Sends what append() has queued, and waits for no reply.
+  Result<void> send();
+  // Returns the next reply or message if it has arrived, and waits for none. Errors are those of
+  // read(). On a connection that expects no reply it notices that Redis has closed it.
+  Result<std::optional<RedisReply>> received();
+  // The socket, to wait for input by poll(2); -1 if not connected.
+  int fd() const { return context_ ? context_->fd : -1; }
 
  private:
   Result<void> authenticate();
+  // Closes the connection after an error of it.
+  Error lost();
+  // Takes the reply over.
+  static Result<RedisReply> checked(void* received);
 
   std::string address_;
   std::string password_file_;

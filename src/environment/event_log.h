@@ -43,6 +43,9 @@ class EventLog {
   // Produces the records in order, in one batch. A record that does not fit the producer's queue is
   // reported at once as not stored.
   virtual void produce(const PoolVector<EventRecord>& records) = 0;
+  // Ends the wait for what has no report yet. Each such record is reported soon: not stored if it
+  // was not sent, else unknown.
+  virtual void give_up() = 0;
 };
 
 }  // namespace huntd::server

@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
-#include <cstdio>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/hash.h"
@@ -23,7 +24,6 @@ using simdjson::dom::element;
 struct Options {
   std::string http;
   std::string hunter_id;
-  bool json = false;
 };
 
 struct Map {
@@ -52,8 +52,10 @@ int show_hunter(const Map& map, const std::string& hunter_id) {
     return fail(fmt::format("this version of huntctl does not support {} with {} buckets", map.hash,
                             map.core_of.size()));
   uint64_t const core = map.core_of[bucket];
-  fmt::print("{}: bucket {}, core {}{}\n", hunter_id, bucket, core,
-             map.up[core] ? "" : ", which is down: the next core up takes its requests");
+  print_object(fmt::format(R"({{"hunter_id":{},"bucket":{},"core":{},"up":{}}})",
+                           json_string(hunter_id), bucket, core, bool(map.up[core])));
+  print(fmt::format("{}: bucket {}, core {}{}\n", hunter_id, bucket, core,
+                    map.up[core] ? "" : ", which is down: the next core up takes its requests"));
   return exit_ok;
 }
 
@@ -69,31 +71,30 @@ int show_cores(const Map& map) {
     table.add_row({std::to_string(core), map.up[core] ? "up" : "down", count_text(buckets[core]),
                    fmt::format("{:.1f} %", 100.0 * static_cast<double>(buckets[core]) /
                                                static_cast<double>(map.core_of.size()))});
-  fmt::print("{} buckets by {}(hunter_id)\n\n{}", map.core_of.size(), map.hash, table.str());
+  print(
+      fmt::format("{} buckets by {}(hunter_id)\n\n{}", map.core_of.size(), map.hash, table.str()));
   return exit_ok;
 }
 
 int core_map(const Options& options, const Context& context) {
-  if (!options.hunter_id.empty() && !is_path_id(options.hunter_id)) {
-    fail("a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -, and is not . or ..");
-    return exit_usage;
-  }
+  if (!options.hunter_id.empty() && !is_path_id(options.hunter_id))
+    return fail_usage(
+        "a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -, and is not . or ..");
   Result<PublicPort> const port = context.public_port(options.http);
-  if (!port) return fail(port.error().message);
+  if (!port) return fail(port.error());
   Result<HttpResponse> const response =
       http_get(port->address, PublicPort::name, "/v1/core-map", port->headers);
-  if (!response) return fail(response.error().message);
+  if (!response) return fail(response.error());
   if (response->status == 401) return fail("huntd requires a token: give --token-file FILE");
   if (response->status != 200)
     return fail(
         fmt::format("{} responds to /v1/core-map with status {}: is it huntd's public port?",
                     port->address, response->status));
-  if (options.json) {
-    fmt::print("{}\n", response->body);
-    return exit_ok;
-  }
+  Result<std::string> object = object_of(response->body, "core map");
+  if (!object) return fail(object.error());
+  print_object(std::move(*object));
   Result<Map> const map = read_map(response->body);
-  if (!map) return fail(map.error().message);
+  if (!map) return fail(map.error());
   return options.hunter_id.empty() ? show_cores(*map) : show_hunter(*map, options.hunter_id);
 }
 
@@ -105,7 +106,6 @@ void add_core_map(CLI::App& app, Context& context) {
       app.add_subcommand("core-map", "Print the buckets of each core, or the core of one hunter");
   add_http_option(*command, options->http);
   command->add_option("--hunter", options->hunter_id, "Print the bucket and core of this hunter");
-  command->add_flag("--json", options->json, "Print the JSON of /v1/core-map");
   set_body(*command, context, options, &core_map);
 }
 

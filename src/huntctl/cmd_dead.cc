@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <vector>
 
@@ -17,7 +16,6 @@ namespace {
 
 struct ListOptions {
   size_t limit = 20;
-  bool json = false;
 };
 
 struct RetryOptions {
@@ -80,14 +78,14 @@ std::string json(const DeadLetters& letters, const Newest& newest, uint64_t retr
     append_json_string(out, entry.payload_start);
     out += '}';
   }
-  return out + "]}\n";
+  return out + "]}";
 }
 
 int list(const ListOptions& options, const Context& context) {
   Result<Config> const config = context.config();
-  if (!config) return fail(config.error().message);
+  if (!config) return fail(config.error());
   Result<DeadLetters> const letters = read_dead_letters(*config);
-  if (!letters) return fail(letters.error().message);
+  if (!letters) return fail(letters.error());
   Newest newest;
   uint64_t retried = 0;
   for (const auto& entry : letters->entries) {
@@ -97,18 +95,15 @@ int list(const ListOptions& options, const Context& context) {
   std::stable_sort(newest.begin(), newest.end(),
                    [](const auto* a, const auto* b) { return a->second.at_ms > b->second.at_ms; });
   newest.resize(std::min(newest.size(), options.limit));
-  if (options.json) {
-    std::fputs(json(*letters, newest, retried).c_str(), stdout);
-    return exit_ok;
-  }
-  std::fputs(text(newest).c_str(), stdout);
+  print_object(json(*letters, newest, retried));
+  print(text(newest));
   std::string totals = fmt::format("{} dead letters, {} retried", letters->entries.size(), retried);
   if (newest.size() < letters->entries.size())
     totals += fmt::format("; the newest {} are shown", newest.size());
   if (letters->others > 0)
     totals += fmt::format("; {} records of topic {} are not from {}", letters->others,
                           config->kafka.dead_topic, config->kafka.topic);
-  std::printf("%s\n", totals.c_str());
+  print(totals + "\n");
   return exit_ok;
 }
 
@@ -145,22 +140,21 @@ Selection select(const RetryOptions& options, const DeadLetters& letters) {
 }
 
 int retry(const RetryOptions& options, const Context& context) {
-  if (options.all == !options.places.empty()) {
-    fail("dead retry: give places as `huntctl dead list` prints them, or --all");
-    return exit_usage;
-  }
+  if (options.all == !options.places.empty())
+    return fail_usage("dead retry: give places as `huntctl dead list` prints them, or --all");
   Result<Config> const config = context.config();
-  if (!config) return fail(config.error().message);
+  if (!config) return fail(config.error());
   Result<DeadLetters> const letters = read_dead_letters(*config);
-  if (!letters) return fail(letters.error().message);
+  if (!letters) return fail(letters.error());
   Selection const selection = select(options, *letters);
   Result<uint64_t> const retried = retry_dead_letters(*config, selection.places);
-  if (!retried) return fail(retried.error().message);
+  if (!retried) return fail(retried.error());
   std::string result = fmt::format("{} produced to {} again", *retried, config->kafka.topic);
   if (selection.skipped > 0)
     result +=
         fmt::format(", {} skipped because they were retried before (--again)", selection.skipped);
-  std::printf("%s\n", result.c_str());
+  print_object(fmt::format(R"({{"retried":{},"skipped":{}}})", *retried, selection.skipped));
+  print(result + "\n");
   for (const std::string& complaint : selection.complaints) fail(complaint);
   return selection.complaints.empty() ? exit_ok : exit_failure;
 }
@@ -175,7 +169,6 @@ void add_dead(CLI::App& app, Context& context) {
   auto const list_options = std::make_shared<ListOptions>();
   CLI::App* const list_command = command->add_subcommand(
       "list", "Print the place, time, reason and first bytes of each dead letter");
-  list_command->add_flag("--json", list_options->json, "Print one JSON object");
   list_command->add_option("--limit", list_options->limit, "Print the newest N (20)")
       ->type_name("N");
   set_body(*list_command, context, list_options, &list);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -32,7 +31,6 @@ struct Options {
   std::string hunter_id;
   ConsentOptions consent;
   uint32_t wait_s = 60;
-  bool json = false;
 };
 
 // What no command of ours deletes.
@@ -66,7 +64,7 @@ std::string json(const Options& options, const HunterSurvey& survey, bool done, 
     }
     out += ']';
   }
-  return out + "}\n";
+  return out + "}";
 }
 
 std::string stays_text(const Config& config) {
@@ -100,7 +98,9 @@ std::string plan_text(const Options& options, const HunterSurvey& survey, const 
 class Forget {
  public:
   Forget(const Options& options, const Config& config)
-      : options_(options), redis_(redis_client(config)), postgres_(config.aggregator.postgres) {}
+      : options_(options),
+        redis_(redis_client(config)),
+        postgres_(config.aggregator.postgres, config.aggregator.schema) {}
 
   Result<void> connect() {
     if (Result<void> connected = redis_.connect(); !connected) return connected;
@@ -159,50 +159,44 @@ Result<uint64_t> Forget::execute(const HunterSurvey& survey) {
 }
 
 int run(const Options& options, const Context& context) {
-  if (!is_path_id(options.hunter_id)) {
-    fail(fmt::format("\"{}\" is not a valid hunter_id", options.hunter_id));
-    return exit_usage;
-  }
+  if (!is_path_id(options.hunter_id))
+    return fail_usage(fmt::format("\"{}\" is not a valid hunter_id", options.hunter_id));
   Result<Config> const config = context.config();
-  if (!config) return fail(config.error().message);
+  if (!config) return fail(config.error());
   Forget forget(options, *config);
-  if (Result<void> connected = forget.connect(); !connected) return fail(connected.error().message);
+  if (Result<void> connected = forget.connect(); !connected) return fail(connected.error());
   Result<HunterSurvey> survey = forget.look();
-  if (!survey) return fail(survey.error().message);
-  auto const print = [&](bool done, uint64_t floor) {
-    if (options.json)
-      std::fputs(json(options, *survey, done, floor, reasons_to_wait(*survey), *config).c_str(),
-                 stdout);
+  if (!survey) return fail(survey.error());
+  auto const report = [&](bool done, uint64_t floor) {
+    print_object(json(options, *survey, done, floor, reasons_to_wait(*survey), *config));
   };
   if (survey->empty()) {
-    print(false, 0);
-    if (!options.json) fmt::print("{}: nothing to delete\n", options.hunter_id);
+    report(false, 0);
+    print(fmt::format("{}: nothing to delete\n", options.hunter_id));
     return exit_ok;
   }
   Result<int64_t> const behind_ms = forget.clock_behind(survey->newest_generation);
-  if (!behind_ms) return fail(behind_ms.error().message);
+  if (!behind_ms) return fail(behind_ms.error());
   int64_t const ahead_ms = *behind_ms > ahead_max_ms ? *behind_ms : 0;
   if (std::optional<int> const code =
           ask(options.consent, plan_text(options, *survey, *config, ahead_ms),
               fmt::format("Delete everything of {}?", options.hunter_id))) {
-    if (*code == exit_ok) print(false, 0);
+    if (*code == exit_ok) report(false, 0);
     return *code;
   }
   survey = forget.wait(*survey);
-  if (!survey) return fail(survey.error().message);
+  if (!survey) return fail(survey.error());
   if (std::vector<std::string> const reasons = reasons_to_wait(*survey); !reasons.empty()) {
-    print(false, 0);
+    report(false, 0);
     for (const std::string& reason : reasons) fail(options.hunter_id + ": " + reason);
     return fail("nothing was changed: run the command again later, or with a longer --wait");
   }
   Result<uint64_t> const floor = forget.execute(*survey);
-  if (!floor)
-    return fail(floor.error().message + "; run the command again, which deletes what is left");
-  print(true, *floor);
-  if (!options.json)
-    fmt::print("{} is forgotten: {} hunts in Redis, {} rows\n{}", options.hunter_id,
-               count_text(survey->hunts), count_text(survey->rows + survey->past_rows),
-               stays_text(*config));
+  if (!floor) return fail(floor.error(), "; run the command again, which deletes what is left");
+  report(true, *floor);
+  print(fmt::format("{} is forgotten: {} hunts in Redis, {} rows\n{}", options.hunter_id,
+                    count_text(survey->hunts), count_text(survey->rows + survey->past_rows),
+                    stays_text(*config)));
   return exit_ok;
 }
 
@@ -218,10 +212,10 @@ void add_forget(CLI::App& app, Context& context) {
                    "Wait up to SECONDS until the hunter's events are delivered (60)")
       ->type_name("SECONDS");
   add_consent_options(*command, options->consent);
-  command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
-      "Exit codes: 0 deleted, or nothing to delete; 1 failed, or events wait; 2 wrong usage. It "
-      "may be interrupted at any moment: run it again. The hunter must not play meanwhile.");
+      "Exit codes: 0 deleted, or nothing to delete; 1 failed, or events wait; 2 wrong usage; 3 a "
+      "store cannot be reached. It may be interrupted at any moment: run it again. The hunter must "
+      "not play meanwhile.");
   set_body(*command, context, options, &run);
 }
 

@@ -10,15 +10,12 @@ namespace {
 
 int held(const HunterOptions& options, const Context& context) {
   Result<std::string> const path = hunter_path(options);
-  if (!path) {
-    fail(path.error().message);
-    return exit_usage;
-  }
+  if (!path) return fail(path.error());
   Result<PublicPort> const port = context.public_port(options.http);
-  if (!port) return fail(port.error().message);
+  if (!port) return fail(port.error());
   Result<HttpResponse> const response =
       http_get(port->address, PublicPort::name, *path, port->headers);
-  return response ? show_response(*response) : fail(response.error().message);
+  return response ? show_response(*response) : fail(response.error());
 }
 
 }  // namespace

@@ -19,28 +19,21 @@ struct Options : HunterOptions {
 };
 
 int run(const Options& options, const Context& context) {
-  if (context.run_is_implied && is_hunt_command(options.hunt_id)) {
-    fail(
+  if (context.run_is_implied && is_hunt_command(options.hunt_id))
+    return fail_usage(
         fmt::format("{0} is a command: put it directly after hunt, or write `huntctl hunt run {0} "
                     "HUNTER` to run a hunt of this name",
                     options.hunt_id));
-    return exit_usage;
-  }
   Result<std::string> const path = hunter_path(options);
-  if (!path) {
-    fail(path.error().message);
-    return exit_usage;
-  }
-  if (!options.key.empty() && !is_idempotency_key(options.key)) {
-    fail("--key takes 1 to 128 visible ASCII characters");
-    return exit_usage;
-  }
+  if (!path) return fail(path.error());
+  if (!options.key.empty() && !is_idempotency_key(options.key))
+    return fail_usage("--key takes 1 to 128 visible ASCII characters");
   Result<PublicPort> port = context.public_port(options.http);
-  if (!port) return fail(port.error().message);
+  if (!port) return fail(port.error());
   if (!options.key.empty()) port->headers["Idempotency-Key"] = options.key;
   Result<HttpResponse> const response =
       http_post(port->address, PublicPort::name, *path, options.input, port->headers);
-  return response ? show_response(*response) : fail(response.error().message);
+  return response ? show_response(*response) : fail(response.error());
 }
 
 }  // namespace

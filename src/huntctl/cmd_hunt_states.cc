@@ -2,13 +2,13 @@
 // huntctl hunt close, open and list: which hunts give loot.
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <map>
 #include <memory>
 
 #include "base/ids.h"
 #include "base/json_text.h"
 #include "huntctl/commands.h"
+#include "huntctl/deadline.h"
 #include "huntctl/hunt_states.h"
 #include "huntctl/redis_walk.h"
 #include "huntctl/session_table.h"
@@ -19,7 +19,6 @@ namespace {
 
 struct StateOptions {
   std::string hunt_id;
-  bool json = false;
 };
 
 std::string state_json(std::string_view hunt_id, const HuntState& state) {
@@ -34,6 +33,7 @@ std::string state_json(std::string_view hunt_id, const HuntState& state) {
 // Reads the state of the hunt, and writes what `next_of(state, now_ms)` returns if that differs.
 template <class NextOf>
 Result<HuntState> change_state(const Config& config, const std::string& hunt_id, NextOf next_of) {
+  PeerCall const waiting("Redis at " + config.redis.address);
   RedisClient redis = redis_client(config);
   if (Result<void> connected = redis.connect(); !connected) return connected.error();
   Result<int64_t> const now_ms = redis_time_ms(redis);
@@ -50,21 +50,22 @@ Result<HuntState> change_state(const Config& config, const std::string& hunt_id,
 template <class NextOf>
 int change(const StateOptions& options, const Context& context, NextOf next_of,
            const std::string& effect) {
-  if (!is_path_id(options.hunt_id)) {
-    fail(fmt::format("\"{}\" is not a valid hunt_id", options.hunt_id));
-    return exit_usage;
-  }
+  if (!is_path_id(options.hunt_id))
+    return fail_usage(fmt::format("\"{}\" is not a valid hunt_id", options.hunt_id));
   Result<Config> const config = context.config();
-  if (!config) return fail(config.error().message);
+  if (!config) return fail(config.error());
   Result<HuntState> const state = change_state(*config, options.hunt_id, next_of);
-  if (!state) return fail(fmt::format("{}: {}", options.hunt_id, state.error().message));
-  if (options.json)
-    fmt::print("{}}}\n", state_json(options.hunt_id, *state));
-  else if (purge_unfinished(*state))
-    fmt::print("{} is closed, and a purge of it has not finished: run huntctl hunt purge again\n",
-               options.hunt_id);
+  if (!state)
+    return fail(
+        Error{fmt::format("{}: {}", options.hunt_id, state.error().message), state.error().kind});
+  print_object(state_json(options.hunt_id, *state) + "}");
+  if (purge_unfinished(*state))
+    print(fmt::format(
+        "{} is closed, and a purge of it has not finished: run huntctl hunt purge again\n",
+        options.hunt_id));
   else
-    fmt::print("{} is {}: {}\n", options.hunt_id, state->closed ? "closed" : "open", effect);
+    print(
+        fmt::format("{} is {}: {}\n", options.hunt_id, state->closed ? "closed" : "open", effect));
   return exit_ok;
 }
 
@@ -93,7 +94,8 @@ struct ListedHunt {
 using Hunts = std::map<std::string, ListedHunt>;
 
 Result<void> add_tables(const Config& config, Hunts& hunts) {
-  PgLink postgres(config.aggregator.postgres);
+  PeerCall const waiting("PostgreSQL");
+  PgLink postgres(config.aggregator.postgres, config.aggregator.schema);
   if (Result<void> connected = connect_tables(postgres); !connected) return connected;
   Result<PgRows> const rows = postgres.execute("SELECT hunt_id, hunters, loot FROM hunt_hunters");
   if (!rows) return rows.error();
@@ -140,23 +142,24 @@ std::string list_json(const Hunts& hunts, bool tables) {
     else
       out += R"(,"table_floor":null,"hunters":null,"loot":null})";
   }
-  return out + "]}\n";
+  return out + "]}";
 }
 
-int list(const bool& as_json, const Context& context) {
+int list(const NoOptions&, const Context& context) {
   Result<Config> const config = context.config();
-  if (!config) return fail(config.error().message);
+  if (!config) return fail(config.error());
+  PeerCall const waiting("Redis at " + config->redis.address);
   RedisClient redis = redis_client(*config);
-  if (Result<void> connected = redis.connect(); !connected) return fail(connected.error().message);
+  if (Result<void> connected = redis.connect(); !connected) return fail(connected.error());
   Result<std::map<std::string, HuntState>> const states = read_hunt_states(redis);
-  if (!states) return fail(states.error().message);
+  if (!states) return fail(states.error());
   Hunts hunts;
   for (const auto& [hunt_id, state] : *states) hunts[hunt_id].state = state;
   Result<void> const tables = add_tables(*config, hunts);
   bool const has_tables = static_cast<bool>(tables);
-  std::fputs((as_json ? list_json(hunts, has_tables) : list_text(hunts, has_tables)).c_str(),
-             stdout);
-  return has_tables ? exit_ok : fail(tables.error().message);
+  print_object(list_json(hunts, has_tables));
+  print(list_text(hunts, has_tables));
+  return has_tables ? exit_ok : fail(tables.error());
 }
 
 CLI::App* add_change(CLI::App& hunt, Context& context, const char* name, const char* about,
@@ -164,7 +167,6 @@ CLI::App* add_change(CLI::App& hunt, Context& context, const char* name, const c
   auto const options = std::make_shared<StateOptions>();
   CLI::App* const command = hunt.add_subcommand(name, about);
   command->add_option("HUNT", options->hunt_id, "The hunt_id")->required();
-  command->add_flag("--json", options->json, "Print one JSON object");
   set_body(*command, context, options, body);
   return command;
 }
@@ -174,11 +176,9 @@ CLI::App* add_change(CLI::App& hunt, Context& context, const char* name, const c
 void add_hunt_states(CLI::App& hunt, Context& context) {
   add_change(hunt, context, "close", "Close a hunt: nothing more is awarded in it", &close);
   add_change(hunt, context, "open", "Open a hunt that was closed", &open);
-  auto const as_json = std::make_shared<bool>(false);
   CLI::App* const command = hunt.add_subcommand(
       "list", "List the hunts that hunters have loot of, or that were closed or purged");
-  command->add_flag("--json", *as_json, "Print one JSON object");
-  set_body(*command, context, as_json, &list);
+  set_body(*command, context, std::make_shared<NoOptions>(), &list);
 }
 
 }  // namespace huntd::huntctl

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "huntctl/commands.h"
@@ -22,26 +22,34 @@ constexpr const char* aggregator_port = "aggregator's port (--aggregator)";
 struct Options {
   std::vector<std::string> aggregators;
   std::optional<double> max_s;
-  bool json = false;
 };
 
 // The state of one aggregator. Counts are since its start.
 struct AggregatorLag {
   std::string address;
   double lag_s = 0;
-  uint64_t lag_events = 0;
+  uint64_t lag_events = 0;             // at least, if `unknown` is not empty
+  std::string unknown;                 // what the aggregator could not count
   std::optional<double> newest_age_s;  // of the newest event merged; empty if none is
   uint64_t events = 0;
   uint64_t rows = 0;
   uint64_t merges = 0;
   std::optional<double> merge_mean_s;
   bool source_up = false;
+  std::string unwell;  // the reason of /healthz; empty if it is well
   bool postgres_up = false;
   bool dead_topic_up = false;
 };
 
 double wall_clock_s() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// Returns the reason of /healthz; empty if the aggregator is well, or does not say.
+std::string unwell(const std::string& address) {
+  Result<HttpResponse> const response = http_get(address, aggregator_port, "/healthz");
+  if (!response || response->status == 200) return {};
+  return response->body.substr(0, response->body.find('\n'));
 }
 
 Result<AggregatorLag> read_lag(const std::string& address) {
@@ -74,10 +82,20 @@ Result<AggregatorLag> read_lag(const std::string& address) {
   lag.source_up = sample(R"(hunt_aggregator_up{peer="source"})") > 0;
   lag.postgres_up = sample(R"(hunt_aggregator_up{peer="postgres"})") > 0;
   lag.dead_topic_up = sample(R"(hunt_aggregator_up{peer="dead_letter_topic"})") > 0;
+  if (sample(R"(hunt_aggregator_lag_known{part="topic"})") == 0)
+    lag.unknown = "what the group has read of the topic";
+  if (sample(R"(hunt_aggregator_lag_known{part="outbox"})") == 0)
+    lag.unknown += std::string(lag.unknown.empty() ? "" : " and ") + "the outbox in Redis";
+  if (missing.empty()) lag.unwell = unwell(address);
   if (!missing.empty())
     return Error{fmt::format("{} has no {} on /metrics (status {}): is it hunt-aggregator's port?",
                              address, missing, response->status)};
   return lag;
+}
+
+std::string behind_text(const AggregatorLag& lag) {
+  if (lag.unknown.empty()) return count_text(lag.lag_events);
+  return fmt::format("unknown, at least {}", count_text(lag.lag_events));
 }
 
 std::string text(const std::vector<AggregatorLag>& lags) {
@@ -89,7 +107,7 @@ std::string text(const std::vector<AggregatorLag>& lags) {
   for (const char* head : {"source", "postgres", "dead letters"})
     table.add_column(head, TextTable::Align::left);
   for (const AggregatorLag& lag : lags)
-    table.add_row({lag.address, fmt::format("{:.1f} s", lag.lag_s), count_text(lag.lag_events),
+    table.add_row({lag.address, fmt::format("{:.1f} s", lag.lag_s), behind_text(lag),
                    lag.newest_age_s ? fmt::format("{:.1f} s ago", *lag.newest_age_s) : "-",
                    count_text(lag.events), count_text(lag.rows), count_text(lag.merges),
                    lag.merge_mean_s ? time_text(*lag.merge_mean_s * 1e6) : "-",
@@ -105,42 +123,57 @@ std::string json(const std::vector<AggregatorLag>& lags) {
   std::string out = R"({"aggregators":[)";
   for (const AggregatorLag& lag : lags)
     out += fmt::format(
-        R"({}{{"address":"{}","lag_s":{:.3f},"lag_events":{},"newest_event_age_s":{},"events":{},)"
+        R"({}{{"address":{},"lag_s":{:.3f},"lag_events":{},"lag_known":{},"unwell":{},)"
+        R"("newest_event_age_s":{},"events":{},)"
         R"("rows_merged":{},"merges":{},"merge_mean_s":{},"source_up":{},"postgres_up":{},"dead_topic_up":{}}})",
-        &lag == lags.data() ? "" : ",", lag.address, lag.lag_s, lag.lag_events,
+        &lag == lags.data() ? "" : ",", json_string(lag.address), lag.lag_s, lag.lag_events,
+        lag.unknown.empty(), lag.unwell.empty() ? "null" : json_string(lag.unwell),
         number(lag.newest_age_s), lag.events, lag.rows, lag.merges, number(lag.merge_mean_s),
         lag.source_up, lag.postgres_up, lag.dead_topic_up);
-  return out + "]}\n";
+  return out + "]}";
+}
+
+// What is not well, in sentences.
+std::vector<std::string> complaints_of(const AggregatorLag& lag, const Options& options) {
+  std::vector<std::string> found;
+  auto const say = [&](const std::string& text) { found.push_back(lag.address + ": " + text); };
+  if (!lag.source_up) say("it cannot reach the source of events");
+  if (!lag.postgres_up) say("it cannot reach PostgreSQL");
+  if (!lag.dead_topic_up) say("it cannot write the dead-letter topic, so reading is paused");
+  if (!lag.unwell.empty()) say(lag.unwell);
+  if (!lag.unknown.empty()) say(fmt::format("the lag is unknown: it cannot count {}", lag.unknown));
+  if (options.max_s && lag.lag_s > *options.max_s)
+    say(fmt::format("the table is {:.1f} s behind, more than {:g} s", lag.lag_s, *options.max_s));
+  return found;
 }
 
 int run(const Options& options, const Context& context) {
   std::vector<std::string> addresses = options.aggregators;
   if (addresses.empty()) {
     Result<Config> const config = context.config();
-    if (!config) return fail(config.error().message);
+    if (!config) return fail(config.error());
     addresses.push_back(callable_address(config->aggregator.listen));
   }
   std::vector<AggregatorLag> lags;
-  std::vector<std::string> complaints;
+  bool well = true;
+  int code = exit_ok;
   for (const std::string& address : addresses) {
     Result<AggregatorLag> lag = read_lag(address);
     if (!lag) {
-      complaints.push_back(lag.error().message);
+      code = fail(lag.error());
       continue;
     }
-    if (!lag->source_up) complaints.push_back(address + ": it cannot reach the source of events");
-    if (!lag->postgres_up) complaints.push_back(address + ": it cannot reach PostgreSQL");
-    if (!lag->dead_topic_up)
-      complaints.push_back(address +
-                           ": it cannot write the dead-letter topic, so reading is paused");
-    if (options.max_s && lag->lag_s > *options.max_s)
-      complaints.push_back(fmt::format("{}: the table is {:.1f} s behind, more than {:g} s",
-                                       address, lag->lag_s, *options.max_s));
+    for (const std::string& complaint : complaints_of(*lag, options)) {
+      fail(complaint);
+      well = false;
+    }
     lags.push_back(std::move(*lag));
   }
-  if (!lags.empty()) std::fputs((options.json ? json(lags) : text(lags)).c_str(), stdout);
-  for (const std::string& complaint : complaints) fail(complaint);
-  return complaints.empty() ? exit_ok : exit_failure;
+  print_object(json(lags));
+  if (lags.empty()) return code;
+  print(text(lags));
+  // Unreachable only if none responds: the others say how things are.
+  return well && code == exit_ok ? exit_ok : exit_failure;
 }
 
 }  // namespace
@@ -148,7 +181,8 @@ int run(const Options& options, const Context& context) {
 void add_lag(CLI::App& app, Context& context) {
   auto const options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
-      "lag", "Print how far the table is behind the events (exit 1: too far, or a peer is down)");
+      "lag",
+      "Print how far the table is behind the events (exit 1: too far, unknown, or a peer is down)");
   command
       ->add_option(
           "--aggregator", options->aggregators,
@@ -158,7 +192,6 @@ void add_lag(CLI::App& app, Context& context) {
   command->add_option("--max", options->max_s, "Exit 1 if the lag is more than SECONDS")
       ->type_name("SECONDS")
       ->check(CLI::NonNegativeNumber);
-  command->add_flag("--json", options->json, "Print one JSON object");
   set_body(*command, context, options, &run);
 }
 

@@ -4,13 +4,15 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "huntctl/commands.h"
 #include "huntctl/http_call.h"
+#include "huntctl/json_response.h"
 #include "huntctl/latency_report.h"
 #include "huntctl/latency_svg.h"
 #include "huntctl/latency_text.h"
@@ -23,7 +25,6 @@ constexpr std::chrono::seconds watch_period{2};
 struct Options {
   std::string admin;
   std::string svg_path;
-  bool json = false;
   bool watch = false;
 };
 
@@ -34,33 +35,31 @@ int write_svg(const LatencyReport& report, const std::string& path) {
   return file ? exit_ok : fail(fmt::format("cannot write {}", path));
 }
 
-int show(const Options& options, const std::string& address) {
+// Returns the exit code if the command is at its end.
+std::optional<int> show(const Options& options, const std::string& address) {
   Result<std::string> const json = get_from_admin_port(address, "/latency.json");
-  if (!json) return fail(json.error().message);
-  if (options.json) {
-    std::fputs(json->c_str(), stdout);
-    return exit_ok;
-  }
+  if (!json) return fail(json.error());
+  Result<std::string> object = object_of(*json, "latency.json");
+  if (!object) return fail(object.error());
+  print_object(std::move(*object));
   Result<LatencyReport> const report = read_latency_report(*json);
-  if (!report) return fail(report.error().message);
+  if (!report) return fail(report.error());
   if (!options.svg_path.empty()) return write_svg(*report, options.svg_path);
-  bool const terminal = isatty(STDOUT_FILENO) != 0;
   // Cursor home and clear, so that the tables stay in place.
-  if (options.watch && terminal) std::fputs("\x1b[H\x1b[2J", stdout);
-  std::fputs(latency_text(*report, terminal).c_str(), stdout);
-  std::fflush(stdout);
-  return exit_ok;
+  if (options.watch && isatty(STDOUT_FILENO) == 1) print("\x1b[H\x1b[2J");
+  print(latency_text(*report, wants_colour(STDOUT_FILENO)));
+  return options.watch ? flush_output() : exit_ok;
 }
 
 int latency(const Options& options, const Context& context) {
+  if (context.json && (options.watch || !options.svg_path.empty()))
+    return fail_usage("--json prints one object: it excludes --watch and --svg");
   Result<std::string> const address = context.admin_address(options.admin);
-  if (!address) return fail(address.error().message);
-  int exit_code = show(options, *address);
-  while (options.watch && exit_code == exit_ok) {
+  if (!address) return fail(address.error());
+  for (;;) {
+    if (std::optional<int> const exit_code = show(options, *address)) return *exit_code;
     std::this_thread::sleep_for(watch_period);
-    exit_code = show(options, *address);
   }
-  return exit_code;
 }
 
 }  // namespace
@@ -72,10 +71,8 @@ void add_latency(CLI::App& app, Context& context) {
   add_admin_option(*command, options->admin);
   CLI::Option* const watch =
       command->add_flag("--watch", options->watch, "Repeat every two seconds, until Ctrl-C");
-  CLI::Option* const json = command->add_flag("--json", options->json, "Print /latency.json");
   command->add_option("--svg", options->svg_path, "Draw the histograms into this file")
-      ->excludes(watch)
-      ->excludes(json);
+      ->excludes(watch);
   set_body(*command, context, options, &latency);
 }
 

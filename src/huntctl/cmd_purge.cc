@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <thread>
 
 #include "base/clock.h"
+#include "base/format_text.h"
 #include "base/ids.h"
 #include "base/json_text.h"
 #include "base/limits.h"
@@ -32,7 +32,6 @@ struct Options {
   bool rows = false;
   bool incomplete = false;
   uint32_t wait_s = 0;
-  bool json = false;
 };
 
 struct Situation {
@@ -56,7 +55,7 @@ std::string json(const Options& options, const Situation& situation, bool done, 
     if (out.back() != '[') out += ',';
     append_json_string(out, reason);
   }
-  return out + "]}\n";
+  return out + "]}";
 }
 
 std::string plan_text(const Options& options, const Situation& situation) {
@@ -88,7 +87,7 @@ class Purge {
       : options_(options),
         settle_ms_(static_cast<int64_t>(limits::hunts_stale_ms + config.http.request_deadline_ms)),
         redis_(redis_client(config)),
-        postgres_(config.aggregator.postgres) {}
+        postgres_(config.aggregator.postgres, config.aggregator.schema) {}
 
   Result<void> connect() {
     if (Result<void> connected = redis_.connect(); !connected) return connected;
@@ -176,24 +175,22 @@ Result<uint64_t> Purge::execute(const Situation& situation) {
 }
 
 int report(const Options& options, const Situation& situation, bool done, uint64_t floor) {
-  if (options.json) {
-    std::fputs(json(options, situation, done, floor).c_str(), stdout);
-  } else if (done) {
+  print_object(json(options, situation, done, floor));
+  if (done) {
     const PurgeSurvey& survey = situation.survey;
-    fmt::print(
+    print(fmt::format(
         "{0} is purged: {1} hunters with {2} units, {3} rows {4}\n"
         "Open it for a new season with huntctl hunt open {0}\n",
         options.hunt_id, count_text(survey.hunters), count_text(survey.loot),
-        count_text(survey.rows), options.rows ? "deleted" : "moved to hunt_session_past");
+        count_text(survey.rows), options.rows ? "deleted" : "moved to hunt_session_past"));
   } else if (situation.nothing()) {
-    fmt::print("{}: nothing to purge\n", options.hunt_id);
+    print(fmt::format("{}: nothing to purge\n", options.hunt_id));
   }
   return exit_ok;
 }
 
 int still_waits(const Options& options, const Situation& situation) {
-  if (options.json)
-    std::fputs(json(options, situation, false, situation.state.floor).c_str(), stdout);
+  print_object(json(options, situation, false, situation.state.floor));
   for (const std::string& reason : situation.reasons) fail(options.hunt_id + ": " + reason);
   return fail(
       "nothing was changed: run the command again later, or with --wait SECONDS; with --incomplete "
@@ -201,16 +198,14 @@ int still_waits(const Options& options, const Situation& situation) {
 }
 
 int run(const Options& options, const Context& context) {
-  if (!is_path_id(options.hunt_id)) {
-    fail(fmt::format("\"{}\" is not a valid hunt_id", options.hunt_id));
-    return exit_usage;
-  }
+  if (!is_path_id(options.hunt_id))
+    return fail_usage(fmt::format("\"{}\" is not a valid hunt_id", options.hunt_id));
   Result<Config> const config = context.config();
-  if (!config) return fail(config.error().message);
+  if (!config) return fail(config.error());
   Purge purge(options, *config);
-  if (Result<void> connected = purge.connect(); !connected) return fail(connected.error().message);
+  if (Result<void> connected = purge.connect(); !connected) return fail(connected.error());
   Result<Situation> situation = purge.look();
-  if (!situation) return fail(situation.error().message);
+  if (!situation) return fail(situation.error());
   uint64_t const floor = situation->state.floor;
   if (situation->nothing()) return report(options, *situation, false, floor);
   bool const waits = !situation->reasons.empty();
@@ -218,16 +213,16 @@ int run(const Options& options, const Context& context) {
     return still_waits(options, *situation);
   if (std::optional<int> const code = ask(options.consent, plan_text(options, *situation),
                                           fmt::format("Purge {}?", options.hunt_id))) {
-    if (*code == exit_ok && options.json)
-      std::fputs(json(options, *situation, false, floor).c_str(), stdout);
-    return *code == exit_ok && waits ? exit_failure : *code;
+    if (*code != exit_ok) return *code;
+    print_object(json(options, *situation, false, floor));
+    return waits ? fail(options.hunt_id + " has to wait: " + join_texts(situation->reasons, "; "))
+                 : exit_ok;
   }
   situation = purge.wait(std::move(*situation));
-  if (!situation) return fail(situation.error().message);
+  if (!situation) return fail(situation.error());
   if (!situation->reasons.empty()) return still_waits(options, *situation);
   Result<uint64_t> const purged = purge.execute(*situation);
-  if (!purged)
-    return fail(purged.error().message + "; run the command again, which continues the purge");
+  if (!purged) return fail(purged.error(), "; run the command again, which continues the purge");
   return report(options, *situation, true, *purged);
 }
 
@@ -247,10 +242,10 @@ void add_hunt_purge(CLI::App& hunt, Context& context) {
                    "Wait up to SECONDS until all loot of the hunt is in the table")
       ->type_name("SECONDS");
   add_consent_options(*command, options->consent);
-  command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Exit codes: 0 purged, or nothing to purge; 1 failed, or loot has not reached the table; 2 "
-      "wrong usage. A purge may be interrupted at any moment: run it again, and it continues.");
+      "wrong usage; 3 a store cannot be reached. A purge may be interrupted at any moment: run it "
+      "again, and it continues.");
   set_body(*command, context, options, &run);
 }
 

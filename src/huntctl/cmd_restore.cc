@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -26,7 +25,6 @@ struct Options {
   std::string hunt_id;
   ConsentOptions consent;
   uint32_t wait_s = 0;
-  bool json = false;
 };
 
 std::string json(const RestoreCounts& counts, bool done) {
@@ -44,7 +42,7 @@ std::string json(const RestoreCounts& counts, bool done) {
     }
     out += ']';
   }
-  return out + "}\n";
+  return out + "}";
 }
 
 std::string amounts(const RestoreCounts& counts) {
@@ -81,13 +79,12 @@ int skipped(const RestoreCounts& counts) {
   return counts.later.empty() && counts.differs.empty() ? exit_ok : exit_failure;
 }
 
-int report(const Options& options, const RestoreCounts& counts, bool done) {
-  if (options.json)
-    std::fputs(json(counts, done).c_str(), stdout);
-  else if (counts.nothing())
-    fmt::print("nothing to restore\n");
+int report(const RestoreCounts& counts, bool done) {
+  print_object(json(counts, done));
+  if (counts.nothing())
+    print("nothing to restore\n");
   else if (done)
-    fmt::print("restored: {}\n", amounts(counts));
+    print(fmt::format("restored: {}\n", amounts(counts)));
   return skipped(counts);
 }
 
@@ -112,34 +109,30 @@ Result<RestoreCounts> apply(Restore& restore, const Options& options, uint64_t r
 }
 
 int run(const Options& options, const Context& context) {
-  if (!options.hunt_id.empty() && !is_path_id(options.hunt_id)) {
-    fail(fmt::format("\"{}\" is not a valid hunt_id", options.hunt_id));
-    return exit_usage;
-  }
+  if (!options.hunt_id.empty() && !is_path_id(options.hunt_id))
+    return fail_usage(fmt::format("\"{}\" is not a valid hunt_id", options.hunt_id));
   Result<Config> const config = context.config();
-  if (!config) return fail(config.error().message);
+  if (!config) return fail(config.error());
   RedisClient redis = redis_client(*config);
-  PgLink postgres(config->aggregator.postgres);
-  if (Result<void> connected = redis.connect(); !connected) return fail(connected.error().message);
-  if (Result<void> connected = connect_tables(postgres); !connected)
-    return fail(connected.error().message);
+  PgLink postgres(config->aggregator.postgres, config->aggregator.schema);
+  if (Result<void> connected = redis.connect(); !connected) return fail(connected.error());
+  if (Result<void> connected = connect_tables(postgres); !connected) return fail(connected.error());
   Restore restore(redis, postgres, options.hunt_id);
   Result<uint64_t> const rows = restore.rows();
-  if (!rows) return fail(rows.error().message);
+  if (!rows) return fail(rows.error());
   Result<RestoreCounts> counts = [&] {
     Progress progress("comparing", *rows);
     return restore.walk(false, progress);
   }();
-  if (!counts) return fail(counts.error().message);
+  if (!counts) return fail(counts.error());
   bool const waits = options.wait_s > 0 && !counts->later.empty();
-  if (counts->nothing() && !waits) return report(options, *counts, false);
+  if (counts->nothing() && !waits) return report(*counts, false);
   if (std::optional<int> const code =
           ask(options.consent, plan_text(*counts), "Restore this into Redis?"))
-    return *code == exit_ok ? report(options, *counts, false) : *code;
+    return *code == exit_ok ? report(*counts, false) : *code;
   counts = apply(restore, options, *rows);
-  if (!counts)
-    return fail(counts.error().message + "; run the command again, which restores what is left");
-  return report(options, *counts, true);
+  if (!counts) return fail(counts.error(), "; run the command again, which restores what is left");
+  return report(*counts, true);
 }
 
 }  // namespace
@@ -154,10 +147,10 @@ void add_restore(CLI::App& app, Context& context) {
                    "Restore again for up to SECONDS while the table is behind for some hunters")
       ->type_name("SECONDS");
   add_consent_options(*command, options->consent);
-  command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Exit codes: 0 restored, or nothing to restore; 1 failed, or a session was skipped; 2 wrong "
-      "usage. It may be interrupted at any moment: run it again. huntd may run meanwhile.");
+      "usage; 3 a store cannot be reached. It may be interrupted at any moment: run it again. huntd "
+      "may run meanwhile.");
   set_body(*command, context, options, &run);
 }
 

@@ -3,16 +3,17 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
-#include <chrono>
-#include <cstdio>
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
-#include <thread>
+#include <utility>
 #include <vector>
 
+#include "base/format_text.h"
 #include "huntctl/commands.h"
+#include "huntctl/deadline.h"
 #include "huntctl/http_call.h"
 #include "huntctl/json_response.h"
 #include "huntctl/text_table.h"
@@ -24,11 +25,10 @@ using simdjson::dom::array;
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-constexpr std::chrono::seconds rate_period{1};
+constexpr int64_t rate_period_ms = 1000;
 
 struct Options {
   std::string admin;
-  bool json = false;
 };
 
 struct CoreStatus {
@@ -147,38 +147,77 @@ std::set<std::string> redis_servers(const Status& now) {
   return servers;
 }
 
+struct Health {
+  std::vector<std::string> unhealthy;  // why; empty if huntd is healthy
+  std::vector<std::string> not_ready;
+
+  bool well() const { return unhealthy.empty() && not_ready.empty(); }
+  std::vector<std::string> reasons() const {
+    std::vector<std::string> all = unhealthy;
+    for (const std::string& reason : not_ready)
+      if (std::find(all.begin(), all.end(), reason) == all.end()) all.push_back(reason);
+    return all;
+  }
+};
+
+Result<Health> read_health(const std::string& address) {
+  Result<std::vector<std::string>> unhealthy = complaints(address, "/healthz");
+  if (!unhealthy) return unhealthy.error();
+  Result<std::vector<std::string>> not_ready = complaints(address, "/readyz");
+  if (!not_ready) return not_ready.error();
+  return Health{std::move(*unhealthy), std::move(*not_ready)};
+}
+
+// Prints the members of /status.json, and `healthy`, `ready` and `reasons`.
+int print_json(const std::string& address, const std::string& status_json) {
+  Result<std::string> object = object_of(status_json, "status.json");
+  if (!object) return fail(object.error());
+  // Another server than huntd may respond with an object too.
+  if (Result<Status> const readable = read_status(status_json); !readable)
+    return fail(readable.error());
+  Result<Health> const health = read_health(address);
+  if (!health) return fail(health.error());
+  add_member(*object, "healthy", health->unhealthy.empty() ? "true" : "false");
+  add_member(*object, "ready", health->not_ready.empty() ? "true" : "false");
+  std::string reasons = "[";
+  for (const std::string& reason : health->reasons()) {
+    if (reasons.size() > 1) reasons += ',';
+    reasons += json_string(reason);
+  }
+  add_member(*object, "reasons", reasons + "]");
+  print_object(std::move(*object));
+  if (health->well()) return exit_ok;
+  return fail(fmt::format("huntd is {}: {}", health->unhealthy.empty() ? "not ready" : "stalled",
+                          join_texts(health->reasons(), "; ")));
+}
+
 int status(const Options& options, const Context& context) {
   Result<std::string> const address = context.admin_address(options.admin);
-  if (!address) return fail(address.error().message);
+  if (!address) return fail(address.error());
   Result<std::string> const first = get_from_admin_port(*address, "/status.json");
-  if (!first) return fail(first.error().message);
-  if (options.json) {
-    std::fputs(first->c_str(), stdout);
-    return exit_ok;
-  }
-  std::this_thread::sleep_for(rate_period);
+  if (!first) return fail(first.error());
+  if (context.json) return print_json(*address, *first);
+  pause_command(rate_period_ms);
   Result<std::string> const second = get_from_admin_port(*address, "/status.json");
-  if (!second) return fail(second.error().message);
+  if (!second) return fail(second.error());
   Result<Status> const before = read_status(*first);
-  if (!before) return fail(before.error().message);
+  if (!before) return fail(before.error());
   Result<Status> const now = read_status(*second);
-  if (!now) return fail(now.error().message);
-  Result<std::vector<std::string>> const unhealthy = complaints(*address, "/healthz");
-  if (!unhealthy) return fail(unhealthy.error().message);
-  Result<std::vector<std::string>> const not_ready = complaints(*address, "/readyz");
-  if (!not_ready) return fail(not_ready.error().message);
+  if (!now) return fail(now.error());
+  Result<Health> const health = read_health(*address);
+  if (!health) return fail(health.error());
 
-  std::string text = fmt::format(
-      "huntd {}, {} cores, up {}, {}, {}\n\n", now->version, now->cores.size(),
-      span_text(now->taken_at_ms - now->started_at_ms), unhealthy->empty() ? "healthy" : "stalled",
-      not_ready->empty() ? "ready" : "not ready");
+  std::string text =
+      fmt::format("huntd {}, {} cores, up {}, {}, {}\n\n", now->version, now->cores.size(),
+                  span_text(now->taken_at_ms - now->started_at_ms),
+                  health->unhealthy.empty() ? "healthy" : "stalled",
+                  health->not_ready.empty() ? "ready" : "not ready");
   text += table(*before, *now);
   for (const std::string& server : redis_servers(*now)) text += fmt::format("\n{}", server);
-  for (const auto* reasons : {&*unhealthy, &*not_ready})
-    for (const std::string& reason : *reasons) text += fmt::format("\n{}", reason);
+  for (const std::string& reason : health->reasons()) text += fmt::format("\n{}", reason);
   if (!text.ends_with('\n')) text += '\n';
-  std::fputs(text.c_str(), stdout);
-  return unhealthy->empty() && not_ready->empty() ? exit_ok : exit_failure;
+  print(text);
+  return health->well() ? exit_ok : exit_failure;
 }
 
 }  // namespace
@@ -188,7 +227,6 @@ void add_status(CLI::App& app, Context& context) {
   CLI::App* const command = app.add_subcommand(
       "status", "Print the cores, their state and rates (exit 1: huntd is not healthy)");
   add_admin_option(*command, options->admin);
-  command->add_flag("--json", options->json, "Print /status.json");
   set_body(*command, context, options, &status);
 }
 

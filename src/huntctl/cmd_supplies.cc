@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,6 +14,7 @@
 #include "base/json_text.h"
 #include "drivers/redis_client.h"
 #include "huntctl/commands.h"
+#include "huntctl/deadline.h"
 #include "huntctl/text_table.h"
 #include "wire/redis_keys.h"
 
@@ -125,6 +125,7 @@ Result<SupplyLine> read_supply(RedisClient& redis, const std::string& hunt_id,
 }
 
 Result<std::vector<SupplyLine>> read_supplies(const Config& config) {
+  PeerCall const waiting("Redis at " + config.redis.address);
   RedisClient redis(config.redis.address, config.redis.password_file, config.redis.database);
   if (Result<void> connected = redis.connect(); !connected) return connected.error();
   Result<SupplyNames> const names = read_names(redis);
@@ -156,7 +157,7 @@ std::string text(const std::vector<SupplyLine>& lines) {
 
 std::string json(const std::vector<SupplyLine>& lines) {
   auto const known = [](std::optional<uint64_t> number) {
-    return number ? std::to_string(*number) : std::string("null");
+    return number ? json_number(*number) : std::string("null");
   };
   std::string out = R"({"supplies":[)";
   for (const SupplyLine& line : lines) {
@@ -166,29 +167,28 @@ std::string json(const std::vector<SupplyLine>& lines) {
     out += R"(,"loot_id":)";
     append_json_string(out, line.loot_id);
     out += fmt::format(R"(,"limit":{},"given":{},"before":{},"reserved":{},"left":{}}})",
-                       known(line.limit), line.taken - line.reserved, line.before, line.reserved,
-                       known(line.left()));
+                       known(line.limit), known(line.taken - line.reserved), known(line.before),
+                       known(line.reserved), known(line.left()));
   }
-  return out + "]}\n";
+  return out + "]}";
 }
 
-int supplies(const bool& as_json, const Context& context) {
+int supplies(const NoOptions&, const Context& context) {
   Result<Config> const config = context.config();
-  if (!config) return fail(config.error().message);
+  if (!config) return fail(config.error());
   Result<std::vector<SupplyLine>> const lines = read_supplies(*config);
-  if (!lines) return fail(lines.error().message);
-  std::fputs((as_json ? json(*lines) : text(*lines)).c_str(), stdout);
+  if (!lines) return fail(lines.error());
+  print_object(json(*lines));
+  print(text(*lines));
   return exit_ok;
 }
 
 }  // namespace
 
 void add_supplies(CLI::App& app, Context& context) {
-  auto const as_json = std::make_shared<bool>(false);
   CLI::App* const command =
       app.add_subcommand("supplies", "Print what is left of each shared supply, from Redis");
-  command->add_flag("--json", *as_json, "Print one JSON object");
-  set_body(*command, context, as_json, &supplies);
+  set_body(*command, context, std::make_shared<NoOptions>(), &supplies);
 }
 
 }  // namespace huntd::huntctl

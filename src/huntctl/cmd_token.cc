@@ -20,24 +20,27 @@ struct Options {
 };
 
 int token(const Options& options, const Context& context) {
-  if (!is_path_id(options.hunter_id)) {
-    fail("a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -, and is not . or ..");
-    return exit_usage;
-  }
+  if (!is_path_id(options.hunter_id))
+    return fail_usage(
+        "a hunter_id has 1 to 64 of the characters A-Z a-z 0-9 _ . -, and is not . or ..");
   std::string keys_file = options.keys_file;
   if (keys_file.empty()) {
     Result<Config> const config = context.config();
-    if (!config) return fail(config.error().message);
+    if (!config) return fail(config.error());
     keys_file = config->auth.hunter_keys_file;
   }
   if (keys_file.empty())
-    return fail("give --keys-file, or a config with auth.hunter_keys_file (-c)");
+    return fail_usage("give --keys-file, or a config with auth.hunter_keys_file (-c)");
   Result<std::vector<std::string>> const keys =
       read_secrets_file(keys_file, "auth.hunter_keys_file");
-  if (!keys) return fail(keys.error().message);
+  if (!keys) return fail_usage(keys.error().message);
   constexpr int64_t ms_per_s = 1000;
   int64_t const expires_at_s = wall_ms() / ms_per_s + static_cast<int64_t>(options.expires_in_s);
-  fmt::print("{}\n", make_hunter_token(SigningKey(keys->front()), options.hunter_id, expires_at_s));
+  std::string const made =
+      make_hunter_token(SigningKey(keys->front()), options.hunter_id, expires_at_s);
+  print_object(fmt::format(R"({{"hunter_id":{},"token":{},"expires_at_s":{}}})",
+                           json_string(options.hunter_id), json_string(made), expires_at_s));
+  print(made + "\n");
   return exit_ok;
 }
 

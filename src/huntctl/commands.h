@@ -9,13 +9,16 @@
 #include <CLI/CLI.hpp>
 
 #include "config/config.h"
+#include "huntctl/output.h"
 
 namespace huntd::huntctl {
 
-// Exit codes.
+// Exit codes (huntctl(1), "EXIT STATUS").
 inline constexpr int exit_ok = 0;
-inline constexpr int exit_failure = 1;  // the command failed, or the result is not well
-inline constexpr int exit_usage = 2;
+inline constexpr int exit_failure = 1;      // the result is not well, or negative
+inline constexpr int exit_usage = 2;        // also a config or a file that cannot be used
+inline constexpr int exit_unreachable = 3;  // of huntd, an aggregator or a store
+inline constexpr int exit_rejected = 4;     // by the hunt's script
 
 // huntd's public port, and the headers that authenticate the caller (none without --token-file).
 struct PublicPort {
@@ -24,16 +27,21 @@ struct PublicPort {
   std::map<std::string, std::string> headers;
 };
 
+// The options of a command that has none of its own.
+struct NoOptions {};
+
 // What all commands share. Exists until the program exits.
 struct Context {
   std::string config_path;      // -c; empty: /etc/huntd/huntd.toml if it exists, else the defaults
   std::string token_file;       // --token-file; empty: send no token
+  bool json = false;            // --json
+  double timeout_s = 0;         // --timeout; 0: the defaults
   bool run_is_implied = false;  // `huntctl hunt HUNT HUNTER`, without the word run
   // The chosen command. Its CLI11 callback sets it, and main() calls it after the command line is
   // parsed. Returns the exit code.
   std::function<int()> run;
 
-  // Reads the config file, or returns the defaults.
+  // Reads the config file, or returns the defaults. Errors of these three are of kind `usage`.
   Result<Config> config() const;
   // `http` is the argument of --http; if it is empty, the address is http.listen of the config.
   Result<PublicPort> public_port(const std::string& http) const;
@@ -67,10 +75,8 @@ void add_dead(CLI::App& app, Context& context);
 void add_supplies(CLI::App& app, Context& context);
 void add_forget(CLI::App& app, Context& context);
 void add_restore(CLI::App& app, Context& context);
+void add_try(CLI::App& app, Context& context);
 void add_hunt_states(CLI::App& hunt, Context& context);
 void add_hunt_purge(CLI::App& hunt, Context& context);
-
-// Prints "huntctl: MESSAGE" to stderr; returns exit_failure.
-int fail(const std::string& message);
 
 }  // namespace huntd::huntctl

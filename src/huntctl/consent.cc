@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <cstdio>
 #include <iostream>
 
 namespace huntd::huntctl {
@@ -17,17 +16,16 @@ void add_consent_options(CLI::App& command, ConsentOptions& options) {
 
 std::optional<int> ask(const ConsentOptions& options, const std::string& plan,
                        const std::string& question) {
-  std::fputs(plan.c_str(), stderr);
+  print_note(plan);
   if (options.dry_run) {
-    std::fputs("--dry-run: nothing was changed\n", stderr);
+    print_note("--dry-run: nothing was changed\n");
     return exit_ok;
   }
   if (options.yes) return std::nullopt;
-  if (isatty(STDIN_FILENO) != 1) {
-    fail("nothing was changed: the input is not a terminal, so --yes has to confirm this");
-    return exit_usage;
-  }
-  std::fprintf(stderr, "%s [y/N] ", question.c_str());
+  if (isatty(STDIN_FILENO) != 1)
+    return fail_usage(
+        "nothing was changed: the input is not a terminal, so --yes has to confirm this");
+  print_note(question + " [y/N] ");
   std::string reply;
   std::getline(std::cin, reply);
   if (reply == "y" || reply == "Y" || reply == "yes") return std::nullopt;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
-#include <cstdio>
 #include <string>
 
 #include "base/private_file.h"
+#include "drivers/kafka_properties.h"
 #include "huntctl/commands.h"
 #include "huntctl/http_call.h"
 
@@ -12,9 +12,14 @@ namespace huntd::huntctl {
 
 Result<Config> Context::config() const {
   constexpr const char* packaged = "/etc/huntd/huntd.toml";
-  if (!config_path.empty()) return load_config(config_path);
-  if (access(packaged, R_OK) == 0) return load_config(packaged);
-  return Config();
+  std::string path = config_path;
+  if (path.empty() && access(packaged, R_OK) == 0) path = packaged;
+  if (path.empty()) return Config();
+  Result<Config> config = load_config(path);
+  if (!config) return Error{config.error().message, ErrorKind::usage};
+  if (Result<void> checked = check_kafka_properties(*config); !checked)
+    return Error{checked.error().message, ErrorKind::usage};
+  return config;
 }
 
 Result<PublicPort> Context::public_port(const std::string& http) const {
@@ -27,7 +32,7 @@ Result<PublicPort> Context::public_port(const std::string& http) const {
   if (token_file.empty()) return port;
   Result<std::string> const token =
       read_secret(token_file, "--token-file", PrivateFile::regular_or_pipe);
-  if (!token) return token.error();
+  if (!token) return Error{token.error().message, ErrorKind::usage};
   port.headers["Authorization"] = "Bearer " + *token;
   return port;
 }
@@ -45,11 +50,6 @@ void add_http_option(CLI::App& command, std::string& http) {
 
 void add_admin_option(CLI::App& command, std::string& admin) {
   command.add_option("--admin", admin, "Admin address, host:port (default: admin.listen)");
-}
-
-int fail(const std::string& message) {
-  std::fprintf(stderr, "huntctl: %s\n", message.c_str());
-  return exit_failure;
 }
 
 }  // namespace huntd::huntctl

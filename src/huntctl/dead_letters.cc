@@ -8,6 +8,7 @@
 
 #include "drivers/driver_limits.h"
 #include "drivers/kafka_sender.h"
+#include "huntctl/deadline.h"
 #include "reconcile/kafka_topic.h"
 #include "wire/dead_letter.h"
 
@@ -91,6 +92,7 @@ Result<DeadLetters> read_dead_letters(const Config& config) {
   if (Result<void> kafka = check_kafka(config); !kafka) return kafka.error();
   DeadLetters letters;
   std::map<std::string, int64_t> retried_at_ms;
+  PeerCall const waiting("Kafka at " + config.kafka.bootstrap);
   auto const handle = [&](const rd_kafka_message_t& message) -> Result<void> {
     std::optional<TopicRecord> record = read_record(message, config.kafka.topic);
     if (!record) {
@@ -105,7 +107,7 @@ Result<DeadLetters> read_dead_letters(const Config& config) {
     return {};
   };
   Result<reconcile::TopicExtent> extent =
-      reconcile::read_kafka_topic(config.kafka.bootstrap, config.kafka.dead_topic, handle);
+      reconcile::read_kafka_topic(config.kafka, config.kafka.dead_topic, handle);
   if (!extent) return extent.error();
   for (const auto& [place, at_ms] : retried_at_ms) {
     auto const found = letters.entries.find(place);
@@ -117,7 +119,8 @@ Result<DeadLetters> read_dead_letters(const Config& config) {
 
 Result<uint64_t> retry_dead_letters(const Config& config, const std::set<std::string>& places) {
   if (Result<void> kafka = check_kafka(config); !kafka) return kafka.error();
-  KafkaSender sender(config.kafka.bootstrap, "huntctl");
+  PeerCall const waiting("Kafka at " + config.kafka.bootstrap);
+  KafkaSender sender(config.kafka, "huntctl");
   std::set<std::string> left = places;
   std::vector<Copy> copies;
   // Reads the topic a second time, so that at most kafka_send_max payloads are in memory.
@@ -133,7 +136,7 @@ Result<uint64_t> retry_dead_letters(const Config& config, const std::set<std::st
     return send_again(config, sender, copies);
   };
   Result<reconcile::TopicExtent> extent =
-      reconcile::read_kafka_topic(config.kafka.bootstrap, config.kafka.dead_topic, handle);
+      reconcile::read_kafka_topic(config.kafka, config.kafka.dead_topic, handle);
   if (!extent) return extent.error();
   if (Result<void> sent = send_again(config, sender, copies); !sent) return sent.error();
   return places.size() - left.size();

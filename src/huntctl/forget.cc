@@ -177,11 +177,16 @@ Result<uint64_t> delete_rows_of_hunter(PgLink& postgres, std::string_view hunter
                     fmt::format(fmt::runtime(aggregator::hunter_hash_expression), "($1)[1]")),
         {hunter, number_parameter(floor)});
     if (!raised) return raised.error();
-    for (const char* table : {"hunt_session", "hunt_session_past", "hunt_session_waiting"})
+    for (const char* table :
+         {"hunt_session", "hunt_session_past", "hunt_session_waiting", "hunt_leader"})
       if (Result<PgRows> deleted = postgres.execute(
               fmt::format("DELETE FROM {} WHERE hunter_id = ($1)[1]", table), {hunter});
           !deleted)
         return deleted.error();
+    // The entry moves up among equals, which it may at any time (aggregator/postgres/leaders.h).
+    Result<PgRows> const entries = postgres.execute(
+        "UPDATE hunt_leader_entry SET hunter_id = '' WHERE hunter_id = ($1)[1]", {hunter});
+    if (!entries) return entries.error();
     Result<PgRows> const dead = postgres.execute(
         fmt::format("DELETE FROM loot_events_dead WHERE {}", dead_letters_of_hunter), {hunter});
     if (!dead) return dead.error();

@@ -4,34 +4,60 @@
 #include <fmt/format.h>
 #include <httplib.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 
+#include "base/clock.h"
 #include "config/config.h"
+#include "huntctl/deadline.h"
 
 namespace huntd::huntctl {
 namespace {
 
-constexpr std::chrono::seconds connect_timeout{2};
-constexpr std::chrono::seconds response_timeout{30};
+constexpr int64_t connect_timeout_ms = 2000;
+
+// A malformed address is wrong usage; one of the config was checked when it was read.
+Result<Address> http_address(const std::string& text, const std::string& which) {
+  Result<Address> const address = parse_address(text);
+  if (!address) return Error{address.error().message, ErrorKind::usage};
+  if (address->unix_socket)
+    return Error{fmt::format("{}: {} is not host:port", which, text), ErrorKind::usage};
+  return *address;
+}
+
+Error no_response(const std::string& address, const std::string& which, httplib::Error error,
+                  int64_t started_ms, int64_t timeout_ms) {
+  if (error == httplib::Error::Connection)
+    return {fmt::format(
+                "nothing listens on {}, the {}: start the server, or check the address or config "
+                "file (-c)",
+                address, which),
+            ErrorKind::unreachable};
+  // httplib has one error for a connection that is closed and one that is silent.
+  if (monotonic_ms() - started_ms >= timeout_ms)
+    return {fmt::format("no response from {}, the {}, within {}", address, which,
+                        seconds_text(timeout_ms)),
+            ErrorKind::unreachable};
+  return {fmt::format("no response from {}, the {}: {}", address, which, to_string(error)),
+          ErrorKind::unreachable};
+}
 
 Result<HttpResponse> call(const std::string& address_text, const std::string& which,
                           const std::function<httplib::Result(httplib::Client&)>& send) {
-  Result<Address> const address = parse_address(address_text);
+  Result<Address> const address = http_address(address_text, which);
   if (!address) return address.error();
-  if (address->unix_socket)
-    return Error{fmt::format("{}: {} is not host:port", which, address_text)};
+  int64_t const timeout_ms = answer_timeout_ms();
   httplib::Client client(address->host, address->port);
-  client.set_connection_timeout(connect_timeout);
-  client.set_read_timeout(response_timeout);
+  client.set_connection_timeout(
+      std::chrono::milliseconds(std::min(timeout_ms, connect_timeout_ms)));
+  client.set_read_timeout(std::chrono::milliseconds(timeout_ms));
+  client.set_write_timeout(std::chrono::milliseconds(timeout_ms));
+  int64_t const started_ms = monotonic_ms();
+  // httplib's timeouts are for each read and write.
+  PeerCall const bounded(fmt::format("{}, the {}", address_text, which), timeout_ms);
   httplib::Result const got = send(client);
-  if (!got && got.error() == httplib::Error::Connection)
-    return Error{fmt::format(
-        "nothing listens on {}, the {}: start the server, or check the address or config file (-c)",
-        address_text, which)};
-  if (!got)
-    return Error{fmt::format("no response from {}, the {}: {}", address_text, which,
-                             to_string(got.error()))};
+  if (!got) return no_response(address_text, which, got.error(), started_ms, timeout_ms);
   return HttpResponse{got->status, got->body, got->get_header_value("Hunt-Bundle")};
 }
 

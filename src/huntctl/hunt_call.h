@@ -20,8 +20,9 @@ void add_hunter_options(CLI::App& command, HunterOptions& options);
 // Returns the path of the hunter's hunt. The error says what an id may contain.
 Result<std::string> hunter_path(const HunterOptions& options);
 
-// Prints the body and bundle of a 200 to stdout, and the problem of any other status to stderr.
-// Returns the exit code.
+// Prints the body of a 200: indented on a terminal, else as huntd sent it. With --json the body has
+// the member `bundle` too, else the bundle is on standard error, as the problem of any other status
+// is. Returns the exit code.
 int show_response(const HttpResponse& response);
 
 }  // namespace huntd::huntctl

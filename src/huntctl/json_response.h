@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -24,6 +25,16 @@ auto parse_response(std::string_view json, const char* what, Read read)
     return Error{fmt::format("the response is not a {} that this version of huntctl can read: {}",
                              what, error.what())};
   }
+}
+
+// Returns `json` without the white space around it if it is one JSON object.
+inline Result<std::string> object_of(std::string_view json, const char* what) {
+  return parse_response(json, what, [&](simdjson::dom::element document) -> Result<std::string> {
+    if (!document.is_object())
+      return Error{fmt::format("the response is not a {}: it is not a JSON object", what)};
+    size_t const first = json.find('{');
+    return std::string(json.substr(first, json.rfind('}') + 1 - first));
+  });
 }
 
 }  // namespace huntd::huntctl

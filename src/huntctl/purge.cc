@@ -206,7 +206,9 @@ Result<void> purge_tables(PgLink& postgres, std::string_view hunt_id, uint64_t f
       "SELECT hunter_id, hunt_id, loot, loot_count, first_loot_at, last_loot_at, bundle, "
       "seen_upto, seen_beyond, generation, past, forgotten_generation, more FROM gone";
   std::vector<const char*> statements = {"DELETE FROM hunt_session_waiting WHERE hunt_id = ($1)[1]",
-                                         "DELETE FROM hunt_supply WHERE hunt_id = ($1)[1]"};
+                                         "DELETE FROM hunt_supply WHERE hunt_id = ($1)[1]",
+                                         "DELETE FROM hunt_leader WHERE hunt_id = ($1)[1]",
+                                         "DELETE FROM hunt_leader_entry WHERE hunt_id = ($1)[1]"};
   if (delete_rows) {
     statements.push_back("DELETE FROM hunt_session WHERE hunt_id = ($1)[1]");
     statements.push_back("DELETE FROM hunt_loot_hour WHERE hunt_id = ($1)[1]");

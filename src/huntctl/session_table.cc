@@ -4,15 +4,16 @@
 #include <fmt/format.h>
 
 #include "aggregator/sessions/merge_lock.h"
+#include "drivers/peer_timeout.h"
 
 namespace huntd::huntctl {
 namespace {
 
 using Of = PgArray::Of;
 
-// The schema that has generations and floors. A later one may have columns that an archived row
-// would lose.
-constexpr int64_t schema_version = 3;
+// The schema with generations, floors and leaders. A later one may have columns that an archived
+// row would lose.
+constexpr int64_t schema_version = 4;
 
 constexpr const char* row_columns =
     "s.hunter_id, s.hunt_id, s.loot, s.seen_upto, s.seen_beyond, s.generation, "
@@ -39,6 +40,9 @@ std::vector<TableRow> read_rows(const PgRows& rows) {
 }  // namespace
 
 Result<void> connect_tables(PgLink& postgres) {
+  // The server too ends what this client does not wait for.
+  if (uint32_t const timeout_ms = statement_timeout_ms(); timeout_ms > 0)
+    postgres.set_statement_timeout_ms(timeout_ms);
   if (Result<void> connected = postgres.connect(); !connected) return connected;
   Result<PgRows> const version =
       postgres.execute("SELECT coalesce(max(version), 0) FROM hunt_schema_version");

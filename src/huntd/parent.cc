@@ -14,6 +14,7 @@
 #include <cstring>
 #include <optional>
 
+#include "admin_http/admin_http_limits.h"
 #include "base/clock.h"
 #include "base/format_text.h"
 #include "base/limits.h"
@@ -22,7 +23,6 @@
 #include "base/sd_notify.h"
 #include "base/unique_fd.h"
 #include "core/core.h"
-#include "huntd/admin/admin_limits.h"
 #include "huntd/children.h"
 #include "huntd/listen.h"
 #include "linux/cpu_quota.h"
@@ -106,6 +106,7 @@ class Parent {
     report_ready();
 
     uint64_t const now_ns = monotonic_ns();
+    region_.parent_heartbeat_ns().store(now_ns);
     log::flush(now_ns);
     if (stopping_) {
       if (now_ns >= kill_at_ns_) children_.kill_cores();

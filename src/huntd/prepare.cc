@@ -2,28 +2,18 @@
 #include "huntd/prepare.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <climits>
 
-#include "base/ids.h"
 #include "base/limits.h"
 #include "base/net.h"
 #include "base/private_file.h"
 #include "bundle/check.h"
+#include "chance/seed_secrets.h"
+#include "drivers/kafka_properties.h"
 
 namespace huntd::server {
 namespace {
-
-// The path of hunt_worker: that of the config, or the one beside this program.
-std::string find_worker(const Config& config) {
-  if (!config.worker.binary.empty()) return config.worker.binary;
-  char path[PATH_MAX];
-  ssize_t const length = readlink("/proc/self/exe", path, sizeof path);
-  std::string const self(path, length > 0 ? static_cast<size_t>(length) : 0);
-  return self.substr(0, self.rfind('/') + 1) + "hunt_worker";
-}
 
 // Resolves the name here, since a core must not wait for a resolver.
 Result<Address> resolve_redis(const std::string& text) {
@@ -33,18 +23,6 @@ Result<Address> resolve_redis(const std::string& text) {
   if (!numeric) return Error{fmt::format("redis.address: {}", numeric.error().message)};
   address->host = std::move(*numeric);
   return address;
-}
-
-Result<std::string> read_seed_secret(const std::string& file) {
-  constexpr const char* key = "hunts.seed_secret_file";
-  Result<std::string> secret = read_secret(file, key);
-  if (secret && (secret->size() < limits::secret_bytes_min ||
-                 secret->size() > limits::secret_bytes_max || !is_visible_ascii(*secret)))
-    return Error{
-        fmt::format("{}: the first line of {} must be {} to {} visible ASCII characters, "
-                    "for example from `openssl rand -hex 32`",
-                    key, file, limits::secret_bytes_min, limits::secret_bytes_max)};
-  return secret;
 }
 
 }  // namespace
@@ -63,8 +41,9 @@ Result<Prepared> prepare(const std::string& config_path,
     if (!password) return password.error();
     prepared.redis_password = std::move(*password);
   }
+  if (Result<void> kafka = prepare_kafka_properties(prepared.config); !kafka) return kafka.error();
   if (const std::string& file = prepared.config.hunts.seed_secret_file; !file.empty()) {
-    Result<std::string> secret = read_seed_secret(file);
+    Result<std::string> secret = read_seed_secret_file(file);
     if (!secret) return secret.error();
     prepared.seed_secret = std::move(*secret);
   }
@@ -73,7 +52,7 @@ Result<Prepared> prepare(const std::string& config_path,
   prepared.secrets = std::move(*secrets);
   prepared.worker = std::move(running);
   if (prepared.worker == nullptr) {
-    Result<WorkerProgram> worker = WorkerProgram::open(find_worker(prepared.config));
+    Result<WorkerProgram> worker = WorkerProgram::open(find_worker(prepared.config.worker.binary));
     if (!worker) return worker.error();
     prepared.worker = std::make_shared<const WorkerProgram>(std::move(*worker));
   }

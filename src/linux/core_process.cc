@@ -26,7 +26,6 @@ namespace {
 
 // An idle core still writes its heartbeat.
 constexpr uint64_t tick_wait_max_ns = 250 * ns_per_ms;
-constexpr int kafka_flush_ms = 5000;
 
 // Never destroyed: operations in the kernel point into it.
 class CoreProcess {
@@ -47,9 +46,7 @@ class CoreProcess {
   Result<void> open(CoreSetup& setup) {
     const Config& config = setup.config;
     if (!config.kafka.bootstrap.empty()) {
-      Result<std::unique_ptr<KafkaLog>> log = KafkaLog::open(
-          ring_, {config.kafka.bootstrap, config.kafka.topic, config.kafka.linger_ms,
-                  config.kafka.queue_messages_max, config.kafka.delivery_timeout_ms});
+      Result<std::unique_ptr<KafkaLog>> log = KafkaLog::open(ring_, config.kafka);
       if (!log) return log.error();
       kafka_ = std::move(*log);
     }
@@ -66,7 +63,6 @@ class CoreProcess {
     core_->start();
     stall_watch_.watch_this_thread();
     while (!core_->done()) tick();
-    if (kafka_ != nullptr) kafka_->flush(kafka_flush_ms);
     core_->finish();
     ring_.submit_and_wait(0);
     ring_.reap();

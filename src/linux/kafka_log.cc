@@ -9,12 +9,14 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <thread>
 #include <utility>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "drivers/kafka_client.h"
+#include "wire/record_headers.h"
 
 namespace huntd::server {
 namespace {
@@ -66,7 +68,7 @@ DeliveryReport report_of(rd_kafka_resp_err_t error, rd_kafka_msg_status_t status
 
 }  // namespace
 
-Result<std::unique_ptr<KafkaLog>> KafkaLog::open(Ring& ring, Options options) {
+Result<std::unique_ptr<KafkaLog>> KafkaLog::open(Ring& ring, Config::Kafka options) {
   std::unique_ptr<KafkaLog> log(new KafkaLog(ring, std::move(options)));
   log->eventfd_.reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!log->eventfd_.valid()) return Error{std::string("eventfd: ") + std::strerror(errno)};
@@ -78,17 +80,18 @@ Result<std::unique_ptr<KafkaLog>> KafkaLog::open(Ring& ring, Options options) {
 KafkaLog::~KafkaLog() { close_producer(); }
 
 Result<void> KafkaLog::open_producer() {
-  Result<rd_kafka_conf_t*> conf = kafka_conf({
-      {"bootstrap.servers", options_.bootstrap},
-      {"client.id", "huntd"},
-      {"enable.idempotence", "true"},  // retries neither duplicate nor reorder within a session
-      {"linger.ms", std::to_string(options_.linger_ms)},
-      {"delivery.timeout.ms", std::to_string(options_.delivery_timeout_ms)},
-      {"queue.buffering.max.messages", std::to_string(options_.queue_messages_max)},
-      {"compression.codec", "lz4"},
-      {"log.connection.close", "false"},
-      {"log.queue", "true"},  // librdkafka's log lines come as events, on this thread
-  });
+  Result<rd_kafka_conf_t*> conf = kafka_conf(
+      options_, RD_KAFKA_PRODUCER,
+      {
+          {"client.id", "huntd"},
+          {"enable.idempotence", "true"},  // retries neither duplicate nor reorder within a session
+          {"linger.ms", std::to_string(options_.linger_ms)},
+          {"delivery.timeout.ms", std::to_string(options_.delivery_timeout_ms)},
+          {"queue.buffering.max.messages", std::to_string(options_.queue_messages_max)},
+          {"compression.codec", "lz4"},
+          {"log.connection.close", "false"},
+          {"log.queue", "true"},  // librdkafka's log lines come as events, on this thread
+      });
   if (!conf) return conf.error();
   rd_kafka_conf_set_events(*conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
   Result<rd_kafka_t*> producer = kafka_client(RD_KAFKA_PRODUCER, *conf);
@@ -124,6 +127,11 @@ void KafkaLog::abandon_producer() {
                           : std::clamp(2 * replace_pause_ms_, limits::kafka_replace_pause_first_ms,
                                        limits::kafka_replace_pause_max_ms);
   replace_at_ms_ = now_ms + replace_pause_ms_;
+  purge();
+}
+
+// Each record gets its report from librdkafka's threads.
+void KafkaLog::purge() {
   rd_kafka_purge(producer_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                                 RD_KAFKA_PURGE_F_NON_BLOCKING);
 }
@@ -205,34 +213,49 @@ void KafkaLog::on_report(rd_kafka_event_t* event) {
   }
 }
 
-void KafkaLog::produce(const PoolVector<EventRecord>& records) {
-  if (replacement_due()) replace_producer();
-  batch_.clear();
-  for (const EventRecord& record : records) {
-    rd_kafka_message_t message{};
-    message.payload = const_cast<char*>(record.value.data());
-    message.len = record.value.size();
-    message.key = const_cast<char*>(record.key.data());
-    message.key_len = record.key.size();
-    message._private = reinterpret_cast<void*>(record.token);
-    batch_.push_back(message);
-  }
-  // RD_KAFKA_MSG_F_COPY: the records need not outlive this call.
-  rd_kafka_produce_batch(topic_, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, batch_.data(),
-                         static_cast<int>(batch_.size()));
-  for (size_t i = 0; i < batch_.size(); ++i)
-    if (batch_[i].err != RD_KAFKA_RESP_ERR_NO_ERROR && user_ != nullptr)
-      user_->on_report(records[i].token,
-                       report_of(batch_[i].err, RD_KAFKA_MSG_STATUS_NOT_PERSISTED));
+// Records with headers have no batch call. They are sent in batches all the same: librdkafka waits
+// for linger.ms.
+rd_kafka_resp_err_t KafkaLog::produce(const EventRecord& record) {
+  namespace names = record_headers;
+  // Not RD_KAFKA_VTYPE_HEADER: librdkafka frees those twice if it rejects the record because the
+  // topic does not exist.
+  rd_kafka_headers_t* const headers = rd_kafka_headers_new(2);
+  rd_kafka_header_add(headers, names::content_type, -1, names::json.data(),
+                      static_cast<ssize_t>(names::json.size()));
+  rd_kafka_header_add(headers, names::event_version, -1, names::event_version_1.data(),
+                      static_cast<ssize_t>(names::event_version_1.size()));
+  rd_kafka_vu_t parts[6] = {};
+  parts[0].vtype = RD_KAFKA_VTYPE_RKT;
+  parts[0].u.rkt = topic_;
+  parts[1].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+  parts[1].u.i = RD_KAFKA_MSG_F_COPY;  // the record need not outlive this call
+  parts[2].vtype = RD_KAFKA_VTYPE_KEY;
+  parts[2].u.mem = {const_cast<char*>(record.key.data()), record.key.size()};
+  parts[3].vtype = RD_KAFKA_VTYPE_VALUE;
+  parts[3].u.mem = {const_cast<char*>(record.value.data()), record.value.size()};
+  parts[4].vtype = RD_KAFKA_VTYPE_HEADERS;
+  parts[4].u.headers = headers;
+  parts[5].vtype = RD_KAFKA_VTYPE_OPAQUE;
+  parts[5].u.ptr = reinterpret_cast<void*>(record.token);
+  rd_kafka_error_t* const error = rd_kafka_produceva(producer_, parts, std::size(parts));
+  if (error == nullptr) return RD_KAFKA_RESP_ERR_NO_ERROR;
+  rd_kafka_resp_err_t const code = rd_kafka_error_code(error);
+  rd_kafka_error_destroy(error);
+  rd_kafka_headers_destroy(headers);  // librdkafka owns those of the records that it accepts
+  return code;
 }
 
-void KafkaLog::flush(int timeout_ms) {
-  // rd_kafka_flush() does not take the reports of a producer with events, so it runs in steps.
-  for (int waited_ms = 0; rd_kafka_outq_len(producer_) > 0 && waited_ms < timeout_ms;
-       waited_ms += flush_step_ms) {
-    rd_kafka_flush(producer_, flush_step_ms);
-    deliver_reports();
-  }
+void KafkaLog::produce(const PoolVector<EventRecord>& records) {
+  if (replacement_due()) replace_producer();
+  for (const EventRecord& record : records)
+    if (rd_kafka_resp_err_t const error = produce(record);
+        error != RD_KAFKA_RESP_ERR_NO_ERROR && user_ != nullptr)
+      user_->on_report(record.token, report_of(error, RD_KAFKA_MSG_STATUS_NOT_PERSISTED));
+}
+
+void KafkaLog::give_up() {
+  // Of a producer that failed, the records are purged already.
+  if (!producer_failed_) purge();
 }
 
 }  // namespace huntd::server

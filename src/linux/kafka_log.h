@@ -7,12 +7,11 @@
 #include <librdkafka/rdkafka.h>
 
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "config/config.h"
 #include "environment/event_log.h"
 #include "linux/ring.h"
 
@@ -20,39 +19,33 @@ namespace huntd::server {
 
 class KafkaLog final : public EventLog, private Op {
  public:
-  struct Options {
-    std::string bootstrap;
-    std::string topic;
-    uint32_t linger_ms;
-    uint32_t queue_messages_max;
-    uint32_t delivery_timeout_ms;
-  };
   // The error is librdkafka's: an invalid option.
-  static Result<std::unique_ptr<KafkaLog>> open(Ring& ring, Options options);
+  static Result<std::unique_ptr<KafkaLog>> open(Ring& ring, Config::Kafka options);
   ~KafkaLog() override;
 
   void set_user(EventLogUser& user) override { user_ = &user; }
   void produce(const PoolVector<EventRecord>& records) override;
+  void give_up() override;
   // Delivers the reports that have come to the user.
   void deliver_reports();
-  // Waits until every record has its report, for `timeout_ms` at most. Blocks: for the end of the
-  // process.
-  void flush(int timeout_ms);
 
  private:
-  KafkaLog(Ring& ring, Options options) : ring_(ring), options_(std::move(options)) {}
+  KafkaLog(Ring& ring, Config::Kafka options) : ring_(ring), options_(std::move(options)) {}
   Result<void> open_producer();
   void close_producer();
   void abandon_producer();
+  void purge();
   void replace_producer();
   bool replacement_due() const { return producer_failed_ && monotonic_ms() >= replace_at_ms_; }
   void complete(int32_t result, uint32_t flags) override;
   void arm();
+  // Hands a record with its headers to librdkafka, which copies it.
+  rd_kafka_resp_err_t produce(const EventRecord& record);
   void take_reports();
   void on_report(rd_kafka_event_t* event);
 
   Ring& ring_;
-  Options options_;
+  Config::Kafka options_;
   EventLogUser* user_ = nullptr;
   rd_kafka_t* producer_ = nullptr;
   rd_kafka_topic_t* topic_ = nullptr;
@@ -62,7 +55,6 @@ class KafkaLog final : public EventLog, private Op {
   int64_t replace_at_ms_ = 0;     // if it failed: when it is replaced
   int64_t replaced_at_ms_ = 0;    // the last replacement
   int64_t replace_pause_ms_ = 0;
-  std::vector<rd_kafka_message_t> batch_;
 };
 
 }  // namespace huntd::server

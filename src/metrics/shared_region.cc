@@ -58,6 +58,7 @@ MetricsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth) {
   MetricsSnapshot snapshot;
   snapshot.version = region.version();
   snapshot.started_at_ms = region.started_at_ms();
+  snapshot.parent_heartbeat_ns = region.parent_heartbeat_ns().load();
   for (uint32_t core = 0; core < region.cores(); ++core) {
     const CoreMetrics& live = region.core(core);
     CoreSnapshot copy;

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "metrics/core_metrics.h"
+#include "metrics/shared_word.h"
 
 namespace huntd {
 
@@ -30,6 +31,9 @@ class SharedRegion {
 
   uint32_t cores() const { return head().cores; }
   std::string version() const { return head().version.get(); }
+  // CLOCK_MONOTONIC at the last turn of the parent's loop; 0 before the first. By the parent.
+  SharedWord& parent_heartbeat_ns() { return head().parent_heartbeat_ns; }
+  const SharedWord& parent_heartbeat_ns() const { return head().parent_heartbeat_ns; }
   int64_t started_at_ms() const { return head().started_at_ms; }
   // REQUIRES: index < cores().
   CoreMetrics& core(uint32_t index);
@@ -39,6 +43,7 @@ class SharedRegion {
   struct alignas(64) Head {
     uint32_t cores;
     int64_t started_at_ms;
+    SharedWord parent_heartbeat_ns;
     SharedName version;
   };
   struct Unmap {
@@ -84,8 +89,9 @@ inline uint64_t heartbeat_age_ns(const CoreSnapshot& core, uint64_t now_ns) {
 struct MetricsSnapshot {
   std::string version;
   int64_t started_at_ms = 0;
-  int64_t taken_at_ms = 0;   // since 1970
-  uint64_t taken_at_ns = 0;  // CLOCK_MONOTONIC
+  int64_t taken_at_ms = 0;           // since 1970
+  uint64_t taken_at_ns = 0;          // CLOCK_MONOTONIC
+  uint64_t parent_heartbeat_ns = 0;  // as in SharedRegion
   std::vector<CoreSnapshot> cores;
 };
 

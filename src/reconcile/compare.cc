@@ -7,6 +7,8 @@
 #include <numeric>
 #include <optional>
 #include <tuple>
+#include <unordered_map>
+#include <utility>
 
 namespace huntd::reconcile {
 namespace {
@@ -23,31 +25,34 @@ std::vector<uint32_t> sort_generations(std::vector<uint64_t>& generations) {
   return new_index;
 }
 
-}  // namespace
-
-void Comparison::add(Difference difference) {
-  report_.differences_total += 1;
-  if (report_.differences.size() < differences_max_)
-    report_.differences.push_back(std::move(difference));
+// Whether the row has not counted all that it should have.
+bool lacks_events(const RowFindings& findings) {
+  return std::any_of(
+      findings.differences.begin(), findings.differences.end(),
+      [](const Difference& difference) { return difference.kind.starts_with("row_missing"); });
 }
 
+}  // namespace
+
 void Comparison::add(const char* kind, const SessionSnapshot& session, std::string detail) {
-  add({.kind = kind,
-       .hunter_id = session.hunter_id,
-       .hunt_id = session.hunt_id,
-       .detail = std::move(detail)});
+  findings_.add({.kind = kind,
+                 .hunter_id = session.hunter_id,
+                 .hunt_id = session.hunt_id,
+                 .detail = std::move(detail)});
 }
 
 void Comparison::add(const RowFindings& findings, const SessionSnapshot& session) {
-  for (const Difference& difference : findings.differences) add(difference);
-  report_.expired += findings.expired ? 1 : 0;
-  report_.lost += findings.lost;
+  for (const Difference& difference : findings.differences) findings_.add(difference);
+  Report& totals = findings_.totals();
+  totals.waiting += findings.waiting;
+  totals.expired += findings.expired ? 1 : 0;
+  totals.lost += findings.lost;
   for (const auto& [loot_id, count] : findings.lost_loot)
-    held_of_loot_[session.hunt_id + ":" + loot_id] += count;
+    supplies_.add_held(session.hunt_id, loot_id, count);
 }
 
 // Sorts by session, generation, seq and event_id. If an event is in Kafka and in the outbox, its
-// Kafka record comes first.
+// Kafka record comes first. A record that is there twice counts once.
 void Comparison::sort_events() {
   std::unordered_map<uint32_t, std::vector<uint32_t>> new_indexes;
   for (uint32_t index = 0; index < snapshots_.sessions.size(); ++index) {
@@ -60,10 +65,15 @@ void Comparison::sort_events() {
       if (auto const at = new_indexes.find(event.session); at != new_indexes.end())
         event.generation = at->second[event.generation];
   std::sort(snapshots_.events.begin(), snapshots_.events.end(),
-            [](const EventSnapshot& a, const EventSnapshot& b) {
-              return std::tie(a.session, a.generation, a.seq, a.event_id, a.in_outbox) <
-                     std::tie(b.session, b.generation, b.seq, b.event_id, b.in_outbox);
+            [this](const EventSnapshot& a, const EventSnapshot& b) {
+              auto const parts = [this](const EventSnapshot& event) {
+                return std::tie(event.session, event.generation, event.seq, event.event_id,
+                                event.in_outbox, snapshots_.loot_ids[event.loot], event.expired);
+              };
+              return parts(a) < parts(b);
             });
+  snapshots_.events.erase(std::unique(snapshots_.events.begin(), snapshots_.events.end()),
+                          snapshots_.events.end());
 }
 
 bool Comparison::is_purged(const EventSnapshot& event) const {
@@ -72,43 +82,36 @@ bool Comparison::is_purged(const EventSnapshot& event) const {
   return floor && session.generations[event.generation] <= *floor;
 }
 
-void Comparison::find_shared_event_ids() {
-  std::vector<uint32_t> order(snapshots_.events.size());
-  std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    return std::tie(snapshots_.events[a].event_id, a) < std::tie(snapshots_.events[b].event_id, b);
-  });
-  auto const identity = [](const EventSnapshot& event) {
-    return std::tie(event.session, event.generation, event.seq, event.loot);
-  };
-  for (size_t i = 1; i < order.size(); ++i) {
-    const EventSnapshot& one = snapshots_.events[order[i - 1]];
-    const EventSnapshot& other = snapshots_.events[order[i]];
-    if (one.event_id != other.event_id || identity(one) == identity(other)) continue;
-    if (is_purged(one) && is_purged(other)) continue;
-    const SessionSnapshot& other_session = snapshots_.sessions[other.session];
-    add("event_id_shared", snapshots_.sessions[one.session],
-        fmt::format("event_id {} has seq {} here and seq {} of hunter {} in hunt {}",
-                    one.event_id.text(), one.seq, other.seq, other_session.hunter_id,
-                    other_session.hunt_id));
+void Comparison::name_shared(SharedEvents& shared) const {
+  for (const EventSnapshot& event : snapshots_.events) {
+    if (!shared.wants(event.event_id)) continue;
+    const SessionSnapshot& session = snapshots_.sessions[event.session];
+    shared.add({.event_id = event.event_id,
+                .hunter_id = session.hunter_id,
+                .hunt_id = session.hunt_id,
+                .loot_id = snapshots_.loot_ids[event.loot],
+                .generation = session.generations[event.generation],
+                .seq = event.seq,
+                .purged = is_purged(event)});
   }
 }
 
 void Comparison::check_session(uint32_t index, std::span<const EventSnapshot> events) {
   const SessionSnapshot& session = snapshots_.sessions[index];
-  report_.held_loot += sum_of(session.held.loot);
-  report_.row_loot += sum_of(session.row.loot);
-  report_.rows += session.has_row ? 1 : 0;
+  Report& totals = findings_.totals();
+  totals.held_loot += sum_of(session.held.loot);
+  totals.row_loot += sum_of(session.row.loot);
+  totals.rows += session.has_row ? 1 : 0;
   for (const auto& [loot_id, count] : session.held.loot)
-    held_of_loot_[session.hunt_id + ":" + loot_id] += count;
+    supplies_.add_held(session.hunt_id, loot_id, count);
   count_events(session, events);
   SessionCheck const check(snapshots_, session, events);
-  report_.purged_events += check.purged_events();
-  for (Difference& difference : check.check_counts_and_events()) add(std::move(difference));
+  totals.purged_events += check.purged_events();
+  for (Difference& difference : check.check_counts_and_events())
+    findings_.add(std::move(difference));
   RowFindings findings = check.check_row();
-  report_.waiting += findings.waiting;
   if (findings.is_doubtful)
-    doubts_.push_back({index, events, check.reach(), std::move(findings)});
+    doubts_.push_back({index, {events.begin(), events.end()}, check.reach(), std::move(findings)});
   else
     add(findings, session);
 }
@@ -116,30 +119,30 @@ void Comparison::check_session(uint32_t index, std::span<const EventSnapshot> ev
 // `events` are those of the session, sorted.
 void Comparison::count_events(const SessionSnapshot& session,
                               std::span<const EventSnapshot> events) {
+  Report& totals = findings_.totals();
   const EventSnapshot* known = nullptr;
   bool known_in_outbox = false;
   for (const EventSnapshot& event : events) {
-    if (!event.in_outbox) report_.kafka_records += 1;
     if (known == nullptr || known->generation != event.generation || known->seq != event.seq) {
       known = &event;
       known_in_outbox = event.in_outbox;
-      (event.in_outbox ? report_.outbox_events : report_.kafka_events) += 1;
+      (event.in_outbox ? totals.outbox_events : totals.kafka_events) += 1;
     } else if (known->event_id != event.event_id) {
       if (!is_purged(event))
         add("seq_shared", session,
             fmt::format("seq {} belongs to event_ids {} and {}", event.seq, known->event_id.text(),
                         event.event_id.text()));
     } else if (event.in_outbox && !known_in_outbox) {
-      report_.outbox_events += 1;  // in both: emitted, and not yet removed from the outbox
+      totals.outbox_events += 1;  // in both: emitted, and not yet removed from the outbox
       known_in_outbox = true;
     }
   }
 }
 
 void Comparison::check() {
-  report_.sessions = snapshots_.sessions.size();
+  findings_.totals().sessions += snapshots_.sessions.size();
+  findings_.totals().kafka_records += snapshots_.kafka_records;
   sort_events();
-  find_shared_event_ids();
   const EventSnapshot* next = snapshots_.events.data();
   const EventSnapshot* const end = next + snapshots_.events.size();
   for (uint32_t index = 0; index < snapshots_.sessions.size(); ++index) {
@@ -160,73 +163,89 @@ bool Comparison::awaits_merge() const {
                      [](const Doubt& doubt) { return doubt.findings.awaits_merge; });
 }
 
+Comparison::Doubt* Comparison::doubt_about(std::string_view hunter_id, std::string_view hunt_id) {
+  if (doubt_of_.empty())
+    for (size_t i = 0; i < doubts_.size(); ++i) doubt_of_[doubts_[i].session] = i;
+  std::optional<uint32_t> const index = snapshots_.find_session(hunter_id, hunt_id);
+  auto const at = index ? doubt_of_.find(*index) : doubt_of_.end();
+  return at == doubt_of_.end() ? nullptr : &doubts_[at->second];
+}
+
+void Comparison::found_in_outbox(const EventParts& event) {
+  Doubt* const doubt = doubt_about(event.hunter_id, event.hunt_id);
+  if (doubt == nullptr) return;
+  const std::vector<uint64_t>& known = snapshots_.sessions[doubt->session].generations;
+  // The generations stay sorted. What is of an unknown earlier one stays a difference.
+  if (!known.empty() && event.generation < known.back() &&
+      !std::binary_search(known.begin(), known.end(), event.generation))
+    return;
+  EventSnapshot const added = snapshots_.make_event(event);
+  auto const parts = [](const EventSnapshot& each) {
+    return std::tie(each.generation, each.seq, each.event_id, each.in_outbox);
+  };
+  auto const at = std::lower_bound(
+      doubt->events.begin(), doubt->events.end(), added,
+      [&](const EventSnapshot& a, const EventSnapshot& b) { return parts(a) < parts(b); });
+  if (at == doubt->events.end() || parts(*at) != parts(added)) doubt->events.insert(at, added);
+}
+
+std::vector<Comparison::Doubt> Comparison::take_doubts() {
+  doubt_of_.clear();
+  return std::exchange(doubts_, {});
+}
+
+void Comparison::add_doubt(Doubt doubt) {
+  doubt_of_.clear();
+  doubts_.push_back(std::move(doubt));
+}
+
 void Comparison::check_again() {
   for (Doubt& doubt : doubts_) {
-    SessionCheck const check(snapshots_, snapshots_.sessions[doubt.session], doubt.events,
-                             &doubt.reach);
+    const SessionSnapshot& session = snapshots_.sessions[doubt.session];
+    SessionCheck const check(snapshots_, session, doubt.events, &doubt.reach);
+    bool const awaited = doubt.findings.awaits_merge;
     doubt.findings = check.check_row();
-    if (!doubt.findings.is_doubtful) add(doubt.findings, snapshots_.sessions[doubt.session]);
+    // What was awarded after Redis was first read may still be on its way, although Redis knows it
+    // now and its event was not read.
+    if (awaited && lacks_events(doubt.findings)) doubt.findings.awaits_merge = true;
+    if (!doubt.findings.is_doubtful) add(doubt.findings, session);
   }
   std::erase_if(doubts_, [](const Doubt& doubt) { return !doubt.findings.is_doubtful; });
+  doubt_of_.clear();
 }
 
-Report Comparison::report() {
+void Comparison::end() {
   for (const Doubt& doubt : doubts_) add(doubt.findings, snapshots_.sessions[doubt.session]);
   doubts_.clear();
-  check_supplies();
-  report_.set_aside = snapshots_.set_aside;
-  for (const UnreadableRecord& record : snapshots_.unreadable)
-    add({.kind = "unreadable",
-         .hunter_id = "",
-         .hunt_id = "",
-         .detail = fmt::format("{}: {}", record.position, record.reason)});
-  return std::move(report_);
+  // SCAN may have returned a key twice.
+  std::vector<NamedRecord>& unreadable = snapshots_.unreadable;
+  std::sort(unreadable.begin(), unreadable.end());
+  unreadable.erase(std::unique(unreadable.begin(), unreadable.end()), unreadable.end());
+  for (const NamedRecord& record : unreadable)
+    findings_.add_unreadable(record.position, record.reason);
+  unreadable.clear();
 }
 
-std::vector<EventId> Comparison::sorted_event_ids() const {
-  std::vector<EventId> ids;
-  for (const EventSnapshot& event : snapshots_.events) ids.push_back(event.event_id);
-  std::sort(ids.begin(), ids.end());
-  return ids;
-}
-
-void Comparison::check_supplies() {
-  auto const add_of = [this](const char* kind, const SupplySnapshot& supply, std::string detail) {
-    add({.kind = kind, .hunter_id = "", .hunt_id = supply.hunt_id, .detail = std::move(detail)});
-  };
-  report_.supplies = snapshots_.supplies.size();
-  bool const has_every_event = snapshots_.has_kafka && snapshots_.kafka_from_the_start;
-  std::vector<EventId> ids;
-  if (has_every_event && !snapshots_.supplies.empty()) ids = sorted_event_ids();
-  for (const SupplySnapshot& supply : snapshots_.supplies) {
-    report_.supply_pending += supply.pending;
-    uint64_t const held = held_of_loot_[supply.hunt_id + ":" + supply.loot_id];
-    // What deleted hunters held is not known.
-    if (uint64_t const given = supply.given.size() + supply.before;
-        given > held && !snapshots_.hunters_deleted)
-      add_of("supply_over", supply,
-             fmt::format("{} units of {} are recorded as given, hunters hold {}", given,
-                         supply.loot_id, held));
-    if (supply.counted > supply.taken())
-      add_of("supply_lost", supply,
-             fmt::format("the table has counted {} units of {}, Redis knows {}; huntctl restore "
-                         "corrects it",
-                         supply.counted, supply.loot_id, supply.taken()));
-    if (!has_every_event) continue;
-    for (const std::string& event_id : supply.given) {
-      std::optional<EventId> const wanted = EventId::read(event_id);
-      if (!wanted || !std::binary_search(ids.begin(), ids.end(), *wanted))
-        add_of("supply_event", supply,
-               fmt::format("a unit of {} is recorded as given by event {}, which does not exist",
-                           supply.loot_id, event_id));
-    }
+Report compare(Snapshots& snapshots, Supplies& supplies, size_t differences_max) {
+  Findings findings(differences_max);
+  std::vector<IdentifiedEvent> identified;
+  for (const EventSnapshot& event : snapshots.events) {
+    const SessionSnapshot& session = snapshots.sessions[event.session];
+    identified.push_back(
+        {event.event_id,
+         fingerprint_of(session.hunter_id, session.hunt_id, snapshots.loot_ids[event.loot],
+                        session.generations[event.generation], event.seq)});
   }
-}
-
-Report compare(Snapshots& snapshots, size_t differences_max) {
-  Comparison comparison(snapshots, differences_max);
+  std::vector<EventId> ids;
+  find_shared_ids(identified, ids);
+  SharedEvents shared(std::move(ids));
+  Comparison comparison(snapshots, supplies, findings);
   comparison.check();
-  return comparison.report();
+  comparison.name_shared(shared);
+  comparison.end();
+  shared.report(findings);
+  supplies.check(snapshots.hunters_deleted, findings);
+  return findings.take();
 }
 
 }  // namespace huntd::reconcile

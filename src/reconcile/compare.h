@@ -7,102 +7,84 @@
 //     Redis has assigned, and their loot adds up to held;
 //   - the row has seen the same seqs, and its loot equals held. An event that is in the outbox and
 //     not in the row is *waiting*, which is not a difference;
-//   - no seq of a generation and no event_id belongs to two events.
+//   - no seq of a generation and no event_id belongs to two events (event_ids: shared_ids.h).
 // What Kafka, the outbox or the table have beyond that, Redis has *lost*.
 //
 // Generations of purged seasons are not compared. If rows were deleted by retention
-// (Snapshots::expired_before_ms), the beginning of a hunter's awards may have *expired*, which is
+// (StoreFacts::expired_before_ms), the beginning of a hunter's awards may have *expired*, which is
 // not a difference. A hole after the first award that is still known is a difference at any age.
 //
 // Of every shared supply, no more units are given than hunters hold, the event of each unit exists,
-// and Redis knows all units that the table has counted.
+// and Redis knows all units that the table has counted (supplies.h).
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "reconcile/report.h"
 #include "reconcile/session_check.h"
+#include "reconcile/shared_ids.h"
 #include "reconcile/snapshot.h"
+#include "reconcile/supplies.h"
 
 namespace huntd::reconcile {
 
-struct Report {
-  uint64_t sessions = 0;   // (hunter, hunt) pairs in any of the stores
-  uint64_t held_loot = 0;  // loot in Redis
-  uint64_t row_loot = 0;   // loot in hunt_session
-  uint64_t rows = 0;
-  uint64_t kafka_records = 0;  // readable records, with duplicates
-  uint64_t kafka_events = 0;   // distinct events
-  uint64_t outbox_events = 0;  // distinct events
-  uint64_t purged_events = 0;  // distinct events of purged seasons, which are not compared
-  uint64_t set_aside = 0;      // unreadable Kafka records that are dead letters already
-  uint64_t expired = 0;        // sessions whose row, or its beginning, was deleted by retention
-  uint64_t waiting = 0;        // events in the outbox and not in the table
-  uint64_t lost = 0;           // loot that Redis has lost
-  uint64_t supplies = 0;
-  uint64_t supply_pending = 0;  // units reserved, neither settled nor released
-  uint64_t differences_total = 0;
-  std::vector<Difference> differences;  // the first `differences_max`
-
-  bool agrees() const { return differences_total == 0; }
-  // Agrees, and no event is in transit.
-  bool complete() const { return agrees() && waiting == 0 && outbox_events == 0; }
-};
-
-// One comparison. The stores of a live system are in motion while they are read, so a session that
-// differs can be read again before it is reported: check(), then for the doubtful() sessions read
-// their rows, then their `held`, into the snapshots, and check_again(), any number of times; then
-// report().
+// The comparison of a group of sessions. The stores of a live system are in motion while they are
+// read, so a session that differs can be read again before it is reported: check(), then for the
+// doubtful() sessions read their rows, then their `held`, into the snapshots, and check_again(),
+// any number of times; then end().
 class Comparison {
  public:
-  // Sorts snapshots.events. `snapshots` must outlive the comparison.
-  Comparison(Snapshots& snapshots, size_t differences_max)
-      : snapshots_(snapshots), differences_max_(differences_max) {}
-
-  void check();
-  // The indexes of the sessions whose differences may be only events in motion.
-  std::vector<uint32_t> doubtful() const;
-  // Whether the next merge may count an event that a doubtful session's row has not seen.
-  bool awaits_merge() const;
-  void check_again();
-  // Ends the comparison.
-  Report report();
-
- private:
+  // A session whose differences may be only events in motion.
   struct Doubt {
     uint32_t session;
-    std::span<const EventSnapshot> events;
+    std::vector<EventSnapshot> events;
     Reach reach;
     RowFindings findings;
   };
 
-  void add(Difference difference);
+  // Sorts snapshots.events. The arguments must outlive the comparison.
+  Comparison(Snapshots& snapshots, Supplies& supplies, Findings& findings)
+      : snapshots_(snapshots), supplies_(supplies), findings_(findings) {}
+
+  void check();
+  // Gives each event whose event_id `shared` wants to it.
+  void name_shared(SharedEvents& shared) const;
+  // The indexes of the sessions whose differences may be only events in motion.
+  std::vector<uint32_t> doubtful() const;
+  // Whether the next merge may count an event that a doubtful session's row has not seen.
+  bool awaits_merge() const;
+  // A doubtful session has this event in the outbox: it is not missing in the table.
+  void found_in_outbox(const EventParts& event);
+  void check_again();
+  // Returns the doubts, and has none afterwards: the caller reports them.
+  std::vector<Doubt> take_doubts();
+  // Goes on with a doubt about a session of these snapshots.
+  void add_doubt(Doubt doubt);
+  // Reports what is left: doubts and what is unreadable.
+  void end();
+
+ private:
   void add(const char* kind, const SessionSnapshot& session, std::string detail);
   void add(const RowFindings& findings, const SessionSnapshot& session);
+  Doubt* doubt_about(std::string_view hunter_id, std::string_view hunt_id);
   void sort_events();
-  void find_shared_event_ids();
   bool is_purged(const EventSnapshot& event) const;
   void check_session(uint32_t index, std::span<const EventSnapshot> events);
   void count_events(const SessionSnapshot& session, std::span<const EventSnapshot> events);
-  std::vector<EventId> sorted_event_ids() const;
-  void check_supplies();
 
   Snapshots& snapshots_;
-  size_t differences_max_;
-  Report report_;
+  Supplies& supplies_;
+  Findings& findings_;
   std::vector<Doubt> doubts_;
-  std::unordered_map<std::string, uint64_t> held_of_loot_;  // or lost, by "hunt_id:loot_id"
+  std::unordered_map<uint32_t, size_t> doubt_of_;  // by session; made when it is needed
 };
 
-// A comparison of one reading.
-Report compare(Snapshots& snapshots, size_t differences_max);
-
-// The report for people: totals, then differences.
-std::string report_text(const Report& report, bool has_kafka);
-// The report as one JSON object and a newline (docs/aggregator.md#huntctl-reconcile).
-std::string report_json(const Report& report, bool has_kafka);
+// A comparison of one reading, whose events are all in `snapshots`.
+Report compare(Snapshots& snapshots, Supplies& supplies, size_t differences_max);
 
 }  // namespace huntd::reconcile

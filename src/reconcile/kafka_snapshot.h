@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the events of Kafka for reconcile.
 #pragma once
-#include <string>
-
 #include "base/result.h"
-#include "reconcile/snapshot.h"
+#include "config/config.h"
+#include "reconcile/reading.h"
 
 namespace huntd::reconcile {
 
 // Adds every event of the topic (kafka_topic.h). A topic that does not exist has none.
-Result<void> read_kafka(const std::string& bootstrap, const std::string& topic,
-                        Snapshots& snapshots);
+Result<void> read_kafka(const Config& config, const ReadSoFar& so_far, Reading& reading);
 
-// Removes the records from snapshots.unreadable that are in the dead-letter topic with their place
-// and the same bytes, and counts them in snapshots.set_aside.
-Result<void> set_dead_letters_aside(const std::string& bootstrap, const std::string& topic,
-                                    const std::string& dead_topic, Snapshots& snapshots);
+// Compares the unreadable records with the dead-letter topic.
+Result<void> match_dead_letters(const Config& config, Reading& reading);
+// The same for those that are still open(); it reads the dead-letter topic again.
+Result<void> match_dead_letters_again(const Config& config, Reading& reading);
 
 }  // namespace huntd::reconcile

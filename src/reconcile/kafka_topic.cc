@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 #include <librdkafka/rdkafka.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
 #include "drivers/kafka_client.h"
+#include "drivers/peer_timeout.h"
 
 namespace huntd::reconcile {
 namespace {
@@ -20,22 +22,37 @@ using Consumer = std::unique_ptr<rd_kafka_t, void (*)(rd_kafka_t*)>;
 using PartitionList =
     std::unique_ptr<rd_kafka_topic_partition_list_t, void (*)(rd_kafka_topic_partition_list_t*)>;
 
+int response_timeout() { return static_cast<int>(peer_timeout_ms(response_timeout_ms)); }
+
+int empty_polls_allowed() {
+  uint32_t const timeout_ms = peer_timeout_ms(empty_polls_max * poll_ms);
+  return std::max(static_cast<int>(timeout_ms) / poll_ms, 1);
+}
+
 void close(rd_kafka_t* consumer) {
   rd_kafka_consumer_close(consumer);
   rd_kafka_destroy(consumer);
 }
 
-Result<Consumer> open(const std::string& bootstrap) {
-  Result<rd_kafka_conf_t*> conf = kafka_conf({
-      {"bootstrap.servers", bootstrap},
-      {"group.id", "huntctl"},
-      {"client.id", "huntctl"},
-      {"enable.auto.commit", "false"},
-      {"enable.partition.eof", "true"},
-      {"log_level", "0"},
-      {"auto.offset.reset", "earliest"},
-  });
+Result<Consumer> open(const Config::Kafka& kafka) {
+  Result<rd_kafka_conf_t*> conf = kafka_conf(
+      kafka, RD_KAFKA_CONSUMER,
+      {
+          {"group.id", "huntctl"},
+          {"client.id", "huntctl"},
+          {"enable.auto.commit", "false"},
+          {"enable.partition.eof", "true"},
+          {"log_level", kafka_errors_only},
+          {"auto.offset.reset", "earliest"},
+          {"fetch.wait.max.ms", "100"},
+      },
+      {
+          // What is fetched ahead is memory that --memory of `huntctl reconcile` counts on.
+          {"queued.max.messages.kbytes", "16384"},
+          {"fetch.max.bytes", "8388608"},
+      });
   if (!conf) return conf.error();
+  rd_kafka_conf_set_log_cb(*conf, &remember_kafka_line);
   Result<rd_kafka_t*> consumer = kafka_client(RD_KAFKA_CONSUMER, *conf);
   if (!consumer) return consumer.error();
   return Consumer(*consumer, &close);
@@ -46,7 +63,7 @@ Result<int> partition_count(rd_kafka_t* consumer, const std::string& topic) {
       rd_kafka_topic_new(consumer, topic.c_str(), nullptr), &rd_kafka_topic_destroy);
   const rd_kafka_metadata_t* metadata = nullptr;
   rd_kafka_resp_err_t const error =
-      rd_kafka_metadata(consumer, 0, handle.get(), &metadata, response_timeout_ms);
+      rd_kafka_metadata(consumer, 0, handle.get(), &metadata, response_timeout());
   if (error != 0) return kafka_error("metadata", error);
   Result<int> count = 0;
   if (metadata->topic_cnt == 1) {
@@ -71,7 +88,7 @@ Result<Unread> assign(rd_kafka_t* consumer, const std::string& topic, TopicExten
     int64_t low = 0;
     int64_t high = 0;
     rd_kafka_resp_err_t const error = rd_kafka_query_watermark_offsets(
-        consumer, topic.c_str(), partition, &low, &high, response_timeout_ms);
+        consumer, topic.c_str(), partition, &low, &high, response_timeout());
     if (error != 0) return kafka_error("watermarks", error);
     if (low > 0) extent.from_the_start = false;
     if (low >= high) continue;
@@ -82,6 +99,22 @@ Result<Unread> assign(rd_kafka_t* consumer, const std::string& topic, TopicExten
   if (rd_kafka_resp_err_t error = rd_kafka_assign(consumer, assignment.get()); error != 0)
     return kafka_error("assign", error);
   return unread;
+}
+
+// Retention may have removed the beginning of a partition while the topic was read. Nothing is
+// fetched meanwhile: each question would wait behind a fetch that waits for new records.
+Result<void> check_start(rd_kafka_t* consumer, const std::string& topic, TopicExtent& extent) {
+  if (rd_kafka_resp_err_t error = rd_kafka_assign(consumer, nullptr); error != 0)
+    return kafka_error("unassign", error);
+  for (int32_t partition = 0; partition < extent.partitions; ++partition) {
+    int64_t low = 0;
+    int64_t high = 0;
+    rd_kafka_resp_err_t const error = rd_kafka_query_watermark_offsets(
+        consumer, topic.c_str(), partition, &low, &high, response_timeout());
+    if (error != 0) return kafka_error("watermarks", error);
+    if (low > 0) extent.from_the_start = false;
+  }
+  return {};
 }
 
 // Calls `handle` for a record below its partition's high watermark, and removes a partition from
@@ -103,9 +136,9 @@ Result<void> handle_message(const rd_kafka_message_t& message, const std::string
 
 }  // namespace
 
-Result<TopicExtent> read_kafka_topic(const std::string& bootstrap, const std::string& topic,
+Result<TopicExtent> read_kafka_topic(const Config::Kafka& kafka, const std::string& topic,
                                      const RecordHandler& handle) {
-  Result<Consumer> opened = open(bootstrap);
+  Result<Consumer> opened = open(kafka);
   if (!opened) return opened.error();
   rd_kafka_t* consumer = opened->get();
   Result<int> partitions = partition_count(consumer, topic);
@@ -117,16 +150,21 @@ Result<TopicExtent> read_kafka_topic(const std::string& bootstrap, const std::st
     std::unique_ptr<rd_kafka_message_t, void (*)(rd_kafka_message_t*)> message(
         rd_kafka_consumer_poll(consumer, poll_ms), &rd_kafka_message_destroy);
     if (!message) {
-      if (++empty_polls > empty_polls_max)
-        return Error{fmt::format(
-            "kafka: no record arrived for {} s, and {} partitions are not read to their end",
-            empty_polls_max * poll_ms / 1000, unread->size())};
+      if (++empty_polls > empty_polls_allowed())
+        return Error{
+            fmt::format(
+                "kafka: no record arrived for {} s, and {} partitions are not read to their end",
+                empty_polls * poll_ms / 1000, unread->size()),
+            ErrorKind::unreachable};
       continue;
     }
     empty_polls = 0;
     if (Result<void> handled = handle_message(*message, topic, *unread, handle); !handled)
       return handled.error();
   }
+  if (extent.from_the_start)
+    if (Result<void> checked = check_start(consumer, topic, extent); !checked)
+      return checked.error();
   return extent;
 }
 

@@ -2,7 +2,6 @@
 #include "reconcile/postgres_snapshot.h"
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <string>
@@ -10,87 +9,66 @@
 #include <utility>
 #include <vector>
 
-#include "aggregator/sessions/session.h"
-
 namespace huntd::reconcile {
 namespace {
 
 constexpr size_t page_rows = 5000;
+constexpr size_t page_rows_first = 100;
+constexpr size_t page_bytes = 4 << 20;
+constexpr size_t page_rows_again = 1000;  // sessions that are read again
 constexpr const char* row_columns =
     "s.hunter_id, s.hunt_id, s.loot, s.loot_count, s.seen_upto, s.seen_beyond, s.generation, "
     "s.past, s.forgotten_generation";
 
-// Calls `handle` for each row of `query`, which is fetched in pages.
+// Calls `handle` for each row of `query`, which is fetched in pages. A page has about as many rows
+// as page_bytes have room for.
 template <class Handle>
 Result<void> each_row(PgLink& postgres, const std::string& query, Handle handle) {
   if (Result<void> declared =
           postgres.execute_script(fmt::format("DECLARE reconcile NO SCROLL CURSOR FOR {}", query));
       !declared)
     return declared;
-  for (;;) {
-    Result<PgRows> rows = postgres.execute(fmt::format("FETCH {} FROM reconcile", page_rows));
+  for (size_t wanted = page_rows_first;;) {
+    Result<PgRows> rows = postgres.execute(fmt::format("FETCH {} FROM reconcile", wanted));
     if (!rows) return rows.error();
     if (rows->count() == 0) return postgres.execute_script("CLOSE reconcile");
-    for (int row = 0; row < rows->count(); ++row) handle(*rows, row);
+    size_t bytes = 0;
+    for (int row = 0; row < rows->count(); ++row) {
+      for (int column = 0; column < rows->columns(); ++column)
+        bytes += rows->text(row, column).size();
+      if (Result<void> handled = handle(*rows, row); !handled) return handled;
+    }
+    size_t const row_bytes = bytes / static_cast<size_t>(rows->count()) + 1;
+    wanted = std::clamp<size_t>(page_bytes / row_bytes, 1, page_rows);
   }
 }
 
-Result<LootCounts> read_loot(std::string_view json) {
-  thread_local simdjson::dom::parser parser;
-  simdjson::dom::object object;
-  if (parser.parse(json.data(), json.size()).get(object) != simdjson::SUCCESS)
-    return Error{"loot is not a JSON object"};
-  LootCounts loot;
-  for (auto [loot_id, value] : object) {
-    uint64_t count = 0;
-    if (value.get(count) != simdjson::SUCCESS) return Error{"loot has a value that is not a count"};
-    if (count > 0) loot[std::string(loot_id)] = count;
-  }
-  return loot;
-}
-
-// Reads the columns `row_columns`, except the ids.
-Result<void> read_row(const PgRows& rows, int row, RowSnapshot& into) {
+// Of the columns `row_columns`, except the ids.
+RowColumns columns_of(const PgRows& rows, int row) {
   auto const number = [&](int column) { return static_cast<uint64_t>(rows.integer(row, column)); };
-  Result<LootCounts> loot = read_loot(rows.text(row, 2));
-  if (!loot) return loot.error();
-  into.loot = std::move(*loot);
-  into.loot_count = number(3);
-  Result<SeqSet> seen = SeqSet::read(number(4), rows.text(row, 5));
-  if (!seen) return seen.error();
-  into.seen = std::move(*seen);
-  into.generation = number(6);
-  if (!rows.is_null(row, 7)) {
-    Result<aggregator::SeenByGeneration> past = aggregator::read_past(rows.text(row, 7));
-    if (!past) return past.error();
-    into.past = std::move(*past);
-  }
-  into.forgotten_generation = number(8);
-  return {};
+  return {.loot = rows.text(row, 2),
+          .loot_count = number(3),
+          .seen_upto = number(4),
+          .seen_beyond = rows.text(row, 5),
+          .generation = number(6),
+          .past = rows.text(row, 7),
+          .forgotten_generation = number(8)};
 }
 
-void add_row(const PgRows& rows, int row, Snapshots& snapshots) {
-  SessionSnapshot& session = snapshots.session(rows.text(row, 0), rows.text(row, 1));
-  session.has_row = true;
-  if (Result<void> const read = read_row(rows, row, session.row); !read)
-    snapshots.unreadable.push_back(
-        {fmt::format("row of hunter {} in hunt {}", session.hunter_id, session.hunt_id),
-         read.error().message});
-}
-
-void add_waiting(std::string_view json, Snapshots& snapshots) {
-  Result<LootEvent> event = read_loot_event(json);
-  if (event)
-    snapshots.session(event->hunter_id, event->hunt_id).row.waiting.push_back(std::move(*event));
-  else
-    snapshots.unreadable.push_back({"hunt_session_waiting", event.error().message});
+// Ids contain no quote.
+std::string where_of(const Scope& scope) {
+  std::string where;
+  if (!scope.hunter_id.empty()) where += fmt::format(" AND s.hunter_id = '{}'", scope.hunter_id);
+  if (!scope.hunt_id.empty()) where += fmt::format(" AND s.hunt_id = '{}'", scope.hunt_id);
+  return " WHERE true" + where;
 }
 
 Result<void> read_hunt_floors(PgLink& postgres, Snapshots& snapshots) {
   return each_row(postgres, "SELECT hunt_id, generation FROM hunt_floor",
-                  [&](const PgRows& page, int row) {
+                  [&](const PgRows& page, int row) -> Result<void> {
                     snapshots.hunt_floors[std::string(page.text(row, 0))] =
                         static_cast<uint64_t>(page.integer(row, 1));
+                    return {};
                   });
 }
 
@@ -119,23 +97,26 @@ Result<void> read_hunter_floors(PgLink& postgres, std::vector<std::string_view> 
   return {};
 }
 
-Result<void> read_all(PgLink& postgres, Snapshots& snapshots) {
-  Result<void> read = each_row(postgres, fmt::format("SELECT {} FROM hunt_session s", row_columns),
-                               [&](const PgRows& page, int row) { add_row(page, row, snapshots); });
+Result<void> read_all(PgLink& postgres, const ReadSoFar& so_far, Reading& reading) {
+  std::string const where = where_of(reading.scope());
+  uint64_t count = 0;
+  Result<void> read = each_row(
+      postgres, fmt::format("SELECT {} FROM hunt_session s{}", row_columns, where),
+      [&](const PgRows& page, int row) {
+        so_far(++count);
+        return reading.add_row(page.text(row, 0), page.text(row, 1), columns_of(page, row));
+      });
   if (!read) return read;
-  read = each_row(postgres, "SELECT event FROM hunt_session_waiting",
-                  [&](const PgRows& page, int row) { add_waiting(page.text(row, 0), snapshots); });
-  if (!read) return read;
-  read = each_row(postgres, "SELECT hunt_id, loot_id, given FROM hunt_supply",
-                  [&](const PgRows& page, int row) {
-                    snapshots.supply(page.text(row, 0), page.text(row, 1)).counted =
+  read =
+      each_row(postgres, "SELECT s.event FROM hunt_session_waiting s" + where,
+               [&](const PgRows& page, int row) { return reading.add_waiting(page.text(row, 0)); });
+  if (!read || !reading.scope().hunter_id.empty()) return read;
+  return each_row(postgres, "SELECT s.hunt_id, s.loot_id, s.given FROM hunt_supply s" + where,
+                  [&](const PgRows& page, int row) -> Result<void> {
+                    reading.supplies.supply(page.text(row, 0), page.text(row, 1)).counted =
                         static_cast<uint64_t>(page.integer(row, 2));
+                    return {};
                   });
-  if (read) read = read_hunt_floors(postgres, snapshots);
-  if (!read) return read;
-  std::vector<std::string_view> hunters;
-  for (const SessionSnapshot& session : snapshots.sessions) hunters.push_back(session.hunter_id);
-  return read_hunter_floors(postgres, std::move(hunters), snapshots);
 }
 
 // Replaces the rows of these sessions.
@@ -157,7 +138,9 @@ Result<void> read_page_again(PgLink& postgres, std::span<const uint32_t> session
       fmt::format("SELECT {} {}", row_columns, fmt::format(of_these, "hunt_session")),
       {hunters, hunts});
   if (!rows) return rows.error();
-  for (int row = 0; row < rows->count(); ++row) add_row(*rows, row, snapshots);
+  for (int row = 0; row < rows->count(); ++row)
+    set_row(columns_of(*rows, row), snapshots.session(rows->text(row, 0), rows->text(row, 1)),
+            snapshots);
   Result<PgRows> waiting = postgres.execute(
       fmt::format("SELECT s.event {}", fmt::format(of_these, "hunt_session_waiting")),
       {hunters, hunts});
@@ -184,26 +167,35 @@ Result<void> read_only(PgLink& postgres, Body body) {
 
 }  // namespace
 
-Result<void> read_expired_before(PgLink& postgres, Snapshots& snapshots) {
+Result<void> read_expired_before(PgLink& postgres, StoreFacts& facts) {
   return read_only(postgres, [&]() -> Result<void> {
     Result<PgRows> rows = postgres.execute(
         "SELECT floor(extract(epoch FROM expired_before) * 1000)::bigint FROM hunt_retention");
     if (!rows) return rows.error();
-    if (rows->count() == 1) snapshots.expired_before_ms = rows->integer(0, 0);
+    if (rows->count() == 1) facts.expired_before_ms = rows->integer(0, 0);
     return {};
   });
 }
 
-Result<void> read_postgres(PgLink& postgres, Snapshots& snapshots) {
-  return read_only(postgres, [&] { return read_all(postgres, snapshots); });
+Result<void> read_postgres(PgLink& postgres, const ReadSoFar& so_far, Reading& reading) {
+  return read_only(postgres, [&] { return read_all(postgres, so_far, reading); });
+}
+
+Result<void> read_floors(PgLink& postgres, Snapshots& snapshots) {
+  return read_only(postgres, [&]() -> Result<void> {
+    std::vector<std::string_view> hunters;
+    for (const SessionSnapshot& session : snapshots.sessions) hunters.push_back(session.hunter_id);
+    if (Result<void> hunts = read_hunt_floors(postgres, snapshots); !hunts) return hunts;
+    return read_hunter_floors(postgres, std::move(hunters), snapshots);
+  });
 }
 
 Result<void> read_rows_again(PgLink& postgres, std::span<const uint32_t> sessions,
                              Snapshots& snapshots) {
   return read_only(postgres, [&]() -> Result<void> {
-    for (size_t first = 0; first < sessions.size(); first += page_rows) {
+    for (size_t first = 0; first < sessions.size(); first += page_rows_again) {
       std::span<const uint32_t> const page =
-          sessions.subspan(first, std::min(page_rows, sessions.size() - first));
+          sessions.subspan(first, std::min(page_rows_again, sessions.size() - first));
       if (Result<void> read = read_page_again(postgres, page, snapshots); !read) return read;
     }
     std::vector<std::string_view> hunters;
@@ -211,6 +203,25 @@ Result<void> read_rows_again(PgLink& postgres, std::span<const uint32_t> session
     if (Result<void> hunts = read_hunt_floors(postgres, snapshots); !hunts) return hunts;
     return read_hunter_floors(postgres, std::move(hunters), snapshots);
   });
+}
+
+Result<bool> has_dead_letter(PgLink& postgres, const RecordPlace& place) {
+  bool found = false;
+  Result<void> const read = read_only(postgres, [&]() -> Result<void> {
+    PgArray position(PgArray::Of::text);
+    position.add_text(place.position);
+    Result<PgRows> rows = postgres.execute(
+        fmt::format("SELECT 1 FROM loot_events_dead d JOIN unnest($1) AS v (position) "
+                    "ON d.position = v.position COLLATE \"C\" "
+                    "WHERE d.source = 'outbox' AND d.partition = {}",
+                    place.partition),
+        {position});
+    if (!rows) return rows.error();
+    found = rows->count() > 0;
+    return {};
+  });
+  if (!read) return read.error();
+  return found;
 }
 
 }  // namespace huntd::reconcile

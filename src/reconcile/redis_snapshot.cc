@@ -4,77 +4,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/ids.h"
 #include "base/read_text.h"
 #include "drivers/driver_limits.h"
-#include "wire/generation.h"
 #include "wire/redis_keys.h"
 
 namespace huntd::reconcile {
 namespace {
 
 constexpr std::string_view scan_count = "1000";
-
-// Returns hunter_id and hunt_id of "held:{bN}:hunter_id:hunt_id"; nothing for any other Redis key.
-std::optional<std::pair<std::string_view, std::string_view>> held_ids(std::string_view key) {
-  size_t const hunt_at = key.rfind(':');
-  if (hunt_at == std::string_view::npos || hunt_at == 0) return std::nullopt;
-  size_t const hunter_at = key.rfind(':', hunt_at - 1);
-  if (hunter_at == std::string_view::npos) return std::nullopt;
-  std::string_view const hunter_id = key.substr(hunter_at + 1, hunt_at - hunter_at - 1);
-  std::string_view const hunt_id = key.substr(hunt_at + 1);
-  if (!is_id(hunter_id) || !is_id(hunt_id) || keys::held(hunter_id, hunt_id) != key)
-    return std::nullopt;
-  return std::pair(hunter_id, hunt_id);
-}
-
-// Adds a field of `held`; returns false if it is malformed.
-bool add_field(std::string_view field, std::string_view value, HeldSnapshot& held) {
-  if (field == keys::gen_field) {
-    std::optional<HeldGeneration> const present = read_held_generation(value);
-    if (present) held.generation = present->generation;
-    return present.has_value();
-  }
-  bool const is_was = field.starts_with(keys::was_prefix);
-  if (field.starts_with(keys::field_mark) && !is_was && field != keys::seq_field &&
-      field != keys::before_field)
-    return true;  // of a later huntd
-  std::optional<uint64_t> const count = read_number<uint64_t>(value);
-  if (!count) return false;
-  if (is_was) {
-    std::optional<uint64_t> const generation =
-        read_generation(field.substr(keys::was_prefix.size()));
-    if (generation) held.was[*generation] = *count;
-    return generation.has_value();
-  }
-  if (field == keys::seq_field)
-    held.seq = *count;
-  else if (field == keys::before_field)
-    held.before = *count;
-  else if (*count > 0)
-    held.loot[std::string(field)] = *count;
-  return true;
-}
-
-// Replaces `held` of the session.
-void add_held(std::string_view key, const redisReply* fields, SessionSnapshot& session,
-              Snapshots& snapshots) {
-  session.held = {};
-  session.has_held = fields->elements > 0;
-  for (size_t i = 0; i + 1 < fields->elements; i += 2) {
-    std::string_view const field = text_of(fields->element[i]);
-    if (!add_field(field, text_of(fields->element[i + 1]), session.held))
-      snapshots.unreadable.push_back(
-          {std::string(key), fmt::format("field {} is malformed", field.substr(0, 64))});
-  }
-}
 
 // Calls `handle` with the names of the keys of this type that match, page by page. SCAN may return
 // a key twice.
@@ -97,136 +42,181 @@ Result<void> each_page(RedisClient& redis, std::string_view pattern, std::string
   return {};
 }
 
-Result<void> read_held(RedisClient& redis, Snapshots& snapshots) {
-  return each_page(
-      redis, "held:*", "hash", [&](const std::vector<std::string_view>& names) -> Result<void> {
-        for (std::string_view key : names) redis.append({"HGETALL", key});
-        for (std::string_view key : names) {
-          Result<RedisReply> fields = redis.read();
-          if (!fields) return fields.error();
-          if (auto const ids = held_ids(key))
-            add_held(key, fields->get(), snapshots.session(ids->first, ids->second), snapshots);
-          else
-            snapshots.unreadable.push_back(
-                {std::string(key), "the name is not a hunter_id and a hunt_id of this bucket"});
-        }
-        return {};
-      });
+std::vector<HeldField> fields_of(const redisReply* reply) {
+  std::vector<HeldField> fields;
+  if (reply->type != REDIS_REPLY_ARRAY) return fields;
+  for (size_t i = 0; i + 1 < reply->elements; i += 2)
+    fields.push_back({text_of(reply->element[i]), text_of(reply->element[i + 1])});
+  return fields;
 }
 
-// Reads one page of one stream; returns the id of its last entry, or an empty text at the stream's
-// end.
-Result<std::string> read_outbox_page(RedisClient& redis, const std::string& key,
-                                     const std::string& after, Snapshots& snapshots) {
-  std::string const count = std::to_string(limits::outbox_read_max);
-  Result<RedisReply> page = redis.execute({"XRANGE", key, after, "+", "COUNT", count});
-  if (!page) return page.error();
-  std::string last;
-  for (size_t i = 0; i < (*page)->elements; ++i) {
-    const redisReply* entry = (*page)->element[i];
-    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2) continue;
-    last = text_of(entry->element[0]);
-    const redisReply* fields = entry->element[1];
-    std::string_view value;
-    for (size_t f = 0; fields->type == REDIS_REPLY_ARRAY && f + 1 < fields->elements; f += 2)
-      if (text_of(fields->element[f]) == keys::outbox_value_field)
-        value = text_of(fields->element[f + 1]);
-    if (Result<void> const added = snapshots.add_value(value, true); !added)
-      snapshots.unreadable.push_back({fmt::format("{} {}", key, last), added.error().message});
+// Ids contain no character that is special in a pattern.
+std::string held_pattern(const Scope& scope) {
+  std::string const hunt = scope.hunt_id.empty() ? "*" : scope.hunt_id;
+  if (scope.hunter_id.empty()) return "held:*:" + hunt;
+  return std::string(keys::held(scope.hunter_id, hunt));
+}
+
+Result<void> read_held_page(RedisClient& redis, const std::vector<std::string_view>& names,
+                            Reading& reading) {
+  for (std::string_view key : names) redis.append({"HGETALL", key});
+  for (std::string_view key : names) {
+    Result<RedisReply> const reply = redis.read();
+    if (!reply) return reply.error();
+    auto const ids = held_ids(key);
+    if (!ids) {
+      if (reading.scope().is_all())
+        reading.findings().add_unreadable(
+            key, "the name is not a hunter_id and a hunt_id of this bucket");
+      continue;
+    }
+    std::vector<HeldField> const fields = fields_of(reply->get());
+    if (fields.empty()) continue;  // deleted meanwhile
+    if (Result<void> added = reading.add_held(ids->first, ids->second, fields); !added)
+      return added;
   }
-  if ((*page)->elements < limits::outbox_read_max) return std::string();
-  return last;
+  return {};
 }
 
-Result<void> read_outbox(RedisClient& redis, Snapshots& snapshots) {
-  for (uint32_t bucket = 0; bucket < limits::buckets; bucket += limits::outbox_pipeline_max) {
-    uint32_t const until =
-        std::min<uint32_t>(bucket + limits::outbox_pipeline_max, limits::buckets);
-    std::vector<uint32_t> filled;
-    for (uint32_t i = bucket; i < until; ++i) redis.append({"XLEN", keys::outbox(i)});
-    for (uint32_t i = bucket; i < until; ++i) {
+Result<void> read_held(RedisClient& redis, const ReadSoFar& so_far, Reading& reading) {
+  const Scope& scope = reading.scope();
+  if (!scope.hunter_id.empty() && !scope.hunt_id.empty()) {
+    PoolString const key = keys::held(scope.hunter_id, scope.hunt_id);
+    return read_held_page(redis, {key}, reading);
+  }
+  uint64_t keys_read = 0;
+  return each_page(redis, held_pattern(scope), "hash",
+                   [&](const std::vector<std::string_view>& names) {
+                     so_far(keys_read += names.size());
+                     return read_held_page(redis, names, reading);
+                   });
+}
+
+// Returns the value of a stream's entry; empty if it has none.
+std::string_view value_of(const redisReply* fields) {
+  std::string_view value;
+  for (size_t f = 0; fields->type == REDIS_REPLY_ARRAY && f + 1 < fields->elements; f += 2)
+    if (text_of(fields->element[f]) == keys::outbox_value_field)
+      value = text_of(fields->element[f + 1]);
+  return value;
+}
+
+// Calls handle(entry's id, value) for each entry of the bucket's stream, which is read in pages.
+template <class Handle>
+Result<void> each_entry(RedisClient& redis, uint32_t bucket, Handle handle) {
+  PoolString const key = keys::outbox(bucket);
+  std::string const count = std::to_string(limits::outbox_read_max);
+  for (std::string after = "-";;) {
+    Result<RedisReply> const page = redis.execute({"XRANGE", key, after, "+", "COUNT", count});
+    if (!page) return page.error();
+    std::string const before = after;
+    for (size_t i = 0; i < (*page)->elements; ++i) {
+      const redisReply* entry = (*page)->element[i];
+      if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2) continue;
+      std::string_view const id = text_of(entry->element[0]);
+      after = "(" + std::string(id);
+      if (Result<void> handled = handle(id, value_of(entry->element[1])); !handled) return handled;
+    }
+    if ((*page)->elements < limits::outbox_read_max || after == before) return {};
+  }
+}
+
+// The buckets of the scope whose outboxes are not empty. The outbox of another bucket than the
+// hunter's has no event of the hunter: only huntd writes there.
+Result<std::vector<uint32_t>> filled_buckets(RedisClient& redis, const Scope& scope) {
+  std::vector<uint32_t> filled;
+  if (!scope.hunter_id.empty()) return std::vector<uint32_t>{bucket_of(scope.hunter_id)};
+  for (uint32_t from = 0; from < limits::buckets; from += limits::outbox_pipeline_max) {
+    uint32_t const until = std::min<uint32_t>(from + limits::outbox_pipeline_max, limits::buckets);
+    for (uint32_t i = from; i < until; ++i) redis.append({"XLEN", keys::outbox(i)});
+    for (uint32_t i = from; i < until; ++i) {
       Result<RedisReply> length = redis.read();
       if (!length) return length.error();
       if ((*length)->integer > 0) filled.push_back(i);
     }
-    for (uint32_t i : filled) {
-      std::string after = "-";
-      while (!after.empty()) {
-        Result<std::string> last =
-            read_outbox_page(redis, std::string(keys::outbox(i)), after, snapshots);
-        if (!last) return last.error();
-        after = last->empty() ? std::string() : "(" + *last;
-      }
-    }
+  }
+  return filled;
+}
+
+Result<void> read_outbox(RedisClient& redis, Reading& reading) {
+  Result<std::vector<uint32_t>> const filled = filled_buckets(redis, reading.scope());
+  if (!filled) return filled.error();
+  for (uint32_t bucket : *filled) {
+    Result<void> const read =
+        each_entry(redis, bucket, [&](std::string_view id, std::string_view value) {
+          return reading.add_value(value, true,
+                                   {true, static_cast<int32_t>(bucket), std::string(id)});
+        });
+    if (!read) return read;
   }
   return {};
 }
 
-// A supply's units by their state, while they are read. HSCAN may return a field twice.
-struct Units {
-  std::set<std::string, std::less<>> given;
-  std::set<std::string, std::less<>> pending;
-};
-
-// Adds a field of a supply; returns false if it is malformed.
-bool add_unit(std::string_view field, std::string_view value, Units& units,
-              SupplySnapshot& supply) {
+// Adds a field of a supply; an error is the temporary file's.
+Result<void> add_unit(std::string_view field, std::string_view value, uint32_t supply,
+                      Reading& reading) {
+  SupplySnapshot& into = reading.supplies.all[supply];
+  bool fine = true;
+  std::string_view const state = value.substr(0, value.find(' '));
   if (field == keys::before_field) {
     std::optional<uint64_t> const count = read_number<uint64_t>(value);
-    supply.before = count.value_or(0);
-    return count.has_value();
+    into.before = count.value_or(0);
+    fine = count.has_value();
+  } else if (field.starts_with(keys::field_mark)) {
+    return {};  // of a later huntd
+  } else if (state == "given") {
+    return reading.add_unit(supply, field, false);
+  } else if (state == "pending" || state == "settling" || state == "retaken") {
+    // An older huntd has written `retaken` for a pending unit.
+    return reading.add_unit(supply, field, true);
+  } else {
+    fine = false;
   }
-  if (field.starts_with(keys::field_mark)) return true;  // of a later huntd
-  std::string_view const state = value.substr(0, value.find(' '));
-  if (state == "given") {
-    units.given.emplace(field);
-    return true;
-  }
-  // An older huntd has written `retaken` for a pending unit.
-  if (state != "pending" && state != "settling" && state != "retaken") return false;
-  units.pending.emplace(field);
-  return true;
+  if (!fine)
+    reading.findings().add_unreadable(keys::supply(into.hunt_id, into.loot_id),
+                                      fmt::format("field {} is malformed", field.substr(0, 64)));
+  return {};
 }
 
-// Replaces what Redis has of the supply.
-Result<void> read_supply(RedisClient& redis, SupplySnapshot& supply, Snapshots& snapshots) {
-  PoolString const key = keys::supply(supply.hunt_id, supply.loot_id);
+// Calls handle(field, value) for the fields of a hash that match, page by page. HSCAN may return a
+// field twice.
+template <class Handle>
+Result<void> each_field(RedisClient& redis, std::string_view key, std::string_view pattern,
+                        Handle handle) {
   std::string cursor = "0";
-  Units units;
-  supply.before = 0;
   do {
-    Result<RedisReply> page = redis.execute({"HSCAN", key, cursor, "COUNT", scan_count});
+    Result<RedisReply> page =
+        redis.execute({"HSCAN", key, cursor, "MATCH", pattern, "COUNT", scan_count});
     if (!page) return page.error();
     if ((*page)->type != REDIS_REPLY_ARRAY || (*page)->elements != 2)
       return Error{"redis: the reply to HSCAN is not a cursor and a list"};
     cursor = text_of((*page)->element[0]);
-    const redisReply* fields = (*page)->element[1];
-    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
-      std::string_view const field = text_of(fields->element[i]);
-      if (!add_unit(field, text_of(fields->element[i + 1]), units, supply))
-        snapshots.unreadable.push_back(
-            {std::string(key), fmt::format("field {} is malformed", field.substr(0, 64))});
-    }
+    for (const HeldField& field : fields_of((*page)->element[1]))
+      if (Result<void> handled = handle(field.field, field.value); !handled) return handled;
   } while (cursor != "0");
-  // A unit that was settled between two pages.
-  for (const std::string& event_id : units.given) units.pending.erase(event_id);
-  supply.given.assign(units.given.begin(), units.given.end());
-  supply.pending = units.pending.size();
   return {};
+}
+
+Result<void> read_supply(RedisClient& redis, uint32_t supply, Reading& reading) {
+  const SupplySnapshot& of = reading.supplies.all[supply];
+  PoolString const key = keys::supply(of.hunt_id, of.loot_id);
+  return each_field(redis, key, "*", [&](std::string_view field, std::string_view value) {
+    return add_unit(field, value, supply, reading);
+  });
 }
 
 // hunt_id and loot_id of supplies.
 using SupplyNames = std::set<std::pair<std::string, std::string>>;
 
 // Adds the members of the sets `supplies:{HUNT}`.
-Result<void> read_supplies_of_hunts(RedisClient& redis, Snapshots& snapshots, SupplyNames& names) {
+Result<void> read_supplies_of_hunts(RedisClient& redis, Reading& reading, SupplyNames& names) {
   auto const add_all = [&](const std::vector<std::string_view>& found) -> Result<void> {
     for (std::string_view key : found) {
       size_t const open = key.find('{');
       std::string_view const hunt_id =
           open + 1 < key.size() ? key.substr(open + 1, key.size() - open - 2) : key;
       if (!is_id(hunt_id) || keys::supplies_of(hunt_id) != key) {
-        snapshots.unreadable.push_back({std::string(key), "the name has no hunt_id"});
+        reading.findings().add_unreadable(key, "the name has no hunt_id");
         continue;
       }
       Result<RedisReply> members = redis.execute({"SMEMBERS", key});
@@ -236,42 +226,73 @@ Result<void> read_supplies_of_hunts(RedisClient& redis, Snapshots& snapshots, Su
     }
     return {};
   };
-  return each_page(redis, "supplies:*", "set", add_all);
+  const std::string& hunt_id = reading.scope().hunt_id;
+  if (hunt_id.empty()) return each_page(redis, "supplies:*", "set", add_all);
+  PoolString const key = keys::supplies_of(hunt_id);
+  return add_all({key});
 }
 
 // Adds the members of the set `supplies` of an older huntd.
-Result<void> read_older_supplies(RedisClient& redis, Snapshots& snapshots, SupplyNames& names) {
+Result<void> read_older_supplies(RedisClient& redis, Reading& reading, SupplyNames& names) {
   Result<RedisReply> members = redis.execute({"SMEMBERS", keys::supplies});
   if (!members) return members.error();
   for (size_t i = 0; i < (*members)->elements; ++i) {
     std::string_view const name = text_of((*members)->element[i]);
     size_t const colon = name.find(':');
     if (colon == std::string_view::npos)
-      snapshots.unreadable.push_back({"supplies", fmt::format("{} is not hunt_id:loot_id", name)});
-    else
+      reading.findings().add_unreadable("supplies", fmt::format("{} is not hunt_id:loot_id", name));
+    else if (reading.scope().has_supplies_of(name.substr(0, colon)))
       names.emplace(name.substr(0, colon), name.substr(colon + 1));
   }
   return {};
 }
 
-Result<void> read_supplies(RedisClient& redis, Snapshots& snapshots) {
+Result<void> read_supplies(RedisClient& redis, Reading& reading) {
+  if (!reading.scope().hunter_id.empty()) return {};
   SupplyNames names;
-  Result<void> read = read_supplies_of_hunts(redis, snapshots, names);
-  if (read) read = read_older_supplies(redis, snapshots, names);
+  Result<void> read = read_supplies_of_hunts(redis, reading, names);
+  if (read) read = read_older_supplies(redis, reading, names);
   if (!read) return read;
   for (const auto& [hunt_id, loot_id] : names)
-    if (read = read_supply(redis, snapshots.supply(hunt_id, loot_id), snapshots); !read)
+    if (read = read_supply(redis, reading.supplies.index_of(hunt_id, loot_id), reading); !read)
       return read;
   return {};
 }
 
+// What Redis has of a supply now.
+Result<SupplySnapshot> supply_now(RedisClient& redis, const SupplySnapshot& known) {
+  SupplySnapshot now = known;
+  now.before = 0;
+  std::set<std::string, std::less<>> marked;  // fields that are not units
+  PoolString const key = keys::supply(known.hunt_id, known.loot_id);
+  Result<void> const read =
+      each_field(redis, key, "#*", [&](std::string_view field, std::string_view value) {
+        marked.emplace(field);
+        if (field == keys::before_field)
+          now.before = read_number<uint64_t>(value).value_or(known.before);
+        return Result<void>();
+      });
+  if (!read) return read.error();
+  Result<RedisReply> const fields = redis.execute({"HLEN", key});
+  if (!fields) return fields.error();
+  Result<RedisReply> const pending =
+      redis.execute({"ZCARD", keys::supply_pending(known.hunt_id, known.loot_id)});
+  if (!pending) return pending.error();
+  auto const all = static_cast<uint64_t>((*fields)->integer);
+  uint64_t const units = all - std::min<uint64_t>(all, marked.size());
+  now.pending = std::min(units, static_cast<uint64_t>((*pending)->integer));
+  now.given = units - now.pending;
+  return now;
+}
+
 }  // namespace
 
-Result<uint64_t> outbox_length(RedisClient& redis) {
+Result<uint64_t> outbox_length(RedisClient& redis, const Scope& scope) {
+  Result<std::vector<uint32_t>> const filled = filled_buckets(redis, scope);
+  if (!filled) return filled.error();
   uint64_t total = 0;
-  for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket)
-    redis.append({"XLEN", keys::outbox(bucket)});
-  for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket) {
+  for (uint32_t bucket : *filled) redis.append({"XLEN", keys::outbox(bucket)});
+  for (size_t i = 0; i < filled->size(); ++i) {
     Result<RedisReply> length = redis.read();
     if (!length) return length.error();
     total += static_cast<uint64_t>((*length)->integer);
@@ -279,11 +300,11 @@ Result<uint64_t> outbox_length(RedisClient& redis) {
   return total;
 }
 
-Result<void> read_redis(RedisClient& redis, Snapshots& snapshots) {
+Result<void> read_redis(RedisClient& redis, const ReadSoFar& so_far, Reading& reading) {
   if (Result<void> connected = redis.connect(); !connected) return connected;
-  if (Result<void> supplies = read_supplies(redis, snapshots); !supplies) return supplies;
-  if (Result<void> held = read_held(redis, snapshots); !held) return held;
-  return read_outbox(redis, snapshots);
+  if (Result<void> supplies = read_supplies(redis, reading); !supplies) return supplies;
+  if (Result<void> held = read_held(redis, so_far, reading); !held) return held;
+  return read_outbox(redis, reading);
 }
 
 Result<void> read_held_again(RedisClient& redis, std::span<const uint32_t> sessions,
@@ -293,26 +314,57 @@ Result<void> read_held_again(RedisClient& redis, std::span<const uint32_t> sessi
   while (!sessions.empty()) {
     std::span<const uint32_t> const page = sessions.first(std::min(pipeline_max, sessions.size()));
     sessions = sessions.subspan(page.size());
-    auto const key_of = [&](uint32_t index) {
+    for (uint32_t index : page) {
       const SessionSnapshot& session = snapshots.sessions[index];
-      return keys::held(session.hunter_id, session.hunt_id);
-    };
-    for (uint32_t index : page) redis.append({"HGETALL", key_of(index)});
+      redis.append({"HGETALL", keys::held(session.hunter_id, session.hunt_id)});
+    }
     for (uint32_t index : page) {
       Result<RedisReply> fields = redis.read();
       if (!fields) return fields.error();
-      add_held(key_of(index), fields->get(), snapshots.sessions[index], snapshots);
+      set_held(fields_of(fields->get()), snapshots.sessions[index], snapshots);
     }
   }
   return {};
 }
 
-Result<void> read_supplies_again(RedisClient& redis, Snapshots& snapshots) {
+Result<void> read_outbox_again(RedisClient& redis, std::span<const uint32_t> sessions,
+                               const Snapshots& snapshots, const HandleEvent& handle) {
   if (Result<void> connected = redis.connect(); !connected) return connected;
-  for (SupplySnapshot& supply : snapshots.supplies)
-    if (supply.counted > supply.taken())
-      if (Result<void> read = read_supply(redis, supply, snapshots); !read) return read;
+  std::set<uint32_t> buckets;
+  for (uint32_t index : sessions) buckets.insert(bucket_of(snapshots.sessions[index].hunter_id));
+  for (uint32_t bucket : buckets) {
+    Result<void> const read =
+        each_entry(redis, bucket, [&](std::string_view, std::string_view value) -> Result<void> {
+          Result<LootEventView> const event = view_countable_event(value);
+          if (event) handle(parts_of(*event, true, snapshots.expired_before_ms));
+          return {};
+        });
+    if (!read) return read;
+  }
   return {};
+}
+
+Result<void> read_supplies_again(RedisClient& redis, Supplies& supplies) {
+  if (Result<void> connected = redis.connect(); !connected) return connected;
+  for (SupplySnapshot& supply : supplies.all) {
+    if (!supply.is_over() && !supply.is_lost()) continue;
+    Result<SupplySnapshot> const now = supply_now(redis, supply);
+    if (!now) return now.error();
+    // Units that were given since are not held by the hunters that were read.
+    if (supply.is_over() && !now->is_over()) {
+      supply.given = now->given;
+      supply.before = now->before;
+    }
+    if (supply.is_lost() && !now->is_lost()) supply.counted = supply.taken();
+  }
+  return {};
+}
+
+Result<bool> has_entry(RedisClient& redis, const RecordPlace& place) {
+  PoolString const key = keys::outbox(static_cast<uint32_t>(place.partition));
+  Result<RedisReply> const found = redis.execute({"XRANGE", key, place.position, place.position});
+  if (!found) return found.error();
+  return (*found)->elements > 0;
 }
 
 }  // namespace huntd::reconcile

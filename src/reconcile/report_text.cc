@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/json_text.h"
-#include "reconcile/compare.h"
+#include "reconcile/report.h"
 #include "wire/generation.h"
 
 namespace huntd::reconcile {
@@ -15,9 +15,13 @@ std::string totals_text(const Report& report, bool has_kafka) {
   if (has_kafka)
     text += fmt::format("Kafka       {} distinct events in {} records\n", report.kafka_events,
                         report.kafka_records);
-  if (report.set_aside > 0)
-    text += fmt::format("            {} unreadable records are in the dead letters\n",
-                        report.set_aside);
+  if (report.set_aside > 0) {
+    text +=
+        fmt::format("            {} unreadable records are in the dead letters", report.set_aside);
+    for (const NamedRecord& record : report.dead_lettered)
+      text += (&record == report.dead_lettered.data() ? ": " : ", ") + record.position;
+    text += report.set_aside > report.dead_lettered.size() ? ", …\n" : "\n";
+  }
   text += fmt::format("outbox      {} events\n", report.outbox_events);
   text += fmt::format("PostgreSQL  {} loot in {} rows\n", report.row_loot, report.rows);
   if (report.expired > 0)
@@ -90,6 +94,15 @@ std::string report_json(const Report& report, bool has_kafka) {
   for (const Difference& difference : report.differences) {
     if (json.back() != '[') json += ',';
     json += difference_json(difference);
+  }
+  json += "],\"dead_lettered\":[";
+  for (const NamedRecord& record : report.dead_lettered) {
+    if (json.back() != '[') json += ',';
+    json += "{\"position\":";
+    append_json_string(json, record.position);
+    json += ",\"reason\":";
+    append_json_string(json, record.reason);
+    json += '}';
   }
   return json + "]}\n";
 }

@@ -2,6 +2,7 @@
 #include "reconcile/snapshot.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace huntd::reconcile {
 namespace {
@@ -31,6 +32,8 @@ uint32_t Snapshots::session_index(std::string_view hunter_id, std::string_view h
     SessionSnapshot& session = sessions.emplace_back();
     session.hunter_id = hunter_id;
     session.hunt_id = hunt_id;
+    // The session, its texts here and in the index, and what std::unordered_map needs.
+    bytes += sizeof(SessionSnapshot) + 3 * (hunter_id.size() + hunt_id.size()) + 160;
   }
   return at->second;
 }
@@ -38,23 +41,18 @@ uint32_t Snapshots::session_index(std::string_view hunter_id, std::string_view h
 uint32_t Snapshots::loot_index(std::string_view loot_id) {
   auto [at, is_new] =
       loot_indexes_.emplace(std::string(loot_id), static_cast<uint32_t>(loot_ids.size()));
-  if (is_new) loot_ids.emplace_back(loot_id);
+  if (is_new) {
+    loot_ids.emplace_back(loot_id);
+    bytes += 2 * loot_id.size() + 120;
+  }
   return at->second;
 }
 
-SessionSnapshot& Snapshots::session(std::string_view hunter_id, std::string_view hunt_id) {
-  return sessions[session_index(hunter_id, hunt_id)];
-}
-
-SupplySnapshot& Snapshots::supply(std::string_view hunt_id, std::string_view loot_id) {
-  auto const [at, is_new] =
-      supply_indexes_.emplace(joined(hunt_id, loot_id), static_cast<uint32_t>(supplies.size()));
-  if (is_new) {
-    SupplySnapshot& supply = supplies.emplace_back();
-    supply.hunt_id = hunt_id;
-    supply.loot_id = loot_id;
-  }
-  return supplies[at->second];
+std::optional<uint32_t> Snapshots::find_session(std::string_view hunter_id,
+                                                std::string_view hunt_id) const {
+  auto const at = session_indexes_.find(joined(hunter_id, hunt_id));
+  if (at == session_indexes_.end()) return std::nullopt;
+  return at->second;
 }
 
 std::optional<uint64_t> Snapshots::floor_of(const SessionSnapshot& session) const {
@@ -66,23 +64,45 @@ std::optional<uint64_t> Snapshots::floor_of(const SessionSnapshot& session) cons
   return floor;
 }
 
-void Snapshots::add_event(const LootEvent& event, bool in_outbox) {
+EventSnapshot Snapshots::make_event(const EventParts& event) {
   uint32_t const index = session_index(event.hunter_id, event.hunt_id);
-  events.push_back({.event_id = EventId::of(event.event_id),
-                    .seq = event.seq,
-                    .session = index,
-                    .loot = loot_index(event.loot_id),
-                    .generation = generation_index(sessions[index].generations, event.generation),
-                    .in_outbox = in_outbox,
-                    .expired = event.timestamp_ms < expired_before_ms});
+  return {.event_id = event.event_id,
+          .seq = event.seq,
+          .session = index,
+          .loot = loot_index(event.loot_id),
+          .generation = generation_index(sessions[index].generations, event.generation),
+          .in_outbox = event.in_outbox,
+          .expired = event.expired};
 }
 
-Result<void> Snapshots::add_value(std::string_view value, bool in_outbox) {
-  Result<LootEvent> const event = read_loot_event(value);
-  if (!event) return event.error();
-  if (Result<void> bounds = check_bounds(event->seq, event->timestamp_ms); !bounds) return bounds;
-  add_event(*event, in_outbox);
-  return {};
+void Snapshots::add_event(const EventParts& event) {
+  events.push_back(make_event(event));
+  kafka_records += event.in_outbox ? 0 : 1;
+}
+
+void Snapshots::add_event(const LootEvent& event, bool in_outbox) {
+  add_event({.event_id = EventId::of(event.event_id),
+             .hunter_id = event.hunter_id,
+             .hunt_id = event.hunt_id,
+             .loot_id = event.loot_id,
+             .generation = event.generation,
+             .seq = event.seq,
+             .in_outbox = in_outbox,
+             .expired = event.timestamp_ms < expired_before_ms});
+}
+
+void Snapshots::drop_duplicates() {
+  auto const parts = [](const EventSnapshot& event) {
+    return std::tie(event.session, event.generation, event.seq, event.event_id, event.loot,
+                    event.in_outbox, event.expired);
+  };
+  std::sort(events.begin(), events.end(),
+            [&](const EventSnapshot& a, const EventSnapshot& b) { return parts(a) < parts(b); });
+  events.erase(std::unique(events.begin(), events.end(),
+                           [&](const EventSnapshot& a, const EventSnapshot& b) {
+                             return parts(a) == parts(b);
+                           }),
+               events.end());
 }
 
 }  // namespace huntd::reconcile

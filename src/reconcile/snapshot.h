@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The content of Redis, Kafka and PostgreSQL, side by side. redis_snapshot.h, kafka_snapshot.h and
-// postgres_snapshot.h fill it, compare.h checks it.
+// The content of Redis, Kafka and PostgreSQL, side by side, of a group of sessions. reading.h fills
+// it, compare.h checks it.
 #pragma once
+#include <compare>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -59,70 +61,71 @@ struct EventSnapshot {
   uint32_t loot;        // index in Snapshots::loot_ids
   uint32_t generation;  // index in SessionSnapshot::generations
   bool in_outbox;       // else in Kafka
-  bool expired;         // older than Snapshots::expired_before_ms
+  bool expired;         // older than StoreFacts::expired_before_ms
+  bool operator==(const EventSnapshot&) const = default;
 };
 static_assert(sizeof(EventSnapshot) == 40);
 
-// A shared supply.
-struct SupplySnapshot {
-  std::string hunt_id;
-  std::string loot_id;
-  std::vector<std::string> given;  // event_ids
-  uint64_t before = 0;             // units given whose event_ids Redis no longer has
-  uint64_t pending = 0;            // units reserved, neither settled nor released
-  uint64_t counted = 0;            // by the table
-
-  uint64_t taken() const { return given.size() + before + pending; }
-};
-
-// A record, Redis key or row that cannot be read.
-struct UnreadableRecord {
-  std::string position;  // "outbox:{b7} 1700-0" or "partition 3 offset 41"
+// A record, Redis key or row that cannot be read, by its place.
+struct NamedRecord {
+  std::string position;
   std::string reason;
-  // Of a Kafka record: its place, and hash64() of its value.
-  struct Place {
-    int32_t partition;
-    int64_t offset;
-    auto operator<=>(const Place&) const = default;
-  };
-  std::optional<Place> place = std::nullopt;
-  uint64_t value_hash = 0;
+  auto operator<=>(const NamedRecord&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
-class Snapshots {
- public:
-  // Returns the session with these ids, and adds it if it does not exist. The reference is valid
-  // until the next call.
-  SessionSnapshot& session(std::string_view hunter_id, std::string_view hunt_id);
-  // The same for a supply.
-  SupplySnapshot& supply(std::string_view hunt_id, std::string_view loot_id);
-  // The floor of the session: its generations up to the floor are of a purged season, or of a
-  // deleted hunter. Nothing if there is none.
-  std::optional<uint64_t> floor_of(const SessionSnapshot& session) const;
-  void add_event(const LootEvent& event, bool in_outbox);
-  // Adds the event with this JSON. The error says why the aggregator cannot count it either.
-  Result<void> add_value(std::string_view value, bool in_outbox);
+// What an event needs to be compared.
+struct EventParts {
+  EventId event_id = {};
+  std::string_view hunter_id = {};
+  std::string_view hunt_id = {};
+  std::string_view loot_id = {};
+  uint64_t generation = 0;
+  uint64_t seq = 0;
+  bool in_outbox = false;
+  bool expired = false;
+};
 
-  std::vector<SessionSnapshot> sessions;
-  std::vector<EventSnapshot> events;
-  std::vector<std::string> loot_ids;
-  std::vector<SupplySnapshot> supplies;
-  std::vector<UnreadableRecord> unreadable;
-  uint64_t set_aside = 0;  // Kafka records that cannot be read, and are dead letters already
-  std::unordered_map<std::string, uint64_t> hunt_floors;    // by hunt_id
-  std::unordered_map<std::string, uint64_t> hunter_floors;  // by hunter_id
+// What is the same for all sessions.
+struct StoreFacts {
+  std::unordered_map<std::string, uint64_t> hunt_floors;  // by hunt_id
   bool hunters_deleted = false;  // hunter_floor has a hunter, with or without a session here
   bool has_kafka = false;
   int64_t expired_before_ms = 0;     // rows with only older loot may be deleted; 0: none is
   bool kafka_from_the_start = true;  // false if Kafka's retention has removed the topic's beginning
+};
 
- private:
+class Snapshots : public StoreFacts {
+ public:
+  // Returns the session with these ids, and adds it if it does not exist.
+  SessionSnapshot& session(std::string_view hunter_id, std::string_view hunt_id) {
+    return sessions[session_index(hunter_id, hunt_id)];
+  }
   uint32_t session_index(std::string_view hunter_id, std::string_view hunt_id);
+  // Returns the session's index if it exists.
+  std::optional<uint32_t> find_session(std::string_view hunter_id, std::string_view hunt_id) const;
+  // The floor of the session: its generations up to the floor are of a purged season, or of a
+  // deleted hunter. Nothing if there is none.
+  std::optional<uint64_t> floor_of(const SessionSnapshot& session) const;
+  EventSnapshot make_event(const EventParts& event);
+  void add_event(const EventParts& event);
+  void add_event(const LootEvent& event, bool in_outbox);
+  // Removes events that are there twice.
+  void drop_duplicates();
+
+  std::deque<SessionSnapshot> sessions;
+  std::vector<EventSnapshot> events;
+  std::vector<std::string> loot_ids;
+  std::vector<NamedRecord> unreadable;  // keys and rows
+  uint64_t kafka_records = 0;           // events from Kafka, with duplicates
+  uint64_t bytes = 0;                   // about what the sessions take, without the events
+  std::unordered_map<std::string, uint64_t> hunter_floors;  // by hunter_id
+
+  // Returns the index of the loot_id, and adds it if it is new.
   uint32_t loot_index(std::string_view loot_id);
 
+ private:
   std::unordered_map<std::string, uint32_t> session_indexes_;  // by "hunter_id:hunt_id"
   std::unordered_map<std::string, uint32_t> loot_indexes_;
-  std::unordered_map<std::string, uint32_t> supply_indexes_;  // by "hunt_id:loot_id"
 };
 
 }  // namespace huntd::reconcile

@@ -18,6 +18,7 @@ PoolString done(std::string_view hunter_id, std::string_view hunt_id, std::strin
 // `outbox_key_field` (hunter_id) and `outbox_value_field` (the event's JSON, byte for byte as in
 // Kafka).
 PoolString outbox(uint32_t bucket);
+inline constexpr std::string_view outbox_prefix = "outbox:";  // of the names of all outboxes
 // Hash: event_id -> state of one unit of a shared supply. Its hash tag is the supply, not a bucket.
 PoolString supply(std::string_view hunt_id, std::string_view loot_id);
 // Sorted set in the supply's slot: event_id -> time of the reservation (ms), for units that are

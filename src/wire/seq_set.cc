@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 namespace huntd {
 
@@ -138,7 +139,7 @@ Result<SeqSet> SeqSet::read(uint64_t upto, std::string_view beyond_text, size_t 
   if (upto <= limits::seq_max) ranges = read_ranges(beyond_text, upto + 2);
   if (!ranges)
     return Error{fmt::format("seen_upto {} with seen_beyond {} is not a set of seqs", upto,
-                             beyond_text.substr(0, 200))};
+                             cut_utf8(beyond_text, 200))};
   SeqSet set(ranges_max);
   set.upto_ = upto;
   set.beyond_ = std::move(*ranges);
@@ -147,7 +148,7 @@ Result<SeqSet> SeqSet::read(uint64_t upto, std::string_view beyond_text, size_t 
 
 Result<SeqSet> SeqSet::read_text(std::string_view text, size_t ranges_max) {
   std::optional<std::vector<SeqRange>> ranges = read_ranges(text, 1);
-  if (!ranges) return Error{fmt::format("{} is not a set of seqs", text.substr(0, 200))};
+  if (!ranges) return Error{fmt::format("{} is not a set of seqs", cut_utf8(text, 200))};
   SeqSet set(ranges_max);
   if (!ranges->empty() && ranges->front().first == 1) {
     set.upto_ = ranges->front().last;

@@ -54,7 +54,9 @@ class Pipeline:
         self.dead_topic = f"{self.name}_dead"
         self.redis = RedisServer(self.directory / "redis", append_only=True, options=("--appendfsync", "always"))
         self.redis.start()
+        self.redis_address = self.redis.address  # another one, such as a proxy's, for the aggregators started from then on
         self.password = None
+        self.postgres_address = None  # of libpq, instead of address()
         self.settings = []  # further lines of [aggregator]
         self.running = []
         self.ports = []
@@ -64,11 +66,15 @@ class Pipeline:
         """A hash of the hunter, another one than huntd's: the aggregator does not need the same."""
         return zlib.crc32(hunter_id.encode()) % 1024
 
+    def address(self, user="huntd"):
+        """The test's database, for libpq."""
+        return f"postgresql://{user}@127.0.0.1:{self.postgres_port}/{self.name}"
+
     def config(self):
         """A config file of one aggregator, and the address of its port."""
         self.ports.append(reserve_port())
         listen = self.ports[-1].address
-        lines = ["[redis]", f'address = "{self.redis.address}"']
+        lines = ["[redis]", f'address = "{self.redis_address}"']
         if self.password:
             (self.directory / "password").write_text(self.password + "\n")
             (self.directory / "password").chmod(0o600)
@@ -77,16 +83,20 @@ class Pipeline:
             lines += ["[kafka]", f'bootstrap = "{self.kafka}"', f'topic = "{self.name}"',
                       f'dead_topic = "{self.dead_topic}"']
         lines += ["[aggregator]", f'listen = "{listen}"', "interval_s = 1", f'group = "{self.name}"',
-                  f'postgres = "postgresql://huntd@127.0.0.1:{self.postgres_port}/{self.name}"', *self.settings]
+                  f'postgres = "{self.postgres_address or self.address()}"', *self.settings]
         path = self.directory / f"{uuid.uuid4().hex[:8]}.toml"
         path.write_text("\n".join(lines) + "\n")
         return path, listen
 
-    def once(self):
-        """Runs `hunt-aggregator --once` and returns what it logged."""
+    def run(self, *options, env=None):
+        """Runs hunt-aggregator with these options to its end."""
         path, _ = self.config()
-        done = subprocess.run([aggregator_program(), "-c", path, "--once"], capture_output=True, text=True,
-                              timeout=300)
+        return subprocess.run([aggregator_program(), "-c", path, *options], capture_output=True, text=True, timeout=300,
+                              env={**os.environ, **(env or {})})
+
+    def once(self, env=None):
+        """Runs `hunt-aggregator --once` and returns what it logged."""
+        done = self.run("--once", env=env)
         assert done.returncode == 0, done.stderr
         return done.stderr
 
@@ -100,8 +110,13 @@ class Pipeline:
         self.running.append(process)
         return process
 
+    def note_an_event_now(self):
+        """Rows expire by the time of the newest event that is counted; this one is counted in its hour alone."""
+        self.sql("INSERT INTO hunt_loot_hour VALUES ('clock', date_trunc('hour', now()), 'tick', 1) ON CONFLICT DO NOTHING")
+
     def let_all_rows_go(self, retention_days):
         """All are of hunts that ended longer ago."""
+        self.note_an_event_now()
         self.settings = [f"retention_days = {retention_days}"]
         process = self.start()
         wait_for(lambda: self.rows() == {}, "the old rows to go")
@@ -145,13 +160,17 @@ class Pipeline:
         return self.postgres.sql(statement, database=self.name)
 
     def stop(self):
+        print(self.end())  # pytest shows it where the test failed
+
+    def end(self):
+        """Ends all; returns the logs of the aggregators."""
         for process in self.running:
             process.kill()
             process.wait()
-            print(f"--- {process.log.name}\n{process.log.read_text()}")  # pytest shows it where the test failed
         self.redis.kill()
         for port in self.ports:
             port.release()
+        return "".join(f"--- {process.log.name}\n{process.log.read_text()}\n" for process in self.running)
 
 
 def get(listen, path):

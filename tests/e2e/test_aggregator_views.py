@@ -62,7 +62,7 @@ def test_a_database_of_the_first_version_keeps_its_rows_and_gets_the_views(pipel
     pipeline.once()
     pipeline.sql(BACK_TO_VERSION_2 + "DROP VIEW hunt_hunters, hunt_loot, hunt_loot_per_hour, hunt_top_hunters; "
                  "DROP TABLE hunt_loot_hour, hunt_retention; DELETE FROM hunt_schema_version WHERE version = 2")
-    assert "schema migrated migrations=2 version=3" in pipeline.once()
+    assert "schema migrated migrations=3 version=4" in pipeline.once()
     assert pipeline.rows() == expected_rows(events)
     assert pipeline.sql("SELECT sum(loot) FROM hunt_hunters") == [["300"]]
 
@@ -77,6 +77,7 @@ def test_retention_deletes_page_by_page_while_merges_continue(pipeline):
     pipeline.once()
     fill(pipeline, 12_003, "now() - interval '31 days'")
     fill(pipeline, 3_001, "now() - interval '29 days'")
+    pipeline.note_an_event_now()
     pipeline.settings = ["retention_days = 30"]
     process = pipeline.start()
     events = at(make_events(44, 400), int(time.time() * 1000) - DAY_MS)
@@ -126,6 +127,7 @@ def test_an_event_of_an_expired_row_is_dead_lettered_and_not_counted(pipeline):
 def test_retention_skips_locked_rows_and_does_not_wait_for_merges(pipeline):
     pipeline.once()
     fill(pipeline, 10, "now() - interval '31 days'")
+    pipeline.note_an_event_now()
     other = OtherWriter(pipeline)
     other.do("BEGIN")
     other.do("UPDATE hunt_session SET bundle = bundle WHERE hunter_id = '10-3'")

@@ -70,7 +70,7 @@ def test_a_bad_setting_is_reported_and_nothing_stays(dev, words, reported):
 def test_run_once_shows_the_response_the_row_and_the_latency(dev):
     done = dev("run", "--once")
     assert done.returncode == 0, done.stdout + done.stderr
-    for text in ('"loot_id"', '"replayed": true', "loot_count", "worker_start", "Everything is stopped."):
+    for text in ('"loot_id"', '"replayed":true', "loot_count", "worker_start", "Everything is stopped."):
         assert text in done.stdout
     assert "\033" not in done.stdout, "plain lines in a pipe"
 

@@ -24,6 +24,7 @@ def kafka_pipeline(tmp_path, postgres, kafka):
     made.stop()
 
 
+SOON = ("--wait", "1")  # does not wait for merges as a run without --wait does (7 s here)
 GENERATIONS = ["0193a1b2c3d40001", "0193a1b2c3d40002", "0193a1b2c3d40003"]
 LINEAGE = "00000000000000aa"
 
@@ -156,10 +157,10 @@ def test_with_kafka_topic_outbox_and_table_must_agree(kafka_pipeline):
     code, report = reconcile(kafka_pipeline)
     assert (code, report["waiting"], report["outbox_events"]) == (0, 100, 100), report
     assert (report["kafka_records"], report["kafka_events"]) == (1450, 1400)
-    assert reconcile(kafka_pipeline, "--wait", "1")[0] == 1
+    assert reconcile(kafka_pipeline, *SOON)[0] == 1
     kafka_pipeline.put(events[1400:])
     kafka_pipeline.redis.call("EVAL", "for i = 0, 1023 do redis.call('DEL', 'outbox:{b' .. i .. '}') end", 0)
-    code, report = reconcile(kafka_pipeline)
+    code, report = reconcile(kafka_pipeline, *SOON)
     assert code == 1 and set(kinds(report)) <= {"row_missing", "row_missing_events"}
     kafka_pipeline.once()
     code, report = reconcile(kafka_pipeline)
@@ -177,13 +178,13 @@ def test_an_unreadable_record_is_no_difference_once_it_is_a_dead_letter(kafka_pi
     kafka_pipeline.once()
     # The second is well formed, but beyond the table's range; the third is of a later huntd.
     kafka_pipeline.put_texts([("h", "poison"), ("h0", text({**events[0], "seq": 2**63})), ("h0", text({**events[0], "kind": "gift"}))])
-    code, report = reconcile(kafka_pipeline)
+    code, report = reconcile(kafka_pipeline)  # waits for dead letters
     assert (code, unreadable(report), report["set_aside"]) == (1, 3, 0)
     kafka_pipeline.once()
     code, report = reconcile(kafka_pipeline)
     assert (code, report["differences"], report["set_aside"], report["settled"]) == (0, [], 3, True)
     kafka_pipeline.put_texts([("h", "more poison")])
-    assert unreadable(reconcile(kafka_pipeline)[1]) == 1
+    assert unreadable(reconcile(kafka_pipeline, *SOON)[1]) == 1
 
 
 def test_events_of_expired_rows_are_skipped_and_a_hole_is_reported(pipeline):
@@ -331,7 +332,7 @@ def test_purged_seasons_and_deleted_hunters_are_not_compared(kafka_pipeline):
     assert (code, report["settled"]) == (0, True)
     pipeline.redis.call("DEL", held_key(events[-1]))
     pipeline.sql("DELETE FROM hunt_session WHERE hunter_id = 'h3'")
-    assert set(kinds(reconcile(pipeline, "--wait", "1")[1])) == {"row_missing", "lost_by_redis"}
+    assert set(kinds(reconcile(pipeline, *SOON)[1])) == {"row_missing", "lost_by_redis"}
     pipeline.sql(f"INSERT INTO hunter_floor VALUES (encode(sha256('h3'), 'hex'), {floor})")
     code, report = reconcile(pipeline)
     assert (code, report["differences"], report["purged_events"]) == (0, [], 9)
@@ -347,11 +348,11 @@ def test_events_on_their_way_through_kafka_are_not_differences(kafka_pipeline):
     wait_for(lambda: "partitions assigned" in aggregator.log.read_text(), "its partitions")
     aggregator.send_signal(signal.SIGSTOP)
     kafka_pipeline.put(events[2000:])
-    code, report = reconcile(kafka_pipeline)
+    code, report = reconcile(kafka_pipeline, *SOON)
     assert code == 1 and set(kinds(report)) <= {"row_missing", "row_missing_events"}
     goes_on = threading.Timer(1.0, aggregator.send_signal, [signal.SIGCONT])
     goes_on.start()
-    code, report = reconcile(kafka_pipeline, interval_s=15)  # a busy aggregator has three times 7 s
+    code, report = reconcile(kafka_pipeline, interval_s=9)  # a busy aggregator has three times 5 s
     goes_on.join()
     assert (code, report["differences"]) == (0, [])
 

@@ -134,7 +134,8 @@ def test_without_kafka_the_call_fails_and_a_repeat_succeeds(stack):
     assert {each["seq"] for each in in_kafka(stack, "quinn")} == {1}
 
 
-def test_a_draining_huntd_responds_to_the_call_in_flight(own_stack):
+def test_a_draining_huntd_responds_at_once_to_the_call_in_flight(own_stack):
+    """Kafka is not waited for: the response says what is known, and the caller has the record."""
     stack = own_stack(kafka=True).start()
     offsets(produce(stack.http, [{"value": event("dora", 1)}]))
     stack.kafka.signal(signal.SIGSTOP)
@@ -142,12 +143,79 @@ def test_a_draining_huntd_responds_to_the_call_in_flight(own_stack):
         try:
             under_way = threads.submit(produce, stack.http, [{"value": event("dora", 2)}])
             wait_until(lambda: stack.metric("huntd_kafka_in_flight") >= 1, 20, "the record to be under way")
-            stack.huntd.signal(signal.SIGTERM)
-            wait_until(lambda: stack.metric("huntd_draining") >= 1, 20, "the drain")
+            assert stack.huntd.stop() == 0
+            answer = under_way.result(10)
         finally:
             stack.kafka.signal(signal.SIGCONT)
-        offsets(under_way.result(30))
-    assert [each["seq"] for each in in_kafka(stack, "dora")] == [1, 2]
+    [record] = answer.json["offsets"]
+    assert (answer.status, record["partition"], record["offset"], record["error_code"]) == (200, None, None, 50003)
+    assert record["error"].endswith(("the event may be stored: a retry is harmless", "the event is not stored")), record
+    assert "drain deadline" not in stack.huntd.log_text()
+    stack.huntd.start()
+    offsets(produce(stack.http, [{"value": event("dora", 2)}], tries=20))
+    seqs = [each["seq"] for each in in_kafka(stack, "dora")]
+    assert seqs[0] == 1 and set(seqs[1:]) == {2}
+
+
+def of_hunt(hunter: str, seq: int, hunt: str) -> dict:
+    return {"value": {**event(hunter, seq), "hunt_id": hunt}}
+
+
+def test_an_event_of_a_hunt_with_a_script_rejects_the_call(stack):
+    """Otherwise the caller's event would take the place of the hunter's next award in the table."""
+    rejected = stack.metric("huntd_kafka_rest_rejected_total")
+    for records, index in (([of_hunt("zoe", 1, "gold")], 0), ([of_hunt("zoe", 1, "campfire"), of_hunt("zoe", 1, "gold")], 1)):
+        status, code, message = rejection(produce(stack.http, records))
+        assert (status, code) == (422, 422)
+        assert message == (f"record {index}: hunt gold has a script: its loot comes from POST /v1/hunts/gold/hunters/HUNTER_ID; "
+                           "use a hunt_id that no script has")
+    assert stack.metric("huntd_kafka_rest_rejected_total") == rejected + 2
+    assert in_kafka(stack, "zoe") == [], "no record of a rejected call is produced"
+    assert call(stack.http, "POST", "/v1/hunts/gold/hunters/zoe").status == 200
+    row = "select 1 from hunt_session where hunter_id = 'zoe' and hunt_id = 'gold' and loot_count = 1"
+    wait_until(lambda: len(stack.postgres.sql(row)) == 1, 30, "the row of the real loot")
+
+
+def test_a_script_that_a_reload_brings_or_removes_decides_at_once(own_stack, tmp_path):
+    hunts = tmp_path / "hunts"
+    hunts.mkdir()
+    (hunts / "other.lua").write_text("return function(hunt) end")
+    stack = own_stack(kafka=True, hunts=hunts, cores=2).start()
+    offsets(produce(stack.http, [of_hunt("tess", 1, "later")], tries=20))
+
+    def reload(count: int) -> None:
+        stack.huntd.signal(signal.SIGHUP)
+        wait_until(lambda: stack.metric("huntd_bundle_swaps_total") >= 2 * count, 60, f"both cores to swap, reload {count}")
+
+    (hunts / "later.lua").write_text("return function(hunt) hunt.award('gold') end")
+    reload(1)
+    assert [rejection(produce(stack.http, [of_hunt("tess", 2, "later")]))[:2] for _ in range(10)] == [(422, 422)] * 10
+    (hunts / "later.lua").unlink()
+    reload(2)
+    offsets(produce(stack.http, [of_hunt("tess", 2, "later")], tries=20))
+
+
+def test_an_event_of_a_closed_or_purged_hunt_rejects_the_call(stack):
+    def message_of(hunt: str) -> str:
+        answer = produce(stack.http, [of_hunt("vera", 1, hunt)])
+        return "" if answer.status == 200 else rejection(answer)[2]
+
+    offsets(produce(stack.http, [of_hunt("vera", 1, "old-season")]))
+    with stack.redis.client() as redis:
+        redis.call("HSET", "hunts", "old-season", "closed 0000000000000000")
+        wait_until(lambda: message_of("old-season") == "record 0: hunt old-season is closed", 30, "it to be closed", poll_s=0.1)
+        redis.call("HSET", "hunts", "old-season", "open 0000019a00000001")
+        wait_until(lambda: message_of("old-season").startswith("record 0: hunt old-season was purged: "), 30, "its purge", poll_s=0.1)
+        redis.call("HDEL", "hunts", "old-season")
+        wait_until(lambda: message_of("old-season") == "", 30, "it to be open", poll_s=0.1)
+
+
+def test_without_redis_the_call_goes_on_and_a_script_still_counts(own_stack):
+    stack = own_stack(kafka=True).start()
+    offsets(produce(stack.http, [{"value": event("wim", 1)}], tries=20))
+    stack.redis.kill()
+    offsets(produce(stack.http, [{"value": event("wim", 2)}], tries=20))
+    assert rejection(produce(stack.http, [of_hunt("wim", 1, "gold")]))[:2] == (422, 422)
 
 
 def test_without_kafka_there_is_no_topic(own_stack):

@@ -86,7 +86,10 @@ def reconcile(stack, wait_s: int = 0) -> dict:
     done = huntctl(stack, "reconcile", "--json", "--list", str(LIST_ALL), *wait, timeout_s=wait_s + 60)
     if not done.stdout:
         raise AssertionError(f"huntctl reconcile ended with {done.returncode}: {done.stderr}")
-    return json.loads(done.stdout)
+    report = json.loads(done.stdout)
+    if "differences" not in report:
+        raise AssertionError(f"huntctl reconcile ended with {done.returncode}: {report}")
+    return report
 
 
 def seqs_of(text: str) -> set[int]:

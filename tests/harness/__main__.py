@@ -60,7 +60,7 @@ def _needs(options) -> int:
 
 def _bench(options) -> int:
     from bench.driver import run_benchmarks
-    return run_benchmarks(options.name, as_json=options.json, minutes=options.minutes)
+    return run_benchmarks(options.name, as_json=options.json, minutes=options.minutes, events=options.events)
 
 
 def _parse(words: list[str]):
@@ -97,6 +97,7 @@ def _parse(words: list[str]):
     bench.add_argument("--json", action="store_true")
     bench.add_argument("--kafka", action="store_true")
     bench.add_argument("--minutes", type=_minutes, metavar="M", help="how long the fleet benches run (fleet: 20)")
+    bench.add_argument("--events", type=int, metavar="N", help="how many events reconcile compares (1,000,000)")
     bench.set_defaults(run=_bench)
     return parser.parse_args(words)
 

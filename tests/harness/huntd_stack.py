@@ -115,6 +115,7 @@ class HuntdStack:
         self.redis = RedisServer(self.directory / "redis", append_only=append_only, outlives=outlives)
         self.postgres = PostgresServer(self.directory / "postgres", outlives=outlives) if aggregator else None
         self.wants_kafka = kafka
+        self.makes_topic = True  # a test may leave it to the brokers
         self.kafka: Server | None = None
         self.ports = [reserve_port() for _ in range(3)]
         self.http, self.admin, self.aggregator_address = (port.address for port in self.ports)
@@ -154,7 +155,10 @@ class HuntdStack:
         if self.wants_kafka:
             self.kafka = start_kafka(self.directory / "kafka", build_folder() / "mock_kafka", outlives=self.outlives,
                                      **(self.wants_kafka if isinstance(self.wants_kafka, dict) else {}))
-            self.settings.setdefault("kafka.bootstrap", self.kafka.bootstrap)
+            for key, value in self.kafka.client_settings.items():
+                self.settings.setdefault(key, value)
+            if self.makes_topic:
+                self.kafka.make_topic(self.settings.get("kafka.topic", "loot_events"))
         write_config(self.config, self.settings)
 
     def start(self):

@@ -8,16 +8,20 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
 
+from harness.certificates import Authority
 from harness.ports import reserve_port
-from harness.process import Server, ServerFailed, find_program
+from harness.process import Server, ServerFailed, find_program, wait_until
 
 SOURCE = pathlib.Path(__file__).resolve().parent / "kafka"
 ROOT = SOURCE.parents[2]
 JARS = pathlib.Path(os.environ.get("HUNTD_KAFKA_JARS", ROOT / "build" / "deps" / "kafka"))
+OLDER_RELEASE = "3.9"
+SECURE_HOST = "localhost"  # of the listener with TLS, and so of its certificate
 CLUSTER_ID = "aHVudGQtdGVzdHMtMDAwMQ"  # any 16 bytes, base64url
 
 
@@ -25,13 +29,19 @@ class KafkaUnavailable(Exception):
     """The jars can't be had; the message says why."""
 
 
-def _expected_sums() -> dict[str, str]:
-    lines = (SOURCE / "sha256sums").read_text().splitlines()
+def _librdkafka_version() -> tuple[int, ...]:
+    text = subprocess.run([find_program("kcat"), "-V"], capture_output=True, text=True).stdout
+    found = re.search(r"librdkafka (\d+)\.(\d+)\.(\d+)", text)
+    return tuple(int(word) for word in found.groups()) if found else (0, 0, 0)
+
+
+def _expected_sums(source: pathlib.Path) -> dict[str, str]:
+    lines = (source / "sha256sums").read_text().splitlines()
     return {name: digest for digest, name in (line.split() for line in lines)}
 
 
-def _wrong_jars(folder: pathlib.Path) -> list[str]:
-    expected = _expected_sums()
+def _wrong_jars(folder: pathlib.Path, source: pathlib.Path) -> list[str]:
+    expected = _expected_sums(source)
     present = {path.name for path in folder.glob("*.jar")}
     wrong = [f"{name} is missing" for name in sorted(set(expected) - present)]
     wrong += [f"{name} is not in the list" for name in sorted(present - set(expected))]
@@ -40,60 +50,99 @@ def _wrong_jars(folder: pathlib.Path) -> list[str]:
     return wrong
 
 
-def kafka_jars() -> pathlib.Path:
-    """The folder with the verified jars, fetched on the first call. KafkaUnavailable says why there are none."""
+def kafka_jars(release: str = "") -> pathlib.Path:
+    """The folder with the verified jars, fetched on the first call. KafkaUnavailable says why there are none. `release` is a
+    folder of tests/harness/kafka, by default the present one."""
     JARS.parent.mkdir(parents=True, exist_ok=True)
     with open(JARS.parent / "kafka.lock", "w") as lock:  # suites run beside each other
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _fetched_jars()
+        return _fetched_jars(SOURCE / release, JARS / release)
 
 
-def _fetched_jars() -> pathlib.Path:
-    stamp = JARS / "verified"
-    sums = (SOURCE / "sha256sums").read_text()
+def _fetched_jars(source: pathlib.Path, jars: pathlib.Path) -> pathlib.Path:
+    stamp = jars / "verified"
+    sums = (source / "sha256sums").read_text()
     if stamp.exists() and stamp.read_text() == sums:
-        return JARS
+        return jars
     for program in ("java", "mvn"):
         if shutil.which(program) is None:
             raise KafkaUnavailable(f"{program} is not installed (Debian packages default-jre-headless and maven)")
-    shutil.rmtree(JARS, ignore_errors=True)
-    JARS.mkdir(parents=True)
+    for jar in jars.glob("*.jar"):
+        jar.unlink()
+    jars.mkdir(parents=True, exist_ok=True)
     try:
         fetched = subprocess.run(
-            ["mvn", "--batch-mode", "--quiet", "-f", str(SOURCE / "pom.xml"), "dependency:copy-dependencies",
-             "-DincludeScope=runtime", f"-DoutputDirectory={JARS}"], capture_output=True, text=True, timeout=600)
+            ["mvn", "--batch-mode", "--quiet", "-f", str(source / "pom.xml"), "dependency:copy-dependencies",
+             "-DincludeScope=runtime", f"-DoutputDirectory={jars}"], capture_output=True, text=True, timeout=600)
     except subprocess.TimeoutExpired:
         raise KafkaUnavailable("Maven did not end within ten minutes") from None
     if fetched.returncode != 0:
         reason = next((line for line in fetched.stdout.splitlines() if "ERROR" in line), "no reason given")
         raise KafkaUnavailable(f"Maven can't fetch Apache Kafka: {reason.strip()[:300]}")
-    wrong = _wrong_jars(JARS)
+    wrong = _wrong_jars(jars, source)
     if wrong:  # not a reason to fall back: these bytes must not run
-        raise ServerFailed("the jars differ from tests/harness/kafka/sha256sums: " + "; ".join(wrong))
+        raise ServerFailed(f"the jars differ from {source.relative_to(ROOT)}/sha256sums: " + "; ".join(wrong))
     stamp.write_text(sums)
-    return JARS
+    return jars
 
 
 class KafkaServer(Server):
-    """Apache Kafka. Topics are made on first use, with `partitions` each."""
+    """Apache Kafka. Topics are made on first use, with `partitions` each, unless not `auto_create`. With `users` ({name: password}) it also listens at
+    `secure_bootstrap`, by TLS and SCRAM-SHA-256, with a certificate of `authority`; the tests' own tools go on without."""
 
     name = "kafka"
     kind = "Apache Kafka"
     ready_timeout_s = 180.0
 
     def __init__(self, directory: pathlib.Path | str, *, outlives: bool = False, partitions: int = 8,
-                 nice: int = 0):
+                 nice: int = 0, users: dict[str, str] | None = None, auto_create: bool = True):
         super().__init__(directory, outlives=outlives)
         self.nice = nice
+        self.auto_create = auto_create
+        self.users = users or {}
         self.partitions = partitions
-        self.jars = kafka_jars()
+        # librdkafka before 2.6.1 can't log in to Kafka 4 by SCRAM.
+        self.jars = kafka_jars(OLDER_RELEASE if self.users and _librdkafka_version() < (2, 6, 1) else "")
         self.port = reserve_port()
         self.controller_port = reserve_port()
         self.ports = [self.port, self.controller_port]
+        self.authority: Authority | None = None
+        if self.users:
+            self.secure_port = reserve_port()
+            self.ports.append(self.secure_port)
+            self.authority = Authority(self.directory / "tls")
+            self.use_certificate(self.authority.issue(SECURE_HOST))
 
     @property
     def bootstrap(self) -> str:
         return self.port.address
+
+    @property
+    def secure_bootstrap(self) -> str:
+        return f"{SECURE_HOST}:{self.secure_port}"
+
+    @property
+    def client_settings(self) -> dict[str, str]:
+        """What a huntd.toml needs for this broker; with users, as the first of them."""
+        if not self.users:
+            return {"kafka.bootstrap": self.bootstrap}
+        user, password = next(iter(self.users.items()))
+        secret = self.directory / "password"
+        if not secret.exists():
+            secret.write_text(password + "\n")
+            secret.chmod(0o600)
+        return {"kafka.bootstrap": self.secure_bootstrap,
+                "kafka.properties.security.protocol": "SASL_SSL", "kafka.properties.sasl.mechanism": "SCRAM-SHA-256",
+                "kafka.properties.sasl.username": user, "kafka.properties.sasl.password_file": str(secret),
+                "kafka.properties.ssl.ca.location": str(self.authority.root)}
+
+    def use_certificate(self, pem: pathlib.Path) -> None:
+        """The broker has it from its next start on."""
+        shutil.copyfile(pem, self.directory / "tls" / "broker.pem")
+
+    def set_password(self, user: str, password: str) -> None:
+        """Connections that are logged in stay so until the broker is started again."""
+        self._configure("--entity-type", "users", "--entity-name", user, "--add-config", f"SCRAM-SHA-256=[password={password}]")
 
     @property
     def _properties(self) -> pathlib.Path:
@@ -101,7 +150,8 @@ class KafkaServer(Server):
 
     def _java(self, heap_mb: int) -> list[str]:
         return [find_program("java"), "-Xms64m", f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                f"-Dlog4j2.configurationFile={SOURCE / 'log4j2.properties'}", "-cp", f"{self.jars}/*"]
+                f"-Dlog4j2.configurationFile={SOURCE / 'log4j2.properties'}",
+                f"-Dlog4j.configuration=file:{SOURCE / OLDER_RELEASE / 'log4j.properties'}", "-cp", f"{self.jars}/*"]
 
     def prepare(self) -> None:
         if self._properties.exists():
@@ -110,14 +160,14 @@ class KafkaServer(Server):
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@{self.controller_port.address}",
-            "listeners": f"PLAINTEXT://{self.port.address},CONTROLLER://{self.controller_port.address}",
-            "advertised.listeners": f"PLAINTEXT://{self.port.address}",
+            "listeners": f"PLAINTEXT://{self.port.address},CONTROLLER://{self.controller_port.address}" + self._secure("listens"),
+            "advertised.listeners": f"PLAINTEXT://{self.port.address}" + self._secure("advertised"),
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
             "log.dirs": self.directory / "kafka-data",
             "num.partitions": self.partitions,
-            "auto.create.topics.enable": "true",
+            "auto.create.topics.enable": str(self.auto_create).lower(),
             "group.initial.rebalance.delay.ms": 0,
             "offsets.topic.num.partitions": 4,
             "offsets.topic.replication.factor": 1,
@@ -127,24 +177,69 @@ class KafkaServer(Server):
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
         }
+        if self.users:
+            settings |= {
+                "sasl.enabled.mechanisms": "SCRAM-SHA-256",
+                "listener.name.secure.scram-sha-256.sasl.jaas.config":
+                    "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+                "listener.name.secure.ssl.keystore.type": "PEM",
+                "listener.name.secure.ssl.keystore.location": self.directory / "tls" / "broker.pem",
+            }
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         made = subprocess.run(
-            self._java(128) + ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties)],
+            self._java(128) + ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties)]
+            + [word for user, password in self.users.items()
+               for word in ("--add-scram", f"SCRAM-SHA-256=[name={user},password={password}]")],
             capture_output=True, text=True)
         if made.returncode != 0:
             raise ServerFailed(f"Kafka's StorageTool failed:\n{made.stdout}{made.stderr}")
+
+    def _secure(self, what: str) -> str:
+        """The further listener, in the list of those that are listened at, or that are advertised."""
+        if not self.users:
+            return ""
+        host = SECURE_HOST if what == "advertised" else "127.0.0.1"
+        return f",SECURE://{host}:{self.secure_port}"
 
     def command(self) -> list[str]:
         return self._java(384) + ["kafka.Kafka", str(self._properties)]
 
     def set_topic(self, topic: str, setting: str) -> None:
         """Changes one of a topic's own settings, "NAME=VALUE"."""
+        self._configure("--entity-type", "topics", "--entity-name", topic, "--add-config", setting)
+
+    def _configure(self, *words: str) -> None:
         done = subprocess.run(
-            self._java(128) + ["kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap, "--alter",
-                               "--entity-type", "topics", "--entity-name", topic, "--add-config", setting],
+            self._java(128) + ["kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap, "--alter", *words],
             capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise ServerFailed(f"Kafka's ConfigCommand failed:\n{done.stdout}{done.stderr}")
+
+    def topic(self, command: str, name: str, *words: object) -> str:
+        """Runs tests/harness/kafka_topic.cc; its head has the commands. The controller confirms a topic's end and start before
+        the broker knows of them, and a record that is produced in between is lost: this waits for the broker."""
+        done = subprocess.run(self.topic_command(command, name, *words), stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=120)
+        if done.returncode != 0:
+            raise ServerFailed(f"kafka_topic {command} {name}: {done.stderr.strip()}")
+        if command in ("create", "delete"):
+            wait_until(lambda: (name in self._topics()) == (command == "create"), 60, f"the broker to {command} {name}")
+        return done.stdout
+
+    def _topics(self) -> list[str]:
+        """All that the broker knows. Not asked for one by its name, which may make it."""
+        listed = subprocess.run([find_program("kcat"), "-b", self.bootstrap, "-L", "-m", "30"], capture_output=True, text=True,
+                                check=True)
+        return re.findall(r'topic "(.*?)" with', listed.stdout)
+
+    def topic_command(self, command: str, name: str, *words: object) -> list[str]:
+        folder = pathlib.Path(os.environ.get("HUNTD_BUILD", ROOT / "build" / "release"))
+        return [find_program("kafka_topic", str(folder), str(folder / "tests" / "harness")), self.bootstrap, command, name,
+                *map(str, words)]
+
+    def make_topic(self, name: str) -> None:
+        """As the first record for it would. The aggregator is not well without its topic."""
+        self.topic("make", name, self.partitions)
 
     def ready(self) -> bool:
         return subprocess.run([find_program("kcat"), "-b", self.bootstrap, "-L", "-m", "1"],
@@ -165,6 +260,10 @@ class MockKafkaServer(Server):
     def bootstrap(self) -> str:
         return (self.directory / "bootstrap").read_text().strip()
 
+    @property
+    def client_settings(self) -> dict[str, str]:
+        return {"kafka.bootstrap": self.bootstrap}
+
     def prepare(self) -> None:
         (self.directory / "bootstrap").unlink(missing_ok=True)
 
@@ -173,6 +272,9 @@ class MockKafkaServer(Server):
 
     def ready(self) -> bool:
         return (self.directory / "bootstrap").exists()
+
+    def make_topic(self, name: str) -> None:
+        """It is there from the start."""
 
     def fail_next_produce(self) -> None:
         """By an error that is fatal to an idempotent producer."""

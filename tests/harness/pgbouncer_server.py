@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PgBouncer of our own, in transaction mode, in front of a PostgresServer."""
+"""A PgBouncer of our own in front of a PostgresServer."""
 import os
 import pathlib
 import shutil
@@ -17,10 +17,11 @@ class PgBouncerServer(Server):
     stop_signal = signal.SIGINT
 
     def __init__(self, directory: pathlib.Path | str, postgres: PostgresServer, *, pool_size: int = 4,
-                 outlives: bool = False):
+                 pool_mode: str = "transaction", outlives: bool = False):
         super().__init__(directory, outlives=outlives)
         self.postgres = postgres
         self.pool_size = pool_size
+        self.pool_mode = pool_mode
         self.user = plain_user("postgres")
         self.port = reserve_port()
         self.ports = [self.port]
@@ -41,7 +42,7 @@ unix_socket_dir =
 auth_type = trust
 auth_file = {self.base}/users.txt
 admin_users = {USER}
-pool_mode = transaction
+pool_mode = {self.pool_mode}
 default_pool_size = {self.pool_size}
 max_client_conn = 200
 """)

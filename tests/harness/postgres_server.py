@@ -136,3 +136,36 @@ class PostgresServer(Server):
         super().__exit__(*details)
         if "HUNTD_KEEP" not in os.environ:
             self.remove()
+
+
+class StandbyServer(PostgresServer):
+    """A hot standby of another cluster, by pg_basebackup and streaming replication."""
+
+    name = "postgres-standby"
+
+    def __init__(self, directory: pathlib.Path | str, primary: PostgresServer, **options):
+        super().__init__(directory, options=primary.options, **options)
+        self.primary = primary
+
+    def prepare(self) -> None:
+        if (self.data / "PG_VERSION").exists():
+            return
+        self.base.mkdir(parents=True, exist_ok=True)
+        self.base.chmod(0o755)
+        if self.user:
+            shutil.chown(self.base, self.user)
+        made = subprocess.run(
+            as_user(self.user) + [find_program("pg_basebackup", *_bin_folders()), "-D", str(self.data), "-R", "-X", "stream",
+                                  "-c", "fast", "--no-sync", "-d", f"postgresql://{USER}@{self.primary.port.address}/postgres"],
+            capture_output=True, text=True, cwd="/")
+        if made.returncode != 0:
+            raise ServerFailed(f"pg_basebackup failed:\n{made.stdout}{made.stderr}")
+
+    def promote(self) -> None:
+        """Returns when it accepts writes."""
+        self.sql("SELECT pg_promote()", database="postgres")
+
+
+def several_hosts(*servers: PostgresServer) -> str:
+    """A URI that names all of them, in this order."""
+    return f"postgresql://{USER}@{','.join(server.port.address for server in servers)}/{servers[0].database}"

@@ -309,7 +309,10 @@ def suites_named(wanted: str, arguments: list[str]) -> list[Suite]:
     if wanted in ("all", "tidy"):
         known["lint"].builds = ("release tools/print_reference",)  # alone it builds this only if there is a build already
     if wanted == "all":
-        return [known[name] for name in ("lint", "unit", "asan", "sim", "fuzz")] + [pytest_suite(*item) for item in files.items()]
+        return [known[name] for name in ("lint", "unit", "asan", "sim", "fuzz")] + \
+            [pytest_suite(name, file) for name, file in files.items() if "long" not in marks_of(file)]
+    if wanted == "long":
+        return [pytest_suite(name, file) for name, file in files.items() if "long" in marks_of(file)]
     if wanted == "tidy":
         return [known["lint"], known["tidy"]]
     if wanted in known:
@@ -319,6 +322,6 @@ def suites_named(wanted: str, arguments: list[str]) -> list[Suite]:
 
 
 def all_names() -> list[str]:
-    return ["all", *built_in([]), "faults", "chaos", "e2e", *pytest_files()]
+    return ["all", "long", *built_in([]), "faults", "chaos", "e2e", *pytest_files()]
 
 

@@ -24,6 +24,22 @@ def huntctl(*arguments):
     return subprocess.run([HUNTCTL, *arguments], capture_output=True, text=True, timeout=60)
 
 
+def in_terminal(*arguments):
+    """The exit code, and what was printed to a terminal."""
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    running = subprocess.Popen([HUNTCTL, *arguments], stdout=theirs, stderr=subprocess.DEVNULL, env={**environment, "TERM": "xterm"})
+    os.close(theirs)
+    seen = b""
+    try:
+        while piece := os.read(ours, 65536):
+            seen += piece
+    except OSError:
+        pass  # the end of a pseudo-terminal
+    os.close(ours)
+    return running.wait(timeout=60), seen
+
+
 class PublicPort(http.server.BaseHTTPRequestHandler):
     """Records its requests; hunt `closed` is rejected."""
     requests = []
@@ -38,7 +54,18 @@ class PublicPort(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.requests.append((self.path, None, None))
-        if self.path == "/v1/core-map":
+        if self.path == "/status.json":
+            self.respond(200, {"version": "0", "started_at_ms": 1, "taken_at_ms": 2, "cores": []})
+        elif self.path == "/healthz":
+            self.respond(200, {"healthy": True, "reasons": []})
+        elif self.path == "/readyz":
+            self.respond(503, {"ready": False, "reasons": [{"core": 0, "reason": "core 0 can't use Redis"}]})
+        elif self.path == "/v1/hunts/no/hunters/json":
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"<h1>")
+        elif self.path == "/v1/core-map":
             self.respond(200, {"hash": "xxh3-64", "seed": 0, "buckets": 1024, "cores": 2, "up": [True, False],
                               "map": [b % 2 for b in range(1024)]})
         else:
@@ -78,17 +105,8 @@ class AdminCommands(unittest.TestCase):
         self.assertIn("█", run.stdout)
 
     def test_latency_is_coloured_in_a_terminal(self):
-        ours, theirs = pty.openpty()
-        run = subprocess.run([HUNTCTL, "latency", "--admin", self.admin], stdout=theirs, timeout=60)
-        os.close(theirs)
-        seen = b""
-        try:
-            while piece := os.read(ours, 65536):
-                seen += piece
-        except OSError:
-            pass  # the end of a pseudo-terminal
-        os.close(ours)
-        self.assertEqual(run.returncode, 0)
+        code, seen = in_terminal("latency", "--admin", self.admin)
+        self.assertEqual(code, 0)
         for colour in (b"\x1b[32m", b"\x1b[33m", b"\x1b[31m"):
             self.assertIn(colour, seen)
 
@@ -125,7 +143,7 @@ class AdminCommands(unittest.TestCase):
             config.write("[admin]\n")
             config.flush()
             run = huntctl("-c", config.name, "latency")
-            self.assertEqual(run.returncode, 1)
+            self.assertEqual(run.returncode, 2)
             self.assertIn(config.name, run.stderr)
 
     def test_core_map_rejects_the_admin_port(self):
@@ -153,8 +171,16 @@ class PublicCommands(unittest.TestCase):
         run = huntctl("hunt", "forest", "ann", "--input", '{"dig":1}', "--key", "k-1", "--http", self.http)
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertEqual(PublicPort.requests, [("/v1/hunts/forest/hunters/ann", '{"dig":1}', "k-1")])
-        self.assertIn('    {"loot_id":"acorn","event_id":"e1"}\n', run.stdout)
-        self.assertTrue(run.stdout.endswith(f"bundle {BUNDLE}\n"))
+        self.assertEqual(json.loads(run.stdout),
+                         {"request_id": "r1", "loot": [{"loot_id": "acorn", "event_id": "e1"}], "replayed": False})
+        self.assertEqual(run.stderr, f"bundle {BUNDLE}\n")
+        run = huntctl("hunt", "forest", "ann", "--json", "--http", self.http)
+        self.assertEqual(json.loads(run.stdout)["bundle"], BUNDLE)
+
+    def test_hunt_is_indented_in_a_terminal(self):
+        code, seen = in_terminal("hunt", "forest", "ann", "--http", self.http)
+        self.assertEqual(code, 0)
+        self.assertIn(b'    {"loot_id":"acorn","event_id":"e1"}\r\n', seen)
 
     def test_hunt_without_input_and_key_sends_neither(self):
         self.assertEqual(huntctl("hunt", "forest", "ann", "--http", self.http).returncode, 0)
@@ -162,16 +188,36 @@ class PublicCommands(unittest.TestCase):
 
     def test_a_rejected_hunt_fails_and_prints_the_problem(self):
         run = huntctl("hunt", "closed", "ann", "--http", self.http)
-        self.assertEqual(run.returncode, 1)
+        self.assertEqual(run.returncode, 4)
         self.assertEqual(run.stdout, "")
         self.assertIn("huntd responds with status 422", run.stderr)
         self.assertIn("Rejected by the hunt's script", run.stderr)
+        run = huntctl("hunt", "closed", "ann", "--json", "--http", self.http)
+        shown = json.loads(run.stdout)
+        self.assertEqual((run.returncode, shown["exit_code"], shown["status"], shown["problem"]["status"]), (4, 4, 422, 422))
+        self.assertIn("Rejected by the hunt's script", shown["error"])
+
+    def test_a_response_that_is_not_json_is_an_error(self):
+        for words in ((), ("--json",)):
+            run = huntctl("held", "no", "json", *words, "--http", self.http)
+            self.assertEqual(run.returncode, 1)
+            self.assertEqual(run.stdout == "", not words)
+            self.assertIn("the response is not a", run.stderr)
+        self.assertEqual(json.loads(run.stdout)["exit_code"], 1)
+
+    def test_status_as_json_of_a_huntd_that_is_not_ready_is_exit_1(self):
+        run = huntctl("status", "--json", "--admin", self.http)
+        self.assertEqual(run.returncode, 1)
+        shown = json.loads(run.stdout)
+        self.assertEqual((shown["healthy"], shown["ready"], shown["exit_code"]), (True, False, 1))
+        self.assertEqual(shown["reasons"], ["core 0 can't use Redis"])
+        self.assertIn("not ready: core 0 can't use Redis", shown["error"])
 
     def test_held_prints_what_a_hunter_holds(self):
         run = huntctl("held", "forest", "ann", "--http", self.http)
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertEqual(PublicPort.requests, [("/v1/hunts/forest/hunters/ann", None, None)])
-        self.assertIn('"loot": {"acorn":3}', run.stdout)
+        self.assertEqual(json.loads(run.stdout)["loot"], {"acorn": 3})
 
     def test_a_hunt_with_the_name_of_a_command_needs_the_word_run(self):
         self.assertEqual(huntctl("hunt", "run", "close", "ann", "--http", self.http).returncode, 0)
@@ -205,6 +251,8 @@ class PublicCommands(unittest.TestCase):
         self.assertRegex(run.stdout, r"^ann: bucket \d+, core [01]")
         bucket = int(run.stdout.split()[2].rstrip(","))
         self.assertIn(f"core {bucket % 2}", run.stdout)
+        shown = json.loads(huntctl("core-map", "--hunter", "ann", "--http", self.http, "--json").stdout)
+        self.assertEqual(shown, {"hunter_id": "ann", "bucket": bucket, "core": bucket % 2, "up": bucket % 2 == 0})
 
 
 class Mistakes(unittest.TestCase):
@@ -215,9 +263,12 @@ class Mistakes(unittest.TestCase):
             for command in (("hunt", "close", "a"), ("hunt", "open", "a"), ("hunt", "list"), ("hunt", "purge", "a", "--yes"),
                             ("forget", "a", "--yes"), ("restore", "--yes")):
                 run = huntctl("-c", config.name, *command)
-                self.assertEqual(run.returncode, 1, command)
+                self.assertEqual(run.returncode, 3, command)
                 self.assertIn(f"redis: {UNUSED}", run.stderr)
                 self.assertEqual(run.stdout, "")
+                shown = json.loads(huntctl("-c", config.name, *command, "--json").stdout)
+                self.assertEqual(shown["exit_code"], 3)
+                self.assertIn(f"redis: {UNUSED}", shown["error"])
 
     def test_an_unused_port_is_named_in_the_error(self):
         for arguments, port in ((("latency", "--admin", UNUSED), "admin port"), (("status", "--admin", UNUSED), "admin port"),
@@ -225,7 +276,7 @@ class Mistakes(unittest.TestCase):
                                 (("held", "a", "b", "--http", UNUSED), "public port"),
                                 (("core-map", "--http", UNUSED), "public port")):
             run = huntctl(*arguments)
-            self.assertEqual(run.returncode, 1)
+            self.assertEqual(run.returncode, 3)
             self.assertEqual(run.stdout, "")
             self.assertIn(f"nothing listens on {UNUSED}, the {port}", run.stderr)
 
@@ -234,6 +285,9 @@ class Mistakes(unittest.TestCase):
                           ("hunt", "purge", "forest", "--yes", "--dry-run"), ("forget",), ("restore", "forest"),
                           ("latency", "--json", "--svg", "x.svg")):
             self.assertEqual(huntctl(*arguments).returncode, 2, arguments)
+            run = huntctl("--json", *arguments)
+            self.assertEqual((run.returncode, json.loads(run.stdout)["exit_code"]), (2, 2), arguments)
+            self.assertNotEqual(run.stderr, "")
         self.assertIn("unknown command nonsense; the commands are: latency status", huntctl("nonsense").stderr)
         for arguments in (("--help",), ("--version",), ("latency", "--help"), ("hunt", "--help"), ("hunt", "purge", "--help"),
                           ("hunt", "forest", "--help")):

@@ -24,6 +24,23 @@ TEST_CASE("a hunt and a hunter after hunt are a run") {
         Words{"hunt", "run", "--key", "k", "forest", "ann"});
   CHECK(inserted({"-c", "file", "--token-file=x", "hunt", "forest", "list"}) ==
         Words{"-c", "file", "--token-file=x", "hunt", "run", "forest", "list"});
+  CHECK(inserted({"--json", "--timeout", "5", "hunt", "forest", "ann"}) ==
+        Words{"--json", "--timeout", "5", "hunt", "run", "forest", "ann"});
+}
+
+TEST_CASE("the command is the first word that is not an option and not a value of one") {
+  CHECK(command_at({}) == 0);
+  CHECK(command_at({"status", "--json"}) == 0);
+  CHECK(command_at({"--json", "--timeout", "5", "-c", "status", "lag"}) == 5);
+  CHECK(command_at({"--timeout=5", "lag"}) == 1);
+  CHECK(command_at({"--timeout"}) == 1);
+}
+
+TEST_CASE("--json is found before and after the command, and not behind --") {
+  CHECK(asks_for_json({"--json", "status"}));
+  CHECK(asks_for_json({"hunt", "close", "forest", "--json"}));
+  CHECK_FALSE(asks_for_json({"status"}));
+  CHECK_FALSE(asks_for_json({"hunt", "run", "--", "--json", "ann"}));
 }
 
 TEST_CASE("a command directly after hunt stays, and so do other commands") {

@@ -4,6 +4,7 @@
 #include "huntctl/latency_svg.h"
 #include "huntctl/latency_text.h"
 #include "huntctl/metrics_text.h"
+#include "huntctl/output.h"
 #include "huntctl/text_table.h"
 // doctest defines its own CHECK.
 #undef CHECK
@@ -47,6 +48,25 @@ TEST_CASE("times have three digits and a fitting unit") {
   CHECK(time_text(999.6) == "1.00 ms");
   CHECK(time_text(999'600) == "1.00 s");
   CHECK(time_text(120'000'000) == "120 s");
+}
+
+TEST_CASE("a number that JavaScript cannot hold is a string in JSON") {
+  CHECK(json_number(0) == "0");
+  CHECK(json_number(9'007'199'254'740'991) == "9007199254740991");
+  CHECK(json_number(9'007'199'254'740'992) == R"("9007199254740992")");
+  CHECK(json_number(UINT64_MAX) == R"("18446744073709551615")");
+}
+
+TEST_CASE("a member is appended to an object, whether it has members or not") {
+  std::string object = "{}";
+  add_member(object, "a", "1");
+  CHECK(object == R"({"a":1})");
+  add_member(object, "b", json_string("x\"y"));
+  CHECK(object == R"({"a":1,"b":"x\"y"})");
+  std::string open = "{";
+  add_member(open, "a", "1");
+  add_member(open, "b", "2");
+  CHECK(open == R"({"a":1,"b":2)");
 }
 
 TEST_CASE("counts are grouped by thousands") {

@@ -71,6 +71,11 @@ std::string named_by(const Report& report) {
   return text;
 }
 
+Report compare(Snapshots& snapshots, size_t differences_max) {
+  Supplies supplies;
+  return huntd::reconcile::compare(snapshots, supplies, differences_max);
+}
+
 std::string named_in(Snapshots& snapshots) { return named_by(compare(snapshots, 50)); }
 
 }  // namespace
@@ -399,20 +404,25 @@ void set_row_behind(Snapshots& snapshots) {
 TEST_CASE("read again: Redis has the awards that it seemed to have lost") {
   Snapshots snapshots;
   set_row_ahead(snapshots);
-  Comparison comparison(snapshots, 50);
+  Supplies supplies;
+  Findings findings(50);
+  Comparison comparison(snapshots, supplies, findings);
   comparison.check();
   CHECK(comparison.doubtful() == std::vector<uint32_t>{0});
   CHECK_FALSE(comparison.awaits_merge());
   set_held(snapshots, {.loot = {{"coin", 5}}, .generation = gen_1, .seq = 5});
   comparison.check_again();
   CHECK(comparison.doubtful().empty());
-  CHECK(named_by(comparison.report()).empty());
+  comparison.end();
+  CHECK(named_by(findings.take()).empty());
 }
 
 TEST_CASE("read again: a loss stays one, while hunters go on") {
   Snapshots snapshots;
   set_row_ahead(snapshots);
-  Comparison comparison(snapshots, 50);
+  Supplies supplies;
+  Findings findings(50);
+  Comparison comparison(snapshots, supplies, findings);
   comparison.check();
   set_row(snapshots, {.loot = {{"coin", 4}},
                       .generation = gen_2,
@@ -424,7 +434,8 @@ TEST_CASE("read again: a loss stays one, while hunters go on") {
   comparison.check_again();
   CHECK(comparison.doubtful().size() == 1);
   // One coin was lost and one came later: what was lost is not known by the row.
-  Report const report = comparison.report();
+  comparison.end();
+  Report const report = findings.take();
   CHECK(named_by(report) == "lost 1 seqs 3: ");
   CHECK(report.lost == 1);
 }
@@ -432,7 +443,9 @@ TEST_CASE("read again: a loss stays one, while hunters go on") {
 TEST_CASE("read again: the next merge has counted what was missing") {
   Snapshots snapshots;
   set_row_behind(snapshots);
-  Comparison comparison(snapshots, 50);
+  Supplies supplies;
+  Findings findings(50);
+  Comparison comparison(snapshots, supplies, findings);
   comparison.check();
   CHECK(comparison.awaits_merge());
   set_row(snapshots, {.loot = {{"coin", 2}}, .generation = gen_1, .seen = seqs_to(2)});
@@ -443,19 +456,23 @@ TEST_CASE("read again: the next merge has counted what was missing") {
   set_held(snapshots, {.loot = {{"coin", 12}}, .generation = gen_1, .seq = 12});
   comparison.check_again();
   CHECK_FALSE(comparison.awaits_merge());
-  CHECK(named_by(comparison.report()).empty());
+  comparison.end();
+  CHECK(named_by(findings.take()).empty());
 }
 
 TEST_CASE("read again: an event that the table never counts is reported, and nothing else") {
   Snapshots snapshots;
   set_row_behind(snapshots);
-  Comparison comparison(snapshots, 50);
+  Supplies supplies;
+  Findings findings(50);
+  Comparison comparison(snapshots, supplies, findings);
   comparison.check();
   set_row(snapshots,
           {.loot = {{"coin", 4}}, .generation = gen_1, .seen = *SeqSet::read(1, "{[3,6)}")});
   set_held(snapshots, {.loot = {{"coin", 7}}, .generation = gen_1, .seq = 7});
   comparison.check_again();
-  Report const report = comparison.report();
+  comparison.end();
+  Report const report = findings.take();
   CHECK(named_by(report) == "row_missing_events");
   CHECK(report.differences[0].detail.find("seq 2 of generation") != std::string::npos);
 }
@@ -463,57 +480,74 @@ TEST_CASE("read again: an event that the table never counts is reported, and not
 TEST_CASE("read again: a session that is at rest has its loot compared") {
   Snapshots snapshots;
   set_row_behind(snapshots);
-  Comparison comparison(snapshots, 50);
+  Supplies supplies;
+  Findings findings(50);
+  Comparison comparison(snapshots, supplies, findings);
   comparison.check();
   set_row(snapshots, {.loot = {{"coin", 2}, {"gem", 1}}, .generation = gen_1, .seen = seqs_to(3)});
   comparison.check_again();
-  CHECK(named_by(comparison.report()) == "row_loot");
+  comparison.end();
+  CHECK(named_by(findings.take()) == "row_loot");
 }
 
 TEST_CASE("read again: an event that is nowhere does not await a merge") {
   Snapshots snapshots;
   set_row_behind(snapshots);
   snapshots.events.clear();
-  Comparison comparison(snapshots, 50);
+  Supplies supplies;
+  Findings findings(50);
+  Comparison comparison(snapshots, supplies, findings);
   comparison.check();
   CHECK(comparison.doubtful().size() == 1);
   CHECK_FALSE(comparison.awaits_merge());
-  CHECK(named_by(comparison.report()) == "event_missing; row_missing_events");
+  comparison.end();
+  CHECK(named_by(findings.take()) == "event_missing; row_missing_events");
 }
 
 TEST_CASE("supplies: units that the table has counted and Redis does not know are lost") {
   Snapshots snapshots;
   set_held(snapshots, {.loot = {{"coin", 3}}, .generation = gen_1, .seq = 3});
   set_row(snapshots, {.loot = {{"coin", 3}}, .generation = gen_1, .seen = seqs_to(3)});
-  SupplySnapshot& supply = snapshots.supply("chest", "coin");
-  CHECK(&supply == &snapshots.supply("chest", "coin"));
-  supply.given = {event_of(gen_1, 1).event_id};
-  supply.pending = 1;
+  auto const named = [&](const SupplySnapshot& supply) {
+    Supplies supplies;
+    supplies.supply("chest", "coin") = supply;
+    CHECK(supplies.all.size() == 1);
+    return named_by(huntd::reconcile::compare(snapshots, supplies, 50));
+  };
+  SupplySnapshot supply{.hunt_id = "chest", .loot_id = "coin", .given = 1, .pending = 1};
   supply.counted = 3;
-  CHECK(named_in(snapshots) == "supply_lost");
+  CHECK(named(supply) == "supply_lost");
   supply.before = 1;  // restored
-  CHECK(named_in(snapshots).empty());
+  CHECK(named(supply).empty());
   supply.before = 3;
-  CHECK(named_in(snapshots) == "supply_over");
+  CHECK(named(supply) == "supply_over");
   snapshots.hunters_deleted = true;
-  CHECK(named_in(snapshots).empty());
+  CHECK(named(supply).empty());
 }
 
 TEST_CASE("supplies: what Redis has lost of hunters is not reported a second time") {
   Snapshots snapshots;
   set_held(snapshots, {.loot = {{"coin", 1}}, .generation = gen_1, .seq = 1});
   set_row(snapshots, {.loot = {{"coin", 3}}, .generation = gen_1, .seen = seqs_to(3)});
-  for (uint64_t seq : {1, 2, 3})
-    snapshots.supply("chest", "coin").given.push_back(event_of(gen_1, seq).event_id);
-  CHECK(named_in(snapshots) == "lost 1 seqs 2 to 3: 2 coin");
+  Supplies supplies;
+  supplies.supply("chest", "coin").given = 3;
+  CHECK(named_by(huntd::reconcile::compare(snapshots, supplies, 50)) ==
+        "lost 1 seqs 2 to 3: 2 coin");
 }
 
-TEST_CASE("unreadable records in the dead letters are counted, and no difference") {
-  Snapshots snapshots;
-  snapshots.has_kafka = true;
-  snapshots.set_aside = 2;
-  Report const report = compare(snapshots, 50);
+TEST_CASE("unreadable records in the dead letters are counted and named, and no difference") {
+  Findings findings(1);
+  findings.add_dead_letter("partition 0 offset 41", "not a JSON object");
+  findings.add_dead_letter("partition 0 offset 7", "not a JSON object");
+  Report const report = findings.take();
   CHECK(report.complete());
   CHECK(report_json(report, true).find(R"("set_aside":2,)") != std::string::npos);
-  CHECK(report_text(report, true).find("2 unreadable records") != std::string::npos);
+  CHECK(
+      report_json(report, true)
+          .find(
+              R"("dead_lettered":[{"position":"partition 0 offset 7","reason":"not a JSON object"}])") !=
+      std::string::npos);
+  CHECK(report_text(report, true)
+            .find("2 unreadable records are in the dead letters: partition 0 "
+                  "offset 7, …\n") != std::string::npos);
 }

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/scheduler.h"
-#include "core/hunt/seed.h"
+#include "chance/seed.h"
 #include "kafka.h"
 #include "redis_store.h"
 #include "store_model.h"

@@ -42,6 +42,26 @@ void Producer::linger(size_t partition) {
   });
 }
 
+// The broker may append a batch that it has received, although its producer does not wait any more.
+void Producer::give_up() {
+  World& world = machine_.world();
+  for (size_t partition = 0; partition < Topic::partitions; ++partition) {
+    Partition& at = partitions_[partition];
+    for (size_t i = 0; i < at.queue.size(); ++i) {
+      Message& message = at.queue[i];
+      bool const sent = i < at.in_batch;
+      if (sent && !message.stored && topic_.up() && world.random.chance(0.5))
+        topic_.records[partition].push_back(message.record);
+      report(
+          message.token,
+          sent ? DeliveryReport{DeliveryReport::Fate::unknown, -1, -1, "Local: Purged in flight"}
+               : DeliveryReport{DeliveryReport::Fate::retriable, -1, -1, "Local: Purged in queue"});
+    }
+    at.queue.clear();
+    at.in_batch = 0;
+  }
+}
+
 // One request to the broker at a time. A broker appends a batch that has arrived, even if the
 // producer has died, and appends a batch that is sent again only once.
 void Producer::try_batch(size_t partition) {

@@ -43,6 +43,7 @@ class Producer final : public EventLog {
   Producer(Machine& machine, Topic& topic) : machine_(machine), topic_(topic) {}
   void set_user(EventLogUser& user) override { user_ = &user; }
   void produce(const PoolVector<EventRecord>& records) override;
+  void give_up() override;
 
  private:
   struct Message {

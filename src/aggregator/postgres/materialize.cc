@@ -4,110 +4,242 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "aggregator/postgres/hourly_counts.h"
+#include "aggregator/postgres/leaders.h"
 #include "aggregator/postgres/merge_rules.h"
 #include "aggregator/postgres/merge_slice.h"
+#include "aggregator/postgres/schema.h"
 #include "aggregator/postgres/supply_counts.h"
 #include "aggregator/sessions/aggregator_limits.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/utf8.h"
 
 namespace huntd::aggregator {
 namespace {
 
 using Of = PgArray::Of;
 
-// The number of sessions that one statement reads or writes. Statements, sorts and joins of this
-// size fit into memory.
-constexpr size_t slice_sessions_max = 32'768;
+// Errors that the values of a row cause: data exception, integrity constraint violation, WITH CHECK
+// OPTION violation, program limit exceeded, RAISE EXCEPTION of a trigger (PostgreSQL, Appendix A).
+bool is_of_data(std::string_view sqlstate) {
+  return sqlstate.starts_with("22") || sqlstate.starts_with("23") || sqlstate.starts_with("44") ||
+         sqlstate.starts_with("54") || sqlstate == "P0001";
+}
 
-Result<void> insert_dead_letters(PgLink& postgres, const Batch& batch, const std::string& source,
-                                 Merged& merged) {
-  PgArray sources(Of::text), partitions(Of::int4), positions(Of::text);
-  PgArray payloads(Of::bytea), reasons(Of::text);
-  auto add = [&](const DeadLetter& letter, const std::string& from) {
-    sources.add_text(from);
-    partitions.add_int4(static_cast<int32_t>(letter.partition));
-    positions.add_text(letter.position);
-    payloads.add_text(letter.payload);
-    reasons.add_text(letter.reason);
+// Errors that fewer rows may not cause: a timeout, no memory, an allocation over 1 GB.
+bool is_of_size(std::string_view sqlstate) {
+  return sqlstate == "57014" || sqlstate == "53200" || sqlstate == "XX000";
+}
+
+class DeadLetterRows {
+ public:
+  void add(const DeadLetter& letter, const std::string& source) {
+    sources_.add_text(source);
+    partitions_.add_int4(static_cast<int32_t>(letter.partition));
+    positions_.add_text(storable_text(letter.position));
+    payloads_.add_text(letter.payload);
+    reasons_.add_text(storable_text(letter.reason));
+    bytes_ += letter.payload.size() + letter.reason.size();
+  }
+  size_t bytes() const { return bytes_; }
+  // Returns the number of rows that are new.
+  Result<uint64_t> write(PgLink& postgres) const {
+    if (sources_.size() == 0) return uint64_t{0};
+    Result<PgRows> const rows = postgres.execute(
+        "INSERT INTO loot_events_dead (source, partition, position, payload, reason) "
+        "SELECT * FROM unnest($1, $2, $3, $4, $5) AS v (source, partition, position, payload, "
+        "reason) "
+        "ORDER BY source COLLATE \"C\", partition, position COLLATE \"C\" ON CONFLICT DO NOTHING",
+        {sources_, partitions_, positions_, payloads_, reasons_});
+    if (!rows) return rows.error();
+    return rows->affected();
+  }
+
+ private:
+  PgArray sources_{Of::text}, partitions_{Of::int4}, positions_{Of::text};
+  PgArray payloads_{Of::bytea}, reasons_{Of::text};
+  size_t bytes_ = 0;
+};
+
+class BatchMerge {
+ public:
+  BatchMerge(PgLink& postgres, const Batch& batch, MergePace& pace)
+      : postgres_(postgres), batch_(batch), pace_(pace), all_(batch.sorted()) {}
+
+  // Merges all sessions, part by part.
+  Result<void> run();
+  Result<void> write_dead_letters(const std::string& source);
+  Merged take() && { return std::move(merged_); }
+  const std::vector<std::string>& grown() const { return grown_; }
+
+ private:
+  // What a part adds if its transaction is committed.
+  struct Part {
+    MergeCounts counts;
+    std::vector<DeadLetter> dead_letters;
+    std::vector<std::string> grown;  // hunts with more leaders
   };
-  for (const DeadLetter& letter : batch.dead_letters()) add(letter, source);
-  for (const DeadLetter& letter : merged.dead_letters) add(letter, "hunt_session");
-  if (sources.size() == 0) return {};
-  Result<PgRows> rows = postgres.execute(
-      "INSERT INTO loot_events_dead (source, partition, position, payload, reason) "
-      "SELECT * FROM unnest($1, $2, $3, $4, $5) AS v (source, partition, position, payload, "
-      "reason) "
-      "ORDER BY source COLLATE \"C\", partition, position COLLATE \"C\" ON CONFLICT DO NOTHING",
-      {sources, partitions, positions, payloads, reasons});
-  if (!rows) return rows.error();
-  merged.counts.dead_letters = rows->affected();
+
+  Result<void> merge_part(Sessions sessions);
+  // The body of a part's transaction. Returns nothing if another aggregator inserted one of the
+  // rows.
+  Result<std::optional<Part>> merge(Sessions sessions);
+  Result<void> reject(const BatchSession& session, const Error& error);
+
+  PgLink& postgres_;
+  const Batch& batch_;
+  MergePace& pace_;
+  std::vector<BatchSession> all_;
+  Merged merged_;
+  std::vector<std::string> grown_;
+  size_t rejected_rows_ = 0;
+  // Of the last part.
+  size_t row_bytes_ = 0;
+  bool may_halve_ = false;  // it failed, and fewer sessions may help
+};
+
+Result<void> BatchMerge::run() {
+  for (size_t at = 0; at < all_.size();) {
+    Sessions const part = pace_.first_part(Sessions(all_).subspan(at));
+    int64_t const started_at_ms = monotonic_ms();
+    row_bytes_ = 0;
+    may_halve_ = false;
+    Result<void> const done = merge_part(part);
+    postgres_.report_waiting();
+    if (done) {
+      pace_.merged(part.size(), row_bytes_, monotonic_ms() - started_at_ms);
+      at += part.size();
+      continue;
+    }
+    bool const of_data = is_of_data(postgres_.sqlstate());
+    if (may_halve_ || of_data || is_of_size(postgres_.sqlstate())) pace_.failed(part.size());
+    if (!may_halve_ && !of_data) return done.error();
+    if (part.size() > 1) continue;
+    if (Result<void> rejected = reject(part.front(), done.error()); !rejected) return rejected;
+    at += 1;
+  }
   return {};
 }
 
-// The body of the merge's transaction. Returns nothing if another aggregator inserted one of the
-// rows.
-Result<std::optional<Merged>> merge(PgLink& postgres, const Batch& batch, Sessions all,
-                                    const std::string& source,
-                                    DeadLetterTarget dead_letter_target) {
-  Result<MergeRules> const rules = lock_merge_rules(postgres, all);
-  if (!rules) return rules.error();
-  auto const slice_at = [&](size_t first) {
-    return all.subspan(first, std::min(slice_sessions_max, all.size() - first));
-  };
-  std::vector<LockedRow> rows;
-  for (size_t first = 0; first < all.size(); first += slice_sessions_max)
-    if (Result<void> locked = lock_rows(postgres, slice_at(first), first, rows); !locked)
-      return locked.error();
+Result<void> BatchMerge::reject(const BatchSession& session, const Error& error) {
+  rejected_rows_ += 1;
+  if (rejected_rows_ > limits::merge_rejected_rows_max)
+    return Error{fmt::format("more than {} rows were rejected, the last by: {}",
+                             limits::merge_rejected_rows_max, error.message)};
+  log::warning(
+      "PostgreSQL rejects a row, its events become dead letters",
+      {{"hunter_id", session.hunter_id}, {"hunt_id", session.hunt_id}, {"error", error.message}});
+  std::string const reason =
+      fmt::format("PostgreSQL rejects its row: {}",
+                  cut_utf8(storable_text(error.message), limits::dead_reason_bytes_max));
+  std::vector<DeadLetter> letters = dead_letters_of(batch_, session, reason);
+  std::move(letters.begin(), letters.end(), std::back_inserter(merged_.dead_letters));
+  return {};
+}
 
-  Merged merged;
+Result<void> BatchMerge::merge_part(Sessions sessions) {
+  for (uint64_t tries = 0; tries < limits::merge_tries_max; ++tries) {
+    Result<std::optional<Part>> part = in_transaction(postgres_, [&] { return merge(sessions); });
+    if (!part) return part.error();
+    if (!*part) {
+      merged_.counts.restarts += 1;
+      continue;
+    }
+    merged_.counts += (*part)->counts;
+    std::move((*part)->dead_letters.begin(), (*part)->dead_letters.end(),
+              std::back_inserter(merged_.dead_letters));
+    grown_.insert(grown_.end(), (*part)->grown.begin(), (*part)->grown.end());
+    return {};
+  }
+  // Or the table has another unique index, which one of the rows violates.
+  may_halve_ = true;
+  return Error{fmt::format(
+      "postgres: other writers inserted rows of this batch into hunt_session {} times in a row",
+      limits::merge_tries_max)};
+}
+
+Result<std::optional<BatchMerge::Part>> BatchMerge::merge(Sessions sessions) {
+  Result<MergeRules> const rules = lock_merge_rules(postgres_, sessions);
+  if (!rules) return rules.error();
+  Result<std::vector<LockedRow>> const rows = lock_rows(postgres_, sessions);
+  if (!rows) return rows.error();
+  for (const LockedRow& row : *rows) row_bytes_ += row.bytes();
+  if (row_bytes_ > pace_.bytes_max() && sessions.size() > 1) {
+    may_halve_ = true;
+    return Error{"the rows of this part are too large"};
+  }
+  Leaders leaders;
+  if (Result<void> read = leaders.read_entries(postgres_, sessions); !read) return read.error();
+  MergeSlice slice(postgres_, batch_, sessions, *rows, *rules);
+  Result<bool> const done = slice.merge();
+  if (!done) return done.error();
+  if (!*done) {
+    row_bytes_ = 0;
+    return std::optional<Part>();
+  }
   HourlyCounts hourly_counts;
   SupplyCounts supply_counts;
-  std::span<const LockedRow> rows_left(rows);
-  for (size_t first = 0; first < all.size(); first += slice_sessions_max) {
-    Sessions const sessions = slice_at(first);
-    size_t slice_rows = 0;
-    while (slice_rows < rows_left.size() && rows_left[slice_rows].session < first + sessions.size())
-      ++slice_rows;
-    MergeSlice slice(postgres, batch, sessions, rows_left.first(slice_rows), first, *rules);
-    rows_left = rows_left.subspan(slice_rows);
-    Result<bool> const done = slice.merge();
+  slice.add_to(hourly_counts, supply_counts);
+  slice.add_to(leaders);
+  if (Result<void> written = hourly_counts.write(postgres_); !written) return written.error();
+  if (Result<void> written = supply_counts.write(postgres_); !written) return written.error();
+  if (Result<void> written = leaders.write(postgres_); !written) return written.error();
+  return std::optional(Part{slice.counts(), slice.dead_letters(), leaders.grown()});
+}
+
+Result<void> BatchMerge::write_dead_letters(const std::string& source) {
+  if (batch_.dead_letters().empty() && merged_.dead_letters.empty()) return {};
+  Result<bool> const written = in_transaction(postgres_, [&]() -> Result<bool> {
+    if (Result<void> const fine = check_version_in(postgres_); !fine) return fine.error();
+    uint64_t count = 0;
+    DeadLetterRows rows;
+    auto const write = [&]() -> Result<void> {
+      Result<uint64_t> const added = rows.write(postgres_);
+      if (!added) return added.error();
+      count += *added;
+      rows = {};
+      return {};
+    };
+    auto const add_all = [&](const std::vector<DeadLetter>& letters,
+                             const std::string& from) -> Result<void> {
+      for (const DeadLetter& letter : letters) {
+        if (rows.bytes() > pace_.bytes_max())
+          if (Result<void> done = write(); !done) return done;
+        rows.add(letter, from);
+      }
+      return {};
+    };
+    Result<void> done = add_all(batch_.dead_letters(), source);
+    if (done) done = add_all(merged_.dead_letters, "hunt_session");
+    if (done) done = write();
     if (!done) return done.error();
-    if (!*done) return std::optional<Merged>();
-    slice.add_to(hourly_counts, supply_counts);
-    merged.counts += slice.counts();
-    merged.dead_letters.insert(merged.dead_letters.end(), slice.dead_letters().begin(),
-                               slice.dead_letters().end());
-  }
-  if (dead_letter_target == DeadLetterTarget::table) {
-    if (Result<void> inserted = insert_dead_letters(postgres, batch, source, merged); !inserted)
-      return inserted.error();
-    merged.dead_letters.clear();
-  }
-  if (Result<void> written = hourly_counts.write(postgres); !written) return written.error();
-  if (Result<void> written = supply_counts.write(postgres); !written) return written.error();
-  return std::optional(std::move(merged));
+    merged_.counts.dead_letters = count;
+    return true;
+  });
+  if (!written) return written.error();
+  merged_.dead_letters.clear();
+  return {};
 }
 
 }  // namespace
 
 Result<Merged> materialize(PgLink& postgres, const Batch& batch, const std::string& source,
-                           DeadLetterTarget dead_letter_target) {
-  // Before the transaction, because PostgreSQL ends a transaction whose client is silent for long.
-  std::vector<BatchSession> const all = batch.sorted();
-  for (uint64_t restarts = 0; restarts < limits::merge_tries_max; ++restarts) {
-    Result<std::optional<Merged>> merged = in_transaction(
-        postgres, [&] { return merge(postgres, batch, all, source, dead_letter_target); });
-    if (!merged) return merged.error();
-    if (!*merged) continue;
-    (*merged)->counts.restarts = restarts;
-    return std::move(**merged);
-  }
-  return Error{fmt::format(
-      "postgres: other writers inserted rows of this batch into hunt_session {} times in a row",
-      limits::merge_tries_max)};
+                           DeadLetterTarget dead_letter_target, MergePace& pace) {
+  BatchMerge merge(postgres, batch, pace);
+  if (Result<void> done = merge.run(); !done) return done.error();
+  if (dead_letter_target == DeadLetterTarget::table)
+    if (Result<void> done = merge.write_dead_letters(source); !done) return done.error();
+  // Everything is counted: if this fails, a later merge does it.
+  if (Result<void> trimmed = trim_leaders(postgres, merge.grown()); !trimmed)
+    log::warning("the leaders of a hunt could not be trimmed",
+                 {{"error", trimmed.error().message}});
+  return std::move(merge).take();
 }
 
 }  // namespace huntd::aggregator

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -24,7 +25,38 @@ size_t index_of(Sessions sessions, std::string_view hunter_id, std::string_view 
   return static_cast<size_t>(at - sessions.begin());
 }
 
+LootEvent loot_event_of(std::string_view hunter_id, std::string_view hunt_id,
+                        const SessionEvent& event) {
+  return {event.event_id.text(),
+          std::string(hunter_id),
+          std::string(hunt_id),
+          std::string(event.loot_id),
+          event.seq,
+          event.timestamp_ms,
+          std::string(event.bundle),
+          event.generation,
+          event.from_supply};
+}
+
+DeadLetter dead_letter_of(std::string_view hunter_id, std::string_view hunt_id,
+                          const SessionEvent& event, const std::string& reason) {
+  return {.partition = 0,
+          .position = event.event_id.text(),
+          .payload = write_loot_event(loot_event_of(hunter_id, hunt_id, event)),
+          .reason = reason,
+          .key = std::string(hunter_id),
+          .rejected_by_merge = true};
+}
+
 }  // namespace
+
+std::vector<DeadLetter> dead_letters_of(const Batch& batch, const BatchSession& session,
+                                        const std::string& reason) {
+  std::vector<DeadLetter> letters;
+  for (const SessionEvent& event : batch.events(session))
+    letters.push_back(dead_letter_of(session.hunter_id, session.hunt_id, event, reason));
+  return letters;
+}
 
 struct MergeSlice::EventKeys {
   PgArray hunters{Of::text}, hunts{Of::text}, generations{Of::int8}, seqs{Of::int8};
@@ -38,8 +70,7 @@ struct MergeSlice::EventKeys {
   size_t size() const { return hunters.size(); }
 };
 
-Result<void> lock_rows(PgLink& postgres, Sessions sessions, size_t first,
-                       std::vector<LockedRow>& rows) {
+Result<std::vector<LockedRow>> lock_rows(PgLink& postgres, Sessions sessions) {
   PgArray hunters(Of::text);
   PgArray hunts(Of::text);
   for (const BatchSession& session : sessions) {
@@ -54,17 +85,18 @@ Result<void> lock_rows(PgLink& postgres, Sessions sessions, size_t first,
       "ORDER BY s.hunter_id, s.hunt_id FOR NO KEY UPDATE OF s",
       {hunters, hunts});
   if (!found) return found.error();
+  std::vector<LockedRow> rows;
   for (int row = 0; row < found->count(); ++row)
-    rows.push_back({first + index_of(sessions, found->text(row, 0), found->text(row, 1)),
+    rows.push_back({index_of(sessions, found->text(row, 0), found->text(row, 1)),
                     std::string(found->text(row, 2)), static_cast<uint64_t>(found->integer(row, 3)),
                     std::string(found->text(row, 4)), static_cast<uint64_t>(found->integer(row, 5)),
                     std::string(found->text(row, 6)),
                     static_cast<uint64_t>(found->integer(row, 7))});
-  return {};
+  return rows;
 }
 
 MergeSlice::MergeSlice(PgLink& postgres, const Batch& batch, Sessions sessions,
-                       std::span<const LockedRow> rows, size_t first, const MergeRules& rules)
+                       std::span<const LockedRow> rows, const MergeRules& rules)
     : postgres_(postgres), rules_(rules), sessions_(sessions), works_(sessions.size()) {
   for (size_t i = 0; i < sessions.size(); ++i) {
     works_[i].hunter_id = sessions[i].hunter_id;
@@ -72,7 +104,7 @@ MergeSlice::MergeSlice(PgLink& postgres, const Batch& batch, Sessions sessions,
     works_[i].events = batch.events(sessions[i]);
     if (!rules.floors.empty()) drop_purged(works_[i]);
   }
-  for (const LockedRow& row : rows) read_row(works_[row.session - first], row);
+  for (const LockedRow& row : rows) read_row(works_[row.session], row);
 }
 
 void MergeSlice::drop_purged(Work& work) {
@@ -101,25 +133,8 @@ void MergeSlice::read_row(Work& work, const LockedRow& row) {
   work.events.clear();
 }
 
-LootEvent MergeSlice::loot_event_of(const Work& work, const SessionEvent& event) {
-  return {event.event_id.text(),
-          std::string(work.hunter_id),
-          std::string(work.hunt_id),
-          std::string(event.loot_id),
-          event.seq,
-          event.timestamp_ms,
-          std::string(event.bundle),
-          event.generation,
-          event.from_supply};
-}
-
 void MergeSlice::reject(const Work& work, const SessionEvent& event, const std::string& reason) {
-  dead_letters_.push_back({.partition = 0,
-                           .position = event.event_id.text(),
-                           .payload = write_loot_event(loot_event_of(work, event)),
-                           .reason = reason,
-                           .key = std::string(work.hunter_id),
-                           .rejected_by_merge = true});
+  dead_letters_.push_back(dead_letter_of(work.hunter_id, work.hunt_id, event, reason));
 }
 
 // Only a row with a full seen set can have waiting events.
@@ -142,10 +157,7 @@ Result<void> MergeSlice::fetch_waiting() {
   for (int row = 0; row < rows->count(); ++row) {
     Work* work = &works_[index_of(sessions_, rows->text(row, 0), rows->text(row, 1))];
     Result<LootEvent> event = read_loot_event(rows->text(row, 2));
-    if (!event)
-      return Error{fmt::format(
-          "hunt_session_waiting has a row that is not an event, of hunter {} in hunt {}: {}",
-          work->hunter_id, work->hunt_id, event.error().message)};
+    if (!event) continue;  // another program has changed it: reconcile reports it as unreadable
     waited_.push_back(std::move(*event));
     owners.push_back(work);
   }
@@ -187,6 +199,17 @@ void MergeSlice::add_to(HourlyCounts& hourly_counts, SupplyCounts& supply_counts
   for (const Work& work : works_) {
     hourly_counts.add(work.hunt_id, work.events, work.change.counted);
     supply_counts.add(work.hunt_id, work.events, work.change.counted);
+  }
+}
+
+void MergeSlice::add_to(Leaders& leaders) const {
+  for (const Work& work : works_) {
+    if (work.change.new_events == 0) continue;
+    uint64_t const count = work.session.loot_count();
+    std::optional<uint64_t> const before =
+        work.exists ? std::optional(count - work.change.new_events) : std::nullopt;
+    leaders.add(work.hunt_id, {count, work.change.last_loot_at_ms, std::string(work.hunter_id)},
+                before);
   }
 }
 
@@ -281,7 +304,8 @@ Result<void> MergeSlice::write_waiting() {
       waiting[at] = true;
       if (at >= waited_from) continue;
       inserted.add(work, work.events[at]);
-      texts.add_text(write_loot_event(loot_event_of(work, work.events[at])));
+      texts.add_text(
+          write_loot_event(loot_event_of(work.hunter_id, work.hunt_id, work.events[at])));
     }
     for (size_t at = waited_from; at < work.events.size(); ++at)
       if (!waiting[at]) counted.add(work, work.events[at]);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A slice of a batch's sessions within the merge's transaction (materialize.h), small enough for
-// single statements.
+// A slice of a batch's sessions, in a transaction of its own (materialize.h).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "aggregator/postgres/hourly_counts.h"
+#include "aggregator/postgres/leaders.h"
 #include "aggregator/postgres/merge_counts.h"
 #include "aggregator/postgres/merge_rules.h"
 #include "aggregator/postgres/session_row.h"
@@ -22,26 +22,30 @@ namespace huntd::aggregator {
 
 // A row as it was when it was locked.
 struct LockedRow {
-  size_t session;  // index among the batch's sessions
+  size_t session;  // index among the slice's sessions
   std::string loot;
   uint64_t seen_upto;
   std::string seen_beyond;
   uint64_t generation;
   std::string past;  // empty: NULL
   uint64_t forgotten_generation;
+
+  size_t bytes() const { return loot.size() + seen_beyond.size() + past.size(); }
 };
 
-// Locks the existing rows of a slice and appends them to `rows`. `first` is the index of the
-// slice's first session.
-Result<void> lock_rows(PgLink& postgres, Sessions sessions, size_t first,
-                       std::vector<LockedRow>& rows);
+// Locks the existing rows of a slice and reads them, ascending.
+Result<std::vector<LockedRow>> lock_rows(PgLink& postgres, Sessions sessions);
+
+// The events of one session as dead letters, with this reason.
+std::vector<DeadLetter> dead_letters_of(const Batch& batch, const BatchSession& session,
+                                        const std::string& reason);
 
 class MergeSlice {
  public:
-  // `rows` are the existing rows of `sessions`, ascending and locked. `first` is the index of the
-  // slice's first session. `batch` and `rules` must outlive the slice.
+  // `rows` are the existing rows of `sessions`, ascending and locked. `batch` and `rules` must
+  // outlive the slice.
   MergeSlice(PgLink& postgres, const Batch& batch, Sessions sessions,
-             std::span<const LockedRow> rows, size_t first, const MergeRules& rules);
+             std::span<const LockedRow> rows, const MergeRules& rules);
 
   // Adds the events and writes the rows. Drops events of purged seasons. Rejects events that may
   // have been counted before: in a row that has expired, or in a generation that the row has
@@ -49,6 +53,7 @@ class MergeSlice {
   // failed.
   Result<bool> merge();
   void add_to(HourlyCounts& hourly_counts, SupplyCounts& supply_counts) const;
+  void add_to(Leaders& leaders) const;
   const MergeCounts& counts() const { return counts_; }
   // The events that merge() rejected.
   const std::vector<DeadLetter>& dead_letters() const { return dead_letters_; }
@@ -69,7 +74,6 @@ class MergeSlice {
   // hunter_id, hunt_id, generation and seq of events, as parameters.
   struct EventKeys;
 
-  static LootEvent loot_event_of(const Work& work, const SessionEvent& event);
   void drop_purged(Work& work);
   void read_row(Work& work, const LockedRow& row);
   Result<void> fetch_waiting();

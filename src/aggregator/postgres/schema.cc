@@ -3,195 +3,169 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
+
+#include "aggregator/postgres/migrations.h"
+#include "aggregator/sessions/merge_lock.h"
 
 namespace huntd::aggregator {
 namespace {
 
-// Ids compare byte by byte (COLLATE "C"), which is fast and the order in which the aggregator locks
-// rows. Free space in each page (fillfactor), and no index except the primary key, allow updates
-// within the page (HOT).
-constexpr const char* first_tables = R"sql(
-CREATE TABLE hunt_session (
-  hunter_id     text COLLATE "C" NOT NULL,
-  hunt_id       text COLLATE "C" NOT NULL,
-  loot          jsonb NOT NULL CHECK (jsonb_typeof(loot) = 'object'),
-  loot_count    bigint NOT NULL CHECK (loot_count >= 0),
-  first_loot_at timestamptz NOT NULL,
-  last_loot_at  timestamptz NOT NULL,
-  bundle        text COLLATE "C" NOT NULL,
-  seen_upto     bigint NOT NULL CHECK (seen_upto >= 0),
-  seen_beyond   int8multirange NOT NULL DEFAULT '{}',
-  PRIMARY KEY (hunter_id, hunt_id)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
-
-CREATE TABLE hunt_session_waiting (
-  hunter_id text COLLATE "C" NOT NULL,
-  hunt_id   text COLLATE "C" NOT NULL,
-  seq       bigint NOT NULL CHECK (seq > 0),
-  event     text NOT NULL,
-  at        timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (hunter_id, hunt_id, seq)
-);
-
-CREATE TABLE loot_events_dead (
-  source    text COLLATE "C" NOT NULL,
-  partition integer NOT NULL,
-  position  text COLLATE "C" NOT NULL,
-  payload   bytea NOT NULL,
-  reason    text NOT NULL,
-  at        timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (source, partition, position)
-);
-
-COMMENT ON TABLE hunt_session IS 'What each hunter holds in each hunt, from the loot_events; written by hunt-aggregator alone';
-COMMENT ON COLUMN hunt_session.seen_upto IS 'Every seq from 1 to this one is counted';
-COMMENT ON COLUMN hunt_session.seen_beyond IS 'The seqs past the first hole that are counted';
-COMMENT ON TABLE hunt_session_waiting IS 'Events whose row has too many holes to count them yet';
-COMMENT ON TABLE loot_events_dead IS 'Records that could not be counted, with the reason; position is the Kafka offset or the stream entry id';
-)sql";
-
-// The merge counts loot per hour, because a row of hunt_session does not have the times of its
-// loot. forgotten_before makes it safe to delete rows: an event older than it is never counted
-// again.
-constexpr const char* views_and_retention = R"sql(
-CREATE TABLE hunt_loot_hour (
-  hunt_id text COLLATE "C" NOT NULL,
-  hour    timestamptz NOT NULL,
-  loot_id text COLLATE "C" NOT NULL,
-  given   bigint NOT NULL CHECK (given > 0),
-  PRIMARY KEY (hunt_id, hour, loot_id)
-) WITH (fillfactor = 70);
-
-CREATE TABLE hunt_retention (
-  only_row         boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-  forgotten_before timestamptz NOT NULL
-);
-INSERT INTO hunt_retention (forgotten_before) VALUES (to_timestamp(0));
-
-CREATE VIEW hunt_hunters AS
-SELECT hunt_id, count(*) AS hunters, sum(loot_count)::bigint AS loot,
-       min(first_loot_at) AS first_loot_at, max(last_loot_at) AS last_loot_at
-FROM hunt_session GROUP BY hunt_id;
-
-CREATE VIEW hunt_loot AS
-SELECT s.hunt_id, l.key AS loot_id, sum(l.value::bigint)::bigint AS given, count(*) AS hunters
-FROM hunt_session s CROSS JOIN LATERAL jsonb_each_text(s.loot) AS l GROUP BY s.hunt_id, l.key;
-
-CREATE VIEW hunt_loot_per_hour AS
-SELECT hunt_id, hour, sum(given)::bigint AS given FROM hunt_loot_hour GROUP BY hunt_id, hour;
-
-CREATE VIEW hunt_top_hunters AS
-SELECT hunt_id, rank() OVER (PARTITION BY hunt_id ORDER BY loot_count DESC, last_loot_at) AS rank,
-       hunter_id, loot_count, first_loot_at, last_loot_at
-FROM hunt_session;
-
-COMMENT ON TABLE hunt_loot_hour IS 'Loot given in each hour, by the events'' timestamps; written by hunt-aggregator alone';
-COMMENT ON TABLE hunt_retention IS 'Rows of hunt_session with last_loot_at before this may have been deleted; no event from before it is counted any more';
-COMMENT ON VIEW hunt_hunters IS 'Hunters and loot of each hunt';
-COMMENT ON VIEW hunt_loot IS 'How much of each loot was given, to how many hunters';
-COMMENT ON VIEW hunt_loot_per_hour IS 'Loot given in each hour';
-COMMENT ON VIEW hunt_top_hunters IS 'Hunters of each hunt by how much they hold; who came to as much earlier stands first';
-)sql";
-
-// Generations (decision 20): a row has a seen set per generation. No row is rewritten: each new
-// column has a constant default. An aggregator of schema version 2 that still runs would take the
-// events of a new generation for copies; the new name of hunt_retention's column makes its merges
-// fail instead.
-constexpr const char* generations = R"sql(
-ALTER TABLE hunt_session
-  ADD COLUMN generation           bigint NOT NULL DEFAULT 0,
-  ADD COLUMN past                 jsonb,
-  ADD COLUMN forgotten_generation bigint NOT NULL DEFAULT 0,
-  ADD COLUMN more                 jsonb;
-
-ALTER TABLE hunt_session_waiting
-  ADD COLUMN generation bigint NOT NULL DEFAULT 0,
-  DROP CONSTRAINT hunt_session_waiting_pkey,
-  ADD PRIMARY KEY (hunter_id, hunt_id, generation, seq);
-
-ALTER TABLE hunt_retention RENAME COLUMN forgotten_before TO expired_before;
-
-CREATE TABLE hunt_session_past (
-  LIKE hunt_session,
-  purged_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (hunter_id, hunt_id, purged_at)
-);
-
-CREATE TABLE hunt_floor (
-  hunt_id    text COLLATE "C" PRIMARY KEY,
-  generation bigint NOT NULL CHECK (generation >= 0)
-);
-
-CREATE TABLE hunter_floor (
-  hunter_hash text COLLATE "C" PRIMARY KEY CHECK (hunter_hash ~ '^[0-9a-f]{64}$'),
-  generation  bigint NOT NULL CHECK (generation >= 0)
-);
-
-CREATE TABLE hunt_supply (
-  hunt_id text COLLATE "C" NOT NULL,
-  loot_id text COLLATE "C" NOT NULL,
-  given   bigint NOT NULL CHECK (given > 0),
-  PRIMARY KEY (hunt_id, loot_id)
-) WITH (fillfactor = 70);
-
-COMMENT ON COLUMN hunt_session.seen_upto IS 'Every seq of the generation from 1 to this one is counted';
-COMMENT ON COLUMN hunt_session.seen_beyond IS 'The seqs of the generation past the first hole that are counted';
-COMMENT ON COLUMN hunt_session.generation IS 'The greatest generation counted: seen_upto and seen_beyond are of it';
-COMMENT ON COLUMN hunt_session.past IS 'The seqs counted of earlier generations: {"generation in hex": "multirange"}';
-COMMENT ON COLUMN hunt_session.forgotten_generation IS 'Of generations up to this one that are not in past, it is unknown which seqs were counted; 0: of none';
-COMMENT ON COLUMN hunt_session.more IS 'For later versions';
-COMMENT ON TABLE hunt_session_past IS 'Rows of purged seasons, as they were at purged_at; written by huntctl hunt purge';
-COMMENT ON TABLE hunt_floor IS 'Events of the hunt up to this generation are of a purged season: they are not counted';
-COMMENT ON TABLE hunter_floor IS 'The same of a hunter whose data was deleted; hunter_hash is the SHA-256 of hunter_id in hex';
-COMMENT ON TABLE hunt_supply IS 'Units given of each shared supply, by the events; written by hunt-aggregator alone';
-)sql";
-
-// Migration N has index N - 1. A released migration is never changed.
-constexpr std::array migrations = {first_tables, views_and_retention, generations};
+using Of = PgArray::Of;
 
 // The number of the advisory lock that serializes migrations; no other program uses it.
 constexpr long long migration_lock = 0x68756e74'64736368;  // "huntdsch"
 
-Result<int> version_of(PgLink& postgres) {
-  // Not to_regclass(): it uses the server's cache of names, which may be stale in a transaction
-  // that has waited for the lock.
-  Result<PgRows> table = postgres.execute(
-      "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE tablename = 'hunt_schema_version' "
-      "AND schemaname = ANY (current_schemas(false)))");
-  if (!table) return table.error();
-  if (table->text(0, 0) != "t") return 0;
-  Result<PgRows> newest =
-      postgres.execute("SELECT coalesce(max(version), 0) FROM hunt_schema_version");
-  if (!newest) return newest.error();
-  return static_cast<int>(newest->integer(0, 0));
+constexpr const char* insufficient_privilege = "42501";  // SQLSTATE
+constexpr const char* invalid_schema_name = "3F000";     // SQLSTATE
+
+constexpr const char* create_version_table =
+    "CREATE TABLE IF NOT EXISTS hunt_schema_version (version integer PRIMARY KEY, "
+    "applied_at timestamptz NOT NULL DEFAULT now())";
+
+PgArray text_array(const std::vector<std::string>& texts) {
+  PgArray array(Of::text);
+  for (const std::string& text : texts) array.add_text(text);
+  return array;
 }
 
-Result<int> migrate_locked(PgLink& postgres) {
-  if (Result<void> locked =
-          postgres.execute_script(fmt::format("SELECT pg_advisory_xact_lock({})", migration_lock));
-      !locked)
-    return locked.error();
+// The schemas among these that have tables of huntd, separated by commas.
+Result<std::string> schemas_with_tables(PgLink& postgres, const std::vector<std::string>& schemas) {
+  // Not to_regclass(): it uses the server's cache of names, which may be stale in a transaction
+  // that has waited for the lock.
+  Result<PgRows> const found = postgres.execute(
+      "SELECT coalesce(string_agg(schemaname, ', '), '') FROM pg_catalog.pg_tables "
+      "WHERE tablename = 'hunt_schema_version' AND schemaname = ANY ($1)",
+      {text_array(schemas)});
+  if (!found) return found.error();
+  return std::string(found->text(0, 0));
+}
+
+// 0 if there are no tables. Only the schema of the link counts: another installation may have its
+// tables in another schema of the same search_path.
+Result<int> version_of(PgLink& postgres) {
+  Result<std::string> const own = schemas_with_tables(postgres, {postgres.schema()});
+  if (!own) return own.error();
+  if (own->empty()) return 0;
+  Result<PgRows> const newest =
+      postgres.execute("SELECT coalesce(max(version), 0) FROM hunt_schema_version");
+  if (newest) return static_cast<int>(newest->integer(0, 0));
+  if (postgres.sqlstate() != insufficient_privilege) return newest.error();
+  return Error{
+      fmt::format("{}: run hunt-aggregator --migrate as the owner of the tables, with this role as "
+                  "aggregator.writer_role",
+                  newest.error().message)};
+}
+
+Result<void> check_other_schemas(PgLink& postgres) {
+  if (postgres.search_path().size() < 2) return {};
+  Result<std::string> const others = schemas_with_tables(postgres, postgres.search_path());
+  if (!others) return others.error();
+  if (others->empty()) return {};
+  return Error{fmt::format(
+      "postgres: schema {} has no tables of huntd, and {} further back in the search_path has: set "
+      "aggregator.schema to the one to use",
+      postgres.schema(), *others)};
+}
+
+Result<void> check_primary(PgLink& postgres) {
+  Result<PgRows> const standby = postgres.execute("SELECT pg_is_in_recovery()");
+  if (!standby) return standby.error();
+  if (standby->text(0, 0) != "t") return {};
+  postgres.close();
+  return Error{
+      "postgres: the server is a standby, so it accepts no writes: name the primary, or all hosts, "
+      "in aggregator.postgres"};
+}
+
+std::string create_schema_statement(const std::string& schema) {
+  if (schema.empty()) return "";
+  std::string literal = "'";
+  for (char c : schema) literal.append(c == '\'' ? 2 : 1, c);
+  literal += "'";
+  // Not CREATE SCHEMA IF NOT EXISTS, which needs the right to create even if it exists.
+  return fmt::format(
+      "DO $huntd$ BEGIN\n"
+      "IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {}) THEN\n"
+      "  CREATE SCHEMA {};\n"
+      "END IF;\n"
+      "END $huntd$;\n",
+      literal, quoted_name(schema));
+}
+
+template <class Names>
+std::string list_of(const Names& names) {
+  std::string list;
+  for (const char* name : names) list += (list.empty() ? "" : ", ") + std::string(name);
+  return list;
+}
+
+std::string grants(const std::string& schema, const SchemaRoles& roles) {
+  std::string text;
+  std::string const written = list_of(written_tables);
+  for (const std::string& role : {roles.writer, roles.reader}) {
+    if (role.empty()) continue;
+    if (!schema.empty())
+      text +=
+          fmt::format("GRANT USAGE ON SCHEMA {} TO {};\n", quoted_name(schema), quoted_name(role));
+    text += fmt::format("GRANT SELECT ON {}, {}, {} TO {};\n", version_table, written,
+                        list_of(views), quoted_name(role));
+  }
+  if (!roles.writer.empty())
+    text += fmt::format("GRANT INSERT, UPDATE, DELETE ON {} TO {};\n", written,
+                        quoted_name(roles.writer));
+  return text;
+}
+
+Result<int> migrate_locked(PgLink& postgres, const SchemaRoles& roles) {
+  // A migration takes as long as its tables are large, and no merge counts by the old schema while
+  // it does.
+  Result<void> prepared = postgres.execute_script(fmt::format(
+      "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({})", migration_lock));
+  if (prepared)
+    prepared = postgres.execute_script(fmt::format(lock_merges_exclusively, merge_lock));
+  if (!prepared) return prepared.error();
   Result<int> version = version_of(postgres);
   if (!version) return version.error();
+  if (Result<void> const fine = check_version(*version); !fine) return fine.error();
   if (*version == 0) {
-    Result<void> created = postgres.execute_script(
-        "CREATE TABLE IF NOT EXISTS hunt_schema_version (version integer PRIMARY KEY, "
-        "applied_at timestamptz NOT NULL DEFAULT now())");
+    Result<void> created =
+        postgres.execute_script(create_schema_statement(postgres.schema()) + create_version_table);
     if (!created) return created.error();
   }
   for (int next = *version + 1; next <= schema_version(); ++next) {
     Result<void> applied = postgres.execute_script(
         fmt::format("{}; INSERT INTO hunt_schema_version (version) VALUES ({})",
-                    migrations[static_cast<size_t>(next - 1)], next));
+                    migrations()[static_cast<size_t>(next - 1)], next));
     if (!applied) return Error{fmt::format("migration {}: {}", next, applied.error().message)};
   }
-  return std::max(0, schema_version() - *version);
+  if (std::string const granted = grants(postgres.schema(), roles); !granted.empty())
+    if (Result<void> done = postgres.execute_script(granted); !done) return done.error();
+  return schema_version() - *version;
+}
+
+Result<int> migrate(PgLink& postgres, const SchemaRoles& roles, bool grants_always) {
+  if (Result<void> const fine = check_primary(postgres); !fine) return fine.error();
+  Result<int> const version = version_of(postgres);
+  if (!version) return version.error();
+  if (Result<void> const fine = check_version(*version); !fine) return fine.error();
+  if (*version == schema_version() && !grants_always) return 0;
+  if (*version == 0)
+    if (Result<void> const fine = check_other_schemas(postgres); !fine) return fine.error();
+  Result<int> const done =
+      in_transaction(postgres, [&] { return migrate_locked(postgres, roles); });
+  bool const forbidden = !done && (postgres.sqlstate() == insufficient_privilege ||
+                                   postgres.sqlstate() == invalid_schema_name);
+  if (!forbidden || grants_always) return done;
+  return Error{fmt::format(
+      "postgres: the tables have version {}, this program needs version {}, and its role may not "
+      "create them: run hunt-aggregator --migrate --postgres URI as a role that may ({})",
+      *version, schema_version(), done.error().message)};
 }
 
 }  // namespace
 
-int schema_version() { return static_cast<int>(migrations.size()); }
+int schema_version() { return static_cast<int>(migrations().size()); }
 
 Result<void> check_version(int version) {
   if (version <= schema_version()) return {};
@@ -201,12 +175,51 @@ Result<void> check_version(int version) {
                   version, schema_version())};
 }
 
-Result<int> migrate_schema(PgLink& postgres) {
-  Result<int> version = version_of(postgres);
-  if (!version) return version.error();
-  if (Result<void> const fine = check_version(*version); !fine) return fine.error();
-  if (*version == schema_version()) return 0;
-  return in_transaction(postgres, [&] { return migrate_locked(postgres); });
+Result<void> check_version_in(PgLink& postgres) {
+  Result<PgRows> const newest =
+      postgres.execute("SELECT coalesce(max(version), 0) FROM hunt_schema_version");
+  if (!newest) return newest.error();
+  return check_version(static_cast<int>(newest->integer(0, 0)));
+}
+
+Result<int> migrate_schema(PgLink& postgres, const SchemaRoles& roles) {
+  return migrate(postgres, roles, false);
+}
+
+Result<int> migrate_and_grant(PgLink& postgres, const SchemaRoles& roles) {
+  return migrate(postgres, roles, true);
+}
+
+std::string schema_script(const std::string& schema, const SchemaRoles& roles) {
+  std::string text = fmt::format(
+      "-- SPDX-License-Identifier: Apache-2.0\n"
+      "-- The tables and views of hunt-aggregator, version {} (hunt-aggregator --print-schema).\n"
+      "-- For PostgreSQL 14 or newer. It may be run again: it applies what is missing.\n"
+      "\\set ON_ERROR_STOP on\n"
+      "BEGIN;\n"
+      "DO $huntd$ BEGIN\n"
+      "PERFORM pg_advisory_xact_lock({});\n"
+      "PERFORM pg_advisory_xact_lock({});\n"
+      "END $huntd$;\n",
+      schema_version(), migration_lock, merge_lock);
+  text += create_schema_statement(schema);
+  if (!schema.empty()) text += fmt::format("SET LOCAL search_path = {};\n", quoted_name(schema));
+  text += fmt::format("{};\n", create_version_table);
+  int number = 0;
+  for (const char* migration : migrations()) {
+    number += 1;
+    text += fmt::format(
+        "\nDO $huntd$ BEGIN\n"
+        "IF (SELECT coalesce(max(version), 0) FROM hunt_schema_version) < {} THEN{}"
+        "INSERT INTO hunt_schema_version (version) VALUES ({});\n"
+        "END IF;\n"
+        "END $huntd$;\n",
+        number, migration, number);
+  }
+  std::string const granted = grants(schema, roles);
+  if (schema.empty() && !granted.empty())
+    text += "\n-- The roles also need USAGE on the schema, which is not named here.\n";
+  return text + "\n" + granted + "COMMIT;\n";
 }
 
 }  // namespace huntd::aggregator

@@ -20,13 +20,64 @@ inline constexpr size_t merge_tries_max = 16;     // of one transaction that con
 inline constexpr size_t kafka_read_max = 10'000;  // messages taken from librdkafka at a time
 // While no broker is reachable: how long to wait for one to respond.
 inline constexpr int kafka_probe_ms = 200;
+// While no partition is read: how often the brokers are asked whether the topic exists.
+inline constexpr int64_t kafka_probe_every_ms = 1'000;
+inline constexpr int kafka_query_ms = 2'000;  // to wait for a reply about offsets or settings
+// Until then it is normal that a new member of the group has no partition.
+inline constexpr int64_t kafka_join_grace_ms = 10'000;
+inline constexpr int64_t kafka_stall_ms = 15'000;  // until a partition counts as unreadable
+// A new topic and new partitions are noticed after this time at the latest, and a rebalance.
+inline constexpr int64_t kafka_metadata_refresh_ms = 5'000;
+// How often an earlier record of a partition is read again, to notice a topic that was made again: at the
+// end of the partition, and while there is more to read (what is fetched ahead is then void).
+inline constexpr int64_t topic_check_ms = 5'000;
+inline constexpr int64_t topic_check_busy_ms = 60'000;
+// How often the events that are not in the table are counted, and those in the outbox.
+inline constexpr int64_t lag_count_interval_ms = 2'000;
+inline constexpr int64_t outbox_count_interval_ms = 5'000;
+inline constexpr int64_t lag_stale_ms = 20'000;  // a count that is older is unknown
+// Between two reads of the outbox, while events keep coming.
+inline constexpr int64_t outbox_read_pause_ms = 100;
+// Redis reports which outboxes have changed. The connection for that is checked by a PING; it is
+// replaced if nothing comes for the second time; after two losses within the third time the source
+// counts as failed.
+inline constexpr int64_t outbox_watch_ping_ms = 1'000;
+inline constexpr int64_t outbox_watch_silence_ms = 5'000;
+inline constexpr int64_t outbox_watch_pause_ms = 1'000;
+// If Redis does not report: until it is asked again.
+inline constexpr int64_t outbox_watch_retry_ms = 30'000;
+// Should a report be lost nevertheless: this many outboxes are read each time, all in 256 s.
+inline constexpr int64_t outbox_check_ms = 1'000;
+inline constexpr uint32_t outbox_check_buckets = 4;
+// Commands sent at once if the last ones failed.
+inline constexpr uint32_t outbox_failing_pipeline_max = 16;
+// If nothing may be read for this long, the partitions are paused (KafkaSource::idle()).
+inline constexpr int64_t kafka_pause_after_ms = 30'000;
 inline constexpr size_t retention_page_max = 5'000;       // rows read, or deleted, at a time
 inline constexpr int64_t retention_pause_ms = 100;        // between two pages
 inline constexpr int64_t retention_every_ms = 3'600'000;  // between two walks through the table
+// The clock may be so far ahead of what is known; if it is for the second time, an error is logged.
+inline constexpr int64_t retention_step_max_ms = 86'400'000;
+inline constexpr int64_t retention_doubt_ms = 10'000;
 // A slice's new rows are inserted by INSERT up to this number, and by COPY above it. COPY is
 // faster, but while PostgreSQL waits for COPY data it enforces no timeout.
 inline constexpr size_t insert_rows_max = 8'192;
+// Sessions of one transaction of a merge: at most, and before it is known how large their rows are.
+inline constexpr size_t merge_sessions_max = 32'768;
+inline constexpr size_t merge_sessions_first = 16'384;
+// Of one merge: rows that PostgreSQL rejects for their data, and whose events become dead letters.
+// If there are more, something is wrong with the database, and the merge fails.
+inline constexpr size_t merge_rejected_rows_max = 100;
+inline constexpr size_t dead_reason_bytes_max = 1'000;
+// Leaders of a hunt: the view has at least the first number, the second is kept by trim_leaders(),
+// which begins above the third.
+inline constexpr size_t leaders_shown_min = 500;
+inline constexpr size_t leaders_kept = 1'000;
+inline constexpr size_t leaders_max = 2'000;
 inline constexpr uint64_t aggregator_backoff_first_ms = 100;
 inline constexpr uint64_t aggregator_backoff_max_ms = 5'000;
+
+// Error lines of one failure of the source: the first error, and causes that repeat.
+inline constexpr size_t causes_logged_max = 5;
 
 }  // namespace huntd::limits

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/ids.h"
+#include "base/utf8.h"
 #include "wire/generation.h"
 
 namespace huntd::aggregator {
@@ -65,7 +66,7 @@ Result<SeenByGeneration> read_past(std::string_view json) {
   for (auto [key, value] : object) {
     std::optional<uint64_t> const generation = read_generation(key);
     if (!generation)
-      return Error{fmt::format("past has \"{}\", which is not a generation", key.substr(0, 64))};
+      return Error{fmt::format("past has \"{}\", which is not a generation", cut_utf8(key, 64))};
     std::string_view text;
     if (value.get(text) != simdjson::SUCCESS)
       return Error{fmt::format("past of generation {} is not a text", key)};
@@ -90,7 +91,7 @@ Result<Loot> read_loot(std::string_view json) {
   for (auto [key, value] : object) {
     uint64_t count = 0;
     if (!is_id(key) || value.get(count) != simdjson::SUCCESS || count == 0)
-      return Error{fmt::format("loot \"{}\" is not a whole number from 1", key.substr(0, 64))};
+      return Error{fmt::format("loot \"{}\" is not a whole number from 1", cut_utf8(key, 64))};
     loot.emplace(std::string(key), count);
   }
   return loot;

@@ -4,13 +4,14 @@
 #include "aggregator/sessions/aggregator_limits.h"
 #include "base/log.h"
 #include "wire/dead_letter.h"
+#include "wire/record_headers.h"
 
 namespace huntd::aggregator {
 
 DeadLetterTopic::DeadLetterTopic(const Config& config)
     : name_(config.kafka.dead_topic),
       source_topic_(config.kafka.topic),
-      sender_(config.kafka.bootstrap, "hunt-aggregator") {}
+      sender_(config.kafka, "hunt-aggregator") {}
 
 Result<void> DeadLetterTopic::deliver(std::vector<DeadLetter>& letters, uint64_t* delivered) {
   std::vector<KafkaRecord> batch;
@@ -20,8 +21,13 @@ Result<void> DeadLetterTopic::deliver(std::vector<DeadLetter>& letters, uint64_t
     record.topic = name_.c_str();
     if (letter.key) record.key = *letter.key;
     record.value = letter.payload;
-    record.headers = {{dead_letter_headers::reason, letter.reason},
-                      {dead_letter_headers::topic, source_topic_}};
+    // An event that the merge rejected is JSON; any other record may be anything.
+    record.headers = {
+        {record_headers::content_type,
+         std::string(letter.rejected_by_merge ? record_headers::json : record_headers::bytes)},
+        {record_headers::dead_letter_version, std::string(record_headers::dead_letter_version_1)},
+        {dead_letter_headers::reason, letter.reason},
+        {dead_letter_headers::topic, source_topic_}};
     if (letter.rejected_by_merge) {
       record.headers.emplace_back(dead_letter_headers::event_id, letter.position);
     } else {

@@ -3,8 +3,10 @@
 // at least once: a record that is not acknowledged is delivered again, to this aggregator or
 // another.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <string>
+#include <thread>
 
 #include "aggregator/sessions/batch.h"
 #include "base/result.h"
@@ -25,6 +27,15 @@ class Source {
   // Acknowledges every record delivered so far. REQUIRES: they are committed in PostgreSQL. After
   // an error some of them are delivered again.
   virtual Result<void> acknowledge() = 0;
+  // Called instead of read() while nothing may be read: a peer of the aggregator is unavailable, or
+  // a merge runs. Keeps the source's connections, its membership and its figures (a Kafka consumer
+  // that does not poll leaves its group), delivers nothing, and returns after about `timeout_ms`.
+  // With 0 it connects to nothing and waits for nothing; it may be called during a merge, between
+  // any read() and its acknowledge(). Returns whether the source is known to be available.
+  virtual Result<bool> idle(uint32_t timeout_ms) {
+    if (timeout_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(timeout_ms));
+    return false;
+  }
 
   // Returns whether every record that existed when reading started has been delivered.
   virtual bool caught_up() const = 0;
@@ -38,6 +49,16 @@ class Source {
   };
   virtual Unread unread() const = 0;
   virtual bool connected() const = 0;
+  // Why nothing can be read, half a sentence; empty if that is not known, or all is well.
+  virtual std::string trouble() const { return {}; }
+  // What has happened to the source since the start.
+  struct Changes {
+    uint64_t topic_recreated = 0;  // partitions read again from the beginning
+    uint64_t events_missed = 0;    // deleted before they were read
+  };
+  virtual Changes changes() const { return {}; }
+  // False if every read has to look at all of the source, because it does not report changes.
+  virtual bool watched() const { return true; }
   // "outbox", or "kafka:TOPIC": the value of loot_events_dead.source.
   virtual const std::string& name() const = 0;
 };

@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The outbox as a source, for hosts without Kafka: the 1,024 streams outbox:{bN}
-// (docs/formats/redis.md). Reads them by pipelined XRANGE, and deletes entries by XDEL after their
-// events are in PostgreSQL. With Kafka, huntd's emitter owns the outbox.
+// (docs/formats/redis.md). Redis reports which of them change (OutboxWatch); those are read by
+// pipelined XRANGE. Entries are deleted after their events are in PostgreSQL. With Kafka, huntd's
+// emitter owns the outbox.
+//
+// It talks to one server, by one reading connection and one watch. On a Redis Cluster each node
+// would have such a pair for the buckets of its slots (decision 32).
 #pragma once
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "aggregator/sessions/aggregator_limits.h"
+#include "aggregator/source/outbox_lengths.h"
+#include "aggregator/source/outbox_watch.h"
 #include "aggregator/source/source.h"
 #include "config/config.h"
 #include "drivers/driver_limits.h"
@@ -20,38 +28,85 @@ class OutboxSource final : public Source {
   explicit OutboxSource(const Config& config);
 
   Result<void> read(Batch& batch, uint32_t timeout_ms) override;
+  // What can't be deleted is kept; the next read() deletes it first, and fails if it can't.
   Result<void> acknowledge() override;
-  bool caught_up() const override { return caught_up_; }
-  uint64_t lag_events() const override { return std::max(counted_, delivered_); }
+  Result<bool> idle(uint32_t timeout_ms) override;
+  bool caught_up() const override { return ends_reached_.all(); }
+  uint64_t lag_events() const override {
+    return changed_.none() ? delivered_ : std::max(counted_, delivered_);
+  }
   Unread unread() const override;
   bool connected() const override { return redis_.connected(); }
+  bool watched() const override { return rejection_.empty(); }
   const std::string& name() const override { return name_; }
 
  private:
+  // A delivered entry: its id, and a digest of its value. After Redis has lost writes the same id
+  // may be of another entry, which must not be deleted.
+  struct Entry {
+    uint64_t ms;
+    uint64_t number;
+    uint64_t digest;
+  };
   struct Bucket {
     std::string key;
-    // Ids of delivered entries, ascending. Reading continues after the last.
-    std::vector<std::string> unacknowledged;
-    bool end_reached = false;  // at least once
+    std::vector<Entry> unacknowledged;  // ascending; reading continues after the last
   };
 
-  // Sends one XRANGE per bucket, from `next_bucket_` on, until `batch` is full. Returns the number
-  // of records read.
-  Result<uint64_t> sweep(Batch& batch);
-  Result<uint64_t> read_entries(uint32_t bucket, Batch& batch);
-  Result<void> count_lag();
-  // After an error: every entry that is not deleted will be read again.
+  Result<void> connect();
+  // Starts the watch again, and marks every bucket as changed.
+  Result<void> start_watch();
+  // Replaces a watch that was lost, or tries again after a rejection.
+  Result<void> keep_watch();
+  // Takes what Redis has reported, and waits for nothing.
+  void listen();
+  // Waits until a bucket may be read, at most until `until_ms`.
+  Result<void> wait_for_changes(int64_t until_ms);
+  // Waits for input on a connection. Returns false after a signal.
+  bool wait_for_input(int64_t until_ms) const;
+  Result<void> ping(int64_t now_ms);
+  // Marks buckets that are to be read without a report.
+  void check_some(int64_t now_ms);
+  void note_changes() { count_due_ = true; }
+
+  Result<void> read_changed(Batch& batch);
+  std::vector<uint32_t> next_group(size_t size);
+  // Sends one XRANGE per bucket and reads all replies. Returns the first error.
+  Result<void> read_group(const std::vector<uint32_t>& group, Batch& batch);
+  Result<void> read_entries(uint32_t bucket, const redisReply& entries, Batch& batch);
+  Result<void> delete_merged();
+  // Deletes the first entries of each of these buckets. Returns the first error.
+  Result<void> delete_group(const std::vector<uint32_t>& group);
+  void send_delete(const Bucket& bucket, size_t count);
+  Result<void> load_script();
+  // Every entry that is not deleted will be read again.
   void restart();
+  void count(int64_t now_ms);
 
   RedisClient redis_;
+  OutboxWatch watch_;
+  OutboxLengths lengths_;
   std::string name_ = "outbox";
+  int64_t sweep_interval_ms_;  // if Redis does not report changes
   std::array<Bucket, limits::buckets> buckets_;
+  Buckets changed_;       // or never read: they may have entries that were not delivered
+  Buckets ends_reached_;  // at least once
   uint32_t next_bucket_ = 0;
-  bool at_end_ = false;  // the last sweep read every stream to its end
-  bool caught_up_ = false;
-  uint64_t counted_ = 0;      // entries of all streams at the last acknowledgement
-  uint64_t delivered_ = 0;    // entries delivered since then
-  int64_t at_end_at_ms_ = 0;  // when a sweep last read every stream to its end
+  uint32_t next_check_ = 0;
+  bool failing_ = false;  // the last group had an error
+  bool merged_ = false;   // what is unacknowledged is in PostgreSQL: delete it before reading on
+  std::string delete_sha_;
+  std::string watch_failure_;  // the watch was lost
+  std::string rejection_;      // the watch was rejected
+  // Monotonic:
+  int64_t watch_started_at_ms_ = 0;
+  int64_t read_at_ms_ = 0;
+  int64_t check_at_ms_ = 0;  // the next check_some()
+  int64_t counted_at_ms_ = 0;
+  bool count_due_ = false;      // something has changed since the last count
+  uint64_t counted_ = 0;        // entries of all streams; counts only while not all is read
+  uint64_t delivered_ = 0;      // entries that are unacknowledged
+  int64_t read_all_at_ms_ = 0;  // when no bucket was left to read, since the Unix epoch
 };
 
 }  // namespace huntd::aggregator

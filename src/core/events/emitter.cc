@@ -49,6 +49,7 @@ std::shared_ptr<Delivery> Emitter::produce(PoolVector<Record> records) {
     pending_[token] = {PoolString(), 0, scheduler_.now_ns(), delivery, index, 0};
     batch_.push_back({std::move(records[index].key), std::move(records[index].value), token});
   }
+  if (abandoned_) delivery->complete.set({});
   return delivery;
 }
 
@@ -65,6 +66,7 @@ uint64_t Emitter::take_token() {
 void Emitter::flush(Clear clear) {
   if (!batch_.empty()) {
     in_flight_ += batch_.size();
+    moved_at_ns_ = scheduler_.now_ns();
     metrics_.add(Counter::kafka_produced, batch_.size());
     log_->produce(batch_);
     batch_.clear();
@@ -104,6 +106,7 @@ void Emitter::on_report(uint64_t token, const DeliveryReport& report) {
   CHECK(token < pending_.size() && in_flight_ > 0);
   Pending& pending = pending_[token];
   --in_flight_;
+  moved_at_ns_ = scheduler_.now_ns();
   metrics_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
   if (report.fate == DeliveryReport::Fate::stored) {
     metrics_.add(Counter::kafka_acked);
@@ -135,6 +138,19 @@ void Emitter::finish_outbox_event(Pending& pending, const DeliveryReport& report
   if (scheduler_.now_ns() - warned_at_ns_ <= warn_every_ns) return;
   warned_at_ns_ = scheduler_.now_ns();
   log::warning("an event stays in the outbox until the next sweep", {{"error", report.reason}});
+}
+
+void Emitter::give_up() {
+  if (log_ == nullptr) return;
+  log::notice("Kafka has not acknowledged all events: those of the outbox stay there",
+              {{"events", in_flight_}});
+  log_->give_up();
+}
+
+void Emitter::abandon() {
+  abandoned_ = true;
+  for (const Pending& pending : pending_)
+    if (pending.delivery != nullptr) pending.delivery->complete.set({});
 }
 
 Task<> Emitter::sweep(uint32_t bucket, uint64_t age_ms) {

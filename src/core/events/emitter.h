@@ -45,7 +45,18 @@ class Emitter final : private EventLogUser {
   // Emits the events again that have been in this bucket's outbox for `age_ms`.
   Task<> sweep(uint32_t bucket, uint64_t age_ms);
 
-  bool idle() const { return in_flight_ == 0 && batch_.empty() && due_.empty(); }
+  // At the end of the process: ends the wait for the log. What it has not stored stays in the
+  // outbox, and produce calls get their reports soon.
+  void give_up();
+  // If these do not come either: produce calls get their response at once, with the outcome
+  // unknown, and nothing is waited for any more.
+  void abandon();
+
+  // Whether nothing is waited for from the log.
+  bool all_reported() const { return abandoned_ || (in_flight_ == 0 && batch_.empty()); }
+  // When the log was last given an event, or reported one.
+  uint64_t moved_at_ns() const { return moved_at_ns_; }
+  bool idle() const { return all_reported() && due_.empty(); }
   bool enabled() const { return log_ != nullptr; }
 
  private:
@@ -85,6 +96,8 @@ class Emitter final : private EventLogUser {
   PoolDeque<Due> due_;    // buckets with ids in to_clear_
   uint64_t lineage_ = 0;  // of the outboxes that emitting_ and to_clear_ name entries of
   size_t in_flight_ = 0;
+  uint64_t moved_at_ns_ = 0;
+  bool abandoned_ = false;
   uint64_t warned_at_ns_ = 0;
 };
 

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/kafka_rest/produce.h"
 
+#include <optional>
+#include <utility>
+
 #include "base/clock.h"
 #include "base/format_text.h"
+#include "base/limits.h"
 #include "core/kafka_rest/error.h"
 #include "core/kafka_rest/response.h"
 
@@ -15,6 +19,41 @@ void count(CoreMetrics& metrics, const PoolVector<DeliveryReport>& reports) {
     metrics.add(report.fate == Fate::stored    ? Counter::rest_stored
                 : report.fate == Fate::unknown ? Counter::rest_unknown
                                                : Counter::rest_not_stored);
+}
+
+// Why a caller may not produce an event of this hunt; empty: it may.
+PoolString reason_against(const ProduceContext& context, const PoolString& hunt_id,
+                          bool states_known) {
+  if (context.bundle.find(hunt_id) != nullptr)
+    return format_text(
+        "hunt {} has a script: its loot comes from POST /v1/hunts/{}/hunters/HUNTER_ID; use a "
+        "hunt_id that no script has",
+        hunt_id, hunt_id);
+  HuntState const state = states_known ? context.ledger.hunt_states().of(hunt_id) : HuntState();
+  if (state.closed) return format_text("hunt {} is closed", hunt_id);
+  if (state.floor != 0)
+    return format_text(
+        "hunt {} was purged: events without a generation are not counted; use another hunt_id",
+        hunt_id);
+  return PoolString();
+}
+
+// Which hunts are closed or purged is only known while Redis can be read. Without it the call goes
+// on: hunt-aggregator does not count an event of a purged season, also if a caller produced it.
+Task<bool> know_states(ProduceContext& context) {
+  if (!context.ledger.up()) co_return false;
+  co_return co_await context.ledger.hunt_states().refresh(context.scheduler.now_ns() +
+                                                          limits::kafka_rest_states_wait_ns);
+}
+
+// The response that rejects a call because of the hunt of one of its records.
+std::optional<Response> reject(const ProduceContext& context, const ProduceRecords& read,
+                               bool states_known) {
+  for (size_t i = 0; i < read.hunt_ids.size(); ++i)
+    if (PoolString const why = reason_against(context, read.hunt_ids[i], states_known);
+        !why.empty())
+      return rest_error(rest_code::unprocessable, format_text("record {}: {}", i, why));
+  return std::nullopt;
 }
 
 }  // namespace
@@ -32,6 +71,12 @@ Task<Response> produce(ProduceContext& context, ProduceRequest request) {
   if (read.error_code != 0) {
     context.metrics.add(Counter::rest_rejected);
     co_return rest_error(read.error_code, read.message);
+  }
+  bool const states_known = co_await know_states(context);
+  // From here to the batch there is no wait, so that a reload cannot come between.
+  if (std::optional<Response> rejected = reject(context, read, states_known)) {
+    context.metrics.add(Counter::rest_rejected);
+    co_return std::move(*rejected);
   }
   std::shared_ptr<Delivery> const delivery = context.emitter.produce(std::move(read.records));
   co_await delivery->complete.wait(request.received_at_ns + context.deadline_ms * ns_per_ms);

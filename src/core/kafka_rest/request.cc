@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t event_fields = 7;
 
-ProduceRecords reject(int code, PoolString message) { return {{}, code, std::move(message)}; }
+ProduceRecords reject(int code, PoolString message) { return {{}, {}, code, std::move(message)}; }
 
 // Appends one element of "records" to `read`. Returns false, with the error in `read`, if it is
 // malformed.
@@ -66,6 +66,7 @@ bool read_record(simdjson::dom::element element, ProduceRecords& read) {
                     format_text("\"key\" is not the event's hunter_id: omit it, or send \"{}\"",
                                 event->hunter_id));
   read.records.push_back({PoolString(event->hunter_id), PoolString(write_loot_event(*event))});
+  read.hunt_ids.emplace_back(event->hunt_id);
   return true;
 }
 

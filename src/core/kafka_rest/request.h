@@ -20,9 +20,10 @@ struct ProduceRequest {
 
 // The records of a body, or the reason why the call is rejected.
 struct ProduceRecords {
-  PoolVector<Record> records;  // in order; empty if the call is rejected
-  int error_code = 0;          // a rest_code; 0: not rejected
-  PoolString message;          // for the client; names the record
+  PoolVector<Record> records;       // in order; empty if the call is rejected
+  PoolVector<PoolString> hunt_ids;  // by record
+  int error_code = 0;               // a rest_code; 0: not rejected
+  PoolString message;               // for the client; names the record
 };
 
 // Reads {"records":[{"key":…,"value":{…}},…]}. Each value is a loot event that the aggregator would

@@ -1,31 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/ledger/seed_secret.h"
 
-#include <charconv>
-
 #include "base/format_text.h"
-#include "base/ids.h"
-#include "base/limits.h"
+#include "chance/seed_secrets.h"
 #include "wire/redis_keys.h"
 
 namespace huntd::server {
 namespace {
 
 constexpr std::string_view first_number = "1";
-constexpr size_t number_digits_max = 6;
-
-// The number of a secret, which is its field's name; 0 if `field` is not one.
-uint32_t number_of(std::string_view field) {
-  if (field.empty() || field.size() > number_digits_max || field.front() == '0') return 0;
-  uint32_t number = 0;
-  auto const [end, error] = std::from_chars(field.data(), field.data() + field.size(), number);
-  return error == std::errc() && end == field.data() + field.size() ? number : 0;
-}
-
-bool is_secret(std::string_view text) {
-  return text.size() >= limits::secret_bytes_min && text.size() <= limits::secret_bytes_max &&
-         is_visible_ascii(text);
-}
 
 // 256 random bits as hex digits.
 PoolString draw_secret(Clock& clock) {
@@ -40,21 +23,11 @@ Result<std::string> newest_seed_secret(const RedisReply& reply) {
   if (reply.lost()) return Error{"no reply to HGETALL"};
   if (reply.is_error()) return Error{"HGETALL: " + std::string(reply.text())};
   if (!reply.is_array() || reply.size() % 2 != 0) return Error{"HGETALL: a malformed reply"};
-  std::string newest;
-  uint32_t newest_number = 0;
-  for (size_t i = 0; i < reply.size(); i += 2) {
-    uint32_t const number = number_of(reply[i].text());
-    if (number == 0 || !is_secret(reply[i + 1].text()))
-      return Error{
-          fmt::format("a field of {} is malformed: its name must be a number of at most "
-                      "{} digits, its value {} to {} visible ASCII characters",
-                      keys::seed_secret, number_digits_max, limits::secret_bytes_min,
-                      limits::secret_bytes_max)};
-    if (number <= newest_number) continue;
-    newest_number = number;
-    newest = reply[i + 1].text();
-  }
-  return newest;
+  SeedSecrets secrets;
+  for (size_t i = 0; i < reply.size(); i += 2)
+    if (Result<void> added = secrets.add(reply[i].text(), reply[i + 1].text()); !added)
+      return added.error();
+  return secrets.newest();
 }
 
 Task<Result<std::string>> fetch_seed_secret(RedisLink& link, Clock& clock,

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bounds of the admin port.
+// When huntd is healthy. The bounds of the port itself: admin_http/admin_http_limits.h.
 #pragma once
-#include <cstddef>
 #include <cstdint>
 
 namespace huntd::limits {
 
 inline constexpr uint64_t heartbeat_age_max_ms = 1000;  // of a core that is not stalled
-inline constexpr size_t admin_connections_max = 256;    // at the same time; more wait
-inline constexpr uint64_t admin_idle_max_ms = 2000;     // of a client that neither sends nor reads
-inline constexpr size_t admin_body_bytes_max = 1024;    // no admin path reads a body
-inline constexpr int admin_backlog = 128;               // connections that wait to be accepted
+// Of a core that only a restart of huntd helps; and of the parent, which compiles the scripts of a
+// reload.
+inline constexpr uint64_t live_core_age_max_ms = 10'000;
+inline constexpr uint64_t live_parent_age_max_ms = 30'000;
 
 }  // namespace huntd::limits

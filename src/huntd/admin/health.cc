@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace huntd::server {
 namespace {
 
 struct Reason {
-  uint32_t core;
+  std::optional<uint32_t> core;  // none: the parent
   std::string text;
 };
 
@@ -25,7 +26,8 @@ HealthReport report_of(std::string_view key, const std::vector<Reason>& reasons)
   report.json = fmt::format(R"({{"{}":{},"reasons":[)", key, report.good);
   for (const Reason& reason : reasons) {
     if (&reason != reasons.data()) report.json += ',';
-    report.json += fmt::format(R"({{"core":{},"reason":)", reason.core);
+    report.json += reason.core ? fmt::format(R"({{"core":{},"reason":)", *reason.core)
+                               : R"({"core":null,"reason":)";
     append_json_string(report.json, reason.text);
     report.json += '}';
   }
@@ -34,6 +36,26 @@ HealthReport report_of(std::string_view key, const std::vector<Reason>& reasons)
 }
 
 }  // namespace
+
+HealthReport check_live(const MetricsSnapshot& snapshot) {
+  std::vector<Reason> reasons;
+  // Before its first beat the parent starts.
+  uint64_t const beat_ns = snapshot.parent_heartbeat_ns;
+  uint64_t const parent_age_ms = beat_ns != 0 && snapshot.taken_at_ns > beat_ns
+                                     ? (snapshot.taken_at_ns - beat_ns) / ns_per_ms
+                                     : 0;
+  if (parent_age_ms > limits::live_parent_age_max_ms)
+    reasons.push_back(
+        {std::nullopt, fmt::format("the parent's loop last ran {} ms ago", parent_age_ms)});
+  for (const CoreSnapshot& core : snapshot.cores) {
+    uint64_t const age_ms = heartbeat_age_ns(core, snapshot.taken_at_ns) / ns_per_ms;
+    if (core.state != CoreState::down && core.heartbeat_ns != 0 &&
+        age_ms > limits::live_core_age_max_ms)
+      reasons.push_back(
+          {core.core, fmt::format("core {} completed its last tick {} ms ago", core.core, age_ms)});
+  }
+  return report_of("live", reasons);
+}
 
 HealthReport check_health(const MetricsSnapshot& snapshot) {
   std::vector<Reason> reasons;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The content of /healthz and /readyz, from one snapshot (docs/formats/admin-json.md).
+// The content of /livez, /healthz and /readyz, from one snapshot (docs/formats/admin-json.md).
 #pragma once
 #include <string>
 
@@ -11,6 +11,11 @@ struct HealthReport {
   bool good = false;
   std::string json;
 };
+
+// Good if a restart of huntd would not help: the parent's loop runs, so that it starts ended cores
+// again, and no core has been without a tick for limits::live_core_age_max_ms. What is wrong with
+// Redis, or with the start of a core, does not count.
+HealthReport check_live(const MetricsSnapshot& snapshot);
 
 // Good if every core has completed a tick within limits::heartbeat_age_max_ms. Otherwise a restart
 // of huntd may help, and the report names each stalled core.

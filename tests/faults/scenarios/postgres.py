@@ -9,13 +9,14 @@ up to 40 s."""
 import json
 import re
 import signal
+import struct
 import subprocess
 import time
 
 from faults.scenario import scenario
 from faults.scenarios.kafka import needs_a_broker_with_a_disk
 from harness.huntd_stack import http_get
-from harness.postgres_server import OtherSession
+from harness.postgres_server import OtherSession, StandbyServer, several_hosts
 from harness.process import find_program
 from harness.stores import in_kafka, in_redis
 
@@ -369,3 +370,91 @@ def poison_among_the_events(run):
     stack.aggregator.restart()
     _await_back(run)
     run.expect(len(_dead(run)) == len(poison), "they are not dead-lettered again")
+
+
+# --- several servers, long merges, wrong clocks -------------------------------------------------------------------------
+
+
+@scenario(settings={"kafka.sweep_after_s": 2})
+def postgres_standby_first(run):
+    """aggregator.postgres names two hosts, and the standby first: the primary is taken. Then the primary is killed and the
+    standby promoted: the aggregator finds it by itself (docs/aggregator.md "Standbys"). Replication is synchronous, so that
+    no commit is lost with the primary."""
+    stack = run.stack
+    primary = stack.postgres
+    standby = StandbyServer(stack.directory / "standby", primary)
+    stack.more_servers.append(standby)
+    standby.start()
+    primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'", database="postgres")
+    primary.sql("SELECT pg_reload_conf()", database="postgres")
+    run.await_(lambda: primary.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", database="postgres")
+               == [["1"]], 30, "the standby to be synchronous")
+    stack.set(aggregator__postgres=several_hosts(standby, primary))
+    stack.aggregator.restart()
+    _await_back(run)
+    run.go_on_for(run.span(5, 1))
+    primary.kill()
+    run.await_(lambda: http_get(stack.aggregator.address, "/healthz")[0] == 503, 30, "the aggregator to miss the primary")
+    standby.promote()
+    primary.remove()
+    for port in primary.ports:
+        port.release()
+    stack.more_servers.remove(standby)
+    stack.postgres = standby
+    stack.set(aggregator__postgres=standby.uri)  # for the checks; the aggregator has read its file
+    run.lifted()
+    _await_back(run)
+
+
+POLL_MS = 12_000  # more than the session's timeout, which librdkafka demands
+
+
+@scenario(settings={"kafka.consumer.max.poll.interval.ms": POLL_MS})
+def merge_of_six_minutes(run):
+    """A merge that takes longer than max.poll.interval.ms, here 12 s instead of five minutes: the member is polled while it
+    waits for PostgreSQL, so that it keeps its partitions, and nothing is counted again (docs/aggregator.md "Long
+    merges")."""
+    needs_a_broker_with_a_disk(run)
+    stack = run.stack
+    again, log_before = _counted(run, "duplicates_total"), len(stack.aggregator.log_text())
+    gate = OtherSession(stack.postgres.uri)
+    try:
+        gate.do("BEGIN; LOCK TABLE hunt_session IN EXCLUSIVE MODE")
+        _await_lock_wait(run)
+        run.go_on_for(2.5 * POLL_MS / 1000)
+        gate.do("ROLLBACK")
+        gate.end()
+    finally:
+        gate.kill()
+    run.lifted()
+    _await_back(run)
+    output = stack.aggregator.log_text()[log_before:]
+    run.expect("maximum poll interval" not in output.lower(), "the member was not fenced")
+    read_again = _counted(run, "duplicates_total") - again  # the sweep may emit a few twice
+    run.expect(read_again < 50, f"the events of the merge are not read again, not {read_again:.0f}")
+
+
+YEARS_S = 5 * 366 * 86_400
+
+
+@scenario(stack={"shifted_clock": True}, settings={"aggregator.retention_days": 1})
+def clock_years_ahead(run):
+    """The aggregator's clock is five years ahead for one run, with retention of a day. Rows expire by the newest event and by
+    PostgreSQL's clock (docs/aggregator.md "Retention"): later events are counted, and no row is deleted."""
+    stack = run.stack
+    ahead = stack.directory / "aggregator-clock"
+    ahead.write_bytes(struct.pack("=q", YEARS_S))
+    stack.aggregator.environment = {**stack.huntd.environment, "HUNTD_TEST_CLOCK": str(ahead)}
+    _await_merges(run)
+    stack.aggregator.restart()
+    run.await_(lambda: stack.postgres.sql("SELECT known_at IS NOT NULL FROM hunt_retention") == [["t"]], 40, "retention to run")
+    run.go_on_for(run.span(5, 1))
+    ahead.write_bytes(struct.pack("=q", 0))
+    stack.aggregator.environment = {}
+    stack.aggregator.restart()
+    run.lifted()
+    _await_back(run)
+    run.expect(stack.postgres.sql("SELECT expired_before < now() - interval '20 hours' FROM hunt_retention") == [["t"]],
+               "no event of today has expired")
+    run.expect(_counted(run, "dead_letters_total") == 0, "no event is dead")
+    run.expect(_counted(run, "expired_rows_total") == 0, "no row is deleted")

@@ -53,6 +53,33 @@ TEST_CASE("a core without a tick for longer than the limit is named") {
   CHECK_FALSE(contains(report, "core 0"));
 }
 
+TEST_CASE("a core is not live only after a stall that a restart would end") {
+  MetricsSnapshot snapshot = ready_cores(2);
+  CHECK(check_live(snapshot).json == "{\"live\":true,\"reasons\":[]}\n");
+  snapshot.cores[0].state = CoreState::down;  // the parent starts it again
+  snapshot.cores[1].gauge[static_cast<size_t>(Gauge::redis_up)] = 0;
+  snapshot.cores[1].heartbeat_ns = now_ns - limits::live_core_age_max_ms * 1'000'000;
+  CHECK(check_live(snapshot).good);
+  snapshot.cores[1].heartbeat_ns -= 1'000'000;
+  HealthReport const report = check_live(snapshot);
+  CHECK_FALSE(report.good);
+  CHECK(contains(report, R"({"core":1,"reason":"core 1 completed its last tick 10001 ms ago"})"));
+  CHECK_FALSE(contains(report, "core 0"));
+  snapshot.cores[1].heartbeat_ns = 0;  // it starts
+  CHECK(check_live(snapshot).good);
+}
+
+TEST_CASE("without a turn of the parent's loop for too long huntd is not live") {
+  MetricsSnapshot snapshot = ready_cores(1);
+  snapshot.parent_heartbeat_ns = now_ns - limits::live_parent_age_max_ms * 1'000'000;
+  CHECK(check_live(snapshot).good);
+  snapshot.parent_heartbeat_ns -= 1'000'000;
+  HealthReport const report = check_live(snapshot);
+  CHECK_FALSE(report.good);
+  CHECK(contains(report, R"({"core":null,"reason":"the parent's loop last ran 30001 ms ago"})"));
+  CHECK(check_health(snapshot).good);
+}
+
 TEST_CASE("a core without a process is not healthy and not ready") {
   MetricsSnapshot snapshot = ready_cores(1);
   snapshot.cores[0].state = CoreState::down;

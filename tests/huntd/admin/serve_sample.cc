@@ -7,9 +7,9 @@
 #include <cstdio>
 #include <utility>
 
+#include "admin_http/admin_http_limits.h"
 #include "base/net.h"
 #include "huntd/admin/admin.h"
-#include "huntd/admin/admin_limits.h"
 #include "metrics/sample_metrics.h"
 
 int main() {

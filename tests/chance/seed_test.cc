@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/hunt/seed.h"
+#include "chance/seed.h"
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@
 #include <set>
 #include <string>
 
-using namespace huntd::server;
+using namespace huntd;
 
 namespace {
 

@@ -9,7 +9,7 @@
 #include <memory>
 #include <string_view>
 
-namespace huntd::server {
+namespace huntd {
 
 class SeedKey {
  public:
@@ -29,4 +29,4 @@ class SeedKey {
   std::unique_ptr<EVP_MAC_CTX, Free> context_;
 };
 
-}  // namespace huntd::server
+}  // namespace huntd

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/hunt/seed.h"
+#include "chance/seed.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -10,7 +10,7 @@
 
 #include "base/check.h"
 
-namespace huntd::server {
+namespace huntd {
 namespace {
 
 // The first bytes of what is hashed: a key for another purpose would have others.
@@ -58,4 +58,4 @@ SeedKey::Seed SeedKey::seed(std::string_view hunter_id, std::string_view hunt_id
   return seed;
 }
 
-}  // namespace huntd::server
+}  // namespace huntd

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts the events in the outbox, for the lag. Cheap enough for the ledger's Redis: fewer than
+// one command per second on average, by a script that only reads, and nothing but an INFO while Redis is
+// not written to. If the server rejects a script over
+// many keys (Redis Cluster), it asks for the lengths one by one, at most four a second.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/limits.h"
+#include "config/config.h"
+#include "drivers/redis_client.h"
+
+namespace huntd::aggregator {
+
+class OutboxLengths {
+ public:
+  // Has a connection of its own.
+  explicit OutboxLengths(const Config& config);
+
+  // Returns the newest known number of events; nothing if Redis is unavailable or the first count
+  // is not complete. Counts at most once per limits::outbox_count_interval_ms, and then waits for
+  // Redis. `now_ms` is monotonic.
+  std::optional<uint64_t> total(int64_t now_ms);
+  // The time in the oldest entry's id, in ms since the Unix epoch by the clock of Redis; 0 if there
+  // is no entry or it is not known. As of the last count.
+  int64_t oldest_ms() const { return oldest_ms_; }
+  // Why total() is nothing.
+  const std::string& reason() const { return reason_; }
+
+ private:
+  // What changes with each write to Redis; empty if the server does not report it.
+  Result<std::string> writes();
+  // Adds a group of buckets to the figures of a count.
+  Result<void> count_group(uint32_t first, uint64_t& total, int64_t& oldest_ms);
+  Result<void> count_all();
+  Result<void> count_some();
+
+  RedisClient redis_;
+  std::string script_sha_;
+  std::string counted_writes_;  // writes() before the last count
+  bool one_by_one_ = false;
+  std::array<uint64_t, limits::buckets> lengths_{};  // if one_by_one_
+  uint32_t next_bucket_ = 0;
+  bool complete_ = false;  // every bucket was counted
+  std::optional<uint64_t> total_;
+  int64_t oldest_ms_ = 0;
+  int64_t counted_at_ms_ = 0;
+  std::string reason_ = "not counted yet";
+};
+
+}  // namespace huntd::aggregator

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// One hunt_worker that a program other than a core runs: to check a script, or to rehearse a hunt.
+#pragma once
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace huntd {
+
+class WorkerProcess {
+ public:
+  // Starts `path` with `argument` on the bundle, after `job` (a frame) is in its socket. The error
+  // says what to do.
+  static Result<WorkerProcess> start(const std::string& path, const std::string& argument,
+                                     int bundle_descriptor, std::string_view job);
+  WorkerProcess(WorkerProcess&& other) noexcept;
+  WorkerProcess& operator=(WorkerProcess&&) = delete;
+  // Kills the worker.
+  ~WorkerProcess();
+
+  // The next frame; it is valid until the next call. Empty if the worker has exited, nothing if the
+  // deadline on the monotonic clock has passed.
+  std::optional<std::string_view> next_frame(int64_t deadline_at_ms);
+  // Returns false if the worker has exited.
+  bool send(std::string_view frame);
+  // Kills the worker if it runs; returns its wait status (waitpid(2)).
+  int end();
+
+ private:
+  WorkerProcess(UniqueFd socket, pid_t pid);
+  UniqueFd socket_;
+  pid_t pid_ = -1;  // -1: reaped
+  int wait_status_ = 0;
+  std::vector<char> frame_;
+};
+
+}  // namespace huntd

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// huntctl try: runs a hunt on a real hunt_worker against a pretended ledger. With --key it draws
+// what the request with that key draws, so a script author can repeat a run that was seen.
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/limits.h"
+#include "base/read_text.h"
+#include "bundle/bundle.h"
+#include "bundle/check.h"
+#include "bundle/worker_program.h"
+#include "chance/seed.h"
+#include "chance/seed_secrets.h"
+#include "huntctl/commands.h"
+#include "huntctl/deadline.h"
+#include "huntctl/redis_walk.h"
+#include "rehearsal/rehearse.h"
+#include "wire/json_value.h"
+#include "wire/redis_keys.h"
+
+namespace huntd::huntctl {
+namespace {
+
+// Compiling a script may take longer than a run of it.
+constexpr uint32_t check_deadline_ms = 5000;
+
+using Seed = SeedKey::Seed;
+
+struct Options {
+  std::string script;  // FILE.lua, or a HUNT of hunts.dir
+  std::string hunter_id = "hunter";
+  std::string input;
+  std::string held;
+  std::string gone;
+  std::string now;
+  std::string key;
+  std::string seed;
+  uint32_t secret_number = 0;  // 0: the newest
+};
+
+Error usage_error(std::string message) { return Error{std::move(message), ErrorKind::usage}; }
+
+struct Script {
+  std::string hunt_id;
+  std::string dir;
+  std::string text;
+};
+
+Result<Script> read_script(const Options& options, const Config& config) {
+  std::filesystem::path path = options.script;
+  if (path.extension() != ".lua")
+    path = std::filesystem::path(config.hunts.dir) / (options.script + ".lua");
+  Script script{path.stem().string(), path.parent_path().string(), {}};
+  if (script.dir.empty()) script.dir = ".";
+  if (!is_path_id(script.hunt_id))
+    return usage_error(
+        fmt::format("{}: the name of a hunt is 1 to 64 of A-Z a-z 0-9 _ . -", path.string()));
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file)
+    return usage_error(fmt::format("cannot read {}: {}", path.string(), std::strerror(errno)));
+  script.text = text.str();
+  return script;
+}
+
+// "iron=3,wood=1"
+Result<std::map<std::string, uint64_t>> read_held(const std::string& text) {
+  std::map<std::string, uint64_t> held;
+  for (const std::string& item : CLI::detail::split(text, ',')) {
+    if (item.empty()) continue;
+    size_t const equals = item.find('=');
+    std::optional<uint64_t> const count =
+        equals == std::string::npos ? 1 : read_number<uint64_t>(item.substr(equals + 1));
+    std::string const loot_id = item.substr(0, equals);
+    if (!count || !is_id(loot_id))
+      return usage_error(fmt::format("--held: \"{}\" is not LOOT_ID=COUNT", item));
+    held[loot_id] = *count;
+  }
+  if (held.size() > limits::held_loot_max)
+    return usage_error(fmt::format("--held: at most {} loot_ids", limits::held_loot_max));
+  return held;
+}
+
+// Milliseconds since the Unix epoch, or YYYY-MM-DDTHH:MM[:SS] with Z or +HH:MM.
+Result<int64_t> read_now(const std::string& text) {
+  if (text.empty()) return wall_ms();
+  if (std::optional<int64_t> const ms = read_number<int64_t>(text)) return *ms;
+  Error const malformed =
+      usage_error("--now takes milliseconds since 1970, or a time such as 2026-12-24T18:00+01:00");
+  std::tm time{};
+  const char* at = strptime(text.c_str(), "%Y-%m-%dT%H:%M", &time);
+  if (at == nullptr) return malformed;
+  if (const char* const seconds = strptime(at, ":%S", &time)) at = seconds;
+  int64_t offset_s = 0;
+  if (*at == 'Z') {
+    ++at;
+  } else {
+    std::tm zone{};
+    bool const east = *at == '+';
+    const char* const end = east || *at == '-' ? strptime(at + 1, "%H:%M", &zone) : nullptr;
+    if (end == nullptr) return malformed;
+    offset_s = (zone.tm_hour * 3600 + zone.tm_min * 60) * (east ? 1 : -1);
+    at = end;
+  }
+  if (*at != '\0') return malformed;
+  return (static_cast<int64_t>(timegm(&time)) - offset_s) * 1000;
+}
+
+// The secret that the hosts of the ledger share.
+Result<std::string> ledger_secret(const Options& options, const Config& config) {
+  if (!config.hunts.seed_secret_file.empty())
+    return read_seed_secret_file(config.hunts.seed_secret_file);
+  PeerCall const waiting("Redis at " + config.redis.address);
+  RedisClient redis = redis_client(config);
+  if (Result<void> connected = redis.connect(); !connected) return connected.error();
+  Result<RedisReply> const reply = redis.execute({"HGETALL", keys::seed_secret});
+  if (!reply) return reply.error();
+  SeedSecrets secrets;
+  for (const auto& [field, value] : pairs_of(**reply))
+    if (Result<void> added = secrets.add(field, value); !added) return added.error();
+  std::string const secret =
+      options.secret_number == 0 ? secrets.newest() : secrets.numbered(options.secret_number);
+  if (secret.empty())
+    return Error{
+        fmt::format("Redis has no {} number {}", keys::seed_secret,
+                    options.secret_number == 0 ? "1" : std::to_string(options.secret_number))};
+  return secret;
+}
+
+Result<Seed> read_seed(const Options& options, const Config& config, const Script& script) {
+  Seed seed{};
+  if (!options.seed.empty()) {
+    const std::string& text = options.seed;
+    bool right = text.size() == 32;
+    for (size_t half = 0; right && half < 2; ++half) {
+      const char* const begin = text.data() + half * 16;
+      auto const [end, error] = std::from_chars(begin, begin + 16, seed[half], 16);
+      right = error == std::errc() && end == begin + 16;
+    }
+    if (!right) return usage_error("--seed takes the 32 hex digits that `huntctl try` printed");
+    return seed;
+  }
+  if (options.key.empty()) {
+    CHECK(getrandom(seed.data(), sizeof seed, 0) == static_cast<ssize_t>(sizeof seed));
+    return seed;
+  }
+  Result<std::string> const secret = ledger_secret(options, config);
+  if (!secret) return secret.error();
+  return SeedKey(*secret).seed(options.hunter_id, script.hunt_id, options.key);
+}
+
+Result<Rehearsal> plan_of(const Options& options, const Config& config, const Script& script) {
+  Rehearsal plan;
+  plan.hunt_id = script.hunt_id;
+  plan.hunter_id = options.hunter_id;
+  plan.memory_bytes = config.worker.memory_bytes;
+  plan.deadline_ms = config.worker.deadline_ms;
+  if (!is_path_id(plan.hunter_id))
+    return usage_error(fmt::format("\"{}\" is not a valid hunter_id", plan.hunter_id));
+  Result<Seed> const seed = read_seed(options, config, script);
+  if (!seed) return seed.error();
+  plan.seed = *seed;
+  Result<int64_t> const now_ms = read_now(options.now);
+  if (!now_ms) return now_ms.error();
+  plan.now_ms = *now_ms;
+  Result<std::map<std::string, uint64_t>> held = read_held(options.held);
+  if (!held) return held.error();
+  plan.held = std::move(*held);
+  for (const std::string& loot_id : CLI::detail::split(options.gone, ','))
+    if (!loot_id.empty()) plan.supply_left[loot_id] = 0;
+  if (!options.input.empty()) {
+    Result<PoolString> const value = encode_json_value(options.input);
+    if (!value) return usage_error("--input: " + value.error().message);
+    plan.input = *value;
+  }
+  return plan;
+}
+
+const char* end_text(Rehearsed::End end) {
+  switch (end) {
+    case Rehearsed::End::ok:
+      return "ok";
+    case Rehearsed::End::rejected:
+      return "rejected";
+    case Rehearsed::End::script_error:
+      return "script-error";
+    case Rehearsed::End::out_of_memory:
+      return "out-of-memory";
+    case Rehearsed::End::deadline:
+      return "deadline-passed";
+    case Rehearsed::End::worker_failed:
+      break;
+  }
+  return "worker-failed";
+}
+
+std::string seed_text(const Seed& seed) { return fmt::format("{:016x}{:016x}", seed[0], seed[1]); }
+
+std::string as_json(const Rehearsal& plan, const Rehearsed& run) {
+  std::string object = "{}";
+  add_member(object, "hunt_id", json_string(plan.hunt_id));
+  add_member(object, "hunter_id", json_string(plan.hunter_id));
+  add_member(object, "end", json_string(end_text(run.end)));
+  std::string loot;
+  for (const Rehearsed::Award& award : run.awards)
+    loot += fmt::format("{}{{\"loot_id\":{},\"limited\":{}}}", loot.empty() ? "" : ",",
+                        json_string(award.loot_id), award.limited);
+  add_member(object, "loot", "[" + loot + "]");
+  add_member(object, "result", run.result.empty() ? "null" : run.result);
+  add_member(object, "reason", run.reason.empty() ? "null" : json_string(run.reason));
+  add_member(object, "log", json_string(run.log));
+  add_member(object, "start_us", std::to_string(run.start_us));
+  add_member(object, "script_us", std::to_string(run.script_us));
+  add_member(object, "deadline_ms", std::to_string(plan.deadline_ms));
+  add_member(object, "now_ms", std::to_string(plan.now_ms));
+  add_member(object, "seed", json_string(seed_text(plan.seed)));
+  return object;
+}
+
+std::string as_text(const Rehearsal& plan, const Rehearsed& run) {
+  std::string text =
+      fmt::format("{} for {}: {}\n", plan.hunt_id, plan.hunter_id, end_text(run.end));
+  if (!run.reason.empty()) text += fmt::format("reason   {}\n", run.reason);
+  for (const Rehearsed::Award& award : run.awards)
+    text += fmt::format("award    {}{}\n", award.loot_id, award.limited ? "  (limited)" : "");
+  if (!run.result.empty()) text += fmt::format("result   {}\n", run.result);
+  std::istringstream lines(run.log);
+  for (std::string line; std::getline(lines, line);) text += fmt::format("log      {}\n", line);
+  if (run.script_us > 0)
+    text += fmt::format("time     {:.1f} ms of {} ms\n", static_cast<double>(run.script_us) / 1000,
+                        plan.deadline_ms);
+  return text + fmt::format("seed     {}  (--seed repeats the draws)\n", seed_text(plan.seed));
+}
+
+Result<Rehearsed> run_once(const Script& script, const Rehearsal& plan, const Config& config) {
+  std::string const worker = find_worker(config.worker.binary);
+  Result<Bundle> const sources = make_bundle({{script.hunt_id, script.text}});
+  if (!sources) return sources.error();
+  Result<Bundle> const bundle =
+      check_bundle(*sources, script.dir, worker, std::max(check_deadline_ms, plan.deadline_ms),
+                   plan.memory_bytes);
+  if (!bundle) return bundle.error();
+  return rehearse(*bundle, worker, plan);
+}
+
+int try_hunt(const Options& options, const Context& context) {
+  Result<Config> const config = context.config();
+  if (!config) return fail(config.error());
+  Result<Script> const script = read_script(options, *config);
+  if (!script) return fail(script.error());
+  Result<Rehearsal> const plan = plan_of(options, *config, *script);
+  if (!plan) return fail(plan.error());
+  Result<Rehearsed> const run = run_once(*script, *plan, *config);
+  if (!run) return fail(run.error());
+  if (context.json) print_object(as_json(*plan, *run));
+  print(as_text(*plan, *run));
+  if (run->end == Rehearsed::End::ok) return exit_ok;
+  fail(fmt::format("{}: {}: {}", plan->hunt_id, end_text(run->end), run->reason));
+  return run->end == Rehearsed::End::rejected ? exit_rejected : exit_failure;
+}
+
+}  // namespace
+
+void add_try(CLI::App& app, Context& context) {
+  auto const options = std::make_shared<Options>();
+  CLI::App* const command =
+      app.add_subcommand("try", "Run a hunt against a pretended ledger; nothing is awarded");
+  command->add_option("SCRIPT", options->script, "FILE.lua, or the name of a hunt in hunts.dir")
+      ->required();
+  command->add_option("HUNTER", options->hunter_id, "The hunter (default: hunter)");
+  command->add_option("--input", options->input, "The body of the request, as JSON");
+  command->add_option("--held", options->held, "What the hunter holds: LOOT_ID=COUNT,...");
+  command->add_option("--gone", options->gone, "Supplies that have no unit left: LOOT_ID,...");
+  command->add_option("--now", options->now, "The time that hunt.now() returns");
+  auto* const key = command->add_option(
+      "--key", options->key,
+      "Draw what the request with this Idempotency-Key or request_id draws on this ledger");
+  command->add_option("--secret", options->secret_number,
+                      "With --key: the number of an earlier secret of the ledger");
+  command->add_option("--seed", options->seed, "Draw as the run that printed this seed")
+      ->excludes(key);
+  set_body(*command, context, options, &try_hunt);
+}
+
+}  // namespace huntd::huntctl

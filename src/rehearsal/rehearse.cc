@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rehearsal/rehearse.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "bundle/worker_process.h"
+#include "wire/worker_frame.h"
+
+namespace huntd {
+namespace {
+
+using End = Rehearsed::End;
+
+wf_text text_of(std::string_view text) { return {text.data(), static_cast<uint32_t>(text.size())}; }
+std::string string_of(wf_text text) { return {text.data, text.size}; }
+
+// One run, and the frames that it sends. Each step returns whether the run goes on.
+class Run {
+ public:
+  explicit Run(const Rehearsal& rehearsal)
+      : rehearsal_(rehearsal),
+        supply_left_(rehearsal.supply_left),
+        buffer_(limits::worker_frame_bytes_max, '\0') {}
+
+  std::string_view job(const BundledHunt& hunt);
+  bool take(std::string_view frame, WorkerProcess& worker);
+  bool fail(std::string reason) {
+    rehearsed_.end = End::worker_failed;
+    rehearsed_.reason = std::move(reason);
+    return false;
+  }
+  void end(End end, std::string reason) {
+    rehearsed_.end = end;
+    rehearsed_.reason = std::move(reason);
+  }
+  Rehearsed result() { return std::move(rehearsed_); }
+
+ private:
+  std::string_view held_reply();
+  std::optional<std::string_view> supply_reply(wf_reader& reader);
+  void take_outcome(const wf_outcome& outcome);
+
+  const Rehearsal& rehearsal_;
+  std::map<std::string, uint64_t> supply_left_;
+  std::string buffer_;  // of the frame to send
+  Rehearsed rehearsed_;
+};
+
+std::string_view Run::job(const BundledHunt& hunt) {
+  wf_job job{};
+  job.seed[0] = rehearsal_.seed[0];
+  job.seed[1] = rehearsal_.seed[1];
+  job.now_ms = rehearsal_.now_ms;
+  job.memory_bytes = rehearsal_.memory_bytes;
+  job.script_offset = hunt.offset;
+  job.script_bytes = hunt.bytes;
+  job.image_offset = hunt.image_offset;
+  job.image_bytes = hunt.image_bytes;
+  job.hunt_id = text_of(rehearsal_.hunt_id);
+  job.hunter_id = text_of(rehearsal_.hunter_id);
+  job.input = text_of(rehearsal_.input);
+  size_t const size = wf_write_job(buffer_.data(), buffer_.size(), &job);
+  CHECK(size > 0);
+  return std::string_view(buffer_).substr(0, size);
+}
+
+std::string_view Run::held_reply() {
+  wf_writer writer = wf_begin(buffer_.data(), buffer_.size(), WF_REPLY_HELD);
+  wf_put_u32(&writer, static_cast<uint32_t>(rehearsal_.held.size()));
+  for (const auto& [loot_id, count] : rehearsal_.held) {
+    wf_put_text(&writer, loot_id.data(), loot_id.size());
+    wf_put_u64(&writer, count);
+  }
+  return std::string_view(buffer_).substr(0, wf_end(&writer));
+}
+
+std::optional<std::string_view> Run::supply_reply(wf_reader& reader) {
+  wf_get_u32(&reader);  // the position of the award
+  std::string const loot_id = string_of(wf_get_id(&reader));
+  uint64_t const limit = wf_get_u64(&reader);
+  if (wf_all_read(&reader) == 0) return std::nullopt;
+  uint64_t& left = supply_left_.try_emplace(loot_id, limit).first->second;
+  wf_writer writer = wf_begin(buffer_.data(), buffer_.size(), WF_REPLY_SUPPLY);
+  wf_put_u8(&writer, left > 0 ? 1 : 0);
+  if (left > 0) --left;
+  return std::string_view(buffer_).substr(0, wf_end(&writer));
+}
+
+void Run::take_outcome(const wf_outcome& outcome) {
+  switch (outcome.status) {
+    case WF_OK:
+      rehearsed_.end = End::ok;
+      break;
+    case WF_REJECTED:
+      rehearsed_.end = End::rejected;
+      break;
+    case WF_SCRIPT_ERROR:
+      rehearsed_.end = End::script_error;
+      break;
+    case WF_OUT_OF_MEMORY:
+      rehearsed_.end = End::out_of_memory;
+      break;
+    default:
+      rehearsed_.end = End::worker_failed;
+      break;
+  }
+  for (uint32_t i = 0; i < outcome.award_count; ++i)
+    rehearsed_.awards.push_back(
+        {string_of(outcome.awards[i].loot_id), (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0});
+  rehearsed_.result = string_of(outcome.result);
+  rehearsed_.reason = string_of(outcome.reason);
+  rehearsed_.log = string_of(outcome.log);
+  if (outcome.vm_ready_at_ns > outcome.started_at_ns)
+    rehearsed_.start_us = (outcome.vm_ready_at_ns - outcome.started_at_ns) / 1000;
+  if (outcome.script_done_at_ns > outcome.vm_ready_at_ns)
+    rehearsed_.script_us = (outcome.script_done_at_ns - outcome.vm_ready_at_ns) / 1000;
+}
+
+bool Run::take(std::string_view frame, WorkerProcess& worker) {
+  wf_reader reader;
+  switch (wf_open(&reader, frame.data(), frame.size())) {
+    case WF_ASK_HELD:
+      if (wf_all_read(&reader) == 0) return fail("the worker sent a malformed query");
+      return worker.send(held_reply()) || fail("the worker exited before the reply to hunt.held()");
+    case WF_ASK_SUPPLY: {
+      std::optional<std::string_view> const reply = supply_reply(reader);
+      if (!reply) return fail("the worker sent a malformed query");
+      return worker.send(*reply) || fail("the worker exited before the reply to hunt.award()");
+    }
+    case WF_OUTCOME: {
+      wf_outcome outcome;
+      if (wf_read_outcome(&reader, &outcome) == 0)
+        return fail("the outcome of the worker is malformed");
+      take_outcome(outcome);
+      return false;
+    }
+    default:
+      return fail("the worker sent a frame of an unknown type");
+  }
+}
+
+}  // namespace
+
+Result<Rehearsed> rehearse(const Bundle& bundle, const std::string& worker_path,
+                           const Rehearsal& rehearsal) {
+  const BundledHunt* const hunt = bundle.find(rehearsal.hunt_id);
+  CHECK(hunt != nullptr);
+  Run run(rehearsal);
+  Result<WorkerProcess> worker =
+      WorkerProcess::start(worker_path, rehearsal.hunter_id, bundle.descriptor(), run.job(*hunt));
+  if (!worker) return worker.error();
+  int64_t const deadline_at_ms = monotonic_ms() + rehearsal.deadline_ms;
+  for (bool running = true; running;) {
+    std::optional<std::string_view> const frame = worker->next_frame(deadline_at_ms);
+    if (!frame) {
+      run.end(End::deadline,
+              fmt::format("it ran longer than worker.deadline_ms, {} ms", rehearsal.deadline_ms));
+      break;
+    }
+    if (frame->empty()) {
+      int const status = worker->end();
+      run.fail(WIFSIGNALED(status)
+                   ? fmt::format("the worker was killed by signal {}", WTERMSIG(status))
+                   : fmt::format("the worker exited with status {}", WEXITSTATUS(status)));
+      break;
+    }
+    running = run.take(*frame, *worker);
+  }
+  return run.result();
+}
+
+}  // namespace huntd

@@ -1,0 +1,441 @@
+# SPDX-License-Identifier: Apache-2.0
+"""huntctl as scripts use it: with --json one object on standard output in each case, the exit codes of huntctl(1), and
+--timeout. The commands are those of `huntctl --help`: a new one fails here until COMMANDS has its words."""
+import concurrent.futures
+import contextlib
+import functools
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from aggregator_pipeline import huntctl_program
+from client import run_hunt
+from harness.huntd_stack import write_config
+from harness.ports import reserve_port
+from harness.postgres_server import OtherSession
+from harness.process import wait_until
+
+pytestmark = pytest.mark.kafka
+STACK = {"aggregator": True, "kafka": True}
+HUNTS = pathlib.Path(__file__).resolve().parent / "hunts"
+OK, NO, USAGE, UNREACHABLE, REJECTED = range(5)
+# With --timeout 1 or 3. A command that ignores it would take the 30 s of an HTTP response, or wait for ever.
+SOON_S = 25
+AT_ONCE = 6  # commands that wait for a peer at the same time
+# The words after each command's name, with which it succeeds.
+COMMANDS = {
+    "latency": [], "status": [], "core-map": [], "held": ["gold", "ann"], "lag": [], "supplies": [], "reconcile": ["--wait", "60"],
+    "token": ["--hunter", "ann", "--expires-in", "1h"], "forget": ["nobody", "--yes", "--wait", "0"], "restore": ["--yes"],
+    "dead list": [], "dead retry": ["--all"], "try": [HUNTS / "gold.lua", "ann", "--key", "k-1"],  # reads Redis for the key
+    "hunt run": ["gold", "ann"], "hunt close": ["never-played"], "hunt open": ["never-played"], "hunt list": [],
+    "hunt purge": ["never-purged", "--yes"],
+}
+WITHOUT_PEER = {"token"}
+WRITES = {"forget", "restore", "dead retry", "hunt run", "hunt close", "hunt open", "hunt purge"}  # not twice at the same time
+OF_POSTGRES = ["hunt list", "hunt purge", "forget", "restore", "reconcile"]
+OF_REDIS = ["supplies", "hunt list", "hunt close", "forget", "reconcile", "try"]
+OF_KAFKA = ["dead list", "dead retry", "reconcile"]
+
+
+def huntctl(*words, **how) -> subprocess.CompletedProcess:
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **how}
+    return subprocess.run([huntctl_program(), *map(str, words)], text=True, timeout=120, **how)
+
+
+def words_of(command: str) -> list[str]:
+    return [*command.split(), *map(str, COMMANDS[command])]
+
+
+def impatient_words_of(command: str) -> list[str]:
+    """For a peer that does not answer: --wait is shorter."""
+    return [word if word != "60" else "1" for word in words_of(command)]
+
+
+def at_once(calls: list, limit: int = AT_ONCE) -> list:
+    """The results of the functions, called at the same time: most of them only wait."""
+    with concurrent.futures.ThreadPoolExecutor(limit) as pool:
+        return [running.result() for running in [pool.submit(call) for call in calls]]
+
+
+def for_each(commands, check) -> None:
+    """Calls check(command) for each, and shows every failure."""
+    def failure_of(command):
+        try:
+            check(command)
+        except Exception as error:  # also of pytest's assertions
+            return f"{command}: {error}"
+        return None
+
+    failures = [failure for failure in at_once([functools.partial(failure_of, command) for command in commands]) if failure]
+    assert not failures, "\n".join(failures)
+
+
+def commands_in_help(*path: str) -> list[str]:
+    """Every command that can be run, as `huntctl --help` and the help of its groups list them."""
+    shown = huntctl(*path, "--help").stdout
+    _, found, listed = shown.partition("Subcommands:\n")
+    if not found:
+        return [" ".join(path)]
+    names = re.findall(r"^  ([a-z][a-z-]*)\b", listed, re.MULTILINE)
+    assert names, shown
+    return [command for name in names for command in commands_in_help(*path, name)]
+
+
+def the_object(done: subprocess.CompletedProcess) -> dict:
+    """The one JSON object on standard output, with the rules that hold for each."""
+    shown, end = json.JSONDecoder().raw_decode(done.stdout)
+    assert isinstance(shown, dict) and done.stdout[end:] == "\n", done.stdout
+    assert shown.get("exit_code", OK) == done.returncode, done
+    if done.returncode == OK:
+        assert "error" not in shown, shown
+    else:
+        assert shown["error"] and done.stderr, done
+    return shown
+
+
+def object_of(*words, code: int) -> dict:
+    done = huntctl(*words)
+    assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+    return the_object(done)
+
+
+@pytest.fixture(scope="module")
+def keys_file(tmp_path_factory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("keys") / "keys"
+    path.write_text("k" * 40 + "\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture(scope="module")
+def played(stack, keys_file):
+    """The stack, with a config in which every command succeeds. huntd runs without auth: it does not read the keys of `token`."""
+    stack.set(auth__mode="hunter", auth__hunter_keys_file=str(keys_file))
+    assert run_hunt(stack.http, "gold", "ann").status == 200
+    assert huntctl("-c", stack.config, "hunt", "close", "never-purged").returncode == OK
+    wait_until(lambda: huntctl("-c", stack.config, "lag").returncode == OK, 90, "the table to be up to date", 0.2)
+    return stack
+
+
+def peers_config(path: pathlib.Path, addresses: list[str], keys_file, **instead) -> pathlib.Path:
+    http, admin, aggregator, redis, postgres, kafka = addresses
+    host, port = postgres.split(":")
+    settings = {"http.listen": http, "admin.listen": admin, "aggregator.listen": aggregator, "redis.address": redis,
+                "aggregator.postgres": f"host={host} port={port} user=nobody dbname=none", "kafka.bootstrap": kafka,
+                "auth.mode": "hunter", "auth.hunter_keys_file": str(keys_file)}
+    write_config(path, {**settings, **{key.replace("__", "."): value for key, value in instead.items()}})
+    return path
+
+
+@pytest.fixture
+def unused_config(tmp_path, keys_file):
+    """Nothing listens at any address."""
+    ports = [reserve_port() for _ in range(6)]
+    yield peers_config(tmp_path / "unused.toml", [port.address for port in ports], keys_file)
+    for port in ports:
+        port.release()
+
+
+@contextlib.contextmanager
+def silent_addresses(count: int):
+    """Addresses that the kernel accepts connections for, and that nobody serves."""
+    with contextlib.ExitStack() as sockets:
+        made = []
+        for _ in range(count):
+            listener = sockets.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(100)
+            made.append(f"127.0.0.1:{listener.getsockname()[1]}")
+        yield made
+
+
+def ends_soon(config, *words, timeout_s: int, code: int = UNREACHABLE) -> dict:
+    started_s = time.monotonic()
+    done = huntctl("-c", config, "--json", "--timeout", timeout_s, *words)
+    took_s = time.monotonic() - started_s
+    assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+    assert took_s < SOON_S, (words, took_s)
+    return the_object(done)
+
+
+def blames(pattern: str, config, command: str) -> None:
+    """The command ends, and its error names the peer. The others respond: they have more time than on an idle machine."""
+    shown = ends_soon(config, *impatient_words_of(command), timeout_s=3)
+    assert re.search(pattern, shown["error"], re.IGNORECASE), shown
+
+
+def test_every_command_of_the_help_is_tried_here():
+    assert sorted(commands_in_help()) == sorted(COMMANDS)
+
+
+def test_every_command_has_json_and_timeout_in_its_help():
+    for command in COMMANDS:
+        shown = huntctl(*command.split(), "--help").stdout
+        assert "--json" in shown and "--timeout" in shown, command
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_with_json_a_command_that_succeeds_prints_one_object(played, command):
+    words = words_of(command)
+    shown, before = at_once([lambda: object_of("-c", played.config, *words, "--json", code=OK),
+                             lambda: object_of("-c", played.config, "--json", *words, code=OK)], 1 if command in WRITES else 2)
+    assert shown and "output" not in shown, shown  # an object of the command's own
+    assert shown.keys() == before.keys()
+
+
+def test_with_json_an_unreachable_peer_is_an_object_and_exit_3(unused_config):
+    def check(command):
+        code = OK if command in WITHOUT_PEER else UNREACHABLE
+        object_of("-c", unused_config, *words_of(command), "--json", "--timeout", "5", code=code)
+
+    for_each(COMMANDS, check)
+
+
+def test_a_peer_that_never_answers_is_exit_3_within_the_timeout(tmp_path, keys_file):
+    with silent_addresses(6) as addresses:
+        config = peers_config(tmp_path / "silent.toml", addresses, keys_file)
+
+        def check(command):
+            code = OK if command in WITHOUT_PEER else UNREACHABLE
+            ends_soon(config, *impatient_words_of(command), timeout_s=1, code=code)
+
+        for_each(COMMANDS, check)
+
+
+def test_a_silent_postgresql_beside_a_redis_is_exit_3_within_the_timeout(played, tmp_path, keys_file):
+    with silent_addresses(6) as addresses:
+        config = peers_config(tmp_path / "silent.toml", addresses, keys_file, redis__address=played.redis.address)
+        for_each(OF_POSTGRES, lambda command: blames("postgres", config, command))
+
+
+def test_a_silent_kafka_beside_the_other_stores_is_exit_3_within_the_timeout(played, tmp_path):
+    with silent_addresses(1) as [kafka]:
+        config = tmp_path / "silent.toml"
+        write_config(config, {**played.settings, "kafka.bootstrap": kafka})
+        for_each(OF_KAFKA, lambda command: blames("kafka", config, command))
+
+
+def test_a_stopped_redis_is_exit_3_within_the_timeout(played):
+    os.kill(played.redis.pid, signal.SIGSTOP)
+    try:
+        for_each(OF_REDIS, lambda command: blames("redis", played.config, command))
+    finally:
+        os.kill(played.redis.pid, signal.SIGCONT)
+
+
+def test_a_statement_that_postgresql_does_not_answer_ends_after_the_timeout(played):
+    """A lock that another session holds: the server answers the log-in, and not the statement."""
+    locked = ("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted "
+              "AND relation IN ('hunt_session'::regclass, 'hunt_floor'::regclass)")
+    other = OtherSession(played.postgres.uri)
+    try:
+        other.do("BEGIN; LOCK TABLE hunt_session, hunt_floor IN ACCESS EXCLUSIVE MODE")
+        wait_until(lambda: played.postgres.sql(locked) == [["2"]], 60, "the lock", 0.1)
+        for_each(("hunt list", "restore", "hunt purge"), lambda command: blames("postgres", played.config, command))
+    finally:
+        other.kill()
+
+
+@contextlib.contextmanager
+def served(answer: bytes, then: bytes = b""):
+    """The address of a server that sends `answer` to each connection; then with `then`, again and again."""
+    ended = threading.Event()
+
+    def serve(connection):
+        with contextlib.suppress(OSError), connection:
+            connection.recv(65536)
+            connection.sendall(answer)
+            while then and not ended.wait(0.1):
+                connection.sendall(then)
+
+    def accept(listener):
+        with contextlib.suppress(OSError):
+            while not ended.is_set():
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(100)
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        ended.set()
+        listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+
+
+def test_a_huntd_that_answers_a_byte_at_a_time_is_exit_3_within_the_timeout():
+    """The read timeout of a client never expires."""
+    with served(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" ") as address:
+        started_s = time.monotonic()
+        shown = object_of("status", "--admin", address, "--json", "--timeout", "1", code=UNREACHABLE)
+        assert time.monotonic() - started_s < SOON_S
+        assert address in shown["error"] and "1 s" in shown["error"]
+
+
+def test_a_redis_that_answers_a_byte_at_a_time_is_exit_3_within_the_timeout(played, tmp_path):
+    """Also of the commands with --wait, whose whole time --timeout does not bound."""
+    config = tmp_path / "slow.toml"
+    with served(b"$1000000\r\n", b"x") as address:
+        write_config(config, {**played.settings, "redis.address": address})
+        for_each([*OF_REDIS, "hunt open", "hunt purge", "restore"], lambda command: blames("redis", config, command))
+
+
+def test_a_server_that_is_not_huntd_is_no_success():
+    for body in (b"{}", b"[]", b"<html>", b"{", b'{"cores": []}'):
+        with served(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)) as address:
+            for command in ("status", "latency"):
+                assert object_of(command, "--admin", address, "--json", code=NO)["exit_code"] == NO, body
+
+
+def test_a_wait_is_not_cut_by_the_timeout(played):
+    """--timeout is for one reply of a peer: the purge waits 10 s and the deadline of requests, of which 30 s are over."""
+    with played.redis.client() as redis:
+        redis.call("HSET", "hunts", "waited-for", f"closed {'0' * 16} {int(time.time() * 1000) - 30_000}")
+        redis.call("SADD", "supplies:{waited-for}", "relic")  # something to purge
+    done = huntctl("-c", played.config, "hunt", "purge", "waited-for", "--yes", "--wait", "100", "--timeout", "5", "--json")
+    assert done.returncode == OK, (done.stdout, done.stderr)
+    assert the_object(done)["purged"] is True
+
+
+def test_with_json_wrong_usage_is_an_object_and_exit_2(unused_config):
+    def check(command):
+        for wrong in (["--nonsense"], ["--timeout", "soon"], ["--timeout", "0"], ["--timeout", "nan"], ["--timeout"]):
+            object_of("-c", unused_config, *words_of(command), "--json", *wrong, code=USAGE)
+
+    for_each(COMMANDS, check)
+
+
+def test_wrong_usage_before_a_command_is_known_is_an_object_too(unused_config, tmp_path):
+    for words in ([], ["nonsense"], ["--nonsense"], ["hunt"], ["dead"], ["hunt", "a/b", "ann"], ["--timeout", "-1", "status"],
+                  ["-c", str(tmp_path / "none.toml"), "status"], ["--token-file", str(tmp_path / "none"), "held", "gold", "ann"],
+                  ["status", "--admin", "nonsense"], ["held", "gold", "ann", "--http", "unix:/nowhere"]):
+        assert "error" in object_of("--json", *words, code=USAGE), words
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[admin\n")
+    assert str(broken) in object_of("-c", broken, "--json", "status", code=USAGE)["error"]
+
+
+def test_help_and_version_with_json_are_one_object():
+    assert set(object_of("--json", "--version", code=OK)) == {"output"}
+    assert "Exit codes" in object_of("--json", "--help", code=OK)["output"]
+
+
+def test_a_hunt_into_a_pipe_is_the_response_and_nothing_else(played):
+    done = huntctl("-c", played.config, "hunt", "gold", "ann")
+    assert done.returncode == OK and done.stderr.startswith("bundle ")
+    plain = json.loads(done.stdout)
+    assert plain["loot"][0]["loot_id"] == "gold" and "bundle" not in plain
+    shown = object_of("-c", played.config, "hunt", "gold", "ann", "--json", code=OK)
+    assert re.fullmatch("[0-9a-f]{32}", shown["bundle"])
+    assert object_of("-c", played.config, "held", "gold", "ann", "--json", code=OK)["loot"]["gold"] >= 3
+
+
+def test_a_rejection_by_the_script_is_exit_4_with_the_problem(played):
+    done = huntctl("-c", played.config, "hunt", "reject", "ann")
+    assert (done.returncode, done.stdout) == (REJECTED, "") and "not today" in done.stderr
+    shown = object_of("-c", played.config, "hunt", "reject", "ann", "--json", code=REJECTED)
+    assert shown["status"] == 422 and shown["problem"]["detail"] == "not today" and "not today" in shown["error"]
+    missing = object_of("-c", played.config, "hunt", "no-such-hunt", "ann", "--json", code=NO)
+    assert missing["status"] == 404 and missing["problem"]["status"] == 404
+
+
+def test_an_unwell_huntd_is_exit_1_with_the_whole_status(own_stack):
+    stack = own_stack().start()
+    assert object_of("-c", stack.config, "status", "--json", code=OK)["ready"] is True
+    stack.redis.kill()
+    wait_until(lambda: huntctl("-c", stack.config, "status").returncode == NO, 30, "huntd to be not ready", 0.2)
+    shown = object_of("-c", stack.config, "status", "--json", code=NO)
+    assert shown["healthy"] is True and shown["ready"] is False and len(shown["cores"]) == 2
+    assert shown["reasons"] and all(reason in shown["error"] for reason in shown["reasons"])
+
+
+def test_what_can_be_read_is_in_the_object_of_a_failure(played, tmp_path, keys_file):
+    """Redis answers and PostgreSQL does not: the hunts that Redis knows, beside the error."""
+    port = reserve_port()
+    config = peers_config(tmp_path / "half.toml", [port.address] * 6, keys_file, redis__address=played.redis.address,
+                          http__listen="127.0.0.1:1", admin__listen="127.0.0.1:2", aggregator__listen="127.0.0.1:3")
+    shown = object_of("-c", config, "hunt", "list", "--json", code=UNREACHABLE)
+    port.release()
+    hunts = {hunt["hunt_id"]: hunt for hunt in shown["hunts"]}
+    assert hunts["never-purged"]["state"] == "closed" and hunts["never-purged"]["hunters"] is None
+
+
+def test_a_password_that_redis_rejects_is_exit_3(played, tmp_path):
+    password = tmp_path / "password"
+    password.write_text("wrong\n")
+    password.chmod(0o600)
+    config = tmp_path / "wrong.toml"
+    with played.redis.client() as redis:
+        redis.call("CONFIG", "SET", "requirepass", "right")
+        try:
+            write_config(config, played.settings)
+            assert "NOAUTH" in object_of("-c", config, "supplies", "--json", code=UNREACHABLE)["error"]
+            write_config(config, {**played.settings, "redis.password_file": str(password)})
+            assert "WRONGPASS" in object_of("-c", config, "supplies", "--json", code=UNREACHABLE)["error"]
+        finally:
+            redis.call("CONFIG", "SET", "requirepass", "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_output_that_cannot_be_written_is_exit_1_with_a_sentence(played, command):
+    def to_full_device(*json_or_not):
+        with open("/dev/full", "w") as full:
+            done = huntctl("-c", played.config, *words_of(command), *json_or_not, stdout=full)
+        silent = not json_or_not and done.returncode == OK  # a command that has nothing to print
+        reported = done.returncode == NO and "cannot write to standard output: No space left" in done.stderr
+        assert silent or reported, (command, done)
+
+    def to_closed_output():
+        words = ["sh", "-c", 'exec "$0" "$@" >&-', huntctl_program(), "-c", str(played.config), *words_of(command), "--json"]
+        closed = subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        assert closed.returncode == NO and "cannot write to standard output" in closed.stderr, (command, closed)
+
+    at_once([to_full_device, lambda: to_full_device("--json"), to_closed_output], 1 if command in WRITES else 3)
+
+
+def test_a_reader_that_has_left_is_no_error(played):
+    for words in (["status"], ["latency"], ["latency", "--watch"], ["hunt", "list", "--json"], ["hunt", "gold", "ann"]):
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        done = huntctl("-c", played.config, *words, stdout=write_end)
+        os.close(write_end)
+        assert done.returncode == OK and "cannot" not in done.stderr and "Broken" not in done.stderr, (words, done)
+
+
+def test_a_closed_standard_input_and_error_change_nothing(played):
+    words = ["sh", "-c", 'exec "$0" "$@" <&- 2>&-', huntctl_program(), "-c", str(played.config), "hunt", "list", "--json"]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == OK and "hunts" in json.loads(done.stdout)
+
+
+def test_colours_are_for_terminals_that_want_them(played):
+    def shown_in_terminal(**environment) -> bytes:
+        ours, theirs = os.openpty()
+        inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        running = subprocess.Popen([huntctl_program(), "-c", str(played.config), "latency"], stdout=theirs,
+                                   env={**inherited, "TERM": "xterm", **environment})
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+            while piece := os.read(ours, 65536):
+                seen += piece
+        os.close(ours)
+        assert running.wait(60) == OK
+        return seen
+
+    assert b"\x1b[" in shown_in_terminal()
+    assert b"\x1b[" not in shown_in_terminal(NO_COLOR="1")
+    assert b"\x1b[" not in shown_in_terminal(TERM="dumb")
+    assert "\x1b[" not in huntctl("-c", played.config, "latency").stdout
+
+
+def test_json_excludes_what_is_not_one_object(played):
+    object_of("-c", played.config, "latency", "--watch", "--json", code=USAGE)
+    object_of("-c", played.config, "latency", "--svg", "/dev/null", "--json", code=USAGE)
