@@ -81,6 +81,10 @@ class PostgresServer(Server):
     def socket_uri(self) -> str:
         return f"postgresql://{USER}@/{self.database}?host={self.base}&port={self.port}"
 
+    def command_that_makes_data(self) -> list[str]:
+        return [find_program("initdb", *_bin_folders()), "-D", str(self.data), "-U", USER,
+                "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+
     def prepare(self) -> None:
         if (self.data / "PG_VERSION").exists():
             return
@@ -88,12 +92,10 @@ class PostgresServer(Server):
         self.base.chmod(0o755)
         if self.user:
             shutil.chown(self.base, self.user)
-        made = subprocess.run(
-            as_user(self.user) + [find_program("initdb", *_bin_folders()), "-D", str(self.data), "-U", USER,
-                                  "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"],
-            capture_output=True, text=True, cwd="/")
+        command = self.command_that_makes_data()
+        made = subprocess.run(as_user(self.user) + command, capture_output=True, text=True, cwd="/")
         if made.returncode != 0:
-            raise ServerFailed(f"initdb failed:\n{made.stdout}{made.stderr}")
+            raise ServerFailed(f"{pathlib.Path(command[0]).name} failed:\n{made.stdout}{made.stderr}")
 
     def command(self) -> list[str]:
         return [find_program("postgres", *_bin_folders()), "-D", str(self.data), "-p", str(self.port),
@@ -147,19 +149,9 @@ class StandbyServer(PostgresServer):
         super().__init__(directory, options=primary.options, **options)
         self.primary = primary
 
-    def prepare(self) -> None:
-        if (self.data / "PG_VERSION").exists():
-            return
-        self.base.mkdir(parents=True, exist_ok=True)
-        self.base.chmod(0o755)
-        if self.user:
-            shutil.chown(self.base, self.user)
-        made = subprocess.run(
-            as_user(self.user) + [find_program("pg_basebackup", *_bin_folders()), "-D", str(self.data), "-R", "-X", "stream",
-                                  "-c", "fast", "--no-sync", "-d", f"postgresql://{USER}@{self.primary.port.address}/postgres"],
-            capture_output=True, text=True, cwd="/")
-        if made.returncode != 0:
-            raise ServerFailed(f"pg_basebackup failed:\n{made.stdout}{made.stderr}")
+    def command_that_makes_data(self) -> list[str]:
+        return [find_program("pg_basebackup", *_bin_folders()), "-D", str(self.data), "-R", "-X", "stream",
+                "-c", "fast", "--no-sync", "-d", f"postgresql://{USER}@{self.primary.port.address}/postgres"]
 
     def promote(self) -> None:
         """Returns when it accepts writes."""
