@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <set>
+#include <unordered_map>
 
 #include "aggregator/postgres/schema.h"
 #include "aggregator/sessions/aggregator_limits.h"
@@ -120,12 +122,17 @@ Result<void> Leaders::write(PgLink& postgres) {
   PgArray hunts(Of::text), hunters(Of::text);
   PgArray entry_hunts(Of::text), counts(Of::int8), times(Of::timestamptz), entry_hunters(Of::text);
   for (auto& [hunt_id, keys] : found_) {
-    if (keys.size() > limits::leaders_kept) {
-      LeaderKey const entry = keep_best(keys);
+    std::vector<LeaderKey>& best = best_[hunt_id];
+    best = keys;
+    if (auto const earlier = committed_.find(hunt_id); earlier != committed_.end())
+      best.insert(best.end(), earlier->second.begin(), earlier->second.end());
+    if (best.size() > limits::leaders_kept) {
+      LeaderKey const entry = keep_best(best);
       entry_hunts.add_text(hunt_id);
       counts.add_int8(static_cast<int64_t>(entry.loot_count));
       times.add_timestamp_ms(entry.last_loot_at_ms);
       entry_hunters.add_text(entry.hunter_id);
+      std::erase_if(keys, [&](const LeaderKey& key) { return entry.better_than(key); });
     }
     for (const LeaderKey& key : keys) {
       hunts.add_text(hunt_id);
@@ -140,6 +147,40 @@ Result<void> Leaders::write(PgLink& postgres) {
     written = postgres.execute(raise_entries, {entry_hunts, counts, times, entry_hunters});
   if (!written) return written.error();
   return {};
+}
+
+size_t likely_leaders_first(std::vector<BatchSession>& sessions) {
+  std::unordered_map<std::string_view, std::vector<uint32_t>> counts;  // of events, by hunt
+  for (const BatchSession& session : sessions)
+    counts[session.hunt_id].push_back(session.event_count);
+  // Of a hunt with many: sessions with more events than `least`, and so many that have just that.
+  struct Bound {
+    uint32_t least = 0;
+    size_t room = 0;
+  };
+  std::unordered_map<std::string_view, Bound> bounds;
+  for (auto& [hunt_id, of_hunt] : counts) {
+    if (of_hunt.size() <= limits::leaders_kept) continue;
+    auto const last = of_hunt.begin() + static_cast<ptrdiff_t>(limits::leaders_kept - 1);
+    std::nth_element(of_hunt.begin(), last, of_hunt.end(), std::greater<>());
+    bounds[hunt_id] = {*last, static_cast<size_t>(std::count(of_hunt.begin(), last + 1, *last))};
+  }
+  auto const is_likely = [&](const BatchSession& session) {
+    auto const bound = bounds.find(session.hunt_id);
+    if (bound == bounds.end() || session.event_count < bound->second.least) return false;
+    if (session.event_count > bound->second.least) return true;
+    if (bound->second.room == 0) return false;
+    bound->second.room -= 1;
+    return true;
+  };
+  std::vector<BatchSession> likely;
+  std::vector<BatchSession> others;
+  for (const BatchSession& session : sessions)
+    (is_likely(session) ? likely : others).push_back(session);
+  size_t const count = likely.size();
+  likely.insert(likely.end(), others.begin(), others.end());
+  sessions = std::move(likely);
+  return count;
 }
 
 std::vector<std::string> Leaders::grown() const {

@@ -7,8 +7,10 @@
 // is not below the entry belongs to a hunter in hunt_leader; without an entry, every row of the
 // hunt does. So the view, which leaves out the leaders below the entry, is exact.
 //
-// A merge adds the hunters that have come to the entry, and raises the entry if a batch alone has
-// enough that are better. An entry may be raised at any time. trim() deletes leaders that have
+// A merge adds the hunters that have come to the entry, and raises the entry if the batch alone has
+// enough that are better: those of the part that it writes, and those that its earlier parts have
+// committed. The likely leaders are merged first, so that the entry is high before the many others
+// come. An entry may be raised at any time. trim() deletes leaders that have
 // fallen below it, with their rows in hunt_session locked, so that no merge changes these rows
 // meanwhile; a merge reads the entries after it has locked its rows. refill() is for a hunt whose
 // leaders were deleted by retention or huntctl.
@@ -36,8 +38,15 @@ struct LeaderKey {
   bool better_than(const LeaderKey& other) const;
 };
 
+// Keys of committed rows, by hunt: at most limits::leaders_kept of each hunt, in any order. A row
+// only moves up after its commit, or is deleted.
+using LeaderKeys = std::map<std::string, std::vector<LeaderKey>, std::less<>>;
+
 class Leaders {
  public:
+  // `committed`: what the earlier parts of the batch have written.
+  explicit Leaders(const LeaderKeys& committed) : committed_(committed) {}
+
   // Reads the entries of the hunts of `sessions`. REQUIRES: the merge has locked its rows.
   Result<void> read_entries(PgLink& postgres, Sessions sessions);
   // A row that the merge writes. `loot_count_before` is nothing for a new row. The last_loot_at_ms
@@ -48,11 +57,21 @@ class Leaders {
   Result<void> write(PgLink& postgres);
   // The hunts to which write() has added leaders.
   std::vector<std::string> grown() const;
+  // What the next part's `committed` has to be for the hunts of grown(), once this part's
+  // transaction is committed.
+  LeaderKeys take_best() && { return std::move(best_); }
 
  private:
+  const LeaderKeys& committed_;
   std::map<std::string, LeaderKey, std::less<>> entries_;
-  std::map<std::string, std::vector<LeaderKey>, std::less<>> found_;  // to add, by hunt
+  LeaderKeys found_;  // to add; no bound
+  LeaderKeys best_;
 };
+
+// Reorders the sessions of a batch: first, for each hunt with many, the limits::leaders_kept that
+// have the most events. Each of the two groups stays in ascending key order. Returns the size of
+// the first.
+size_t likely_leaders_first(std::vector<BatchSession>& sessions);
 
 // Deletes the excess leaders of these hunts, in a transaction for each hunt that has too many.
 Result<void> trim_leaders(PgLink& postgres, const std::vector<std::string>& hunts);

@@ -84,8 +84,10 @@ class BatchMerge {
     MergeCounts counts;
     std::vector<DeadLetter> dead_letters;
     std::vector<std::string> grown;  // hunts with more leaders
+    LeaderKeys best;                 // of these hunts
   };
 
+  Result<void> merge_all(Sessions sessions);
   Result<void> merge_part(Sessions sessions);
   // The body of a part's transaction. Returns nothing if another aggregator inserted one of the
   // rows.
@@ -98,6 +100,7 @@ class BatchMerge {
   std::vector<BatchSession> all_;
   Merged merged_;
   std::vector<std::string> grown_;
+  LeaderKeys committed_leaders_;
   size_t rejected_rows_ = 0;
   // Of the last part.
   size_t row_bytes_ = 0;
@@ -105,8 +108,16 @@ class BatchMerge {
 };
 
 Result<void> BatchMerge::run() {
-  for (size_t at = 0; at < all_.size();) {
-    Sessions const part = pace_.first_part(Sessions(all_).subspan(at));
+  // In a single part the order does not matter.
+  size_t const first = all_.size() > pace_.sessions() ? likely_leaders_first(all_) : 0;
+  if (Result<void> done = merge_all(Sessions(all_).first(first)); !done) return done;
+  return merge_all(Sessions(all_).subspan(first));
+}
+
+// REQUIRES: `sessions` are in ascending key order.
+Result<void> BatchMerge::merge_all(Sessions sessions) {
+  for (size_t at = 0; at < sessions.size();) {
+    Sessions const part = pace_.first_part(sessions.subspan(at));
     int64_t const started_at_ms = monotonic_ms();
     row_bytes_ = 0;
     may_halve_ = false;
@@ -155,6 +166,7 @@ Result<void> BatchMerge::merge_part(Sessions sessions) {
     std::move((*part)->dead_letters.begin(), (*part)->dead_letters.end(),
               std::back_inserter(merged_.dead_letters));
     grown_.insert(grown_.end(), (*part)->grown.begin(), (*part)->grown.end());
+    for (auto& [hunt_id, keys] : (*part)->best) committed_leaders_[hunt_id] = std::move(keys);
     return {};
   }
   // Or the table has another unique index, which one of the rows violates.
@@ -174,7 +186,7 @@ Result<std::optional<BatchMerge::Part>> BatchMerge::merge(Sessions sessions) {
     may_halve_ = true;
     return Error{"the rows of this part are too large"};
   }
-  Leaders leaders;
+  Leaders leaders(committed_leaders_);
   if (Result<void> read = leaders.read_entries(postgres_, sessions); !read) return read.error();
   MergeSlice slice(postgres_, batch_, sessions, *rows, *rules);
   Result<bool> const done = slice.merge();
@@ -190,7 +202,9 @@ Result<std::optional<BatchMerge::Part>> BatchMerge::merge(Sessions sessions) {
   if (Result<void> written = hourly_counts.write(postgres_); !written) return written.error();
   if (Result<void> written = supply_counts.write(postgres_); !written) return written.error();
   if (Result<void> written = leaders.write(postgres_); !written) return written.error();
-  return std::optional(Part{slice.counts(), slice.dead_letters(), leaders.grown()});
+  std::vector<std::string> grown = leaders.grown();
+  return std::optional(
+      Part{slice.counts(), slice.dead_letters(), std::move(grown), std::move(leaders).take_best()});
 }
 
 Result<void> BatchMerge::write_dead_letters(const std::string& source) {

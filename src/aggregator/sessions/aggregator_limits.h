@@ -63,7 +63,7 @@ inline constexpr int64_t retention_doubt_ms = 10'000;
 // faster, but while PostgreSQL waits for COPY data it enforces no timeout.
 inline constexpr size_t insert_rows_max = 8'192;
 // Sessions of one transaction of a merge: at most, and before it is known how large their rows are.
-inline constexpr size_t merge_sessions_max = 32'768;
+inline constexpr size_t merge_sessions_max = 131'072;
 inline constexpr size_t merge_sessions_first = 16'384;
 // Of one merge: rows that PostgreSQL rejects for their data, and whose events become dead letters.
 // If there are more, something is wrong with the database, and the merge fails.
