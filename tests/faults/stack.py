@@ -227,10 +227,12 @@ class FaultStack(HuntdStack):
 
 
 def stop_for(pid: int, seconds: float, sleep) -> None:
-    """SIGSTOP now, SIGCONT after `seconds`."""
+    """SIGSTOP now, `sleep(seconds)` once the process has stopped, then SIGCONT."""
     before = process_state(pid)
     os.kill(pid, signal.SIGSTOP)
     try:
+        # A process that waits for a CPU does what is due, an accept too, before it stops.
+        wait_until(lambda: (process_state(pid) or "T")[0] in "TZX", ALIVE_WITHIN_S, "the process to stop")
         sleep(seconds)
     finally:
         after = process_state(pid)
