@@ -226,13 +226,24 @@ class FaultStack(HuntdStack):
         return self.metric(name, address or self.aggregator_address)
 
 
-def stop_for(pid: int, seconds: float, sleep) -> None:
-    """SIGSTOP now, `sleep(seconds)` once the process has stopped, then SIGCONT."""
-    before = process_state(pid)
-    os.kill(pid, signal.SIGSTOP)
+def stop(pid: int) -> bool:
+    """SIGSTOP; returns True once the process has stopped, False if it ends or has ended. A process that waits for a CPU does what is
+    due, an accept too, before it stops; and one that has ended takes the signal until it is collected."""
     try:
-        # A process that waits for a CPU does what is due, an accept too, before it stops.
-        wait_until(lambda: (process_state(pid) or "T")[0] in "TZX", ALIVE_WITHIN_S, "the process to stop")
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        return False
+    def how_it_stands() -> str:
+        return (process_state(pid) or "X")[0]
+    wait_until(lambda: how_it_stands() in "TZX", ALIVE_WITHIN_S, "the process to stop", poll_s=0.01)
+    return how_it_stands() == "T"
+
+
+def stop_for(pid: int, seconds: float, sleep) -> None:
+    """`sleep(seconds)` while the process is stopped; then SIGCONT."""
+    before = process_state(pid)
+    stop(pid)
+    try:
         sleep(seconds)
     finally:
         after = process_state(pid)

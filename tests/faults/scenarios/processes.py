@@ -7,7 +7,7 @@ import time
 
 from client import call
 from faults.scenario import scenario
-from faults.stack import ALIVE_WITHIN_S, stop_for
+from faults.stack import ALIVE_WITHIN_S, stop, stop_for
 from harness.process import children_of, is_running
 
 HUNTS_OF_A_WORKER = 1  # worker.isolation = "process", and "fork" too: a worker serves one hunt, then it ends
@@ -115,12 +115,9 @@ def worker_stopped(run):
     def killed():
         for pid in run.stack.of_name("hunt_worker"):
             if len(stopped) < 3 and pid not in stopped:
-                try:
-                    os.kill(pid, signal.SIGSTOP)
+                if stop(pid):
                     stopped.add(pid)
                     run.lifted()  # the rest is the core's work
-                except ProcessLookupError:
-                    pass  # it has just ended
         return len(stopped) >= 3 and run.stack.metric("huntd_workers_killed_total") > before
     run.await_(killed, 30, "a stopped worker to be killed")
     run.at_most("deadline-passed", len(stopped) * HUNTS_OF_A_WORKER)
