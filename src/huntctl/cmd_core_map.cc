@@ -42,6 +42,10 @@ Result<Map> read_map(const std::string& json) {
       if (map.core_of.back() >= map.up.size())
         return Error{"the core map refers to a core that does not exist"};
     }
+    static_cast<void>(uint64_t(document["seed"]));
+    if (map.core_of.empty() || uint64_t(document["buckets"]) != map.core_of.size() ||
+        uint64_t(document["cores"]) != map.up.size())
+      return Error{"the server is not huntd: its core map contradicts itself"};
     return map;
   });
 }
@@ -92,9 +96,9 @@ int core_map(const Options& options, const Context& context) {
                     port->address, response->status));
   Result<std::string> object = object_of(response->body, "core map");
   if (!object) return fail(object.error());
-  print_object(std::move(*object));
   Result<Map> const map = read_map(response->body);
   if (!map) return fail(map.error());
+  print_object(std::move(*object));
   return options.hunter_id.empty() ? show_cores(*map) : show_hunter(*map, options.hunter_id);
 }
 

@@ -15,7 +15,8 @@ int held(const HunterOptions& options, const Context& context) {
   if (!port) return fail(port.error());
   Result<HttpResponse> const response =
       http_get(port->address, PublicPort::name, *path, port->headers);
-  return response ? show_response(*response) : fail(response.error());
+  if (!response) return fail(response.error());
+  return show_response(*response, HuntBody::held, options, port->address);
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ int run(const Options& options, const Context& context) {
   if (!options.key.empty()) port->headers["Idempotency-Key"] = options.key;
   Result<HttpResponse> const response =
       http_post(port->address, PublicPort::name, *path, options.input, port->headers);
-  return response ? show_response(*response) : fail(response.error());
+  if (!response) return fail(response.error());
+  return show_response(*response, HuntBody::run, options, port->address);
 }
 
 }  // namespace

@@ -45,11 +45,14 @@ double wall_clock_s() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// Returns the reason of /healthz; empty if the aggregator is well, or does not say.
+// Returns the reason of /healthz; empty if the aggregator is well.
 std::string unwell(const std::string& address) {
   Result<HttpResponse> const response = http_get(address, aggregator_port, "/healthz");
-  if (!response || response->status == 200) return {};
-  return response->body.substr(0, response->body.find('\n'));
+  if (!response) return response.error().message;
+  if (response->status == 200) return {};
+  std::string const reason = response->body.substr(0, response->body.find('\n'));
+  return reason.empty() ? fmt::format("/healthz responds with status {}", response->status)
+                        : reason;
 }
 
 Result<AggregatorLag> read_lag(const std::string& address) {

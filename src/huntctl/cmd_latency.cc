@@ -41,9 +41,9 @@ std::optional<int> show(const Options& options, const std::string& address) {
   if (!json) return fail(json.error());
   Result<std::string> object = object_of(*json, "latency.json");
   if (!object) return fail(object.error());
-  print_object(std::move(*object));
   Result<LatencyReport> const report = read_latency_report(*json);
   if (!report) return fail(report.error());
+  print_object(std::move(*object));
   if (!options.svg_path.empty()) return write_svg(*report, options.svg_path);
   // Cursor home and clear, so that the tables stay in place.
   if (options.watch && isatty(STDOUT_FILENO) == 1) print("\x1b[H\x1b[2J");

@@ -82,16 +82,21 @@ Result<Status> read_status(const std::string& json) {
   });
 }
 
-// Returns the reasons that /healthz or /readyz gives; none if it responds with 200.
-Result<std::vector<std::string>> complaints(const std::string& address, const char* path) {
+// Returns the reasons that /healthz or /readyz gives; none if it responds with 200 and `member` is
+// true.
+Result<std::vector<std::string>> complaints(const std::string& address, const char* path,
+                                            const char* member) {
   using Reasons = std::vector<std::string>;
   Result<HttpResponse> const response = http_get(address, admin_port, path);
   if (!response) return response.error();
-  if (response->status == 200) return Reasons();
-  return parse_response(response->body, path, [](element document) -> Result<Reasons> {
+  return parse_response(response->body, path, [&](element document) -> Result<Reasons> {
     Reasons reasons;
     for (element const reason : array(document["reasons"]))
       reasons.emplace_back(std::string_view(reason["reason"]));
+    bool const good = bool(document[member]) && response->status == 200;
+    if (!good && reasons.empty())
+      reasons.push_back(
+          fmt::format("{} responds with status {} and without a reason", path, response->status));
     return reasons;
   });
 }
@@ -161,9 +166,9 @@ struct Health {
 };
 
 Result<Health> read_health(const std::string& address) {
-  Result<std::vector<std::string>> unhealthy = complaints(address, "/healthz");
+  Result<std::vector<std::string>> unhealthy = complaints(address, "/healthz", "healthy");
   if (!unhealthy) return unhealthy.error();
-  Result<std::vector<std::string>> not_ready = complaints(address, "/readyz");
+  Result<std::vector<std::string>> not_ready = complaints(address, "/readyz", "ready");
   if (!not_ready) return not_ready.error();
   return Health{std::move(*unhealthy), std::move(*not_ready)};
 }

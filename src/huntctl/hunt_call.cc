@@ -30,42 +30,87 @@ Result<std::string> hunter_path(const HunterOptions& options) {
 
 namespace {
 
-// What a problem (RFC 9457) says, or nothing.
-std::string problem_text(const std::string& body) {
-  Result<std::string> const text =
-      parse_response(body, "problem", [](simdjson::dom::element problem) -> Result<std::string> {
-        std::string_view title = problem["title"], detail;
-        if (problem["detail"].get(detail) != simdjson::SUCCESS) return std::string(title);
-        return fmt::format("{}: {}", title, detail);
+using simdjson::dom::array;
+using simdjson::dom::element;
+using simdjson::dom::object;
+
+constexpr const char* rejected_type = "urn:huntd:problem:rejected";
+
+struct ProblemText {
+  std::string type;
+  std::string text;  // for people
+};
+
+// Returns empty texts if the body is not a problem (RFC 9457).
+ProblemText read_problem(const std::string& body) {
+  Result<ProblemText> const read =
+      parse_response(body, "problem", [](element problem) -> Result<ProblemText> {
+        std::string_view const type = problem["type"], title = problem["title"];
+        std::string_view detail;
+        if (problem["detail"].get(detail) != simdjson::SUCCESS)
+          return ProblemText{std::string(type), std::string(title)};
+        return ProblemText{std::string(type), fmt::format("{}: {}", title, detail)};
       });
-  return text ? *text : std::string();
+  return read ? *read : ProblemText();
 }
 
-int show_problem(const HttpResponse& response) {
-  constexpr int rejected_by_script = 422;
-  Result<std::string> const problem = object_of(response.body, "problem");
-  std::string object = fmt::format(R"({{"status":{}}})", response.status);
-  if (problem) add_member(object, "problem", *problem);
-  print_object(std::move(object));
-  std::string const text = problem_text(response.body);
-  fail(fmt::format("huntd responds with status {}{}{}", response.status, text.empty() ? "" : ": ",
-                   text));
+int show_problem(const HttpResponse& response, const std::string& address) {
+  Result<std::string> const body = object_of(response.body, "problem");
+  std::string shown = fmt::format(R"({{"status":{}}})", response.status);
+  if (body) add_member(shown, "problem", *body);
+  print_object(std::move(shown));
+  ProblemText const problem = read_problem(response.body);
+  fail(problem.type.empty()
+           ? fmt::format("{} responds with status {} and not with a problem: is it huntd's {}?",
+                         address, response.status, PublicPort::name)
+           : fmt::format("huntd responds with status {}: {}", response.status, problem.text));
   print_note(pretty_json(response.body) + "\n");
-  return response.status == rejected_by_script ? exit_rejected : exit_failure;
+  return problem.type == rejected_type ? exit_rejected : exit_failure;
+}
+
+// Throws simdjson_error if a member is missing or has another type.
+void read_run(element body) {
+  static_cast<void>(std::string_view(body["request_id"]));
+  for (element const award : array(body["loot"]))
+    for (const char* id : {"loot_id", "event_id"}) static_cast<void>(std::string_view(award[id]));
+  static_cast<void>(body["result"].value());
+  static_cast<void>(bool(body["replayed"]));
+}
+
+void read_held(element body) {
+  for (auto const& [loot_id, count] : object(body["loot"])) static_cast<void>(uint64_t(count));
+  static_cast<void>(uint64_t(body["loot_count"]));
+}
+
+Result<void> check_body(const std::string& body, HuntBody expected, const HunterOptions& options) {
+  return parse_response(body, "response", [&](element document) -> Result<void> {
+    std::string_view const hunt_id = document["hunt_id"], hunter_id = document["hunter_id"];
+    if (hunt_id != options.hunt_id || hunter_id != options.hunter_id)
+      return Error{
+          fmt::format("the response is that of hunt {} and hunter {}", hunt_id, hunter_id)};
+    if (expected == HuntBody::run)
+      read_run(document);
+    else
+      read_held(document);
+    return {};
+  });
 }
 
 }  // namespace
 
-int show_response(const HttpResponse& response) {
-  if (response.status != 200) return show_problem(response);
-  Result<std::string> const body = object_of(response.body, "JSON object of huntd");
-  if (!body) return fail(body.error());
-  std::string object = *body;
+int show_response(const HttpResponse& response, HuntBody expected, const HunterOptions& options,
+                  const std::string& address) {
+  if (response.status != 200) return show_problem(response, address);
+  Result<std::string> const body = object_of(response.body, "response");
+  Result<void> const checked =
+      body ? check_body(*body, expected, options) : Result<void>(body.error());
+  if (!checked) return fail(fmt::format("{}: {}", address, checked.error().message));
+  std::string shown = *body;
   if (!response.bundle.empty()) {
-    add_member(object, "bundle", json_string(response.bundle));
+    add_member(shown, "bundle", json_string(response.bundle));
     print_note(fmt::format("bundle {}\n", response.bundle));
   }
-  print_object(std::move(object));
+  print_object(std::move(shown));
   print((isatty(STDOUT_FILENO) == 1 ? pretty_json(*body) : *body) + "\n");
   return exit_ok;
 }

@@ -20,9 +20,14 @@ void add_hunter_options(CLI::App& command, HunterOptions& options);
 // Returns the path of the hunter's hunt. The error says what an id may contain.
 Result<std::string> hunter_path(const HunterOptions& options);
 
+// What a 200 has: the outcome of a run, or what the hunter holds.
+enum class HuntBody { run, held };
+
 // Prints the body of a 200: indented on a terminal, else as huntd sent it. With --json the body has
 // the member `bundle` too, else the bundle is on standard error, as the problem of any other status
-// is. Returns the exit code.
-int show_response(const HttpResponse& response);
+// is. A 200 whose body is not huntd's `expected` for this hunt and hunter is a failure, which names
+// `address`, and so is another status without a problem. Returns the exit code.
+int show_response(const HttpResponse& response, HuntBody expected, const HunterOptions& options,
+                  const std::string& address);
 
 }  // namespace huntd::huntctl

@@ -22,8 +22,9 @@ auto parse_response(std::string_view json, const char* what, Read read)
     simdjson::dom::element const document = parser.parse(json.data(), json.size());
     return read(document);
   } catch (const simdjson::simdjson_error& error) {
-    return Error{fmt::format("the response is not a {} that this version of huntctl can read: {}",
-                             what, error.what())};
+    return Error{fmt::format(
+        "the server is not huntd, or its {} is not one that this version of huntctl can read: {}",
+        what, error.what())};
   }
 }
 
@@ -31,7 +32,7 @@ auto parse_response(std::string_view json, const char* what, Read read)
 inline Result<std::string> object_of(std::string_view json, const char* what) {
   return parse_response(json, what, [&](simdjson::dom::element document) -> Result<std::string> {
     if (!document.is_object())
-      return Error{fmt::format("the response is not a {}: it is not a JSON object", what)};
+      return Error{fmt::format("the server is not huntd: its {} is not a JSON object", what)};
     size_t const first = json.find('{');
     return std::string(json.substr(first, json.rfind('}') + 1 - first));
   });

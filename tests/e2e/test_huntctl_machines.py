@@ -4,6 +4,7 @@
 import concurrent.futures
 import contextlib
 import functools
+import http.server
 import json
 import os
 import pathlib
@@ -18,7 +19,7 @@ import pytest
 
 from aggregator_pipeline import huntctl_program
 from client import run_hunt
-from harness.huntd_stack import write_config
+from harness.huntd_stack import http_get, write_config
 from harness.ports import reserve_port
 from harness.postgres_server import OtherSession
 from harness.process import wait_until
@@ -43,6 +44,8 @@ WRITES = {"forget", "restore", "dead retry", "hunt run", "hunt close", "hunt ope
 OF_POSTGRES = ["hunt list", "hunt purge", "forget", "restore", "reconcile"]
 OF_REDIS = ["supplies", "hunt list", "hunt close", "forget", "reconcile", "try"]
 OF_KAFKA = ["dead list", "dead retry", "reconcile"]
+OF_HTTP = {"status": "--admin", "latency": "--admin", "core-map": "--http", "held": "--http", "hunt run": "--http",
+           "lag": "--aggregator"}  # with the option for the address
 
 
 def huntctl(*words, **how) -> subprocess.CompletedProcess:
@@ -287,11 +290,72 @@ def test_a_redis_that_answers_a_byte_at_a_time_is_exit_3_within_the_timeout(play
         for_each([*OF_REDIS, "hunt open", "hunt purge", "restore"], lambda command: blames("redis", config, command))
 
 
+def http_response(status: str, body: bytes) -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+
+
 def test_a_server_that_is_not_huntd_is_no_success():
-    for body in (b"{}", b"[]", b"<html>", b"{", b'{"cores": []}'):
-        with served(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)) as address:
-            for command in ("status", "latency"):
-                assert object_of(command, "--admin", address, "--json", code=NO)["exit_code"] == NO, body
+    for body in (b"{}", b"[]", b"<html>", b"{", b'{"cores": []}', b"ok"):
+        with served(http_response("200 OK", body)) as address:
+            def check(command, at=address):
+                assert object_of(*words_of(command), OF_HTTP[command], at, "--json", code=NO)["exit_code"] == NO
+
+            for_each(OF_HTTP, check)
+
+
+def test_a_response_that_lacks_a_member_is_not_huntds(played):
+    """Each member of what huntd sends is needed; the whole, from the same server, is a success."""
+    for command in ("held", "hunt run", "core-map", "latency"):
+        whole = object_of("-c", played.config, *words_of(command), "--json", code=OK)
+        whole.pop("bundle", None)  # a header
+
+        def of_body(body, command=command, code=NO):
+            with served(http_response("200 OK", json.dumps(body).encode())) as address:
+                return object_of(*words_of(command), OF_HTTP[command], address, "--json", code=code)
+
+        assert of_body(whole, code=OK) == whole
+        for lacking in whole:
+            error = of_body({name: value for name, value in whole.items() if name != lacking})["error"]
+            assert "not huntd" in error, (command, lacking, error)
+        for name in ("hunt_id", "hunter_id"):
+            if name in whole:
+                assert "somebody" in of_body({**whole, name: "somebody"})["error"], command
+
+
+def test_an_error_of_another_server_is_not_a_problem_of_huntd():
+    for status, body in (("404 Not Found", b"<html>"), ("502 Bad Gateway", b"{}"), ("422 Unprocessable", b'{"error": "no"}'),
+                         ("422 Unprocessable", b'{"type": "about:blank", "title": "Unprocessable"}')):
+        with served(http_response(status, body)) as address:
+            for command in ("held", "hunt run"):
+                shown = object_of(*words_of(command), "--http", address, "--json", code=NO)
+                assert shown["status"] == int(status[:3]), shown
+                assert "title" in body.decode() or "is it huntd's public port" in shown["error"], shown
+
+
+def test_an_admin_port_that_is_not_well_and_gives_no_reason_is_exit_1(played):
+    status = object_of("-c", played.config, "status", "--json", code=OK)
+    for health in ({"healthy": False, "ready": False}, {"healthy": True, "ready": False}):
+        body = json.dumps({**status, **health, "reasons": []}).encode()
+        with served(http_response("200 OK", body)) as address:
+            assert "without a reason" in object_of("status", "--admin", address, "--json", code=NO)["error"]
+
+
+def test_lag_of_an_aggregator_that_is_not_well_and_gives_no_reason_is_exit_1(played):
+    _, metrics = http_get(played.aggregator_address, "/metrics")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = metrics.encode() if self.path == "/metrics" else b""
+            self.wfile.write(http_response("200 OK" if body else "503 Service Unavailable", body))
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        shown = object_of("lag", "--aggregator", f"127.0.0.1:{server.server_port}", "--json", code=NO)
+        server.shutdown()
+    assert "/healthz responds with status 503" in shown["error"]
 
 
 def test_a_wait_is_not_cut_by_the_timeout(played):

@@ -18,6 +18,7 @@ import xml.dom.minidom
 HUNTCTL, SERVE_SAMPLE = sys.argv[1], sys.argv[2]
 UNUSED = "127.0.0.1:1"  # tcpmux: no server listens
 BUNDLE = "00112233445566778899aabbccddeeff"
+OUTCOME = {"loot": [{"loot_id": "acorn", "event_id": "e1"}], "result": None, "replayed": False}
 
 
 def huntctl(*arguments):
@@ -52,6 +53,11 @@ class PublicPort(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def names(self):
+        """The ids in /v1/hunts/HUNT/hunters/HUNTER."""
+        _, _, _, hunt_id, _, hunter_id = self.path.split("/")
+        return {"hunt_id": hunt_id, "hunter_id": hunter_id}
+
     def do_GET(self):
         self.requests.append((self.path, None, None))
         if self.path == "/status.json":
@@ -69,7 +75,7 @@ class PublicPort(http.server.BaseHTTPRequestHandler):
             self.respond(200, {"hash": "xxh3-64", "seed": 0, "buckets": 1024, "cores": 2, "up": [True, False],
                               "map": [b % 2 for b in range(1024)]})
         else:
-            self.respond(200, {"hunt_id": "forest", "hunter_id": "ann", "loot": {"acorn": 3}})
+            self.respond(200, {**self.names(), "loot": {"acorn": 3}, "loot_count": 3})
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
@@ -77,7 +83,7 @@ class PublicPort(http.server.BaseHTTPRequestHandler):
         if "/closed/" in self.path:
             self.respond(422, {"type": "urn:huntd:problem:rejected", "title": "Rejected by the hunt's script", "status": 422})
         else:
-            self.respond(200, {"request_id": "r1", "loot": [{"loot_id": "acorn", "event_id": "e1"}], "replayed": False})
+            self.respond(200, {"request_id": "r1", **self.names(), **OUTCOME})
 
     def log_message(self, *_):
         pass
@@ -172,7 +178,7 @@ class PublicCommands(unittest.TestCase):
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertEqual(PublicPort.requests, [("/v1/hunts/forest/hunters/ann", '{"dig":1}', "k-1")])
         self.assertEqual(json.loads(run.stdout),
-                         {"request_id": "r1", "loot": [{"loot_id": "acorn", "event_id": "e1"}], "replayed": False})
+                         {"request_id": "r1", "hunt_id": "forest", "hunter_id": "ann", **OUTCOME})
         self.assertEqual(run.stderr, f"bundle {BUNDLE}\n")
         run = huntctl("hunt", "forest", "ann", "--json", "--http", self.http)
         self.assertEqual(json.loads(run.stdout)["bundle"], BUNDLE)
@@ -202,7 +208,7 @@ class PublicCommands(unittest.TestCase):
             run = huntctl("held", "no", "json", *words, "--http", self.http)
             self.assertEqual(run.returncode, 1)
             self.assertEqual(run.stdout == "", not words)
-            self.assertIn("the response is not a", run.stderr)
+            self.assertIn("the server is not huntd", run.stderr)
         self.assertEqual(json.loads(run.stdout)["exit_code"], 1)
 
     def test_status_as_json_of_a_huntd_that_is_not_ready_is_exit_1(self):
