@@ -364,6 +364,7 @@ void Aggregator::run() {
 
 Result<void> Aggregator::run_once() {
   if (Result<void> prepared = merge(); !prepared) return prepared;
+  source_->be_patient();
   while (stop_ == 0) {
     if (Result<void> done = read(read_wait_max_ms); !done) return done;
     bool const caught_up = source_->caught_up();

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 
 from aggregator_pipeline import Pipeline, get, metric, wait_for
+from harness.huntd_stack import build_folder
+from harness.kafka_server import start_kafka
 from loot_events import expected_rows, make_events
 
 pytestmark = pytest.mark.kafka
@@ -75,6 +77,55 @@ def test_repeated_kills_lose_and_duplicate_no_event(pipeline):
         process.wait()
     process = pipeline.start()
     wait_for(lambda: pipeline.rows() == expected, "the last one to catch up")
+
+
+@pytest.fixture
+def mock_pipeline(tmp_path, postgres):
+    """With librdkafka's mock cluster, which has no controller and knows no DescribeConfigs."""
+    with start_kafka(tmp_path / "mock", build_folder() / "mock_kafka", mock=True) as mock:
+        made = Pipeline(tmp_path, postgres, kafka=mock.bootstrap)
+        yield made
+        made.stop()
+
+
+def test_once_after_once_on_a_broker_without_topic_settings_reads_what_is_new(mock_pipeline):
+    events = make_events(12, 300)
+    for part in (events[:200], events[200:]):
+        mock_pipeline.put(part)
+        log = mock_pipeline.once()
+        assert f"new={len(part)}" in log.splitlines()[-1]
+        assert log.count("cleanup.policy cannot be read") == 1
+    assert mock_pipeline.rows() == expected_rows(events)
+
+
+def test_a_topic_setting_that_cannot_be_read_is_logged_once_for_all_rebalances(mock_pipeline):
+    pipeline = mock_pipeline
+    events = make_events(10, 400)
+    pipeline.put(events[:200])
+    process = pipeline.start()
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_new_total") == 200, "the first half")
+    other = pipeline.start()  # a rebalance, which asks again
+    wait_for(lambda: get(other.listen, "/healthz") == (200, "ok\n"), "the second member to be well")
+    pipeline.put(events[200:])
+    wait_for(lambda: pipeline.rows() == expected_rows(events), "the second half")
+    assert process.log.read_text().count("partitions assigned") >= 3  # assigned, revoked, assigned
+    assert process.log.read_text().count("cleanup.policy cannot be read") == 1
+
+
+def test_once_waits_for_the_partitions_of_a_killed_member(pipeline, kafka):
+    if "mock" in kafka.kind:
+        pytest.skip("librdkafka's mock cluster makes a member the leader that is gone")
+    pipeline.settings = ["[kafka.consumer]", "session.timeout.ms = 20000"]  # longer than what is waited for at the start of a member
+    events = make_events(11, 200)
+    pipeline.put(events[:100])
+    process = pipeline.start()
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_new_total") == 100, "the first half")
+    process.kill()
+    process.wait()
+    pipeline.put(events[100:])
+    log = pipeline.once()
+    assert pipeline.rows() == expected_rows(events)
+    assert log.count("waiting for partitions of the topic") == 1
 
 
 def test_reading_the_whole_topic_again_changes_nothing(pipeline):

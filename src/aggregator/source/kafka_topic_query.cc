@@ -5,7 +5,6 @@
 
 #include <string_view>
 
-#include "base/log.h"
 #include "drivers/kafka_client.h"
 
 namespace huntd::aggregator {
@@ -18,8 +17,21 @@ using Queue = std::unique_ptr<rd_kafka_queue_t, void (*)(rd_kafka_queue_t*)>;
 using Options = std::unique_ptr<rd_kafka_AdminOptions_t, void (*)(rd_kafka_AdminOptions_t*)>;
 using Topic = std::unique_ptr<rd_kafka_topic_t, void (*)(rd_kafka_topic_t*)>;
 
-// The reply to a request for the settings of `topics`.
+// The id of a broker of the cluster that responds; -1 if none does.
+int32_t responsive_broker(rd_kafka_t* client, int timeout_ms) {
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (rd_kafka_metadata(client, 0, nullptr, &metadata, timeout_ms) != 0) return -1;
+  int32_t id = metadata->orig_broker_id;
+  if (id < 0 && metadata->broker_cnt > 0) id = metadata->brokers[0].id;
+  rd_kafka_metadata_destroy(metadata);
+  return id;
+}
+
+// The reply to a request for the settings of `topics`; empty without one. Every broker knows them;
+// librdkafka would ask the controller, which a cluster may lack for a while.
 Event describe(rd_kafka_t* client, const std::vector<std::string>& topics, int timeout_ms) {
+  int32_t const broker = responsive_broker(client, timeout_ms);
+  if (broker < 0) return {nullptr, &rd_kafka_event_destroy};
   std::vector<rd_kafka_ConfigResource_t*> resources;
   for (const std::string& topic : topics)
     resources.push_back(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str()));
@@ -27,18 +39,12 @@ Event describe(rd_kafka_t* client, const std::vector<std::string>& topics, int t
                         &rd_kafka_AdminOptions_destroy);
   char text[256];
   rd_kafka_AdminOptions_set_request_timeout(options.get(), timeout_ms, text, sizeof text);
+  rd_kafka_AdminOptions_set_broker(options.get(), broker, text, sizeof text);
   Queue const queue(rd_kafka_queue_new(client), &rd_kafka_queue_destroy);
   rd_kafka_DescribeConfigs(client, resources.data(), resources.size(), options.get(), queue.get());
   for (rd_kafka_ConfigResource_t* resource : resources) rd_kafka_ConfigResource_destroy(resource);
   // The operation itself ends after timeout_ms.
   return {rd_kafka_queue_poll(queue.get(), 2 * timeout_ms), &rd_kafka_event_destroy};
-}
-
-void warn_unknown(std::string_view topic, const char* error) {
-  log::warning("the topic's cleanup.policy cannot be read, events are lost if it is compact",
-               {{"topic", topic},
-                {"error", error == nullptr ? "no reply" : error},
-                {"hint", "permit DescribeConfigs of the topic"}});
 }
 
 // Returns the value of cleanup.policy; empty if `topic` has none.
@@ -86,19 +92,15 @@ Result<Watermarks> query_watermarks(rd_kafka_t* client, const std::string& topic
   return found;
 }
 
-Result<void> reject_compaction(rd_kafka_t* client, const std::vector<std::string>& topics,
-                               int timeout_ms) {
+Result<std::string> reject_compaction(rd_kafka_t* client, const std::vector<std::string>& topics,
+                                      int timeout_ms) {
   Event const event = describe(client, topics, timeout_ms);
-  if (!event) {
-    warn_unknown(topics.front(), nullptr);
-    return {};
-  }
+  if (!event) return std::string("no reply");
   const rd_kafka_DescribeConfigs_result_t* result =
       rd_kafka_event_DescribeConfigs_result(event.get());
-  if (result == nullptr || rd_kafka_event_error(event.get()) != 0) {
-    warn_unknown(topics.front(), rd_kafka_event_error_string(event.get()));
-    return {};
-  }
+  if (result == nullptr || rd_kafka_event_error(event.get()) != 0)
+    return std::string(rd_kafka_event_error_string(event.get()));
+  std::string unknown;
   size_t count = 0;
   const rd_kafka_ConfigResource_t** found =
       rd_kafka_DescribeConfigs_result_resources(result, &count);
@@ -107,7 +109,9 @@ Result<void> reject_compaction(rd_kafka_t* client, const std::vector<std::string
     rd_kafka_resp_err_t const error = rd_kafka_ConfigResource_error(found[i]);
     if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) continue;
     if (error != 0) {
-      warn_unknown(name, rd_kafka_ConfigResource_error_string(found[i]));
+      const char* text = rd_kafka_ConfigResource_error_string(found[i]);
+      unknown += fmt::format("{}{}: {}", unknown.empty() ? "" : "; ", name,
+                             text != nullptr ? text : rd_kafka_err2str(error));
       continue;
     }
     std::string_view const policy = policy_of(found[i]);
@@ -116,7 +120,7 @@ Result<void> reject_compaction(rd_kafka_t* client, const std::vector<std::string
           "kafka: topic {} has {}={}: compaction removes events. Set {}=delete on the topic", name,
           cleanup_policy, policy, cleanup_policy)};
   }
-  return {};
+  return unknown;
 }
 
 }  // namespace huntd::aggregator

@@ -27,8 +27,9 @@ Result<Watermarks> query_watermarks(rd_kafka_t* client, const std::string& topic
                                     int timeout_ms);
 
 // The error names a topic among `topics` whose cleanup.policy contains "compact". A topic that
-// does not exist is fine. If the brokers do not say what the policy is, logs a warning.
-Result<void> reject_compaction(rd_kafka_t* client, const std::vector<std::string>& topics,
-                               int timeout_ms);
+// does not exist is fine. If the brokers do not report the policy, the result is the reason;
+// otherwise it is empty.
+Result<std::string> reject_compaction(rd_kafka_t* client, const std::vector<std::string>& topics,
+                                      int timeout_ms);
 
 }  // namespace huntd::aggregator

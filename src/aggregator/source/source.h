@@ -20,6 +20,9 @@ class Source {
   Source& operator=(const Source&) = delete;
   virtual ~Source() = default;
 
+  // For a caller that ends at the first error; called once, before the first read(). From then on
+  // read() waits while members of a consumer group that were killed still have their share.
+  virtual void be_patient() {}
   // Adds records to `batch` until it is full. Waits up to `timeout_ms` for the first record, and
   // then reads for at most about limits::read_tick_ms. Connects if necessary. After an error the
   // caller retries; records that are already in the batch remain valid.

@@ -38,6 +38,15 @@ void set_metadata(rd_kafka_topic_partition_t* entry, const std::string& text) {
   entry->metadata_size = text.size();
 }
 
+// As it is in force: a config or librdkafka sets it.
+int64_t session_timeout_ms(rd_kafka_t* consumer) {
+  char text[32];
+  size_t size = sizeof text;
+  bool const known = rd_kafka_conf_get(rd_kafka_conf(consumer), "session.timeout.ms", text,
+                                       &size) == RD_KAFKA_CONF_OK;
+  return known ? std::strtoll(text, nullptr, 10) : 0;
+}
+
 }  // namespace
 
 KafkaSource::KafkaSource(const Config& config)
@@ -86,6 +95,7 @@ Result<void> KafkaSource::open() {
   Result<rd_kafka_t*> consumer = kafka_client(RD_KAFKA_CONSUMER, *conf);
   if (!consumer) return consumer.error();
   consumer_ = *consumer;
+  session_timeout_ms_ = session_timeout_ms(consumer_);
   queue_ = rd_kafka_queue_get_consumer(consumer_);
   unassigned_since_ms_ = read_at_ms_ = monotonic_ms();
   probe_at_ms_ = unassigned_since_ms_ + limits::kafka_probe_every_ms;
@@ -176,9 +186,18 @@ Result<void> KafkaSource::read(Batch& batch, uint32_t timeout_ms) {
     return {};
   }
   if (trouble_since_ms_ == 0) trouble_since_ms_ = now_ms;
-  bool const certain = no_topic_ || all_brokers_down_;
-  if (!certain && now_ms - trouble_since_ms_ < limits::kafka_join_grace_ms) return {};
-  return Error{"kafka: " + reason};
+  int64_t const since_ms = now_ms - trouble_since_ms_;
+  if (no_topic_ || all_brokers_down_ || since_ms >= patience_ms()) return Error{"kafka: " + reason};
+  if (since_ms >= limits::kafka_join_grace_ms && !std::exchange(wait_logged_, true))
+    log::notice("waiting for partitions of the topic",
+                {{"topic", topic_},
+                 {"reason", reason},
+                 {"hint", "a member that was killed keeps its partitions for session.timeout.ms"}});
+  return {};
+}
+
+int64_t KafkaSource::patience_ms() const {
+  return limits::kafka_join_grace_ms + (patient_ ? session_timeout_ms_ : 0);
 }
 
 // A check that has no reply counts only while this member reads: a merge may take minutes.
@@ -285,14 +304,28 @@ void KafkaSource::something_read() {
   probe_error_.clear();
 }
 
+// Each rebalance asks again, and what is unknown for the same reason is logged once.
+Result<void> KafkaSource::check_policy() {
+  Result<std::string> unknown =
+      reject_compaction(consumer_, {topic_, dead_topic_}, limits::kafka_query_ms);
+  if (!unknown) return unknown.error();
+  if (!unknown->empty() && *unknown != policy_unknown_)
+    log::warning(
+        "the topics' cleanup.policy cannot be read, events are lost if it is compact",
+        {{"topic", topic_},
+         {"dead_topic", dead_topic_},
+         {"error", *unknown},
+         {"hint", "permit DescribeConfigs of both topics, or check the setting yourself"}});
+  policy_unknown_ = *std::move(unknown);
+  return {};
+}
+
 Result<void> KafkaSource::begin_partitions() {
   if (partitions_.empty()) {
     pending_ = false;
     return assign_all();
   }
-  if (Result<void> policy =
-          reject_compaction(consumer_, {topic_, dead_topic_}, limits::kafka_query_ms);
-      !policy) {
+  if (Result<void> policy = check_policy(); !policy) {
     alive_ = false;
     return policy;
   }

@@ -26,6 +26,7 @@ class KafkaSource final : public Source {
   // Leaves the group, so that its partitions are reassigned at once.
   ~KafkaSource() override;
 
+  void be_patient() override { patient_ = true; }
   Result<void> read(Batch& batch, uint32_t timeout_ms) override;
   Result<void> acknowledge() override;
   Result<bool> idle(uint32_t timeout_ms) override;
@@ -55,6 +56,10 @@ class KafkaSource final : public Source {
   Result<void> open();
   // Starts to fetch the partitions of the last rebalance, from what the group has committed.
   Result<void> begin_partitions();
+  // The error names a compacted topic. If the brokers do not report the policy, the topic is read.
+  Result<void> check_policy();
+  // How long a read() without a partition succeeds.
+  int64_t patience_ms() const;
   void note_read();
   void poll(Batch& batch, uint32_t timeout_ms);
   // Of the whole assignment. What librdkafka has fetched ahead is fetched again after a pause.
@@ -94,7 +99,10 @@ class KafkaSource final : public Source {
   bool paused_ = false;
   std::map<int32_t, Partition> partitions_;  // assigned to this member
   Changes changes_;
-  uint64_t outstanding_ = 0;  // records delivered and not acknowledged
+  uint64_t outstanding_ = 0;        // records delivered and not acknowledged
+  bool patient_ = false;            // be_patient()
+  bool wait_logged_ = false;        // once
+  int64_t session_timeout_ms_ = 0;  // the consumer's
   bool closing_ = false;
   bool assigned_ = false;  // false during a rebalance
   bool pending_ = false;   // assigned, and begin_partitions() is to come
@@ -107,7 +115,8 @@ class KafkaSource final : public Source {
   bool no_topic_ = false;
   bool all_brokers_down_ = false;
   std::string probe_error_;
-  std::string begin_error_;  // why the assigned partitions are not read yet
+  std::string begin_error_;     // why the assigned partitions are not read yet
+  std::string policy_unknown_;  // why check_policy() learned nothing; empty if it did
   // Monotonic:
   int64_t probe_at_ms_ = 0;          // the next one
   int64_t trouble_since_ms_ = 0;     // 0: none
