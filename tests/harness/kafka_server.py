@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Kafka of our own: Apache Kafka (one KRaft node, started from jars that Maven fetched), or librdkafka's mock
-cluster if Maven Central is unavailable.
+"""A Kafka of our own: Apache Kafka (one node, started from jars that Maven fetched), or librdkafka's mock cluster if Maven
+Central is unavailable.
 
-The jars are kept in build/deps/kafka and checked against tests/harness/kafka/sha256sums.
+HUNTD_KAFKA_VERSION is one of RELEASES, or empty. The jars are kept in a folder per release in build/deps/kafka (or HUNTD_KAFKA_JARS)
+and checked against its sha256sums in tests/harness/kafka.
 """
 import fcntl
 import hashlib
@@ -11,6 +12,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 
 from harness.certificates import Authority
@@ -20,8 +22,13 @@ from harness.process import Server, ServerFailed, find_program, wait_until
 SOURCE = pathlib.Path(__file__).resolve().parent / "kafka"
 ROOT = SOURCE.parents[2]
 JARS = pathlib.Path(os.environ.get("HUNTD_KAFKA_JARS", ROOT / "build" / "deps" / "kafka"))
-OLDER_RELEASE = "3.9"
+RELEASES = ("2.8", "3.4", "3.9", "4.1", "4.4")  # the folders of SOURCE
+DEFAULT_RELEASE = "4.1"
+SCRAM_RELEASE = "3.9"  # to which each librdkafka can log in
+ZOOKEEPER_RELEASES = ("2.8",)  # the others run with KRaft
 SECURE_HOST = "localhost"  # of the listener with TLS, and so of its certificate
+ZOOKEEPER_SESSION_MS = 6000  # how long a broker that was killed stays known
+KEYSTORE_PASSWORD = "for-tests"
 CLUSTER_ID = "aHVudGQtdGVzdHMtMDAwMQ"  # any 16 bytes, base64url
 
 
@@ -33,6 +40,30 @@ def _librdkafka_version() -> tuple[int, ...]:
     text = subprocess.run([find_program("kcat"), "-V"], capture_output=True, text=True).stdout
     found = re.search(r"librdkafka (\d+)\.(\d+)\.(\d+)", text)
     return tuple(int(word) for word in found.groups()) if found else (0, 0, 0)
+
+
+def _release_for(users: bool) -> str:
+    """Which one to run. KafkaUnavailable if that of HUNTD_KAFKA_VERSION has no users that we can log in as."""
+    wanted = os.environ.get("HUNTD_KAFKA_VERSION", "")
+    if wanted and wanted not in RELEASES:
+        raise ServerFailed(f"HUNTD_KAFKA_VERSION={wanted}: there are {', '.join(RELEASES)}")
+    if not users:
+        return wanted or DEFAULT_RELEASE
+    # librdkafka before 2.6.1 can't log in to Kafka 4 by SCRAM.
+    old_client = _librdkafka_version() < (2, 6, 1)
+    if not wanted:
+        return SCRAM_RELEASE if old_client else DEFAULT_RELEASE
+    if old_client and wanted.startswith("4."):
+        raise KafkaUnavailable("this librdkafka can't log in to Kafka 4 by SCRAM")
+    if wanted == "3.4":
+        raise KafkaUnavailable("Kafka with KRaft has no users for SCRAM before 3.5")
+    return wanted
+
+
+def _java(jars: pathlib.Path, heap_mb: int) -> list[str]:
+    return [find_program("java"), "-Xms64m", f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+            f"-Dlog4j2.configurationFile={SOURCE / 'log4j2.properties'}",
+            f"-Dlog4j.configuration=file:{SOURCE / 'log4j.properties'}", "-cp", f"{jars}/*"]
 
 
 def _expected_sums(source: pathlib.Path) -> dict[str, str]:
@@ -50,9 +81,8 @@ def _wrong_jars(folder: pathlib.Path, source: pathlib.Path) -> list[str]:
     return wrong
 
 
-def kafka_jars(release: str = "") -> pathlib.Path:
-    """The folder with the verified jars, fetched on the first call. KafkaUnavailable says why there are none. `release` is a
-    folder of tests/harness/kafka, by default the present one."""
+def kafka_jars(release: str) -> pathlib.Path:
+    """The folder with the verified jars of one of RELEASES, fetched on the first call. KafkaUnavailable says why there are none."""
     JARS.parent.mkdir(parents=True, exist_ok=True)
     with open(JARS.parent / "kafka.lock", "w") as lock:  # suites run beside each other
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -86,6 +116,44 @@ def _fetched_jars(source: pathlib.Path, jars: pathlib.Path) -> pathlib.Path:
     return jars
 
 
+class ZookeeperServer(Server):
+    """What a Kafka without KRaft needs, from the same jars."""
+
+    name = "zookeeper"
+
+    def __init__(self, directory: pathlib.Path | str, jars: pathlib.Path):
+        super().__init__(directory)
+        self.jars = jars
+        self.port = reserve_port()
+        self.ports = [self.port]
+
+    def prepare(self) -> None:
+        host, port = self.port.address.split(":")
+        settings = {"tickTime": 500, "dataDir": self.directory / "zookeeper-data", "clientPortAddress": host, "clientPort": port,
+                    "maxClientCnxns": 0, "admin.enableServer": "false", "4lw.commands.whitelist": "ruok,dump"}
+        (self.directory / "zoo.cfg").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+
+    def command(self) -> list[str]:
+        return [*_java(self.jars, 128), "org.apache.zookeeper.server.ZooKeeperServerMain", str(self.directory / "zoo.cfg")]
+
+    def ready(self) -> bool:
+        return self._says("ruok") == "imok"
+
+    def knows_no_broker(self) -> bool:
+        sessions = self._says("dump")
+        return "SessionTracker" in sessions and "/brokers/ids/" not in sessions
+
+    def _says(self, word: str) -> str:
+        """The reply to a command of four letters; empty without one."""
+        host, port = self.port.address.split(":")
+        try:
+            with socket.create_connection((host, int(port)), timeout=10) as connection:
+                connection.sendall(word.encode())
+                return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
+        except OSError:
+            return ""
+
+
 class KafkaServer(Server):
     """Apache Kafka. Topics are made on first use, with `partitions` each, unless not `auto_create`. With `users` ({name: password}) it also listens at
     `secure_bootstrap`, by TLS and SCRAM-SHA-256, with a certificate of `authority`; the tests' own tools go on without."""
@@ -101,11 +169,19 @@ class KafkaServer(Server):
         self.auto_create = auto_create
         self.users = users or {}
         self.partitions = partitions
-        # librdkafka before 2.6.1 can't log in to Kafka 4 by SCRAM.
-        self.jars = kafka_jars(OLDER_RELEASE if self.users and _librdkafka_version() < (2, 6, 1) else "")
+        self.release = _release_for(bool(self.users))
+        self.kind = f"Apache Kafka {self.release}"
+        self.jars = kafka_jars(self.release)
         self.port = reserve_port()
         self.controller_port = reserve_port()
         self.ports = [self.port, self.controller_port]
+        self.zookeeper: ZookeeperServer | None = None
+        self.has_users = False
+        if self.release in ZOOKEEPER_RELEASES:
+            if outlives:
+                raise KafkaUnavailable(f"Kafka {self.release} has a ZooKeeper, which dies with its tests")
+            self.zookeeper = ZookeeperServer(directory, self.jars)
+            self.ports += self.zookeeper.ports
         self.authority: Authority | None = None
         if self.users:
             self.secure_port = reserve_port()
@@ -139,6 +215,19 @@ class KafkaServer(Server):
     def use_certificate(self, pem: pathlib.Path) -> None:
         """The broker has it from its next start on."""
         shutil.copyfile(pem, self.directory / "tls" / "broker.pem")
+        if self.release in ZOOKEEPER_RELEASES:
+            subprocess.run([find_program("openssl"), "pkcs12", "-export", "-in", str(pem), "-passout", f"pass:{KEYSTORE_PASSWORD}",
+                            "-out", str(self.directory / "tls" / "broker.p12")], check=True, capture_output=True)
+
+    def _keystore(self) -> dict:
+        """Before Kafka 3.0 the key of a PEM file has to be encrypted."""
+        if self.release in ZOOKEEPER_RELEASES:
+            return {"listener.name.secure.ssl.keystore.type": "PKCS12",
+                    "listener.name.secure.ssl.keystore.location": self.directory / "tls" / "broker.p12",
+                    "listener.name.secure.ssl.keystore.password": KEYSTORE_PASSWORD,
+                    "listener.name.secure.ssl.key.password": KEYSTORE_PASSWORD}
+        return {"listener.name.secure.ssl.keystore.type": "PEM",
+                "listener.name.secure.ssl.keystore.location": self.directory / "tls" / "broker.pem"}
 
     def set_password(self, user: str, password: str) -> None:
         """Connections that are logged in stay so until the broker is started again."""
@@ -148,22 +237,16 @@ class KafkaServer(Server):
     def _properties(self) -> pathlib.Path:
         return self.directory / "server.properties"
 
-    def _java(self, heap_mb: int) -> list[str]:
-        return [find_program("java"), "-Xms64m", f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                f"-Dlog4j2.configurationFile={SOURCE / 'log4j2.properties'}",
-                f"-Dlog4j.configuration=file:{SOURCE / OLDER_RELEASE / 'log4j.properties'}", "-cp", f"{self.jars}/*"]
-
     def prepare(self) -> None:
+        if self.zookeeper:
+            if not self.zookeeper.running:
+                self.zookeeper.start()
+            wait_until(self.zookeeper.knows_no_broker, 60, "the session of the killed broker to expire")
         if self._properties.exists():
             return
         settings = {
-            "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@{self.controller_port.address}",
-            "listeners": f"PLAINTEXT://{self.port.address},CONTROLLER://{self.controller_port.address}" + self._secure("listens"),
             "advertised.listeners": f"PLAINTEXT://{self.port.address}" + self._secure("advertised"),
             "inter.broker.listener.name": "PLAINTEXT",
-            "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
             "log.dirs": self.directory / "kafka-data",
             "num.partitions": self.partitions,
@@ -182,17 +265,51 @@ class KafkaServer(Server):
                 "sasl.enabled.mechanisms": "SCRAM-SHA-256",
                 "listener.name.secure.scram-sha-256.sasl.jaas.config":
                     "org.apache.kafka.common.security.scram.ScramLoginModule required;",
-                "listener.name.secure.ssl.keystore.type": "PEM",
-                "listener.name.secure.ssl.keystore.location": self.directory / "tls" / "broker.pem",
-            }
+            } | self._keystore()
+        settings |= self._of_zookeeper() if self.zookeeper else self._of_kraft()
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        if not self.zookeeper:
+            self._format()
+
+    @property
+    def _listeners(self) -> str:
+        return f"PLAINTEXT://{self.port.address}" + self._secure("listens")
+
+    def _of_zookeeper(self) -> dict:
+        return {"broker.id": 1, "listeners": self._listeners, "zookeeper.connect": self.zookeeper.port.address,
+                "zookeeper.session.timeout.ms": ZOOKEEPER_SESSION_MS}
+
+    def _of_kraft(self) -> dict:
+        return {"process.roles": "broker,controller", "node.id": 1, "controller.listener.names": "CONTROLLER",
+                "listeners": f"{self._listeners},CONTROLLER://{self.controller_port.address}",
+                "controller.quorum.voters": f"1@{self.controller_port.address}"}
+
+    def _format(self) -> None:
         made = subprocess.run(
-            self._java(128) + ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties)]
+            _java(self.jars, 128) + ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties)]
             + [word for user, password in self.users.items()
                for word in ("--add-scram", f"SCRAM-SHA-256=[name={user},password={password}]")],
             capture_output=True, text=True)
         if made.returncode != 0:
             raise ServerFailed(f"Kafka's StorageTool failed:\n{made.stdout}{made.stderr}")
+
+    def await_ready(self) -> None:
+        super().await_ready()
+        if self.zookeeper and not self.has_users:  # KRaft has them since _format()
+            for user, password in self.users.items():
+                self.set_password(user, password)
+            self.has_users = True
+
+    def stop(self) -> int | None:
+        code = super().stop()
+        if self.zookeeper:
+            self.zookeeper.stop()
+        return code
+
+    def kill(self) -> None:
+        super().kill()
+        if self.zookeeper:
+            self.zookeeper.kill()
 
     def _secure(self, what: str) -> str:
         """The further listener, in the list of those that are listened at, or that are advertised."""
@@ -202,15 +319,16 @@ class KafkaServer(Server):
         return f",SECURE://{host}:{self.secure_port}"
 
     def command(self) -> list[str]:
-        return self._java(384) + ["kafka.Kafka", str(self._properties)]
+        return _java(self.jars, 384) + ["kafka.Kafka", str(self._properties)]
 
     def set_topic(self, topic: str, setting: str) -> None:
         """Changes one of a topic's own settings, "NAME=VALUE"."""
         self._configure("--entity-type", "topics", "--entity-name", topic, "--add-config", setting)
 
     def _configure(self, *words: str) -> None:
+        program = "org.apache.kafka.tools.ConfigCommand" if self.release == "4.4" else "kafka.admin.ConfigCommand"
         done = subprocess.run(
-            self._java(128) + ["kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap, "--alter", *words],
+            _java(self.jars, 128) + [program, "--bootstrap-server", self.bootstrap, "--alter", *words],
             capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise ServerFailed(f"Kafka's ConfigCommand failed:\n{done.stdout}{done.stderr}")
@@ -242,8 +360,9 @@ class KafkaServer(Server):
         self.topic("make", name, self.partitions)
 
     def ready(self) -> bool:
-        return subprocess.run([find_program("kcat"), "-b", self.bootstrap, "-L", "-m", "1"],
-                              capture_output=True).returncode == 0
+        """With ZooKeeper, a broker responds before the controller has made it a member of the cluster."""
+        listed = subprocess.run([find_program("kcat"), "-b", self.bootstrap, "-L", "-m", "1"], capture_output=True, text=True)
+        return listed.returncode == 0 and " 1 brokers:" in listed.stdout
 
 
 class MockKafkaServer(Server):

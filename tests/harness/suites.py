@@ -15,16 +15,21 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harness import kafka_server
 from harness.huntd_stack import ROOT
 
 PYTHON = "/usr/bin/python3"
 RESULTS = ROOT / "build" / "test-results"
 LINT_CHECKS = ("functions", "layers", "names", "docs", "words")  # modules of tests/lint
 LINT_LINES_MAX = 200
+# Those that ask of Kafka what may differ from one release to another.
+KAFKA_SUITES = ("restart_without_kafka", "aggregator_topic", "aggregator_kafka", "kafka")
+KAFKA_SUITES_AT_A_TIME = 4
 DOCTEST = re.compile(r"\[doctest\] test cases:\s*\d+\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed\s*\|\s*(\d+) skipped")
 
 
@@ -202,12 +207,12 @@ def marks_of(file: pathlib.Path) -> set[str]:
     return set()
 
 
-def run_pytest(name: str, file: pathlib.Path, output=None) -> Count:
-    """`output`: the file that gets what pytest prints; None: this process's own stdout."""
+def run_pytest(name: str, file: pathlib.Path, output=None, variables: dict[str, str] | None = None) -> Count:
+    """`output`: the file that gets what pytest prints; None: this process's own stdout. `variables` are of the environment."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     report = RESULTS / f"{name}.xml"
     report.unlink(missing_ok=True)
-    environment = {**os.environ, "HUNTD_BUILD": os.environ.get("HUNTD_BUILD", str(ROOT / "build" / "release"))}
+    environment = {**os.environ, "HUNTD_BUILD": os.environ.get("HUNTD_BUILD", str(ROOT / "build" / "release")), **(variables or {})}
     subprocess.run([PYTHON, "-m", "pytest", "-q", "--no-header", f"--junitxml={report}", str(file)], env=environment, cwd=ROOT,
                    stdout=output, stderr=subprocess.STDOUT if output else None)
     count = Count()
@@ -223,6 +228,39 @@ def run_pytest(name: str, file: pathlib.Path, output=None) -> Count:
             count.skip(f"{title}: {skipped.get('message')}")
         else:
             count.passed += 1
+    return count
+
+
+def run_kafka_versions(releases: list[str]) -> Count:
+    """KAFKA_SUITES on each of these releases of Kafka, by default on all that the harness has. A test that needs what a release
+    does not have is skipped, with the reason."""
+    count = Count()
+    for release in releases or kafka_server.RELEASES:
+        if release not in kafka_server.RELEASES:
+            count.fail(f"kafka_versions: no release {release}; there are: {', '.join(kafka_server.RELEASES)}")
+            continue
+        try:
+            kafka_server.kafka_jars(release)
+        except kafka_server.KafkaUnavailable as reason:
+            count.skip(f"Kafka {release}: {reason}")
+            continue
+        of_release = Count()
+        with concurrent.futures.ThreadPoolExecutor(KAFKA_SUITES_AT_A_TIME) as pool:
+            for suite, counted in zip(KAFKA_SUITES, pool.map(functools.partial(_run_kafka_suite, release), KAFKA_SUITES)):
+                print(f"kafka_versions: Kafka {release}: {suite}: {counted}", flush=True)
+                of_release.add(counted)
+        print(f"kafka_versions: Kafka {release}: {of_release}", flush=True)
+        count.add(of_release)
+    return count
+
+
+def _run_kafka_suite(release: str, suite: str) -> Count:
+    """Prints pytest's output only if a test failed."""
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        count = run_pytest(f"kafka_{release}_{suite}", pytest_files()[suite], output, {"HUNTD_KAFKA_VERSION": release})
+        if count.failed:
+            output.seek(0)
+            print(output.read(), flush=True)
     return count
 
 
@@ -284,7 +322,7 @@ def _fuzz_one(program: pathlib.Path, seconds: int) -> tuple[str, str, bool]:
 
 
 def built_in(arguments: list[str]) -> dict[str, Suite]:
-    """`arguments` are for a suite that takes some (sim, fuzz)."""
+    """`arguments` are for a suite that takes some (sim, fuzz, kafka_versions)."""
     return {suite.name: suite for suite in (
         Suite("lint", run_lint, ("lint",)),
         Suite("format", run_format, ("lint",)),
@@ -292,6 +330,7 @@ def built_in(arguments: list[str]) -> dict[str, Suite]:
         Suite("unit", lambda: run_meson("release", "unit"), ("build", "run", "test"), ("release @unit",)),
         Suite("asan", lambda: run_meson("asan", "unit"), ("build", "run", "test", "fuzz"), ("asan @unit",)),
         Suite("clang", lambda: run_meson("clang", "unit"), ("build", "run", "test", "tidy"), ("clang @unit",)),
+        Suite("kafka_versions", lambda: run_kafka_versions(arguments), ("build", "run", "test", "kafka"), ("release @programs @pieces",)),
         Suite("sim", lambda: run_sim(arguments), ("build",), ("release tests/sim/sim",)),
         Suite("fuzz", lambda: run_fuzz(arguments), ("build", "fuzz"), ("fuzz fuzzers",)))}
 

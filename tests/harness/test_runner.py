@@ -113,7 +113,7 @@ def run_suites(suites: list[Suite], progress: Progress) -> dict[str, tuple[Count
 
 
 def run_suite(wanted: str, arguments: list[str], save: bool = False) -> int:
-    """`arguments` are for a suite that takes some (sim, fuzz)."""
+    """`arguments` are for a suite that takes some (sim, fuzz, kafka_versions)."""
     suites = suites_named(wanted, arguments)
     if not suites:
         print(f"dev: no suite {wanted}; there are: {', '.join(all_names())}", file=sys.stderr)
