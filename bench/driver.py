@@ -14,6 +14,7 @@ BENCHES: dict[str, tuple[str, dict]] = {
     "fleet": ("fleet", {}),
     "fleet-fork": ("fleet_rate", {"mode": "fork"}),
     "fleet-process": ("fleet_rate", {"mode": "process"}),
+    "redis-memory": ("redis_memory", {}),
     **{name: (name, {}) for name in ("redis", "kafka", "rest", "overload", "memory", "idle", "aggregator", "lag", "leaderboard",
                                    "reconcile")}}
 TAKE_MINUTES = ("fleet", "fleet-fork", "fleet-process", "lag")
