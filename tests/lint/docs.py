@@ -158,8 +158,18 @@ def check_generated(root: pathlib.Path) -> tuple[list[str], str]:
     return ([] if done.returncode == 0 else [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]), ""
 
 
+def check_capacity(root: pathlib.Path) -> Iterator[str]:
+    """The tables of docs/capacity.md are those of the figures that they are computed from."""
+    if not (root / "docs" / "capacity.md").is_file():
+        return
+    done = subprocess.run([sys.executable, str(ROOT / "tools" / "capacity.py"), "--check", str(root / "docs")], capture_output=True, text=True)
+    if done.returncode != 0:
+        yield from (done.stdout + done.stderr).splitlines()
+
+
 def check(root: pathlib.Path = ROOT) -> Report:
-    findings = [*check_paths(root), *check_joins(root), *check_links(root), *check_decisions(root), *check_licenses(root)]
+    findings = [*check_paths(root), *check_joins(root), *check_links(root), *check_decisions(root), *check_licenses(root),
+                *check_capacity(root)]
     man, man_skipped = check_man(root)
     generated, generated_skipped = check_generated(root)
     skipped = "; ".join(filter(None, (man_skipped, generated_skipped)))

@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from lint import docs, functions, layers, names, sources, words
+from lint.sources import ROOT
 
 LONG_BODY = "  work();\n" * functions.LINES_MAX
 
@@ -142,6 +143,17 @@ def test_a_long_name_of_a_test_is_found(tree):
     tree("tests/a_test.cc", f'TEST_CASE("{long[:40]}"\n          "{long[40:]}") {{\n  SUBCASE("short") {{}}\n}}\n')
     assert len(names.check(tree("tests/test_a.py", f"def test_{long[5:]}():\n    pass\n")).findings) == 2
     assert not names.check(tree("tests/test_a.py", "def test_a():\n    pass\n")).findings[1:]
+
+
+def test_a_table_of_capacity_that_is_not_of_its_figure_is_found(tree):
+    for path in [ROOT / "docs" / "capacity.md", ROOT / "docs" / "benchmarks.md", *(ROOT / "docs" / "lab").glob("*.md")]:
+        root = tree(str(path.relative_to(ROOT)), path.read_text())
+    assert list(docs.check_capacity(root)) == []
+    figures = (root / "docs" / "benchmarks.md").read_text()
+    tree("docs/benchmarks.md", figures.replace("`process` holds | 4,608, 3,840 |", "`process` holds | 4,608, 3,600 |"))
+    assert "its tables are not those of the figures" in "".join(docs.check_capacity(root))
+    tree("docs/benchmarks.md", figures.replace("`process` holds |", "`process` manages |"))
+    assert "has no figure like" in "".join(docs.check_capacity(root))
 
 
 LICENSED = "// SPDX-License-Identifier: Apache-2.0\n"
