@@ -13,10 +13,11 @@ class PrometheusServer(Server):
     name = "prometheus"
     ready_timeout_s = 60.0
 
-    def __init__(self, directory: pathlib.Path | str, targets: dict[str, str]):
-        """`targets`: the job's name and its address."""
+    def __init__(self, directory: pathlib.Path | str, targets: dict[str, str], rules: pathlib.Path | None = None):
+        """`targets`: the job's name and its address. `rules`: a file of rules, which are evaluated every second."""
         super().__init__(directory)
         self.targets = targets
+        self.rules = rules
         self.port = reserve_port()
         self.ports = [self.port]
 
@@ -24,7 +25,8 @@ class PrometheusServer(Server):
         jobs = [{"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in self.targets.items()]
         # JSON is YAML.
         (self.directory / "prometheus.yml").write_text(
-            json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
+            json.dumps({"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "scrape_configs": jobs,
+                        "rule_files": [str(self.rules)] if self.rules else []}))
 
     def command(self) -> list[str]:
         return [find_program("prometheus"), f"--config.file={self.directory / 'prometheus.yml'}",
@@ -42,6 +44,11 @@ class PrometheusServer(Server):
         if answer["status"] != "success":
             raise ValueError(f"{answer['error']}: {expression}")
         return answer["data"]["result"]
+
+    def alerting_rules(self) -> list[dict]:
+        """Every rule, with `health`, `state`, and `alerts`: those that are pending or firing, with their texts."""
+        groups = json.loads(self._get("/api/v1/rules?type=alert")[1])["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
 
     def metric_names(self) -> set[str]:
         """Every name that a scrape has brought."""
