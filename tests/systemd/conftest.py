@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the tests in booted trees (harness/tree.py): huntd as `meson install` lays it out, over a bare Debian."""
+import os
 import pathlib
 import re
 import shutil
@@ -73,18 +74,33 @@ def installed(tmp_path_factory):
     return layer_of
 
 
+@pytest.fixture(scope="session")
+def package() -> pathlib.Path:
+    """The .deb of the build under test (`./dev package`)."""
+    if shutil.which("dh") is None:
+        pytest.skip("no dh (package debhelper)")
+    done = subprocess.run([str(ROOT / "tools/make-package"), str(build_folder())], capture_output=True, text=True,
+                          env={**os.environ, "DEB_BUILD_OPTIONS": "noautodbgsym"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return pathlib.Path(next(line for line in done.stdout.splitlines() if "dbgsym" not in line))
+
+
 @pytest.fixture(scope="module", params=RELEASES)
 def release(request) -> str:
     return request.param
 
 
-def add_huntd(tree: Tree) -> None:
-    """The shipped config with patient deadlines, one good script, the users, and units that start at boot."""
+def patient_config() -> str:
     config = (ROOT / "systemd/huntd.toml").read_text()
     for shipped, patient in PATIENT:
         assert config.count(shipped) == 1, shipped
         config = config.replace(shipped, patient)
-    tree.write("/etc/huntd/huntd.toml", config)
+    return config
+
+
+def add_huntd(tree: Tree) -> None:
+    """The shipped config with patient deadlines, one good script, the users, and units that start at boot."""
+    tree.write("/etc/huntd/huntd.toml", patient_config())
     tree.write("/etc/huntd/hunts/gold.lua", GOLD)
     tree.chroot("systemd-sysusers && systemctl enable huntd.socket huntd.service")
     tree.chroot("systemctl disable postgresql.service && systemctl enable redis-server.service")
@@ -114,7 +130,7 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if call.when == "call" and report.failed:
-        for name in ("tree", "shared_tree"):
+        for name in ("tree", "shared_tree", "host"):
             tree = item.funcargs.get(name)
             if tree is not None and tree.init:
                 report.sections.append(("the tree's journal", tree.journal()[-6000:]))

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Debian package, on the release for which it was built: lintian, and install, upgrade, remove and purge in a bare tree."""
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import GOLD, needed_or_skip, patient_config
+from harness.tree import RELEASES, Tree
+from tree_clients import Crowd, await_ready, connect, play
+
+pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.tree]
+
+
+@pytest.fixture
+def host(package, tmp_path):
+    release = re.search(r"VERSION_CODENAME=(\w+)", open("/etc/os-release").read())[1]
+    if release not in RELEASES:
+        pytest.skip(f"packages are made for {RELEASES}, this machine has {release}")
+    tree = needed_or_skip(lambda: Tree(release, tmp_path / "tree"))
+    shutil.copy(package, tree.root / "root")
+    with tree:
+        yield tree
+
+
+def install(host, name: str) -> None:
+    host.run(f"cd /root && DEBIAN_FRONTEND=noninteractive apt-get install -y -o Dpkg::Options::=--force-confold ./{name}")
+
+
+def make_next_version(host, package) -> str:
+    """The same content as a newer version, with another shipped config."""
+    host.run(f"cd /root && dpkg-deb -R {package.name} next && sed -i 's/^Version: .*/Version: 99.0-1/' next/DEBIAN/control && "
+             "echo '# of the next version' >>next/etc/huntd/huntd.toml && dpkg-deb --root-owner-group -b next next.deb && rm -r next")
+    return "next.deb"
+
+
+def test_lintian_finds_no_error(package):
+    if shutil.which("lintian") is None:
+        pytest.skip("no lintian (package lintian)")
+    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error", str(package)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_starts_nothing_by_itself(host, package):
+    install(host, package.name)
+    assert host.run("systemctl is-enabled huntd.socket huntd hunt-aggregator", check=False).stdout.split() == ["disabled"] * 3
+    assert host.run("systemctl is-active huntd.socket huntd hunt-aggregator", check=False).stdout.split() == ["inactive"] * 3
+    assert "huntd" in host.run("huntd --version && hunt-aggregator --version && huntctl --version").stdout
+
+
+def test_an_upgrade_restarts_under_load_and_keeps_what_was_changed(host, package):
+    install(host, package.name)
+    host.write("/etc/huntd/hunts/gold.lua", GOLD)
+    host.write("/etc/huntd/huntd.toml", patient_config())
+    host.run("systemctl enable --now huntd.socket huntd")
+    await_ready(host)
+    before = host.show("huntd", "MainPID")
+    changed = host.run("cat /etc/huntd/huntd.toml").stdout
+    following = make_next_version(host, package)
+    with Crowd(host) as crowd:
+        crowd.await_more(50)
+        install(host, following)
+        await_ready(host)
+        crowd.await_more(50)
+    assert [text for text in crowd.broken if "redis-unavailable" not in text] == []
+    assert host.show("huntd", "MainPID") not in ("0", before)
+    assert host.run("cat /etc/huntd/huntd.toml").stdout == changed
+    assert host.run("systemctl is-active huntd.socket huntd").stdout.split() == ["active"] * 2
+    host.run(f"cd /root && apt-get install -y --allow-downgrades -o Dpkg::Options::=--force-confold ./{package.name}")
+    await_ready(host)
+    assert play(host)[0] == 200
+
+
+def test_remove_and_purge_leave_nothing_but_the_operators_own_files(host, package):
+    install(host, package.name)
+    host.write("/etc/huntd/hunts/gold.lua", GOLD)
+    host.run("systemctl enable --now huntd.socket huntd")
+    await_ready(host)
+    host.run("apt-get remove -y huntd")
+    with pytest.raises(OSError):
+        connect(host)
+    assert host.run("systemctl is-active huntd.socket huntd", check=False).stdout.split() == ["inactive"] * 2
+    assert host.run("ls /etc/huntd").stdout.split() == ["huntd.toml", "hunts"]
+    host.run("apt-get purge -y huntd")
+    left = host.run("find / -xdev '(' -path /root -o -path /proc -o -path /sys -o -path /var/cache ')' -prune -o -name '*hunt*' -print").stdout
+    assert sorted(path for path in left.split() if not path.startswith(("/run/", "/var/log/"))) == ["/etc/huntd", "/etc/huntd/hunts"]
+    assert host.run("systemctl list-units --failed --plain --no-legend").stdout == ""
