@@ -337,7 +337,8 @@ def built_in(arguments: list[str]) -> dict[str, Suite]:
 
 def pytest_suite(name: str, file: pathlib.Path) -> Suite:
     marks = marks_of(file)
-    purposes = ("build", "run", "test") + (("kafka",) if "kafka" in marks else ()) + (("bench",) if name == "bench" else ())
+    purposes = ("build", "run", "test") + tuple(mark for mark in ("kafka", "tree") if mark in marks) + \
+        (("bench",) if name == "bench" else ())
     target = "release tests/sim/redis_store_check" if name == "redis_store" else "release @programs @pieces"
     return Suite(name, functools.partial(run_pytest, name, file), purposes, (target,), "alone" not in marks)
 

@@ -40,7 +40,7 @@ class TreeUnavailable(Exception):
 
 
 def tree_cache() -> pathlib.Path:
-    """Where the bare trees are, for all clones of the repository: HUNTD_TREES, else ~/.cache/huntd/trees."""
+    """The folder of the bare trees, for all clones of the repository: HUNTD_TREES, else ~/.cache/huntd/trees."""
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     return pathlib.Path(os.environ.get("HUNTD_TREES") or cache / "huntd" / "trees")
 

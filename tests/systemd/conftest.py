@@ -21,7 +21,7 @@ MISSING = re.compile(r"^\s*(\S+) => not found", re.MULTILINE)
 
 
 def needed_or_skip(make):
-    """The value of `make()`; where trees can't be booted, the test is skipped with the reason."""
+    """The value of `make()`; if trees can't be booted, the test is skipped with the reason."""
     try:
         return make()
     except TreeUnavailable as reason:

@@ -66,7 +66,7 @@ def test_a_good_reload_is_served(shared_tree):
     wait_until(lambda: play(shared_tree, "silver")[0] == 200, 60, "the new script", 0.1)
 
 
-@pytest.mark.xfail(reason="ExecReload sends SIGHUP and does not wait for the verdict; `huntctl reload` will", strict=True)
+@pytest.mark.xfail(reason="ExecReload sends SIGHUP and does not wait for the result; `huntctl reload` will", strict=True)
 def test_a_bad_reload_fails_and_says_why(shared_tree):
     shared_tree.write("/etc/huntd/hunts/bad.lua", BAD)
     try:
@@ -79,7 +79,7 @@ def test_a_bad_reload_fails_and_says_why(shared_tree):
         shared_tree.run("rm /etc/huntd/hunts/bad.lua && systemctl reload huntd")
 
 
-def test_restarts_under_load_break_and_refuse_no_request(shared_tree):
+def test_restarts_under_load_break_and_reject_no_request(shared_tree):
     await_ready(shared_tree)
     with Crowd(shared_tree) as crowd:
         for _ in range(3):
@@ -89,7 +89,7 @@ def test_restarts_under_load_break_and_refuse_no_request(shared_tree):
         crowd.await_more(100)
     # A new process's first requests may come before Redis' reply to its core: rejected, with a complete response.
     assert [text for text in crowd.broken if not text.startswith("503") or "redis-unavailable" not in text] == []
-    assert crowd.told_to_close > 0
+    assert crowd.closed_by_response > 0
 
 
 def test_stop_lets_a_request_finish(shared_tree):
@@ -190,7 +190,7 @@ def break_config(tree) -> None:
 
 
 @pytest.mark.parametrize("spoil", [break_script, break_config])
-def test_a_bad_file_at_boot_keeps_the_port_and_only_needs_to_be_mended(tree, spoil):
+def test_a_bad_file_at_boot_keeps_the_port_and_only_needs_to_be_fixed(tree, spoil):
     good = {path: (tree.root / path).read_text() for path in ("etc/huntd/hunts/gold.lua", "etc/huntd/huntd.toml")}
     spoil(tree)
     tree.boot()
@@ -212,7 +212,7 @@ def test_a_bad_file_at_boot_keeps_the_port_and_only_needs_to_be_mended(tree, spo
     assert play(tree)[0] == 200
 
 
-def test_a_mended_file_alone_brings_huntd_back(tree):
+def test_a_corrected_file_alone_brings_huntd_back(tree):
     break_script(tree)
     tree.boot()
     tree.await_show("huntd", "NRestarts", lambda text: int(text) >= 1)

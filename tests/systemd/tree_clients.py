@@ -15,7 +15,7 @@ TIMEOUT_S = 60.0
 
 
 def connect(tree, port: int = HTTP, timeout_s: float = TIMEOUT_S) -> http.client.HTTPConnection:
-    """A connection into the tree's network; OSError if it is refused."""
+    """A connection into the tree's network; OSError if nothing listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     with tree.network():
         connection.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
@@ -61,7 +61,7 @@ class Crowd:
     def __init__(self, tree, clients: int = 8):
         self.tree = tree
         self.ok = 0
-        self.told_to_close = 0
+        self.closed_by_response = 0
         self.met_close = 0
         self.broken: list[str] = []
         self._ended = threading.Event()
@@ -96,7 +96,7 @@ class Crowd:
             self._count("ok")
             fresh = False
             if headers.get("Connection", "").lower() == "close":
-                self._count("told_to_close")
+                self._count("closed_by_response")
                 connection.close()
                 connection = None
             elif connection.sock is None or select.select([connection.sock], [], [], 0)[0]:
