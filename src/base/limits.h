@@ -198,5 +198,7 @@ inline constexpr size_t kafka_rest_records_max = 64;  // per produce call
 inline constexpr uint64_t kafka_rest_states_wait_ns = 500'000'000;
 // In a drain, a Kafka that has not acknowledged anything for this long is not waited for.
 inline constexpr uint64_t drain_events_ns = 200'000'000;
+// In a drain, a connection that has not sent a byte yet is closed after this long.
+inline constexpr uint32_t drain_first_byte_ms = 500;
 
 }  // namespace huntd::limits

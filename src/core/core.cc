@@ -148,7 +148,7 @@ class OpenCore final : public Core,
  private:
   // --- connections -----------------------------------------------------------------------------
   void on_accepted(StreamPtr stream, std::optional<ClientAddress> from) override {
-    if (draining_) return;
+    // Also in a drain: the kernel accepted it before the core stopped accepting.
     metrics_.add(Counter::connections_accepted);
     huntd::start(serve_client(std::move(stream), from, "", true));
     stop_accepting_if_full();

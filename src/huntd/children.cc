@@ -324,7 +324,9 @@ bool Children::all_cores_ended() const {
 
 bool Children::none_stalled(uint64_t now_ns) const {
   for (const Core& core : cores_) {
-    uint64_t const beat_ns = region_.core(core.index).heartbeat_ns.load();
+    // Before the first tick, the heartbeat is that of the core's last process, or 0.
+    uint64_t const beat_ns =
+        std::max<uint64_t>(region_.core(core.index).heartbeat_ns.load(), core.started_at_ns);
     if (core.pid > 0 && now_ns > beat_ns && now_ns - beat_ns > stalled_after_ms * ns_per_ms) {
       log::warning("core is stalled: no tick completed",
                    {{"core", core.index}, {"for_ms", (now_ns - beat_ns) / ns_per_ms}});

@@ -12,7 +12,8 @@ PROGRAMS = ("huntd", "hunt_worker", "hunt-aggregator", "huntctl")
 BUILD = pathlib.Path(build_folder())
 # Every program names its own files, so nothing of the build is needed afterwards.
 INSTALLED = ("lib/systemd/system/huntd.service", "lib/systemd/system/huntd.socket", "lib/systemd/system/hunt-aggregator.service",
-             "lib/sysctl.d/60-huntd.conf", "share/huntd/huntd.toml", "share/doc/huntd/operations.md", "share/doc/huntd/prometheus/huntd-alerts.yaml", "share/man/man8/huntd.8",
+             "lib/sysctl.d/60-huntd.conf", "lib/sysusers.d/huntd.conf", "share/huntd/huntd.toml", "share/doc/huntd/operations.md",
+             "share/doc/huntd/prometheus/huntd-alerts.yaml", "share/man/man8/huntd.8",
              "share/man/man8/hunt-aggregator.8", "share/man/man1/huntctl.1", "share/man/man5/huntd.toml.5")
 
 pytestmark = pytest.mark.skipif(BUILD.name != "release", reason="only the release build is installed")

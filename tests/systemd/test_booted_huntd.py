@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from conftest import GOLD
 from harness.process import wait_until
 from tree_clients import Crowd, admin, await_ready, connect, exchange, play
+from tree_layers import GOLD
 
 pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.tree]
 
@@ -35,6 +35,7 @@ def test_it_is_ready_at_boot_as_its_own_user(shared_tree):
     assert play(shared_tree)[0] == 200
     assert shared_tree.show("huntd", "StatusText")
     assert "serving" in shared_tree.run("systemctl status --no-pager huntd").stdout
+    assert "stalled" not in shared_tree.journal("huntd"), "a core that starts is not one that hangs"
     assert shared_tree.run("stat -c %U /proc/$(systemctl show --value -p MainPID huntd)").stdout.strip() == "huntd"
     assert shared_tree.run("stat -c '%U:%G %a' /var/lib/huntd").stdout.strip() == "huntd:huntd 750"
     assert shared_tree.run("id -nG huntd-aggregator").stdout.split() == ["huntd-aggregator", "huntd"]

@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
-from conftest import needed_or_skip
 from harness.huntd_stack import ROOT
 from harness.tree import Tree
 from tree_clients import await_ready
+from tree_layers import needed_or_skip
 
 pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.tree]
 

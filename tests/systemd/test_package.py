@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Debian package, on the release for which it was built: lintian, and install, upgrade, remove and purge in a bare tree."""
+import os
 import re
 import shutil
 import subprocess
 
 import pytest
 
-from conftest import GOLD, needed_or_skip, patient_config
+from harness.huntd_stack import ROOT, build_folder
 from harness.tree import RELEASES, Tree
 from tree_clients import Crowd, await_ready, connect, play
+from tree_layers import GOLD, needed_or_skip, patient_config
 
 pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.tree]
 
@@ -40,6 +42,13 @@ def test_lintian_finds_no_error(package):
         pytest.skip("no lintian (package lintian)")
     done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error", str(package)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_two_packages_of_one_build_have_the_same_bytes(package):
+    first = package.read_bytes()
+    subprocess.run([str(ROOT / "tools/make-package"), str(build_folder())], check=True, capture_output=True,
+                   env={**os.environ, "DEB_BUILD_OPTIONS": "noautodbgsym"})
+    assert package.read_bytes() == first
 
 
 def test_it_starts_nothing_by_itself(host, package):

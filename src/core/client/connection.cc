@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/client/connection.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -60,7 +61,7 @@ Task<> Connection::serve() {
   stream_->read();
   for (bool keep_alive = true; keep_alive;) {
     // A drain was requested while the last response was being sent.
-    if (service_.draining() && in_.empty()) co_return;
+    if (service_.draining() && in_.empty() && !fresh_) co_return;
 
     Incoming request;
     start_head(request);
@@ -118,6 +119,9 @@ void Connection::start_head(Incoming& request) {
   request.deadline_at_ns = deadline_in_ms(!idle_   ? service_.timeouts.read_ms
                                           : fresh_ ? service_.timeouts.first_byte_ms
                                                    : service_.timeouts.idle_ms);
+  if (fresh_ && service_.draining())  // accepted as the drain started
+    request.deadline_at_ns =
+        std::min(request.deadline_at_ns, deadline_in_ms(limits::drain_first_byte_ms));
 }
 
 // Returns whether the head is complete, or has failed.
@@ -131,7 +135,13 @@ bool Connection::parse_head(Incoming& request) {
 
 // Returns false if the connection must be closed without a response.
 bool Connection::head_continues(Incoming& request, Input input) {
-  if (input == Input::end || (input == Input::drained && in_.empty())) return false;
+  if (input == Input::end) return false;
+  if (input == Input::drained && in_.empty()) {
+    // The first request of a new connection may be on its way: a close would reset it.
+    if (!fresh_) return false;
+    request.deadline_at_ns =
+        std::min(request.deadline_at_ns, deadline_in_ms(limits::drain_first_byte_ms));
+  }
   if (input == Input::deadline) {
     service_.metrics.add(!idle_   ? Counter::expired_request
                          : fresh_ ? Counter::expired_first_byte
