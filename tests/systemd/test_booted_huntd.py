@@ -80,9 +80,10 @@ def test_a_bad_reload_fails_and_says_why(shared_tree):
         shared_tree.run("rm /etc/huntd/hunts/bad.lua && systemctl reload huntd")
 
 
-def test_restarts_under_load_break_and_reject_no_request(shared_tree):
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "new"])
+def test_restarts_under_load_break_and_reject_no_request(shared_tree, keep):
     await_ready(shared_tree)
-    with Crowd(shared_tree) as crowd:
+    with Crowd(shared_tree, keep=keep) as crowd:
         for _ in range(3):
             crowd.await_more(100)
             shared_tree.run("systemctl restart huntd")

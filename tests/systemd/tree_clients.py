@@ -6,7 +6,6 @@ import json
 import select
 import socket
 import threading
-import time
 
 from harness.process import wait_until
 
@@ -55,11 +54,12 @@ def await_ready(tree) -> None:
 
 
 class Crowd:
-    """Clients that keep their connections and play until stop(). A request counts as broken unless it gets a complete response,
+    """Clients that play until the end of `with`, on connections that they keep, or each request on a new one. A request counts as broken unless it gets a complete response,
     or meets the close of an idle connection before a byte of one (it was not run, and is sent again on a new connection)."""
 
-    def __init__(self, tree, clients: int = 8):
+    def __init__(self, tree, clients: int = 8, keep: bool = True):
         self.tree = tree
+        self.headers = {"Content-Type": "application/json", **({} if keep else {"Connection": "close"})}
         self.ok = 0
         self.closed_by_response = 0
         self.met_close = 0
@@ -78,8 +78,7 @@ class Crowd:
             try:
                 if connection is None:
                     connection, fresh = connect(self.tree), True
-                status, headers, body = exchange(connection, "POST", f"/v1/hunts/gold/hunters/h{number}", "{}",
-                                                 {"Content-Type": "application/json"})
+                status, headers, body = exchange(connection, "POST", f"/v1/hunts/gold/hunters/h{number}", "{}", self.headers)
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as failure:
                 if fresh:
                     self.broken.append(f"on a new connection: {failure!r}")
@@ -111,7 +110,6 @@ class Crowd:
         wait_until(lambda: self.ok >= wanted, TIMEOUT_S, f"{count} more responses; broken: {self.broken[:3]}", 0.02)
 
     def __enter__(self) -> "Crowd":
-        self.started = time.monotonic()
         for thread in self._threads:
             thread.start()
         return self

@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 
+#include "base/limits.h"
+
 namespace huntd::server {
 namespace {
 
@@ -51,10 +53,14 @@ struct TestClock final : Clock {
 
 // A core without hunts: each hunt has the response of its hunt_id and body.
 struct TestService final : HttpService {
-  TestService(Scheduler& its_scheduler, Clock& its_clock, CoreMetrics& its_metrics)
-      : HttpService(
-            its_scheduler, its_clock, its_metrics,
-            {.read_ms = 10, .first_byte_ms = 20, .idle_ms = 30, .send_ms = 40, .request_ms = 50}),
+  TestService(Scheduler& its_scheduler, Clock& its_clock, CoreMetrics& its_metrics,
+              uint32_t first_byte_ms)
+      : HttpService(its_scheduler, its_clock, its_metrics,
+                    {.read_ms = 10,
+                     .first_byte_ms = first_byte_ms,
+                     .idle_ms = 30,
+                     .send_ms = 40,
+                     .request_ms = 50}),
         room(its_scheduler) {}
   Task<Response> handle(HuntRequest request) override {
     Response response;
@@ -100,7 +106,8 @@ struct TestService final : HttpService {
 };
 
 struct Fixture {
-  Fixture() {
+  explicit Fixture(uint32_t first_byte_ms = 20)
+      : service(scheduler, clock, *metrics, first_byte_ms) {
     connection = std::make_unique<Connection>(service, StreamPtr(&stream), "", true);
     start(serve());
   }
@@ -131,7 +138,7 @@ struct Fixture {
   Scheduler scheduler;
   TestClock clock;
   std::unique_ptr<CoreMetrics> metrics = std::make_unique<CoreMetrics>();
-  TestService service{scheduler, clock, *metrics};
+  TestService service;
   TestStream stream;
   std::unique_ptr<Connection> connection;
   bool done = false;
@@ -248,6 +255,7 @@ TEST_CASE("a request that is not complete in time gets 408") {
 
 TEST_CASE("a drain closes an idle connection, and others after their response") {
   Fixture idle;
+  CHECK(idle.exchange("GET /v1/core-map HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("{}"));
   idle.service.is_draining = true;
   idle.connection->drain();
   idle.run();
@@ -257,6 +265,30 @@ TEST_CASE("a drain closes an idle connection, and others after their response") 
   busy.service.is_draining = true;
   busy.connection->drain();
   CHECK(busy.exchange("Host: a\r\n\r\n").find("Connection: close\r\n") != std::string::npos);
+}
+
+TEST_CASE("a drain serves the first request of a new connection, which may be on its way") {
+  Fixture f;
+  f.service.is_draining = true;
+  f.connection->drain();
+  f.run();
+  CHECK_FALSE(f.done);
+  std::string const response = f.exchange(run_hunt("", ""));
+  CHECK(response.ends_with("echo:"));
+  CHECK(response.find("Connection: close\r\n") != std::string::npos);
+}
+
+TEST_CASE("a drain waits half a second for a new connection that sends nothing") {
+  Fixture f(600);
+  f.wait_ms(10);
+  f.service.is_draining = true;
+  f.connection->drain();
+  f.run();
+  f.wait_ms(limits::drain_first_byte_ms - 1);
+  CHECK_FALSE(f.done);
+  f.wait_ms(1);
+  CHECK(f.done);
+  CHECK(f.stream.sent == "");
 }
 
 TEST_CASE("a connection that cannot be handed over is served here") {
