@@ -11,7 +11,7 @@ from harness.process import wait_until
 from tree_clients import Crowd, admin, await_ready, connect, exchange, play
 from tree_layers import GOLD
 
-pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.tree]
+pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.alone(reason="one tree at a time"), pytest.mark.tree]
 
 BAD = "return function(hunt hunt.award() end\n"
 SLOW = """return function(hunt)

@@ -11,7 +11,7 @@ from harness.tree import Tree
 from tree_clients import await_ready
 from tree_layers import needed_or_skip
 
-pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.tree]
+pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.alone(reason="one tree at a time"), pytest.mark.tree]
 
 SECTION = re.compile(r"^## Install\n(.*?)^## ", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"(?:^<!-- commands: ([^\n]*) -->\n)?^```\n(.*?)^```\n", re.MULTILINE | re.DOTALL)

@@ -12,7 +12,7 @@ from harness.tree import RELEASES, Tree
 from tree_clients import Crowd, await_ready, connect, play
 from tree_layers import GOLD, needed_or_skip, patient_config
 
-pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.tree]
+pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.alone(reason="one tree at a time"), pytest.mark.tree]
 
 
 @pytest.fixture
