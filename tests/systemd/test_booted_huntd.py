@@ -204,7 +204,7 @@ def test_a_bad_file_at_boot_keeps_the_port_and_only_needs_to_be_fixed(tree, spoi
         for _ in range(6):
             assert tree.run("systemctl restart huntd", check=False).returncode != 0
         assert tree.show("huntd.socket", "ActiveState") == "active"
-        assert "78" in tree.run("systemctl status --no-pager -n 0 huntd", check=False).stdout
+        tree.await_journal("status=78", "huntd")
         for path, text in good.items():
             tree.write(path, text)
         tree.run("systemctl start huntd")  # no reset-failed
