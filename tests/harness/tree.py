@@ -114,8 +114,10 @@ class Tree:
         join = "".join(f"mkdir -p {group}; echo $$ >{group}/cgroup.procs; " for group in groups)
         with open(self.log, "ab") as log:
             self._nspawn = subprocess.Popen(
-                ["/bin/sh", "-c", f"{join}exec systemd-nspawn -q -b -D {self.root} -M {self.name} --register=no --keep-unit "
-                 "--console=read-only --private-network"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                # A test run that is killed takes its trees along.
+                ["setpriv", "--pdeathsig=SIGTERM", "/bin/sh", "-c",
+                 f"{join}exec systemd-nspawn -q -b -D {self.root} -M {self.name} --register=no --keep-unit --console=read-only "
+                 "--private-network"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
             self.init = wait_until(self._find_init, BOOT_TIMEOUT_S, "process 1 of the tree", POLL_S)
             wait_until(lambda: self._state() in ("running", "degraded"), BOOT_TIMEOUT_S, f"the end of the boot; {self.log}", POLL_S)
