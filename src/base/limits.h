@@ -24,6 +24,13 @@ inline constexpr size_t config_bytes_max = 1024 * 1024;  // the whole file
 inline constexpr size_t pg_name_bytes_max = 63;          // of a schema or role (PostgreSQL's own)
 inline constexpr size_t topic_bytes_max = 249;           // a Kafka topic's name (Kafka's own bound)
 
+// --- names and addresses ----------------------------------------------------------------------
+inline constexpr size_t addresses_max = 16;  // of one name that are tried; further ones are not
+inline constexpr size_t listeners_max = 16;  // sockets of the public port
+// A connect waits this long for the addresses of a name. The look-up goes on: its result serves the
+// next connect.
+inline constexpr uint64_t resolve_wait_ns = 5'000'000'000;
+
 // --- routing ---------------------------------------------------------------------------------
 inline constexpr uint32_t buckets = 1024;  // hash values of hunter_id
 inline constexpr uint32_t cores_max = 64;
@@ -32,6 +39,13 @@ inline constexpr uint32_t cores_max = 64;
 inline constexpr size_t log_line_bytes_max = 4096;  // PIPE_BUF: a pipe takes it whole or not at all
 // Lines that stderr did not take at once, per process; further ones are dropped and counted.
 inline constexpr size_t log_kept_bytes_max = 16 * 1024;
+
+// --- reload ----------------------------------------------------------------------------------
+// Of what the check process of a reload reports, and of what the admin port shows of an error.
+inline constexpr size_t check_report_bytes_max = 4 * 1024 * 1024;
+inline constexpr size_t reload_error_bytes_max = 2048;
+inline constexpr size_t check_error_bytes_max = 64 * 1024;  // that is logged, in whole lines
+inline constexpr size_t check_warnings_max = 256;           // skipped files that are logged
 
 // --- secrets ---------------------------------------------------------------------------------
 inline constexpr size_t secrets_max = 16;  // per file
@@ -65,6 +79,11 @@ inline constexpr uint64_t start_pause_first_ns = 10'000'000;
 inline constexpr uint64_t start_pause_max_ns = 1'000'000'000;
 inline constexpr uint64_t start_failures_min = 3;
 inline constexpr uint64_t start_failure_log_every_ns = 60'000'000'000;
+// The process that starts workers is asked whether it runs: how often; how long without a reply
+// until the core is not ready; how much of that one tick of the core counts for.
+inline constexpr uint64_t launcher_ask_period_ns = 1'000'000'000;
+inline constexpr uint64_t launcher_silence_max_ns = 2'000'000'000;
+inline constexpr uint64_t launcher_tick_max_ns = 500'000'000;
 
 // --- loot events -----------------------------------------------------------------------------
 inline constexpr uint64_t seq_max = INT64_MAX - 1;  // a PostgreSQL bigint range must hold seq + 1
@@ -196,6 +215,10 @@ inline constexpr size_t sweeps_parallel_max =
 inline constexpr size_t kafka_rest_records_max = 64;  // per produce call
 // A produce call waits this long for the state of its hunts. Without it, the call goes on.
 inline constexpr uint64_t kafka_rest_states_wait_ns = 500'000'000;
+// Kafka is not up if events wait and none was acknowledged for this long.
+inline constexpr uint64_t log_silence_max_ns = 5'000'000'000;
+// How often librdkafka reports the state of its connections.
+inline constexpr int64_t kafka_state_period_ms = 2000;
 // In a drain, a Kafka that has not acknowledged anything for this long is not waited for.
 inline constexpr uint64_t drain_events_ns = 200'000'000;
 // In a drain, a connection that has not sent a byte yet is closed after this long.

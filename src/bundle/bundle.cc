@@ -62,33 +62,50 @@ bool read_images(std::string_view bytes, size_t begin, std::vector<BundledHunt>&
 }
 
 // Returns a sealed memfd with these bytes.
-Result<UniqueFd> seal(std::string_view bytes) {
+Result<UniqueFd> seal(const std::vector<std::string_view>& parts) {
   UniqueFd memory(memfd_create("huntd-bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!memory.valid()) return Error{std::string("memfd_create: ") + std::strerror(errno)};
-  for (size_t written = 0; written < bytes.size();) {
-    ssize_t const wrote = write(memory.get(), bytes.data() + written, bytes.size() - written);
-    if (wrote <= 0) return Error{std::string("cannot write the bundle: ") + std::strerror(errno)};
-    written += static_cast<size_t>(wrote);
-  }
+  for (std::string_view part : parts)
+    while (!part.empty()) {
+      ssize_t const wrote = write(memory.get(), part.data(), part.size());
+      if (wrote <= 0) return Error{std::string("cannot write the bundle: ") + std::strerror(errno)};
+      part.remove_prefix(static_cast<size_t>(wrote));
+    }
   if (fcntl(memory.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) !=
       0)
     return Error{std::string("cannot seal the bundle: ") + std::strerror(errno)};
   return memory;
 }
 
-Result<std::string> read_all(int descriptor) {
-  struct stat status {};
-  if (fstat(descriptor, &status) != 0)
-    return Error{std::string("cannot read the bundle: ") + std::strerror(errno)};
-  std::string bytes(static_cast<size_t>(status.st_size), '\0');
-  for (size_t have = 0; have < bytes.size();) {
-    ssize_t const got =
-        pread(descriptor, bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
-    if (got <= 0) return Error{std::string("cannot read the bundle: ") + std::strerror(errno)};
-    have += static_cast<size_t>(got);
+// A whole file, mapped: a page takes time and memory only if it is read.
+class Mapping {
+ public:
+  // The error is that of the system.
+  static Result<Mapping> of(int descriptor) {
+    struct stat status {};
+    Mapping mapping;
+    auto const unreadable = [] {
+      return Error{std::string("cannot read the bundle: ") + std::strerror(errno)};
+    };
+    if (fstat(descriptor, &status) != 0) return unreadable();
+    if (status.st_size == 0) return mapping;
+    auto const size = static_cast<size_t>(status.st_size);
+    void* const start = mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor, 0);
+    if (start == MAP_FAILED) return unreadable();
+    mapping.bytes_ = {static_cast<const char*>(start), size};
+    return mapping;
   }
-  return bytes;
-}
+  Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  Mapping& operator=(Mapping&&) = delete;
+  ~Mapping() {
+    if (!bytes_.empty()) munmap(const_cast<char*>(bytes_.data()), bytes_.size());
+  }
+  std::string_view bytes() const { return bytes_; }  // empty if the file is
+
+ private:
+  Mapping() = default;
+  std::string_view bytes_;
+};
 
 // The size of the index and the sources together. The images follow.
 size_t sources_end(const std::vector<BundledHunt>& hunts) {
@@ -210,7 +227,7 @@ Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>
     return Error{fmt::format("the scripts have {} bytes together, more than {}", bytes.size(),
                              limits::bundle_bytes_max)};
 
-  Result<UniqueFd> sealed = seal(bytes);
+  Result<UniqueFd> sealed = seal({bytes});
   if (!sealed) return sealed.error();
   Bundle bundle;
   bundle.descriptor_ = std::move(*sealed);
@@ -222,28 +239,32 @@ Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>
 
 Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images) {
   CHECK(images.size() == bundle.hunts_.size());
-  Result<std::string> bytes = read_all(bundle.descriptor());
-  if (!bytes) return bytes.error();
-  bytes->resize(page_up(sources_end(bundle.hunts_)), '\0');
-  size_t offset = page_up(bytes->size() + images_index_bytes(images.size()));
+  Result<std::string> head = read_sources(bundle);
+  if (!head) return head.error();
+  head->resize(page_up(head->size()), '\0');
+  size_t offset = page_up(head->size() + images_index_bytes(images.size()));
   size_t all_bytes = 0;
   for (const std::string& image : images) all_bytes += page_up(image.size());
   if (all_bytes > limits::bundle_images_bytes_max)
     return Error{
         fmt::format("the top-level code of the scripts allocates {} bytes together, more than {}",
                     all_bytes, limits::bundle_images_bytes_max)};
-  *bytes += images_magic;
-  put_u32(*bytes, images.size());
+  *head += images_magic;
+  put_u32(*head, images.size());
   for (const std::string& image : images) {
-    put_u32(*bytes, offset);
-    put_u32(*bytes, image.size());
+    put_u32(*head, offset);
+    put_u32(*head, image.size());
     offset += page_up(image.size());
   }
+  head->resize(page_up(head->size()), '\0');
+  static constexpr char zeros[page_bytes] = {};
+  std::vector<std::string_view> parts{*head};
   for (const std::string& image : images) {
-    bytes->resize(page_up(bytes->size()), '\0');
-    *bytes += image;
+    parts.emplace_back(image);
+    // The last image ends where it ends.
+    if (&image != &images.back()) parts.emplace_back(zeros, page_up(image.size()) - image.size());
   }
-  Result<UniqueFd> sealed = seal(*bytes);
+  Result<UniqueFd> sealed = seal(parts);
   if (!sealed) return sealed.error();
   return open_bundle(sealed->release());
 }
@@ -251,13 +272,35 @@ Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& 
 Result<Bundle> open_bundle(int descriptor) {
   Bundle bundle;
   bundle.descriptor_.reset(descriptor);
-  Result<std::string> const bytes = read_all(descriptor);
-  if (!bytes) return bytes.error();
-  if (!read_index(*bytes, bundle.hunts_)) return Error{"not a bundle"};
+  Result<Mapping> const mapping = Mapping::of(descriptor);
+  if (!mapping) return mapping.error();
+  std::string_view const bytes = mapping->bytes();
+  if (!read_index(bytes, bundle.hunts_)) return Error{"not a bundle"};
   size_t const end = sources_end(bundle.hunts_);
-  if (end < bytes->size() && !read_images(*bytes, page_up(end), bundle.hunts_))
+  if (end > bytes.size()) return Error{"not a bundle: it ends too early"};
+  if (end < bytes.size() && !read_images(bytes, page_up(end), bundle.hunts_))
     return Error{"not a bundle: the images are malformed"};
-  bundle.name_ = hash128_hex(std::string_view(*bytes).substr(0, end));
+  bundle.name_ = hash128_hex(bytes.substr(0, end));
+  return bundle;
+}
+
+Result<std::string> read_sources(const Bundle& bundle) {
+  std::string bytes(sources_end(bundle.hunts()), '\0');
+  for (size_t have = 0; have < bytes.size();) {
+    ssize_t const got = pread(bundle.descriptor(), bytes.data() + have, bytes.size() - have,
+                              static_cast<off_t>(have));
+    if (got <= 0) return Error{std::string("cannot read the bundle: ") + std::strerror(errno)};
+    have += static_cast<size_t>(got);
+  }
+  return bytes;
+}
+
+Result<Bundle> bundle_of(std::string_view sources) {
+  Result<UniqueFd> sealed = seal({sources});
+  if (!sealed) return sealed.error();
+  Result<Bundle> bundle = open_bundle(sealed->release());
+  if (bundle && sources_end(bundle->hunts()) != sources.size())
+    return Error{"not the sources of a bundle"};
   return bundle;
 }
 

@@ -57,7 +57,12 @@ Result<LoadedBundle> load_bundle(const std::string& dir);
 Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>>& scripts);
 // Returns the same bundle with an image of each hunt. `images` are in the order of hunts().
 Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images);
-// Reads the bundle of another process. Takes ownership of the descriptor.
+// Opens the bundle of another process. Takes ownership of the descriptor. Reads the index and the
+// sources; the images are neither read nor copied. REQUIRES: the memfd is sealed.
 Result<Bundle> open_bundle(int descriptor);
+// The bytes of the index and the sources, whose hash is the name: a bundle without images.
+Result<std::string> read_sources(const Bundle& bundle);
+// A bundle without images of what read_sources() returned. The error says that it is not that.
+Result<Bundle> bundle_of(std::string_view sources);
 
 }  // namespace huntd

@@ -2,8 +2,12 @@
 #include "bundle/check.h"
 
 #include <fmt/format.h>
+#include <poll.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -32,35 +36,13 @@ std::string_view check_job(const BundledHunt& hunt, uint64_t memory_bytes) {
   return std::string_view(frame).substr(0, size);
 }
 
-// The last frame of a check. The views point into the worker's buffer.
-struct LastFrame {
-  std::optional<std::string_view> frame;  // as of WorkerProcess::next_frame()
-  int type = 0;
+// Returns "" if the script passed, else its error. `frame` is the last frame, empty if the worker
+// has exited without one.
+std::string result_of(std::string_view frame, const std::string& hunt_id, int wait_status) {
   wf_reader reader{};
-};
-
-// Appends the frames of the image to `image`, up to the first other frame.
-LastFrame read_image(WorkerProcess& worker, uint32_t deadline_ms, std::string& image) {
-  int64_t const deadline_at_ms = monotonic_ms() + deadline_ms;
-  LastFrame last;
-  while ((last.frame = worker.next_frame(deadline_at_ms)) && !last.frame->empty()) {
-    last.type = wf_open(&last.reader, last.frame->data(), last.frame->size());
-    size_t const bytes = static_cast<size_t>(last.reader.end - last.reader.at);
-    if (last.type != WF_IMAGE || image.size() + bytes > limits::image_bytes_max) break;
-    image.append(reinterpret_cast<const char*>(last.reader.at), bytes);
-  }
-  return last;
-}
-
-// Returns "" if the script passed, else its error.
-std::string result_of(LastFrame& last, const std::string& hunt_id, uint32_t deadline_ms,
-                      int wait_status) {
-  if (!last.frame)
-    return fmt::format("{}.lua: its top-level code exceeded the deadline of {} ms", hunt_id,
-                       deadline_ms);
   wf_outcome outcome;
-  if (last.frame->empty() || last.type != WF_OUTCOME ||
-      wf_read_outcome(&last.reader, &outcome) == 0)
+  if (frame.empty() || wf_open(&reader, frame.data(), frame.size()) != WF_OUTCOME ||
+      wf_read_outcome(&reader, &outcome) == 0)
     return fmt::format("{}.lua: its worker exited without an outcome (wait status {:#x})", hunt_id,
                        wait_status);
   if (outcome.status == WF_OK) return "";
@@ -70,35 +52,139 @@ std::string result_of(LastFrame& last, const std::string& hunt_id, uint32_t dead
   return reason;
 }
 
-// Returns "" if the script passed (`image` is then its image), else its error.
-std::string check_one(const Bundle& bundle, const BundledHunt& hunt, const std::string& worker_path,
-                      uint32_t deadline_ms, uint64_t memory_bytes, std::string& image) {
-  Result<WorkerProcess> worker = WorkerProcess::start(worker_path, hunter_id, bundle.descriptor(),
-                                                      check_job(hunt, memory_bytes));
-  if (!worker) return worker.error().message;
-  LastFrame last = read_image(*worker, deadline_ms, image);
-  int const wait_status = worker->end();
-  return result_of(last, hunt.hunt_id, deadline_ms, wait_status);
+size_t usable_cpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<size_t>(CPU_COUNT(&set));
 }
+
+// The check of all scripts of a bundle. One thread: the end of the process ends the workers, which
+// get the signal when the thread that started them ends (PR_SET_PDEATHSIG).
+class Checks {
+ public:
+  Checks(const Bundle& bundle, std::string worker_path, uint32_t deadline_ms, uint64_t memory_bytes,
+         const CheckAll& all)
+      : bundle_(bundle),
+        worker_path_(std::move(worker_path)),
+        deadline_ms_(deadline_ms),
+        memory_bytes_(memory_bytes),
+        all_(all),
+        images_(bundle.hunts().size()),
+        problems_(bundle.hunts().size()) {}
+
+  void run() {
+    size_t const at_once = std::clamp<size_t>(usable_cpus(), 1, check_workers_max);
+    while (next_ < bundle_.hunts().size() || !running_.empty()) {
+      while (running_.size() < at_once && next_ < bundle_.hunts().size()) start(next_++);
+      if (!running_.empty()) serve();
+    }
+  }
+  // By the index in hunts().
+  const std::vector<std::string>& images() const { return images_; }
+  const std::vector<std::string>& problems() const { return problems_; }  // "" if it passed
+
+ private:
+  struct Running {
+    size_t index;
+    WorkerProcess worker;
+    int64_t deadline_at_ms;
+  };
+
+  const std::string& hunt_id(size_t index) const { return bundle_.hunts()[index].hunt_id; }
+
+  std::string not_checked(size_t index) const {
+    return fmt::format(
+        "{}.lua: not checked: the time for the check of all scripts (hunts.check_deadline_ms) is "
+        "over",
+        hunt_id(index));
+  }
+
+  void start(size_t index) {
+    if (monotonic_ms() >= all_.end_at_ms) return finish(index, not_checked(index));
+    Result<WorkerProcess> worker =
+        WorkerProcess::start(worker_path_, hunter_id, bundle_.descriptor(),
+                             check_job(bundle_.hunts()[index], memory_bytes_));
+    if (!worker) return finish(index, worker.error().message);
+    int64_t const deadline_at_ms = std::min(monotonic_ms() + deadline_ms_, all_.end_at_ms);
+    running_.push_back({index, std::move(*worker), deadline_at_ms});
+  }
+
+  void finish(size_t index, std::string problem) {
+    problems_[index] = std::move(problem);
+    ++checked_;
+    if (all_.progress) all_.progress(checked_, problems_.size());
+  }
+
+  // Waits until a worker has sent something, or a deadline has passed.
+  void serve() {
+    std::vector<pollfd> waits;
+    int64_t until_ms = std::numeric_limits<int64_t>::max();
+    for (const Running& one : running_) {
+      waits.push_back({one.worker.descriptor(), POLLIN, 0});
+      until_ms = std::min(until_ms, one.deadline_at_ms);
+    }
+    int64_t const left_ms = std::clamp<int64_t>(until_ms - monotonic_ms(), 0, poll_max_ms);
+    poll(waits.data(), waits.size(), static_cast<int>(left_ms));
+    std::erase_if(running_, [this](Running& one) { return ended(one); });
+  }
+
+  // Takes what the worker has sent. Returns true if its check has ended.
+  bool ended(Running& one) {
+    std::string& image = images_[one.index];
+    while (std::optional<std::string_view> const frame = one.worker.next_frame(0)) {
+      wf_reader reader{};
+      bool const of_image =
+          !frame->empty() && wf_open(&reader, frame->data(), frame->size()) == WF_IMAGE;
+      size_t const bytes = of_image ? static_cast<size_t>(reader.end - reader.at) : 0;
+      if (of_image && image.size() + bytes <= limits::image_bytes_max) {
+        image.append(reinterpret_cast<const char*>(reader.at), bytes);
+        continue;
+      }
+      std::string const last(*frame);
+      int const wait_status = one.worker.end();
+      finish(one.index, result_of(last, hunt_id(one.index), wait_status));
+      return true;
+    }
+    if (monotonic_ms() < one.deadline_at_ms) return false;
+    one.worker.end();
+    finish(one.index, one.deadline_at_ms == all_.end_at_ms
+                          ? not_checked(one.index)
+                          : fmt::format("{}.lua: its top-level code exceeded the deadline of {} ms",
+                                        hunt_id(one.index), deadline_ms_));
+    return true;
+  }
+
+  static constexpr int64_t poll_max_ms = 60'000;
+  const Bundle& bundle_;
+  std::string const worker_path_;
+  uint32_t const deadline_ms_;
+  uint64_t const memory_bytes_;
+  const CheckAll& all_;
+  size_t next_ = 0;
+  size_t checked_ = 0;
+  std::vector<Running> running_;
+  std::vector<std::string> images_;
+  std::vector<std::string> problems_;
+};
 
 }  // namespace
 
 Result<Bundle> check_bundle(const Bundle& bundle, const std::string& dir,
                             const std::string& worker_path, uint32_t deadline_ms,
-                            uint64_t memory_bytes) {
+                            uint64_t memory_bytes, const CheckAll& all) {
+  Checks checks(bundle, worker_path, deadline_ms, memory_bytes, all);
+  checks.run();
   std::string problems;
-  std::vector<std::string> images;
-  for (const BundledHunt& hunt : bundle.hunts()) {
-    std::string const problem =
-        check_one(bundle, hunt, worker_path, deadline_ms, memory_bytes, images.emplace_back());
+  for (size_t index = 0; index < bundle.hunts().size(); ++index) {
+    const std::string& problem = checks.problems()[index];
     if (problem.empty()) continue;
     if (!problems.empty()) problems.push_back('\n');
     // The worker knows only the name of the file.
-    if (problem.starts_with(hunt.hunt_id + ".lua:")) problems += dir + "/";
+    if (problem.starts_with(bundle.hunts()[index].hunt_id + ".lua:")) problems += dir + "/";
     problems += problem;
   }
   if (!problems.empty()) return Error{problems};
-  return add_images(bundle, images);
+  return add_images(bundle, checks.images());
 }
 
 }  // namespace huntd

@@ -63,6 +63,16 @@ WorkerProcess::WorkerProcess(WorkerProcess&& other) noexcept
       wait_status_(other.wait_status_),
       frame_(std::move(other.frame_)) {}
 
+WorkerProcess& WorkerProcess::operator=(WorkerProcess&& other) noexcept {
+  if (this == &other) return *this;
+  end();
+  socket_ = std::move(other.socket_);
+  pid_ = std::exchange(other.pid_, -1);
+  wait_status_ = other.wait_status_;
+  frame_ = std::move(other.frame_);
+  return *this;
+}
+
 WorkerProcess::~WorkerProcess() { end(); }
 
 Result<WorkerProcess> WorkerProcess::start(const std::string& path, const std::string& argument,

@@ -21,13 +21,15 @@ class WorkerProcess {
   static Result<WorkerProcess> start(const std::string& path, const std::string& argument,
                                      int bundle_descriptor, std::string_view job);
   WorkerProcess(WorkerProcess&& other) noexcept;
-  WorkerProcess& operator=(WorkerProcess&&) = delete;
+  WorkerProcess& operator=(WorkerProcess&& other) noexcept;
   // Kills the worker.
   ~WorkerProcess();
 
   // The next frame; it is valid until the next call. Empty if the worker has exited, nothing if the
   // deadline on the monotonic clock has passed.
   std::optional<std::string_view> next_frame(int64_t deadline_at_ms);
+  // Readable when there is a frame or the worker has exited. This object owns it.
+  int descriptor() const { return socket_.get(); }
   // Returns false if the worker has exited.
   bool send(std::string_view frame);
   // Kills the worker if it runs; returns its wait status (waitpid(2)).

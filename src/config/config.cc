@@ -29,6 +29,8 @@ enum class Check {
   directory,
   tcp,
   tcp_or_unix,
+  listen,
+  file_mode,
   bootstrap,
   topic,
   group,
@@ -39,7 +41,7 @@ enum class Check {
 };
 
 // One key: the member of Config that holds its value, and the values that it may have.
-// Exactly one of number, large, text and flag is set.
+// Exactly one of number, large, text, flag and texts is set.
 struct Key {
   const char* name;
   When when;
@@ -49,8 +51,9 @@ struct Key {
   bool* (*flag)(Config&);
   uint64_t min;  // of a number, inclusive
   uint64_t max;
-  Check check;       // of a text
-  const char* help;  // full sentences; `code` in backticks
+  Check check;                                            // of a text
+  const char* help;                                       // full sentences; `code` in backticks
+  std::vector<std::string>* (*texts)(Config&) = nullptr;  // one text, or an array of them
 };
 
 // clang-format off
@@ -63,13 +66,19 @@ struct Key {
 #define TEXT(section, member, check, when, help)                                                \
   Key { #section "." #member, When::when, nullptr, nullptr,                                     \
         [](Config& c) { return &c.section.member; }, nullptr, 0, 0, Check::check, help }
+#define TEXTS(section, member, check, when, help)                                               \
+  Key { #section "." #member, When::when, nullptr, nullptr, nullptr, nullptr, 0, 0,             \
+        Check::check, help, [](Config& c) { return &c.section.member; } }
 #define FLAG(section, member, when, help)                                                       \
   Key { #section "." #member, When::when, nullptr, nullptr, nullptr,                            \
         [](Config& c) { return &c.section.member; }, 0, 1, Check::path, help }
 
 const Key keys_table[] = {
-    TEXT(http, listen, tcp, restart,
-         "Address of the public port."),
+    TEXTS(http, listen, listen, restart,
+         "Addresses of the public port. A name that has several addresses is listened on at each of "
+         "them. If systemd passes sockets, it listens on those instead."),
+    TEXT(http, unix_mode, file_mode, restart,
+         "Permissions of the files of `unix:` sockets in `http.listen`, in octal."),
     NUMBER(http, request_deadline_ms, 10, 60'000, restart,
          "Longest time from the last byte of a request to its response. Must be more than "
          "`worker.queue_deadline_ms` and `worker.deadline_ms` together. A hunt that has not started "
@@ -82,8 +91,12 @@ const Key keys_table[] = {
          "A keep-alive connection without a request is closed after this time."),
     NUMBER(http, send_deadline_ms, 10, 600'000, restart,
          "A connection whose client does not read its response for this time is closed."),
+    NUMBER(http, drain_delay_ms, 0, 600'000, restart,
+         "After SIGTERM, `/readyz` says 503 for this time while huntd serves as before, so that a "
+         "load balancer sees it and sends its requests elsewhere; then huntd drains. Two to three "
+         "times the interval of the balancer's checks. 0: huntd drains at once."),
     NUMBER(http, drain_deadline_ms, 0, 600'000, restart,
-         "After SIGTERM, running requests may take this long; then their connections are closed."),
+         "In a drain, running requests may take this long; then their connections are closed."),
     NUMBER(http, connections_max, 1, 1'000'000, restart,
          "Open connections per core. A core at the limit accepts none; a connection that another "
          "core hands over to it gets 503 `too-many-connections`."),
@@ -117,6 +130,14 @@ const Key keys_table[] = {
     TEXT(hunts, seed_secret_file, path, restart,
          "File with the secret from which the numbers of `hunt.random` follow: 24 to 128 visible "
          "ASCII characters, the same on every host. Empty: the hosts share a secret in Redis."),
+    NUMBER(hunts, check_deadline_ms, 100, 600'000, reload,
+           "Longest check of the config and of all scripts, at a start, a reload and `huntd -t`. A "
+           "reload whose check takes longer is rejected. Under systemd keep it below the unit's "
+           "`TimeoutStartSec=`."),
+    TEXT(hunts, state_dir, path, reload,
+         "Directory in which huntd saves the scripts that it serves. A start whose `hunts.dir` has "
+         "an error then serves the saved ones. Empty: the directory of the unit's "
+         "`StateDirectory=` (environment variable `STATE_DIRECTORY`); without one nothing is saved."),
     TEXT(worker, binary, path, restart,
          "The program `hunt_worker`. Empty: the one in the directory of `huntd`."),
     NUMBER(worker, deadline_ms, 1, 10'000, reload,
@@ -217,16 +238,28 @@ const Key keys_table[] = {
 #undef NUMBER
 #undef LARGE
 #undef TEXT
+#undef TEXTS
 #undef FLAG
+
+std::string quoted(const std::string& text) {
+  std::ostringstream written;
+  written << toml::value<std::string>(text);
+  return written.str();
+}
 
 // A key's value as TOML.
 std::string value_text(const Key& key, Config& config) {
+  if (key.texts != nullptr) {
+    const std::vector<std::string>& texts = *key.texts(config);
+    if (texts.size() == 1) return quoted(texts[0]);
+    std::string all;
+    for (const std::string& text : texts) all += (all.empty() ? "[" : ", ") + quoted(text);
+    return all + "]";
+  }
   if (key.flag != nullptr) return *key.flag(config) ? "true" : "false";
   if (key.text == nullptr)
     return std::to_string(key.number != nullptr ? *key.number(config) : *key.large(config));
-  std::ostringstream quoted;
-  quoted << toml::value<std::string>(*key.text(config));
-  return quoted.str();
+  return quoted(*key.text(config));
 }
 
 // The number of letters to add, remove or change to turn one word into the other.
@@ -285,6 +318,19 @@ std::optional<std::string> address_fault(const std::string& text, bool unix_allo
   return std::nullopt;
 }
 
+// The error if `text` is not an address to listen on.
+std::optional<std::string> listen_fault(const std::string& text) {
+  if (text.starts_with("unix:") && !text.starts_with("unix:/"))
+    return "the path of a unix socket must begin with /";
+  return address_fault(text, true);
+}
+
+std::optional<std::string> file_mode_fault(const std::string& text) {
+  bool const octal = std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '7'; });
+  if (octal && (text.size() == 3 || (text.size() == 4 && text[0] == '0'))) return std::nullopt;
+  return "must be three octal digits, such as \"0660\"";
+}
+
 // The error if `text` is not a list of addresses, separated by commas. It may be empty.
 std::optional<std::string> bootstrap_fault(const std::string& text) {
   for (size_t begin = 0; !text.empty() && begin <= text.size();) {
@@ -326,6 +372,10 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
       return address_fault(text, false);
     case Check::tcp_or_unix:
       return address_fault(text, true);
+    case Check::listen:
+      return listen_fault(text);
+    case Check::file_mode:
+      return file_mode_fault(text);
     case Check::bootstrap:
       return bootstrap_fault(text);
     case Check::topic:
@@ -346,7 +396,7 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
 // The permitted values in words, for references.
 std::string range_of(const Key& key) {
   if (key.flag != nullptr) return "true or false";
-  if (key.text == nullptr) return fmt::format("{} to {}", key.min, key.max);
+  if (key.text == nullptr && key.texts == nullptr) return fmt::format("{} to {}", key.min, key.max);
   switch (key.check) {
     case Check::path:
       return "a path";
@@ -356,6 +406,10 @@ std::string range_of(const Key& key) {
       return "address";
     case Check::tcp_or_unix:
       return "address or `unix:/path`";
+    case Check::listen:
+      return fmt::format("address or `unix:/path`, or an array of 1 to {}", limits::listeners_max);
+    case Check::file_mode:
+      return "an octal number in quotes";
     case Check::bootstrap:
       return "addresses, separated by commas";
     case Check::topic:
@@ -375,9 +429,34 @@ std::string range_of(const Key& key) {
   return "";
 }
 
+// Reads one text, or an array of them. `where` names the key.
+void read_texts(const Key& key, const toml::node& node, const std::string& where, Config& config,
+                Problems& problems) {
+  std::vector<const toml::node*> nodes{&node};
+  if (const toml::array* const array = node.as_array(); array != nullptr) {
+    nodes.clear();
+    for (const toml::node& each : *array) nodes.push_back(&each);
+  }
+  if (nodes.empty() || nodes.size() > limits::listeners_max)
+    return problems.add(
+        where, fmt::format("must be 1 to {} texts, not {}", limits::listeners_max, nodes.size()));
+  std::vector<std::string> texts;
+  for (const toml::node* each : nodes) {
+    std::optional<std::string> const text = each->value_exact<std::string>();
+    if (!text) return problems.add(where, "must be text in quotes, or an array of such texts");
+    if (std::optional<std::string> const fault = text_fault(key.check, *text))
+      return problems.add(where, *fault);
+    if (std::ranges::find(texts, *text) != texts.end())
+      return problems.add(where, fmt::format("has \"{}\" twice", *text));
+    texts.push_back(*text);
+  }
+  *key.texts(config) = std::move(texts);
+}
+
 void read_value(const Key& key, const toml::node& node, Config& config, Problems& problems) {
   std::string const where = fmt::format("{}: {}", problems.at(node), key.name);
   config.origin[key.name] = problems.at(node);
+  if (key.texts != nullptr) return read_texts(key, node, where, config, problems);
   if (key.text != nullptr) {
     std::optional<std::string> const value = node.value_exact<std::string>();
     if (!value) return problems.add(where, "must be text in quotes");
@@ -425,6 +504,7 @@ bool read_properties(const std::string& name, const toml::node& node, Config& co
 bool is_loopback(const std::string& listen) {
   Result<Address> const address = parse_address(listen);
   if (!address) return false;
+  if (address->unix_socket) return true;
   in_addr v4{};
   if (inet_pton(AF_INET, address->host.c_str(), &v4) == 1)
     return (ntohl(v4.s_addr) >> 24) == IN_LOOPBACKNET;
@@ -445,7 +525,7 @@ void check_together(Config& config, Problems& problems) {
                  fmt::format("must be more than worker.queue_deadline_ms + worker.deadline_ms ({})",
                              config.worker.queue_deadline_ms + config.worker.deadline_ms));
   if (config.auth.mode == "none" && !config.auth.allow_unauthenticated &&
-      !is_loopback(config.http.listen))
+      !std::ranges::all_of(config.http.listen, is_loopback))
     problems.add(where("http.listen"),
                  "is not a loopback address, and auth.mode is \"none\": any caller could act as "
                  "any hunter. Set auth.mode to \"bearer\" or \"hunter\", or set "
@@ -461,7 +541,9 @@ void check_together(Config& config, Problems& problems) {
   if (config.kafka.topic == config.kafka.dead_topic)
     problems.add(where("kafka.dead_topic"),
                  "must differ from kafka.topic, or every dead letter would be read again");
-  if (config.http.listen == config.admin.listen && !config.http.listen.ends_with(":0"))
+  const std::string& admin = config.admin.listen;
+  if (std::ranges::find(config.http.listen, admin) != config.http.listen.end() &&
+      !admin.ends_with(":0"))
     problems.add(where("admin.listen"),
                  "must differ from http.listen: the public port does not have the admin paths");
 }
@@ -504,7 +586,7 @@ Result<Config> parse_config(const std::string& text, const std::string& name) {
   return config;
 }
 
-Result<Config> load_config(const std::string& path) {
+Result<std::string> read_config_text(const std::string& path) {
   errno = 0;
   std::ifstream file(path);
   std::string text(limits::config_bytes_max + 1, '\0');
@@ -516,7 +598,13 @@ Result<Config> load_config(const std::string& path) {
   if (text.size() > limits::config_bytes_max)
     return Error{fmt::format("{}: is larger than {} bytes; name the config file with -c FILE", path,
                              limits::config_bytes_max)};
-  return parse_config(text, path);
+  return text;
+}
+
+Result<Config> load_config(const std::string& path) {
+  Result<std::string> const text = read_config_text(path);
+  if (!text) return text.error();
+  return parse_config(*text, path);
 }
 
 std::string print_config(const Config& config) {
@@ -542,8 +630,9 @@ std::vector<ConfigKey> config_keys() {
   Config defaults;
   std::vector<ConfigKey> keys;
   for (const Key& key : keys_table)
-    keys.push_back({key.name, key.text != nullptr, key.flag != nullptr, value_text(key, defaults),
-                    key.min, key.max, key.when == When::reload, range_of(key), key.help});
+    keys.push_back({key.name, key.text != nullptr || key.texts != nullptr, key.flag != nullptr,
+                    value_text(key, defaults), key.min, key.max, key.when == When::reload,
+                    range_of(key), key.help});
   return keys;
 }
 
@@ -599,6 +688,12 @@ Result<Address> parse_address(const std::string& text) {
         fmt::format("the port must be from 0 to 65535, not \"{}\"", std::string(first, last))};
   address.port = static_cast<uint16_t>(port);
   return address;
+}
+
+std::string address_text(const Address& address) {
+  if (address.unix_socket) return "unix:" + address.host;
+  bool const v6 = address.host.find(':') != std::string::npos;
+  return fmt::format("{}{}{}:{}", v6 ? "[" : "", address.host, v6 ? "]" : "", address.port);
 }
 
 }  // namespace huntd

@@ -25,12 +25,14 @@ struct KafkaProperty {
 // Each member is the config key `section.member`; the member's initializer is the default.
 struct Config {
   struct {
-    std::string listen = "127.0.0.1:8080";
+    std::vector<std::string> listen = {"127.0.0.1:8080"};
+    std::string unix_mode = "0660";
     uint32_t request_deadline_ms = 2000;
     uint32_t read_deadline_ms = 10'000;
     uint32_t first_byte_deadline_ms = 10'000;
     uint32_t idle_deadline_ms = 75'000;
     uint32_t send_deadline_ms = 10'000;
+    uint32_t drain_delay_ms = 0;
     uint32_t drain_deadline_ms = 10'000;
     uint32_t connections_max = 16'384;
     uint32_t connections_per_address_max = 0;
@@ -51,6 +53,8 @@ struct Config {
   struct {
     std::string dir = "/etc/huntd/hunts";
     std::string seed_secret_file;
+    uint32_t check_deadline_ms = 60'000;
+    std::string state_dir;
   } hunts;
   struct {
     std::string binary;
@@ -110,6 +114,8 @@ struct Config {
 // Reads and checks one file. The error lists every problem found, one per line, each as
 // "FILE:LINE: key: what is wrong and what to write". An unknown key suggests the most similar one.
 Result<Config> load_config(const std::string& path);
+// The text of the file, unchecked: at most limits::config_bytes_max.
+Result<std::string> read_config_text(const std::string& path);
 // The same for text in memory. `name` replaces the file's name in errors and origins.
 Result<Config> parse_config(const std::string& text, const std::string& name);
 // All values as TOML, each with its origin in a comment. A secret among librdkafka's properties is
@@ -118,8 +124,8 @@ std::string print_config(const Config& config);
 
 // One key, for references and tests.
 struct ConfigKey {
-  std::string name;  // "section.member"
-  bool is_text = false;
+  std::string name;          // "section.member"
+  bool is_text = false;      // text in quotes, or several
   bool is_flag = false;      // true or false
   std::string default_text;  // as TOML
   uint64_t min = 0;          // of a number, inclusive
@@ -143,5 +149,7 @@ struct Address {
 };
 // Parses "host:port", "[v6]:port" or "unix:/path". The error says what is wrong.
 Result<Address> parse_address(const std::string& text);
+// The reverse of parse_address().
+std::string address_text(const Address& address);
 
 }  // namespace huntd

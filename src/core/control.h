@@ -18,6 +18,7 @@ enum class ControlMessage : uint8_t {
   secrets = 3,  // Secrets: they authenticate callers from now on
   drain = 4,    // finish the requests that run, then end
   end = 5,      // all cores are idle
+  leaving = 8,  // bool: whether the host says that it is not ready, so that clients should go
   // Core to parent:
   listening = 6,  // the core accepts connections
   idle = 7,       // the core drains and has no work of its own; it still runs its peers' requests

@@ -75,11 +75,13 @@ class OpenCore final : public Core,
         scheduler_(core_scheduler),
         metrics_(*settings_.metrics),
         network_(environment.network),
+        resolver_(environment.resolver),
         parent_(links.parent),
         authenticator_(settings_.secrets),
+        leaving_(settings_.leaving),
         address_limit_(config_.http.connections_per_address_max),
         map_(static_cast<uint32_t>(links.cores.size())),
-        redis_(network_, scheduler_, clock_, metrics_, redis_options(settings_)),
+        redis_(network_, resolver_, scheduler_, clock_, metrics_, redis_options(settings_)),
         ledger_(redis_, scheduler_, clock_, config_.redis.idempotency_ttl_s),
         supply_(redis_, scheduler_, clock_, metrics_, config_.redis.idempotency_ttl_s,
                 config_.http.request_deadline_ms),
@@ -133,6 +135,7 @@ class OpenCore final : public Core,
   }
 
   bool draining() const override { return draining_; }
+  bool leaving() const override { return leaving_; }
   bool done() const override { return done_; }
 
   void finish() override {
@@ -345,6 +348,9 @@ class OpenCore final : public Core,
       case ControlMessage::drain:
         start_drain();
         break;
+      case ControlMessage::leaving:
+        leaving_ = reader.number<bool>();
+        break;
       case ControlMessage::end:
         may_end_ = true;
         break;
@@ -486,8 +492,10 @@ class OpenCore final : public Core,
   Scheduler& scheduler_;
   CoreMetrics& metrics_;
   Network& network_;
+  Resolver& resolver_;
   MessageLink& parent_;
   Authenticator authenticator_;
+  bool leaving_;
   AddressLimit address_limit_;
   CoreMap map_;
   std::string map_json_;  // empty: not computed since the map changed

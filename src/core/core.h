@@ -21,11 +21,12 @@ struct CoreSettings {
   uint32_t index = 0;
   uint32_t incarnation = 1;  // counts the starts of this core
   Config config;
-  Address redis;  // resolved
+  Address redis;  // a name is looked up at each connect
   std::string redis_password;
   Secrets secrets;
   std::string seed_secret;        // of hunts.seed_secret_file; empty: of the ledger
   std::vector<PeerUpdate> peers;  // the state of the other cores at the start
+  bool leaving = false;           // as in ControlMessage::leaving, at the start
   int bundle_descriptor = -1;     // owned by the core
   CoreMetrics* metrics = nullptr;
 };

@@ -5,10 +5,12 @@
 #include <poll.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 
 #include "base/clock.h"
+#include "base/net.h"
 #include "base/private_file.h"
 #include "drivers/peer_timeout.h"
 
@@ -37,20 +39,80 @@ Result<void> RedisClient::connect() {
   if (context_) return {};
   Result<Address> address = parse_address(address_);
   if (!address) return Error{"redis.address: " + address.error().message};
-  uint32_t const timeout_ms = peer_timeout_ms();
-  timeval const timeout{.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
-  context_.reset(address->unix_socket
-                     ? redisConnectUnixWithTimeout(address->host.c_str(), timeout)
-                     : redisConnectWithTimeout(address->host.c_str(), address->port, timeout));
+  int64_t const give_up_at_ms = monotonic_ms() + peer_timeout_ms();
+  connected_to_ = address_;
+  if (address->unix_socket || is_numeric(address->host)) return connect_to(*address, give_up_at_ms);
+  // The addresses get at least half of the time.
+  Result<std::vector<Address>> found = look_up(*address, give_up_at_ms - peer_timeout_ms() / 2);
+  if (!found) return found.error();
+  std::stable_partition(found->begin(), found->end(),
+                        [this](const Address& each) { return each.host != left_host_; });
+  std::string failures;
+  Error last;
+  for (size_t i = 0; i < found->size(); ++i) {
+    connected_to_ = fmt::format("{} ({})", address_, address_text((*found)[i]));
+    auto const left = static_cast<int64_t>(found->size() - i);
+    int64_t const now_ms = monotonic_ms();
+    Result<void> const connected =
+        connect_to((*found)[i], now_ms + std::max<int64_t>(give_up_at_ms - now_ms, 0) / left);
+    if (connected || connected.error().kind == ErrorKind::usage) return connected;
+    last = connected.error();
+    failures += fmt::format("{}{}", i == 0 ? "" : "; ", last.message);
+  }
+  return Error{std::move(failures), last.kind};
+}
+
+Result<void> RedisClient::connect_beside(const RedisClient& other) {
+  if (context_) return {};
+  connected_to_ = other.connected_to_;
+  return connect_to(other.at_, monotonic_ms() + peer_timeout_ms());
+}
+
+void RedisClient::leave() {
+  left_host_ = at_.host;
+  context_.reset();
+}
+
+// Waits for the resolver until `give_up_at_ms`, or until a signal comes.
+Result<std::vector<Address>> RedisClient::look_up(const Address& name, int64_t give_up_at_ms) {
+  if (!lookup_) lookup_ = std::make_unique<NameLookup>(name.host);
+  if (Result<void> started = lookup_->start(); !started)
+    return Error{"redis: " + started.error().message, ErrorKind::unreachable};
+  std::optional<Result<std::vector<std::string>>> found = lookup_->take();
+  if (!found) {
+    pollfd ended{.fd = lookup_->descriptor(), .events = POLLIN, .revents = 0};
+    int64_t const wait_ms = std::max<int64_t>(give_up_at_ms - monotonic_ms(), 0);
+    static_cast<void>(::poll(&ended, 1, static_cast<int>(wait_ms)));
+    found = lookup_->take();
+  }
+  if (!found)
+    return Error{fmt::format("redis: cannot resolve {}: no reply yet", name.host),
+                 ErrorKind::unreachable};
+  if (!*found) return Error{"redis: " + found->error().message, ErrorKind::unreachable};
+  std::vector<Address> addresses;
+  for (const std::string& host : **found) addresses.push_back({false, host, name.port});
+  return addresses;
+}
+
+Result<void> RedisClient::connect_to(const Address& address, int64_t give_up_at_ms) {
+  auto const span = [](int64_t ms) {
+    return timeval{.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+  };
+  at_ = address;
+  timeval const connect_time = span(std::max<int64_t>(give_up_at_ms - monotonic_ms(), 1));
+  context_.reset(address.unix_socket
+                     ? redisConnectUnixWithTimeout(address.host.c_str(), connect_time)
+                     : redisConnectWithTimeout(address.host.c_str(), address.port, connect_time));
   if (!context_) return Error{"redis: out of memory"};
   if (context_->err != 0) {
-    Error error{fmt::format("redis: {}: {}", address_, context_->errstr), ErrorKind::unreachable};
+    Error error{fmt::format("redis: {}: {}", connected_to_, context_->errstr),
+                ErrorKind::unreachable};
     context_.reset();
     return error;
   }
-  redisSetTimeout(context_.get(), timeout);
+  redisSetTimeout(context_.get(), span(peer_timeout_ms()));
   // On a Unix socket it would fail, and the connection with it.
-  if (!address->unix_socket) redisEnableKeepAlive(context_.get());
+  if (!address.unix_socket) redisEnableKeepAlive(context_.get());
   Result<void> authenticated = authenticate();
   if (!authenticated) context_.reset();
   return authenticated;
@@ -86,9 +148,9 @@ Error RedisClient::lost() {
   // On a blocking socket with a timeout, hiredis' text is that of EAGAIN. It has no error if read()
   // has given up.
   bool const silent = context_->err == 0 || (context_->err == REDIS_ERR_IO && errno == EAGAIN);
-  Error error{silent ? fmt::format("redis: {}: no reply within {:g} s", address_,
+  Error error{silent ? fmt::format("redis: {}: no reply within {:g} s", connected_to_,
                                    peer_timeout_ms() / 1000.0)
-                     : fmt::format("redis: {}: {}", address_, context_->errstr),
+                     : fmt::format("redis: {}: {}", connected_to_, context_->errstr),
               ErrorKind::unreachable};
   context_.reset();
   return error;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/name_lookup.h"
 #include "base/result.h"
 #include "config/config.h"
 
@@ -26,12 +27,20 @@ class RedisClient {
   // Address, password file and database are those of [redis] in the config.
   RedisClient(std::string address, std::string password_file, uint32_t database);
 
-  // Connects, authenticates and selects the database; does nothing if connected. Reads the password
-  // file every time, so a changed password needs no restart. A world-readable password file is an
-  // error.
+  // Connects, authenticates and selects the database; does nothing if connected. A name is looked
+  // up each time, and its addresses are tried in turn until one lets the client in; a connection
+  // that can't be made takes at most peer_timeout_ms() for all of them, and as long again for the
+  // replies. Reads the password file every time, so a changed password needs no restart. A
+  // world-readable password file is an error. An error names each address and why it failed.
   Result<void> connect();
+  // The same, at the address to which `other` is connected: another one of the name may be another
+  // server. REQUIRES: `other` is connected.
+  Result<void> connect_beside(const RedisClient& other);
   bool connected() const { return context_ != nullptr; }
   void close() { context_.reset(); }
+  // Closes a connection to a server of no use. The next connect() tries this address of the name
+  // last.
+  void leave();
 
   // Appends a command to the pipeline; read() sends it.
   void append(const std::vector<std::string_view>& words);
@@ -49,6 +58,8 @@ class RedisClient {
   int fd() const { return context_ ? context_->fd : -1; }
 
  private:
+  Result<std::vector<Address>> look_up(const Address& name, int64_t give_up_at_ms);
+  Result<void> connect_to(const Address& address, int64_t give_up_at_ms);
   Result<void> authenticate();
   // Closes the connection after an error of it.
   Error lost();
@@ -56,6 +67,10 @@ class RedisClient {
   static Result<RedisReply> checked(void* received);
 
   std::string address_;
+  std::string connected_to_;  // as in errors: of a name, with the address
+  Address at_;                // the present or last one that was tried
+  std::string left_host_;     // of the address that leave() left
+  std::unique_ptr<NameLookup> lookup_;
   std::string password_file_;
   uint32_t database_;
   std::unique_ptr<redisContext, void (*)(redisContext*)> context_{nullptr, &redisFree};

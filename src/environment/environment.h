@@ -10,6 +10,7 @@
 #include "environment/event_log.h"
 #include "environment/message_link.h"
 #include "environment/network.h"
+#include "environment/resolver.h"
 #include "environment/worker_host.h"
 
 namespace huntd::server {
@@ -18,6 +19,7 @@ namespace huntd::server {
 struct Environment {
   Clock& clock;
   Network& network;
+  Resolver& resolver;
   WorkerHost& workers;
   EventLog* events;  // null if Kafka is not configured
 };

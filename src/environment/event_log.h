@@ -2,6 +2,7 @@
 // The stream of loot events (Kafka).
 #pragma once
 #include <cstdint>
+#include <string_view>
 
 #include "base/pool.h"
 
@@ -31,6 +32,8 @@ struct DeliveryReport {
 class EventLogUser {
  public:
   virtual void on_report(uint64_t token, const DeliveryReport& report) = 0;
+  // The log can be reached; or not, for this reason. May be repeated.
+  virtual void on_reachable(std::string_view unreachable_reason) = 0;
 
  protected:
   ~EventLogUser() = default;

@@ -94,6 +94,7 @@ class AcceptUser {
 class Network {
  public:
   virtual ~Network() = default;
+  // REQUIRES: `address` is a numeric one or a unix socket.
   virtual void connect(const Address& address, ConnectUser& user) = 0;
   // `with_addresses` asks for each client's address, which costs one more operation per connection.
   virtual void start_accepting(AcceptUser& user, bool with_addresses) = 0;

@@ -22,6 +22,9 @@ class WorkerUser {
   // The worker has exited, or could not be started if `spawn_errno` is not 0. `wait_status` as in
   // waitpid(2).
   virtual void on_worker_exit(uint32_t slot, int spawn_errno, int wait_status) = 0;
+  // The process that starts workers does not answer, so that starts have no end; or it answers
+  // again. Reported at each change; at first it answers.
+  virtual void on_launcher(bool answers) = 0;
 
  protected:
   ~WorkerUser() = default;

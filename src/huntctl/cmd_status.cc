@@ -14,6 +14,7 @@
 #include "base/format_text.h"
 #include "huntctl/commands.h"
 #include "huntctl/deadline.h"
+#include "huntctl/health_call.h"
 #include "huntctl/http_call.h"
 #include "huntctl/json_response.h"
 #include "huntctl/text_table.h"
@@ -40,6 +41,8 @@ struct CoreStatus {
   uint64_t restarts = 0;
   std::string bundle;
   std::string redis_server;
+  std::string redis_address;
+  std::string kafka_reason;  // why Kafka takes no events
   uint64_t hunts = 0;
   uint64_t hunts_on_owner = 0;
   std::map<std::string, uint64_t> gauges;
@@ -49,6 +52,16 @@ struct Status {
   std::string version;
   int64_t started_at_ms = 0;
   int64_t taken_at_ms = 0;
+  uint64_t pid = 0;  // of the parent
+  struct {
+    bool runs = false;
+    bool of_start = false;  // the result is that of the start
+    std::string result;     // of the newest one
+    int64_t at_ms = 0;
+    std::string error;
+    std::string progress;
+    bool serves_saved = false;
+  } reload;
   std::vector<CoreStatus> cores;
 };
 
@@ -62,6 +75,8 @@ CoreStatus read_core(const element& core) {
   status.restarts = uint64_t(core["restarts"]);
   status.bundle = std::string_view(core["bundle"]);
   status.redis_server = std::string_view(core["redis"]["server"]);
+  status.redis_address = std::string_view(core["redis"]["address"]);
+  status.kafka_reason = std::string_view(core["kafka"]["reason"]);
   for (auto const& [name, n] : object(core["counters"])) {
     if (name.starts_with("huntd_hunts_total{")) status.hunts += uint64_t(n);
     if (name == "huntd_hunts_owner_total") status.hunts_on_owner = uint64_t(n);
@@ -77,27 +92,17 @@ Result<Status> read_status(const std::string& json) {
     status.version = std::string_view(document["version"]);
     status.started_at_ms = int64_t(document["started_at_ms"]);
     status.taken_at_ms = int64_t(document["taken_at_ms"]);
+    status.pid = uint64_t(document["pid"]);
+    element const reload = document["reload"];
+    status.reload = {uint64_t(reload["started"]) > uint64_t(reload["finished"]),
+                     uint64_t(reload["finished"]) == 0,
+                     std::string(std::string_view(reload["result"])),
+                     int64_t(reload["at_ms"]),
+                     std::string(std::string_view(reload["error"])),
+                     std::string(std::string_view(reload["progress"])),
+                     bool(reload["serves_saved"])};
     for (element const core : array(document["cores"])) status.cores.push_back(read_core(core));
     return status;
-  });
-}
-
-// Returns the reasons that /healthz or /readyz gives; none if it responds with 200 and `member` is
-// true.
-Result<std::vector<std::string>> complaints(const std::string& address, const char* path,
-                                            const char* member) {
-  using Reasons = std::vector<std::string>;
-  Result<HttpResponse> const response = http_get(address, admin_port, path);
-  if (!response) return response.error();
-  return parse_response(response->body, path, [&](element document) -> Result<Reasons> {
-    Reasons reasons;
-    for (element const reason : array(document["reasons"]))
-      reasons.emplace_back(std::string_view(reason["reason"]));
-    bool const good = bool(document[member]) && response->status == 200;
-    if (!good && reasons.empty())
-      reasons.push_back(
-          fmt::format("{} responds with status {} and without a reason", path, response->status));
-    return reasons;
   });
 }
 
@@ -148,8 +153,53 @@ std::string table(const Status& before, const Status& now) {
 std::set<std::string> redis_servers(const Status& now) {
   std::set<std::string> servers;
   for (const CoreStatus& core : now.cores)
-    if (!core.redis_server.empty()) servers.insert(core.redis_server);
+    if (!core.redis_server.empty())
+      servers.insert(fmt::format("{} at {}", core.redis_server, core.redis_address));
   return servers;
+}
+
+// A line for the newest reload, and one if the check of another one runs. Empty before the first.
+std::string reload_text(const Status& now) {
+  const auto& reload = now.reload;
+  std::string text;
+  if (reload.runs)
+    text = fmt::format("\na reload is being checked{}{}", reload.progress.empty() ? "" : ": ",
+                       reload.progress);
+  std::string const ago = span_text(now.taken_at_ms - reload.at_ms);
+  if (reload.result == "applied") text += fmt::format("\nreloaded {} ago", ago);
+  if (reload.result == "rejected")
+    text += fmt::format(
+        "\n{} {} ago; huntd serves the {} scripts:\n{}",
+        reload.of_start ? "hunts.dir was rejected at the start" : "the newest reload was rejected",
+        ago, reload.serves_saved ? "saved" : "previous", reload.error);
+  return text;
+}
+
+// What is not as it should be although huntd is ready: no hunter notices it.
+std::vector<std::string> degradations(const Status& now) {
+  std::map<std::string, std::string> cores;  // by reason
+  uint64_t waiting = 0;
+  for (const CoreStatus& core : now.cores) {
+    if (core.gauges.contains("huntd_outbox_pending"))
+      waiting += core.gauges.at("huntd_outbox_pending");
+    if (core.kafka_reason.empty()) continue;
+    std::string& names = cores[core.kafka_reason];
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", core.core);
+  }
+  std::vector<std::string> found;
+  for (const auto& [reason, names] : cores)
+    found.push_back(fmt::format("Kafka takes no events of core {}: {}", names, reason));
+  if (!found.empty())
+    found.push_back(fmt::format(
+        "no loot is lost: events wait in the outbox until Kafka takes them (at the last count {})",
+        waiting));
+  return found;
+}
+
+std::string quoted_list(const std::vector<std::string>& texts) {
+  std::string list;
+  for (const std::string& text : texts) list += (list.empty() ? "" : ",") + json_string(text);
+  return "[" + list + "]";
 }
 
 struct Health {
@@ -166,30 +216,26 @@ struct Health {
 };
 
 Result<Health> read_health(const std::string& address) {
-  Result<std::vector<std::string>> unhealthy = complaints(address, "/healthz", "healthy");
+  Result<std::vector<std::string>> unhealthy = health_reasons(address, "/healthz", "healthy");
   if (!unhealthy) return unhealthy.error();
-  Result<std::vector<std::string>> not_ready = complaints(address, "/readyz", "ready");
+  Result<std::vector<std::string>> not_ready = health_reasons(address, "/readyz", "ready");
   if (!not_ready) return not_ready.error();
   return Health{std::move(*unhealthy), std::move(*not_ready)};
 }
 
-// Prints the members of /status.json, and `healthy`, `ready` and `reasons`.
+// Prints the members of /status.json, and `healthy`, `ready`, `reasons` and `degraded`.
 int print_json(const std::string& address, const std::string& status_json) {
   Result<std::string> object = object_of(status_json, "status.json");
   if (!object) return fail(object.error());
   // Another server than huntd may respond with an object too.
-  if (Result<Status> const readable = read_status(status_json); !readable)
-    return fail(readable.error());
+  Result<Status> const status = read_status(status_json);
+  if (!status) return fail(status.error());
   Result<Health> const health = read_health(address);
   if (!health) return fail(health.error());
   add_member(*object, "healthy", health->unhealthy.empty() ? "true" : "false");
   add_member(*object, "ready", health->not_ready.empty() ? "true" : "false");
-  std::string reasons = "[";
-  for (const std::string& reason : health->reasons()) {
-    if (reasons.size() > 1) reasons += ',';
-    reasons += json_string(reason);
-  }
-  add_member(*object, "reasons", reasons + "]");
+  add_member(*object, "reasons", quoted_list(health->reasons()));
+  add_member(*object, "degraded", quoted_list(degradations(*status)));
   print_object(std::move(*object));
   if (health->well()) return exit_ok;
   return fail(fmt::format("huntd is {}: {}", health->unhealthy.empty() ? "not ready" : "stalled",
@@ -212,14 +258,17 @@ int status(const Options& options, const Context& context) {
   Result<Health> const health = read_health(*address);
   if (!health) return fail(health.error());
 
-  std::string text =
-      fmt::format("huntd {}, {} cores, up {}, {}, {}\n\n", now->version, now->cores.size(),
-                  span_text(now->taken_at_ms - now->started_at_ms),
-                  health->unhealthy.empty() ? "healthy" : "stalled",
-                  health->not_ready.empty() ? "ready" : "not ready");
+  std::vector<std::string> const degraded = degradations(*now);
+  std::string text = fmt::format(
+      "huntd {}, process {}, {} cores, up {}, {}, {}{}\n\n", now->version, now->pid,
+      now->cores.size(), span_text(now->taken_at_ms - now->started_at_ms),
+      health->unhealthy.empty() ? "healthy" : "stalled",
+      health->not_ready.empty() ? "ready" : "not ready", degraded.empty() ? "" : ", degraded");
   text += table(*before, *now);
   for (const std::string& server : redis_servers(*now)) text += fmt::format("\n{}", server);
+  text += reload_text(*now);
   for (const std::string& reason : health->reasons()) text += fmt::format("\n{}", reason);
+  for (const std::string& line : degraded) text += fmt::format("\n{}", line);
   if (!text.ends_with('\n')) text += '\n';
   print(text);
   return health->well() ? exit_ok : exit_failure;

@@ -65,6 +65,9 @@ void set_body(CLI::App& command, Context& context, const std::shared_ptr<Options
 // Each adds its command to `app`, and those below to the command `hunt`.
 void add_latency(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);
+void add_reload(CLI::App& app, Context& context);
+void add_health(CLI::App& app, Context& context);
+void add_drain(CLI::App& app, Context& context);  // and undrain
 void add_core_map(CLI::App& app, Context& context);
 void add_hunt(CLI::App& app, Context& context);
 void add_held(CLI::App& app, Context& context);

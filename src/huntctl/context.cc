@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <vector>
 
 #include "base/private_file.h"
 #include "drivers/kafka_properties.h"
@@ -9,6 +10,18 @@
 #include "huntctl/http_call.h"
 
 namespace huntd::huntctl {
+
+namespace {
+
+// The first of the addresses that is not a unix socket, which the HTTP client does not know.
+Result<std::string> tcp_address(const std::vector<std::string>& addresses) {
+  for (const std::string& address : addresses)
+    if (!address.starts_with("unix:")) return address;
+  return Error{"http.listen has no host:port, which huntctl needs: add one, or give --http",
+               ErrorKind::usage};
+}
+
+}  // namespace
 
 Result<Config> Context::config() const {
   constexpr const char* packaged = "/etc/huntd/huntd.toml";
@@ -27,7 +40,9 @@ Result<PublicPort> Context::public_port(const std::string& http) const {
   if (http.empty()) {
     Result<Config> const config = this->config();
     if (!config) return config.error();
-    port.address = callable_address(config->http.listen);
+    Result<std::string> const address = tcp_address(config->http.listen);
+    if (!address) return address.error();
+    port.address = callable_address(*address);
   }
   if (token_file.empty()) return port;
   Result<std::string> const token =

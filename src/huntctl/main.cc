@@ -24,6 +24,9 @@ constexpr double timeout_s_max = 7 * 86'400;
 void add_commands(CLI::App& app, Context& context) {
   add_latency(app, context);
   add_status(app, context);
+  add_reload(app, context);
+  add_health(app, context);
+  add_drain(app, context);
   add_core_map(app, context);
   add_hunt(app, context);
   add_held(app, context);

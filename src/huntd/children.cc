@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include "base/scm_rights.h"
 #include "huntd/admin/admin.h"
 #include "linux/core_process.h"
+#include "linux/spawner.h"
 
 namespace huntd::server {
 namespace {
@@ -47,17 +47,11 @@ SocketPair make_pair() {
   return {UniqueFd(pair[0]), UniqueFd(pair[1])};
 }
 
-// The first steps of a child: it ends with its parent and has its own signal handling.
-void begin_child(pid_t parent_pid, const char* name, bool keep_term) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent_pid) _exit(EXIT_FAILURE);
-  prctl(PR_SET_NAME, name);
-  // Only the parent acts on a signal to the whole group (Ctrl-C).
-  for (int number : {SIGTERM, SIGINT, SIGHUP})
-    signal(number, keep_term && number == SIGTERM ? SIG_DFL : SIG_IGN);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
+// `status` as in waitpid(2), of a child.
+std::string text_of_end(int status) {
+  if (WIFSIGNALED(status)) return fmt::format("signal {}", WTERMSIG(status));
+  if (WEXITSTATUS(status) == exit_without_spawner) return "its spawner was gone";
+  return fmt::format("exit status {}", WEXITSTATUS(status));
 }
 
 }  // namespace
@@ -132,16 +126,18 @@ void Children::run_as_core(Core& core, UniqueFd control) {
   setup.secrets = prepared_.secrets;
   setup.seed_secret = prepared_.seed_secret;
   setup.worker_descriptor = prepared_.worker->descriptor();
-  setup.listen_descriptor = descriptors_.listen;
+  setup.listen_descriptors = descriptors_.listen;
   setup.control_descriptor = control.release();
   for (UniqueFd& socket : core.peer_sockets) setup.peer_descriptors.push_back(socket.release());
-  setup.bundle_descriptor = fcntl(prepared_.bundle.descriptor(), F_DUPFD_CLOEXEC, 0);
+  // Without another descriptor of it, so that the core can free the memory of the bundle.
+  setup.bundle_descriptor = prepared_.bundle.descriptor();
   setup.metrics = &region_.core(core.index);
+  setup.leaving = leaving_;
   for (const Core& other : cores_)
     if (other.index != core.index)
       setup.peers.push_back({other.index, other.up, other.incarnation});
   // Close the sockets of the other cores and what only the parent needs.
-  close(descriptors_.signals);
+  close_parents_own();
   close(descriptors_.admin);
   for (Core& other : cores_) {
     other.control.reset();
@@ -149,6 +145,12 @@ void Children::run_as_core(Core& core, UniqueFd control) {
   }
   log::set_origin(fmt::format("core={}", core.index));
   _exit(run_core(std::move(setup)));
+}
+
+void Children::close_parents_own() const {
+  close(descriptors_.signals);
+  for (int const descriptor : parent_only_)
+    if (descriptor >= 0) close(descriptor);
 }
 
 void Children::start_admin() {
@@ -165,8 +167,9 @@ void Children::start_admin() {
 }
 
 void Children::run_as_admin() {
-  close(descriptors_.listen);
-  close(descriptors_.signals);
+  for (int const descriptor : descriptors_.listen) close(descriptor);
+  close_parents_own();
+  close(prepared_.bundle.descriptor());
   cores_.clear();
   log::set_origin("process=admin");
   _exit(run_admin(region_, UniqueFd(descriptors_.admin)));
@@ -178,22 +181,25 @@ void Children::end_admin() {
   waitpid(admin_pid_, nullptr, 0);
 }
 
-void Children::collect() {
+std::vector<EndedChild> Children::collect() {
+  std::vector<EndedChild> others;
   for (;;) {
     int status = 0;
     pid_t const pid = waitpid(-1, &status, WNOHANG);
-    if (pid <= 0) return;
-    std::string const reason = WIFSIGNALED(status)
-                                   ? fmt::format("signal {}", WTERMSIG(status))
-                                   : fmt::format("exit status {}", WEXITSTATUS(status));
+    if (pid <= 0) return others;
+    std::string const reason = text_of_end(status);
     if (pid == admin_pid_) {
       admin_pid_ = -1;
       if (!draining_)
         log::error("the admin process ended and is started again", {{"reason", reason}});
       continue;
     }
-    for (Core& core : cores_)
-      if (core.pid == pid) on_core_end(core, reason);
+    auto const core = std::find_if(cores_.begin(), cores_.end(),
+                                   [pid](const Core& one) { return one.pid == pid; });
+    if (core != cores_.end())
+      on_core_end(*core, reason);
+    else
+      others.push_back({pid, reason});
   }
 }
 
@@ -201,7 +207,7 @@ void Children::on_core_end(Core& core, const std::string& reason) {
   core.pid = -1;
   core.up = core.drained = false;
   core.control.reset();
-  region_.core(core.index).note_end();
+  region_.core(core.index).note_end(reason);
   send_to_others({core.index, false, core.incarnation});
   if (draining_) return end_if_all_drained();
   uint64_t const now_ns = monotonic_ns();
@@ -212,7 +218,8 @@ void Children::on_core_end(Core& core, const std::string& reason) {
              {{"core", core.index}, {"reason", reason}, {"in_ms", core.backoff_ms}});
 }
 
-void Children::start_due(uint64_t now_ns) {
+void Children::start_due(uint64_t now_ns, std::vector<int> parent_only) {
+  parent_only_ = std::move(parent_only);
   if (draining_) return;
   for (Core& core : cores_)
     if (core.pid < 0 && core.restart_at_ns != 0 && now_ns >= core.restart_at_ns) start_core(core);
@@ -302,6 +309,11 @@ void Children::end_if_all_drained() {
   if (end_sent_ || !all_drained) return;
   end_sent_ = true;
   send(encode(ControlMessage::end));
+}
+
+void Children::set_leaving(bool leaving) {
+  leaving_ = leaving;
+  send(encode(ControlMessage::leaving, leaving));
 }
 
 void Children::drain() {

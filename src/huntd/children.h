@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "core/control.h"
+#include "huntd/child.h"
 #include "huntd/prepare.h"
 #include "metrics/shared_region.h"
 
@@ -25,7 +26,7 @@ class Children {
   // Descriptors of the parent, which keeps them. A child gets those that it needs and closes the
   // rest.
   struct Descriptors {
-    int listen = -1;
+    std::vector<int> listen;  // of the public port
     int admin = -1;
     int signals = -1;
   };
@@ -45,15 +46,18 @@ class Children {
   void add_to(std::vector<pollfd>& waits) const;
   // Receives messages of the cores. add_to() appended to the polled `waits` at index `first`.
   void receive(const std::vector<pollfd>& waits, size_t first);
-  // Collects ended children, after SIGCHLD.
-  void collect();
-  // Starts children whose pause is over; none during a drain.
-  void start_due(uint64_t now_ns);
+  // Collects ended children, after SIGCHLD. Returns those that are not of this object.
+  std::vector<EndedChild> collect();
+  // Starts children whose pause is over; none during a drain. They
+  // close the descriptors `parent_only` (-1: none).
+  void start_due(uint64_t now_ns, std::vector<int> parent_only);
   // How long until start_due() has something to do; at most `max_ms`.
   uint64_t wait_ms(uint64_t now_ns, uint64_t max_ms) const;
 
   // Sends a control message to every core. `descriptor` (-1 for none) stays the caller's.
   void send(const std::string& message, int descriptor = -1);
+  // Informs the cores, and those that start later, whether the host leaves (ControlMessage::leaving).
+  void set_leaving(bool leaving);
   // Asks the cores to finish their requests and exit. They forward requests to each other until all
   // are idle, so they exit together. None is started again.
   void drain();
@@ -83,6 +87,7 @@ class Children {
   [[noreturn]] void run_as_core(Core& core, UniqueFd control);
   void start_admin();
   [[noreturn]] void run_as_admin();
+  void close_parents_own() const;
   void on_core_end(Core& core, const std::string& reason);
   void send(Core& core, const std::string& message, int descriptor = -1);
   void send_to_others(const PeerUpdate& update);
@@ -94,10 +99,12 @@ class Children {
   SharedRegion& region_;
   bool const pin_cores_;
   Descriptors descriptors_;
+  std::vector<int> parent_only_;  // others, as of start_due()
   std::vector<int> cpus_;
   std::vector<Core> cores_;
   pid_t admin_pid_ = -1;
   uint64_t admin_started_at_ns_ = 0;
+  bool leaving_ = false;
   bool draining_ = false;
   bool end_sent_ = false;
 };

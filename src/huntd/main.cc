@@ -5,8 +5,11 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/sd_notify.h"
 #include "huntd/parent.h"
 #include "linux/ring.h"
 
@@ -23,7 +26,7 @@ constexpr const char* usage =
     "      --version       print the version, the kernel, and which io_uring features it has\n"
     "  -h, --help          print this text\n"
     "\n"
-    "SIGHUP reloads scripts, worker limits and secrets. SIGTERM drains.\n"
+    "SIGHUP (`huntctl reload`) reloads scripts, worker limits and secrets. SIGTERM drains.\n"
     "Exit status: 0 success, 1 failure, 2 wrong usage, 78 invalid config or script.\n";
 
 int print_version() {
@@ -53,10 +56,35 @@ int print_effective_config(const std::string& config_path) {
   return EXIT_SUCCESS;
 }
 
+// Reports the progress of a start to systemd, at most once per second, and asks for time: the check
+// has a deadline of its own.
+void report_start(const std::string& step, uint64_t& last_ns) {
+  constexpr uint64_t every_ns = 1'000'000'000;
+  uint64_t const now_ns = huntd::monotonic_ns();
+  if (last_ns != 0 && now_ns - last_ns < every_ns) return;
+  last_ns = now_ns;
+  huntd::systemd::notify("EXTEND_TIMEOUT_USEC=30000000\nSTATUS=start: " + step);
+}
+
 int run(Action action, const std::string& config_path) {
   if (action == Action::print_config) return print_effective_config(config_path);
-  if (action == Action::run) huntd::log::never_wait();
-  huntd::Result<huntd::server::Prepared> prepared = huntd::server::prepare(config_path);
+  huntd::server::PrepareOptions options;
+  huntd::server::InheritedSockets inherited;
+  if (action == Action::run) {
+    huntd::log::never_wait();
+    // First, so that no process that checks the scripts takes them.
+    huntd::Result<huntd::server::InheritedSockets> taken = huntd::server::take_inherited_sockets();
+    if (!taken) {
+      huntd::log::error(taken.error().message);
+      return huntd::server::exit_config;
+    }
+    inherited = std::move(*taken);
+    options.may_use_saved = true;
+    options.progress = [last_ns = uint64_t{0}](const std::string& step, bool) mutable {
+      report_start(step, last_ns);
+    };
+  }
+  huntd::Result<huntd::server::Prepared> prepared = huntd::server::prepare(config_path, options);
   if (!prepared) {
     huntd::log::print(prepared.error().message + "\n");
     return huntd::server::exit_config;
@@ -68,7 +96,7 @@ int run(Action action, const std::string& config_path) {
                 prepared->bundle.hunts().size(), prepared->bundle.name().c_str());
     return EXIT_SUCCESS;
   }
-  return huntd::server::run_parent(std::move(*prepared), config_path);
+  return huntd::server::run_parent(std::move(*prepared), config_path, std::move(inherited));
 }
 
 }  // namespace

@@ -13,20 +13,25 @@
 #include <cmath>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "admin_http/admin_http_limits.h"
 #include "base/clock.h"
 #include "base/format_text.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/net.h"
 #include "base/priority.h"
 #include "base/sd_notify.h"
 #include "base/unique_fd.h"
 #include "core/core.h"
 #include "huntd/children.h"
 #include "huntd/listen.h"
+#include "huntd/reload.h"
+#include "huntd/saving.h"
 #include "linux/cpu_quota.h"
 #include "linux/ring.h"
+#include "metrics/process_figures.h"
 
 namespace huntd::server {
 namespace {
@@ -34,8 +39,12 @@ namespace {
 // After the cores' own drain deadline, until they are killed.
 constexpr uint64_t drain_grace_ms = 7000;
 constexpr uint64_t poll_period_ms = 250;
+constexpr uint64_t replaced_kept_ms = 5000;
+// systemd waits for the end of a stop this much longer than it can take.
+constexpr uint64_t stop_margin_ms = 3000;
+constexpr const char* drained_text = "drained by the operator: not ready, serving on";
 constexpr const char* publicly_unauthenticated_text =
-    "http.listen: the socket is not bound to a loopback address, and auth.mode is \"none\": "
+    "http.listen: a socket is not bound to a loopback address, and auth.mode is \"none\": "
     "any caller could act as any hunter. Set auth.mode, "
     "or set auth.allow_unauthenticated = true if a proxy authenticates the callers";
 
@@ -49,32 +58,26 @@ class Parent {
  public:
   Parent(Prepared prepared, std::string config_path, SharedRegion region, bool pin_cores)
       : prepared_(std::move(prepared)),
-        config_path_(std::move(config_path)),
         region_(std::move(region)),
-        children_(prepared_, region_, pin_cores) {}
+        children_(prepared_, region_, pin_cores),
+        reload_(std::move(config_path), prepared_, region_.reload()),
+        saving_(prepared_) {}
 
-  Result<void> open() {
+  Result<void> open(InheritedSockets inherited) {
     rlimit files{};
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
 
-    listener_ = inherited_socket();
-    if (!listener_.valid()) {
-      Result<UniqueFd> opened =
-          listen_on(prepared_.config.http.listen, "http.listen", limits::listen_backlog);
-      if (!opened) return opened.error();
-      listener_ = std::move(*opened);
-    }
-    Result<UniqueFd> admin =
-        listen_on(prepared_.config.admin.listen, "admin.listen", limits::admin_backlog);
-    if (!admin) return admin.error();
-    admin_listener_ = std::move(*admin);
+    if (Result<void> opened = listeners_.open(std::move(inherited.http), prepared_.config); !opened)
+      return opened;
+    if (Result<void> opened = open_admin(std::move(inherited.admin)); !opened) return opened;
     if (Result<void> opened = children_.open(); !opened) return opened;
 
     sigset_t watched;
     sigemptyset(&watched);
-    for (int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&watched, number);
+    for (int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2})
+      sigaddset(&watched, number);
     sigprocmask(SIG_BLOCK, &watched, nullptr);
     signal(SIGPIPE, SIG_IGN);
     signals_.reset(signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -83,12 +86,13 @@ class Parent {
   }
 
   int run() {
-    if (publicly_unauthenticated(prepared_)) {
+    if (publicly_unauthenticated(prepared_.config, prepared_.secrets)) {
       log::error(publicly_unauthenticated_text);
       return exit_config;
     }
+    reload_.note_start();
     watchdog_us_ = systemd::watchdog_interval_us();
-    children_.start({listener_.get(), admin_listener_.get(), signals_.get()});
+    children_.start({listeners_.descriptors(), admin_listener_.get(), signals_.get()});
     while (!stopping_ || !children_.all_cores_ended()) tick();
     children_.end_admin();
     log::info("stopped");
@@ -96,10 +100,24 @@ class Parent {
   }
 
  private:
+  Result<void> open_admin(UniqueFd inherited) {
+    bool const passed = inherited.valid();
+    Result<UniqueFd> admin =
+        passed ? Result<UniqueFd>(std::move(inherited))
+               : listen_on(prepared_.config.admin.listen, "admin.listen", limits::admin_backlog);
+    if (!admin) return admin.error();
+    admin_listener_ = std::move(*admin);
+    log::info("listening", {{"address", bound_address(admin_listener_.get())},
+                            {"by", passed ? "systemd" : "admin.listen"}});
+    return {};
+  }
+
   void tick() {
     std::vector<pollfd> waits{{signals_.get(), POLLIN, 0}};
     children_.add_to(waits);
-    uint64_t const wait_ms = children_.wait_ms(monotonic_ns(), poll_period_ms);
+    waits.push_back({reload_.descriptor(), POLLIN, 0});
+    uint64_t const entered_ns = monotonic_ns();
+    uint64_t const wait_ms = children_.wait_ms(entered_ns, ms_until_drain(entered_ns));
     poll(waits.data(), waits.size(), static_cast<int>(wait_ms));
     if (waits[0].revents != 0) read_signals();
     children_.receive(waits, 1);
@@ -108,19 +126,32 @@ class Parent {
     uint64_t const now_ns = monotonic_ns();
     region_.parent_heartbeat_ns().store(now_ns);
     log::flush(now_ns);
+    if (drain_at_ns_ != 0 && !stopping_ && now_ns >= drain_at_ns_) begin_drain();
     if (stopping_) {
       if (now_ns >= kill_at_ns_) children_.kill_cores();
       return;
     }
-    children_.start_due(now_ns);
+    if (reload_.step(now_ns, [this](ReloadContent next) { return apply(std::move(next)); }))
+      saving_.save();
+    if (now_ns >= free_replaced_at_ns_) replaced_ = Bundle();
+    children_.start_due(now_ns, {reload_.descriptor(), replaced_.descriptor()});
     feed_watchdog(now_ns);
+  }
+
+  // How long tick() may wait: until the end of http.drain_delay_ms, at most poll_period_ms.
+  uint64_t ms_until_drain(uint64_t now_ns) const {
+    if (drain_at_ns_ == 0 || stopping_) return poll_period_ms;
+    if (now_ns >= drain_at_ns_) return 0;
+    return std::min(poll_period_ms, (drain_at_ns_ - now_ns) / ns_per_ms + 1);
   }
 
   // Once, when every core accepts connections.
   void report_ready() {
-    if (ready_sent_ || stopping_ || !children_.all_listen()) return;
+    if (ready_sent_ || stop_requested() || !children_.all_listen()) return;
     ready_sent_ = true;
-    systemd::notify("READY=1\nSTATUS=serving");
+    systemd::notify("READY=1\nSTATUS=" + reload_.service_status());
+    reload_.note_ready();
+    if (prepared_.scripts_error.empty()) saving_.save();
     log::notice("ready", {{"cores", region_.cores()}, {"bundle", prepared_.bundle.name()}});
   }
 
@@ -137,10 +168,19 @@ class Parent {
     while (read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
       switch (info.ssi_signo) {
         case SIGCHLD:
-          children_.collect();
+          for (const EndedChild& child : children_.collect()) {
+            reload_.on_end(child);
+            saving_.on_end(child);
+          }
           break;
         case SIGHUP:
-          reload();
+          if (!stop_requested()) reload_.request();
+          break;
+        case SIGUSR1:
+          set_drained(true);
+          break;
+        case SIGUSR2:
+          set_drained(false);
           break;
         default:
           stop();
@@ -150,69 +190,109 @@ class Parent {
   }
 
   // Whether other hosts can call without authentication and the config does not permit that. Checks
-  // the socket itself: it can be systemd's, and a reload does not change it.
-  bool publicly_unauthenticated(const Prepared& prepared) const {
-    return prepared.secrets.mode == AuthMode::none && !prepared.config.auth.allow_unauthenticated &&
-           !is_loopback(listener_.get());
+  // the sockets themselves: they can be systemd's, and a reload does not change them.
+  bool publicly_unauthenticated(const Config& config, const Secrets& secrets) const {
+    return secrets.mode == AuthMode::none && !config.auth.allow_unauthenticated &&
+           !listeners_.only_this_host();
   }
 
-  void reload() {
-    if (stopping_) return;
-    systemd::notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", monotonic_ns() / 1000));
-    Result<Prepared> next = prepare(config_path_, prepared_.worker);
-    if (next && next->config.worker.queue_deadline_ms + next->config.worker.deadline_ms >=
-                    prepared_.config.http.request_deadline_ms)
-      next = Error{
+  // What a reload applies: the scripts, the limits of workers, and the secrets.
+  Result<void> apply(ReloadContent next) {
+    if (next.config.worker.queue_deadline_ms + next.config.worker.deadline_ms >=
+        prepared_.config.http.request_deadline_ms)
+      return Error{
           "worker.queue_deadline_ms + worker.deadline_ms must be less than http.request_deadline_ms, "
           "whose change needs a restart"};
-    if (next && publicly_unauthenticated(*next)) next = Error{publicly_unauthenticated_text};
-    if (!next) {
-      log::error("reload failed, keeping the previous configuration",
-                 {{"error", next.error().message}});
-    } else {
-      for (const std::string& key : keys_that_wait_for_restart(prepared_.config, next->config))
-        log::warning("a changed key needs a restart", {{"key", key}});
-      log_skipped(next->skipped_files);
-      bool const same = next->bundle.name() == prepared_.bundle.name();
-      // What a reload applies: the scripts, the limits of workers, and the secrets.
-      prepared_.bundle = std::move(next->bundle);
-      prepared_.config.hunts.dir = next->config.hunts.dir;
-      prepared_.config.worker = next->config.worker;
-      prepared_.config.auth = next->config.auth;
-      prepared_.secrets = std::move(next->secrets);
-      children_.send(encode(ControlMessage::bundle, worker_limits(prepared_.config)),
-                     prepared_.bundle.descriptor());
-      children_.send(encode(ControlMessage::secrets, prepared_.secrets));
-      log::notice("reloaded",
-                  {{"bundle", prepared_.bundle.name()}, {"same_scripts", same ? "yes" : "no"}});
-    }
-    systemd::notify("READY=1");
+    if (publicly_unauthenticated(next.config, next.secrets))
+      return Error{publicly_unauthenticated_text};
+    for (const std::string& key : next.waiting_keys)
+      log::warning("a changed key needs a restart", {{"key", key}});
+    log_skipped(next.skipped_files);
+    bool const same = next.bundle.name() == prepared_.bundle.name();
+    replaced_ = std::exchange(prepared_.bundle, std::move(next.bundle));
+    free_replaced_at_ns_ = monotonic_ns() + replaced_kept_ms * ns_per_ms;
+    prepared_.config.hunts.dir = next.config.hunts.dir;
+    prepared_.config.hunts.check_deadline_ms = next.config.hunts.check_deadline_ms;
+    prepared_.config.hunts.state_dir = next.config.hunts.state_dir;
+    prepared_.config.worker = next.config.worker;
+    prepared_.config.auth = next.config.auth;
+    prepared_.secrets = std::move(next.secrets);
+    children_.send(encode(ControlMessage::bundle, worker_limits(prepared_.config)),
+                   prepared_.bundle.descriptor());
+    children_.send(encode(ControlMessage::secrets, prepared_.secrets));
+    log::notice("reloaded",
+                {{"bundle", prepared_.bundle.name()}, {"same_scripts", same ? "yes" : "no"}});
+    return {};
   }
 
+  // SIGUSR1 and SIGUSR2 (huntctl drain, undrain). A host that is drained serves on.
+  void set_drained(bool drained) {
+    if (stop_requested() || drained == drained_at_ns_.has_value()) return;
+    if (drained)
+      drained_at_ns_ = monotonic_ns();
+    else
+      drained_at_ns_.reset();
+    region_.set_host_state(drained ? HostState::drained : HostState::serving);
+    children_.set_leaving(drained);
+    reload_.set_host_status(drained ? drained_text : "");
+    if (ready_sent_) systemd::notify("STATUS=" + reload_.service_status());
+    log::notice(drained ? drained_text : "no longer drained: serving");
+  }
+
+  bool stop_requested() const { return drain_at_ns_ != 0; }
+
+  // SIGTERM. With http.drain_delay_ms, huntd first only says that it is not ready, unless it has
+  // been drained for that time.
   void stop() {
-    if (stopping_) {
+    if (stop_requested()) {
       log::notice("a second signal: stopping at once");
+      if (!stopping_) begin_drain();
       children_.kill_cores();
       return;
     }
+    reload_.stop();
+    uint64_t const now_ns = monotonic_ns();
+    uint64_t const delay_ns = prepared_.config.http.drain_delay_ms * ns_per_ms;
+    drain_at_ns_ = std::max(now_ns, drained_at_ns_.value_or(now_ns) + delay_ns);
+    uint64_t const delay_ms = (drain_at_ns_ - now_ns) / ns_per_ms;
+    uint64_t const sum_ms = delay_ms + prepared_.config.http.drain_deadline_ms + drain_grace_ms;
+    // It may be more than the unit's TimeoutStopSec=.
+    systemd::notify(
+        fmt::format("STOPPING=1\nEXTEND_TIMEOUT_USEC={}", (sum_ms + stop_margin_ms) * 1000));
+    region_.set_host_state(HostState::stopping);
+    if (delay_ms == 0) return begin_drain();
+    systemd::notify(fmt::format("STATUS=not ready, serving on for {} ms; then draining", delay_ms));
+    log::notice("not ready: draining soon", {{"in_ms", delay_ms}});
+    children_.set_leaving(true);
+  }
+
+  // The cores finish their requests and exit. No core is started any more.
+  void begin_drain() {
     stopping_ = true;
-    systemd::notify("STOPPING=1\nSTATUS=draining");
+    systemd::notify("STATUS=draining");
     log::notice("draining", {{"deadline_ms", prepared_.config.http.drain_deadline_ms}});
     kill_at_ns_ =
         monotonic_ns() + (prepared_.config.http.drain_deadline_ms + drain_grace_ms) * ns_per_ms;
-    // The socket closes once the cores have closed it too; then connections are refused.
-    listener_.reset();
+    // A socket closes once the cores have closed it too; then connections are refused.
+    listeners_.close();
     children_.drain();
   }
 
   Prepared prepared_;
-  std::string config_path_;
   SharedRegion region_;
   Children children_;
-  UniqueFd listener_;
+  // The bundle before the newest reload, for replaced_kept_ms: who closes the last descriptor of a
+  // large one frees its memory, for some milliseconds. By then the cores have closed theirs.
+  Bundle replaced_;
+  uint64_t free_replaced_at_ns_ = 0;
+  Reload reload_;
+  Saving saving_;
+  Listeners listeners_;
   UniqueFd admin_listener_;
   UniqueFd signals_;
-  bool stopping_ = false;
+  std::optional<uint64_t> drained_at_ns_;  // by the operator
+  uint64_t drain_at_ns_ = 0;               // 0: no stop was requested
+  bool stopping_ = false;                  // the cores drain
   bool ready_sent_ = false;
   uint64_t kill_at_ns_ = 0;
   uint64_t watchdog_us_ = 0;
@@ -247,7 +327,7 @@ CoreCount core_count(uint32_t configured) {
 
 }  // namespace
 
-int run_parent(Prepared prepared, const std::string& config_path) {
+int run_parent(Prepared prepared, const std::string& config_path, InheritedSockets inherited) {
   Result<RingFeatures> features = probe_ring();
   if (!features) {
     log::error(features.error().message);
@@ -269,8 +349,10 @@ int run_parent(Prepared prepared, const std::string& config_path) {
     log::error(region.error().message);
     return EXIT_FAILURE;
   }
+  auto const pid = static_cast<uint64_t>(getpid());
+  region->set_parent(pid, process_start_ticks(pid).value_or(0));
   Parent parent(std::move(prepared), config_path, std::move(*region), cores.pinned);
-  if (Result<void> opened = parent.open(); !opened) {
+  if (Result<void> opened = parent.open(std::move(inherited)); !opened) {
     log::error(opened.error().message);
     return EXIT_FAILURE;
   }

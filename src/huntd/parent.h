@@ -4,6 +4,7 @@
 #pragma once
 #include <string>
 
+#include "huntd/listen.h"
 #include "huntd/prepare.h"
 
 namespace huntd::server {
@@ -11,6 +12,6 @@ namespace huntd::server {
 inline constexpr int exit_config = 78;  // EX_CONFIG of sysexits.h
 
 // Runs the service until a signal ends it. Returns the exit status.
-int run_parent(Prepared prepared, const std::string& config_path);
+int run_parent(Prepared prepared, const std::string& config_path, InheritedSockets inherited);
 
 }  // namespace huntd::server

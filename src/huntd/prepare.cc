@@ -4,38 +4,94 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <utility>
 
+#include "base/clock.h"
 #include "base/limits.h"
-#include "base/net.h"
 #include "base/private_file.h"
 #include "bundle/check.h"
+#include "bundle/saved_bundle.h"
 #include "chance/seed_secrets.h"
 #include "drivers/kafka_properties.h"
 
 namespace huntd::server {
 namespace {
 
-// Resolves the name here, since a core must not wait for a resolver.
-Result<Address> resolve_redis(const std::string& text) {
-  Result<Address> address = parse_address(text);
-  if (!address || address->unix_socket) return address;
-  Result<std::string> numeric = resolve(address->host);
-  if (!numeric) return Error{fmt::format("redis.address: {}", numeric.error().message)};
-  address->host = std::move(*numeric);
-  return address;
+void report(const PrepareOptions& options, const char* step) {
+  if (options.progress) options.progress(step, true);
+}
+
+// Compiles the scripts. `dir` names them in errors.
+Result<Bundle> check_scripts(const Prepared& prepared, const PrepareOptions& options,
+                             const Bundle& bundle, const std::string& dir, int64_t end_at_ms) {
+  CheckAll all;
+  all.end_at_ms = end_at_ms;
+  if (options.progress)
+    all.progress = [&options](size_t checked, size_t count) {
+      options.progress(fmt::format("checking scripts: {} of {}", checked, count), false);
+    };
+  report(options, "checking scripts");
+  // Compiling has more time than a hunt, so that a slow host does not reject a good script.
+  uint32_t const deadline_ms = std::max<uint32_t>(2000, prepared.config.worker.deadline_ms);
+  return check_bundle(bundle, dir, prepared.worker->exec_path(), deadline_ms,
+                      prepared.config.worker.memory_bytes, all);
+}
+
+Result<void> prepare_scripts(Prepared& prepared, const PrepareOptions& options, int64_t end_at_ms) {
+  const std::string& dir = prepared.config.hunts.dir;
+  report(options, "reading hunts.dir");
+  Result<LoadedBundle> loaded = load_bundle(dir);
+  if (!loaded) return loaded.error();
+  prepared.skipped_files = std::move(loaded->skipped);
+  Result<Bundle> checked = check_scripts(prepared, options, loaded->bundle, dir, end_at_ms);
+  if (!checked) return checked.error();
+  prepared.bundle = std::move(*checked);
+  return {};
+}
+
+// `error` is that of hunts.dir, and stays the error if there are no saved scripts.
+Result<void> prepare_saved_scripts(Prepared& prepared, const PrepareOptions& options,
+                                   const std::string& error) {
+  std::string const dir = state_dir_of(prepared.config);
+  if (dir.empty()) return Error{error};
+  Result<std::optional<Bundle>> const saved = load_saved_bundle(dir);
+  if (!saved) return Error{fmt::format("{}\nthe saved scripts: {}", error, saved.error().message)};
+  if (!saved->has_value()) return Error{error};
+  Result<Bundle> checked = check_scripts(prepared, options, **saved, saved_bundle_path(dir),
+                                         monotonic_ms() + prepared.config.hunts.check_deadline_ms);
+  if (!checked) return Error{fmt::format("{}\n{}", error, checked.error().message)};
+  prepared.bundle = std::move(*checked);
+  prepared.scripts_error = error;
+  return {};
 }
 
 }  // namespace
 
-Result<Prepared> prepare(const std::string& config_path,
-                         std::shared_ptr<const WorkerProgram> running) {
-  Result<Config> config = load_config(config_path);
+std::string state_dir_of(const Config& config) {
+  if (!config.hunts.state_dir.empty()) return config.hunts.state_dir;
+  const char* const dirs = std::getenv("STATE_DIRECTORY");  // systemd.exec(5): separated by colons
+  std::string const all = dirs == nullptr ? "" : dirs;
+  return all.substr(0, all.find(':'));
+}
+
+Result<Prepared> prepare(const std::string& config_path, const PrepareOptions& options) {
+  report(options, "reading the config");
+  Result<std::string> text = read_config_text(config_path);
+  if (!text) return text.error();
+  Result<Config> config = parse_config(*text, config_path);
   if (!config) return config.error();
   Prepared prepared;
   prepared.config = std::move(*config);
-  Result<Address> redis = resolve_redis(prepared.config.redis.address);
+  prepared.config_text = std::move(*text);
+  int64_t const end_at_ms = options.end_at_ms != 0
+                                ? options.end_at_ms
+                                : monotonic_ms() + prepared.config.hunts.check_deadline_ms;
+  Result<Address> redis = parse_address(prepared.config.redis.address);
   if (!redis) return redis.error();
   prepared.redis = std::move(*redis);
+  report(options, "reading the files of secrets");
   if (const std::string& file = prepared.config.redis.password_file; !file.empty()) {
     Result<std::string> password = read_secret(file, "redis.password_file");
     if (!password) return password.error();
@@ -50,22 +106,16 @@ Result<Prepared> prepare(const std::string& config_path,
   Result<Secrets> secrets = load_secrets(prepared.config);
   if (!secrets) return secrets.error();
   prepared.secrets = std::move(*secrets);
-  prepared.worker = std::move(running);
+  prepared.worker = options.running;
   if (prepared.worker == nullptr) {
     Result<WorkerProgram> worker = WorkerProgram::open(find_worker(prepared.config.worker.binary));
     if (!worker) return worker.error();
     prepared.worker = std::make_shared<const WorkerProgram>(std::move(*worker));
   }
-  Result<LoadedBundle> loaded = load_bundle(prepared.config.hunts.dir);
-  if (!loaded) return loaded.error();
-  prepared.skipped_files = std::move(loaded->skipped);
-  // Compiling has more time than a hunt, so that a slow host does not reject a good script.
-  uint32_t const check_deadline_ms = std::max<uint32_t>(2000, prepared.config.worker.deadline_ms);
-  Result<Bundle> checked =
-      check_bundle(loaded->bundle, prepared.config.hunts.dir, prepared.worker->exec_path(),
-                   check_deadline_ms, prepared.config.worker.memory_bytes);
-  if (!checked) return checked.error();
-  prepared.bundle = std::move(*checked);
+  Result<void> scripts = prepare_scripts(prepared, options, end_at_ms);
+  if (!scripts && options.may_use_saved)
+    scripts = prepare_saved_scripts(prepared, options, scripts.error().message);
+  if (!scripts) return scripts.error();
   return prepared;
 }
 

@@ -2,6 +2,8 @@
 // Reads and checks the config file and all that it names, before anything starts and at each
 // reload.
 #pragma once
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,17 +17,36 @@ namespace huntd::server {
 
 struct Prepared {
   Config config;
-  Address redis;  // a numeric address
+  std::string config_text;  // of which `config` was made
+  Address redis;            // not resolved: the cores look a name up
   std::string redis_password;
   Secrets secrets;
   std::string seed_secret;  // empty: the ledger has it
   std::shared_ptr<const WorkerProgram> worker;
   Bundle bundle;                           // scripts compiled
   std::vector<std::string> skipped_files;  // of hunts.dir, as in LoadedBundle
+  // What is wrong with the scripts of hunts.dir, one line per problem; then `bundle` has the saved
+  // scripts. Empty: nothing.
+  std::string scripts_error;
 };
-// Changes nothing outside. A reload passes the `running` worker program, which stays in use. The
-// error has one line per problem.
-Result<Prepared> prepare(const std::string& config_path,
-                         std::shared_ptr<const WorkerProgram> running = nullptr);
+
+struct PrepareOptions {
+  // A reload passes the worker program that is in use, which stays in use.
+  std::shared_ptr<const WorkerProgram> running;
+  // When the check has to end, on the monotonic clock. 0: after hunts.check_deadline_ms of the
+  // config that is read. Bounds the scripts; files and the resolver are not bounded.
+  int64_t end_at_ms = 0;
+  // If hunts.dir has an error, use the scripts saved in hunts.state_dir.
+  bool may_use_saved = false;
+  // Called with what is done next, in words; may be empty. `new_step`: it is another step, and not
+  // only another number.
+  std::function<void(const std::string& text, bool new_step)> progress;
+};
+
+// Changes nothing outside. The error has one line per problem.
+Result<Prepared> prepare(const std::string& config_path, const PrepareOptions& options = {});
+
+// The directory of the saved scripts: hunts.state_dir, or that of systemd; empty for none.
+std::string state_dir_of(const Config& config);
 
 }  // namespace huntd::server

@@ -17,6 +17,7 @@
 #include "linux/message_link.h"
 #include "linux/network.h"
 #include "linux/real_clock.h"
+#include "linux/resolver.h"
 #include "linux/spawner.h"
 #include "linux/stall_watch.h"
 #include "linux/worker_host.h"
@@ -33,8 +34,9 @@ class CoreProcess {
   CoreProcess(CoreSetup& setup, Ring& ring, int spawner_socket)
       : ring_(ring),
         metrics_(*setup.metrics),
-        listen_socket_(setup.listen_descriptor),
-        network_(ring, scheduler_, setup.listen_descriptor),
+        listen_sockets_(setup.listen_descriptors.begin(), setup.listen_descriptors.end()),
+        network_(ring, scheduler_, setup.listen_descriptors),
+        resolver_(ring),
         host_(ring, spawner_socket),
         control_(ring, setup.control_descriptor) {
     scheduler_.set_now(clock_.now_ns());
@@ -52,8 +54,9 @@ class CoreProcess {
     }
     std::vector<MessageLink*> links;
     for (auto& link : peer_links_) links.push_back(link.get());
-    Result<std::unique_ptr<Core>> core = open_core(
-        std::move(setup), {clock_, network_, host_, kafka_.get()}, {control_, links}, scheduler_);
+    Result<std::unique_ptr<Core>> core =
+        open_core(std::move(setup), {clock_, network_, resolver_, host_, kafka_.get()},
+                  {control_, links}, scheduler_);
     if (!core) return core.error();
     core_ = std::move(*core);
     return {};
@@ -82,6 +85,7 @@ class CoreProcess {
     scheduler_.set_now(started_ns);
     ring_.reap();
     core_->tick();
+    host_.watch_launchers(started_ns);
     flush();
     metrics_.heartbeat_ns.store(started_ns);
     metrics_.add(Counter::ticks);
@@ -89,8 +93,8 @@ class CoreProcess {
     uint64_t const ended_ns = clock_.now_ns();
     metrics_.record(Stage::tick, ended_ns - started_ns);
     note_stall(stall_watch_.end(ended_ns));
-    // Once all processes have closed the listening socket, new clients get connection refused.
-    if (core_->draining()) listen_socket_.reset();
+    // Once all processes have closed the listening sockets, new clients get connection refused.
+    if (core_->draining()) listen_sockets_.clear();
   }
 
   void note_stall(StallWatch::Stall stall) {
@@ -121,12 +125,13 @@ class CoreProcess {
 
   Ring& ring_;
   CoreMetrics& metrics_;
-  UniqueFd listen_socket_;
+  std::vector<UniqueFd> listen_sockets_;
   RealClock clock_;
   Scheduler scheduler_;
   StallWatch stall_watch_;
   uint64_t lines_dropped_ = 0;  // of those, how many the metric counts
   UringNetwork network_;
+  UringResolver resolver_;
   UringWorkerHost host_;
   UringMessageLink control_;
   std::vector<std::unique_ptr<UringMessageLink>> peer_links_;

@@ -13,7 +13,7 @@ namespace huntd::server {
 struct CoreSetup : CoreSettings {
   int cpu = -1;                // to run on; -1: any CPU of the parent
   int worker_descriptor = -1;  // the worker program
-  int listen_descriptor = -1;
+  std::vector<int> listen_descriptors;
   int control_descriptor = -1;
   std::vector<int> peer_descriptors;  // sockets to the other cores, by core; -1 at `index`
 };

@@ -90,10 +90,12 @@ Result<void> KafkaLog::open_producer() {
           {"queue.buffering.max.messages", std::to_string(options_.queue_messages_max)},
           {"compression.codec", "lz4"},
           {"log.connection.close", "false"},
+          {"statistics.interval.ms", std::to_string(limits::kafka_state_period_ms)},
           {"log.queue", "true"},  // librdkafka's log lines come as events, on this thread
       });
   if (!conf) return conf.error();
-  rd_kafka_conf_set_events(*conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+  rd_kafka_conf_set_events(
+      *conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_STATS);
   Result<rd_kafka_t*> producer = kafka_client(RD_KAFKA_PRODUCER, *conf);
   if (!producer) return producer.error();
   producer_ = *producer;
@@ -202,15 +204,29 @@ void KafkaLog::on_report(rd_kafka_event_t* event) {
       rd_kafka_resp_err_t const code = rd_kafka_event_error(event);
       log::warning("kafka", {{"error", rd_kafka_err2str(code)},
                              {"detail", rd_kafka_event_error_string(event)}});
+      report_unreachable(code);
       if (rd_kafka_event_error_is_fatal(event) != 0 && !producer_failed_) abandon_producer();
       break;
     }
+    case RD_KAFKA_EVENT_STATS:
+      // A broker that it needs no connection to is not UP either, so only UP says something.
+      if (user_ != nullptr &&
+          std::strstr(rd_kafka_event_stats(event), R"("state":"UP")") != nullptr)
+        user_->on_reachable("");
+      break;
     case RD_KAFKA_EVENT_LOG:
       log_kafka_line(event);
       break;
     default:
       break;
   }
+}
+
+// A fault of one broker among several is none of the whole.
+void KafkaLog::report_unreachable(rd_kafka_resp_err_t code) {
+  bool const all = code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
+                   code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL;
+  if (all && user_ != nullptr) user_->on_reachable(rd_kafka_err2str(code) + kafka_fault());
 }
 
 // Records with headers have no batch call. They are sent in batches all the same: librdkafka waits

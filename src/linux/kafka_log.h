@@ -43,6 +43,7 @@ class KafkaLog final : public EventLog, private Op {
   rd_kafka_resp_err_t produce(const EventRecord& record);
   void take_reports();
   void on_report(rd_kafka_event_t* event);
+  void report_unreachable(rd_kafka_resp_err_t code);
 
   Ring& ring_;
   Config::Kafka options_;

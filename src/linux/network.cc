@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "linux/network.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/un.h>
@@ -13,6 +12,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/net.h"
 
 namespace huntd::server {
 namespace {
@@ -30,8 +30,7 @@ constexpr unsigned connect_timeout_ms = 5000;
 // liburing 2.3 does not have it.
 constexpr uint32_t socket_command_getsockopt = 2;
 
-// Fills in a socket address and returns its size; 0 if `address` is not numeric. The parent has
-// already resolved names.
+// Fills in a socket address and returns its size in bytes; 0 if `address` is not numeric.
 socklen_t fill(const Address& address, sockaddr_storage& into) {
   if (address.unix_socket) {
     auto* un = reinterpret_cast<sockaddr_un*>(&into);
@@ -40,19 +39,7 @@ socklen_t fill(const Address& address, sockaddr_storage& into) {
     std::memcpy(un->sun_path, address.host.c_str(), address.host.size() + 1);
     return sizeof *un;
   }
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&into);
-  if (inet_pton(AF_INET, address.host.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(address.port);
-    return sizeof *v4;
-  }
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&into);
-  if (inet_pton(AF_INET6, address.host.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(address.port);
-    return sizeof *v6;
-  }
-  return 0;
+  return numeric_address(address.host, address.port, into);
 }
 
 // The size of a client's address on this listening socket; 0 if it is not a TCP socket.
@@ -78,28 +65,37 @@ std::optional<ClientAddress> client_address(const sockaddr_storage& of) {
 
 }  // namespace
 
-UringNetwork::UringNetwork(Ring& ring, Scheduler& scheduler, int listen_descriptor)
-    : ring_(ring), scheduler_(scheduler), listen_descriptor_(listen_descriptor) {}
+UringNetwork::UringNetwork(Ring& ring, Scheduler& scheduler,
+                           const std::vector<int>& listen_descriptors)
+    : ring_(ring), scheduler_(scheduler) {
+  for (int const descriptor : listen_descriptors) listeners_.emplace_back(*this, descriptor);
+}
 
 void UringNetwork::start_accepting(AcceptUser& user, bool with_addresses) {
   accept_user_ = &user;
-  name_bytes_ = with_addresses ? name_bytes(listen_descriptor_) : 0;
+  for (Listener& listener : listeners_)
+    listener.name_bytes = with_addresses ? name_bytes(listener.descriptor) : 0;
   accept_wanted_ = true;
-  if (!accept_.armed()) arm_accepts();
+  if (!pause_.armed()) arm_accepts();
 }
 
 void UringNetwork::stop_accepting() {
   accept_wanted_ = false;
-  scheduler_.disarm(accept_);
+  scheduler_.disarm(pause_);
   scheduler_.disarm(refresh_);
-  if (accepting_ > 0) ring_.cancel_all(accept_);
+  cancel_accepts();
+}
+
+void UringNetwork::cancel_accepts() {
+  for (Listener& listener : listeners_)
+    if (listener.accepting > 0) ring_.cancel_all(listener);
 }
 
 // A new accept operation first takes connections that wait in the backlog. The end of the cancelled
 // operation submits the new one.
 void UringNetwork::refresh_accepts() {
-  if (accepting_ == 0) return arm_accepts();
-  ring_.cancel_all(accept_);
+  cancel_accepts();
+  arm_accepts();
 }
 
 size_t UringNetwork::room() const {
@@ -107,33 +103,41 @@ size_t UringNetwork::room() const {
   return room - std::min(room, naming_);
 }
 
+// What the multishot operations can deliver at once.
+size_t UringNetwork::backlogs() const { return listeners_.size() * limits::listen_backlog; }
+
 void UringNetwork::arm_accepts() {
+  for (Listener& listener : listeners_) arm_accepts(listener);
+}
+
+void UringNetwork::arm_accepts(Listener& listener) {
   if (!accept_wanted_) return;
   size_t const left = room();
-  if (accepting_ == 0 && left > limits::listen_backlog) {
-    arm_accept(true);
-  } else if (accepting_ == 0 || !multishot_) {
-    while (accepting_ < std::min(left, limits::accepts_max)) arm_accept(false);
+  if (listener.accepting == 0 && left > backlogs()) {
+    arm_accept(listener, true);
+  } else if (left > 0 && (listener.accepting == 0 || !listener.multishot)) {
+    size_t const share = std::clamp<size_t>(left / listeners_.size(), 1, limits::accepts_max);
+    while (listener.accepting < share) arm_accept(listener, false);
   }
   if (!refresh_.armed()) scheduler_.arm(refresh_, scheduler_.now_ns() + accept_refresh_ns);
 }
 
-void UringNetwork::arm_accept(bool multishot) {
-  io_uring_sqe* sqe = ring_.prepare(accept_);
+void UringNetwork::arm_accept(Listener& listener, bool multishot) {
+  io_uring_sqe* sqe = ring_.prepare(listener);
   int const accept_flags = ring_.has_slots() ? 0 : SOCK_CLOEXEC;  // a slot is not inherited
   if (multishot)
-    io_uring_prep_multishot_accept(sqe, listen_descriptor_, nullptr, nullptr, accept_flags);
+    io_uring_prep_multishot_accept(sqe, listener.descriptor, nullptr, nullptr, accept_flags);
   else
-    io_uring_prep_accept(sqe, listen_descriptor_, nullptr, nullptr, accept_flags);
+    io_uring_prep_accept(sqe, listener.descriptor, nullptr, nullptr, accept_flags);
   // The kernel chooses a slot. prep_accept_direct of liburing 2.3 cannot express that.
   if (ring_.has_slots()) sqe->file_index = IORING_FILE_INDEX_ALLOC;
-  multishot_ = multishot;
-  ++accepting_;
+  listener.multishot = multishot;
+  ++listener.accepting;
 }
 
-void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
+void UringNetwork::on_accepted(Listener& listener, int32_t result, uint32_t flags) {
   bool const more = (flags & IORING_CQE_F_MORE) != 0;
-  if (!more) --accepting_;
+  if (!more) --listener.accepting;
   // Connections accepted before stop_accepting() took effect are delivered too.
   if (result >= 0) {
     UringStream& stream = idle_stream();
@@ -141,11 +145,11 @@ void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
       stream.open_slot(result, BufferGroup::clients);
     else
       stream.open(result, BufferGroup::clients);
-    deliver_accepted(stream, result);
+    deliver_accepted(stream, result, listener.name_bytes);
   }
-  if (!accept_wanted_ || accept_.armed()) return;
+  if (!accept_wanted_ || pause_.armed()) return;
   if (more) {
-    if (room() <= limits::listen_backlog) ring_.cancel_all(accept_);
+    if (room() <= backlogs()) cancel_accepts();
     return;
   }
   if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
@@ -153,14 +157,14 @@ void UringNetwork::on_accepted(int32_t result, uint32_t flags) {
         "accept paused: out of file descriptors or memory",
         {{"error", std::strerror(-result)},
          {"hint", ring_.has_slots() ? "raise http.connections_max" : "raise LimitNOFILE"}});
-    scheduler_.arm(accept_, scheduler_.now_ns() + accept_pause_ns);
+    scheduler_.arm(pause_, scheduler_.now_ns() + accept_pause_ns);
     return;
   }
-  arm_accepts();
+  arm_accepts(listener);
 }
 
-void UringNetwork::deliver_accepted(UringStream& stream, int accepted) {
-  if (name_bytes_ == 0) return accept_user_->on_accepted(StreamPtr(&stream), std::nullopt);
+void UringNetwork::deliver_accepted(UringStream& stream, int accepted, socklen_t name_size) {
+  if (name_size == 0) return accept_user_->on_accepted(StreamPtr(&stream), std::nullopt);
   if (!ring_.has_slots())
     return accept_user_->on_accepted(StreamPtr(&stream), address_of(accepted));
   auto* op = new GetPeerName(*this, StreamPtr(&stream));  // frees itself at its completion
@@ -170,7 +174,7 @@ void UringNetwork::deliver_accepted(UringStream& stream, int accepted) {
   sqe->flags |= IOSQE_FIXED_FILE;
   // The arguments of getsockopt(2), in the fields where the kernel reads them.
   sqe->addr = static_cast<uint64_t>(SO_PEERNAME) << 32 | SOL_SOCKET;
-  sqe->file_index = name_bytes_;
+  sqe->file_index = name_size;
   sqe->addr3 = reinterpret_cast<uint64_t>(&op->address);
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Network on the ring: accepts connections on the shared listening socket, connects, and owns the
-// pool of streams. One multishot operation accepts while there is room for the whole backlog, which
-// it can deliver at once; with less room, single operations accept at most as many connections.
+// Network on the ring: accepts connections on the shared listening sockets, connects, and owns the
+// pool of streams. One multishot operation per socket accepts while there is room for the backlogs
+// of all, which they can deliver at once; with less room, single operations accept at most as many
+// connections, but one on each socket.
 #pragma once
 #include <sys/socket.h>
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -17,8 +19,8 @@ namespace huntd::server {
 
 class UringNetwork final : public Network {
  public:
-  // Does not take ownership of `listen_descriptor`.
-  UringNetwork(Ring& ring, Scheduler& scheduler, int listen_descriptor);
+  // Does not take ownership of the listening sockets.
+  UringNetwork(Ring& ring, Scheduler& scheduler, const std::vector<int>& listen_descriptors);
 
   void connect(const Address& address, ConnectUser& user) override;
   void start_accepting(AcceptUser& user, bool with_addresses) override;
@@ -31,9 +33,21 @@ class UringNetwork final : public Network {
   void recycle(UringStream& stream) { idle_.push_back(&stream); }
 
  private:
-  struct Accept final : Op, Deadline {
-    explicit Accept(UringNetwork& owner) : network(owner) {}
-    void complete(int32_t result, uint32_t flags) override { network.on_accepted(result, flags); }
+  // A listening socket, and the accept operations on it.
+  struct Listener final : Op {
+    Listener(UringNetwork& owner, int listen_descriptor)
+        : network(owner), descriptor(listen_descriptor) {}
+    void complete(int32_t result, uint32_t flags) override {
+      network.on_accepted(*this, result, flags);
+    }
+    UringNetwork& network;
+    int const descriptor;
+    socklen_t name_bytes = 0;  // size of a client's address; 0: addresses are not wanted
+    size_t accepting = 0;      // accept operations in the kernel
+    bool multishot = false;    // it is the multishot one
+  };
+  struct AcceptPause final : Deadline {
+    explicit AcceptPause(UringNetwork& owner) : network(owner) {}
     void on_deadline() override { network.arm_accepts(); }
     UringNetwork& network;
   };
@@ -61,22 +75,22 @@ class UringNetwork final : public Network {
   };
   UringStream& idle_stream();
   size_t room() const;
+  size_t backlogs() const;
   void arm_accepts();
-  void arm_accept(bool multishot);
+  void arm_accepts(Listener& listener);
+  void arm_accept(Listener& listener, bool multishot);
+  void cancel_accepts();
   void refresh_accepts();
-  void on_accepted(int32_t result, uint32_t flags);
-  void deliver_accepted(UringStream& stream, int accepted);
+  void on_accepted(Listener& listener, int32_t result, uint32_t flags);
+  void deliver_accepted(UringStream& stream, int accepted, socklen_t name_size);
 
   Ring& ring_;
   Scheduler& scheduler_;
-  int listen_descriptor_;
+  std::deque<Listener> listeners_;  // a deque: an operation in the kernel points to its element
   AcceptUser* accept_user_ = nullptr;
   bool accept_wanted_ = false;
-  socklen_t name_bytes_ = 0;  // size of a client's address; 0: addresses are not wanted
-  size_t accepting_ = 0;      // accept operations in the kernel
-  bool multishot_ = false;    // it is the multishot one
-  size_t naming_ = 0;         // accepted, and not yet delivered
-  Accept accept_{*this};      // as a Deadline: the end of a pause
+  size_t naming_ = 0;  // accepted, and not yet delivered
+  AcceptPause pause_{*this};
   AcceptRefresh refresh_{*this};
   std::vector<std::unique_ptr<UringStream>> streams_;
   std::vector<UringStream*> idle_;

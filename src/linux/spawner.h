@@ -9,6 +9,9 @@
 
 namespace huntd::server {
 
+// The exit status of a core whose spawner has ended.
+inline constexpr int exit_without_spawner = 3;
+
 struct Spawner {
   pid_t pid = -1;
   int socket = -1;  // our end of a SOCK_SEQPACKET pair; the spawner exits when it is closed

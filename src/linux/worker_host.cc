@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "linux/spawner.h"
 #include "wire/worker_frame.h"
 
 namespace huntd::server {
@@ -78,6 +79,20 @@ void UringWorkerHost::use_bundle(int bundle_descriptor, StartMethod method) {
   if (method == StartMethod::fork) request_zygote();
 }
 
+void UringWorkerHost::ask(PacketSocket& launcher) {
+  spawner_request const request{SPAWNER_STATUS, 0, SPAWNER_PID_NONE, 0, 0};
+  launcher.send(PoolString(reinterpret_cast<const char*>(&request), sizeof request));
+}
+
+void UringWorkerHost::watch_launchers(uint64_t now_ns) {
+  if (spawner_watch_.tick(now_ns)) ask(spawner_);
+  bool const forks = method_ == StartMethod::fork && zygote_ != nullptr;
+  if (forks && zygote_->watch.tick(now_ns)) ask(zygote_->socket);
+  // Only the process that would start the next worker counts.
+  bool const answers = forks ? !zygote_->watch.silent() : !spawner_watch_.silent();
+  if (std::exchange(launcher_answers_, answers) != answers) user_->on_launcher(answers);
+}
+
 // Fails the starts that wait for a zygote.
 void UringWorkerHost::fail_starts(int spawn_errno) {
   starts_.clear();
@@ -141,9 +156,18 @@ void UringWorkerHost::stop_old_zygotes() {
 }
 
 void UringWorkerHost::on_packet(std::string_view packet, std::span<const int> descriptors) {
+  take_packet(packet, descriptors, spawner_watch_);
+}
+
+// `watch` is of the process that has sent it.
+void UringWorkerHost::take_packet(std::string_view packet, std::span<const int> descriptors,
+                                  LauncherWatch& watch) {
   spawner_report report;
   CHECK(packet.size() == sizeof report);
   std::memcpy(&report, packet.data(), sizeof report);
+  bool const reply = report.kind == SPAWNER_ENDED && report.pid == SPAWNER_PID_NONE;
+  watch.received(reply);
+  if (reply) return;
   if (report.kind == SPAWNER_ZYGOTE) return on_zygote(report, descriptors);
   CHECK(report.slot < slots_.size());
   Slot& slot = *slots_[report.slot];
@@ -156,7 +180,7 @@ void UringWorkerHost::on_packet(std::string_view packet, std::span<const int> de
 void UringWorkerHost::on_packets_end() {
   // A spawner must be forked before the ring exists, so the parent restarts the core.
   log::error("the spawner is gone; this core ends and is restarted");
-  std::_Exit(EXIT_FAILURE);
+  std::_Exit(exit_without_spawner);
 }
 
 void UringWorkerHost::on_started(Slot& slot, const spawner_report& report,

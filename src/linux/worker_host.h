@@ -9,6 +9,7 @@
 #include "base/pool.h"
 #include "base/unique_fd.h"
 #include "environment/worker_host.h"
+#include "linux/launcher_watch.h"
 #include "linux/packet_socket.h"
 #include "wire/spawner_message.h"
 
@@ -27,6 +28,8 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   void detach(uint32_t slot) override;
   void stop(uint32_t slot) override;
   void use_bundle(int bundle_descriptor, StartMethod method) override;
+  // Asks the processes that start workers whether they run. Call once per tick, before flush().
+  void watch_launchers(uint64_t now_ns);
   // Passes the tick's start requests to the ring.
   void flush();
 
@@ -37,11 +40,12 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
     Zygote(UringWorkerHost& owner, int descriptor)
         : host(owner), socket(owner.ring_, descriptor, *this) {}
     void on_packet(std::string_view packet, std::span<const int> descriptors) override {
-      host.on_packet(packet, descriptors);
+      host.take_packet(packet, descriptors, watch);
     }
     void on_packets_end() override { host.on_zygote_end(*this); }
     UringWorkerHost& host;
     PacketSocket socket;
+    LauncherWatch watch;
     uint32_t workers = 0;  // slots in use that this zygote starts or has started
     bool stopping = false;
   };
@@ -79,6 +83,8 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
 
   void on_packet(std::string_view packet, std::span<const int> descriptors) override;
   void on_packets_end() override;
+  void take_packet(std::string_view packet, std::span<const int> descriptors, LauncherWatch& watch);
+  static void ask(PacketSocket& launcher);
   void on_started(Slot& slot, const spawner_report& report, std::span<const int> descriptors);
   void on_zygote(const spawner_report& report, std::span<const int> descriptors);
   void on_zygote_end(Zygote& zygote);
@@ -95,6 +101,8 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
 
   Ring& ring_;
   PacketSocket spawner_;
+  LauncherWatch spawner_watch_;
+  bool launcher_answers_ = true;  // as reported to the user
   WorkerUser* user_ = nullptr;
   std::vector<std::unique_ptr<Slot>> slots_;
   StartMethod method_ = StartMethod::exec;

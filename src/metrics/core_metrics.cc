@@ -39,12 +39,17 @@ std::string SharedText<bytes_max>::get() const {
 
 template class SharedText<32>;
 template class SharedText<64>;
+template class SharedText<128>;
 template class SharedText<192>;
+template class SharedText<512>;
+template class SharedText<limits::reload_error_bytes_max + 256>;
 
 void CoreMetrics::note_start(int new_pid, uint32_t new_cpu, int64_t new_started_at_ms) {
   for (SharedWord& gauge : gauges_) gauge.store(0);
   redis_reason.set("");
   redis_server.set("");
+  redis_address.set("");
+  kafka_reason.set("");
   heartbeat_ns.store(0);
   pid.store(static_cast<uint64_t>(new_pid));
   cpu.store(new_cpu);
@@ -52,10 +57,13 @@ void CoreMetrics::note_start(int new_pid, uint32_t new_cpu, int64_t new_started_
   set_state(CoreState::starting);
 }
 
-void CoreMetrics::note_end() {
+void CoreMetrics::note_end(std::string_view how) {
+  last_end.set(how);
   for (SharedWord& gauge : gauges_) gauge.store(0);
   redis_reason.set("");
   redis_server.set("");
+  redis_address.set("");
+  kafka_reason.set("");
   pid.store(0);
   set_state(CoreState::down);
 }

@@ -109,6 +109,7 @@ enum class Gauge : uint8_t {
   redis_memory_used_bytes,
   redis_memory_max_bytes,
   worker_start_failure,
+  kafka_up,
   kafka_in_flight,
   outbox_pending,
   draining,
@@ -289,8 +290,12 @@ inline constexpr std::array<MetricRow<Gauge>, gauges> gauge_rows = {{
     {Gauge::redis_memory_max_bytes, "huntd_redis_memory_max_bytes", "",
      "Redis' maxmemory; 0: no limit."},
     {Gauge::worker_start_failure, "huntd_worker_start_failure", "",
-     "0 if workers can be started; else the errno of the latest start, or 65536 plus the wait "
-     "status of a worker that exited before it had a job."},
+     "0 if workers can be started; else the errno of the latest start, 65535 if the process that "
+     "starts them does not answer, or 65536 plus the wait status of a worker that exited before it "
+     "had a job."},
+    {Gauge::kafka_up, "huntd_kafka_up", "",
+     "0 if Kafka cannot be reached or takes no events, which then wait in the outbox. Otherwise 1, "
+     "also without Kafka."},
     {Gauge::kafka_in_flight, "huntd_kafka_in_flight", "",
      "Events passed to Kafka and not yet acknowledged."},
     {Gauge::outbox_pending, "huntd_outbox_pending", "",
@@ -367,16 +372,19 @@ class alignas(64) CoreMetrics {
 
   // The core calls this first after its fork: sets the state to starting and the gauges to 0.
   void note_start(int new_pid, uint32_t new_cpu, int64_t new_started_at_ms);
-  // The parent calls this after the core's process has exited.
-  void note_end();
+  // The parent calls this after the core's process has exited. `how` becomes last_end.
+  void note_end(std::string_view how = "");
 
   ScriptFailures failures;  // by the core
   SharedName bundle;        // 32 hex digits of the bundle that new hunts run; by the core
   // Why the core can't use Redis; empty if it can. By the core.
-  SharedText<192> redis_reason;
-  SharedText<64> redis_server;  // version, role and persistence of the Redis in use; by the core
-  SharedWord heartbeat_ns;      // CLOCK_MONOTONIC at the last tick; by the core
-  SharedWord pid;               // 0 for none
+  SharedText<512> redis_reason;
+  SharedText<64> redis_server;    // version, role and persistence of the Redis in use; by the core
+  SharedText<128> redis_address;  // of the Redis that the core uses or tries; by the core
+  SharedText<512> kafka_reason;   // why Kafka takes no events; empty if it does; by the core
+  SharedText<64> last_end;        // how the process before this one ended; empty for none
+  SharedWord heartbeat_ns;        // CLOCK_MONOTONIC at the last tick; by the core
+  SharedWord pid;                 // 0 for none
   SharedWord cpu;
   SharedWord started_at_ms;  // since the epoch
   SharedWord starts;         // forks so far: restarts + 1; by the parent

@@ -68,6 +68,30 @@ void append_head(std::string& json, const MetricsSnapshot& snapshot) {
                  snapshot.started_at_ms, snapshot.taken_at_ms);
 }
 
+// The parent, and the newest reload.
+void append_parent(std::string& json, const MetricsSnapshot& snapshot) {
+  const ReloadStatus& reload = snapshot.reload;
+  fmt::format_to(
+      std::back_inserter(json),
+      R"(,"pid":{},"start_ticks":{},"host":"{}","reload":{{"started":{},"finished":{},)"
+      R"("result":"{}","at_ms":{},"applied":{},"rejected":{},"serves_saved":{},"bundle":)",
+      snapshot.parent_pid, snapshot.parent_start_ticks,
+      host_state_names[static_cast<size_t>(snapshot.host_state)], reload.started, reload.finished,
+      reload_result_names[static_cast<size_t>(reload.result)], reload.at_ms, reload.applied,
+      reload.rejected, reload.serves_saved);
+  append_json_string(json, reload.bundle);
+  json += R"(,"error":)";
+  append_json_string(json, reload.error);
+  json += R"(,"progress":)";
+  append_json_string(json, snapshot.reload_progress);
+  json += '}';
+}
+
+void append_text(std::string& json, std::string_view before, std::string_view text) {
+  json += before;
+  append_json_string(json, text);
+}
+
 // {"metric{label}": number, ...}: the names that /metrics has, without the core.
 template <class Rows>
 void append_numbers(std::string& json, const CoreSnapshot& core, const Rows& rows) {
@@ -105,6 +129,7 @@ std::string write_latency_json(const MetricsSnapshot& snapshot) {
 std::string write_status_json(const MetricsSnapshot& snapshot) {
   std::string json;
   append_head(json, snapshot);
+  append_parent(json, snapshot);
   json += R"(,"cores":[)";
   for (const CoreSnapshot& core : snapshot.cores) {
     fmt::format_to(
@@ -117,12 +142,12 @@ std::string write_status_json(const MetricsSnapshot& snapshot) {
     json += core.heartbeat_ns == 0
                 ? "null"
                 : fmt::format("{}", heartbeat_age_ns(core, snapshot.taken_at_ns) / 1'000'000);
-    json += R"(,"bundle":)";
-    append_json_string(json, core.bundle);
-    json += R"(,"redis":{"server":)";
-    append_json_string(json, core.redis_server);
-    json += R"(,"reason":)";
-    append_json_string(json, core.redis_reason);
+    append_text(json, R"(,"last_end":)", core.last_end);
+    append_text(json, R"(,"bundle":)", core.bundle);
+    append_text(json, R"(,"redis":{"server":)", core.redis_server);
+    append_text(json, R"(,"address":)", core.redis_address);
+    append_text(json, R"(,"reason":)", core.redis_reason);
+    append_text(json, R"(},"kafka":{"reason":)", core.kafka_reason);
     json += '}';
     json += R"(,"counters":)";
     append_numbers(json, core, counter_rows);

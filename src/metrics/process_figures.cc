@@ -13,16 +13,21 @@
 namespace huntd {
 namespace {
 
-// Fields 14 and 15 of /proc/PID/stat, in clock ticks. Field 2 is the program's name in parentheses
-// and may hold anything, so counting starts after the last one.
-std::optional<uint64_t> cpu_clock_ticks(const std::string& folder) {
+// The fields of FOLDER/stat from number `first` on, which is at least 3. Field 2 is the program's
+// name in parentheses and may hold anything, so counting starts after the last one.
+std::istringstream stat_fields(const std::string& folder, int first) {
   std::ifstream file(folder + "/stat");
   std::string const text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   size_t const name_end = text.rfind(')');
-  if (name_end == std::string::npos) return std::nullopt;
-  std::istringstream fields(text.substr(name_end + 1));
-  std::string passed_over;
-  for (int field = 3; field < 14; ++field) fields >> passed_over;
+  std::istringstream fields(name_end == std::string::npos ? "" : text.substr(name_end + 1));
+  std::string skipped;
+  for (int field = 3; field < first; ++field) fields >> skipped;
+  return fields;
+}
+
+// Fields 14 and 15, in clock ticks.
+std::optional<uint64_t> cpu_clock_ticks(const std::string& folder) {
+  std::istringstream fields = stat_fields(folder, 14);
   uint64_t user = 0;
   uint64_t system = 0;
   if (!(fields >> user >> system)) return std::nullopt;
@@ -50,6 +55,13 @@ std::optional<ProcessFigures> read_process_figures(uint64_t pid) {
   figures.open_descriptors =
       static_cast<uint64_t>(std::distance(begin(entries), std::filesystem::directory_iterator()));
   return figures;
+}
+
+std::optional<uint64_t> process_start_ticks(uint64_t pid) {
+  std::istringstream fields = stat_fields(fmt::format("/proc/{}", pid), 22);
+  uint64_t ticks = 0;
+  if (pid == 0 || !(fields >> ticks)) return std::nullopt;
+  return ticks;
 }
 
 }  // namespace huntd

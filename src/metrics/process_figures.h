@@ -15,4 +15,8 @@ struct ProcessFigures {
 // Empty if the process does not exist or its /proc cannot be read.
 std::optional<ProcessFigures> read_process_figures(uint64_t pid);
 
+// When the process started, in clock ticks since the boot. Empty as above. With the pid it names a
+// process of this boot: a pid alone is used again.
+std::optional<uint64_t> process_start_ticks(uint64_t pid);
+
 }  // namespace huntd

@@ -19,6 +19,13 @@ constexpr std::array supervision_metrics = {
     Metric{"huntd_build_info", "gauge", "version", "Always 1; the version is the label."},
     Metric{"huntd_start_time_seconds", "gauge", "",
            "When huntd started, in seconds since 1970-01-01 UTC."},
+    Metric{"huntd_reloads_total", "counter", "result", "Reloads by their result."},
+    Metric{"huntd_reload_rejected", "gauge", "",
+           "1 if the newest reload was rejected, or if the start serves the saved scripts because "
+           "those of hunts.dir have an error; else 0."},
+    Metric{"huntd_drained", "gauge", "",
+           "1 while the host says that it is not ready and serves on: since huntctl drain, or in "
+           "http.drain_delay_ms."},
     Metric{"huntd_core_state", "gauge", "state", "1 for the state of the core, 0 for the others."},
     Metric{"huntd_bundle_info", "gauge", "bundle",
            "Always 1; the bundle that new hunts run is the label."},
@@ -142,6 +149,17 @@ void write_supervision(Writer& out, const MetricsSnapshot& snapshot) {
   out.head(started);
   out.sample(started.name, "", static_cast<double>(snapshot.started_at_ms) / 1e3);
 
+  constexpr const Metric& reloads = find_metric(supervision_metrics, "huntd_reloads_total");
+  out.head(reloads);
+  out.sample(reloads.name, "result=\"applied\"", snapshot.reload.applied);
+  out.sample(reloads.name, "result=\"rejected\"", snapshot.reload.rejected);
+  constexpr const Metric& rejected = find_metric(supervision_metrics, "huntd_reload_rejected");
+  out.head(rejected);
+  out.sample(rejected.name, "", snapshot.reload.result == ReloadResult::rejected ? 1 : 0);
+  constexpr const Metric& drained = find_metric(supervision_metrics, "huntd_drained");
+  out.head(drained);
+  out.sample(drained.name, "", snapshot.host_state == HostState::serving ? 0 : 1);
+
   constexpr const Metric& state_metric = find_metric(supervision_metrics, "huntd_core_state");
   out.head(state_metric);
   for (const CoreSnapshot& core : snapshot.cores)
@@ -214,6 +232,7 @@ void describe_table(std::vector<MetricDescription>& all, const std::array<Metric
     };
     if (labels.ends_with("state")) add_values(core_state_names);
     if (labels.ends_with("stage")) add_values(stage_names);
+    if (labels.ends_with("result")) labels += "=\"applied|rejected\"";
     if (labels.ends_with("reason")) add_values(failure_reason_names);
     all.push_back({std::string(metric.name), std::string(metric.type), std::move(labels),
                    std::string(metric.help)});

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -39,6 +40,11 @@ Result<SharedRegion> SharedRegion::create(uint32_t cores, std::string_view versi
   return region;
 }
 
+void SharedRegion::set_parent(uint64_t pid, uint64_t start_ticks) {
+  head().parent_pid.store(pid);
+  head().parent_start_ticks.store(start_ticks);
+}
+
 CoreMetrics* SharedRegion::all() const {
   static_assert(sizeof(Head) % alignof(CoreMetrics) == 0);
   return reinterpret_cast<CoreMetrics*>(static_cast<char*>(region_.get()) + sizeof(Head));
@@ -59,6 +65,11 @@ MetricsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth) {
   snapshot.version = region.version();
   snapshot.started_at_ms = region.started_at_ms();
   snapshot.parent_heartbeat_ns = region.parent_heartbeat_ns().load();
+  snapshot.parent_pid = region.parent_pid();
+  snapshot.parent_start_ticks = region.parent_start_ticks();
+  snapshot.reload = region.reload().get();
+  snapshot.reload_progress = region.reload().progress();
+  snapshot.host_state = region.host_state();
   for (uint32_t core = 0; core < region.cores(); ++core) {
     const CoreMetrics& live = region.core(core);
     CoreSnapshot copy;
@@ -73,6 +84,9 @@ MetricsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth) {
     copy.bundle = live.bundle.get();
     copy.redis_reason = live.redis_reason.get();
     copy.redis_server = live.redis_server.get();
+    copy.redis_address = live.redis_address.get();
+    copy.kafka_reason = live.kafka_reason.get();
+    copy.last_end = live.last_end.get();
     copy.failures = live.failures.rows();
     for (const auto& row : counter_rows)
       copy.counter[static_cast<size_t>(row.which)] = live.value(row.which);

@@ -13,16 +13,28 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "metrics/core_metrics.h"
+#include "metrics/reload_status.h"
 #include "metrics/shared_word.h"
 
 namespace huntd {
+
+// Whether the host wants traffic, for those who send it.
+enum class HostState : uint8_t {
+  serving,
+  drained,   // by the operator: it says that it is not ready, and serves on
+  stopping,  // the same since a SIGTERM, for http.drain_delay_ms; then the cores drain
+};
+inline constexpr std::array<std::string_view, 3> host_state_names = {"serving", "drained",
+                                                                     "stopping"};
+static_assert(static_cast<size_t>(HostState::stopping) + 1 == host_state_names.size());
 
 // Owns one mapping (MAP_SHARED, anonymous), which forked children inherit. A page takes memory when
 // it is first written: at most about 1.3 MB per core.
 class SharedRegion {
  public:
   // Maps the region for `cores` cores (1 to limits::cores_max). `version` is the version of huntd,
-  // cut at 32 bytes; `started_at_ms` is since 1970. The error has the reason of mmap().
+  // cut at 32 bytes; `started_at_ms` is since 1970. The caller is the parent. The error has the
+  // reason of mmap().
   static Result<SharedRegion> create(uint32_t cores, std::string_view version,
                                      int64_t started_at_ms);
 
@@ -34,7 +46,18 @@ class SharedRegion {
   // CLOCK_MONOTONIC at the last turn of the parent's loop; 0 before the first. By the parent.
   SharedWord& parent_heartbeat_ns() { return head().parent_heartbeat_ns; }
   const SharedWord& parent_heartbeat_ns() const { return head().parent_heartbeat_ns; }
+  // The newest reload. By the parent.
+  SharedReload& reload() { return head().reload; }
+  const SharedReload& reload() const { return head().reload; }
+  // The parent's pid, and its start time in clock ticks since the boot (proc(5)), which together
+  // name a process of this boot; 0 before set_parent().
+  void set_parent(uint64_t pid, uint64_t start_ticks);
+  uint64_t parent_pid() const { return head().parent_pid.load(); }
+  uint64_t parent_start_ticks() const { return head().parent_start_ticks.load(); }
   int64_t started_at_ms() const { return head().started_at_ms; }
+  HostState host_state() const { return static_cast<HostState>(head().host_state.load()); }
+  // Only the parent calls this.
+  void set_host_state(HostState state) { head().host_state.store(static_cast<uint64_t>(state)); }
   // REQUIRES: index < cores().
   CoreMetrics& core(uint32_t index);
   const CoreMetrics& core(uint32_t index) const;
@@ -43,8 +66,12 @@ class SharedRegion {
   struct alignas(64) Head {
     uint32_t cores;
     int64_t started_at_ms;
+    SharedWord host_state;
     SharedWord parent_heartbeat_ns;
+    SharedWord parent_pid;
+    SharedWord parent_start_ticks;
     SharedName version;
+    SharedReload reload;
   };
   struct Unmap {
     size_t bytes = 0;
@@ -70,6 +97,9 @@ struct CoreSnapshot {
   std::string bundle;
   std::string redis_reason;  // as in CoreMetrics
   std::string redis_server;
+  std::string redis_address;
+  std::string kafka_reason;
+  std::string last_end;
   std::array<uint64_t, counters> counter{};
   std::array<uint64_t, gauges> gauge{};
   std::array<HistogramSnapshot, stage_names.size()> stages;
@@ -92,6 +122,11 @@ struct MetricsSnapshot {
   int64_t taken_at_ms = 0;           // since 1970
   uint64_t taken_at_ns = 0;          // CLOCK_MONOTONIC
   uint64_t parent_heartbeat_ns = 0;  // as in SharedRegion
+  uint64_t parent_pid = 0;
+  uint64_t parent_start_ticks = 0;
+  ReloadStatus reload;
+  std::string reload_progress;
+  HostState host_state = HostState::serving;
   std::vector<CoreSnapshot> cores;
 };
 

@@ -10,6 +10,7 @@
 namespace huntd {
 
 // Above every errno.
+inline constexpr uint64_t start_failure_silent = 65'535;  // the starter does not answer
 inline constexpr uint64_t start_failure_exit = 65'536;
 
 // `spawn_errno`; if it is 0, how a worker ended that never had a job (waitpid(2)).
@@ -19,6 +20,9 @@ constexpr uint64_t start_failure_code(int spawn_errno, int wait_status) {
 }
 
 inline std::string start_failure_text(uint64_t code) {
+  if (code == start_failure_silent)
+    return "the process that starts them (huntd-spawner or hunt-zygote) does not answer: it is "
+           "stopped, or hangs";
   if (code < start_failure_exit) return std::strerror(static_cast<int>(code));
   int const status = static_cast<int>(code - start_failure_exit);
   if (WIFSIGNALED(status))

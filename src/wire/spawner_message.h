@@ -10,7 +10,9 @@ enum {
   SPAWNER_USE_BUNDLE = 1,
   /* core -> spawner or zygote, any number per packet */
   SPAWNER_START = 2,
-  /* core -> spawner or zygote: asks for the exit status of a worker */
+  /* core -> spawner or zygote: asks for the exit status of a worker; of SPAWNER_PID_NONE, whether
+   * the process answers at all
+   */
   SPAWNER_STATUS = 3,
   /* the reply to SPAWNER_START, with the worker's socket and pidfd if spawn_errno is 0 */
   SPAWNER_STARTED = 4,
@@ -21,6 +23,9 @@ enum {
   /* core -> spawner or zygote: kill a worker whose descriptors the core did not receive */
   SPAWNER_KILL = 7,
 };
+
+/* No process has it. */
+enum { SPAWNER_PID_NONE = -1 };
 
 /* Followed by `hunter_bytes` of hunter_id and `job_bytes` of job frame (SPAWNER_START only). If
  * job_bytes is 0, the job comes later on the worker's socket.

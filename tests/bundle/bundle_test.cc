@@ -252,3 +252,20 @@ TEST_CASE("two scripts with the same name are rejected") {
   CHECK_FALSE(make_bundle({{"a", "x"}, {"a", "y"}}));
   CHECK_FALSE(make_bundle({{"a b", "x"}}));
 }
+
+TEST_CASE("a bundle is the same again from its sources, with and without images") {
+  Result<Bundle> const bundle = make_bundle({{"a", "-- one"}, {"b", "return 2"}});
+  REQUIRE(bundle);
+  Result<Bundle> const checked = add_images(*bundle, {std::string(9000, 'i'), std::string(1, 'j')});
+  REQUIRE(checked);
+  CHECK(checked->hunts()[1].image_offset % 4096 == 0);
+  char last = 0;
+  REQUIRE(pread(checked->descriptor(), &last, 1, checked->hunts()[1].image_offset) == 1);
+  CHECK(last == 'j');
+  CHECK(*read_sources(*checked) == *read_sources(*bundle));
+  Result<Bundle> const again = bundle_of(*read_sources(*checked));
+  REQUIRE(again);
+  CHECK(again->name() == bundle->name());
+  CHECK_FALSE(bundle_of(*read_sources(*bundle) + "x"));
+  CHECK_FALSE(bundle_of(""));
+}

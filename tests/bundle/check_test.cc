@@ -2,6 +2,7 @@
 // Checks bundles with real workers.
 #include "bundle/check.h"
 
+#include "base/clock.h"
 #include "temp_dir.h"
 
 #include <doctest/doctest.h>
@@ -110,4 +111,63 @@ TEST_CASE("top-level code that allocates more than an image may have is reported
       problems_of(
           {{"big", "local t = {} for i = 1, 2e5 do t[i] = {i} end return function() end"}}) ==
       "lua/big.lua: the state after its top-level code has more than 8388608 bytes; build it in the function");
+}
+
+TEST_CASE("scripts are checked at the same time, and errors keep the order of the bundle") {
+  // One after the other, they would need eight times the deadline; the last one has a good script.
+  std::vector<std::pair<std::string, std::string>> scripts;
+  for (char name = 'a'; name < 'i'; ++name)
+    scripts.emplace_back(std::string(1, name), name % 2 == 0 ? "while true do end" : "error('no')");
+  scripts.emplace_back("z", "return function() end");
+  CHECK(problems_of(scripts, 300) ==
+        "lua/a.lua:1: no\n"
+        "lua/b.lua: its top-level code exceeded the deadline of 300 ms\n"
+        "lua/c.lua:1: no\n"
+        "lua/d.lua: its top-level code exceeded the deadline of 300 ms\n"
+        "lua/e.lua:1: no\n"
+        "lua/f.lua: its top-level code exceeded the deadline of 300 ms\n"
+        "lua/g.lua:1: no\n"
+        "lua/h.lua: its top-level code exceeded the deadline of 300 ms");
+}
+
+TEST_CASE("more scripts than workers all get their image, and progress is reported") {
+  std::vector<std::pair<std::string, std::string>> scripts;
+  for (int i = 0; i < 3 * static_cast<int>(check_workers_max); ++i)
+    scripts.emplace_back("hunt" + std::to_string(i),
+                         "return function() return " + std::to_string(i) + " end");
+  Result<Bundle> const bundle = make_bundle(scripts);
+  REQUIRE(bundle);
+  std::vector<size_t> seen;
+  CheckAll all;
+  all.progress = [&](size_t checked, size_t count) {
+    CHECK(count == scripts.size());
+    seen.push_back(checked);
+  };
+  Result<Bundle> const checked =
+      check_bundle(*bundle, "lua", worker_path(), 20'000, memory_bytes, all);
+  REQUIRE(checked);
+  for (const BundledHunt& hunt : checked->hunts()) CHECK(hunt.image_bytes > 10'000);
+  REQUIRE(seen.size() == scripts.size());
+  for (size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] == i + 1);
+}
+
+TEST_CASE("scripts that the time for all leaves no time for are errors") {
+  Result<Bundle> const bundle =
+      make_bundle({{"a", "while true do end"}, {"b", "return function() end"}});
+  REQUIRE(bundle);
+  CheckAll all;
+  all.end_at_ms = monotonic_ms();
+  Result<Bundle> const none =
+      check_bundle(*bundle, "lua", worker_path(), 20'000, memory_bytes, all);
+  REQUIRE_FALSE(none);
+  CHECK(
+      none.error().message ==
+      "lua/a.lua: not checked: the time for the check of all scripts (hunts.check_deadline_ms) is "
+      "over\n"
+      "lua/b.lua: not checked: the time for the check of all scripts (hunts.check_deadline_ms) is "
+      "over");
+  all.end_at_ms = monotonic_ms() + 500;
+  Result<Bundle> const one = check_bundle(*bundle, "lua", worker_path(), 20'000, memory_bytes, all);
+  REQUIRE_FALSE(one);
+  CHECK(one.error().message.starts_with("lua/a.lua: not checked: "));
 }

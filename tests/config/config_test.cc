@@ -78,7 +78,7 @@ TEST_CASE("docs/configuration.md matches the table of keys") {
 TEST_CASE("an empty file gives the defaults, and the defaults are valid") {
   Result<Config> const config = parse_config("", "h.toml");
   REQUIRE(config);
-  CHECK(config->http.listen == "127.0.0.1:8080");
+  CHECK(config->http.listen == std::vector<std::string>{"127.0.0.1:8080"});
   CHECK(config->worker.deadline_ms == 50);
   CHECK(config->origin.empty());
 }
@@ -123,9 +123,10 @@ TEST_CASE("an error names file, line, key and what to do") {
       {"[workr]\ndeadline_ms = 5",
        "h.toml:2: workr.deadline_ms: unknown key; did you mean worker.deadline_ms?"},
       {"[kafak]", "h.toml:1: kafak: unknown section; did you mean kafka.topic?"},
-      {"[http.listen]", "h.toml:1: http.listen: must be text in quotes"},
+      {"[http.listen]", "h.toml:1: http.listen: must be text in quotes, or an array of such texts"},
       {"http = 1", "h.toml:1: http: is not a section; did you mean http.listen?"},
-      {"[http]\nlisten = 8080", "h.toml:2: http.listen: must be text in quotes"},
+      {"[http]\nlisten = 8080",
+       "h.toml:2: http.listen: must be text in quotes, or an array of such texts"},
       {"[worker]\ndeadline_ms = \"50\"",
        "h.toml:2: worker.deadline_ms: must be a whole number without quotes"},
       {"[worker]\ndeadline_ms = 1.5",
@@ -136,8 +137,8 @@ TEST_CASE("an error names file, line, key and what to do") {
       {"[worker]\ndeadline_ms = -3",
        "h.toml:2: worker.deadline_ms: must be from 1 to 10000, not -3"},
       {"[http]\nlisten = \"8080\"", "h.toml:2: http.listen: must be ADDRESS:PORT, not \"8080\""},
-      {"[http]\nlisten = \"unix:/x\"",
-       "h.toml:2: http.listen: must be ADDRESS:PORT, not a unix socket"},
+      {"[admin]\nlisten = \"unix:/x\"",
+       "h.toml:2: admin.listen: must be ADDRESS:PORT, not a unix socket"},
       {"[http]\nlisten = \"::1:80\"",
        "h.toml:2: http.listen: an IPv6 address must be in brackets, not \"::1:80\""},
       {"[http]\nlisten = \"a:65536\"",
@@ -175,10 +176,36 @@ TEST_CASE("an error names file, line, key and what to do") {
   CHECK(error_of("[http]\nlisten = \"a:1\"\nlisten = \"a:2\"").starts_with("h.toml:3: not TOML: "));
 }
 
+TEST_CASE("an error of a listening address names file, line, key and what to do") {
+  struct Case {
+    const char* text;
+    const char* error;
+  };
+  Case const cases[] = {
+      {"[http]\nlisten = []", "h.toml:2: http.listen: must be 1 to 16 texts, not 0"},
+      {"[http]\nlisten = [\"a:1\", 2]",
+       "h.toml:2: http.listen: must be text in quotes, or an array of such texts"},
+      {"[http]\nlisten = [\"a:1\", \"a\"]",
+       "h.toml:2: http.listen: must be ADDRESS:PORT, not \"a\""},
+      {"[http]\nlisten = [\"a:1\", \"a:1\"]", "h.toml:2: http.listen: has \"a:1\" twice"},
+      {"[http]\nlisten = \"unix:run/h\"",
+       "h.toml:2: http.listen: the path of a unix socket must begin with /"},
+      {"[http]\nunix_mode = \"0888\"",
+       "h.toml:2: http.unix_mode: must be three octal digits, such as \"0660\""},
+      {"[http]\nunix_mode = \"1777\"",
+       "h.toml:2: http.unix_mode: must be three octal digits, such as \"0660\""},
+      {"[admin]\nlisten = [\"a:1\"]", "h.toml:2: admin.listen: must be text in quotes"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.text);
+    CHECK(error_of(c.text) == c.error);
+  }
+}
+
 TEST_CASE("all errors of a file are reported together") {
   CHECK(error_of("[http]\nx = 1\nlisten = 2\n[cores]\ncount = 65\n") ==
         "h.toml:5: cores.count: must be from 0 to 64, not 65\n"
-        "h.toml:3: http.listen: must be text in quotes\n"
+        "h.toml:3: http.listen: must be text in quotes, or an array of such texts\n"
         "h.toml:2: http.x: unknown key; did you mean http.listen?");
 }
 
@@ -193,11 +220,31 @@ TEST_CASE("print_config prints the same config, each value with its origin") {
   CHECK(printed.find("deadline_ms = 50  # default\n") != std::string::npos);
   Result<Config> const again = parse_config(printed, "p.toml");
   REQUIRE_MESSAGE(again, (again ? "" : again.error().message));
-  CHECK(again->http.listen == "[::1]:80");
+  CHECK(again->http.listen == std::vector<std::string>{"[::1]:80"});
   CHECK(again->worker.memory_bytes == 2'000'000);
   CHECK(again->aggregator.postgres == "host=\"a b\" \\ c");
   CHECK(again->kafka.bootstrap == "a:1,[::2]:3");
   CHECK(again->origin.size() == config_keys().size());
+}
+
+TEST_CASE("http.listen is one address or several, and is printed as it was written") {
+  Result<Config> const config = parse_config(
+      "[http]\nlisten = [\"127.0.0.1:80\", \"[::1]:80\", \"unix:/run/h.sock\"]\nunix_mode = \"666\"",
+      "h.toml");
+  REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
+  CHECK(config->http.listen ==
+        std::vector<std::string>{"127.0.0.1:80", "[::1]:80", "unix:/run/h.sock"});
+  std::string const printed = print_config(*config);
+  Result<Config> const again = parse_config(printed, "p.toml");
+  REQUIRE_MESSAGE(again, (again ? "" : again.error().message));
+  CHECK(again->http.listen == config->http.listen);
+  CHECK(again->http.unix_mode == "666");
+  CHECK(keys_that_wait_for_restart(*config, *again).empty());
+  CHECK(print_config(*parse_config("", "h.toml")).find("[http]\nlisten = [") == std::string::npos);
+  std::string many;
+  for (int i = 0; i < 17; ++i) many += fmt::format("\"127.0.0.1:{}\",", 80 + i);
+  CHECK(error_of("[http]\nlisten = [" + many + "]") ==
+        "h.toml:2: http.listen: must be 1 to 16 texts, not 17");
 }
 
 TEST_CASE("a reload lists the changed keys that need a restart") {
@@ -355,6 +402,7 @@ TEST_CASE("an address is a name or number and a port, or a unix socket") {
     CHECK(address->host == c.host);
     CHECK(address->port == c.port);
     CHECK(address->unix_socket == c.unix_socket);
+    CHECK(address_text(*address) == c.text);
   }
   for (const char* bad : {"", ":", ":80", "a", "a:", "a:x", "a:-1", "a:1x", "a: 1", "[::1:80",
                           "[]:80", "a:b:1", "unix:"}) {
@@ -371,8 +419,11 @@ TEST_CASE("a public address needs auth or allow_unauthenticated") {
     CHECK(parse_config(http + "[auth]\nallow_unauthenticated = true\n", "h.toml"));
     CHECK(parse_config(http + "[auth]\nmode = \"bearer\"\ntokens_file = \"/t\"\n", "h.toml"));
   }
-  for (const char* closed : {"127.0.0.1:80", "127.9.9.9:80", "[::1]:80", "localhost:80"})
+  for (const char* closed :
+       {"127.0.0.1:80", "127.9.9.9:80", "[::1]:80", "localhost:80", "unix:/run/h.sock"})
     CHECK(parse_config(fmt::format("[http]\nlisten = \"{}\"\n", closed), "h.toml"));
+  CHECK(error_of("[http]\nlisten = [\"127.0.0.1:80\", \"10.1.2.3:80\"]\n")
+            .find("is not a loopback address") != std::string::npos);
 }
 
 TEST_CASE("an auth mode needs its secrets file, and a flag is true or false") {

@@ -33,19 +33,21 @@ SOON_S = 25
 AT_ONCE = 6  # commands that wait for a peer at the same time
 # The words after each command's name, with which it succeeds.
 COMMANDS = {
-    "latency": [], "status": [], "core-map": [], "held": ["gold", "ann"], "lag": [], "supplies": [], "reconcile": ["--wait", "60"],
+    "latency": [], "status": [], "reload": [], "health": [], "drain": [], "undrain": [], "core-map": [], "held": ["gold", "ann"],
+    "lag": [], "supplies": [], "reconcile": ["--wait", "60"],
     "token": ["--hunter", "ann", "--expires-in", "1h"], "forget": ["nobody", "--yes", "--wait", "0"], "restore": ["--yes"],
     "dead list": [], "dead retry": ["--all"], "try": [HUNTS / "gold.lua", "ann", "--key", "k-1"],  # reads Redis for the key
     "hunt run": ["gold", "ann"], "hunt close": ["never-played"], "hunt open": ["never-played"], "hunt list": [],
     "hunt purge": ["never-purged", "--yes"],
 }
 WITHOUT_PEER = {"token"}
-WRITES = {"forget", "restore", "dead retry", "hunt run", "hunt close", "hunt open", "hunt purge"}  # not twice at the same time
+# Not twice at the same time.
+WRITES = {"reload", "drain", "undrain", "forget", "restore", "dead retry", "hunt run", "hunt close", "hunt open", "hunt purge"}
 OF_POSTGRES = ["hunt list", "hunt purge", "forget", "restore", "reconcile"]
 OF_REDIS = ["supplies", "hunt list", "hunt close", "forget", "reconcile", "try"]
 OF_KAFKA = ["dead list", "dead retry", "reconcile"]
-OF_HTTP = {"status": "--admin", "latency": "--admin", "core-map": "--http", "held": "--http", "hunt run": "--http",
-           "lag": "--aggregator"}  # with the option for the address
+OF_HTTP = {"status": "--admin", "latency": "--admin", "health": "--admin", "drain": "--admin", "core-map": "--http",
+           "held": "--http", "hunt run": "--http", "lag": "--aggregator"}  # with the option for the address
 
 
 def huntctl(*words, **how) -> subprocess.CompletedProcess:
@@ -120,7 +122,8 @@ def keys_file(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def played(stack, keys_file):
-    """The stack, with a config in which every command succeeds. huntd runs without auth: it does not read the keys of `token`."""
+    """The stack, with a config of huntctl in which every command succeeds. huntd has a config of its own, without auth."""
+    stack.config = stack.directory / "huntctl.toml"
     stack.set(auth__mode="hunter", auth__hunter_keys_file=str(keys_file))
     assert run_hunt(stack.http, "gold", "ann").status == 200
     assert huntctl("-c", stack.config, "hunt", "close", "never-purged").returncode == OK

@@ -51,8 +51,10 @@ def toml_value(value) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
     text = str(value)
-    if text in ("true", "false") or text.removeprefix("-").isdigit():
+    if text in ("true", "false") or (text.removeprefix("-").isdigit() and str(int(text)) == text):  # 0660 is a text
         return text
     return json.dumps(text, ensure_ascii=False)  # a JSON text is a TOML basic string
 
@@ -128,7 +130,9 @@ class HuntdStack:
             self.settings["aggregator.postgres"] = self.postgres.uri
         self.settings.update(settings or {})
         # A test may set these too: the addresses that we wait for follow them.
-        self.http, self.admin = self.settings["http.listen"], self.settings["admin.listen"]
+        listen = self.settings["http.listen"]
+        self.http = listen[0] if isinstance(listen, list) else listen
+        self.admin = self.settings["admin.listen"]
         self.aggregator_address = self.settings["aggregator.listen"]
         self.huntd = HuntdServer(self.directory, self.config, self.admin, before=before_huntd, outlives=outlives)
         self.aggregator = (AggregatorServer(self.directory, self.config, self.aggregator_address, outlives=outlives)

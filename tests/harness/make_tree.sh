@@ -1,17 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes a bare Debian tree in DIR that systemd-nspawn can boot, with the peers of huntd and the libraries that it links.
-#   make_tree.sh RELEASE DIR      (as root; RELEASE: bookworm or trixie; does nothing if DIR is up to date)
+# Makes a bare Debian tree in DIR with these packages and what they depend on, for chroot or systemd-nspawn.
+#   make_tree.sh RELEASE DIR PACKAGE...      (as root; does nothing if DIR has just these)
 # The packages come from the machine's own Debian mirror, read from its apt sources. Nothing is fetched after that.
 set -euo pipefail
 release=$1
-dir=$2
-packages="systemd systemd-sysv dbus redis-server postgresql liburing2 librdkafka1 libpq5 libxxhash0 zlib1g libssl3 libstdc++6"
-case $release in
-  bookworm) packages+=" libsimdjson14 libhiredis0.14 libfmt9 libcpp-httplib0.11 libtomlplusplus3" ;;
-  trixie) packages=${packages/libssl3/libssl3t64} ;;  # the rest has other sonames there; see tests/systemd/tree.py
-  *) echo "make_tree.sh: no release $release: bookworm, trixie" >&2; exit 2 ;;
-esac
+dir=$(mkdir -p "$2" && cd "$2" && pwd)
+packages=${*:3}
 stamp=$dir/built-for
 [ "$(cat "$stamp" 2>/dev/null)" = "$packages" ] && exit 0
 
@@ -24,9 +19,7 @@ mirror=$(
   done | awk '!/security/ && !found { print; found = 1 }')
 [ -n "$mirror" ] || { echo "no Debian mirror in /etc/apt/sources.list or sources.list.d/debian.sources" >&2; exit 1; }
 
-mkdir -p "$dir"
-rm -rf --one-file-system "$dir"
-mkdir -p "$dir"
+rm -rf --one-file-system "$dir"; mkdir -p "$dir"  # debootstrap mounts /proc in there for a while
 log=$dir.log
 echo "making a Debian tree ($release) in $dir, about two minutes; its log is $log" >&2
 debootstrap --variant=minbase --keyring="$keyring" "$release" "$dir" "$mirror" >"$log" 2>&1 || { tail -n 5 "$log" >&2; exit 1; }

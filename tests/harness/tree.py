@@ -22,6 +22,12 @@ import subprocess
 from harness.process import ServerFailed, children_of, wait_until
 
 RELEASES = ("bookworm", "trixie")
+# What boots, the peers of huntd, and the libraries that it links.
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "redis-server", "postgresql", "liburing2", "librdkafka1", "libpq5", "libxxhash0", "zlib1g",
+            "libstdc++6")
+# The rest has other sonames in trixie; see tests/systemd/tree_layers.py.
+PACKAGES_OF = {"bookworm": ("libssl3", "libsimdjson14", "libhiredis0.14", "libfmt9", "libcpp-httplib0.11", "libtomlplusplus3"),
+               "trixie": ("libssl3t64",)}
 MAKE_TREE = pathlib.Path(__file__).resolve().parent / "make_tree.sh"
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 CLONE_NEWNET = 0x40000000
@@ -64,7 +70,8 @@ def bare_tree(release: str) -> pathlib.Path:
         raise TreeUnavailable(f"no writable cgroup hierarchy in {CGROUPS}")
     folder = tree_cache() / release
     folder.parent.mkdir(parents=True, exist_ok=True)
-    made = subprocess.run([str(MAKE_TREE), release, str(folder)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    made = subprocess.run([str(MAKE_TREE), release, str(folder), *PACKAGES, *PACKAGES_OF[release]], stdin=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True)
     if made.returncode != 0:
         raise TreeUnavailable(f"no tree of Debian {release}: {made.stderr.strip().splitlines()[-1]}")
     return folder

@@ -61,7 +61,9 @@ class PublicPort(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.requests.append((self.path, None, None))
         if self.path == "/status.json":
-            self.respond(200, {"version": "0", "started_at_ms": 1, "taken_at_ms": 2, "cores": []})
+            self.respond(200, {"version": "0", "started_at_ms": 1, "taken_at_ms": 2, "cores": [], "pid": 1, "start_ticks": 0, "host": "serving",
+                               "reload": {"started": 5, "finished": 4, "result": "rejected", "at_ms": 1, "applied": 3, "rejected": 1,
+                                          "serves_saved": False, "bundle": BUNDLE, "error": "x.lua:1: no", "progress": ""}})
         elif self.path == "/healthz":
             self.respond(200, {"healthy": True, "reasons": []})
         elif self.path == "/readyz":
@@ -172,6 +174,17 @@ class PublicCommands(unittest.TestCase):
 
     def setUp(self):
         PublicPort.requests.clear()
+
+    def test_status_shows_a_rejected_reload(self):
+        run = huntctl("status", "--admin", self.http)
+        self.assertIn("\na reload is being checked\nthe newest reload was rejected 0 s ago; huntd serves the previous scripts:\nx.lua:1: no\n",
+                      run.stdout)
+
+    def test_no_process_is_signalled_that_is_not_the_huntd_of_the_admin_port(self):
+        for command in ("reload", "drain"):
+            run = huntctl(command, "--admin", self.http, "--json")  # it names process 1
+            self.assertEqual(run.returncode, 2, run.stdout + run.stderr)
+            self.assertIn("does not run here", json.loads(run.stdout)["error"])
 
     def test_hunt_posts_input_and_key_and_prints_the_response(self):
         run = huntctl("hunt", "forest", "ann", "--input", '{"dig":1}', "--key", "k-1", "--http", self.http)

@@ -129,7 +129,7 @@ TEST_CASE("a response that is not latency.json is rejected with the reason") {
   CHECK_FALSE(read_latency_report("<html>"));
   Result<LatencyReport> const other = read_latency_report(R"({"version":"1"})");
   REQUIRE_FALSE(other);
-  CHECK(other.error().message.find("not a latency.json") != std::string::npos);
+  CHECK(other.error().message.find("the server is not huntd") != std::string::npos);
 }
 
 TEST_CASE("the picture has a strip per core and stage with their figures") {

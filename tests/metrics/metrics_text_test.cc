@@ -72,6 +72,15 @@ TEST_CASE("process figures exist for a live process and not for a dead one") {
   CHECK_FALSE(read_process_figures(UINT64_MAX));
 }
 
+TEST_CASE("a host that is drained, or is about to stop, says so") {
+  SharedRegion region = testing::sample_region(1, 1);
+  CHECK(has_line(metrics_of(take_snapshot(region)), "huntd_drained 0"));
+  for (HostState const state : {HostState::drained, HostState::stopping}) {
+    region.set_host_state(state);
+    CHECK(has_line(metrics_of(take_snapshot(region)), "huntd_drained 1"));
+  }
+}
+
 TEST_CASE("latency.json has each stage's percentiles, per core and for all cores") {
   SharedRegion region = testing::sample_region(2, 500);
   MetricsSnapshot const snapshot = take_snapshot(region);
@@ -95,12 +104,16 @@ TEST_CASE("status.json has each core's state, bundle and counters") {
   SharedRegion region = testing::sample_region(2, 1);
   region.core(0).redis_server.set("Redis 7.0.15, master, AOF on");
   region.core(1).redis_reason.set("maxmemory-policy is allkeys-lru");
-  region.core(1).note_end();
+  region.core(0).redis_address.set("10.0.0.1:6379");
+  region.core(0).kafka_reason.set("all brokers are down");
+  region.core(1).note_end("signal 9");
   simdjson::dom::parser parser;
   simdjson::dom::element document;
   std::string const json =
       write_status_json(take_snapshot(region, SnapshotDepth::without_histograms));
   REQUIRE_FALSE(parser.parse(json).get(document));
+  CHECK(uint64_t(document["pid"]) == static_cast<uint64_t>(getpid()));
+  CHECK(std::string_view(document["host"]) == "serving");
   CHECK(std::string_view(document.at_pointer("/cores/0/state")) == "ready");
   CHECK(std::string_view(document.at_pointer("/cores/1/state")) == "down");
   CHECK(uint64_t(document.at_pointer("/cores/1/pid")) == 0);
@@ -108,6 +121,10 @@ TEST_CASE("status.json has each core's state, bundle and counters") {
         "00112233445566778899aabbccddeeff");
   CHECK(std::string_view(document.at_pointer("/cores/0/redis/server")) ==
         "Redis 7.0.15, master, AOF on");
+  CHECK(std::string_view(document.at_pointer("/cores/0/redis/address")) == "10.0.0.1:6379");
+  CHECK(std::string_view(document.at_pointer("/cores/0/kafka/reason")) == "all brokers are down");
+  CHECK(std::string_view(document.at_pointer("/cores/0/last_end")) == "");
+  CHECK(std::string_view(document.at_pointer("/cores/1/last_end")) == "signal 9");
   CHECK(std::string_view(document.at_pointer("/cores/1/redis/reason")) == "");
   simdjson::dom::object const numbers = document.at_pointer("/cores/0/counters");
   CHECK(uint64_t(numbers[R"(huntd_hunts_total{outcome="ok"})"]) == 100);
@@ -120,4 +137,42 @@ TEST_CASE("the hlog has one line per stage with values") {
   CHECK(log.find("\nTag=core0.script,") != std::string::npos);
   CHECK(log.find("kafka_ack") == std::string::npos);
   CHECK(log.find(",HIST") != std::string::npos);
+}
+
+TEST_CASE("the newest reload and the parent are in status.json and in the metrics") {
+  SharedRegion region = testing::sample_region(1, 1);
+  region.set_parent(4711, 12'345);
+  CHECK(has_line(metrics_of(take_snapshot(region)), "huntd_reload_rejected 0"));
+  ReloadStatus status;
+  status.started = 3;
+  status.finished = 2;
+  status.applied = status.rejected = 1;
+  status.result = ReloadResult::rejected;
+  status.error = "x.lua:1: no\nline two";
+  region.reload().set(status);
+  region.reload().set_progress("checking scripts: 1 of 2");
+  std::string const text = metrics_of(take_snapshot(region));
+  CHECK(has_line(text, "huntd_reload_rejected 1"));
+  CHECK(has_line(text, R"(huntd_reloads_total{result="applied"} 1)"));
+  CHECK(has_line(text, R"(huntd_reloads_total{result="rejected"} 1)"));
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  std::string const json =
+      write_status_json(take_snapshot(region, SnapshotDepth::without_histograms));
+  REQUIRE_FALSE(parser.parse(json).get(document));
+  CHECK(uint64_t(document.at_pointer("/pid")) == 4711);
+  CHECK(uint64_t(document.at_pointer("/start_ticks")) == 12'345);
+  CHECK(uint64_t(document.at_pointer("/reload/started")) == 3);
+  CHECK(std::string_view(document.at_pointer("/reload/result")) == "rejected");
+  CHECK(std::string_view(document.at_pointer("/reload/error")) == "x.lua:1: no\nline two");
+  CHECK(std::string_view(document.at_pointer("/reload/progress")) == "checking scripts: 1 of 2");
+}
+
+TEST_CASE("a process has the same start time each time, and none without a process") {
+  std::optional<uint64_t> const mine = process_start_ticks(static_cast<uint64_t>(getpid()));
+  REQUIRE(mine);
+  CHECK(*mine > 0);
+  CHECK(process_start_ticks(static_cast<uint64_t>(getpid())) == mine);
+  CHECK_FALSE(process_start_ticks(0));
+  CHECK_FALSE(process_start_ticks(UINT32_MAX));
 }

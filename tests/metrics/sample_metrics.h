@@ -18,6 +18,7 @@ inline SharedRegion sample_region(uint32_t cores, int records) {
   Result<SharedRegion> created = SharedRegion::create(cores, "0.1.0-test", wall_ms() - 60'000);
   CHECK(created);
   SharedRegion region = std::move(*created);
+  region.set_parent(static_cast<uint64_t>(getpid()), 1);
   std::mt19937_64 random(11);
   constexpr double typical_ns[] = {2e4, 4e5, 6e5, 3e5, 0, 2e6, 3e4};
   for (uint32_t index = 0; index < cores; ++index) {

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 
@@ -153,4 +154,64 @@ TEST_CASE("a name whose writer died in mid-write reads as empty") {
   CHECK(name.get() == "two");
   name.set("three");
   CHECK(name.get() == "three");
+}
+
+TEST_CASE("a concurrent reader sees one reload at a time, with its error") {
+  SharedRegion region = region_of(1);
+  constexpr uint64_t reloads = 20'000;
+  auto const error_of = [](uint64_t number) {
+    return std::string(number % 1500, static_cast<char>('a' + number % 26));
+  };
+  pid_t const writer = in_child([&] {
+    for (uint64_t number = 1; number <= reloads; ++number) {
+      ReloadStatus status;
+      status.started = status.finished = number;
+      status.result = number % 2 == 0 ? ReloadResult::applied : ReloadResult::rejected;
+      status.error = error_of(number);
+      region.reload().set(status);
+    }
+  });
+  bool torn = false;
+  uint64_t seen = 0;
+  while (seen < reloads) {
+    ReloadStatus const status = region.reload().get();
+    torn = torn || status.finished < seen || status.error != error_of(status.finished) ||
+           (status.finished > 0 &&
+            (status.result == ReloadResult::applied) != (status.finished % 2 == 0));
+    seen = std::max(seen, status.finished);
+  }
+  wait_for(writer);
+  CHECK_FALSE(torn);
+}
+
+TEST_CASE("the status of a reload keeps each member, and cuts only a long error") {
+  SharedRegion region = region_of(1);
+  CHECK(region.reload().get().result == ReloadResult::none);
+  ReloadStatus status;
+  status.started = 8;
+  status.finished = 7;
+  status.result = ReloadResult::rejected;
+  status.at_ms = 1'700'000'000'123;
+  status.applied = 4;
+  status.rejected = 3;
+  status.serves_saved = true;
+  status.error = "a.lua:1: first\nb.lua:2: \"second\"";
+  region.reload().set(status);
+  ReloadStatus const copy = take_snapshot(region).reload;
+  CHECK(copy.started == 8);
+  CHECK(copy.finished == 7);
+  CHECK(copy.result == ReloadResult::rejected);
+  CHECK(copy.at_ms == 1'700'000'000'123);
+  CHECK(copy.applied == 4);
+  CHECK(copy.rejected == 3);
+  CHECK(copy.serves_saved);
+  CHECK(copy.bundle.empty());
+  CHECK(copy.error == status.error);
+  status.bundle = "0123456789abcdef0123456789abcdef";
+  status.error = std::string(limits::reload_error_bytes_max + 1, 'x');
+  region.reload().set(status);
+  ReloadStatus const cut = region.reload().get();
+  CHECK(cut.bundle == status.bundle);
+  CHECK(cut.error.size() == limits::reload_error_bytes_max);
+  CHECK(cut.error.ends_with("x\n[truncated: the log has all]"));
 }

@@ -94,6 +94,7 @@ Plan draw_plan(Random& random) {
   config.redis.linger_us = static_cast<uint32_t>(random.one_of<uint64_t>({0, 500}));
   config.kafka.bootstrap = plan.kafka ? "simulated" : "";
   config.kafka.sweep_after_s = static_cast<uint32_t>(random.one_of<uint64_t>({3, 10}));
+  plan.redis_named = random.chance(0.5);
   return plan;
 }
 
@@ -106,6 +107,7 @@ struct Host::Process {
             machine, host.descriptors_, *host.listeners_[entry.machine], host.redis_,
             [&host](std::string_view bytes) { host.audit_.on_core_response(bytes); },
             [this, &host](std::string_view bytes) { host.see_commands(machine, bytes); }),
+        resolver(machine),
         workers(machine, host.plan_.misbehave, host.plan_.tickets,
                 [&host](const WorkerOutcome& outcome) { host.audit_.on_worker_outcome(outcome); }),
         producer(machine, host.topic_),
@@ -118,6 +120,7 @@ struct Host::Process {
   Machine machine;
   MachineClock clock;
   MachineNetwork network;
+  MachineResolver resolver;
   Workers workers;
   Producer producer;
   Channel to_core;
@@ -203,6 +206,7 @@ void Host::start_core(CoreEntry& entry) {
   settings.index = entry.index;
   settings.incarnation = entry.incarnation;
   settings.config = plan_.config;
+  settings.redis = {false, plan_.redis_named ? redis_name : "192.0.2.2", 6379};
   settings.bundle_descriptor = fcntl(bundle_.descriptor(), F_DUPFD_CLOEXEC, 0);
   settings.metrics = &region_.core(entry.number);
   std::vector<MessageLink*> links;
@@ -220,7 +224,7 @@ void Host::start_core(CoreEntry& entry) {
   }
   Result<std::unique_ptr<Core>> core =
       open_core(std::move(settings),
-                {process->clock, process->network, process->workers,
+                {process->clock, process->network, process->resolver, process->workers,
                  plan_.kafka ? &process->producer : nullptr},
                 {process->control, links}, process->machine.scheduler());
   CHECK(bool(core));

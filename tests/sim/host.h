@@ -39,6 +39,7 @@ struct Plan {
   uint32_t hunters = 12;
   uint64_t tickets = 40;
   size_t link_bytes = limits::peer_queue_bytes_max;  // of what a core has not read
+  bool redis_named = true;                           // its address is a name
   Config config;
 };
 Plan draw_plan(Random& random);

@@ -286,14 +286,15 @@ MachineNetwork::MachineNetwork(Machine& machine, Descriptors& descriptors, Liste
   });
 }
 
-void MachineNetwork::connect(const Address&, ConnectUser& user) {
-  machine_.stage([this, &user] {
+void MachineNetwork::connect(const Address& address, ConnectUser& user) {
+  bool const closed = address.host == silent_address;
+  machine_.stage([this, &user, closed] {
     World& world = machine_.world();
     bool const silent = world.faults_on && world.random.chance(0.02);
     if (silent) world.fault("a connect without a reply", machine_.name());
-    world.after(silent ? connect_silence_ns : world.hop_ns(), [this, &user, silent] {
+    world.after(silent ? connect_silence_ns : world.hop_ns(), [this, &user, silent, closed] {
       if (!machine_.alive()) return;
-      WirePtr const wire = silent ? nullptr : redis_.accept();
+      WirePtr const wire = silent || closed ? nullptr : redis_.accept();
       if (wire == nullptr)
         return machine_.post([&user, silent] {
           user.on_connected(Error{silent ? "connect: timed out" : "connect: Connection refused"});
@@ -321,6 +322,34 @@ void MachineNetwork::stop_accepting() {
 StreamPtr MachineNetwork::adopt(int descriptor) {
   return StreamPtr(
       new WireStream(machine_, descriptors_, descriptors_.take(descriptor), on_client_send_));
+}
+
+void MachineResolver::resolve(const Address& name, ResolveUser& user) {
+  CHECK(user_ == nullptr && name.host == redis_name);
+  user_ = &user;
+  uint64_t const number = ++asked_;
+  machine_.stage([this, name, number] {
+    World& world = machine_.world();
+    bool const troubled = world.faults_on && world.random.chance(0.05);
+    if (troubled) world.fault("a name server in trouble", machine_.name());
+    if (troubled && world.random.chance(0.3)) return;  // it never answers
+    if (troubled)
+      return answer(number, Error{"cannot resolve " + name.host + ": no name server answered"});
+    std::vector<Address> found{{false, "192.0.2.2", name.port}};
+    if (world.random.chance(0.3))
+      found.insert(found.begin() + (world.random.chance(0.5) ? 1 : 0),
+                   {false, silent_address, name.port});
+    answer(number, std::move(found));
+  });
+}
+
+void MachineResolver::answer(uint64_t number, Result<std::vector<Address>> found) {
+  machine_.world().after(machine_.world().hop_ns(), [this, number, found = std::move(found)] {
+    if (!machine_.alive()) return;
+    machine_.post([this, number, found] {
+      if (user_ != nullptr && number == asked_) std::exchange(user_, nullptr)->on_resolved(found);
+    });
+  });
 }
 
 }  // namespace huntd::server::sim

@@ -195,4 +195,22 @@ class MachineNetwork final : public Network {
   uint64_t id_;
 };
 
+// The names of the simulation: one host of Redis, which has one or two addresses. `silent_address`
+// is one at which no process listens.
+inline constexpr const char* redis_name = "redis.sim";
+inline constexpr const char* silent_address = "192.0.2.1";
+
+class MachineResolver final : public Resolver {
+ public:
+  explicit MachineResolver(Machine& machine) : machine_(machine) {}
+  void resolve(const Address& name, ResolveUser& user) override;
+  void give_up() override { user_ = nullptr; }
+
+ private:
+  void answer(uint64_t number, Result<std::vector<Address>> found);
+  Machine& machine_;
+  ResolveUser* user_ = nullptr;
+  uint64_t asked_ = 0;  // number of the newest look-up
+};
+
 }  // namespace huntd::server::sim

@@ -48,7 +48,7 @@ Result<bool> OutboxWatch::start(RedisClient& reader) {
   rejection_.clear();
   ping_at_ms_ = 0;
   unanswered_since_ms_ = 0;
-  if (Result<void> connected = subscriber_.connect(); !connected) {
+  if (Result<void> connected = subscriber_.connect_beside(reader); !connected) {
     rejection_ = "a second connection: " + connected.error().message;
     return false;
   }

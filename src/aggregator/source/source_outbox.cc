@@ -84,7 +84,7 @@ Result<void> check_primary(RedisClient& redis) {
   if (!info && !redis.connected()) return info.error();
   // Who may not ask may still read.
   if (!info || text_of(info->get()).find("role:slave") == std::string_view::npos) return {};
-  redis.close();
+  redis.leave();
   return Error{"redis: the server is a replica"};
 }
 

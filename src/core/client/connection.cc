@@ -256,7 +256,9 @@ ProduceRequest Connection::take_produce(Incoming& request) {
 void Connection::finish_request(Incoming& request, const Response& response) {
   if (request.hunt_received_at_ns != 0)
     service_.metrics.record(Stage::request, service_.clock.now_ns() - request.hunt_received_at_ns);
-  if (service_.draining()) request.framing.keep_alive = false;
+  // While the host only leaves, requests that have come are served, and then the connection closes.
+  if (service_.draining() || (service_.leaving() && in_.empty()))
+    request.framing.keep_alive = false;
   service_.metrics.add(status_class(response.status));
 }
 

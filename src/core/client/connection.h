@@ -50,6 +50,8 @@ class HttpService {
   virtual std::string_view core_map_json() = 0;
   virtual const Authenticator& authenticator() const = 0;
   virtual bool draining() const = 0;
+  // The host serves on, and clients should go elsewhere: their connections close after a response.
+  virtual bool leaving() const = 0;
 
   Scheduler& scheduler;
   Clock& clock;

@@ -16,7 +16,7 @@ constexpr size_t clear_ids_max = 128;  // per XDEL
 }  // namespace
 
 Emitter::Emitter(EventLog* log, Ledger& ledger, Scheduler& scheduler, CoreMetrics& metrics)
-    : log_(log), ledger_(ledger), scheduler_(scheduler), metrics_(metrics) {
+    : log_(log), ledger_(ledger), scheduler_(scheduler), metrics_(metrics), health_(metrics) {
   if (log_ != nullptr) log_->set_user(*this);
 }
 
@@ -72,6 +72,7 @@ void Emitter::flush(Clear clear) {
     batch_.clear();
     metrics_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
   }
+  health_.watch(scheduler_.now_ns(), in_flight_);
   drop_former_outbox();
   while (!due_.empty() && (clear == Clear::now || due_.front().at_ns <= scheduler_.now_ns())) {
     if (!clear_outbox(due_.front().bucket)) return;  // kept until the link is up again
@@ -111,6 +112,9 @@ void Emitter::on_report(uint64_t token, const DeliveryReport& report) {
   if (report.fate == DeliveryReport::Fate::stored) {
     metrics_.add(Counter::kafka_acked);
     metrics_.record(Stage::kafka_ack, scheduler_.now_ns() - pending.enqueued_at_ns);
+    health_.on_stored(scheduler_.now_ns());
+  } else if (!given_up_) {
+    health_.on_failed(report.reason);
   }
   if (pending.delivery != nullptr) {
     Delivery& delivery = *pending.delivery;
@@ -121,6 +125,10 @@ void Emitter::on_report(uint64_t token, const DeliveryReport& report) {
     finish_outbox_event(pending, report);
   }
   free_tokens_.push_back(token);
+}
+
+void Emitter::on_reachable(std::string_view unreachable_reason) {
+  health_.on_reachable(unreachable_reason);
 }
 
 // A stored event is removed from the outbox; any other event stays there until the sweep.
@@ -142,6 +150,7 @@ void Emitter::finish_outbox_event(Pending& pending, const DeliveryReport& report
 
 void Emitter::give_up() {
   if (log_ == nullptr) return;
+  given_up_ = true;
   log::notice("Kafka has not acknowledged all events: those of the outbox stay there",
               {{"events", in_flight_}});
   log_->give_up();

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/format_text.h"
+#include "core/events/log_health.h"
 #include "core/events/record.h"
 #include "core/ledger/ledger.h"
 #include "environment/environment.h"
@@ -73,6 +74,7 @@ class Emitter final : private EventLogUser {
   void drop_former_outbox();
   bool clear_outbox(uint32_t bucket);
   void on_report(uint64_t token, const DeliveryReport& report) override;
+  void on_reachable(std::string_view unreachable_reason) override;
   void finish_outbox_event(Pending& pending, const DeliveryReport& report);
   // Identifies an entry across all outboxes.
   static PoolString entry_name(uint32_t bucket, const PoolString& id) {
@@ -83,6 +85,7 @@ class Emitter final : private EventLogUser {
   Ledger& ledger_;
   Scheduler& scheduler_;
   CoreMetrics& metrics_;
+  LogHealth health_;
   PoolVector<EventRecord> batch_;
   PoolVector<Pending> pending_;  // by token
   PoolVector<uint64_t> free_tokens_;
@@ -97,6 +100,7 @@ class Emitter final : private EventLogUser {
   uint64_t lineage_ = 0;  // of the outboxes that emitting_ and to_clear_ name entries of
   size_t in_flight_ = 0;
   uint64_t moved_at_ns_ = 0;
+  bool given_up_ = false;
   bool abandoned_ = false;
   uint64_t warned_at_ns_ = 0;
 };

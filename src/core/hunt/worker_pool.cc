@@ -148,7 +148,7 @@ void WorkerPool::start_deadline(WorkerSlot& slot, uint64_t from_ns) {
 
 void WorkerPool::keep_warm() {
   if (std::exchange(warming_, true)) return;  // a start that fails at once calls release()
-  while (!draining_ && !backoff_.failed() && idle_.size() < limits_.warm &&
+  while (!draining_ && !launcher_silent_ && !backoff_.failed() && idle_.size() < limits_.warm &&
          live_ < limits_.max_live)
     start_idle();
   warming_ = false;
@@ -175,8 +175,8 @@ void WorkerPool::on_start_failed(int spawn_errno, int wait_status) {
 }
 
 void WorkerPool::report_start_failure(uint64_t now_ns) {
-  uint64_t const code = start_failure_code(backoff_.spawn_errno(), backoff_.wait_status());
-  metrics_.set(Gauge::worker_start_failure, code);
+  show_start_failure();
+  uint64_t const code = metrics_.value(Gauge::worker_start_failure);
   if (now_ns < start_failure_log_at_ns_) return;
   start_failure_log_at_ns_ = now_ns + limits::start_failure_log_every_ns;
   start_failure_logged_ = true;
@@ -187,12 +187,39 @@ void WorkerPool::report_start_failure(uint64_t now_ns) {
                "worker.binary"}});
 }
 
+void WorkerPool::show_start_failure() {
+  uint64_t code = 0;
+  if (backoff_.failing()) code = start_failure_code(backoff_.spawn_errno(), backoff_.wait_status());
+  if (launcher_silent_) code = start_failure_silent;
+  metrics_.set(Gauge::worker_start_failure, code);
+}
+
+// Whether a hunt may start a worker now.
+bool WorkerPool::may_start() const {
+  return !launcher_silent_ && backoff_.may_start(scheduler_.now_ns());
+}
+
+// Runs that have been requested wait for their deadlines; further ones are rejected at once.
+void WorkerPool::on_launcher(bool answers) {
+  launcher_silent_ = !answers;
+  if (draining_) return;
+  show_start_failure();
+  if (answers) {
+    log::notice("the process that starts workers answers again");
+    return keep_warm();
+  }
+  log::error(
+      "workers cannot be started",
+      {{"error", start_failure_text(start_failure_silent)},
+       {"hint", "a stopped process goes on by kill -CONT; if it is killed, it is replaced"}});
+}
+
 void WorkerPool::on_start_succeeded() {
   uint64_t const rounds = backoff_.rounds();
   backoff_.on_succeeded();
   probe_ = nullptr;
   scheduler_.disarm(start_retry_);
-  metrics_.set(Gauge::worker_start_failure, 0);
+  show_start_failure();
   if (std::exchange(start_failure_logged_, false))
     log::notice("workers can be started again", {{"attempts", rounds}});
   keep_warm();
@@ -203,13 +230,14 @@ void WorkerPool::retry_start() {
   bool const waits = probe_ != nullptr && probe_->state == State::idle && probe_->jobs == 0;
   if (waits && probe_->process == Process::up) return on_start_succeeded();
   scheduler_.arm(start_retry_, scheduler_.now_ns() + backoff_.pause_ns());
-  if (!waits && live_ < limits_.max_live) start_idle();
+  if (!waits && !launcher_silent_ && live_ < limits_.max_live) start_idle();
 }
 
 // The run ends as one whose start failed; the kernel is not asked.
 void WorkerPool::reject_start(WorkerSlot& slot) {
   slot.process = Process::none;
   slot.spawn_errno = backoff_.spawn_errno() != 0 ? backoff_.spawn_errno() : ECHILD;
+  if (launcher_silent_) slot.spawn_errno = EAGAIN;
   slot.become(State::exited);
   slot.event_ready.set({});
 }
@@ -413,8 +441,7 @@ void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id
   slot.reusable = more_may_follow();
   ++slot.jobs;
   pool.metrics_.add(runs_counter(pool.limits_.isolation));
-  if (!has_worker && !pool.backoff_.may_start(pool.scheduler_.now_ns()))
-    return pool.reject_start(slot);
+  if (!has_worker && !pool.may_start()) return pool.reject_start(slot);
   if (has_worker) {
     if (slot.process == Process::up) pool.start_deadline(slot, pool.scheduler_.now_ns());
     pool.host_.send(slot.index, job);

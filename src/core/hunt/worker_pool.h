@@ -125,6 +125,7 @@ class WorkerPool final : private WorkerUser {
   void on_worker_started(uint32_t index, uint64_t started_at_ns) override;
   void on_worker_frame(uint32_t index, std::string_view frame) override;
   void on_worker_exit(uint32_t index, int spawn_errno, int wait_status) override;
+  void on_launcher(bool answers) override;
   void on_deadline(WorkerSlot& slot);
 
   WorkerSlot& empty_slot();
@@ -147,6 +148,8 @@ class WorkerPool final : private WorkerUser {
   void on_start_failed(int spawn_errno, int wait_status);
   void on_start_succeeded();
   void report_start_failure(uint64_t now_ns);
+  void show_start_failure();
+  bool may_start() const;
   void retry_start();
   void reject_start(WorkerSlot& slot);
 
@@ -177,6 +180,7 @@ class WorkerPool final : private WorkerUser {
     void on_deadline() override { pool.retry_start(); }
     WorkerPool& pool;
   };
+  bool launcher_silent_ = false;  // no start is tried
   StartBackoff backoff_;
   StartRetry start_retry_{*this};         // armed while backoff_.failed(), until drain()
   WorkerSlot* probe_ = nullptr;           // started by retry_start(), while backoff_.failed()

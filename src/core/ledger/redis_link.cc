@@ -10,7 +10,9 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/net.h"
 #include "core/ledger/probe_script.h"
+#include "core/ledger/redis_words.h"
 #include "wire/redis_keys.h"
 
 namespace huntd::server {
@@ -56,13 +58,15 @@ std::string describe_server(std::string_view info) {
 
 }  // namespace
 
-RedisLink::RedisLink(Network& network, Scheduler& scheduler, Clock& clock, CoreMetrics& metrics,
-                     Options options)
+RedisLink::RedisLink(Network& network, Resolver& resolver, Scheduler& scheduler, Clock& clock,
+                     CoreMetrics& metrics, Options options)
     : network_(network),
+      resolver_(resolver),
       scheduler_(scheduler),
       clock_(clock),
       metrics_(metrics),
       options_(std::move(options)),
+      named_(!options_.address.unix_socket && !is_numeric(options_.address.host)),
       probe_(add_script(scripts::probe)) {}
 
 RedisLink::~RedisLink() {
@@ -78,11 +82,7 @@ RedisScript* RedisLink::add_script(std::string text) {
 Task<> RedisLink::run() {
   uint64_t backoff_ms = limits::redis_backoff_first_ms;
   for (;;) {
-    connecting_ = true;
-    network_.connect(options_.address, *this);
-    while (connecting_) co_await changed_.wait();
-    bool ready = false;
-    if (connected_) ready = co_await handshake();
+    bool const ready = co_await connect();
     returning_until_ns_ = 0;
     bool settled = false;
     if (ready) {
@@ -90,9 +90,9 @@ Task<> RedisLink::run() {
       uint64_t const up_at_ns = scheduler_.now_ns();
       co_await serve();
       settled = scheduler_.now_ns() >= up_at_ns + limits::redis_settled_ns;
+      last_error_ = connected_to_ + ": " + last_error_;
     } else {
-      // A reason that the handshake has found stays.
-      if (reason_.empty()) set_reason(last_error_);
+      set_reason(last_error_);
       wake_waiters();
     }
     log::warning("redis is unavailable",
@@ -107,10 +107,57 @@ Task<> RedisLink::run() {
   }
 }
 
+// Connects to the first address with which the handshake succeeds. Returns false if there is none;
+// then last_error_ says for each why not.
+Task<bool> RedisLink::connect() {
+  std::vector<Address> addresses{options_.address};
+  std::string failures;
+  if (named_) {
+    Result<std::vector<Address>> found = co_await look_up();
+    if (!found) {
+      last_error_ = found.error().message;
+      co_return false;
+    }
+    addresses = std::move(*found);
+    failures = options_.address.host + " is ";
+  }
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    bool const ready = co_await connect_to(addresses[i]);
+    if (ready) co_return true;
+    failures.append(i == 0 ? "" : "; ").append(connected_to_).append(": ").append(last_error_);
+  }
+  last_error_ = std::move(failures);
+  co_return false;
+}
+
+// The addresses of the name. It is waited for limits::resolve_wait_ns at most.
+Task<Result<std::vector<Address>>> RedisLink::look_up() {
+  const std::string& host = options_.address.host;
+  if (reason_.empty()) set_reason(host + " is being looked up");
+  resolver_.resolve(options_.address, *this);
+  std::optional<Result<std::vector<Address>>> found =
+      co_await resolved_.wait(scheduler_.now_ns() + limits::resolve_wait_ns);
+  if (found) co_return std::move(*found);
+  resolver_.give_up();
+  constexpr uint64_t wait_s = limits::resolve_wait_ns / ns_per_s;
+  co_return Error{"cannot resolve " + host + ": no reply within " + std::to_string(wait_s) + " s"};
+}
+
+Task<bool> RedisLink::connect_to(const Address& address) {
+  connected_to_ = address_text(address);
+  metrics_.redis_address.set(connected_to_);
+  connecting_ = true;
+  network_.connect(address, *this);
+  while (connecting_) co_await changed_.wait();
+  bool ready = false;
+  if (connected_) ready = co_await handshake();
+  co_return ready;
+}
+
 // From the end of a handshake to the end of its connection.
 Task<> RedisLink::serve() {
   up_ = true;
-  log::info("redis is up", {{"server", server_}});
+  log::info("redis is up", {{"server", server_}, {"address", connected_to_}});
   set_reason(std::move(reason_));
   wake_waiters();
   while (connected_) {
@@ -346,6 +393,8 @@ void RedisLink::note_lineage(std::string_view info) {
   lineage_known_ = true;
 }
 
+void RedisLink::on_resolved(Result<std::vector<Address>> found) { resolved_.set(std::move(found)); }
+
 void RedisLink::on_connected(Result<StreamPtr> stream) {
   connecting_ = false;
   if (stream) {
@@ -362,7 +411,7 @@ void RedisLink::on_connected(Result<StreamPtr> stream) {
     connected_ = true;
     ++connections_;
   } else {
-    last_error_ = stream.error().message;
+    last_error_ = redis_fault_in_words(stream.error().message);
     reason_ = "";
   }
   changed_.set({});
@@ -534,12 +583,13 @@ void RedisLink::on_sent(int error) {
 
 void RedisLink::drop(const char* reason) {
   if (!connected_) return;
-  last_error_ = reason;
+  last_error_ = redis_fault_in_words(reason);
   connected_ = false;
   if (std::exchange(up_, false)) {
     returning_until_ns_ = scheduler_.now_ns() + limits::redis_return_max_ns;
     if (!demoted_) reason_.clear();
     metrics_.set(Gauge::redis_up, 0);
+    metrics_.redis_reason.set(last_error_);
   }
   stream_.reset();
   out_.clear();

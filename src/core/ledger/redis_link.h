@@ -31,10 +31,10 @@ struct RedisScript {
   std::string sha1;  // 40 hex digits, from SCRIPT LOAD; empty before the first connection
 };
 
-class RedisLink final : private StreamUser, private ConnectUser {
+class RedisLink final : private StreamUser, private ConnectUser, private ResolveUser {
  public:
   struct Options {
-    Address address;       // resolved
+    Address address;       // a name is looked up at each connect
     std::string password;  // empty: no AUTH
     uint32_t database = 0;
     uint64_t linger_ns = 0;  // the least time between two writes
@@ -43,14 +43,16 @@ class RedisLink final : private StreamUser, private ConnectUser {
     uint32_t memory_max_percent = 100;  // of maxmemory; more: the link is not suitable
     bool holds_seed_secret = true;      // Redis has the secret of hunt.random()
   };
-  RedisLink(Network& network, Scheduler& scheduler, Clock& clock, CoreMetrics& metrics,
-            Options options);
+  RedisLink(Network& network, Resolver& resolver, Scheduler& scheduler, Clock& clock,
+            CoreMetrics& metrics, Options options);
   ~RedisLink();
 
   // Adds a script that each connection loads before any other command. The pointer stays valid.
   // REQUIRES: run() was not called yet.
   RedisScript* add_script(std::string text);
-  // Connects, and reconnects with back-off each time the connection ends. Never returns.
+  // Connects, and reconnects with back-off each time the connection ends. A name is looked up again
+  // at each connect, and its addresses are tried in turn until the handshake with one succeeds
+  // (decision 39). Never returns.
   Task<> run();
 
   // Connected, and the handshake is done.
@@ -59,7 +61,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   bool returning() const { return !up_ && scheduler_.now_ns() < returning_until_ns_; }
   // Up, and Redis passed the latest check: commits may be sent.
   bool suitable() const { return up_ && reason_.empty(); }
-  // Why the link is not suitable. Empty if it is, and before the first connection.
+  // Why the link is not suitable; of a failed connect with each address that was tried. Empty if it
+  // is suitable, and before the first connect has failed.
   std::string_view reason() const { return reason_; }
   // A commit was rejected: checks Redis soon.
   void suspect();
@@ -101,6 +104,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
   size_t in_flight() const { return waiting_.size(); }
 
  private:
+  void on_resolved(Result<std::vector<Address>> found) override;
   void on_connected(Result<StreamPtr> stream) override;
   void on_bytes(std::string_view bytes) override;
   void on_end(int error) override;
@@ -115,6 +119,9 @@ class RedisLink final : private StreamUser, private ConnectUser {
   void append_marker();
   bool take(RedisReply reply);
   void deliver(size_t count);
+  Task<bool> connect();
+  Task<Result<std::vector<Address>>> look_up();
+  Task<bool> connect_to(const Address& address);
   Task<> serve();
   Task<bool> handshake();
   Task<bool> load_scripts(uint64_t deadline_at_ns);
@@ -130,13 +137,17 @@ class RedisLink final : private StreamUser, private ConnectUser {
   void drop(const char* reason);
 
   Network& network_;
+  Resolver& resolver_;
   Scheduler& scheduler_;
   Clock& clock_;
   CoreMetrics& metrics_;
   Options options_;
+  bool const named_;  // the address is a host name
   std::deque<RedisScript> scripts_;
   RedisScript* probe_;
 
+  OneShot<Result<std::vector<Address>>> resolved_{scheduler_};
+  std::string connected_to_;             // the address of the present or last connection
   OneShot<Signal> changed_{scheduler_};  // run() waits here for the connection to start or end
   StreamPtr stream_;
   bool connecting_ = false;

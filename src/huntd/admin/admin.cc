@@ -27,7 +27,7 @@ constexpr uint32_t turn_wait_max_ms = 1000;  // the log is flushed between two t
 
 void set_signal_handling() {
   for (int const number : {SIGTERM, SIGQUIT}) std::signal(number, SIG_DFL);
-  for (int const number : {SIGINT, SIGHUP, SIGPIPE}) std::signal(number, SIG_IGN);
+  for (int const number : {SIGINT, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2}) std::signal(number, SIG_IGN);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);

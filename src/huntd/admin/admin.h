@@ -7,8 +7,8 @@
 
 namespace huntd::server {
 
-// Serves on `listener` until SIGTERM or the death of the parent ends the process. Ignores SIGINT
-// and SIGHUP, which the parent handles. Returns an exit status if the socket failed. REQUIRES:
+// Serves on `listener` until SIGTERM or the death of the parent ends the process. Ignores SIGINT,
+// SIGHUP, SIGUSR1 and SIGUSR2, which the parent handles. Returns an exit status if the socket failed. REQUIRES:
 // called in the forked admin process.
 int run_admin(const SharedRegion& region, UniqueFd listener);
 

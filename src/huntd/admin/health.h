@@ -21,8 +21,9 @@ HealthReport check_live(const MetricsSnapshot& snapshot);
 // of huntd may help, and the report names each stalled core.
 HealthReport check_health(const MetricsSnapshot& snapshot);
 
-// Good if every core is ready, connected to a Redis that it can use, and not draining, so that huntd should get
-// traffic. Otherwise the report has the reasons.
+// Good if the host is not draining, and every core is ready, not stalled as in check_health(), able
+// to start workers and connected to a Redis that it can use, so that huntd should get traffic.
+// Otherwise the report has the reasons.
 HealthReport check_ready(const MetricsSnapshot& snapshot);
 
 }  // namespace huntd::server

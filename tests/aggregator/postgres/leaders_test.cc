@@ -34,7 +34,7 @@ TEST_CASE("without an entry each new hunter is a leader, as is each who has a ro
   CHECK(others.grown().empty());
 }
 
-TEST_CASE("the sessions with the most events of a hunt with many come first, each group in order") {
+TEST_CASE("of a hunt with many, the sessions with the most events come first, in order") {
   constexpr size_t many = 2 * huntd::limits::leaders_kept;
   std::vector<std::string> hunters;
   for (size_t i = 0; i < many; ++i) hunters.push_back(std::to_string(100'000 + i));

@@ -94,6 +94,7 @@ struct TestService final : HttpService {
   std::string_view core_map_json() override { return "{}"; }
   const Authenticator& authenticator() const override { return open; }
   bool draining() const override { return is_draining; }
+  bool leaving() const override { return is_leaving; }
 
   Authenticator open{Secrets()};
   PoolString request_id;  // of the newest request
@@ -103,6 +104,7 @@ struct TestService final : HttpService {
   size_t reserved_bytes = 0;
   std::string handed_over;  // CORE DESCRIPTOR BYTES
   bool is_draining = false;
+  bool is_leaving = false;
 };
 
 struct Fixture {
@@ -265,6 +267,27 @@ TEST_CASE("a drain closes an idle connection, and others after their response") 
   busy.service.is_draining = true;
   busy.connection->drain();
   CHECK(busy.exchange("Host: a\r\n\r\n").find("Connection: close\r\n") != std::string::npos);
+}
+
+TEST_CASE("a connection of a host that leaves closes after a response, and stays while idle") {
+  Fixture idle;
+  idle.service.is_leaving = true;
+  idle.run();
+  CHECK_FALSE(idle.done);
+  CHECK(idle.exchange(run_hunt("", "")).find("Connection: close\r\n") != std::string::npos);
+  CHECK(idle.stream.finished);
+}
+
+TEST_CASE("requests that a host that leaves has received are all served") {
+  Fixture f;
+  f.service.is_leaving = true;
+  std::string const response =
+      f.exchange(run_hunt("Content-Length: 1\r\n", "1") + run_hunt("Content-Length: 1\r\n", "2"));
+  size_t const second = response.find("HTTP/1.1 200", 1);
+  REQUIRE(second != std::string::npos);
+  CHECK(response.substr(0, second).find("Connection: close") == std::string::npos);
+  CHECK(response.find("Connection: close\r\n", second) != std::string::npos);
+  CHECK(response.ends_with("echo:2"));
 }
 
 TEST_CASE("a drain serves the first request of a new connection, which may be on its way") {

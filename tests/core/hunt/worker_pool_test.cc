@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "metrics/shared_region.h"
+#include "metrics/start_failure.h"
 
 using namespace huntd;
 using namespace huntd::server;
@@ -813,4 +814,63 @@ TEST_CASE("an illegal transition ends the process") {
   REQUIRE(waitpid(pid, &status, 0) == pid);
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGABRT);
+}
+
+// --- a launcher that does not answer -------------------------------------------------------------
+
+TEST_CASE("while the launcher does not answer, hunts without a worker are rejected at once") {
+  World world(none_warm);
+  world.host.user->on_launcher(false);
+  CHECK(start_failure(world) == start_failure_silent);
+  start(hunt(world, "a"));
+  world.scheduler.run_ready();
+  CHECK(world.log == std::vector<std::string>{"a not started"});
+  CHECK(world.host.started.empty());
+  CHECK(world.pool.live() == 0);
+
+  world.host.user->on_launcher(true);
+  CHECK(start_failure(world) == 0);
+  start(hunt(world, "b"));
+  CHECK(world.host.started.size() == 1);
+  end_all(world);
+}
+
+TEST_CASE("an idle worker takes a job although the launcher does not answer") {
+  World world(four_warm);
+  world.pool.use(four_warm, -1);
+  std::set<uint32_t> up;
+  report_started(world, up);
+  REQUIRE(up.size() == 4);
+  world.host.user->on_launcher(false);
+  start(hunt(world, "a"));
+  CHECK(world.host.sent.size() == 1);
+  size_t const idle = world.host.idle.size();
+  send_outcome(world, world.host.sent[0].first);
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  world.host.exit(world.host.sent[0].first);
+  CHECK(world.host.idle.size() == idle);  // no other is started
+  world.host.user->on_launcher(true);
+  CHECK(world.host.idle.size() == idle + 1);
+  end_all(world);
+}
+
+TEST_CASE("starts that fail are still known once the launcher replies again") {
+  World world(none_warm);
+  world.pool.use(none_warm, -1);
+  uint64_t now = 0;
+  for (; start_failure(world) == 0 && now < 10'000 * ms; now += ms) {
+    tick(world, now);
+    if (world.host.alive.empty()) start(hunt(world, "a"));
+    for (uint32_t slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot, EAGAIN);
+    world.scheduler.run_ready();
+  }
+  REQUIRE(start_failure(world) == EAGAIN);
+  world.host.user->on_launcher(false);
+  CHECK(start_failure(world) == start_failure_silent);
+  size_t const idle = world.host.idle.size();
+  for (uint64_t end = now + 5'000 * ms; now < end; now += ms) tick(world, now);
+  CHECK(world.host.idle.size() == idle);
+  world.host.user->on_launcher(true);
+  CHECK(start_failure(world) == EAGAIN);
+  end_all(world);
 }

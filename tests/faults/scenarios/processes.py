@@ -74,6 +74,27 @@ def spawner_killed(run):
                not in ([], [spawner]), ALIVE_WITHIN_S, "a new spawner")
 
 
+@scenario(may_see={"overloaded"})
+def spawner_stopped(run):
+    """A stopped spawner makes its core not ready, with the reason, and hunts of that core that need a worker get 503
+    overloaded; when it goes on, so does the core, which did not end (docs/operations.md "Failures"). Hunters of the other core
+    see no error."""
+    core = run.draw.randrange(2)
+    run.fault_is_in(core)
+    core_pid = run.stack.core_pids()[core]
+    [spawner] = run.stack.of_name("huntd-spawner", core_pid)
+
+    def look(seconds):
+        run.await_(lambda: any(reason["core"] == core and "cannot start workers" in reason["reason"]
+                               for reason in run.stack.readiness()[1]["reasons"]), seconds, "/readyz to name the core")
+        run.go_on_for(1)
+
+    stop_for(spawner, ALIVE_WITHIN_S, look)
+    run.lifted()
+    run.await_(lambda: run.stack.readiness()[0] == 200, ALIVE_WITHIN_S, "the core to be ready again")
+    run.expect(run.stack.core_pids()[core] == core_pid, "the core has not ended")
+
+
 @scenario(may_see={"worker-died"}, chaos=True)
 def worker_killed_in_mid_hunt(run):
     """The response is 500 worker-died and nothing was given; the same key succeeds later, and no other request is affected: each

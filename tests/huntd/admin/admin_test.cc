@@ -54,6 +54,12 @@ class ForkedAdmin {
   pid_t child_ = -1;
 };
 
+// So that a pause of the test cannot make the cores stale.
+void beat_in_the_future(SharedRegion& region) {
+  for (uint32_t core = 0; core < region.cores(); ++core)
+    region.core(core).heartbeat_ns.store(UINT64_MAX / 2);
+}
+
 // A client that connects and then does nothing.
 int idle_client(int port) {
   int const client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -68,7 +74,8 @@ int idle_client(int port) {
 }  // namespace
 
 TEST_CASE("every admin path responds with its type") {
-  SharedRegion const region = testing::sample_region(2, 100);
+  SharedRegion region = testing::sample_region(2, 100);
+  beat_in_the_future(region);
   ForkedAdmin const admin(region);
   httplib::Client client = admin.client();
   struct {
@@ -109,8 +116,7 @@ TEST_CASE("health follows what the cores write after the fork") {
   REQUIRE(stalled);
   CHECK(stalled->status == 503);
   CHECK(stalled->body.find("core 1 completed its last tick") != std::string::npos);
-  // In the future, so that a pause of this test cannot make it stale.
-  for (uint32_t core : {0U, 1U}) region.core(core).heartbeat_ns.store(UINT64_MAX / 2);
+  beat_in_the_future(region);
   auto healthy = client.Get("/healthz");
   REQUIRE(healthy);
   CHECK(healthy->status == 200);
@@ -140,7 +146,8 @@ TEST_CASE("liveness is of the parent's loop too") {
 }
 
 TEST_CASE("idle clients do not delay others and are disconnected") {
-  SharedRegion const region = testing::sample_region(1, 1);
+  SharedRegion region = testing::sample_region(1, 1);
+  beat_in_the_future(region);
   ForkedAdmin const admin(region);
   std::vector<int> idle;
   for (int i = 0; i < 100; ++i) idle.push_back(idle_client(admin.port));

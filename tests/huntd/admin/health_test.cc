@@ -87,6 +87,27 @@ TEST_CASE("a core without a process is not healthy and not ready") {
   CHECK(contains(check_ready(snapshot), "core 0 is down"));
 }
 
+TEST_CASE("a core without a process says how the last one ended") {
+  MetricsSnapshot snapshot = ready_cores(1);
+  snapshot.cores[0].last_end = "its spawner was gone";
+  CHECK(check_ready(snapshot).good);
+  snapshot.cores[0].state = CoreState::down;
+  CHECK(contains(check_ready(snapshot),
+                 "core 0 is down; its last process ended: its spawner was gone"));
+  snapshot.cores[0].state = CoreState::starting;
+  CHECK(contains(check_ready(snapshot), "core 0 is starting; its last process ended"));
+}
+
+TEST_CASE("a stalled core is neither healthy nor ready, for the same reason") {
+  MetricsSnapshot snapshot = ready_cores(2);
+  snapshot.cores[1].heartbeat_ns = now_ns - (limits::heartbeat_age_max_ms + 1) * 1'000'000;
+  for (const HealthReport& report : {check_health(snapshot), check_ready(snapshot)}) {
+    CHECK_FALSE(report.good);
+    CHECK(contains(report, R"({"core":1,"reason":"core 1 completed its last tick 1001 ms ago"})"));
+    CHECK_FALSE(contains(report, "core 0"));
+  }
+}
+
 TEST_CASE("a core that waits for Redis is healthy but not ready") {
   MetricsSnapshot snapshot = ready_cores(2);
   snapshot.cores[1].gauge[static_cast<size_t>(Gauge::redis_up)] = 0;
@@ -105,6 +126,8 @@ TEST_CASE("a core that cannot start workers is healthy but not ready") {
         R"({"ready":false,"reasons":[{"core":1,"reason":"core 1 cannot start workers: )"
         R"(Resource temporarily unavailable"}]})"
         "\n");
+  failure = start_failure_silent;
+  CHECK(contains(check_ready(snapshot), "core 1 cannot start workers: the process that starts"));
   failure = start_failure_code(0, 9 << 8);
   CHECK(contains(check_ready(snapshot), "a worker exited before it had a job, with status 9"));
   failure = start_failure_code(0, SIGKILL);
@@ -117,6 +140,28 @@ TEST_CASE("a core that can't use its Redis is not ready, and the reason is named
   snapshot.cores[0].redis_reason = "maxmemory-policy is allkeys-lru";
   CHECK(check_health(snapshot).good);
   CHECK(contains(check_ready(snapshot), "core 0 can't use Redis: maxmemory-policy is allkeys-lru"));
+  snapshot.cores[0].redis_address = "10.0.0.1:6379";
+  CHECK(contains(check_ready(snapshot), "core 0 can't use Redis at 10.0.0.1:6379: maxmemory"));
+  snapshot.cores[0].redis_reason = "10.0.0.1:6379: nothing listens there";
+  CHECK(contains(check_ready(snapshot), "core 0 can't use Redis: 10.0.0.1:6379: nothing"));
+  snapshot.cores[0].redis_reason = "";
+  CHECK(contains(check_ready(snapshot), "core 0 has no connection to Redis at 10.0.0.1:6379"));
+}
+
+TEST_CASE("a host that is stopping is not ready, and healthy") {
+  MetricsSnapshot snapshot = ready_cores(1);
+  snapshot.host_state = HostState::stopping;
+  CHECK(check_health(snapshot).good);
+  CHECK(check_ready(snapshot).json ==
+        R"({"ready":false,"reasons":[{"core":null,"reason":"draining: huntd is stopping"}]})"
+        "\n");
+}
+
+TEST_CASE("a host that the operator drained is not ready, and healthy") {
+  MetricsSnapshot snapshot = ready_cores(1);
+  snapshot.host_state = HostState::drained;
+  CHECK(check_health(snapshot).good);
+  CHECK(contains(check_ready(snapshot), R"({"core":null,"reason":"draining: by the operator)"));
 }
 
 TEST_CASE("a core that drains is not ready, by its state or by its gauge") {

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sources of the bundle that huntd serves, in a file (docs/formats/bundle.md): a start whose
+// scripts have an error serves these.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "bundle/bundle.h"
+
+namespace huntd {
+
+// The path of the file in the directory `dir` (config key hunts.state_dir).
+std::string saved_bundle_path(const std::string& dir);
+
+// Replaces the file by the sources of `bundle`: a crash leaves the old file or the new one. Waits
+// for the disk. The error names the path; it is also returned while another process saves.
+Result<void> save_bundle(const std::string& dir, const Bundle& bundle);
+
+// The saved bundle, without images; empty if there is none. The error names the file and says why
+// it cannot be used.
+Result<std::optional<Bundle>> load_saved_bundle(const std::string& dir);
+
+}  // namespace huntd

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// What huntd says of its own health, on the admin port.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace huntd::huntctl {
+
+// GET of /healthz or /readyz of the admin port at `address` (host:port). Returns the reasons of a
+// 503, at least one; none if it responds with 200 and `member` (healthy, ready) is true. Another
+// response is an error.
+Result<std::vector<std::string>> health_reasons(const std::string& address, const char* path,
+                                                const char* member);
+
+}  // namespace huntd::huntctl

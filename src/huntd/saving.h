@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Saves the scripts that are in use, for a start whose own scripts have an error. In a process of
+// its own, since a disk can take long.
+#pragma once
+#include <sys/types.h>
+
+#include "huntd/child.h"
+#include "huntd/prepare.h"
+
+namespace huntd::server {
+
+class Saving {
+ public:
+  // `in_use` outlives this object.
+  explicit Saving(const Prepared& in_use) : in_use_(in_use) {}
+
+  // Forks the process "huntd-save", which saves the scripts in use now to state_dir_of() their
+  // config and logs if it cannot. If one runs, the next one follows it. Does nothing without such
+  // a directory.
+  void save();
+  // The parent has collected this child; it may be another one.
+  void on_end(const EndedChild& child);
+
+ private:
+  const Prepared& in_use_;
+  pid_t pid_ = -1;
+  bool again_ = false;
+};
+
+}  // namespace huntd::server
