@@ -75,9 +75,8 @@ Metrics::Counted LagWatch::count() {
   if (!topic_ && metrics_.loop_counts_outbox()) return found;
   found.outbox_events = outbox_.total(monotonic_ms());
   if (!found.outbox_events && found.unknown.empty()) found.unknown = outbox_.reason();
-  if (outbox_.oldest_ms() > 0)
-    found.oldest_age_s =
-        std::max(found.oldest_age_s, static_cast<double>(wall_ms() - outbox_.oldest_ms()) / 1000.0);
+  found.oldest_age_s =
+      std::max(found.oldest_age_s, static_cast<double>(outbox_.oldest_age_ms()) / 1000.0);
   return found;
 }
 

@@ -377,6 +377,20 @@ def test_the_lag_has_what_waits_in_the_outbox(pipeline):
 
 
 @side_by_side
+def test_the_lag_does_not_grow_by_what_has_left_the_outbox(pipeline):
+    """huntd clears an event out of the outbox within milliseconds, and the aggregator counts there every few seconds."""
+    create(pipeline)
+    process = started(pipeline, make_events(48, 20))
+    entry = pipeline.redis.call("XADD", "outbox:{b1}", "*", "k", "h", "v", "an event")
+    wait_for(lambda: metric(process.listen, "hunt_aggregator_lag_events") == 1, "the outbox to be counted")
+    pipeline.redis.call("XDEL", "outbox:{b1}", entry)
+    ages = [metric(process.listen, "hunt_aggregator_lag_seconds")]
+    wait_for(lambda: ages.append(metric(process.listen, "hunt_aggregator_lag_seconds")) or ages[-1] == 0, "the next count")
+    assert ages == sorted(ages, reverse=True), ages
+
+
+
+@side_by_side
 def test_the_lag_has_dead_letters_that_cannot_be_written(pipeline):
     create(pipeline)  # and no topic for the dead letters
     events = make_events(48, 25)

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "aggregator/sessions/aggregator_limits.h"
+#include "base/clock.h"
 #include "wire/redis_keys.h"
 
 namespace huntd::aggregator {
@@ -68,6 +69,7 @@ std::optional<uint64_t> OutboxLengths::total(int64_t now_ms) {
     oldest_ms_ = 0;
     redis_.close();
   }
+  oldest_age_ms_ = oldest_ms_ > 0 ? std::max<int64_t>(0, wall_ms() - oldest_ms_) : 0;
   return total_;
 }
 

@@ -24,9 +24,10 @@ class OutboxLengths {
   // is not complete. Counts at most once per limits::outbox_count_interval_ms, and then waits for
   // Redis. `now_ms` is monotonic.
   std::optional<uint64_t> total(int64_t now_ms);
-  // The time in the oldest entry's id, in ms since the Unix epoch by the clock of Redis; 0 if there
-  // is no entry or it is not known. As of the last count.
-  int64_t oldest_ms() const { return oldest_ms_; }
+  // The age that the oldest entry had at the last count, by the clocks of Redis and of this host; 0
+  // if there was no entry or it is not known. It may have left the outbox since, so it does not grow
+  // until the next count.
+  int64_t oldest_age_ms() const { return oldest_age_ms_; }
   // Why total() is nothing.
   const std::string& reason() const { return reason_; }
 
@@ -46,7 +47,8 @@ class OutboxLengths {
   uint32_t next_bucket_ = 0;
   bool complete_ = false;  // every bucket was counted
   std::optional<uint64_t> total_;
-  int64_t oldest_ms_ = 0;
+  int64_t oldest_ms_ = 0;  // the time in the id of the oldest entry; 0: none
+  int64_t oldest_age_ms_ = 0;
   int64_t counted_at_ms_ = 0;
   std::string reason_ = "not counted yet";
 };
