@@ -8,6 +8,7 @@ from aggregator_pipeline import Pipeline
 from harness.huntd_stack import HuntdStack, build_folder
 from harness.kafka_server import start_kafka
 from harness.postgres_server import PostgresServer
+from harness.process import Server
 
 # A busy machine may need more than the default 50 ms to start a worker, and its queue may stand for a while; most tests check the
 # response, not the time.
@@ -73,3 +74,14 @@ def pytest_runtest_makereport(item, call):
     if call.when == "call" and call.excinfo is not None and "stack" in item.funcargs:
         stack = item.funcargs["stack"]
         item.add_report_section("call", "huntd's log", stack.huntd.log_tail(25))
+
+
+@pytest.fixture
+def servers():
+    """Servers that the test adds: killed after it, and their ports released."""
+    made: list[Server] = []
+    yield made
+    for server in made:
+        server.kill()
+        for port in server.ports:
+            port.release()

@@ -152,16 +152,6 @@ def hosts(own_stack, tmp_path):
 
 
 @pytest.fixture
-def servers():
-    made: list[Server] = []
-    yield made
-    for server in made:
-        server.kill()
-        for port in server.ports:
-            port.release()
-
-
-@pytest.fixture
 def haproxy(hosts, servers, tmp_path):
     find_or_skip("haproxy", "tools/setup-debian test installs it")
     servers.append(HAProxy(tmp_path / "haproxy", hosts))

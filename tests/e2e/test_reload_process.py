@@ -79,6 +79,15 @@ def loop_at_the_top(stack, count: int = 4) -> None:
         (stack.hunts / f"loop{i}.lua").write_text(LOOP)
 
 
+def start_check_of_loops(stack) -> None:
+    """A reload whose check is busy; the one after it will not find the loops."""
+    loop_at_the_top(stack)
+    stack.huntd.signal(signal.SIGHUP)
+    wait_until(lambda: len(check_processes(stack)) > 1, 60, "a worker of the check")
+    for loop in stack.hunts.glob("loop*.lua"):
+        loop.unlink()
+
+
 def shorten_check_deadline(stack) -> None:
     """By a reload: the start has more time. The next reload has half a second."""
     stack.set(hunts__check_deadline_ms=500)
@@ -212,11 +221,7 @@ def test_a_fifo_as_a_file_of_secrets_is_rejected(stack, key, tmp_path):
 def test_signals_during_a_check_make_one_more_reload(stack):
     stack.settings["worker.deadline_ms"] = 3000
     stack.start()
-    loop_at_the_top(stack)
-    stack.huntd.signal(signal.SIGHUP)
-    wait_until(lambda: len(check_processes(stack)) > 1, 60, "a worker of the check")
-    for i in range(4):
-        (stack.hunts / f"loop{i}.lua").unlink()
+    start_check_of_loops(stack)
     (stack.hunts / "play.lua").write_text(BETTER)
     for _ in range(3):
         stack.huntd.signal(signal.SIGHUP)
@@ -287,11 +292,7 @@ def test_huntctl_reload_signals_no_other_process(stack):
 def test_huntctl_reload_during_a_check_waits_for_the_next_one(stack):
     stack.settings["worker.deadline_ms"] = 3000
     stack.start()
-    loop_at_the_top(stack)
-    stack.huntd.signal(signal.SIGHUP)
-    wait_until(lambda: len(check_processes(stack)) > 1, 60, "a worker of the check")
-    for i in range(4):
-        (stack.hunts / f"loop{i}.lua").unlink()
+    start_check_of_loops(stack)
     done = huntctl("-c", stack.config, "reload", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["reload"] == 2, done
 

@@ -135,16 +135,6 @@ class Place:
 Send = Callable[[str, str], int]  # (path, key, '' for none) -> the status of the last response, 0 without one
 
 
-@pytest.fixture
-def servers():
-    made: list[Server] = []
-    yield made
-    for server in made:
-        server.kill()
-        for port in server.ports:
-            port.release()
-
-
 def _curl(place: Place, address: str, path: str, key: str, *options: str) -> int:
     # Not /dev/null: before curl repeats a request it truncates the file that has the response.
     words = ["curl", "-s", "-o", str(place.folder / "response"), "-w", "%{http_code}", *options]
