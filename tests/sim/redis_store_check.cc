@@ -27,6 +27,7 @@ using namespace huntd::server::sim;
 namespace {
 
 constexpr int commands_sent = 5000;
+constexpr const char* outbox = "outbox:{b1}";
 
 bool is_stream_id(const std::string& text) {
   size_t const dash = text.find('-');
@@ -82,6 +83,7 @@ class Pair {
   void compare(const Words& real_words, const Words& model_words, size_t groups = 0) {
     Reply real = send_real(real_words);
     Reply model = model_.execute(model_words);
+    choose_stream(model_words);
     note_ids(real, model);
     note_generation(real, model);
     translate(real);
@@ -124,15 +126,27 @@ class Pair {
   // A generation in both stores.
   using Generation = std::pair<std::string, std::string>;
   const std::vector<Generation>& generations() const { return generations_; }
+  // The ids of entries of `outbox`.
   const std::vector<std::pair<std::string, std::string>>& ids() const { return ids_; }
 
  private:
+  // An id names an entry of one stream. Two streams may have the same one, and so may a stream that
+  // was removed and the next of its name: if both got an entry within one millisecond.
+  void choose_stream(const Words& words) {
+    if (words[0] == "FLUSHALL") {
+      model_of_.clear();
+      ids_.clear();
+    }
+    auto const stream = std::find_if(words.begin(), words.end(), [](const std::string& word) {
+      return word.starts_with("outbox:");
+    });
+    stream_ = stream == words.end() ? "" : *stream;
+  }
   // Entries appear in the same order on both sides.
   void note_ids(const Reply& real, const Reply& model) {
-    if (is_stream_id(real.text) && is_stream_id(model.text) && model_of_.count(real.text) == 0) {
-      model_of_[real.text] = model.text;
+    if (is_stream_id(real.text) && is_stream_id(model.text) &&
+        model_of_[stream_].try_emplace(real.text, model.text).second && stream_ == outbox)
       ids_.emplace_back(real.text, model.text);
-    }
     for (size_t i = 0; i < std::min(real.parts.size(), model.parts.size()); ++i)
       note_ids(real.parts[i], model.parts[i]);
   }
@@ -169,13 +183,18 @@ class Pair {
     reply.parts.clear();
     for (auto& row : rows) reply.parts.insert(reply.parts.end(), row.begin(), row.end());
   }
+  const std::string& in_model(const std::string& id) const {
+    auto const stream = model_of_.find(stream_);
+    if (stream == model_of_.end()) return id;
+    auto const found = stream->second.find(id);
+    return found == stream->second.end() ? id : found->second;
+  }
   bool same(const Reply& real, const Reply& model) const {
     if (real.kind != model.kind || real.parts.size() != model.parts.size()) return false;
     if (real.kind == Reply::Kind::error)  // only the kind of error must be the same
       return real.text.substr(0, real.text.find(' ')) == model.text.substr(0, model.text.find(' '));
     if (real.number != model.number) return false;
-    auto const id = model_of_.find(real.text);
-    if ((id == model_of_.end() ? real.text : id->second) != model.text) return false;
+    if (in_model(real.text) != model.text) return false;
     for (size_t i = 0; i < real.parts.size(); ++i)
       if (!same(real.parts[i], model.parts[i])) return false;
     return true;
@@ -184,7 +203,8 @@ class Pair {
   redisContext* real_;
   RedisStore model_;
   static constexpr size_t digits = 16;  // of a generation
-  std::map<std::string, std::string> model_of_;
+  std::string stream_;                  // of the latest commands, empty if they name none
+  std::map<std::string, std::map<std::string, std::string>> model_of_;  // ids, by stream
   std::map<std::string, std::string> generation_of_;  // of the real Redis -> of the model
   std::vector<Generation> generations_;
   std::vector<std::pair<std::string, std::string>> ids_;
@@ -327,7 +347,7 @@ void Commands::fill_held() {
 void Commands::remove_event() {
   if (pair_.ids().empty()) return;
   auto const& [real, model] = pair_.ids()[random_.below(pair_.ids().size())];
-  pair_.compare({"XDEL", "outbox:{b1}", real}, {"XDEL", "outbox:{b1}", model});
+  pair_.compare({"XDEL", outbox, real}, {"XDEL", outbox, model});
 }
 
 // The commit on keys of wrong types and with counts that are not numbers, or full; and the
