@@ -80,10 +80,9 @@ inline constexpr uint64_t start_pause_max_ns = 1'000'000'000;
 inline constexpr uint64_t start_failures_min = 3;
 inline constexpr uint64_t start_failure_log_every_ns = 60'000'000'000;
 // The process that starts workers is asked whether it runs: how often; how long without a reply
-// until the core is not ready; how much of that one tick of the core counts for.
+// until the core is not ready.
 inline constexpr uint64_t launcher_ask_period_ns = 1'000'000'000;
 inline constexpr uint64_t launcher_silence_max_ns = 2'000'000'000;
-inline constexpr uint64_t launcher_tick_max_ns = 500'000'000;
 
 // --- loot events -----------------------------------------------------------------------------
 inline constexpr uint64_t seq_max = INT64_MAX - 1;  // a PostgreSQL bigint range must hold seq + 1
@@ -105,6 +104,9 @@ inline constexpr size_t pool_free_list_bytes_max = 1'048'576;  // kept per size 
 
 // --- the tick --------------------------------------------------------------------------------
 inline constexpr uint64_t tick_long_ns = 5'000'000;  // a longer tick is counted and logged
+// How much of the time between two ticks counts as a peer's silence. An idle core ticks every
+// 250 ms; a longer gap is a core (or a machine) that was stopped.
+inline constexpr uint64_t tick_counted_max_ns = 500'000'000;
 
 // --- priority --------------------------------------------------------------------------------
 inline constexpr uint32_t priority_max = 20;  // nice -20, the kernel's own bound
@@ -166,8 +168,9 @@ static_assert(peer_message_bytes_max > result_bytes_max + awards_max * (2 * id_b
 inline constexpr size_t redis_in_flight_max = 65'536;  // commands without a reply, per core
 inline constexpr size_t redis_reply_bytes_max = 8 * 1024 * 1024;  // one reply
 inline constexpr size_t redis_out_bytes_max = 16 * 1024 * 1024;   // commands not yet sent
-inline constexpr uint64_t redis_silence_max_ns = 5'000'000'000;   // without a reply: reconnect
-inline constexpr size_t redis_linger_bytes_max = 32'768;          // this much is sent at once
+inline constexpr uint64_t redis_silence_max_ns =
+    5'000'000'000;  // without a reply, as the core ran: reconnect
+inline constexpr size_t redis_linger_bytes_max = 32'768;  // this much is sent at once
 inline constexpr uint64_t redis_backoff_first_ms = 50;
 inline constexpr uint64_t redis_backoff_max_ms = 2000;
 // A connection that was up for this long is replaced without a pause. Requests wait for the first

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/scheduler.h"
 
+#include <algorithm>
+
+#include "base/limits.h"
+
 namespace huntd {
 
 void Scheduler::run_ready() {
@@ -39,8 +43,13 @@ void Scheduler::disarm(Deadline& deadline) {
   sift_down(last->heap_index_);
 }
 
-void Scheduler::expire(uint64_t now_ns) {
+void Scheduler::set_now(uint64_t now_ns) {
+  if (now_ns > now_ns_) ran_ns_ += std::min(now_ns - now_ns_, limits::tick_counted_max_ns);
   now_ns_ = now_ns;
+}
+
+void Scheduler::expire(uint64_t now_ns) {
+  set_now(now_ns);
   while (!heap_.empty() && heap_[0]->at_ns_ <= now_ns) {
     Deadline* due = heap_[0];
     disarm(*due);

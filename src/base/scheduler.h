@@ -56,7 +56,11 @@ class Scheduler {
   void expire(uint64_t now_ns);
   // The monotonic time of this tick.
   uint64_t now_ns() const { return now_ns_; }
-  void set_now(uint64_t now_ns) { now_ns_ = now_ns; }
+  void set_now(uint64_t now_ns);
+  // The time in which this core ran: of the time from one tick to the next,
+  // limits::tick_counted_max_ns at most. A peer's silence is measured in it, because what the peer
+  // sent while the core was stopped has not been read yet.
+  uint64_t ran_ns() const { return ran_ns_; }
 
  private:
   void put(size_t at, Deadline* deadline);
@@ -66,6 +70,7 @@ class Scheduler {
   PoolDeque<std::coroutine_handle<>> ready_;
   std::vector<Deadline*> heap_;
   uint64_t now_ns_ = 0;
+  uint64_t ran_ns_ = 0;
 };
 
 // Passes one value from a callback to one coroutine, with a deadline. It usually lives in the

@@ -85,7 +85,7 @@ class CoreProcess {
     scheduler_.set_now(started_ns);
     ring_.reap();
     core_->tick();
-    host_.watch_launchers(started_ns);
+    host_.watch_launchers(scheduler_.ran_ns());
     flush();
     metrics_.heartbeat_ns.store(started_ns);
     metrics_.add(Counter::ticks);

@@ -84,10 +84,10 @@ void UringWorkerHost::ask(PacketSocket& launcher) {
   launcher.send(PoolString(reinterpret_cast<const char*>(&request), sizeof request));
 }
 
-void UringWorkerHost::watch_launchers(uint64_t now_ns) {
-  if (spawner_watch_.tick(now_ns)) ask(spawner_);
+void UringWorkerHost::watch_launchers(uint64_t ran_ns) {
+  if (spawner_watch_.tick(ran_ns)) ask(spawner_);
   bool const forks = method_ == StartMethod::fork && zygote_ != nullptr;
-  if (forks && zygote_->watch.tick(now_ns)) ask(zygote_->socket);
+  if (forks && zygote_->watch.tick(ran_ns)) ask(zygote_->socket);
   // Only the process that would start the next worker counts.
   bool const answers = forks ? !zygote_->watch.silent() : !spawner_watch_.silent();
   if (std::exchange(launcher_answers_, answers) != answers) user_->on_launcher(answers);

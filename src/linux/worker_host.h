@@ -29,7 +29,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   void stop(uint32_t slot) override;
   void use_bundle(int bundle_descriptor, StartMethod method) override;
   // Asks the processes that start workers whether they run. Call once per tick, before flush().
-  void watch_launchers(uint64_t now_ns);
+  void watch_launchers(uint64_t ran_ns);
   // Passes the tick's start requests to the ring.
   void flush();
 

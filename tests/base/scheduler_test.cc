@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/task.h"
 
 using namespace huntd;
@@ -192,4 +193,16 @@ TEST_CASE("what a started task owns is destroyed when the task ends") {
   CHECK(live == 1);
   scheduler.run_ready();
   CHECK(live == 0);
+}
+
+TEST_CASE("the time in which a core ran counts a part of each gap between two ticks at most") {
+  Scheduler scheduler;
+  scheduler.set_now(1);
+  uint64_t const begin_ns = scheduler.ran_ns();
+  scheduler.set_now(1 + limits::tick_counted_max_ns);
+  CHECK(scheduler.ran_ns() - begin_ns == limits::tick_counted_max_ns);
+  scheduler.expire(10 * limits::tick_counted_max_ns);
+  CHECK(scheduler.ran_ns() - begin_ns == 2 * limits::tick_counted_max_ns);
+  scheduler.expire(10 * limits::tick_counted_max_ns);  // the same tick
+  CHECK(scheduler.ran_ns() - begin_ns == 2 * limits::tick_counted_max_ns);
 }

@@ -46,10 +46,3 @@ TEST_CASE("a launcher that reports starts is not silent, although its reply is b
     CHECK_FALSE(watch.silent());
   }
 }
-
-TEST_CASE("a pause of the core itself does not make its launcher silent") {
-  LauncherWatch watch;
-  CHECK(watch.tick(begin));
-  CHECK_FALSE(watch.tick(begin + 60'000 * ms));
-  CHECK_FALSE(watch.silent());
-}

@@ -72,7 +72,7 @@ void Emitter::flush(Clear clear) {
     batch_.clear();
     metrics_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
   }
-  health_.watch(scheduler_.now_ns(), in_flight_);
+  health_.watch(scheduler_.ran_ns(), in_flight_);
   drop_former_outbox();
   while (!due_.empty() && (clear == Clear::now || due_.front().at_ns <= scheduler_.now_ns())) {
     if (!clear_outbox(due_.front().bucket)) return;  // kept until the link is up again
@@ -112,7 +112,7 @@ void Emitter::on_report(uint64_t token, const DeliveryReport& report) {
   if (report.fate == DeliveryReport::Fate::stored) {
     metrics_.add(Counter::kafka_acked);
     metrics_.record(Stage::kafka_ack, scheduler_.now_ns() - pending.enqueued_at_ns);
-    health_.on_stored(scheduler_.now_ns());
+    health_.on_stored(scheduler_.ran_ns());
   } else if (!given_up_) {
     health_.on_failed(report.reason);
   }

@@ -14,8 +14,8 @@ void LogHealth::on_reachable(std::string_view reason) {
   publish();
 }
 
-void LogHealth::on_stored(uint64_t now_ns) {
-  silent_since_ns_ = now_ns;
+void LogHealth::on_stored(uint64_t ran_ns) {
+  silent_since_ns_ = ran_ns;
   if (published_.empty()) return;
   unreachable_.clear();
   failed_.clear();
@@ -28,13 +28,13 @@ void LogHealth::on_failed(std::string_view reason) {
   publish();
 }
 
-void LogHealth::watch(uint64_t now_ns, size_t in_flight) {
+void LogHealth::watch(uint64_t ran_ns, size_t in_flight) {
   if (in_flight == 0) {
     silent_since_ns_ = 0;
     return;
   }
-  if (silent_since_ns_ == 0) silent_since_ns_ = now_ns;
-  if (!silent_.empty() || now_ns < silent_since_ns_ + limits::log_silence_max_ns) return;
+  if (silent_since_ns_ == 0) silent_since_ns_ = ran_ns;
+  if (!silent_.empty() || ran_ns < silent_since_ns_ + limits::log_silence_max_ns) return;
   silent_ = "no event was acknowledged for " +
             std::to_string(limits::log_silence_max_ns / ns_per_s) + " s";
   publish();

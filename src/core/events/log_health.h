@@ -19,12 +19,12 @@ class LogHealth {
   // The log's own state, from its connections. `reason` is empty if it is reachable.
   void on_reachable(std::string_view reason);
   // The log has stored an event: it is up.
-  void on_stored(uint64_t now_ns);
+  void on_stored(uint64_t ran_ns);
   // The log has not stored an event.
   void on_failed(std::string_view reason);
-  // Once per tick. `in_flight` events have no report: for limits::log_silence_max_ns without a
-  // stored one, the log is not up.
-  void watch(uint64_t now_ns, size_t in_flight);
+  // Once per tick. `in_flight` events have no report: for limits::log_silence_max_ns of
+  // Scheduler::ran_ns() without a stored one, the log is not up.
+  void watch(uint64_t ran_ns, size_t in_flight);
 
  private:
   void publish();
@@ -34,7 +34,7 @@ class LogHealth {
   std::string failed_;
   std::string silent_;
   std::string published_;
-  uint64_t silent_since_ns_ = 0;  // 0: nothing is in flight
+  uint64_t silent_since_ns_ = 0;  // on the clock of ran_ns; 0: nothing is in flight
 };
 
 }  // namespace huntd::server

@@ -422,7 +422,7 @@ bool RedisLink::append(std::span<const std::string_view> words, OneShot<RedisRep
       out_.size() >= limits::redis_out_bytes_max)
     return false;
   write(words);
-  waiting_.push_back({slot, scheduler_.now_ns(), 0, RedisReply()});
+  waiting_.push_back({slot, scheduler_.ran_ns(), 0, RedisReply()});
   metrics_.add(Counter::redis_commands);
   return true;
 }
@@ -441,7 +441,7 @@ void RedisLink::append_marker() {
   char* const end = std::to_chars(digits, std::end(digits), ++last_marker_).ptr;
   std::string_view const words[] = {"ECHO", {digits, static_cast<size_t>(end - digits)}};
   write(words);
-  waiting_.push_back({nullptr, scheduler_.now_ns(), last_marker_, RedisReply()});
+  waiting_.push_back({nullptr, scheduler_.ran_ns(), last_marker_, RedisReply()});
 }
 
 Task<RedisReply> RedisLink::command(PoolVector<std::string_view> words, uint64_t deadline_at_ns) {
@@ -495,7 +495,7 @@ bool RedisLink::send_ignoring_reply(PoolVector<std::string_view> words) {
 void RedisLink::flush(Leave leave) {
   // The server may be gone although TCP still has its connection.
   if (!waiting_.empty() &&
-      scheduler_.now_ns() > waiting_.front().queued_at_ns + limits::redis_silence_max_ns)
+      scheduler_.ran_ns() > waiting_.front().queued_at_ns + limits::redis_silence_max_ns)
     return drop("no reply for 5 s");
   if (!connected_ || out_.empty() || stream_->sending()) return;
   uint64_t const now_ns = scheduler_.now_ns();

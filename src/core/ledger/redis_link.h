@@ -173,9 +173,9 @@ class RedisLink final : private StreamUser, private ConnectUser, private Resolve
   // Commands and markers without a reply, oldest first. Tickets count from first_ticket_.
   struct Waiting {
     OneShot<RedisReply>* slot;  // null if no coroutine waits for the reply
-    uint64_t queued_at_ns;
-    uint64_t marker;   // 0: a command
-    RedisReply reply;  // kept until the next marker
+    uint64_t queued_at_ns;      // on the clock of Scheduler::ran_ns()
+    uint64_t marker;            // 0: a command
+    RedisReply reply;           // kept until the next marker
   };
   PoolDeque<Waiting> waiting_;
   size_t replied_ = 0;  // the first of waiting_ that have their reply
