@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/journal.h"
 #include "base/limits.h"
 #include "base/log_sink.h"
 #include "base/utf8.h"
@@ -30,6 +32,29 @@ Sink& sink() {
 std::string& origin() {
   static std::string text;
   return text;
+}
+
+// Whether entries go to the journal's own socket.
+bool native = false;
+
+void append_code(std::string& entry, Place at) {
+  append_journal_field(entry, "CODE_FILE", at.file);
+  append_journal_field(entry, "CODE_LINE", std::to_string(at.line));
+  append_journal_field(entry, "CODE_FUNC", at.function);
+}
+
+// A line of text as an entry. Without a priority in front, it is an error.
+std::string entry_of_text(std::string_view line) {
+  std::string_view priority = "3";
+  if (line.size() > 3 && line[0] == '<' && line[2] == '>') {
+    priority = line.substr(1, 1);
+    line.remove_prefix(3);
+  }
+  std::string entry;
+  append_journal_field(entry, "PRIORITY", priority);
+  append_journal_field(entry, "SYSLOG_IDENTIFIER", program_invocation_short_name);
+  append_journal_field(entry, "MESSAGE", line);
+  return entry;
 }
 
 // Returns true for non-ASCII characters that end a line, move the cursor or reverse the direction
@@ -125,15 +150,39 @@ std::string line_of(Level level, std::string_view message, std::initializer_list
   return line;
 }
 
-void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
-  sink().write(line_of(level, message, fields));
+std::string journal_entry_of(Level level, std::string_view message,
+                             std::initializer_list<Field> fields) {
+  std::string const line = line_of(level, message, fields);
+  std::string entry = entry_of_text(std::string_view(line).substr(0, line.size() - 1));
+  if (size_t const equals = origin().find('='); equals != std::string::npos)
+    append_journal_field(entry, origin().substr(0, equals), origin().substr(equals + 1));
+  for (const Field& field : fields)
+    append_journal_field(entry, field.key,
+                         std::string_view(field.value).substr(0, limits::log_line_bytes_max));
+  return entry;
 }
 
-void print(std::string_view text) { sink().write(text); }
+void write(Level level, std::string_view message, std::initializer_list<Field> fields, Place at) {
+  if (!native) return sink().write(line_of(level, message, fields));
+  std::string entry = journal_entry_of(level, message, fields);
+  append_code(entry, at);
+  sink().write_entry(std::move(entry));
+}
+
+void print(std::string_view text) {
+  if (!native) return sink().write(text);
+  while (!text.empty()) {
+    std::string_view const line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    if (!line.empty()) sink().write_entry(entry_of_text(line));
+  }
+}
 
 void never_wait() {
   std::signal(SIGPIPE, SIG_IGN);  // the log may be a pipe whose reader is gone
   sink().use(stop_waiting(STDERR_FILENO));
+  if (is_journal(STDERR_FILENO, std::getenv("JOURNAL_STREAM")))
+    native = sink().use_journal(journal_socket);
   pthread_atfork([] { sink().before_fork(); }, [] { sink().after_fork_in_parent(); },
                  [] { sink().after_fork_in_child(); });
 }

@@ -2,6 +2,7 @@
 // Writes one line per event to stderr: logfmt after a syslog priority, as systemd's journal reads
 // it.
 //   <6>core started core=1 cpu=1
+// A server whose stderr is the journal sends the fields as well (base/journal.h): CORE=1, CPU=1.
 // A server never waits for the reader of its log (base/log_sink.h): see never_wait().
 // A value is quoted and escaped if needed: control characters, line breaks and invalid UTF-8 become
 // \xNN. So no id or script text can forge a line or a field, or change what a terminal shows.
@@ -30,11 +31,28 @@ struct Field {
   std::string value;
 };
 
+// Where in the source a line is written: std::source_location, which clang 14 lacks.
+struct Place {
+  const char* file;
+  int line;
+  const char* function;
+  static constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_LINE(),
+                              const char* function = __builtin_FUNCTION()) {
+    return {file, line, function};
+  }
+};
+
 // Returns the line with its line break. A line of more than limits::log_line_bytes_max is cut and
 // ends in [truncated].
 std::string line_of(Level level, std::string_view message,
                     std::initializer_list<Field> fields = {});
-void write(Level level, std::string_view message, std::initializer_list<Field> fields = {});
+// The same as an entry of the journal: PRIORITY, MESSAGE (the line without its priority), and each
+// field with its value as it is.
+std::string journal_entry_of(Level level, std::string_view message,
+                             std::initializer_list<Field> fields = {});
+// `at` becomes fields of the journal: CODE_FILE, CODE_LINE, CODE_FUNC.
+void write(Level level, std::string_view message, std::initializer_list<Field> fields = {},
+           Place at = Place::here());
 // Writes text that is not in the form of a log line, such as the errors of a start.
 void print(std::string_view text);
 
@@ -43,6 +61,9 @@ void print(std::string_view text);
 // dropped, counted, and reported once there is room. Descriptor 2 itself no longer waits (unless it
 // is a socket), so that this also holds for what libraries write to it. Without this call, a write
 // waits as usual.
+//
+// If stderr is the stream of systemd's journal, lines go to the journal's own socket from then on,
+// with their fields.
 void never_wait();
 // Tries again to write what stderr did not take. Called in the loop of each process that logs.
 // `now_ns` is the time of any monotonic clock.
@@ -50,17 +71,21 @@ void flush(uint64_t now_ns);
 // Lines that this process has dropped since its start.
 uint64_t lines_dropped();
 
-inline void error(std::string_view m, std::initializer_list<Field> f = {}) {
-  write(Level::error, m, f);
+inline void error(std::string_view m, std::initializer_list<Field> f = {},
+                  Place at = Place::here()) {
+  write(Level::error, m, f, at);
 }
-inline void warning(std::string_view m, std::initializer_list<Field> f = {}) {
-  write(Level::warning, m, f);
+inline void warning(std::string_view m, std::initializer_list<Field> f = {},
+                    Place at = Place::here()) {
+  write(Level::warning, m, f, at);
 }
-inline void notice(std::string_view m, std::initializer_list<Field> f = {}) {
-  write(Level::notice, m, f);
+inline void notice(std::string_view m, std::initializer_list<Field> f = {},
+                   Place at = Place::here()) {
+  write(Level::notice, m, f, at);
 }
-inline void info(std::string_view m, std::initializer_list<Field> f = {}) {
-  write(Level::info, m, f);
+inline void info(std::string_view m, std::initializer_list<Field> f = {},
+                 Place at = Place::here()) {
+  write(Level::info, m, f, at);
 }
 
 // Limits log lines that clients can cause, so that they cannot fill a disk. Lines above the limit

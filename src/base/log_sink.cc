@@ -9,8 +9,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <utility>
 
+#include "base/journal.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -55,6 +58,15 @@ Way stop_waiting(int descriptor) {
   return Way::direct;
 }
 
+bool Sink::use_journal(const char* path) {
+  int const descriptor = connect_journal(path);
+  if (descriptor < 0) return false;
+  descriptor_ = descriptor;
+  journal_ = path;
+  way_ = Way::socket;
+  return true;
+}
+
 void Sink::write(std::string_view text) {
   std::lock_guard lock(mutex_);
   if (way_ == Way::wait) {
@@ -65,10 +77,18 @@ void Sink::write(std::string_view text) {
   while (!text.empty()) {
     size_t const line_break = text.find('\n');
     size_t const bytes = line_break == std::string_view::npos ? text.size() : line_break + 1;
-    keep(text.substr(0, bytes));
+    keep(std::string(text.substr(0, bytes)));
     write_kept();
     text.remove_prefix(bytes);
   }
+  behind_.store(!kept_.empty() || unreported_ > 0, std::memory_order_relaxed);
+}
+
+void Sink::write_entry(std::string entry) {
+  std::lock_guard lock(mutex_);
+  if (!kept_.empty()) write_kept();
+  keep(std::move(entry));
+  write_kept();
   behind_.store(!kept_.empty() || unreported_ > 0, std::memory_order_relaxed);
 }
 
@@ -87,50 +107,58 @@ void Sink::flush(uint64_t now_ns) {
 
 void Sink::after_fork_in_child() {
   kept_.clear();
+  kept_bytes_ = 0;
   unreported_ = 0;
   dropped_.store(0, std::memory_order_relaxed);
   behind_.store(false, std::memory_order_relaxed);
   mutex_.unlock();
 }
 
-// Appends a line, or drops it.
-void Sink::keep(std::string_view line) {
-  size_t const room = limits::log_kept_bytes_max - kept_.size();
+// Appends an entry, or drops it.
+void Sink::keep(std::string entry) {
+  size_t const room =
+      limits::log_kept_bytes_max - std::min(limits::log_kept_bytes_max, kept_bytes_);
   size_t const notice_bytes = unreported_ > 0 ? limits::log_line_bytes_max : 0;
-  if (notice_bytes + line.size() > room) {
+  if (notice_bytes + entry.size() > room) {
     ++unreported_;
     dropped_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   if (unreported_ > 0) report_dropped();
-  kept_ += line;
+  kept_bytes_ += entry.size();
+  kept_.push_back(std::move(entry));
 }
 
 void Sink::report_dropped() {
-  kept_ += line_of(Level::warning, fmt::format("{} log lines were dropped", unreported_),
-                   {{"reason", "the log was not read, or its disk was full"}});
+  std::string const message = fmt::format("{} log lines were dropped", unreported_);
+  constexpr const char* reason = "the log was not read, or its disk was full";
+  kept_.push_back(journal_ != nullptr
+                      ? journal_entry_of(Level::warning, message, {{"reason", reason}})
+                      : line_of(Level::warning, message, {{"reason", reason}}));
+  kept_bytes_ += kept_.back().size();
   unreported_ = 0;
 }
 
-// Line by line: a pipe takes up to PIPE_BUF bytes at once or none of them.
+// One by one: a pipe takes up to PIPE_BUF bytes at once or none of them.
 void Sink::write_kept() {
-  size_t written = 0;
-  while (written < kept_.size()) {
-    size_t const line_break = kept_.find('\n', written);
-    size_t const end = line_break == std::string::npos ? kept_.size() : line_break + 1;
-    int64_t const wrote = put(std::string_view(kept_).substr(written, end - written));
+  while (!kept_.empty()) {
+    std::string& first = kept_.front();
+    int64_t const wrote = put(first);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote <= 0) break;
-    written += static_cast<size_t>(wrote);
+    kept_bytes_ -= static_cast<size_t>(wrote);
+    if (static_cast<size_t>(wrote) < first.size())
+      first.erase(0, static_cast<size_t>(wrote));
+    else
+      kept_.pop_front();
   }
-  kept_.erase(0, written);
 }
 
 // Returns as write(2).
 int64_t Sink::put(std::string_view bytes) const {
   switch (way_) {
     case Way::socket:
-      return send(descriptor_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      return send_to_socket(bytes);
     case Way::ask:
       return write_if_room(descriptor_, bytes);
     case Way::wait:
@@ -138,6 +166,15 @@ int64_t Sink::put(std::string_view bytes) const {
       break;
   }
   return ::write(descriptor_, bytes.data(), bytes.size());
+}
+
+// The journal's socket may have been made again: the next datagram is then rejected.
+int64_t Sink::send_to_socket(std::string_view bytes) const {
+  constexpr int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  int64_t const sent = send(descriptor_, bytes.data(), bytes.size(), flags);
+  if (sent >= 0 || journal_ == nullptr || errno == EAGAIN || errno == EINTR) return sent;
+  if (!reconnect_journal(descriptor_, journal_)) return -1;
+  return send(descriptor_, bytes.data(), bytes.size(), flags);
 }
 
 }  // namespace huntd::log

@@ -5,6 +5,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -36,10 +37,15 @@ class Sink {
 
   // REQUIRES: before the first write(), and no other thread uses the sink.
   void use(Way way) { way_ = way; }
+  // From now on, entries go to the journal's socket at `path`, which must live as long as the sink.
+  // Returns false if it can't be connected to; then nothing has changed. The same REQUIRES.
+  bool use_journal(const char* path);
   // Writes lines, each with its line break. A line is never followed by another one before all of
   // it is written, and a line of up to PIPE_BUF bytes never mixes with those of other processes
   // that write to the same pipe.
   void write(std::string_view text);
+  // The same for one entry of the journal (base/journal.h). REQUIRES: use_journal() succeeded.
+  void write_entry(std::string entry);
   // Tries again to write what is kept, at most every retry_every_ns. Costs a load if there is
   // nothing. `now_ns` is the time of any monotonic clock.
   void flush(uint64_t now_ns);
@@ -55,15 +61,20 @@ class Sink {
 
  private:
   // All of these REQUIRE the lock.
-  void keep(std::string_view line);
+  void keep(std::string entry);
   void write_kept();
   void report_dropped();
   int64_t put(std::string_view bytes) const;
+  int64_t send_to_socket(std::string_view bytes) const;
 
-  int const descriptor_;
+  int descriptor_;
+  const char* journal_ = nullptr;  // the path of its socket, if descriptor_ is connected to it
   Way way_ = Way::wait;
   std::mutex mutex_;
-  std::string kept_;  // begins with the rest of a line that was written in part, if there is one
+  // Lines, or entries of the journal. The first is the rest of a line that was written in part, if
+  // there is one.
+  std::deque<std::string> kept_;
+  size_t kept_bytes_ = 0;
   uint64_t unreported_ = 0;  // lines dropped that no line has reported yet
   uint64_t tried_ns_ = 0;
   std::atomic<bool> behind_{false};  // something is kept or unreported

@@ -41,6 +41,22 @@ def test_it_is_ready_at_boot_as_its_own_user(shared_tree):
     assert shared_tree.run("id -nG huntd-aggregator").stdout.split() == ["huntd-aggregator", "huntd"]
 
 
+def test_the_journal_has_the_fields_of_each_line(shared_tree):
+    shared_tree.write("/etc/huntd/hunts/notes.lua", 'return function(hunt) hunt.log("first\\nsecond") hunt.award("gold-coin") end\n')
+    shared_tree.run("systemctl reload huntd")
+    assert play(shared_tree, "notes")[0] == 200
+    shared_tree.await_journal("first", "huntd")
+    entries = [json.loads(line) for line in
+               shared_tree.run("journalctl -u huntd -o json --no-pager HUNT_ID=notes").stdout.splitlines()]
+    assert entries, "no entry has the field HUNT_ID=notes"
+    entry = entries[-1]
+    assert {"CORE", "REQUEST_ID", "CODE_FILE", "CODE_LINE", "HUNTER_ID"} <= entry.keys(), entry
+    assert entry["_SYSTEMD_UNIT"] == "huntd.service" and entry["SYSLOG_IDENTIFIER"] == "huntd"
+    assert "hunt_id=notes" in entry["MESSAGE"] and entry["PRIORITY"] == "6"
+    started = shared_tree.run("journalctl -u huntd -o json --no-pager CORE=0").stdout
+    assert "core started" in started
+
+
 def test_systemd_finds_nothing_wrong_with_the_installed_units(shared_tree):
     done = shared_tree.run("systemd-analyze verify --man=no huntd.service huntd.socket hunt-aggregator.service 2>&1", check=False)
     assert [line for line in done.stdout.splitlines() if "hunt" in line] == []
@@ -177,6 +193,9 @@ def test_a_journald_that_hangs_or_stops_holds_nothing(tree):
     wait_until(lambda: feeds(tree) != fed, 60, "WATCHDOG=1", 0.2)
     tree.run("systemctl start systemd-journald.socket systemd-journald")
     assert play(tree)[0] == 200
+    # The journal's socket is another one now.
+    assert play(tree, "loud")[0] == 500
+    tree.await_journal("log lines were dropped", "huntd")
     assert tree.show("huntd", "NRestarts") == "0"
     tree.run("systemctl stop huntd.socket huntd", timeout_s=60)
     assert tree.show("huntd", "Result") == "success"
