@@ -38,7 +38,7 @@ struct Config {
     uint32_t connections_per_address_max = 0;
   } http;
   struct {
-    std::string listen = "127.0.0.1:9090";
+    std::string listen = "127.0.0.1:14868";
   } admin;
   struct {
     std::string mode = "none";
@@ -97,7 +97,7 @@ struct Config {
   struct {
     uint32_t interval_s = 1;
     std::string postgres = "postgresql:///huntd";
-    std::string listen = "127.0.0.1:9091";
+    std::string listen = "127.0.0.1:14867";
     std::string group = "hunt-aggregator";
     uint32_t retention_days = 0;
     std::string schema;

@@ -88,6 +88,13 @@ TEST_CASE("the installed example is valid") {
   REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
   CHECK(config->hunts.dir == "/etc/huntd/hunts");
   CHECK(config->origin.at("hunts.dir").ends_with("systemd/huntd.toml:22"));
+  CHECK(config->admin.listen == Config().admin.listen);
+  CHECK(config->aggregator.listen == Config().aggregator.listen);
+}
+
+TEST_CASE("the default ports for operators are those of decision 42") {
+  CHECK(Config().admin.listen == "127.0.0.1:14868");
+  CHECK(Config().aggregator.listen == "127.0.0.1:14867");
 }
 
 TEST_CASE("every key accepts both ends of its range and nothing beyond") {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documents name only files that exist, their links resolve, decisions are indexed without a hole, every source has its
-license line, and the generated references are up to date."""
+license line, the examples have the default ports, and the generated references are up to date."""
 import pathlib
 import re
 import shutil
@@ -19,6 +19,10 @@ TOP_FOLDERS = ("src", "tests", "docs", "bench", "systemd", "tools", "lua")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.MULTILINE)
 PLACEHOLDER = re.compile(r"NAME|FOLDER|FAMILY|NNNN")  # as in src/huntctl/cmd_NAME.cc
+ADMIN_PATHS = r"/(?:livez|readyz|healthz|metrics|latency|status)"
+# A port of the admin ports as the documents write it: in a URL, a scrape job, a balancer's check, a probe of Kubernetes.
+ADMIN_PORT = re.compile(rf'127\.0\.0\.1:(\d+){ADMIN_PATHS}|targets: \["[\d.]+:(\d+)"|check port (\d+)|check_config: {{ port_value: (\d+)'
+                        rf'|path: {ADMIN_PATHS},\s+port: (\d+)|admin\.listen(?:`, | = "[\d.]+:)(\d+)')
 BUILT = ("bench_http_parser", "bench_spawn", "loot-events", "hunt-load", "print_reference", "sim/sim")  # ninja's names
 
 
@@ -158,6 +162,29 @@ def check_generated(root: pathlib.Path) -> tuple[list[str], str]:
     return ([] if done.returncode == 0 else [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]), ""
 
 
+def default_ports(root: pathlib.Path) -> set[str]:
+    """Those of admin.listen and aggregator.listen, from the initializers in config.h."""
+    header = root / "src" / "config" / "config.h"
+    return set(re.findall(r'std::string listen = "[\d.]+:(\d+)";', read(header))) if header.is_file() else set()
+
+
+def check_ports(root: pathlib.Path) -> Iterator[str]:
+    """The examples of the documents and of the shipped config file have the default ports of the programs."""
+    if not (ports := default_ports(root)):
+        return
+    for path in sources.files("docs", suffixes=(".md",), root=root):
+        if {"decisions", "lab"} & set(path.parts):
+            continue
+        for number, line in enumerate(read(path).splitlines(), 1):
+            for port in filter(None, (port for found in ADMIN_PORT.findall(line) for port in found)):
+                if port not in ports:
+                    yield f"{show(path, root)}:{number}: {port} is not a default port of src/config/config.h"
+    shipped = root / "systemd" / "huntd.toml"
+    section = re.search(r'^\[admin\]\nlisten = "[^"]*:(\d+)"', read(shipped) if shipped.is_file() else "", re.MULTILINE)
+    if section and section[1] not in ports:
+        yield f"{show(shipped, root)}: {section[1]} is not the default port of src/config/config.h"
+
+
 def check_capacity(root: pathlib.Path) -> Iterator[str]:
     """The tables of docs/capacity.md are those of the figures that they are computed from."""
     if not (root / "docs" / "capacity.md").is_file():
@@ -169,7 +196,7 @@ def check_capacity(root: pathlib.Path) -> Iterator[str]:
 
 def check(root: pathlib.Path = ROOT) -> Report:
     findings = [*check_paths(root), *check_joins(root), *check_links(root), *check_decisions(root), *check_licenses(root),
-                *check_capacity(root)]
+                *check_capacity(root), *check_ports(root)]
     man, man_skipped = check_man(root)
     generated, generated_skipped = check_generated(root)
     skipped = "; ".join(filter(None, (man_skipped, generated_skipped)))

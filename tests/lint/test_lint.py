@@ -156,6 +156,22 @@ def test_a_table_of_capacity_that_is_not_of_its_figure_is_found(tree):
     assert "has no figure like" in "".join(docs.check_capacity(root))
 
 
+@pytest.mark.parametrize("text", [
+    "curl -s http://127.0.0.1:9090/readyz", 'static_configs: [{targets: ["127.0.0.1:9090"]}]', "default-server check port 9090 inter 1s",
+    "health_check_config: { port_value: 9090 }", "livenessProbe:  { httpGet: { path: /livez,  port: 9090 } }",
+    "the admin port (`admin.listen`, 9090)", 'admin.listen = "0.0.0.0:9090"',
+])
+def test_a_port_in_a_document_that_is_not_the_default_is_found(tree, text):
+    tree("docs/a.md", text.replace("9090", "14868") + "\ncurl http://127.0.0.1:8080/v1/hunts\n")
+    root = tree("src/config/config.h", 'std::string listen = "127.0.0.1:14868";\nstd::string listen = "127.0.0.1:14867";\n')
+    assert not list(docs.check_ports(root))
+    tree("docs/a.md", text + "\n")
+    assert len(list(docs.check_ports(root))) == 1
+    tree("docs/a.md", "")
+    tree("systemd/huntd.toml", '[admin]\nlisten = "127.0.0.1:9090"\n')
+    assert len(list(docs.check_ports(root))) == 1
+
+
 LICENSED = "// SPDX-License-Identifier: Apache-2.0\n"
 
 

@@ -9,7 +9,7 @@ from tree_clients import admin, await_ready, connect, exchange, play
 
 pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.alone(reason="one tree at a time"), pytest.mark.tree]
 
-LISTEN = 9091  # aggregator.listen of the shipped config
+LISTEN = 14867  # aggregator.listen of the shipped config
 MAKE_DATABASE = "runuser -u postgres -- createuser huntd-aggregator && runuser -u postgres -- createdb -O huntd-aggregator huntd"
 
 

@@ -9,7 +9,7 @@ import threading
 
 from harness.process import wait_until
 
-HTTP, ADMIN = 8080, 9090  # of the shipped config
+HTTP, ADMIN = 8080, 14868  # of the shipped config
 TIMEOUT_S = 60.0
 
 
