@@ -14,7 +14,9 @@ BUILD = pathlib.Path(build_folder())
 INSTALLED = ("lib/systemd/system/huntd.service", "lib/systemd/system/huntd.socket", "lib/systemd/system/hunt-aggregator.service",
              "lib/sysctl.d/60-huntd.conf", "lib/sysusers.d/huntd.conf", "share/huntd/huntd.toml", "share/doc/huntd/operations.md",
              "share/doc/huntd/prometheus/huntd-alerts.yaml", "share/man/man8/huntd.8",
-             "share/man/man8/hunt-aggregator.8", "share/man/man1/huntctl.1", "share/man/man5/huntd.toml.5")
+             "share/man/man8/hunt-aggregator.8", "share/man/man1/huntctl.1", "share/man/man5/huntd.toml.5",
+             *(f"share/{folder}".format(name) for name in ("huntd", "huntctl", "hunt-aggregator") for folder in (
+                 "bash-completion/completions/{}", "zsh/site-functions/_{}", "fish/vendor_completions.d/{}.fish")))
 
 pytestmark = pytest.mark.skipif(BUILD.name != "release", reason="only the release build is installed")
 

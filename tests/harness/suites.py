@@ -25,7 +25,7 @@ from harness.huntd_stack import ROOT
 
 PYTHON = "/usr/bin/python3"
 RESULTS = ROOT / "build" / "test-results"
-LINT_CHECKS = ("functions", "layers", "names", "docs", "words")  # modules of tests/lint
+LINT_CHECKS = ("functions", "layers", "names", "docs", "completions", "words")  # modules of tests/lint
 LINT_LINES_MAX = 200
 # Those that ask of Kafka what may differ from one release to another.
 KAFKA_SUITES = ("restart_without_kafka", "aggregator_topic", "aggregator_kafka", "kafka")

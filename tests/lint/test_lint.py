@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from lint import docs, functions, layers, names, sources, words
+from lint import completions, docs, functions, layers, names, sources, words
 from lint.sources import ROOT
 
 LONG_BODY = "  work();\n" * functions.LINES_MAX
@@ -154,6 +154,27 @@ def test_a_table_of_capacity_that_is_not_of_its_figure_is_found(tree):
     assert "its tables are not those of the figures" in "".join(docs.check_capacity(root))
     tree("docs/benchmarks.md", figures.replace("`process` holds |", "`process` manages |"))
     assert "has no figure like" in "".join(docs.check_capacity(root))
+
+
+@pytest.mark.parametrize("more, finding", [
+    ('command->add_option("--since", options->since, "From then on");', "does not complete --since"),
+    ('command->add_flag("--all,-a", options->all, "All");', "does not complete -a"),
+    ('add_period_option(*command, "--every", options->every_s, "Repeat");', "does not complete --every"),
+    ('app.add_subcommand(\n      "top", "Print the busiest");', "does not complete top"),
+    ('command->add_option("--groups", options->groups)->group("");', None),
+])
+def test_an_option_that_the_completions_lack_is_found(tree, more, finding):
+    tree("src/huntctl/main.cc", 'app.add_option("-c,--config", path, "A file");\nadd_two(app, "drain");\napp.add_subcommand("lag", "");\n')
+    for program, path in completions.GETOPT.items():
+        tree(path, "option options[] = {{\"check\", no_argument, nullptr, 't'}, {\"once\", no_argument, nullptr, once}};\n")
+        tree(f"{completions.FOLDER}/{program}", '      options="-t --check --once"\n')
+    root = tree(f"{completions.FOLDER}/huntctl", '      commands="drain lag"\n      options="-h --help -c --config"\n')
+    assert completions.check(root).findings == []
+    tree("src/huntctl/cmd_more.cc", more)
+    found = completions.check(root).findings
+    assert any(finding in line for line in found) if finding else found == []
+    tree("src/huntctl/main.cc", "")
+    assert any("completes drain, which" in line for line in completions.check(root).findings)
 
 
 @pytest.mark.parametrize("text", [

@@ -55,6 +55,9 @@ def test_it_starts_nothing_by_itself(host, package):
     install(host, package.name)
     assert host.run("systemctl is-enabled huntd.socket huntd hunt-aggregator", check=False).stdout.split() == ["disabled"] * 3
     assert host.run("systemctl is-active huntd.socket huntd hunt-aggregator", check=False).stdout.split() == ["inactive"] * 3
+    shown = host.run("source /usr/share/bash-completion/completions/huntctl; COMP_WORDS=(huntctl stat); COMP_CWORD=1; _huntctl; "
+                     "echo ${COMPREPLY[@]}; ls /usr/share/zsh/vendor-completions/_huntctl /usr/share/fish/vendor_completions.d/huntctl.fish").stdout
+    assert shown.split()[0] == "status"
     assert "huntd" in host.run("huntd --version && hunt-aggregator --version && huntctl --version").stdout
 
 
