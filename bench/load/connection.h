@@ -63,6 +63,9 @@ class Connection {
   uint64_t due_ns() const { return due_ns_; }
   // Whether this socket has had a response.
   bool proven() const { return proven_; }
+  // Whether the request that on_lost() reports met the close of a connection that had served
+  // others, without a byte of a response: HTTP clients send such a request again.
+  bool met_close() const { return proven_ && !reader_.in_response(); }
   // Closes the socket without callbacks; the user need not outlive this call.
   void abandon();
 

@@ -70,7 +70,8 @@ Generator::Generator(const Options& options)
       requests_(options),
       schedule_(options.closed ? 1 : options.rate, options.connections, total_of(options),
                 options.seed),
-      sent_count_(options.connections) {
+      sent_count_(options.connections),
+      repeats_(options.connections) {
   to_be_late_.reserve(options.connections);
 }
 
@@ -176,7 +177,8 @@ void Generator::drain() {
 void Generator::abandon_rest() {
   uint64_t const now_ns = monotonic_ns();
   for (Connection& connection : connections_) {
-    if (connection.waits_for_response()) tally_.lost(connection.due_ns(), now_ns, Loss::unanswered);
+    if (connection.waits_for_response() || repeats_[connection.number()])
+      tally_.lost(connection.due_ns(), now_ns, Loss::unanswered);
     while (schedule_.waits(connection.number()))
       tally_.lost(schedule_.take(connection.number()), now_ns, Loss::unanswered);
     connection.abandon();
@@ -259,8 +261,13 @@ void Generator::on_open(Connection& connection) {
 
 void Generator::on_free(Connection& connection) {
   if (!connection.is_free()) return;
-  if (schedule_.waits(connection.number()))
-    return send(connection, schedule_.take(connection.number()));
+  uint32_t const number = connection.number();
+  if (repeats_[number]) {
+    repeats_[number] = false;
+    connection.send(requests_.again(number, sent_count_[number] - 1), connection.due_ns());
+    return;
+  }
+  if (schedule_.waits(number)) return send(connection, schedule_.take(number));
   if (!options_.closed || phase_ == Phase::draining) return;
   uint64_t const now_ns = monotonic_ns();
   if (now_ns < end_ns_) send(connection, now_ns);
@@ -272,6 +279,11 @@ void Generator::on_response(Connection& connection, const Response& response) {
 }
 
 void Generator::on_lost(Connection& connection, Ended reason) {
+  if (options_.repeat_closed && reason == Ended::reset && connection.met_close()) {
+    repeats_[connection.number()] = true;  // once: the next connection has not served others
+    ++account_.repeated;
+    return;
+  }
   Loss const loss = reason == Ended::unparseable ? Loss::unparseable : Loss::broken;
   tally_.lost(connection.due_ns(), monotonic_ns(), loss);
 }

@@ -21,6 +21,7 @@ struct Account {
   uint64_t connects_failed = 0;
   uint64_t resets = 0;  // connections that the server closed without Connection: close
   uint64_t reconnects = 0;
+  uint64_t repeated = 0;      // requests that met the close of their connection (--repeat-closed)
   uint64_t ticks = 0;         // in the measured time
   double cpu_s = 0;           // in the measured time
   double measured_s = 0;      // its actual length
@@ -93,6 +94,7 @@ class Generator final : private ConnectionUser {
   Progress progress_;
   Reports reports_;
   std::vector<uint64_t> sent_count_;    // by connection
+  std::vector<bool> repeats_;           // by connection: its last request is to be sent again
   std::vector<uint64_t> to_be_late_;    // due times of this tick's sends on free connections
   std::deque<Retry> retries_;           // ordered by at_ns
   uint32_t open_ = 0;                   // open connections

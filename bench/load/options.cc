@@ -46,6 +46,8 @@ void add_options(CLI::App& app, Options& options, std::string& method_path) {
       ->excludes(hunt);
   app.add_option("--body", options.body, "JSON body of every request");
   app.add_flag("--keys", options.keys, "A unique Idempotency-Key in each request");
+  app.add_flag("--repeat-closed", options.repeat_closed,
+               "Send a request again that met the close of its connection, as HTTP clients do");
   app.add_option("--connect-rate", options.connect_rate,
                  "Connections opened per second (default: 2000)")
       ->check(CLI::Range(1.0, 1e6));

@@ -21,6 +21,7 @@ struct Options {
   std::string path;
   std::string body;
   bool keys = false;
+  bool repeat_closed = false;
   double connect_rate = 2000;
   uint64_t timeout_ms = 10'000;
   uint64_t tick_us = 100;  // the least time between two ticks of the open loop

@@ -65,4 +65,8 @@ std::string_view Requests::next(uint32_t connection, uint64_t nth) {
   return texts_[which];
 }
 
+std::string_view Requests::again(uint32_t connection, uint64_t nth) const {
+  return texts_[connection * shapes_ + (connection + nth) % shapes_];
+}
+
 }  // namespace huntd::load

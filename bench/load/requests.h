@@ -18,6 +18,9 @@ class Requests {
   // The bytes of the `nth` request of a connection. Valid until the next call for the same
   // connection.
   std::string_view next(uint32_t connection, uint64_t nth);
+  // The same bytes once more, with the same key. REQUIRES: next() with these was the last call for
+  // this connection.
+  std::string_view again(uint32_t connection, uint64_t nth) const;
 
  private:
   size_t shapes_;  // different requests per connection, which alternate

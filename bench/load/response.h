@@ -45,6 +45,8 @@ class ResponseReader {
   Status read(std::string_view& bytes);
   const Response& response() const { return response_; }
   const char* bad() const { return bad_; }
+  // Whether a part of a response has been read, and the rest is to come.
+  bool in_response() const { return part_ != Part::status_line || !line_.empty(); }
   // For a new connection.
   void clear();
 

@@ -117,10 +117,11 @@ std::string result_table(const Options& options, const Generator& run) {
       "{} errors ({} unavailable, {} broken, {} unparseable, {} unanswered), {} rejected\n",
       count_text(counts.errors()), count_text(counts.unavailable), count_text(counts.broken),
       count_text(counts.unparseable), count_text(counts.unanswered), count_text(counts.rejected));
-  fmt::format_to(std::back_inserter(text),
-                 "connections: {} connects failed, {} resets, {} reconnects\n",
-                 count_text(account.connects_failed), count_text(account.resets),
-                 count_text(account.reconnects));
+  fmt::format_to(
+      std::back_inserter(text),
+      "connections: {} connects failed, {} resets, {} reconnects, {} requests repeated\n",
+      count_text(account.connects_failed), count_text(account.resets),
+      count_text(account.reconnects), count_text(account.repeated));
   fmt::format_to(std::back_inserter(text),
                  "awards reported, with the warm-up: {} events in {} responses 200\n",
                  count_text(run.tally().whole().events), count_text(run.tally().whole().ok));
@@ -152,12 +153,12 @@ std::string result_json(const Options& options, const Generator& run) {
                  ms(sum.late.percentile_ns(50)), ms(sum.late.percentile_ns(99)),
                  ms(sum.late.max_ns()), sum.late.count());
   fmt::format_to(std::back_inserter(json),
-                 R"("connects_failed":{},"resets":{},"reconnects":{},"ticks":{},)"
+                 R"("connects_failed":{},"resets":{},"reconnects":{},"repeated":{},"ticks":{},)"
                  R"("cpu_seconds":{:.3f},"cpu_percent":{:.1f},"cpu_us_per_request":{:.2f},)"
                  R"("seed":{},"whole_run":{{{}}}}})",
-                 account.connects_failed, account.resets, account.reconnects, account.ticks,
-                 account.cpu_s, sum.cpu_percent, sum.cpu_us_per_request, options.seed,
-                 counts_json(run.tally().whole()));
+                 account.connects_failed, account.resets, account.reconnects, account.repeated,
+                 account.ticks, account.cpu_s, sum.cpu_percent, sum.cpu_us_per_request,
+                 options.seed, counts_json(run.tally().whole()));
   return json + "\n";
 }
 

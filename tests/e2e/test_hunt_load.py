@@ -128,6 +128,39 @@ def test_broken_connections_are_counted_and_replaced():
     assert run["latency_ms"]["p99"] >= 1000  # a lost request does not count as fast
 
 
+def serve_and_close(server: socket.socket, responses: int) -> None:
+    """Each connection gets this many responses; its next request gets a close."""
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        with connection:
+            for _ in range(responses):
+                if not connection.recv(65536):
+                    break
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            connection.recv(65536)
+
+
+def test_a_request_that_met_a_close_is_repeated_once_if_that_is_wanted():
+    words = ("--connections", "1", "--rate", "50", "--seconds", "1", "--warmup", "0", "--timeout-ms", "1000", "--method-path",
+             "GET /", "--repeat-closed", "--json")
+    runs = []
+    for responses in (1, 0):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            threading.Thread(target=serve_and_close, args=(server, responses), daemon=True).start()
+            done = hunt_load(f"127.0.0.1:{server.getsockname()[1]}", *words)
+        assert done.returncode == 0, done.stderr
+        runs.append(json.loads(done.stdout))
+    served, closed = runs
+    assert (served["sent"], served["ok"], served["broken"], served["errors"]) == (50, 50, 0, 0)
+    assert served["repeated"] == served["resets"] == 49
+    assert served["latency_ms"]["p99"] < 1000  # a repeat keeps its due time and is no loss
+    # The first request of a connection is not repeated: this server has served none.
+    assert (closed["ok"], closed["repeated"]) == (0, 0) and closed["broken"] > 0
+
+
 def test_missing_and_unparseable_responses_are_counted():
     with socket.create_server(("127.0.0.1", 0)) as server:
         done = hunt_load(f"127.0.0.1:{server.getsockname()[1]}", "--connections", "2", "--rate", "20", "--seconds", "1",
