@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`./dev bench [NAME] [--json] [--minutes M] [--events N]`: runs a benchmark, or all, and prints its figures beside its peer
+"""`./dev bench [NAME] [--json] [--minutes M] [--events N] [--restarts N] [--seconds S]`: runs a benchmark, or all, and prints its figures beside its peer
 or floor."""
 import datetime
 import importlib
@@ -16,38 +16,35 @@ BENCHES: dict[str, tuple[str, dict]] = {
     "fleet-process": ("fleet_rate", {"mode": "process"}),
     "redis-memory": ("redis_memory", {}),
     **{name: (name, {}) for name in ("redis", "kafka", "rest", "overload", "memory", "idle", "aggregator", "lag", "leaderboard",
-                                   "reconcile")}}
-TAKE_MINUTES = ("fleet", "fleet-fork", "fleet-process", "lag")
-TAKE_EVENTS = ("leaderboard", "reconcile")
+                                   "reconcile", "upgrade")}}
+# option -> the benches whose run() takes it
+TAKE = {"minutes": ("fleet", "fleet-fork", "fleet-process", "lag"), "events": ("leaderboard", "reconcile"),
+        "restarts": ("upgrade",), "seconds": ("upgrade",)}
 
 
-def _run(bench: str, minutes: float | None, events: int | None) -> tuple[Report, bool]:
+def _run(bench: str, options: dict) -> tuple[Report, bool]:
     """The report, and if the bench completed; if not, its report has the reason."""
     module, given = BENCHES[bench]
-    if bench in TAKE_MINUTES:
-        given = {**given, "minutes": minutes}
-    if bench in TAKE_EVENTS:
-        given = {**given, "events": events}
+    taken = {option: value for option, value in options.items() if bench in TAKE[option]}
     try:
-        return importlib.import_module(f"bench.{module}").run(**given), True
+        return importlib.import_module(f"bench.{module}").run(**given, **taken), True
     except (ServerFailed, TimeoutError, OSError) as failure:
         print(f"bench: {bench} failed: {failure}", file=sys.stderr)
         return Report(bench, notes=[f"FAILED, no figures: {failure}"]), False
 
 
-def run_benchmarks(name: str, as_json: bool, minutes: float | None = None, events: int | None = None) -> int:
+def run_benchmarks(name: str, as_json: bool, **options) -> int:
+    """`options`: those of TAKE; None leaves a bench its own value."""
     if name != "all" and name not in BENCHES:
         print(f"dev bench: no benchmark {name}; there are: {', '.join(BENCHES)}", file=sys.stderr)
         return 2
-    if minutes is not None and name != "all" and name not in TAKE_MINUTES:
-        print(f"dev bench: --minutes is for {', '.join(TAKE_MINUTES)}", file=sys.stderr)
-        return 2
-    if events is not None and name != "all" and name not in TAKE_EVENTS:
-        print(f"dev bench: --events is for {', '.join(TAKE_EVENTS)}", file=sys.stderr)
-        return 2
+    for option, value in options.items():
+        if value is not None and name != "all" and name not in TAKE[option]:
+            print(f"dev bench: --{option} is for {', '.join(TAKE[option])}", file=sys.stderr)
+            return 2
     missed = False
     for bench in BENCHES if name == "all" else [name]:
-        report, whole = _run(bench, minutes, events)
+        report, whole = _run(bench, options)
         missed = missed or not whole or any(figure.ok is False for figure in report.figures)
         if as_json:
             print(report.as_json(), flush=True)

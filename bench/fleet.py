@@ -14,7 +14,7 @@ from harness.process import ServerFailed
 MINUTES = 20
 
 
-def _reconcile(stack) -> tuple[int, list[str]]:
+def reconcile(stack) -> tuple[int, list[str]]:
     """The number of differences between Redis, Kafka and Postgres, and notes about them."""
     done = subprocess.run([str(build_folder() / "huntctl"), "-c", str(stack.config), "reconcile", "--json", "--wait",
                            str(DRAIN_TIMEOUT_S)], capture_output=True, text=True, timeout=2 * DRAIN_TIMEOUT_S + 600)
@@ -49,7 +49,7 @@ def run(minutes: float | None = None) -> Report:
             late = [f"NOT DRAINED: {failure}"]
         drained_s = time.monotonic() - ended
         progress("fleet: huntctl reconcile")
-        off, reconcile_notes = _reconcile(stack)
+        off, reconcile_notes = reconcile(stack)
         given = counter(stack, "huntd_awards_total")
         report = new_report("fleet", stack, f"{seconds / 60:.3g} minutes after 2 s of warm-up", *load_notes(load),
                             cpu_note)

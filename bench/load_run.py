@@ -39,6 +39,10 @@ class LoadResult:
     cpu_us_per_request: float  # the generator's
     statuses: dict[str, int]
     warnings: list[str]
+    # Of the whole run, with the warm-up: requests that got neither 200 nor 422, and connects that failed; and in words.
+    failed: int = 0
+    failures: str = ""
+    repeated: int = 0  # requests that met the close of their connection and were sent again (--repeat-closed)
 
     @property
     def p50_ms(self) -> float:
@@ -57,12 +61,12 @@ def load_program() -> pathlib.Path:
 
 
 def run_load(address: str, *, connections: int, seconds: float, rate: float | None = None, hunt: str = "goblin-hoard",
-             warmup_s: float = 2, nice: int = 0, meanwhile=None) -> LoadResult:
-    """Without `rate` a closed loop. `nice` is the generator's. `meanwhile` is called about five times per second until the
+             warmup_s: float = 2, nice: int = 0, meanwhile=None, options: tuple[str, ...] = ()) -> LoadResult:
+    """Without `rate` a closed loop. `nice` is the generator's, `options` are more of its words. `meanwhile` is called about five times per second until the
     load ends."""
     command = ["nice", "-n", str(nice), str(load_program()), "--target", address, "--connections", str(connections),
                "--seconds", f"{seconds:g}", "--warmup", f"{warmup_s:g}", "--hunt", hunt, "--json",
-               *(["--closed"] if rate is None else ["--rate", f"{rate:g}"])]
+               *(["--closed"] if rate is None else ["--rate", f"{rate:g}"]), *options]
     with tempfile.TemporaryFile("w+") as reported:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=reported, text=True)
 
@@ -97,4 +101,7 @@ def run_load(address: str, *, connections: int, seconds: float, rate: float | No
         all=Times(**answer["latency_ms"]), admitted=Times(**answer["admitted_ms"]),
         shed_times=Times(**answer["unavailable_ms"]),
         late_p99_ms=answer["late_ms"]["p99"], hunts_whole=whole["ok"], events_whole=answer["events"],
-        cpu_us_per_request=answer["cpu_us_per_request"], statuses=answer["statuses"], warnings=warnings)
+        cpu_us_per_request=answer["cpu_us_per_request"], statuses=answer["statuses"], warnings=warnings,
+        failed=whole["errors"] + answer["connects_failed"], repeated=answer["repeated"],
+        failures=f"whole run by status {whole['statuses']}, {whole['broken']:,} broken, {whole['unanswered']:,} without a response, "
+                 f"{whole['unparseable']:,} unparseable, {answer['connects_failed']:,} connects failed")

@@ -41,6 +41,16 @@ def test_a_bench_prints_one_object_with_the_figures_that_have_targets(name):
     assert {figure["name"] for figure in report["figures"] if figure["bar"] is not None} == FIGURES[name]
 
 
+def test_restarts_under_load_fail_no_request_and_the_awards_are_exact():
+    done = bench("upgrade", "--restarts", "3", "--seconds", "6", "--json")
+    assert done.returncode in (0, 1), done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    figures = {figure["name"]: figure for figure in json.loads(done.stdout)["figures"]}
+    assert {name for name, figure in figures.items() if figure["bar"] is not None} == {"failed_requests", "p99_ratio", "awards_off"}
+    # One of each: another program, another config, another number of cores. The time is too short for a P99.
+    assert [figures[name]["value"] for name in ("restarts", "failed_requests", "awards_off")] == [3, 0, 0], done.stderr
+
+
 @pytest.mark.parametrize("mode", ["process", "fork", "batch"])
 def test_workers_are_counted_apart_from_the_rest_of_huntd(own_stack, mode):
     stack = own_stack(cores=1, settings={"worker.isolation": mode, "worker.warm": 3}).start()
@@ -54,3 +64,5 @@ def test_wrong_usage_is_2():
     assert bench("no-such-bench").returncode == 2
     assert bench("idle", "--minutes", "1").returncode == 2
     assert bench("fleet", "--minutes", "0").returncode == 2
+    assert bench("upgrade", "--restarts", "0").returncode == 2
+    assert bench("idle", "--restarts", "1").returncode == 2

@@ -24,6 +24,20 @@ def _minutes(text: str) -> float:
     return minutes
 
 
+def _restarts(text: str) -> int:
+    restarts = int(text)
+    if not 1 <= restarts <= 1000:
+        raise argparse.ArgumentTypeError("from 1 to 1000")
+    return restarts
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError("from 1 to 86400")
+    return seconds
+
+
 def _up(options) -> int:
     state = background.up(kafka=options.kafka, cores=options.cores, settings=dict(options.set))
     if options.json:
@@ -60,7 +74,8 @@ def _needs(options) -> int:
 
 def _bench(options) -> int:
     from bench.driver import run_benchmarks
-    return run_benchmarks(options.name, as_json=options.json, minutes=options.minutes, events=options.events)
+    return run_benchmarks(options.name, as_json=options.json, minutes=options.minutes, events=options.events,
+                          restarts=options.restarts, seconds=options.seconds)
 
 
 def _parse(words: list[str]):
@@ -98,6 +113,8 @@ def _parse(words: list[str]):
     bench.add_argument("--kafka", action="store_true")
     bench.add_argument("--minutes", type=_minutes, metavar="M", help="how long the fleet benches run (fleet: 20)")
     bench.add_argument("--events", type=int, metavar="N", help="how many events reconcile compares (1,000,000)")
+    bench.add_argument("--restarts", type=_restarts, metavar="N", help="how often upgrade restarts huntd (10)")
+    bench.add_argument("--seconds", type=_seconds, metavar="S", help="in which time upgrade does that (200)")
     bench.set_defaults(run=_bench)
     return parser.parse_args(words)
 

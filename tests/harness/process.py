@@ -100,6 +100,7 @@ class Server:
         self.ports: list = []
         self.nice = 0  # below 0 only for root: else nice(1) warns in the log and starts it all the same
         self.environment: dict[str, str] = {}
+        self.inherited: list[int] = []  # descriptors that it gets, by the same numbers
         self.pid = 0
         self.start_ticks = 0
         self._child: subprocess.Popen | None = None
@@ -147,7 +148,7 @@ class Server:
                 # A group of its own, for kill(). In our session: Linux shares a CPU among sessions first, so that nice
                 # values of servers in different ones would mean nothing (autogroup, sched(7)).
                 process_group=None if self.outlives else 0,
-                pass_fds=[port.lock_fd for port in self.ports if port.lock_fd >= 0])
+                pass_fds=[*self.inherited, *(port.lock_fd for port in self.ports if port.lock_fd >= 0)])
         self.pid = self._child.pid
         state = process_state(self.pid)
         self.start_ticks = state[1] if state else 0
