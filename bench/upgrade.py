@@ -5,7 +5,7 @@ before, without restarts.
 
 huntd inherits its listening socket (LISTEN_FDS), as from huntd.socket: clients wait in the backlog during a restart. The bench is
 the socket's owner in systemd's place. HUNTD_PREVIOUS_BUILD, a folder with another version's huntd and hunt_worker, lets the two
-versions alternate.
+versions alternate. HUNTD_BENCH_MODE is the isolation mode, `batch` as in the fleet benches.
 """
 import contextlib
 import json
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from bench.fleet import reconcile
 from bench.fleet_run import AGGREGATOR_NICE, KAFKA, PRIORITIES, REDIS_NICE, await_drained, load_notes, seconds_or, unit
+from bench.isolation_modes import isolation_settings
 from bench.load_run import LoadResult, run_load
 from bench.report import Figure, Report, median, progress
 from harness.huntd_stack import HuntdServer, HuntdStack, build_folder, http_get
@@ -29,7 +30,8 @@ from harness.stores import in_redis
 RESTARTS = 10
 SECONDS = 200  # a restart each 20 s
 CONNECTIONS = int(os.environ.get("HUNTD_BENCH_CONNECTIONS", 400))
-CALIBRATION_CONNECTIONS = min(100, CONNECTIONS)  # enough for the peak of `process`, too few to be shed
+MODE = os.environ.get("HUNTD_BENCH_MODE", "batch")
+CALIBRATION_CONNECTIONS = CONNECTIONS if MODE == "batch" else min(100, CONNECTIONS)  # enough for the peak, too few to be shed
 CALIBRATION_SECONDS = 5
 WARMUP_S = 2
 BACKLOG = 4096  # of systemd/huntd.socket
@@ -145,7 +147,7 @@ def upgrade_stack():
     with tempfile.TemporaryDirectory(prefix="huntd-bench-") as name, socket.socket() as listener:
         stack = HuntdStack(pathlib.Path(name) / "stack", cores=CORES[0],
                            kafka=os.environ.get("HUNTD_BENCH_KAFKA") != "no" and KAFKA,
-                           settings={**PRIORITIES, "redis.idempotency_ttl_s": STORED_S})
+                           settings={**PRIORITIES, **isolation_settings(MODE), "redis.idempotency_ttl_s": STORED_S})
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         host, port = stack.http.rsplit(":", 1)
         listener.bind((host, int(port)))
@@ -176,8 +178,8 @@ class Runs:
         """By how many awards the stores differ from each other and from the responses; and notes."""
         differences, notes = reconcile(self.stack)
         given = sum(in_redis(self.stack)[1].values())
-        told = sum(load.events_whole for load in self.all)
-        return differences + abs(given - told), [f"awards: {told:,} in responses, {given:,} in Redis", *notes]
+        reported = sum(load.events_whole for load in self.all)
+        return differences + abs(given - reported), [f"awards: {reported:,} in responses, {given:,} in Redis", *notes]
 
 
 def _calibrate(runs: Runs) -> tuple[float, str]:
@@ -248,7 +250,7 @@ def run(restarts: int | None = None, seconds: float | None = None) -> Report:
         off, award_notes = runs.awards_off()
         kafka = "without Kafka" if stack.kafka is None else f"Kafka: {stack.kafka.kind}"
         report = Report("upgrade", notes=[
-            f"{kafka}; {CONNECTIONS} connections; `process`; Idempotency-Keys; huntd inherits its socket, backlog {BACKLOG}; the "
+            f"{kafka}; {CONNECTIONS} connections; `{MODE}`; Idempotency-Keys; huntd inherits its socket, backlog {BACKLOG}; the "
             "ratios are to the slower one of cores.count 1 and 2; P99 holds only if the pauses are less than 1 % of the time",
             calibration_note,
             *(f"without restarts, cores.count {cores}: {note}" for cores, one in before.items() for note in load_notes(one, rate)),

@@ -156,7 +156,7 @@ def test_a_request_that_met_a_close_is_repeated_once_if_that_is_wanted():
     served, closed = runs
     assert (served["sent"], served["ok"], served["broken"], served["errors"]) == (50, 50, 0, 0)
     assert served["repeated"] == served["resets"] == 49
-    assert served["latency_ms"]["p99"] < 1000  # a repeat keeps its due time and is no loss
+    assert served["latency_ms"]["p99"] < 1000  # a repeat keeps its due time, and is not lost
     # The first request of a connection is not repeated: this server has served none.
     assert (closed["ok"], closed["repeated"]) == (0, 0) and closed["broken"] > 0
 
