@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 
 from harness import kafka_server
 from harness.huntd_stack import ROOT
+from harness.previous_build import VARIABLE, build_of
+from harness.process import ServerFailed
 
 PYTHON = "/usr/bin/python3"
 RESULTS = ROOT / "build" / "test-results"
@@ -264,6 +266,26 @@ def _run_kafka_suite(release: str, suite: str) -> Count:
     return count
 
 
+def run_upgrade(arguments: list[str]) -> Count:
+    """The tests of two versions on the same stores. The other version is the commit that `arguments` names; without one it is the
+    folder HUNTD_PREVIOUS_BUILD, or else the commit before this one."""
+    count = Count()
+    variables = {}
+    if len(arguments) > 1:
+        count.fail(f"upgrade: one revision, not {' '.join(arguments)}")
+        return count
+    if arguments or VARIABLE not in os.environ:
+        try:
+            programs, commit = build_of(arguments[0] if arguments else "HEAD~1")
+        except ServerFailed as reason:
+            count.fail(f"upgrade: {reason}")
+            return count
+        print(f"upgrade: the other version is {commit}, {VARIABLE}={programs}", flush=True)
+        variables[VARIABLE] = str(programs)
+    count.add(run_pytest("versions_mixed", pytest_files()["versions_mixed"], variables=variables))
+    return count
+
+
 def run_sim(arguments: list[str]) -> Count:
     """The seeded simulation of a core's logic; `arguments` as tests/sim/main.cc takes them."""
     count = Count()
@@ -322,7 +344,7 @@ def _fuzz_one(program: pathlib.Path, seconds: int) -> tuple[str, str, bool]:
 
 
 def built_in(arguments: list[str]) -> dict[str, Suite]:
-    """`arguments` are for a suite that takes some (sim, fuzz, kafka_versions)."""
+    """`arguments` are for a suite that takes some (sim, fuzz, kafka_versions, upgrade)."""
     return {suite.name: suite for suite in (
         Suite("lint", run_lint, ("lint",)),
         Suite("format", run_format, ("lint",)),
@@ -331,6 +353,7 @@ def built_in(arguments: list[str]) -> dict[str, Suite]:
         Suite("asan", lambda: run_meson("asan", "unit"), ("build", "run", "test", "fuzz"), ("asan @unit",)),
         Suite("clang", lambda: run_meson("clang", "unit"), ("build", "run", "test", "tidy"), ("clang @unit",)),
         Suite("kafka_versions", lambda: run_kafka_versions(arguments), ("build", "run", "test", "kafka"), ("release @programs @pieces",)),
+        Suite("upgrade", lambda: run_upgrade(arguments), ("build", "run", "test", "kafka"), ("release @programs @pieces",)),
         Suite("sim", lambda: run_sim(arguments), ("build",), ("release tests/sim/sim",)),
         Suite("fuzz", lambda: run_fuzz(arguments), ("build", "fuzz"), ("fuzz fuzzers",)))}
 
