@@ -81,8 +81,8 @@ uint32_t idle_promise_s(uint32_t idle_deadline_ms) {
 }
 
 void append_response(std::string& out, const Response& response, Framing framing,
-                     std::string_view date) {
-  out.reserve(out.size() + 400 + response.body.size());
+                     std::string_view date, std::string_view request_id) {
+  out.reserve(out.size() + 448 + response.body.size());
   out.append("HTTP/1.1 ");
   append_number(out, static_cast<uint64_t>(response.status));
   out.push_back(' ');
@@ -94,6 +94,7 @@ void append_response(std::string& out, const Response& response, Framing framing
   // What a hunter holds changes with each request, and an error is of this moment.
   out.append("\r\nCache-Control: no-store\r\nContent-Length: ");
   append_number(out, response.body.size());
+  out.append("\r\nX-Request-Id: ").append(request_id);
   if (!response.bundle.empty()) out.append("\r\nHunt-Bundle: ").append(response.bundle);
   if (response.retry_after_s != 0) {
     out.append("\r\nRetry-After: ");

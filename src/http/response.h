@@ -35,9 +35,9 @@ struct Framing {
 uint32_t idle_promise_s(uint32_t idle_deadline_ms);
 
 // Appends the response to `out`, with Cache-Control: no-store. `date` is an IMF-fixdate (RFC 9110
-// section 5.6.7).
+// section 5.6.7). `request_id`, the value of X-Request-Id, must be visible ASCII.
 void append_response(std::string& out, const Response& response, Framing framing,
-                     std::string_view date);
+                     std::string_view date, std::string_view request_id);
 
 // The interim response to Expect: 100-continue.
 inline constexpr std::string_view continue_response = "HTTP/1.1 100 Continue\r\n\r\n";

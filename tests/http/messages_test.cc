@@ -17,10 +17,11 @@ namespace huntd {
 namespace {
 
 constexpr std::string_view date = "Tue, 24 Nov 2026 03:15:00 GMT";
+constexpr std::string_view request_id = "0123456789abcdef0123456789abcdef";
 
 std::string wire(const Response& response, Framing framing = {}) {
   std::string out;
-  append_response(out, response, framing, date);
+  append_response(out, response, framing, date, request_id);
   return out;
 }
 
@@ -39,7 +40,8 @@ TEST_CASE("a response is its status line, its headers and its body") {
   response.body = "{}";
   CHECK(wire(response) ==
         "HTTP/1.1 200 OK\r\nServer: huntd\r\nDate: Tue, 24 Nov 2026 03:15:00 GMT\r\n"
-        "Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\n"
+        "Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: 2\r\n"
+        "X-Request-Id: 0123456789abcdef0123456789abcdef\r\n\r\n"
         "{}");
 }
 
@@ -53,6 +55,7 @@ TEST_CASE("optional headers are sent if they are set") {
       wire(response, {.keep_alive = false}) ==
       "HTTP/1.1 503 Service Unavailable\r\nServer: huntd\r\nDate: Tue, 24 Nov 2026 03:15:00 GMT\r\n"
       "Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: 0\r\n"
+      "X-Request-Id: 0123456789abcdef0123456789abcdef\r\n"
       "Hunt-Bundle: abc\r\nRetry-After: 7\r\n"
       "Allow: GET, HEAD\r\nConnection: close\r\n\r\n");
 }
@@ -98,7 +101,7 @@ TEST_CASE("responses are appended, so that pipelined responses leave together") 
   Response response;
   response.body = "a";
   std::string out = "before";
-  append_response(out, response, {}, date);
+  append_response(out, response, {}, date, request_id);
   CHECK(out == "before" + wire(response));
 }
 

@@ -2,6 +2,7 @@
 #include "core/client/connection.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -22,6 +23,18 @@ Counter status_class(int status) {
   return status < 500 ? Counter::http_4xx : Counter::http_5xx;
 }
 
+// 32 hex digits, which name one request in its response, in its log lines and as the key of a
+// repeat. Never the client's choice: event_ids are made of it.
+using RequestId = std::array<char, 32>;
+
+RequestId make_request_id(Clock& clock) {
+  RequestId id;
+  fmt::format_to(id.data(), "{:016x}{:016x}", clock.random(), clock.random());
+  return id;
+}
+
+std::string_view text_of(const RequestId& id) { return {id.data(), id.size()}; }
+
 HuntRequest::Kind kind_of(const Route& route) {
   return route.to == Route::To::run_hunt ? HuntRequest::Kind::run : HuntRequest::Kind::read_held;
 }
@@ -31,6 +44,7 @@ HuntRequest::Kind kind_of(const Route& route) {
 // The request that is being read, and then run. `head` and `route` view in_ until start_body()
 // removes the head from it.
 struct Connection::Incoming {
+  std::optional<RequestId> id;  // set once its first byte is here
   HeadParser parser;
   RequestHead head;
   Route route;
@@ -107,7 +121,7 @@ Task<> Connection::serve() {
         break;
     }
     finish_request(request, response);
-    bool const written = co_await write(response, request.framing);
+    bool const written = co_await write(response, request.framing, text_of(*request.id));
     if (!written) co_return;
     keep_alive = request.framing.keep_alive;
   }
@@ -128,6 +142,8 @@ void Connection::start_head(Incoming& request) {
 bool Connection::parse_head(Incoming& request) {
   if (request.failed) return true;
   if (in_.empty()) return false;
+  // Before anything is known of the request: the response to a malformed one has an id too.
+  if (!request.id) request.id = make_request_id(service_.clock);
   ParseStatus const status = request.parser.parse(in_, request.head);
   if (status == ParseStatus::bad) fail_head(request, request.parser.bad());
   return status != ParseStatus::need_more;
@@ -241,9 +257,7 @@ HuntRequest Connection::take_hunt(Incoming& request) {
   request.hunt_received_at_ns = service_.clock.now_ns();
   request.hunt.received_at_ns = request.hunt_received_at_ns;
   request.hunt.body.assign(body_);
-  if (request.hunt.kind == HuntRequest::Kind::run)
-    request.hunt.request_id =
-        format_text("{:016x}{:016x}", service_.clock.random(), service_.clock.random());
+  request.hunt.request_id.assign(text_of(*request.id));
   return std::move(request.hunt);
 }
 
@@ -283,7 +297,8 @@ void Connection::fail_head(Incoming& request, BadRequest bad) {
 
 Task<> Connection::reject(Response response) {
   service_.metrics.add(status_class(response.status));
-  bool const written = co_await write(response, {.keep_alive = false});
+  RequestId const id = make_request_id(service_.clock);
+  bool const written = co_await write(response, {.keep_alive = false}, text_of(id));
   if (written) co_await linger();
 }
 
@@ -303,8 +318,9 @@ Task<Connection::Input> Connection::read_more(uint64_t deadline_at_ns) {
   co_return service_.draining() && idle_ ? Input::drained : Input::bytes;
 }
 
-Task<bool> Connection::write(const Response& response, Framing framing) {
-  append_response(out_, response, framing, service_.date.at(service_.clock.wall_ms()));
+Task<bool> Connection::write(const Response& response, Framing framing,
+                             std::string_view request_id) {
+  append_response(out_, response, framing, service_.date.at(service_.clock.wall_ms()), request_id);
   return flush_out();
 }
 

@@ -103,7 +103,7 @@ class Connection final : private StreamUser {
   void fail_head(Incoming& request, BadRequest bad);
 
   Task<Input> read_more(uint64_t deadline_at_ns);
-  Task<bool> write(const Response& response, Framing framing);
+  Task<bool> write(const Response& response, Framing framing, std::string_view request_id);
   Task<bool> flush_out();
   Task<Moved> hand_over_to(int core);
   Task<> linger();

@@ -365,7 +365,9 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
     case CommitStatus::rejected:
       release(run);
       if (may_log_failure())
-        log::warning("commit rejected", {{"hunt_id", name.hunt_id}, {"error", committed.reason}});
+        log::warning("commit rejected", {{"hunt_id", name.hunt_id},
+                                         {"request_id", name.request_id},
+                                         {"error", committed.reason}});
       return end(ended_redis_unavailable);
     case CommitStatus::unknown:
     case CommitStatus::conflict:
@@ -373,8 +375,9 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
   }
   // The units stay reserved until the supply's sweep has found out.
   if (!committed.reason.empty() && may_log_failure())
-    log::warning("the outcome of a commit is unknown",
-                 {{"hunt_id", name.hunt_id}, {"error", committed.reason}});
+    log::warning("the outcome of a commit is unknown", {{"hunt_id", name.hunt_id},
+                                                        {"request_id", name.request_id},
+                                                        {"error", committed.reason}});
   return end_unknown();
 }
 

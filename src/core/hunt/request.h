@@ -14,7 +14,7 @@ struct HuntRequest {
   Kind kind = Kind::run;
   PoolString hunt_id;
   PoolString hunter_id;
-  PoolString request_id;        // run: 32 hex digits
+  PoolString request_id;        // 32 hex digits; the response's X-Request-Id
   PoolString idempotency_key;   // empty: none
   PoolString body;              // JSON, not yet checked; empty: none
   uint64_t received_at_ns = 0;  // CLOCK_MONOTONIC, the same for all cores of a host

@@ -179,7 +179,8 @@ Task<> Peers::respond(Link& from, uint64_t id, HuntRequest request) {
     write_response(message, id, response);
   }
   if (message.size() > limits::peer_message_bytes_max) {
-    log::warning("response not forwarded: it is too large", {{"bytes", message.size()}});
+    log::warning("response not forwarded: it is too large",
+                 {{"bytes", message.size()}, {"request_id", request_id}});
     message.clear();
     write_response(message, id,
                    runs ? outcome_unknown(keyed, request_id)

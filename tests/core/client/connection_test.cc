@@ -7,6 +7,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/limits.h"
 
@@ -48,7 +50,8 @@ struct TestStream final : Stream {
 struct TestClock final : Clock {
   uint64_t now_ns() override { return 1; }
   int64_t wall_ms() override { return 0; }
-  uint64_t random() override { return 4; }
+  uint64_t random() override { return ++numbers; }
+  uint64_t numbers = 0;
 };
 
 // A core without hunts: each hunt has the response of its hunt_id and body.
@@ -97,7 +100,7 @@ struct TestService final : HttpService {
   bool leaving() const override { return is_leaving; }
 
   Authenticator open{Secrets()};
-  PoolString request_id;  // of the newest request
+  std::string request_id;  // of the newest request
   int better = -1;
   bool has_room = true;
   OneShot<bool> room;  // what a connection that waits for room gets
@@ -185,13 +188,100 @@ TEST_CASE("pipelined requests get their responses in order") {
   CHECK_FALSE(f.done);
 }
 
-TEST_CASE("a run has a request_id, a read of what is held has none") {
+// The request ids of responses, in their order.
+std::vector<std::string> ids_of(const std::string& responses) {
+  constexpr std::string_view name = "\r\nX-Request-Id: ";
+  std::vector<std::string> ids;
+  for (size_t at = 0; (at = responses.find(name, at)) != std::string::npos; ++at) {
+    size_t const start = at + name.size();
+    ids.push_back(responses.substr(start, responses.find("\r\n", start) - start));
+    CHECK(ids.back().size() == 32);
+    CHECK(ids.back().find_first_not_of("0123456789abcdef") == std::string::npos);
+  }
+  return ids;
+}
+
+TEST_CASE("the X-Request-Id of a response is the request_id of its run or read") {
+  for (std::string_view method : {"POST", "GET"}) {
+    Fixture f;
+    std::string const request =
+        std::string(method) + " /v1/hunts/echo/hunters/eve HTTP/1.1\r\nHost: a\r\n\r\n";
+    std::vector<std::string> const first = ids_of(f.exchange(request));
+    REQUIRE(first.size() == 1);
+    CHECK(f.service.request_id == first[0]);
+    std::vector<std::string> const second = ids_of(f.exchange(request));
+    REQUIRE(second.size() == 1);
+    CHECK(f.service.request_id == second[0]);
+    CHECK(second[0] != first[0]);
+  }
+}
+
+TEST_CASE("pipelined requests and requests in pieces have one id each") {
   Fixture f;
-  CHECK(f.exchange(run_hunt("", "")).starts_with("HTTP/1.1 200 "));
-  CHECK(f.service.request_id == "00000000000000040000000000000004");
-  CHECK(f.exchange("GET /v1/hunts/echo/hunters/eve HTTP/1.1\r\nHost: a\r\n\r\n")
-            .starts_with("HTTP/1.1 200 "));
-  CHECK(f.service.request_id.empty());
+  std::vector<std::string> const two = ids_of(f.exchange(run_hunt("", "") + run_hunt("", "")));
+  REQUIRE(two.size() == 2);
+  CHECK(two[0] != two[1]);
+  uint64_t const before = f.clock.numbers;
+  CHECK(f.exchange("POST /v1/hunts/echo/hun") == "");
+  CHECK(f.exchange("ters/eve HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1") == "");
+  CHECK(ids_of(f.exchange("2")).size() == 1);
+  CHECK(f.clock.numbers == before + 2);
+}
+
+TEST_CASE("a client does not choose the request id") {
+  Fixture f;
+  std::string const response = f.exchange(run_hunt("X-Request-Id: mine\r\n", ""));
+  CHECK(response.starts_with("HTTP/1.1 200 "));
+  CHECK(response.find("mine") == std::string::npos);
+  REQUIRE(ids_of(response).size() == 1);
+  CHECK(f.service.request_id == ids_of(response)[0]);
+}
+
+TEST_CASE("errors that come before a hunt have a request id") {
+  const std::string line = " /v1/hunts/echo/hunters/eve HTTP/1.1\r\nHost: a\r\n";
+  struct Case {
+    std::string bytes;
+    std::string status;
+  };
+  Case const cases[] = {
+      {"\r\n\r\n", "400"},
+      {"POST" + line + "X : y\r\n\r\n", "400"},
+      {"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", "404"},
+      {"PUT" + line + "\r\n", "405"},
+      {"POST" + line + "Content-Length: 16385\r\n\r\n", "413"},
+      {"POST" + line + "X: " + std::string(limits::request_head_bytes_max, 'x'), "431"},
+      {"POST" + line + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", "400"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.bytes.substr(0, 90));
+    Fixture f;
+    std::string const response = f.exchange(c.bytes);
+    CHECK(response.starts_with("HTTP/1.1 " + c.status + " "));
+    CHECK(ids_of(response).size() == 1);
+  }
+  Fixture late;
+  CHECK(late.exchange("GET /v1/core-map HTTP/1.1\r\n") == "");
+  late.wait_ms(10);
+  CHECK(late.stream.sent.starts_with("HTTP/1.1 408 "));
+  CHECK(ids_of(late.stream.sent).size() == 1);
+}
+
+TEST_CASE("a connection that is rejected before its first byte gets a request id") {
+  Scheduler scheduler;
+  TestClock clock;
+  auto const metrics = std::make_unique<CoreMetrics>();
+  TestService service(scheduler, clock, *metrics, 20);
+  TestStream stream;
+  Connection connection(service, StreamPtr(&stream), "", true);
+  Response busy;
+  busy.status = 503;
+  start(connection.reject(std::move(busy)));
+  scheduler.run_ready();
+  CHECK(stream.sent.starts_with("HTTP/1.1 503 "));
+  CHECK(ids_of(stream.sent).size() == 1);
+  service.is_draining = true;
+  stream.user->on_end(0);
+  scheduler.run_ready();
 }
 
 TEST_CASE("a request is read in pieces; 100 Continue is sent if its body is awaited") {
