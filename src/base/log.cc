@@ -134,6 +134,7 @@ std::string line_of(Level level, std::string_view message, std::initializer_list
     line.append(origin());
   }
   for (const Field& field : fields) {
+    if (field.key.empty()) continue;
     line.push_back(' ');
     line.append(field.key);
     line.push_back('=');

@@ -27,9 +27,14 @@ struct Field {
   Field(std::string_view k, unsigned long v) : key(k), value(std::to_string(v)) {}
   Field(std::string_view k, int v) : key(k), value(std::to_string(v)) {}
   Field(std::string_view k, unsigned v) : key(k), value(std::to_string(v)) {}
-  std::string_view key;
+  std::string_view key;  // empty: the line lacks this field
   std::string value;
 };
+
+// A field that a line lacks if `value` is empty.
+inline Field if_set(std::string_view key, std::string_view value) {
+  return {value.empty() ? std::string_view() : key, value};
+}
 
 // Where in the source a line is written: std::source_location, which clang 14 lacks.
 struct Place {

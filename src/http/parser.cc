@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "http/characters.h"
@@ -59,6 +60,33 @@ constexpr size_t content_length_digits_max = 18;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
+// Whether `text` is lowercase hex digits and not all of them are 0.
+bool is_trace_field(std::string_view text) {
+  bool some = false;
+  for (char c : text) {
+    if (!is_digit(c) && (c < 'a' || c > 'f')) return false;
+    some |= c != '0';
+  }
+  return some;
+}
+
+// The trace-id of a traceparent, VERSION-TRACE_ID-PARENT_ID-FLAGS; empty if it is not valid. A
+// version above 00 may have more fields (W3C Trace Context, section 3.2).
+std::string_view trace_id_of(std::string_view value) {
+  constexpr size_t bytes_of_00 = 55;
+  if (value.size() < bytes_of_00 || value[2] != '-' || value[35] != '-' || value[52] != '-')
+    return {};
+  std::string_view const version = value.substr(0, 2);
+  std::string_view const trace_id = value.substr(3, 32);
+  bool const fits = value.size() == bytes_of_00 || (version != "00" && value[bytes_of_00] == '-');
+  bool const known_version = version == "00" || (is_trace_field(version) && version != "ff");
+  std::string_view const flags = value.substr(53, 2);
+  bool const flags_valid = flags == "00" || is_trace_field(flags);
+  bool const valid = fits && known_version && flags_valid && is_trace_field(trace_id) &&
+                     is_trace_field(value.substr(36, 16));
+  return valid ? trace_id : std::string_view();
+}
+
 bool same_text(std::string_view a, std::string_view b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
                                             [](char x, char y) { return lower(x) == lower(y); });
@@ -90,6 +118,8 @@ struct HeadParser::KnownFields {
        "Content-Type is repeated", nullptr, &HeadParser::take_content_type},
       {Field::authorization, "authorization",
        "Authorization is repeated", nullptr, &HeadParser::take_authorization},
+      {Field::traceparent, "traceparent",
+       nullptr, nullptr, &HeadParser::take_traceparent},
       {Field::content_length, "content-length",
        "Content-Length is repeated", "Content-Length contains a tab",
        &HeadParser::take_content_length},
@@ -298,6 +328,13 @@ ParseStatus HeadParser::take_content_type(std::string_view value, RequestHead& h
 
 ParseStatus HeadParser::take_authorization(std::string_view value, RequestHead& head) {
   head.authorization = value;
+  return ParseStatus::done;
+}
+
+// Of several, none is valid: it is unknown which one is of the caller.
+ParseStatus HeadParser::take_traceparent(std::string_view value, RequestHead& head) {
+  bool const repeated = std::exchange(has_traceparent_, true);
+  head.trace_id = repeated ? std::string_view() : trace_id_of(value);
   return ParseStatus::done;
 }
 

@@ -35,6 +35,7 @@ struct RequestFacts {
   std::string_view authorization;
   std::string_view idempotency_key;
   bool has_idempotency_key = false;
+  std::string_view trace_id;  // of traceparent: 32 hex digits; empty: none, or it is not valid
   size_t header_count = 0;
 };
 
@@ -74,6 +75,7 @@ class HeadParser {
     connection,
     content_type,
     authorization,
+    traceparent,
     content_length,
     idempotency_key,
     transfer_encoding,
@@ -93,6 +95,7 @@ class HeadParser {
   ParseStatus take_connection(std::string_view value, RequestHead& head);
   ParseStatus take_content_type(std::string_view value, RequestHead& head);
   ParseStatus take_authorization(std::string_view value, RequestHead& head);
+  ParseStatus take_traceparent(std::string_view value, RequestHead& head);
   ParseStatus take_content_length(std::string_view value, RequestHead& head);
   ParseStatus take_idempotency_key(std::string_view value, RequestHead& head);
   ParseStatus take_transfer_encoding(std::string_view value, RequestHead& head);
@@ -107,6 +110,7 @@ class HeadParser {
   std::bitset<static_cast<size_t>(Field::count_)> seen_;
   bool wants_close_ = false;  // options of Connection
   bool wants_keep_alive_ = false;
+  bool has_traceparent_ = false;
 };
 
 // Reads the body that follows one request head.

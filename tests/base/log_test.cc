@@ -34,6 +34,11 @@ TEST_CASE("a value with spaces, quotes or equals signs is quoted") {
         "\"h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\"");
 }
 
+TEST_CASE("a field that is not set is left out") {
+  CHECK(line_of(Level::info, "m", {{"a", 1}, if_set("b", ""), if_set("c", "2"), {"d", ""}}) ==
+        "<6>m a=1 c=2 d=\"\"\n");
+}
+
 TEST_CASE("line breaks and control characters are escaped") {
   CHECK(with("a\n<3>forged core=1") == R"("a\n<3>forged core=1")");
   CHECK(with("a\r\nb\tc") == R"("a\x0d\nb\tc")");

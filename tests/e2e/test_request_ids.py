@@ -118,3 +118,30 @@ def test_an_unknown_outcome_names_the_id_as_the_key(own_stack):
             os.kill(pid, signal.SIGCONT)
     assert answer.problem == "outcome-unknown"
     assert answer.json["request_id"] == id_of(answer)
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def log_line_of(stack, hunter: str, traceparent: str) -> str:
+    """The log line about a failed hunt of this hunter, whose request has this header."""
+    answer = call(stack.http, "POST", f"/v1/hunts/broken/hunters/{hunter}", headers={"traceparent": traceparent})
+    assert answer.status == 500
+
+    def lines() -> list[str]:
+        return [line for line in stack.huntd.log_text().splitlines()
+                if "hunt failed" in line and f"request_id={id_of(answer)}" in line]
+    wait_until(lambda: lines(), 10, "the log line about the hunt")
+    [line] = lines()
+    return line
+
+
+def test_the_trace_id_is_in_the_log_line_on_whichever_core_it_ran(stack):
+    for number in range(8):
+        assert f" trace_id={TRACE} " in log_line_of(stack, f"traced-{number}", f"00-{TRACE}-b7ad6b7169203331-01")
+
+
+@pytest.mark.parametrize("traceparent", [f"00-{TRACE.upper()}-b7ad6b7169203331-01", f"00-{'0' * 32}-b7ad6b7169203331-01",
+                                         f"ff-{TRACE}-b7ad6b7169203331-01", "nonsense"])
+def test_a_trace_id_that_is_not_valid_is_ignored(stack, traceparent):
+    assert "trace_id" not in log_line_of(stack, "untraced", traceparent)

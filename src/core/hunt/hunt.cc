@@ -192,7 +192,8 @@ struct Hunt {
 Hunt::Hunt(HuntContext& its_context, HuntRequest& request)
     : context(its_context),
       name{std::move(request.hunt_id), std::move(request.hunter_id),
-           std::move(request.idempotency_key), std::move(request.request_id)},
+           std::move(request.idempotency_key), std::move(request.request_id),
+           std::move(request.trace_id)},
       keyed(!name.key.empty()),
       deadline_at_ns(its_context.deadline_at_ns(request.received_at_ns)),
       start_by_ns(its_context.start_by_ns(request.received_at_ns)),
@@ -314,9 +315,10 @@ Response Hunt::end_failed(RunResult& run) {
   if (std::optional<FailureReason> const reason = failure_reason(run.end))
     log_failure(run, *reason);
   if (run.end == End::not_started && may_log_failure())
-    log::warning(
-        "cannot start a worker",
-        {{"hunt_id", name.hunt_id}, {"request_id", name.request_id}, {"error", run.reason}});
+    log::warning("cannot start a worker", {{"hunt_id", name.hunt_id},
+                                           {"request_id", name.request_id},
+                                           log::if_set("trace_id", name.trace_id),
+                                           {"error", run.reason}});
 
   if (run.end == End::out_of_memory)
     run.reason = format_text("a script may use {} bytes", context.workers.limits().memory_bytes);
@@ -367,6 +369,7 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
       if (may_log_failure())
         log::warning("commit rejected", {{"hunt_id", name.hunt_id},
                                          {"request_id", name.request_id},
+                                         log::if_set("trace_id", name.trace_id),
                                          {"error", committed.reason}});
       return end(ended_redis_unavailable);
     case CommitStatus::unknown:
@@ -377,6 +380,7 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
   if (!committed.reason.empty() && may_log_failure())
     log::warning("the outcome of a commit is unknown", {{"hunt_id", name.hunt_id},
                                                         {"request_id", name.request_id},
+                                                        log::if_set("trace_id", name.trace_id),
                                                         {"error", committed.reason}});
   return end_unknown();
 }
@@ -398,6 +402,7 @@ void Hunt::log_failure(const RunResult& run, FailureReason reason) const {
                                {"detail", run.reason},
                                {"hunter_id", name.hunter_id},
                                {"request_id", name.request_id},
+                               log::if_set("trace_id", name.trace_id),
                                {"bundle", run.bundle}});
 }
 

@@ -211,6 +211,8 @@ void RunSteps::log_lines(std::string_view lines) {
     if (context.hunt_log_budget.take(context.clock.now_ns()))
       log::info("hunt.log", {{"hunt_id", name.hunt_id},
                              {"hunter_id", name.hunter_id},
+                             {"request_id", name.request_id},
+                             log::if_set("trace_id", name.trace_id),
                              {"text", lines.substr(0, end)}});
     lines.remove_prefix(std::min(end + 1, lines.size()));
   }

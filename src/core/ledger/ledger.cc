@@ -127,6 +127,7 @@ bool failed_in_redis(const RedisReply& reply, const Commit& commit) {
                {{"hunt_id", commit.name.hunt_id},
                 {"hunter_id", commit.name.hunter_id},
                 {"request_id", commit.name.request_id},
+                log::if_set("trace_id", commit.name.trace_id),
                 {"error", reply[1].text()},
                 {"hint", "huntctl reconcile names what differs"}});
   return reply.is_error() || status == "rejected" || status == "torn";

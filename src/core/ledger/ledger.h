@@ -22,6 +22,8 @@ struct RequestName {
   PoolString hunter_id;
   PoolString key;         // the Idempotency-Key, else the request_id
   PoolString request_id;  // of this attempt, 32 hex digits
+  // Of the client's traceparent, for log lines; empty: none. It is not stored.
+  PoolString trace_id = {};
 };
 
 // The stored response of a request. A retry gets the same response.

@@ -26,6 +26,7 @@ void write_request(PoolString& message, uint32_t incarnation, uint64_t id,
   writer.text(request.hunt_id);
   writer.text(request.hunter_id);
   writer.text(request.request_id);
+  writer.text(request.trace_id);
   writer.text(request.idempotency_key);
   writer.text(request.body);
 }
@@ -34,9 +35,10 @@ void write_request(PoolString& message, uint32_t incarnation, uint64_t id,
 size_t request_bytes(const HuntRequest& request) {
   constexpr size_t numbers = sizeof(PeerMessage) + sizeof(uint32_t) + sizeof(uint64_t) +
                              sizeof(request.kind) + sizeof(request.received_at_ns);
-  constexpr size_t lengths = 5 * sizeof(uint32_t);
+  constexpr size_t lengths = 6 * sizeof(uint32_t);
   return numbers + lengths + request.hunt_id.size() + request.hunter_id.size() +
-         request.request_id.size() + request.idempotency_key.size() + request.body.size();
+         request.request_id.size() + request.trace_id.size() + request.idempotency_key.size() +
+         request.body.size();
 }
 
 // The size of the message with a connection from which `bytes` were read.
@@ -50,6 +52,7 @@ HuntRequest read_request(WireReader& reader) {
   request.hunt_id = reader.text();
   request.hunter_id = reader.text();
   request.request_id = reader.text();
+  request.trace_id = reader.text();
   request.idempotency_key = reader.text();
   request.body = reader.text();
   return request;
@@ -173,6 +176,7 @@ Task<> Peers::respond(Link& from, uint64_t id, HuntRequest request) {
   bool const runs = request.kind == HuntRequest::Kind::run;
   bool const keyed = !request.idempotency_key.empty();
   PoolString const request_id = request.request_id;
+  PoolString const trace_id = request.trace_id;
   PoolString message;
   {
     Response const response = co_await user_.run_forwarded(std::move(request));
@@ -180,7 +184,9 @@ Task<> Peers::respond(Link& from, uint64_t id, HuntRequest request) {
   }
   if (message.size() > limits::peer_message_bytes_max) {
     log::warning("response not forwarded: it is too large",
-                 {{"bytes", message.size()}, {"request_id", request_id}});
+                 {{"bytes", message.size()},
+                  {"request_id", request_id},
+                  log::if_set("trace_id", trace_id)});
     message.clear();
     write_response(message, id,
                    runs ? outcome_unknown(keyed, request_id)
