@@ -157,9 +157,11 @@ std::string journal_entry_of(Level level, std::string_view message,
   std::string entry = entry_of_text(std::string_view(line).substr(0, line.size() - 1));
   if (size_t const equals = origin().find('='); equals != std::string::npos)
     append_journal_field(entry, origin().substr(0, equals), origin().substr(equals + 1));
-  for (const Field& field : fields)
+  for (const Field& field : fields) {
+    if (field.key.empty()) continue;
     append_journal_field(entry, field.key,
                          std::string_view(field.value).substr(0, limits::log_line_bytes_max));
+  }
   return entry;
 }
 

@@ -37,7 +37,8 @@ enum class Check {
   postgres,
   pg_name,  // may be empty
   isolation,
-  auth_mode
+  auth_mode,
+  access_log
 };
 
 // One key: the member of Config that holds its value, and the values that it may have.
@@ -103,6 +104,12 @@ const Key keys_table[] = {
     NUMBER(http, connections_per_address_max, 0, 1'000'000, restart,
          "Open connections per client address and core; above the limit 503 "
          "`too-many-connections`. 0: no limit."),
+    TEXT(http, access_log, access_log, restart,
+         "Which responses get a line in the log. `\"off\"`: none. `\"errors\"`: those with status "
+         "400 and above. `\"sampled\"`: one of `http.access_log_sample`. `\"all\"`: every one. Lines "
+         "that the log does not take at once are dropped and counted."),
+    NUMBER(http, access_log_sample, 1, 1'000'000, restart,
+         "With `\"sampled\"`: one response of this many, drawn at random, gets a line."),
     TEXT(admin, listen, tcp, restart,
          "Address of the admin port: `/livez`, `/readyz`, `/metrics` and the latency pages. "
          "Must differ from `http.listen`. Keep it off the public network."),
@@ -388,6 +395,10 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
       if (text != "none" && text != "bearer" && text != "hunter")
         return "must be \"none\", \"bearer\" or \"hunter\"";
       return std::nullopt;
+    case Check::access_log:
+      if (text != "off" && text != "errors" && text != "sampled" && text != "all")
+        return "must be \"off\", \"errors\", \"sampled\" or \"all\"";
+      return std::nullopt;
   }
   CHECK(false);
   return std::nullopt;
@@ -424,6 +435,8 @@ std::string range_of(const Key& key) {
       return "`\"process\"`, `\"fork\"`, `\"batch\"`";
     case Check::auth_mode:
       return "`\"none\"`, `\"bearer\"`, `\"hunter\"`";
+    case Check::access_log:
+      return "`\"off\"`, `\"errors\"`, `\"sampled\"`, `\"all\"`";
   }
   CHECK(false);
   return "";

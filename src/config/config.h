@@ -36,6 +36,8 @@ struct Config {
     uint32_t drain_deadline_ms = 10'000;
     uint32_t connections_max = 16'384;
     uint32_t connections_per_address_max = 0;
+    std::string access_log = "off";
+    uint32_t access_log_sample = 100;
   } http;
   struct {
     std::string listen = "127.0.0.1:14868";

@@ -114,6 +114,7 @@ class OpenCore final : public Core,
     Result<Bundle> bundle = open_bundle(settings_.bundle_descriptor);
     if (!bundle) return bundle.error();
     use_bundle(std::move(*bundle), workers_.limits());
+    access_log = {access_log_mode(config_.http.access_log), config_.http.access_log_sample};
     if (!settings_.seed_secret.empty()) seed_key_.emplace(settings_.seed_secret);
     for (const PeerUpdate& update : settings_.peers) apply(update);
     parent_.set_user(*this);
@@ -250,6 +251,7 @@ class OpenCore final : public Core,
       if (keyed) text = detail_of_attempt(text);
     }
     Response rejected = problem_response(Problem::overloaded, text);
+    if (kind == HuntRequest::Kind::run) report_outcome(rejected, Counter::hunts_shed_link_full);
     rejected.bundle = bundle_.name();
     return rejected;
   }
@@ -326,6 +328,7 @@ class OpenCore final : public Core,
     if (request.kind == HuntRequest::Kind::run) {
       metrics_.add(Counter::hunts_core_down);
       failed = outcome_unknown(!request.idempotency_key.empty(), request.request_id);
+      report_outcome(failed, Counter::hunts_core_down);
     }
     failed.bundle = bundle_.name();
     return failed;

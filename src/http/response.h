@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An HTTP response and its serialization.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -12,6 +13,14 @@ namespace huntd {
 inline constexpr std::string_view json_type = "application/json";
 inline constexpr std::string_view problem_type = "application/problem+json";
 
+// What the access log says of a hunt; clients do not get it. The numbers are those of enums in
+// metrics/core_metrics.h.
+struct HuntReport {
+  static constexpr uint8_t no_outcome = 0xff;
+  uint8_t outcome = no_outcome;           // the Counter of its outcome
+  std::array<uint64_t, 4> stage_ns = {};  // by Stage, of the last run; 0: it had no such stage
+};
+
 struct Response {
   int status = 200;
   std::string_view content_type = json_type;  // static text
@@ -20,6 +29,7 @@ struct Response {
   std::string_view allow = {};                // Allow; static text; empty: no such header
   std::string_view authenticate = {};         // WWW-Authenticate; as allow
   PoolString body;
+  HuntReport report = {};
 };
 
 // How a response is framed for its request.

@@ -83,11 +83,21 @@ TEST_CASE("an empty file gives the defaults, and the defaults are valid") {
   CHECK(config->origin.empty());
 }
 
+TEST_CASE("http.access_log is off, or one of three kinds of lines") {
+  CHECK(parse_config("", "h.toml")->http.access_log == "off");
+  for (std::string mode : {"off", "errors", "sampled", "all"}) {
+    Result<Config> const config = parse_config("[http]\naccess_log = \"" + mode + "\"", "h.toml");
+    REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
+    CHECK(config->http.access_log == mode);
+    CHECK(config->http.access_log_sample == 100);
+  }
+}
+
 TEST_CASE("the installed example is valid") {
   Result<Config> const config = load_config(from_root("systemd/huntd.toml"));
   REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
   CHECK(config->hunts.dir == "/etc/huntd/hunts");
-  CHECK(config->origin.at("hunts.dir").ends_with("systemd/huntd.toml:22"));
+  CHECK(config->origin.at("hunts.dir").ends_with("systemd/huntd.toml:23"));
   CHECK(config->admin.listen == Config().admin.listen);
   CHECK(config->aggregator.listen == Config().aggregator.listen);
 }
@@ -199,6 +209,9 @@ TEST_CASE("an error of a listening address names file, line, key and what to do"
        "h.toml:2: http.listen: the path of a unix socket must begin with /"},
       {"[http]\nunix_mode = \"0888\"",
        "h.toml:2: http.unix_mode: must be three octal digits, such as \"0660\""},
+      {"[http]\naccess_log = \"some\"",
+       "h.toml:2: http.access_log: must be \"off\", \"errors\", \"sampled\" or \"all\""},
+      {"[http]\naccess_log = true", "h.toml:2: http.access_log: must be text in quotes"},
       {"[http]\nunix_mode = \"1777\"",
        "h.toml:2: http.unix_mode: must be three octal digits, such as \"0660\""},
       {"[admin]\nlisten = [\"a:1\"]", "h.toml:2: admin.listen: must be text in quotes"},

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 #include "base/clock.h"
@@ -44,7 +45,8 @@ HuntRequest::Kind kind_of(const Route& route) {
 // The request that is being read, and then run. `head` and `route` view in_ until start_body()
 // removes the head from it.
 struct Connection::Incoming {
-  std::optional<RequestId> id;  // set once its first byte is here
+  std::optional<RequestId> id;     // set once its first byte is here
+  std::unique_ptr<Access> access;  // null without an access log: most connections are idle
   HeadParser parser;
   RequestHead head;
   Route route;
@@ -121,7 +123,8 @@ Task<> Connection::serve() {
         break;
     }
     finish_request(request, response);
-    bool const written = co_await write(response, request.framing, text_of(*request.id));
+    bool const written =
+        co_await write(response, request.framing, text_of(*request.id), request.access.get());
     if (!written) co_return;
     keep_alive = request.framing.keep_alive;
   }
@@ -143,7 +146,13 @@ bool Connection::parse_head(Incoming& request) {
   if (request.failed) return true;
   if (in_.empty()) return false;
   // Before anything is known of the request: the response to a malformed one has an id too.
-  if (!request.id) request.id = make_request_id(service_.clock);
+  if (!request.id) {
+    request.id = make_request_id(service_.clock);
+    if (service_.access_log.on()) {
+      request.access = std::make_unique<Access>();
+      request.access->received_at_ns = service_.clock.now_ns();
+    }
+  }
   ParseStatus const status = request.parser.parse(in_, request.head);
   if (status == ParseStatus::bad) fail_head(request, request.parser.bad());
   return status != ParseStatus::need_more;
@@ -210,6 +219,7 @@ void Connection::stay(Incoming& request, int core, Moved moved) {
 // Copies what the request needs from the head, and removes the head from in_.
 void Connection::start_body(Incoming& request) {
   body_.clear();
+  if (request.access) request.access->take(request.head, request.route);
   if (request.failed) return;
   const RequestHead& head = request.head;
   const Route& route = request.route;
@@ -299,7 +309,8 @@ void Connection::fail_head(Incoming& request, BadRequest bad) {
 Task<> Connection::reject(Response response) {
   service_.metrics.add(status_class(response.status));
   RequestId const id = make_request_id(service_.clock);
-  bool const written = co_await write(response, {.keep_alive = false}, text_of(id));
+  Access access;
+  bool const written = co_await write(response, {.keep_alive = false}, text_of(id), &access);
   if (written) co_await linger();
 }
 
@@ -319,9 +330,17 @@ Task<Connection::Input> Connection::read_more(uint64_t deadline_at_ns) {
   co_return service_.draining() && idle_ ? Input::drained : Input::bytes;
 }
 
-Task<bool> Connection::write(const Response& response, Framing framing,
-                             std::string_view request_id) {
+Task<bool> Connection::write(const Response& response, Framing framing, std::string_view request_id,
+                             Access* access) {
+  size_t const before = out_.size();
   append_response(out_, response, framing, service_.date.at(service_.clock.wall_ms()), request_id);
+  if (access != nullptr && service_.access_log.wants(response.status, service_.clock)) {
+    access->status = response.status;
+    access->bytes = out_.size() - before;
+    if (access->received_at_ns != 0)
+      access->duration_ns = service_.clock.now_ns() - access->received_at_ns;
+    log_access(*access, request_id, response.report);
+  }
   return flush_out();
 }
 

@@ -7,6 +7,7 @@
 #include "auth/authenticator.h"
 #include "base/scheduler.h"
 #include "base/task.h"
+#include "core/client/access_log.h"
 #include "core/hunt/request.h"
 #include "core/kafka_rest/request.h"
 #include "environment/clock.h"
@@ -57,6 +58,7 @@ class HttpService {
   Clock& clock;
   CoreMetrics& metrics;
   Timeouts timeouts;
+  AccessLog access_log;
   DateText date;
 
  protected:
@@ -103,7 +105,9 @@ class Connection final : private StreamUser {
   void fail_head(Incoming& request, BadRequest bad);
 
   Task<Input> read_more(uint64_t deadline_at_ns);
-  Task<bool> write(const Response& response, Framing framing, std::string_view request_id);
+  // Completes `access` if the response gets a line in the access log; null: it gets none.
+  Task<bool> write(const Response& response, Framing framing, std::string_view request_id,
+                   Access* access);
   Task<bool> flush_out();
   Task<Moved> hand_over_to(int core);
   Task<> linger();

@@ -2,6 +2,7 @@
 #include "core/hunt/hunt.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 
@@ -162,6 +163,8 @@ struct Hunt {
   uint64_t bytes_hash;   // of the request's body, for records of an older huntd
   uint64_t body_hash;    // the same until reject_early() has set the hash of its value
   PoolString input;      // the request's body as a value (wire/value.h); empty: none
+  // As in HuntReport.
+  std::array<uint64_t, 4> stage_ns = {};
 
   Hunt(HuntContext& its_context, HuntRequest& request);
 
@@ -184,6 +187,8 @@ struct Hunt {
   Response end_full(RunResult& run, std::string_view loot_id) const;
   Response conclude(RunResult& run, CommitResult& committed, Response response);
 
+  void note(Stage stage, uint64_t ns) { stage_ns[static_cast<size_t>(stage)] = ns; }
+  void report(Response& response, Counter outcome) const;
   void release(RunResult& run) const;
   void log_failure(const RunResult& run, FailureReason reason) const;
   bool may_log_failure() const { return context.failure_log_budget.take(context.clock.now_ns()); }
@@ -259,12 +264,14 @@ Response Hunt::end(const Ending& ending) const {
   if (keyed && response.status == 503)
     response = problem_response(ending.problem, detail_of_attempt(ending.detail));
   response.bundle = context.bundle.name();
+  report(response, ending.counter);
   return response;
 }
 
 Response Hunt::end_unknown() const {
   context.metrics.add(Counter::hunts_outcome_unknown);
   Response response = outcome_unknown(keyed, name.request_id);
+  report(response, Counter::hunts_outcome_unknown);
   response.bundle = context.bundle.name();
   return response;
 }
@@ -274,6 +281,7 @@ Response Hunt::replay(const ResponseRecord& record) const {
   if (record.body_hash != (of_bytes ? bytes_hash : body_hash)) return end(ended_key_reused);
   context.metrics.add(Counter::hunts_replayed);
   Response response;
+  report(response, Counter::hunts_replayed);
   response.status = record.status;
   response.bundle = record.bundle;
   response.body = record.body;
@@ -305,7 +313,9 @@ Response Hunt::end_uncommitted(RunResult& run) {
   release(run);
   if (run.end != End::ok) return end_failed(run);
   context.metrics.add(Counter::hunts_ok);
-  return response_to(run);
+  Response response = response_to(run);
+  report(response, Counter::hunts_ok);
+  return response;
 }
 
 Response Hunt::end_failed(RunResult& run) {
@@ -333,7 +343,9 @@ Response Hunt::end_failed(RunResult& run) {
 
 Response Hunt::end_committed(const RunResult& run, Response response) const {
   context.supply.settle(name, run.reservations, keyed);
-  context.metrics.add(run.end == End::rejected ? Counter::hunts_rejected : Counter::hunts_ok);
+  Counter const outcome = run.end == End::rejected ? Counter::hunts_rejected : Counter::hunts_ok;
+  context.metrics.add(outcome);
+  report(response, outcome);
   return response;
 }
 
@@ -383,6 +395,11 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
                                                         log::if_set("trace_id", name.trace_id),
                                                         {"error", committed.reason}});
   return end_unknown();
+}
+
+void Hunt::report(Response& response, Counter outcome) const {
+  report_outcome(response, outcome);
+  response.report.stage_ns = stage_ns;
 }
 
 void Hunt::release(RunResult& run) const {
@@ -451,9 +468,12 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
     WorkerPool::Admission admission = co_await context.workers.admit(hunt.start_by_ns);
     if (!admission.run) co_return hunt.end(ending_of(admission.rejection));
+    hunt.note(Stage::queue, admission.queue_ns);
     RunResult run =
         co_await run_worker(context, std::move(*admission.run), hunt.name,
                             static_cast<uint32_t>(attempt), hunt.input, hunt.deadline_at_ns);
+    hunt.note(Stage::worker_start, run.worker_start_ns);
+    hunt.note(Stage::script, run.script_ns);
     if (!hunt.must_commit(run)) co_return hunt.end_uncommitted(run);
     if (run.end == End::rejected) hunt.release(run);
 
@@ -463,7 +483,9 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
                         hunt.keyed};
     uint64_t const sent_at_ns = context.clock.now_ns();
     CommitResult committed = co_await context.ledger.commit(commit, hunt.deadline_at_ns);
-    context.metrics.record(Stage::redis_commit, context.clock.now_ns() - sent_at_ns);
+    uint64_t const commit_ns = context.clock.now_ns() - sent_at_ns;
+    context.metrics.record(Stage::redis_commit, commit_ns);
+    hunt.note(Stage::redis_commit, commit_ns);
     if (committed.status != CommitStatus::conflict)
       co_return hunt.conclude(run, committed, std::move(response));
     hunt.release(run);

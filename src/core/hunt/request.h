@@ -6,6 +6,7 @@
 
 #include "base/pool.h"
 #include "http/response.h"
+#include "metrics/core_metrics.h"
 
 namespace huntd::server {
 
@@ -20,6 +21,11 @@ struct HuntRequest {
   PoolString body;              // JSON, not yet checked; empty: none
   uint64_t received_at_ns = 0;  // CLOCK_MONOTONIC, the same for all cores of a host
 };
+
+// Sets the outcome that the response reports to the access log.
+inline void report_outcome(Response& response, Counter outcome) {
+  response.report.outcome = static_cast<uint8_t>(outcome);
+}
 
 // The response if it is unknown whether a run's loot was awarded. `keyed`: the client sent an
 // Idempotency-Key, with which it may ask again. Otherwise the response names the request_id, which

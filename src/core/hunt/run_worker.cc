@@ -199,10 +199,12 @@ bool RunSteps::take_grant(Supply::Granted granted, const SupplyQuery& query) {
 void RunSteps::record_stages(const wf_outcome& outcome) {
   uint64_t const now_ns = context.clock.now_ns();
   if (outcome.vm_ready_at_ns <= started_at_ns || outcome.vm_ready_at_ns > now_ns) return;
-  context.metrics.record(Stage::worker_start, outcome.vm_ready_at_ns - started_at_ns);
+  result.worker_start_ns = outcome.vm_ready_at_ns - started_at_ns;
+  context.metrics.record(Stage::worker_start, result.worker_start_ns);
   if (outcome.script_done_at_ns <= outcome.vm_ready_at_ns || outcome.script_done_at_ns > now_ns)
     return;
-  context.metrics.record(Stage::script, outcome.script_done_at_ns - outcome.vm_ready_at_ns);
+  result.script_ns = outcome.script_done_at_ns - outcome.vm_ready_at_ns;
+  context.metrics.record(Stage::script, result.script_ns);
 }
 
 void RunSteps::log_lines(std::string_view lines) {

@@ -38,6 +38,8 @@ struct RunResult {
   PoolString reason;
   std::optional<HeldVersion> held_version;  // of what the script read of the hunter
   PoolVector<Reservation> reservations;     // units reserved for this run, for each end
+  uint64_t worker_start_ns = 0;             // 0: not known, as script_ns
+  uint64_t script_ns = 0;
 };
 
 // Runs the hunt on an admitted worker. `run_number` counts the runs of this attempt from 0: the

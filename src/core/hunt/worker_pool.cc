@@ -320,7 +320,8 @@ Task<WorkerPool::Admission> WorkerPool::admit(uint64_t start_by_ns) {
   }
   uint64_t const now_ns = scheduler_.now_ns();
   standing_.on_served(now_ns, limits_.queue_target_ms * ns_per_ms);
-  metrics_.record(Stage::queue, now_ns - asked_at_ns);
+  admission.queue_ns = now_ns - asked_at_ns;
+  metrics_.record(Stage::queue, admission.queue_ns);
   admission.in_flight.emplace(*this);
   admission.run.emplace(*this, *slot);
   co_return admission;

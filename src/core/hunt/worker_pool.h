@@ -103,6 +103,7 @@ class WorkerPool final : private WorkerUser {
     std::optional<InFlight> in_flight;  // keep it until the hunt's response is known
     std::optional<Run> run;
     Rejection rejection = Rejection::none;
+    uint64_t queue_ns = 0;  // how long an admitted hunt has waited
   };
   // Whether admit() would reject for a standing queue. If so, the caller rejects its request: it is
   // counted as rejected.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/route/peers.h"
 
+#include <array>
 #include <optional>
 
 #include "base/limits.h"
@@ -67,6 +68,8 @@ void write_response(PoolString& message, uint64_t id, const Response& response) 
   writer.text(response.content_type);
   writer.text(response.bundle);
   writer.number(response.retry_after_s);
+  writer.number(response.report.outcome);
+  writer.number(response.report.stage_ns);
   writer.text(response.body);
 }
 
@@ -77,6 +80,8 @@ Response read_response(WireReader& reader) {
   response.content_type = reader.text() == problem_type ? problem_type : json_type;
   response.bundle = reader.text();
   response.retry_after_s = reader.number<uint32_t>();
+  response.report.outcome = reader.number<uint8_t>();
+  response.report.stage_ns = reader.number<std::array<uint64_t, 4>>();
   response.body = reader.text();
   return response;
 }
@@ -183,10 +188,9 @@ Task<> Peers::respond(Link& from, uint64_t id, HuntRequest request) {
     write_response(message, id, response);
   }
   if (message.size() > limits::peer_message_bytes_max) {
-    log::warning("response not forwarded: it is too large",
-                 {{"bytes", message.size()},
-                  {"request_id", request_id},
-                  log::if_set("trace_id", trace_id)});
+    log::warning(
+        "response not forwarded: it is too large",
+        {{"bytes", message.size()}, {"request_id", request_id}, log::if_set("trace_id", trace_id)});
     message.clear();
     write_response(message, id,
                    runs ? outcome_unknown(keyed, request_id)

@@ -284,6 +284,22 @@ TEST_CASE("a connection that is rejected before its first byte gets a request id
   scheduler.run_ready();
 }
 
+// Its lines go to the log of the test. That the views which it reads are valid is what the build
+// with AddressSanitizer sees.
+TEST_CASE("responses are the same with an access log") {
+  for (const std::string& request :
+       {run_hunt("", ""), run_hunt("Transfer-Encoding: chunked\r\n", "zz\r\n"),
+        run_hunt("X : y\r\n", ""), run_hunt("Expect: 100-continue\r\nContent-Length: 0\r\n", ""),
+        std::string("nonsense\r\n\r\n"), std::string("GET /no HTTP/1.1\r\nHost: a\r\n\r\n")}) {
+    CAPTURE(request);
+    Fixture without;
+    Fixture with;
+    with.service.access_log.mode = AccessLog::Mode::all;
+    CHECK(with.exchange(request) == without.exchange(request));
+    CHECK(with.stream.sent.starts_with("HTTP/1.1 "));
+  }
+}
+
 TEST_CASE("a request is read in pieces; 100 Continue is sent if its body is awaited") {
   Fixture f;
   CHECK(f.exchange("POST /v1/hunts/echo/hunters/eve HTTP/1.1\r\nHo") == "");

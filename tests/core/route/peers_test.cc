@@ -7,6 +7,7 @@
 #undef CHECK  // base/check.h's
 #include <doctest/doctest.h>
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,6 +45,7 @@ struct TestCore final : PeerUser {
     ran.push_back(request);
     Response response;
     response.body = request.hunter_id + "'s " + answer;
+    response.report = {7, {1, 2, 3, 4}};
     co_return response;
   }
   void take_over(int descriptor, std::string_view bytes) override {
@@ -106,6 +108,8 @@ TEST_CASE("a forwarded request arrives whole, and its response comes back") {
   REQUIRE(world.ended.size() == 1);
   CHECK(world.ended[0].end == End::response);
   CHECK(world.ended[0].response.body == "ann's response");
+  CHECK(world.ended[0].response.report.outcome == 7);
+  CHECK(world.ended[0].response.report.stage_ns == std::array<uint64_t, 4>{1, 2, 3, 4});
   CHECK(world.one.metrics->value(Counter::requests_forwarded) == 1);
 }
 
