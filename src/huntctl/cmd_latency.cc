@@ -3,29 +3,40 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 
+#include "base/clock.h"
 #include "huntctl/commands.h"
 #include "huntctl/http_call.h"
+#include "huntctl/interrupt.h"
 #include "huntctl/json_response.h"
+#include "huntctl/latency_interval.h"
 #include "huntctl/latency_report.h"
 #include "huntctl/latency_svg.h"
 #include "huntctl/latency_text.h"
+#include "huntctl/progress.h"
 
 namespace huntd::huntctl {
 namespace {
 
 constexpr std::chrono::seconds watch_period{2};
+constexpr uint64_t since_s_max = 24 * 3600;
+constexpr int64_t progress_every_ms = 100;
 
 struct Options {
   std::string admin;
   std::string svg_path;
   bool watch = false;
+  uint64_t since_s = 0;  // 0: since the start of huntd
 };
 
 int write_svg(const LatencyReport& report, const std::string& path) {
@@ -51,11 +62,43 @@ std::optional<int> show(const Options& options, const std::string& address) {
   return options.watch ? flush_output() : exit_ok;
 }
 
+Result<LatencyReport> report_of(const std::string& address) {
+  Result<std::string> const json = get_from_admin_port(address, "/latency.json");
+  if (!json) return json.error();
+  return read_latency_report(*json);
+}
+
+// Waits for --since, or until Ctrl-C.
+void wait_with_progress(Interrupt& interrupt, uint64_t seconds) {
+  Progress progress("measuring, s", seconds);
+  int64_t const started_ms = monotonic_ms();
+  auto const wait_ms = static_cast<int64_t>(seconds) * 1000;
+  for (int64_t passed_ms = 0; passed_ms < wait_ms; passed_ms = monotonic_ms() - started_ms) {
+    progress.at(static_cast<uint64_t>(passed_ms / 1000));
+    if (interrupt.pause(std::min(progress_every_ms, wait_ms - passed_ms))) return;
+  }
+}
+
+int latency_since(const Options& options, const std::string& address) {
+  Interrupt interrupt;
+  Result<LatencyReport> const before = report_of(address);
+  if (!before) return fail(before.error());
+  wait_with_progress(interrupt, options.since_s);
+  Result<LatencyReport> const now = report_of(address);
+  if (!now) return fail(now.error());
+  LatencyReport const report = latency_between(*before, *now);
+  print_object(latency_json(report));
+  if (!options.svg_path.empty()) return write_svg(report, options.svg_path);
+  print(latency_text(report, wants_colour(STDOUT_FILENO)));
+  return exit_ok;
+}
+
 int latency(const Options& options, const Context& context) {
   if (context.json && (options.watch || !options.svg_path.empty()))
     return fail_usage("--json prints one object: it excludes --watch and --svg");
   Result<std::string> const address = context.admin_address(options.admin);
   if (!address) return fail(address.error());
+  if (options.since_s > 0) return latency_since(options, *address);
   for (;;) {
     if (std::optional<int> const exit_code = show(options, *address)) return *exit_code;
     std::this_thread::sleep_for(watch_period);
@@ -67,11 +110,21 @@ int latency(const Options& options, const Context& context) {
 void add_latency(CLI::App& app, Context& context) {
   auto const options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
-      "latency", "Print the latency of each stage per core since the start of huntd");
+      "latency",
+      "Print the latency of each stage per core since the start of huntd, or in an interval");
   add_admin_option(*command, options->admin);
   CLI::Option* const watch =
       command->add_flag("--watch", options->watch, "Repeat every two seconds, until Ctrl-C");
   command->add_option("--svg", options->svg_path, "Draw the histograms into this file")
+      ->excludes(watch);
+  command
+      ->add_option("--since", options->since_s,
+                   "Measure for so long from now: 60s, 5m (Ctrl-C ends it early, with the result)")
+      ->type_name("TIME")
+      ->transform(
+          CLI::AsNumberWithUnit(std::map<std::string, uint64_t>{{"s", 1}, {"m", 60}, {"h", 3600}},
+                                CLI::AsNumberWithUnit::CASE_SENSITIVE))
+      ->check(CLI::Range(uint64_t{1}, since_s_max))
       ->excludes(watch);
   set_body(*command, context, options, &latency);
 }

@@ -1,131 +1,63 @@
 // SPDX-License-Identifier: Apache-2.0
 // huntctl status: prints the cores, and whether huntd is healthy.
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/format_text.h"
 #include "huntctl/commands.h"
 #include "huntctl/deadline.h"
 #include "huntctl/health_call.h"
 #include "huntctl/http_call.h"
+#include "huntctl/interrupt.h"
 #include "huntctl/json_response.h"
+#include "huntctl/status_report.h"
+#include "huntctl/terminal.h"
 #include "huntctl/text_table.h"
 
 namespace huntd::huntctl {
 namespace {
 
-using simdjson::dom::array;
-using simdjson::dom::element;
-using simdjson::dom::object;
-
 constexpr int64_t rate_period_ms = 1000;
 
 struct Options {
   std::string admin;
+  double watch_s = 0;  // 0: once
+  uint64_t count = 0;  // 0: until Ctrl-C
 };
 
-struct CoreStatus {
-  uint64_t core = 0;
-  std::string state;
-  uint64_t pid = 0;
-  uint64_t cpu = 0;
-  int64_t started_at_ms = 0;
-  uint64_t restarts = 0;
-  std::string bundle;
-  std::string redis_server;
-  std::string redis_address;
-  std::string kafka_reason;  // why Kafka takes no events
-  uint64_t hunts = 0;
-  uint64_t hunts_on_owner = 0;
-  std::map<std::string, uint64_t> gauges;
-};
-
-struct Status {
-  std::string version;
-  int64_t started_at_ms = 0;
-  int64_t taken_at_ms = 0;
-  uint64_t pid = 0;  // of the parent
-  struct {
-    bool runs = false;
-    bool of_start = false;  // the result is that of the start
-    std::string result;     // of the newest one
-    int64_t at_ms = 0;
-    std::string error;
-    std::string progress;
-    bool serves_saved = false;
-  } reload;
-  std::vector<CoreStatus> cores;
-};
-
-CoreStatus read_core(const element& core) {
-  CoreStatus status;
-  status.core = uint64_t(core["core"]);
-  status.state = std::string_view(core["state"]);
-  status.pid = uint64_t(core["pid"]);
-  status.cpu = uint64_t(core["cpu"]);
-  status.started_at_ms = int64_t(core["started_at_ms"]);
-  status.restarts = uint64_t(core["restarts"]);
-  status.bundle = std::string_view(core["bundle"]);
-  status.redis_server = std::string_view(core["redis"]["server"]);
-  status.redis_address = std::string_view(core["redis"]["address"]);
-  status.kafka_reason = std::string_view(core["kafka"]["reason"]);
-  for (auto const& [name, n] : object(core["counters"])) {
-    if (name.starts_with("huntd_hunts_total{")) status.hunts += uint64_t(n);
-    if (name == "huntd_hunts_owner_total") status.hunts_on_owner = uint64_t(n);
-  }
-  for (auto const& [name, n] : object(core["gauges"]))
-    status.gauges[std::string(name)] = uint64_t(n);
-  return status;
-}
-
-Result<Status> read_status(const std::string& json) {
-  return parse_response(json, "status.json", [](element document) -> Result<Status> {
-    Status status;
-    status.version = std::string_view(document["version"]);
-    status.started_at_ms = int64_t(document["started_at_ms"]);
-    status.taken_at_ms = int64_t(document["taken_at_ms"]);
-    status.pid = uint64_t(document["pid"]);
-    element const reload = document["reload"];
-    status.reload = {uint64_t(reload["started"]) > uint64_t(reload["finished"]),
-                     uint64_t(reload["finished"]) == 0,
-                     std::string(std::string_view(reload["result"])),
-                     int64_t(reload["at_ms"]),
-                     std::string(std::string_view(reload["error"])),
-                     std::string(std::string_view(reload["progress"])),
-                     bool(reload["serves_saved"])};
-    for (element const core : array(document["cores"])) status.cores.push_back(read_core(core));
-    return status;
-  });
-}
-
-std::vector<std::string> row_of(CoreStatus core, const Status& now, std::optional<double> rate) {
+std::vector<std::string> row_of(const CoreStatus& core, const Status& now,
+                                std::optional<double> rate) {
   bool const runs = core.pid != 0;
-  return {std::to_string(core.core),
-          core.state,
-          std::to_string(core.cpu),
-          runs ? std::to_string(core.pid) : "-",
-          runs ? span_text(now.taken_at_ms - core.started_at_ms) : "-",
-          std::to_string(core.restarts),
-          core.bundle.empty() ? "-" : core.bundle.substr(0, 12),
-          rate ? fmt::format("{:.1f}", *rate) : "-",
-          count_text(core.hunts),
-          core.hunts == 0
-              ? "-"
-              : fmt::format("{:.2f} %", 100.0 * static_cast<double>(core.hunts_on_owner) /
-                                            static_cast<double>(core.hunts)),
-          count_text(core.gauges["huntd_connections_open"]),
-          count_text(core.gauges["huntd_workers_live"]),
-          count_text(core.gauges["huntd_queue_length"]),
-          count_text(core.gauges["huntd_outbox_pending"]),
-          core.gauges["huntd_redis_up"] == 1 ? "up" : "down"};
+  uint64_t const hunts = core.hunts();
+  auto const on_owner = core.counters.find("huntd_hunts_owner_total");
+  double const owner_hunts =
+      on_owner == core.counters.end() ? 0 : static_cast<double>(on_owner->second);
+  return {
+      std::to_string(core.core),
+      core.state,
+      std::to_string(core.cpu),
+      runs ? std::to_string(core.pid) : "-",
+      runs ? span_text(now.taken_at_ms - core.started_at_ms) : "-",
+      std::to_string(core.restarts),
+      core.bundle.empty() ? "-" : core.bundle.substr(0, 12),
+      rate ? fmt::format("{:.1f}", *rate) : "-",
+      count_text(hunts),
+      hunts == 0 ? "-" : fmt::format("{:.2f} %", 100.0 * owner_hunts / static_cast<double>(hunts)),
+      count_text(core.gauge("huntd_connections_open")),
+      count_text(core.gauge("huntd_workers_live")),
+      count_text(core.gauge("huntd_queue_length")),
+      count_text(core.gauge("huntd_outbox_pending")),
+      core.gauge("huntd_redis_up") == 1 ? "up" : "down"};
 }
 
 std::string table(const Status& before, const Status& now) {
@@ -139,11 +71,10 @@ std::string table(const Status& before, const Status& now) {
        {"hunts/s", "hunts", "on owner", "connections", "workers", "queue", "outbox"})
     table.add_column(head, TextTable::Align::right);
   table.add_column("redis", TextTable::Align::left);
-  double const seconds = static_cast<double>(now.taken_at_ms - before.taken_at_ms) / 1e3;
+  Activity const activity = activity_between(before, now);
   for (size_t i = 0; i < now.cores.size(); ++i) {
     std::optional<double> rate;
-    if (i < before.cores.size() && seconds > 0)
-      rate = static_cast<double>(now.cores[i].hunts - before.cores[i].hunts) / seconds;
+    if (activity.seconds > 0) rate = rate_of(activity.cores[i], "huntd_hunts_total");
     table.add_row(row_of(now.cores[i], now, rate));
   }
   return table.str();
@@ -180,8 +111,7 @@ std::vector<std::string> degradations(const Status& now) {
   std::map<std::string, std::string> cores;  // by reason
   uint64_t waiting = 0;
   for (const CoreStatus& core : now.cores) {
-    if (core.gauges.contains("huntd_outbox_pending"))
-      waiting += core.gauges.at("huntd_outbox_pending");
+    waiting += core.gauge("huntd_outbox_pending");
     if (core.kafka_reason.empty()) continue;
     std::string& names = cores[core.kafka_reason];
     names += fmt::format("{}{}", names.empty() ? "" : ", ", core.core);
@@ -223,55 +153,120 @@ Result<Health> read_health(const std::string& address) {
   return Health{std::move(*unhealthy), std::move(*not_ready)};
 }
 
-// Prints the members of /status.json, and `healthy`, `ready`, `reasons` and `degraded`.
-int print_json(const std::string& address, const std::string& status_json) {
-  Result<std::string> object = object_of(status_json, "status.json");
-  if (!object) return fail(object.error());
+struct Sample {
+  std::string json;  // the object of /status.json
+  Status status;
+  Health health;
+
+  int exit_code() const { return health.well() ? exit_ok : exit_failure; }
+};
+
+Result<Sample> take_sample(const std::string& address) {
+  Result<std::string> const json = get_from_admin_port(address, "/status.json");
+  if (!json) return json.error();
+  Result<std::string> object = object_of(*json, "status.json");
+  if (!object) return object.error();
   // Another server than huntd may respond with an object too.
-  Result<Status> const status = read_status(status_json);
-  if (!status) return fail(status.error());
-  Result<Health> const health = read_health(address);
-  if (!health) return fail(health.error());
-  add_member(*object, "healthy", health->unhealthy.empty() ? "true" : "false");
-  add_member(*object, "ready", health->not_ready.empty() ? "true" : "false");
-  add_member(*object, "reasons", quoted_list(health->reasons()));
-  add_member(*object, "degraded", quoted_list(degradations(*status)));
-  print_object(std::move(*object));
-  if (health->well()) return exit_ok;
-  return fail(fmt::format("huntd is {}: {}", health->unhealthy.empty() ? "not ready" : "stalled",
-                          join_texts(health->reasons(), "; ")));
+  Result<Status> status = read_status(*json);
+  if (!status) return status.error();
+  Result<Health> health = read_health(address);
+  if (!health) return health.error();
+  return Sample{std::move(*object), std::move(*status), std::move(*health)};
+}
+
+// Why huntd is not well. REQUIRES: it is not.
+std::string complaint_of(const Health& health) {
+  return fmt::format("huntd is {}: {}", health.unhealthy.empty() ? "not ready" : "stalled",
+                     join_texts(health.reasons(), "; "));
+}
+
+// The members of /status.json, and `healthy`, `ready`, `reasons` and `degraded`.
+std::string json_of(const Sample& sample) {
+  std::string object = sample.json;
+  add_member(object, "healthy", sample.health.unhealthy.empty() ? "true" : "false");
+  add_member(object, "ready", sample.health.not_ready.empty() ? "true" : "false");
+  add_member(object, "reasons", quoted_list(sample.health.reasons()));
+  add_member(object, "degraded", quoted_list(degradations(sample.status)));
+  return object;
+}
+
+int print_json(const std::string& address) {
+  Result<Sample> const sample = take_sample(address);
+  if (!sample) return fail(sample.error());
+  print_object(json_of(*sample));
+  return sample->health.well() ? exit_ok : fail(complaint_of(sample->health));
+}
+
+std::string text_of(const Status& before, const Sample& sample) {
+  const Status& now = sample.status;
+  const Health& health = sample.health;
+  std::vector<std::string> const degraded = degradations(now);
+  std::string text = fmt::format(
+      "huntd {}, process {}, {} cores, up {}, {}, {}{}\n\n", now.version, now.pid, now.cores.size(),
+      span_text(now.taken_at_ms - now.started_at_ms),
+      health.unhealthy.empty() ? "healthy" : "stalled",
+      health.not_ready.empty() ? "ready" : "not ready", degraded.empty() ? "" : ", degraded");
+  text += table(before, now);
+  for (const std::string& server : redis_servers(now)) text += fmt::format("\n{}", server);
+  text += reload_text(now);
+  for (const std::string& reason : health.reasons()) text += fmt::format("\n{}", reason);
+  for (const std::string& line : degraded) text += fmt::format("\n{}", line);
+  if (!text.ends_with('\n')) text += '\n';
+  return text;
+}
+
+// One object of --json, which says for itself what is not well.
+std::string line_of(const Result<Sample>& sample, int exit_code) {
+  std::string object = sample ? json_of(*sample) : "{}";
+  if (exit_code == exit_ok) return object;
+  add_member(object, "error",
+             json_string(sample ? complaint_of(sample->health) : sample.error().message));
+  add_member(object, "exit_code", std::to_string(exit_code));
+  return object;
+}
+
+// Prints one of the blocks of --watch. Returns the exit code if the reader has gone.
+std::optional<int> show(const Status& before, const Result<Sample>& sample, int exit_code,
+                        bool json) {
+  if (json) return print_object_line(line_of(sample, exit_code));
+  std::string const text =
+      fmt::format("{}\n{}\n", utc_text(wall_ms()),
+                  sample ? text_of(before, *sample) : "huntctl: " + sample.error().message + "\n");
+  print(draws_in_place() ? drawn_in_place(text, terminal_size().rows) : text);
+  return flush_output();
+}
+
+int watch(const Options& options, const std::string& address, bool json) {
+  Interrupt interrupt;
+  Result<Sample> before = take_sample(address);
+  if (!before) return fail(before.error());  // later ones are shown: huntd may be restarted
+  auto const period_ms = static_cast<int64_t>(options.watch_s * 1000);
+  int exit_code = exit_ok;
+  for (uint64_t shown = 0; options.count == 0 || shown < options.count; ++shown) {
+    // The first block needs two samples, which need not be as far apart as the others.
+    if (interrupt.pause(shown == 0 ? std::min(rate_period_ms, period_ms) : period_ms))
+      return exit_ok;
+    Result<Sample> now = take_sample(address);
+    exit_code = now ? now->exit_code() : exit_code_of(now.error());
+    if (std::optional<int> const gone = show(before->status, now, exit_code, json)) return *gone;
+    if (now) before = std::move(now);
+  }
+  return exit_code;
 }
 
 int status(const Options& options, const Context& context) {
+  if (options.count > 0 && options.watch_s == 0) return fail_usage("--count needs --watch");
   Result<std::string> const address = context.admin_address(options.admin);
   if (!address) return fail(address.error());
-  Result<std::string> const first = get_from_admin_port(*address, "/status.json");
-  if (!first) return fail(first.error());
-  if (context.json) return print_json(*address, *first);
-  pause_command(rate_period_ms);
-  Result<std::string> const second = get_from_admin_port(*address, "/status.json");
-  if (!second) return fail(second.error());
-  Result<Status> const before = read_status(*first);
+  if (options.watch_s > 0) return watch(options, *address, context.json);
+  if (context.json) return print_json(*address);
+  Result<Sample> const before = take_sample(*address);
   if (!before) return fail(before.error());
-  Result<Status> const now = read_status(*second);
+  pause_command(rate_period_ms);
+  Result<Sample> const now = take_sample(*address);
   if (!now) return fail(now.error());
-  Result<Health> const health = read_health(*address);
-  if (!health) return fail(health.error());
-
-  std::vector<std::string> const degraded = degradations(*now);
-  std::string text = fmt::format(
-      "huntd {}, process {}, {} cores, up {}, {}, {}{}\n\n", now->version, now->pid,
-      now->cores.size(), span_text(now->taken_at_ms - now->started_at_ms),
-      health->unhealthy.empty() ? "healthy" : "stalled",
-      health->not_ready.empty() ? "ready" : "not ready", degraded.empty() ? "" : ", degraded");
-  text += table(*before, *now);
-  for (const std::string& server : redis_servers(*now)) text += fmt::format("\n{}", server);
-  text += reload_text(*now);
-  for (const std::string& reason : health->reasons()) text += fmt::format("\n{}", reason);
-  for (const std::string& line : degraded) text += fmt::format("\n{}", line);
-  if (!text.ends_with('\n')) text += '\n';
-  print(text);
-  return health->well() ? exit_ok : exit_failure;
+  print(text_of(before->status, *now));
+  return now->exit_code();
 }
 
 }  // namespace
@@ -281,6 +276,11 @@ void add_status(CLI::App& app, Context& context) {
   CLI::App* const command = app.add_subcommand(
       "status", "Print the cores, their state and rates (exit 1: huntd is not healthy)");
   add_admin_option(*command, options->admin);
+  add_period_option(*command, "--watch", options->watch_s,
+                    "Repeat every SECONDS (without a number: 2), until Ctrl-C")
+      ->expected(0, 1)
+      ->default_str("2");
+  add_count_option(*command, options->count, "With --watch: end after N times");
   set_body(*command, context, options, &status);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The commands of huntctl: each has a function here, a file cmd_NAME.cc and a line in main.cc.
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -52,6 +53,11 @@ struct Context {
 // Options that several commands have.
 void add_http_option(CLI::App& command, std::string& http);
 void add_admin_option(CLI::App& command, std::string& admin);
+// For a command that repeats itself: how often, in seconds, from 0.1 to 3600.
+CLI::Option* add_period_option(CLI::App& command, const std::string& name, double& seconds,
+                               const std::string& help);
+// --count: how often, at most. 0 is its default, and not allowed.
+void add_count_option(CLI::App& command, uint64_t& count, const std::string& help);
 
 // Makes main() call `body` if `command` is the one on the command line.
 template <class Options>

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/private_file.h"
+#include "base/read_text.h"
 #include "drivers/kafka_properties.h"
 #include "huntctl/commands.h"
 #include "huntctl/http_call.h"
@@ -12,6 +15,9 @@
 namespace huntd::huntctl {
 
 namespace {
+
+constexpr double period_s_min = 0.1;
+constexpr double period_s_max = 3600;
 
 // The first of the addresses that is not a unix socket, which the HTTP client does not know.
 Result<std::string> tcp_address(const std::vector<std::string>& addresses) {
@@ -65,6 +71,22 @@ void add_http_option(CLI::App& command, std::string& http) {
 
 void add_admin_option(CLI::App& command, std::string& admin) {
   command.add_option("--admin", admin, "Admin address, host:port (default: admin.listen)");
+}
+
+CLI::Option* add_period_option(CLI::App& command, const std::string& name, double& seconds,
+                               const std::string& help) {
+  auto const check = [name](const std::string& text) -> std::string {
+    std::optional<double> const number = read_number<double>(text);
+    if (number && *number >= period_s_min && *number <= period_s_max) return {};
+    return name + " takes seconds, from 0.1 to 3600";
+  };
+  return command.add_option(name, seconds, help)->type_name("SECONDS")->check(check);
+}
+
+void add_count_option(CLI::App& command, uint64_t& count, const std::string& help) {
+  command.add_option("--count", count, help)
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{UINT32_MAX}));
 }
 
 }  // namespace huntd::huntctl

@@ -44,8 +44,11 @@ Result<LatencyReport> read_latency_report(std::string_view json) {
     report.version = std::string_view(document["version"]);
     report.started_at_ms = int64_t(document["started_at_ms"]);
     report.taken_at_ms = int64_t(document["taken_at_ms"]);
-    for (element const core : array(document["cores"]))
-      report.cores.push_back(read_core(fmt::format("core {}", uint64_t(core["core"])), core));
+    for (element const core : array(document["cores"])) {
+      uint64_t const number = uint64_t(core["core"]);
+      report.cores.push_back(read_core(fmt::format("core {}", number), core));
+      report.cores.back().core = number;
+    }
     report.all = read_core("all cores", document["all"]);
     return report;
   });

@@ -26,7 +26,8 @@ struct StageLatency {
 };
 
 struct CoreLatency {
-  std::string name;  // "core 0", or "all cores" for the sum
+  uint64_t core = 0;  // not of the sum
+  std::string name;   // "core 0", or "all cores" for the sum
   std::vector<StageLatency> stages;
 };
 
@@ -34,6 +35,7 @@ struct LatencyReport {
   std::string version;
   int64_t started_at_ms = 0;
   int64_t taken_at_ms = 0;
+  int64_t from_ms = 0;  // the start of the interval that it covers; 0: since huntd started
   std::vector<CoreLatency> cores;
   CoreLatency all;
 };

@@ -127,8 +127,10 @@ void draw_heads(Picture& picture, const LatencyReport& report) {
                 "Latency by stage and core");
   picture.words(
       margin, 52, "fill=\"#66756f\"",
-      fmt::format("{} cores, {} after the start; bars by the square root of the count",
-                  report.cores.size(), span_text(report.taken_at_ms - report.started_at_ms)));
+      fmt::format("{} cores, {}; bars by the square root of the count", report.cores.size(),
+                  report.from_ms == 0
+                      ? span_text(report.taken_at_ms - report.started_at_ms) + " after the start"
+                      : "in " + span_text(report.taken_at_ms - report.from_ms)));
   double x = plot_right + 24;
   for (const Percentile& percentile : percentiles) {
     picture.words(x, title_height - 6,

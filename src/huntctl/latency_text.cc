@@ -74,9 +74,14 @@ std::string latency_text(const LatencyReport& report, bool colour) {
   std::string text;
   for (const CoreLatency& core : report.cores) text += table(core, colour) + '\n';
   if (report.cores.size() > 1) text += table(report.all, colour) + '\n';
-  text += fmt::format("since the start, {} ago\n",
-                      span_text(report.taken_at_ms - report.started_at_ms));
-  return text;
+  if (report.from_ms == 0)
+    return text + fmt::format("since the start, {} ago\n",
+                              span_text(report.taken_at_ms - report.started_at_ms));
+  return text +
+         fmt::format("in {:.1f} s, until {}{}\n",
+                     static_cast<double>(report.taken_at_ms - report.from_ms) / 1e3,
+                     utc_text(report.taken_at_ms),
+                     report.from_ms == report.started_at_ms ? " (huntd started in between)" : "");
 }
 
 }  // namespace huntd::huntctl

@@ -100,9 +100,13 @@ std::optional<std::string> unknown_command(const CLI::App& app,
 bool goes_on(const CLI::App& app) {
   for (const CLI::App* command : app.get_subcommands())
     if (goes_on(*command)) return true;
-  if (app.get_option_no_throw("--wait") != nullptr) return true;
-  const CLI::Option* const watch = app.get_option_no_throw("--watch");
-  return watch != nullptr && watch->count() > 0;
+  for (const char* always : {"--wait", "--delay"})
+    if (app.get_option_no_throw(always) != nullptr) return true;
+  for (const char* name : {"--watch", "--since"}) {
+    const CLI::Option* const option = app.get_option_no_throw(name);
+    if (option != nullptr && option->count() > 0) return true;
+  }
+  return false;
 }
 
 // Returns the exit code, unless a command is to be run.

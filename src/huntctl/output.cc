@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -24,10 +26,13 @@ struct State {
   std::mutex mutex;  // the thread of the deadline prints too
   bool json = false;
   bool finished = false;
+  bool lines = false;  // print_object_line() was called
   std::string text;
   std::string object;
   std::vector<std::string> errors;
 };
+
+std::atomic<void (*)()> end_hook = nullptr;
 
 // Never destroyed: the thread of the deadline runs until the process ends.
 State& state() {
@@ -84,10 +89,12 @@ std::string whole_object(const State& output, int exit_code) {
 int finish(State& output, int exit_code) {
   output.finished = true;
   std::fflush(stdout);
+  if (output.json && output.lines && output.errors.empty()) return exit_code;
   return write_output(output.json ? whole_object(output, exit_code) : output.text, exit_code);
 }
 
 void note_error(State& output, const std::string& message) {
+  run_end_hook();
   std::fprintf(stderr, "huntctl: %s\n", message.c_str());
   output.errors.push_back(message);
 }
@@ -123,13 +130,32 @@ std::optional<int> flush_output() {
   return failed == EPIPE ? exit_ok : cannot_write(failed);
 }
 
+std::optional<int> print_object_line(std::string object) {
+  // A line break in JSON is white space: in a text it is escaped.
+  std::replace(object.begin(), object.end(), '\n', ' ');
+  State& output = state();
+  std::lock_guard const lock(output.mutex);
+  output.lines = true;
+  int const failed = write_all(object + "\n");
+  if (failed == 0) return std::nullopt;
+  return failed == EPIPE ? exit_ok : cannot_write(failed);
+}
+
+void set_end_hook(void (*hook)()) { end_hook.store(hook); }
+
+void run_end_hook() {
+  if (void (*const hook)() = end_hook.load()) hook();
+}
+
 int fail(const std::string& message) { return fail_with(message, exit_failure); }
 
+int exit_code_of(const Error& error) {
+  if (error.kind == ErrorKind::unreachable) return exit_unreachable;
+  return error.kind == ErrorKind::usage ? exit_usage : exit_failure;
+}
+
 int fail(const Error& error, std::string_view advice) {
-  int exit_code = exit_failure;
-  if (error.kind == ErrorKind::unreachable) exit_code = exit_unreachable;
-  if (error.kind == ErrorKind::usage) exit_code = exit_usage;
-  return fail_with(error.message + std::string(advice), exit_code);
+  return fail_with(error.message + std::string(advice), exit_code_of(error));
 }
 
 int fail_usage(const std::string& message) { return fail_with(message, exit_usage); }

@@ -28,11 +28,23 @@ void print_note(std::string_view text);
 // Writes what print() has collected, for a command that goes on. Returns the exit code if the reader
 // has gone, or if it cannot be written.
 std::optional<int> flush_output();
+// With --json, for a command that goes on: writes `object` at once, as one line. If each line says
+// what is not well, the end of the command adds none; after fail() it adds one with the error.
+// Returns as flush_output() does.
+std::optional<int> print_object_line(std::string object);
+
+// `hook` is called before an error is printed and before the process ends: a command that has
+// changed the terminal restores it there. It has to be safe in a signal handler and on each thread,
+// and may be called more than once. nullptr: none.
+void set_end_hook(void (*hook)());
+void run_end_hook();
 
 // Prints "huntctl: MESSAGE" to standard error, and keeps it for the JSON object. Returns the exit
 // code: exit_failure, or that of the kind of the error.
 int fail(const std::string& message);
 int fail(const Error& error, std::string_view advice = {});  // `advice` follows the message
+// exit_failure, or the code of the kind of the error.
+int exit_code_of(const Error& error);
 // For wrong usage; returns exit_usage.
 int fail_usage(const std::string& message);
 // For a peer that cannot be reached; returns exit_unreachable.
