@@ -119,7 +119,7 @@ void add_latency(CLI::App& app, Context& context) {
       ->excludes(watch);
   command
       ->add_option("--since", options->since_s,
-                   "Measure for so long from now: 60s, 5m (Ctrl-C ends it early, with the result)")
+                   "Measure from now on for TIME: 60s, 5m (Ctrl-C ends it early, with the result)")
       ->type_name("TIME")
       ->transform(
           CLI::AsNumberWithUnit(std::map<std::string, uint64_t>{{"s", 1}, {"m", 60}, {"h", 3600}},

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -106,51 +105,10 @@ std::string reload_text(const Status& now) {
   return text;
 }
 
-// What is not as it should be although huntd is ready: no hunter notices it.
-std::vector<std::string> degradations(const Status& now) {
-  std::map<std::string, std::string> cores;  // by reason
-  uint64_t waiting = 0;
-  for (const CoreStatus& core : now.cores) {
-    waiting += core.gauge("huntd_outbox_pending");
-    if (core.kafka_reason.empty()) continue;
-    std::string& names = cores[core.kafka_reason];
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", core.core);
-  }
-  std::vector<std::string> found;
-  for (const auto& [reason, names] : cores)
-    found.push_back(fmt::format("Kafka takes no events of core {}: {}", names, reason));
-  if (!found.empty())
-    found.push_back(fmt::format(
-        "no loot is lost: events wait in the outbox until Kafka takes them (at the last count {})",
-        waiting));
-  return found;
-}
-
 std::string quoted_list(const std::vector<std::string>& texts) {
   std::string list;
   for (const std::string& text : texts) list += (list.empty() ? "" : ",") + json_string(text);
   return "[" + list + "]";
-}
-
-struct Health {
-  std::vector<std::string> unhealthy;  // why; empty if huntd is healthy
-  std::vector<std::string> not_ready;
-
-  bool well() const { return unhealthy.empty() && not_ready.empty(); }
-  std::vector<std::string> reasons() const {
-    std::vector<std::string> all = unhealthy;
-    for (const std::string& reason : not_ready)
-      if (std::find(all.begin(), all.end(), reason) == all.end()) all.push_back(reason);
-    return all;
-  }
-};
-
-Result<Health> read_health(const std::string& address) {
-  Result<std::vector<std::string>> unhealthy = health_reasons(address, "/healthz", "healthy");
-  if (!unhealthy) return unhealthy.error();
-  Result<std::vector<std::string>> not_ready = health_reasons(address, "/readyz", "ready");
-  if (!not_ready) return not_ready.error();
-  return Health{std::move(*unhealthy), std::move(*not_ready)};
 }
 
 struct Sample {

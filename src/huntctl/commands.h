@@ -71,6 +71,7 @@ void set_body(CLI::App& command, Context& context, const std::shared_ptr<Options
 // Each adds its command to `app`, and those below to the command `hunt`.
 void add_latency(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);
+void add_top(CLI::App& app, Context& context);
 void add_reload(CLI::App& app, Context& context);
 void add_health(CLI::App& app, Context& context);
 void add_drain(CLI::App& app, Context& context);  // and undrain

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "huntctl/http_call.h"
 #include "huntctl/json_response.h"
@@ -31,6 +33,21 @@ Result<std::vector<std::string>> health_reasons(const std::string& address, cons
               fmt::format("{} responds with status {} and without a reason", path, status));
         return reasons;
       });
+}
+
+std::vector<std::string> Health::reasons() const {
+  std::vector<std::string> all = unhealthy;
+  for (const std::string& reason : not_ready)
+    if (std::find(all.begin(), all.end(), reason) == all.end()) all.push_back(reason);
+  return all;
+}
+
+Result<Health> read_health(const std::string& address) {
+  Result<std::vector<std::string>> unhealthy = health_reasons(address, "/healthz", "healthy");
+  if (!unhealthy) return unhealthy.error();
+  Result<std::vector<std::string>> not_ready = health_reasons(address, "/readyz", "ready");
+  if (!not_ready) return not_ready.error();
+  return Health{std::move(*unhealthy), std::move(*not_ready)};
 }
 
 }  // namespace huntd::huntctl

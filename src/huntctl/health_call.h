@@ -14,4 +14,16 @@ namespace huntd::huntctl {
 Result<std::vector<std::string>> health_reasons(const std::string& address, const char* path,
                                                 const char* member);
 
+struct Health {
+  std::vector<std::string> unhealthy;  // why; empty if huntd is healthy
+  std::vector<std::string> not_ready;
+
+  bool well() const { return unhealthy.empty() && not_ready.empty(); }
+  // Each reason once.
+  std::vector<std::string> reasons() const;
+};
+
+// Both of them.
+Result<Health> read_health(const std::string& address);
+
 }  // namespace huntd::huntctl

@@ -24,6 +24,7 @@ constexpr double timeout_s_max = 7 * 86'400;
 void add_commands(CLI::App& app, Context& context) {
   add_latency(app, context);
   add_status(app, context);
+  add_top(app, context);
   add_reload(app, context);
   add_health(app, context);
   add_drain(app, context);

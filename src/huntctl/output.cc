@@ -52,6 +52,7 @@ int write_all(std::string_view text) {
 }
 
 int cannot_write(int failed) {
+  run_end_hook();
   std::fprintf(stderr, "huntctl: cannot write to standard output: %s\n", std::strerror(failed));
   return exit_failure;
 }

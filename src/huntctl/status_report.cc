@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "huntctl/status_report.h"
 
+#include <fmt/format.h>
 #include <simdjson.h>
 
 #include <algorithm>
@@ -94,6 +95,25 @@ Result<Status> read_status(std::string_view json) {
     for (element const core : array(document["cores"])) status.cores.push_back(read_core(core));
     return status;
   });
+}
+
+std::vector<std::string> degradations(const Status& now) {
+  std::map<std::string, std::string> cores;  // by reason
+  uint64_t waiting = 0;
+  for (const CoreStatus& core : now.cores) {
+    waiting += core.gauge("huntd_outbox_pending");
+    if (core.kafka_reason.empty()) continue;
+    std::string& names = cores[core.kafka_reason];
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", core.core);
+  }
+  std::vector<std::string> found;
+  for (const auto& [reason, names] : cores)
+    found.push_back(fmt::format("Kafka takes no events of core {}: {}", names, reason));
+  if (!found.empty())
+    found.push_back(fmt::format(
+        "no loot is lost: events wait in the outbox until Kafka takes them (at the last count {})",
+        waiting));
+  return found;
 }
 
 Activity activity_between(const Status& before, const Status& now) {

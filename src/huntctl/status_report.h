@@ -54,6 +54,9 @@ struct Status {
 // The error says whether a member is missing or has another type.
 Result<Status> read_status(std::string_view json);
 
+// What is not as it should be although huntd is ready: no hunter notices it. A sentence each.
+std::vector<std::string> degradations(const Status& now);
+
 // How fast the counters grow.
 struct Activity {
   double seconds = 0;        // that it covers; 0: no rates are known

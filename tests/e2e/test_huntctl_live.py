@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of huntctl that show a live host: `status --watch` and `latency --since`; in a pipe, in a terminal and as JSON, until
-Ctrl-C, and while huntd is stopped."""
+"""The commands of huntctl that show a live host: `status --watch`, `latency --since` and `top`; in a pipe, in a terminal and as JSON,
+until Ctrl-C, and while huntd is stopped."""
 import contextlib
 import fcntl
 import json
@@ -161,7 +161,7 @@ def test_watch_of_no_huntd_is_3_at_once(own_stack):
 
 def test_wrong_periods_are_wrong_usage(stack):
     for words in (["status", "--watch", "0"], ["status", "--watch", "nan"], ["status", "--watch", "-1"], ["status", "--count", "2"],
-                  ["latency", "--since", "0s"], ["latency", "--since", "60x"], ["latency", "--since", "2s", "--watch"]):
+                  ["top", "--delay", "0"], ["top", "--count", "0"], ["latency", "--since", "0s"], ["latency", "--since", "60x"], ["latency", "--since", "2s", "--watch"]):
         assert huntctl(stack, *words).returncode == USAGE, words
 
 
@@ -188,3 +188,107 @@ def test_since_reports_at_ctrl_c_what_there_is(stack):
         shown.press("\x03")
         assert shown.end() == OK
         assert b"all cores" in shown.seen and b", until " in shown.seen
+
+
+ENTERED, LEFT = "\x1b[?1049h", "\x1b[?1049l"
+FRAME_END = "\x1b[J"
+
+
+def test_top_shows_rates_and_ends_with_q(stack):
+    with terminal(stack, "top", "--delay", "0.3") as shown:
+        assert ENTERED in shown.read_until("outcomes/s")
+        shown.read_until("0.3 s")
+        end = time.monotonic() + 30
+        frame = ""
+        while "outcomes/s  ok " not in frame:
+            assert time.monotonic() < end, frame
+            assert run_hunt(stack.http, "gold", "ann").status == 200
+            frame = shown.read_until(FRAME_END)
+        assert "huntd " in frame and "redis_commit" in frame
+        assert not shown.modes_are_restored()
+        shown.press("q")
+        assert shown.end() == OK
+        assert LEFT.encode() in shown.seen and b"\x1b[?25h" in shown.seen
+        assert shown.modes_are_restored()
+
+
+def test_top_obeys_its_keys(stack):
+    with terminal(stack, "top", "--delay", "60") as shown:
+        shown.read_until("60 s")
+        shown.press("-")
+        shown.read_until("30 s  q quit")
+        shown.press("d0.5\r")
+        shown.read_until("0.5 s  q quit")
+        shown.press("p")
+        shown.read_until("PAUSED")
+        shown.press("h")
+        shown.read_until("any key ends it")
+        shown.press("x")
+        shown.read_until("outcomes/s")
+        shown.press("p")
+        shown.read_until("0.5 s")
+        shown.press("q")
+        assert shown.end() == OK
+
+
+def test_top_follows_the_size_of_the_terminal(stack):
+    with terminal(stack, "top", "--delay", "60", columns=200) as shown:
+        assert "p99.9" in shown.read_until("h help")
+        shown.resize(40, 12)
+        narrow = ""
+        while "more lines below" not in narrow:
+            narrow = shown.read_until(FRAME_END)
+        frame = narrow[narrow.rindex("\x1b[H"):]
+        assert "p99.9" not in frame and "connections  outbox" not in frame
+        lines = [re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", line) for line in frame.split("\r\n")]
+        assert max(map(len, lines)) <= 40, lines
+        shown.press("\x1b[F")  # End
+        while "more lines" in shown.read_until(FRAME_END):
+            pass
+        shown.press("q")
+        assert shown.end() == OK
+
+
+def test_top_restores_the_terminal_at_ctrl_c_and_at_signals(stack):
+    for number, code in ((signal.SIGINT, OK), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP)):
+        with terminal(stack, "top") as shown:
+            shown.read_until("h help")
+            shown.running.send_signal(number)
+            assert shown.end() == code, number
+            assert LEFT.encode() in shown.seen and shown.modes_are_restored(), (number, shown.seen)
+
+
+def test_top_goes_on_while_huntd_is_stopped(own_stack):
+    stack = own_stack().start()
+    with terminal(stack, "top", "--delay", "0.3") as shown:
+        shown.read_until("outcomes/s")
+        stack.huntd.stop()
+        shown.read_until("NO NEW FIGURES")
+        stack.huntd.start()
+        end = time.monotonic() + 30
+        while "NO NEW FIGURES" in shown.read_until(FRAME_END):
+            assert time.monotonic() < end
+        shown.press("q")
+        assert shown.end() == OK
+
+
+def test_top_of_no_huntd_is_3_and_leaves_the_terminal_alone(own_stack):
+    stack = own_stack().start()
+    stack.huntd.stop()
+    with terminal(stack, "top") as shown:
+        assert shown.end() == UNREACHABLE
+        assert ENTERED.encode() not in shown.seen and b"nothing listens" in shown.seen
+
+
+def test_top_in_a_pipe_prints_blocks(stack):
+    done = huntctl(stack, "top", "--delay", "0.2", "--count", 2)
+    assert done.returncode == OK, done
+    assert len(TIME_LINE.findall(done.stdout)) == 2 == done.stdout.count("\noutcomes/s"), done.stdout
+    assert "\x1b" not in done.stdout and "q quit" not in done.stdout
+
+
+def test_top_as_json_is_one_object_per_line(stack):
+    done = huntctl(stack, "top", "--delay", "0.2", "--count", 2, "--json")
+    objects = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == OK and [list(shown) for shown in objects] == [["status", "latency"]] * 2
+    assert len(objects[0]["status"]["cores"]) == len(objects[0]["latency"]["cores"]) == 2

@@ -33,8 +33,8 @@ SOON_S = 25
 AT_ONCE = 6  # commands that wait for a peer at the same time
 # The words after each command's name, with which it succeeds.
 COMMANDS = {
-    "latency": [], "status": [], "reload": [], "health": [], "drain": [], "undrain": [], "core-map": [], "held": ["gold", "ann"],
-    "lag": [], "supplies": [], "reconcile": ["--wait", "60"],
+    "latency": [], "status": [], "top": ["--count", "1"], "reload": [], "health": [], "drain": [], "undrain": [], "core-map": [],
+    "held": ["gold", "ann"], "lag": [], "supplies": [], "reconcile": ["--wait", "60"],
     "token": ["--hunter", "ann", "--expires-in", "1h"], "forget": ["nobody", "--yes", "--wait", "0"], "restore": ["--yes"],
     "dead list": [], "dead retry": ["--all"], "try": [HUNTS / "gold.lua", "ann", "--key", "k-1"],  # reads Redis for the key
     "hunt run": ["gold", "ann"], "hunt close": ["never-played"], "hunt open": ["never-played"], "hunt list": [],
@@ -46,7 +46,7 @@ WRITES = {"reload", "drain", "undrain", "forget", "restore", "dead retry", "hunt
 OF_POSTGRES = ["hunt list", "hunt purge", "forget", "restore", "reconcile"]
 OF_REDIS = ["supplies", "hunt list", "hunt close", "forget", "reconcile", "try"]
 OF_KAFKA = ["dead list", "dead retry", "reconcile"]
-OF_HTTP = {"status": "--admin", "latency": "--admin", "health": "--admin", "drain": "--admin", "core-map": "--http",
+OF_HTTP = {"status": "--admin", "latency": "--admin", "top": "--admin", "health": "--admin", "drain": "--admin", "core-map": "--http",
            "held": "--http", "hunt run": "--http", "lag": "--aggregator"}  # with the option for the address
 
 

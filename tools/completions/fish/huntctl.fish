@@ -2,8 +2,8 @@
 # huntctl in fish. Written by `./dev docs` (tools/make_completions.py) from --help.
 # True if the words before the cursor are of the command PATH, and have at most MAX arguments behind it.
 function __huntctl_at --argument-names path max
-    set -l valued --admin --aggregator --config --expires-in --gone --held --http --hunt --hunter --input --key --keys-file --limit --list --max --memory --now --pid --secret --seed --svg --timeout --token-file --wait -c
-    set -l known latency status reload health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore try
+    set -l valued --admin --aggregator --config --count --delay --expires-in --gone --held --http --hunt --hunter --input --key --keys-file --limit --list --max --memory --now --pid --secret --seed --since --svg --timeout --token-file --wait -c status:--watch
+    set -l known latency status top reload health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore try
     set -l words (commandline -opc)
     set -l command ''
     set -l arguments 0
@@ -28,8 +28,9 @@ function __huntctl_at --argument-names path max
     end
 end
 complete -c huntctl -f
-complete -c huntctl -n '__huntctl_at "" 0' -a latency -d 'Print the latency of each stage per core since the start of huntd'
+complete -c huntctl -n '__huntctl_at "" 0' -a latency -d 'Print the latency of each stage per core since the start of huntd, or in an interval'
 complete -c huntctl -n '__huntctl_at "" 0' -a status -d 'Print the cores, their state and rates (exit 1: huntd is not healthy)'
+complete -c huntctl -n '__huntctl_at "" 0' -a top -d 'Show rates, outcomes, latency and the cores live, until q (in a pipe: until Ctrl-C)'
 complete -c huntctl -n '__huntctl_at "" 0' -a reload -d 'Make huntd read its config and scripts again, and wait for the result (exit 1: rejected)'
 complete -c huntctl -n '__huntctl_at "" 0' -a health -d 'Exit 0 if huntd is ready for traffic, 1 with the reason if not'
 complete -c huntctl -n '__huntctl_at "" 0' -a drain -d 'Make huntd say that it is not ready, while it serves on (on its host)'
@@ -55,16 +56,27 @@ complete -c huntctl -n '__huntctl_at "latency"' -s h -l help -d 'Print this help
 complete -c huntctl -n '__huntctl_at "latency"' -l admin -x -d 'Admin address, host:port (default: admin.listen)'
 complete -c huntctl -n '__huntctl_at "latency"' -l watch -d 'Repeat every two seconds, until Ctrl-C'
 complete -c huntctl -n '__huntctl_at "latency"' -l svg -r -F -d 'Draw the histograms into this file'
+complete -c huntctl -n '__huntctl_at "latency"' -l since -x -d 'Measure from now on for TIME: 60s, 5m (Ctrl-C ends it early, with the result)'
 complete -c huntctl -n '__huntctl_at "latency"' -l json -d 'Print one JSON object, also for an error'
 complete -c huntctl -n '__huntctl_at "latency"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
 complete -c huntctl -n '__huntctl_at "latency"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
 complete -c huntctl -n '__huntctl_at "latency"' -l token-file -r -F -d 'File whose first line is the token for the public port'
 complete -c huntctl -n '__huntctl_at "status"' -s h -l help -d 'Print this help message and exit'
 complete -c huntctl -n '__huntctl_at "status"' -l admin -x -d 'Admin address, host:port (default: admin.listen)'
+complete -c huntctl -n '__huntctl_at "status"' -l watch -x -d 'Repeat every SECONDS (without a number: 2), until Ctrl-C'
+complete -c huntctl -n '__huntctl_at "status"' -l count -x -d 'With --watch: end after N times'
 complete -c huntctl -n '__huntctl_at "status"' -l json -d 'Print one JSON object, also for an error'
 complete -c huntctl -n '__huntctl_at "status"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
 complete -c huntctl -n '__huntctl_at "status"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
 complete -c huntctl -n '__huntctl_at "status"' -l token-file -r -F -d 'File whose first line is the token for the public port'
+complete -c huntctl -n '__huntctl_at "top"' -s h -l help -d 'Print this help message and exit'
+complete -c huntctl -n '__huntctl_at "top"' -l admin -x -d 'Admin address, host:port (default: admin.listen)'
+complete -c huntctl -n '__huntctl_at "top"' -l delay -x -d 'Seconds between two figures (2)'
+complete -c huntctl -n '__huntctl_at "top"' -l count -x -d 'End after N times'
+complete -c huntctl -n '__huntctl_at "top"' -l json -d 'Print one JSON object, also for an error'
+complete -c huntctl -n '__huntctl_at "top"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
+complete -c huntctl -n '__huntctl_at "top"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
+complete -c huntctl -n '__huntctl_at "top"' -l token-file -r -F -d 'File whose first line is the token for the public port'
 complete -c huntctl -n '__huntctl_at "reload"' -s h -l help -d 'Print this help message and exit'
 complete -c huntctl -n '__huntctl_at "reload"' -l admin -x -d 'Admin address, host:port (default: admin.listen)'
 complete -c huntctl -n '__huntctl_at "reload"' -l pid -x -d 'Fail unless huntd is this process ($MAINPID)'
