@@ -459,3 +459,20 @@ def test_cores_do_not_read_the_images_and_no_process_keeps_a_replaced_bundle(sta
     # Also not the one of the start, which every process inherited.
     wait_until(lambda: len(bundles_of_family(stack)) == 1, 60, "the replaced bundles to be closed")
     assert max(bundles_of_family(stack).values()) < MB
+
+
+def test_a_reload_of_200_mb_makes_no_tick_long(stack):
+    large = LARGE.replace("5e4", "1.4e5")
+    stack.start()
+    for i in range(32):
+        (stack.hunts / f"large{i}.lua").write_text(large)
+    long_ticks = 'huntd_ticks_long_total{reason="ran"}'
+    before = stack.metric(long_ticks)
+    for turn in range(3):
+        (stack.hunts / "large0.lua").write_text(large.replace("#t", f"#t + {turn}"))
+        found = reload(stack)
+        assert found["result"] == "applied", found
+        await_bundle(stack, found["bundle"])
+        assert run_hunt(stack.http, "large0", "ada").json["result"]["number"] == 140_000 + turn
+    assert max(bundles_of(stack.core_pids()[0]).values()) > 200 * MB
+    assert stack.metric(long_ticks) == before, "no core computed for more than 5 ms (limits::tick_long_ns) in one tick"
