@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "huntctl/commands.h"
+#include "huntctl/deadline.h"
 #include "huntctl/health_call.h"
 #include "huntctl/http_call.h"
 #include "huntctl/interrupt.h"
@@ -25,7 +26,8 @@
 namespace huntd::huntctl {
 namespace {
 
-constexpr int64_t first_delay_ms = 1000;  // the first figures need not wait for a long delay
+constexpr int64_t first_delay_ms = 1000;    // the first figures need not wait for a long delay
+constexpr int64_t reply_timeout_ms = 5000;  // without --timeout: the view should not seem dead
 constexpr int64_t paused_ms = 3'600'000;
 constexpr size_t pipe_columns = 1000;  // all of them
 
@@ -175,6 +177,7 @@ class Top {
 int top(const Options& options, const Context& context) {
   Result<std::string> const address = context.admin_address(options.admin);
   if (!address) return fail(address.error());
+  if (context.timeout_s == 0) start_timeout(reply_timeout_ms, true);
   if (context.json || !draws_in_place()) return print_blocks(options, *address, context.json);
   Result<Taken> first = take(*address);
   if (!first) return fail(first.error());

@@ -272,6 +272,19 @@ def test_top_goes_on_while_huntd_is_stopped(own_stack):
         assert shown.end() == OK
 
 
+def test_top_says_so_when_huntd_does_not_respond(own_stack):
+    stack = own_stack().start()
+    with terminal(stack, "top", "--delay", "0.3", "--timeout", "2") as shown:
+        shown.read_until("outcomes/s")
+        os.kill(stack.huntd.pid, signal.SIGSTOP)
+        try:
+            assert "within 2 s" in shown.read_until("NO NEW FIGURES") + shown.read_until(FRAME_END)
+        finally:
+            os.kill(stack.huntd.pid, signal.SIGCONT)
+        shown.press("q")
+        assert shown.end() == OK
+
+
 def test_top_of_no_huntd_is_3_and_leaves_the_terminal_alone(own_stack):
     stack = own_stack().start()
     stack.huntd.stop()
