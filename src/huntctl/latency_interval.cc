@@ -91,7 +91,7 @@ CoreLatency core_between(const CoreLatency& before, const CoreLatency& now) {
 }
 
 std::string stages_json(const CoreLatency& core) {
-  std::string json = "{";
+  std::string json = "{}";
   for (const StageLatency& stage : core.stages) {
     std::string distribution;
     for (auto const& [bound_us, n] : stage.distribution)
@@ -109,7 +109,7 @@ std::string stages_json(const CoreLatency& core) {
     add_member(figures, "distribution", "[" + distribution + "]");
     add_member(json, stage.stage, figures);
   }
-  return json + "}";
+  return json;
 }
 
 }  // namespace

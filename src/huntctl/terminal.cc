@@ -111,7 +111,7 @@ std::string drawn_on_screen(const std::vector<std::string>& lines) {
   for (size_t i = 0; i < lines.size(); ++i) {
     drawn += lines[i];
     drawn += "\x1b[K";
-    if (i + 1 < lines.size()) drawn += "\r\n";  // behind the last row it would scroll
+    if (i + 1 < lines.size()) drawn += "\n";  // behind the last row it would scroll
   }
   drawn += clear_below;
   return drawn;

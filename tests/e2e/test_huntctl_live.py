@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import json
 import os
+import pathlib
 import pty
 import re
 import select
@@ -16,6 +17,7 @@ import time
 
 from client import run_hunt
 from harness.huntd_stack import build_folder
+from harness.process import children_of
 
 OK, NO, USAGE, UNREACHABLE = range(4)
 TIME_LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", re.MULTILINE)
@@ -276,11 +278,12 @@ def test_top_says_so_when_huntd_does_not_respond(own_stack):
     stack = own_stack().start()
     with terminal(stack, "top", "--delay", "0.3", "--timeout", "2") as shown:
         shown.read_until("outcomes/s")
-        os.kill(stack.huntd.pid, signal.SIGSTOP)
+        [admin] = [pid for pid in children_of(stack.huntd.pid) if pathlib.Path(f"/proc/{pid}/comm").read_text() == "huntd-admin\n"]
+        os.kill(admin, signal.SIGSTOP)
         try:
             assert "within 2 s" in shown.read_until("NO NEW FIGURES") + shown.read_until(FRAME_END)
         finally:
-            os.kill(stack.huntd.pid, signal.SIGCONT)
+            os.kill(admin, signal.SIGCONT)
         shown.press("q")
         assert shown.end() == OK
 
