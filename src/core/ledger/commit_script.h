@@ -85,7 +85,7 @@ if count > 0 and not fresh and ARGV[8] ~= zeros then
   fresh = high < floor_high or (high == floor_high and low <= floor_low)
 end
 -- What a new generation changes, prepared before the first write: fields with their new and their former values.
--- Functions stand where they are needed: each costs every commit that passes it.
+-- Its functions are made here, not above: each would cost every commit.
 local changed, dropped
 if fresh then
   local function halves(text)
