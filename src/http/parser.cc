@@ -94,6 +94,12 @@ bool same_text(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+std::string_view method_name(Method method) {
+  for (const MethodName& known : method_names)
+    if (known.method == method) return known.name;
+  return "";
+}
+
 // A field that the parser interprets.
 struct HeadParser::KnownField {
   Field field;

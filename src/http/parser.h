@@ -16,6 +16,9 @@ namespace huntd {
 
 enum class Method { get, head, post, put, patch, del, options, trace };
 
+// The name as in a request line, such as "GET"; static text.
+std::string_view method_name(Method method);
+
 struct HeaderView {
   std::string_view name;
   std::string_view value;  // without the white space around it

@@ -9,28 +9,6 @@
 namespace huntd::server {
 namespace {
 
-std::string_view name_of(Method method) {
-  switch (method) {
-    case Method::get:
-      return "GET";
-    case Method::head:
-      return "HEAD";
-    case Method::post:
-      return "POST";
-    case Method::put:
-      return "PUT";
-    case Method::patch:
-      return "PATCH";
-    case Method::del:
-      return "DELETE";
-    case Method::options:
-      return "OPTIONS";
-    case Method::trace:
-      return "TRACE";
-  }
-  return "";
-}
-
 std::string_view name_of(Route::To to) {
   switch (to) {
     case Route::To::run_hunt:
@@ -65,6 +43,28 @@ std::string us(const HuntReport& report, Stage stage) {
   return us(report.stage_ns[static_cast<size_t>(stage)]);
 }
 
+// Returns use(fields).
+template <class Use>
+auto with_fields(const Access& access, std::string_view request_id, const HuntReport& report,
+                 Use use) {
+  using log::if_set;
+  return use(
+      std::initializer_list<log::Field>{if_set("method", access.method),
+                                        if_set("call", access.call),
+                                        if_set("hunt_id", access.hunt_id),
+                                        if_set("hunter_id", access.hunter_id),
+                                        {"status", access.status},
+                                        if_set("outcome", outcome_name(report.outcome)),
+                                        {"request_id", request_id},
+                                        if_set("trace_id", access.trace_id),
+                                        if_set("duration_us", us(access.duration_ns)),
+                                        if_set("queue_us", us(report, Stage::queue)),
+                                        if_set("worker_start_us", us(report, Stage::worker_start)),
+                                        if_set("script_us", us(report, Stage::script)),
+                                        if_set("redis_commit_us", us(report, Stage::redis_commit)),
+                                        {"bytes", access.bytes}});
+}
+
 }  // namespace
 
 bool AccessLog::wants(int status, Clock& clock) const {
@@ -90,38 +90,12 @@ AccessLog::Mode access_log_mode(std::string_view name) {
 }
 
 void Access::take(const RequestFacts& head, const Route& route) {
-  if (!head.path.empty()) method = name_of(head.method);  // else it was not read
+  if (!head.path.empty()) method = method_name(head.method);  // else it was not read
   call = name_of(route.to);
   hunt_id = route.hunt_id;
   hunter_id = route.hunter_id;
   trace_id = head.trace_id;
 }
-
-namespace {
-
-// Returns use(fields).
-template <class Use>
-auto with_fields(const Access& access, std::string_view request_id, const HuntReport& report,
-                 Use use) {
-  using log::if_set;
-  return use(
-      std::initializer_list<log::Field>{if_set("method", access.method),
-                                        if_set("call", access.call),
-                                        if_set("hunt_id", access.hunt_id),
-                                        if_set("hunter_id", access.hunter_id),
-                                        {"status", access.status},
-                                        if_set("outcome", outcome_name(report.outcome)),
-                                        {"request_id", request_id},
-                                        if_set("trace_id", access.trace_id),
-                                        if_set("duration_us", us(access.duration_ns)),
-                                        if_set("queue_us", us(report, Stage::queue)),
-                                        if_set("worker_start_us", us(report, Stage::worker_start)),
-                                        if_set("script_us", us(report, Stage::script)),
-                                        if_set("redis_commit_us", us(report, Stage::redis_commit)),
-                                        {"bytes", access.bytes}});
-}
-
-}  // namespace
 
 std::string access_line(const Access& access, std::string_view request_id,
                         const HuntReport& report) {
