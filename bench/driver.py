@@ -12,13 +12,14 @@ from harness.process import ServerFailed
 BENCHES: dict[str, tuple[str, dict]] = {
     **{name: (name, {}) for name in ("http", "auth", "wrk", "spawn", "peers", "story")},
     "fleet": ("fleet", {}),
+    "fleet-task": ("fleet", {"mode": "task"}),
     "fleet-fork": ("fleet_rate", {"mode": "fork"}),
     "fleet-process": ("fleet_rate", {"mode": "process"}),
     "redis-memory": ("redis_memory", {}),
     **{name: (name, {}) for name in ("redis", "kafka", "rest", "overload", "memory", "idle", "aggregator", "lag", "leaderboard",
                                    "reconcile", "upgrade")}}
 # option -> the benches whose run() takes it
-TAKE = {"minutes": ("fleet", "fleet-fork", "fleet-process", "lag"), "events": ("leaderboard", "reconcile"),
+TAKE = {"minutes": ("fleet", "fleet-task", "fleet-fork", "fleet-process", "lag"), "events": ("leaderboard", "reconcile"),
         "restarts": ("upgrade",), "seconds": ("upgrade",)}
 
 

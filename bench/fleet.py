@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`./dev bench fleet --minutes M`: 10,000 connections, 9,600 hunts/s, `batch`, real Kafka, aggregator on; afterwards every
-hunt of a response is in Redis, Kafka and Postgres."""
+"""`./dev bench fleet --minutes M`, `fleet-task`: 10,000 connections, 9,600 hunts/s, `batch` or `task`, real Kafka, aggregator on;
+afterwards every hunt of a response is in Redis, Kafka and Postgres."""
 import json
 import subprocess
 import time
@@ -29,10 +29,11 @@ def reconcile(stack) -> tuple[int, list[str]]:
     return off, notes
 
 
-def run(minutes: float | None = None) -> Report:
+def run(mode: str = "batch", minutes: float | None = None) -> Report:
     seconds = seconds_or(60 * (MINUTES if minutes is None else minutes))
-    with fleet_stack() as stack:
-        progress(f"fleet: {CONNECTIONS:,} connections, {RATE:,.0f} hunts/s for {seconds / 60:.3g} minutes (--minutes "
+    name = "fleet" if mode == "batch" else f"fleet-{mode}"
+    with fleet_stack(mode) as stack:
+        progress(f"{name}: {CONNECTIONS:,} connections, {RATE:,.0f} hunts/s for {seconds / 60:.3g} minutes (--minutes "
                  "changes that)")
         meter = CpuMeter(stack)
         load = fleet_load(stack, seconds=seconds)
@@ -40,7 +41,7 @@ def run(minutes: float | None = None) -> Report:
         tick_max_ms = stages(stack)["tick"]["max_us"] / 1000
         long_ticks = {why: counter(stack, f"huntd_ticks_long_total{{reason=\"{why}\"}}") for why in ("ran", "waited", "stalled")}
         table = latency_table(stack)
-        progress("fleet: waiting until the outbox is empty and the table has all")
+        progress(f"{name}: waiting until the outbox is empty and the table has all")
         ended = time.monotonic()
         late = []
         try:
@@ -48,10 +49,10 @@ def run(minutes: float | None = None) -> Report:
         except TimeoutError as failure:
             late = [f"NOT DRAINED: {failure}"]
         drained_s = time.monotonic() - ended
-        progress("fleet: huntctl reconcile")
+        progress(f"{name}: huntctl reconcile")
         off, reconcile_notes = reconcile(stack)
         given = counter(stack, "huntd_awards_total")
-        report = new_report("fleet", stack, f"{seconds / 60:.3g} minutes after 2 s of warm-up", *load_notes(load),
+        report = new_report(name, stack, f"{seconds / 60:.3g} minutes after 2 s of warm-up", *load_notes(load),
                             cpu_note)
         report.figures = [
             limit_figure("p99_ms", load.all.p99, "ms", 72, stack),

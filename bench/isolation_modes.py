@@ -6,7 +6,7 @@ import tempfile
 
 from harness.huntd_stack import ROOT, build_folder, write_config
 
-MODES = ("process", "fork", "batch")
+MODES = ("process", "fork", "task", "batch")
 
 
 def isolation_settings(mode: str) -> dict:

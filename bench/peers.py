@@ -20,7 +20,7 @@ from harness.process import find_program
 ROUNDS = 3
 SECONDS = float(os.environ.get("HUNTD_BENCH_SECONDS", 5))
 WARM_SECONDS = 1
-CONNECTIONS = {"process": (64, 1000), "fork": (64, 1000), "batch": (64, 1000), "lua": (64, 1000), "cgi": (64,)}
+CONNECTIONS = {"process": (64, 1000), "fork": (64, 1000), "task": (64, 1000), "batch": (64, 1000), "lua": (64, 1000), "cgi": (64,)}
 PACKAGES = ("nginx", "libnginx-mod-http-lua", "lua-nginx-redis", "fcgiwrap", "luajit")
 
 # Events in the outboxes, loot held, and the hunters' seqs: three counts of the same awards.

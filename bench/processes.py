@@ -25,7 +25,7 @@ class Process:
     @property
     def kind(self) -> str:
         """The kind of a process of huntd. A worker is recognized by its parent: it is started by descriptor and has no name."""
-        if self.parent_name == "hunt-zygote" or (self.parent_name == "huntd-spawner" and self.name != "hunt-zygote"):
+        if self.parent_name in ("hunt-zygote", "hunt-holder") or (self.parent_name == "huntd-spawner" and self.name != "hunt-zygote"):
             return "workers"
         return KINDS.get(self.name, self.name)
 
@@ -82,8 +82,8 @@ def exact_cpu_s(processes: list[Process]) -> float:
 
 
 def cpu_by_kind(stack) -> dict[str, float]:
-    """CPU seconds so far of each kind of process of a HuntdStack. Workers that have ended are in what their spawner, or
-    zygote, has waited for."""
+    """CPU seconds so far of each kind of process of a HuntdStack. Workers that have ended are in what their spawner,
+    zygote or holder has waited for."""
     total: dict[str, float] = {}
 
     def add(kind: str, seconds: float) -> None:
@@ -91,7 +91,7 @@ def cpu_by_kind(stack) -> dict[str, float]:
 
     for process in family(stack.huntd.pid):
         add(process.kind, process.cpu_s)
-        if process.kind in ("spawners", "zygotes"):
+        if process.kind in ("spawners", "zygotes") or process.name == "hunt-holder":
             add("workers", process.children_cpu_s)
     for server in (stack.redis, stack.kafka, stack.postgres, stack.aggregator):
         if server:

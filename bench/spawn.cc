@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Worker starts per second, all on one CPU: hunt_worker with one job, from its start to its outcome
 // and its exit. Started by the spawner and by a zygote, with the requests that a core sends;
-// compared with a plain posix_spawn loop of the same binary and of an empty static program.
+// compared with a plain posix_spawn loop of the same binary and of an empty static program. And
+// hunts in tasks of holders, compared with a bare clone loop.
 //   build/release/bench/bench_spawn [--json]
 #include <fcntl.h>
 #include <poll.h>
@@ -40,6 +41,7 @@ namespace {
 
 constexpr size_t rounds = 5;
 constexpr double round_s = 1.0;
+constexpr uint64_t memory_bytes = 32 * 1024 * 1024;  // of a hunt
 constexpr uint32_t slots = 16;  // workers alive at the same time, as in a busy core
 
 [[noreturn]] void die(const std::string& what) {
@@ -75,7 +77,7 @@ std::string job_frame(const Bundle& bundle) {
   const BundledHunt& hunt = bundle.hunts().front();
   wf_job job{};
   job.seed[0] = 1;
-  job.memory_bytes = 32 * 1024 * 1024;
+  job.memory_bytes = memory_bytes;
   job.script_offset = hunt.offset;
   job.script_bytes = hunt.bytes;
   job.image_offset = hunt.image_offset;
@@ -140,6 +142,20 @@ class Launcher {
     return descriptors[0];
   }
 
+  // Starts a holder and returns its socket.
+  int holder(uint64_t memory_bytes) {
+    spawner_request const request{SPAWNER_HOLDER, 0, 0, 0, sizeof(holder_start)};
+    holder_start const first{0, 1, memory_bytes};
+    std::string packet(reinterpret_cast<const char*>(&request), sizeof request);
+    packet.append(reinterpret_cast<const char*>(&first), sizeof first);
+    if (send(socket_, packet.data(), packet.size(), 0) < 0) die("the spawner");
+    int descriptors[2] = {-1, -1};
+    spawner_report const report = receive(descriptors);
+    if (report.kind != SPAWNER_STARTED || report.spawn_errno != 0) die("the holder");
+    close(descriptors[1]);
+    return descriptors[0];
+  }
+
   void run_all(const std::string& job) {
     std::string packet;
     for (uint32_t slot = 0; slot < slots; ++slot) {
@@ -180,6 +196,32 @@ class Launcher {
 
   int socket_;
 };
+
+// A job for each holder at a time, until each is clean again.
+void run_tasks(std::span<const int> holders, const std::string& job) {
+  for (int holder : holders)
+    if (send(holder, job.data(), job.size(), 0) < 0) die("a job for a holder");
+  static char frame[WF_FRAME_BYTES_MAX];
+  for (int holder : holders) {
+    check_outcome(frame, recv(holder, frame, sizeof frame, 0));
+    wf_reader reader;
+    wf_clean clean;
+    ssize_t const got = recv(holder, frame, sizeof frame, 0);
+    if (got <= 0 || wf_open(&reader, frame, static_cast<size_t>(got)) != WF_CLEAN ||
+        wf_read_clean(&reader, &clean) == 0 || clean.wait_status != 0)
+      die("a holder is not clean");
+  }
+}
+
+// What TASK_FLOOR prints.
+double floor_per_s(const char* loop) {
+  std::string const command = std::string(TASK_FLOOR) + " " + loop + " " + std::to_string(round_s);
+  FILE* const output = popen(command.c_str(), "r");
+  double per_s = 0;
+  if (output == nullptr || std::fscanf(output, "%lf", &per_s) != 1 || pclose(output) != 0)
+    die(TASK_FLOOR);
+  return per_s;
+}
 
 // --- measuring ----------------------------------------------------------------------------------
 
@@ -256,7 +298,7 @@ int main(int argc, char** argv) {
   Result<Bundle> const sources = make_bundle({{"hunt", source.str()}});
   if (!sources) die(sources.error().message);
   Result<Bundle> const bundle =
-      check_bundle(*sources, "", worker->exec_path(), 20'000, 32 * 1024 * 1024);
+      check_bundle(*sources, "", worker->exec_path(), 20'000, memory_bytes);
   if (!bundle) die(bundle.error().message);
   std::string const job = job_frame(*bundle);
   Result<Spawner> const spawned = fork_spawner(worker->descriptor());
@@ -264,22 +306,33 @@ int main(int argc, char** argv) {
   Launcher spawner(spawned->socket);
   spawner.use_bundle(bundle->descriptor());
   Launcher zygote(spawner.zygote());
+  std::array<int, slots> holders{};
+  for (int& holder : holders) holder = spawner.holder(memory_bytes);
 
-  std::array<double, rounds> empty{}, bare{}, by_spawner{}, by_zygote{};
+  std::array<double, rounds> empty{}, bare{}, by_spawner{}, by_zygote{}, in_tasks{}, clones{},
+      forks{};
   for (size_t i = 0; i < rounds; ++i) {  // alternating, so that noise affects all alike
     empty[i] = starts_per_s([] { collect(spawn(SPAWN_FLOOR, nullptr)); }, 1);
     bare[i] = starts_per_s([&] { run_bare(SPAWN_WORKER, *bundle, job); }, 1);
     by_spawner[i] = starts_per_s([&] { spawner.run_all(job); }, slots);
     by_zygote[i] = starts_per_s([&] { zygote.run_all(job); }, slots);
+    in_tasks[i] = starts_per_s([&] { run_tasks(holders, job); }, slots);
+    clones[i] = floor_per_s("clone");
+    forks[i] = floor_per_s("fork");
   }
   Figure const figures[] = {
       {"empty", median(empty), "starts/s", 0},
       {"bare", median(bare), "starts/s", 0},
       {"process", median(by_spawner), "starts/s", 0},
       {"fork", median(by_zygote), "starts/s", 0},
+      {"tasks", median(in_tasks), "starts/s", 30'000},
+      {"clone", median(clones), "starts/s", 0},
+      {"bare_fork", median(forks), "starts/s", 0},
       {"ratio_bare", median(by_spawner) / median(bare), "x", 0.9},
       {"ratio_empty", median(by_spawner) / median(empty), "x", 0.6},
       {"fork_over_empty", median(by_zygote) / median(empty), "x", 0},
+      {"fork_over_fork", median(by_zygote) / median(forks), "x", 0.6},
+      {"task_over_clone", median(in_tasks) / median(clones), "x", 0.5},
   };
   print(figures, json);
   return 0;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts per second of hunt_worker, by the spawner and by a zygote, beside bare posix_spawn loops: bench/spawn.cc."""
+"""Starts per second of hunt_worker, by the spawner, by a zygote and as tasks of holders, beside bare posix_spawn, fork and clone loops:
+bench/spawn.cc."""
 import json
 import subprocess
 

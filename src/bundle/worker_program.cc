@@ -3,12 +3,16 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <climits>
 #include <cstring>
 #include <utility>
+
+#include "wire/worker_frame.h"
 
 namespace huntd {
 
@@ -33,6 +37,20 @@ Result<WorkerProgram> WorkerProgram::open(const std::string& path) {
         fmt::format("worker.binary: {} cannot be executed ({}); set it to the path of hunt_worker",
                     path, std::strerror(errno))};
   return WorkerProgram(std::move(program));
+}
+
+bool WorkerProgram::can_hold_tasks() const {
+  char name[] = "hunt_worker";
+  char argument[] = WF_ARGUMENT_TASKS;
+  char* const argv[] = {name, argument, nullptr};
+  char* const environment[] = {nullptr};
+  pid_t pid = -1;
+  if (posix_spawn(&pid, exec_path().c_str(), nullptr, nullptr, argv, environment) != 0)
+    return false;
+  int status = -1;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status == 0;
 }
 
 std::string WorkerProgram::exec_path() const {

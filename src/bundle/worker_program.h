@@ -22,6 +22,8 @@ class WorkerProgram {
 
   // O_PATH, closed on exec. This object owns it.
   int descriptor() const { return descriptor_.get(); }
+  // Whether it can run each hunt in a task of its own (worker.isolation = "task"). Executes it.
+  bool can_hold_tasks() const;
   // A path to execute it by, in this process and its children before they exec.
   std::string exec_path() const;
 

@@ -168,11 +168,11 @@ const Key keys_table[] = {
          "once, so that one hunter cannot take the time and the memory of the others."),
     TEXT(worker, isolation, isolation, reload,
          "How one hunt is isolated from the next: a process per hunt started by exec or by fork, "
-         "or a process for many hunts."),
+         "a task per hunt whose memory is put back after it, or a process for many hunts."),
     NUMBER(worker, warm, 0, 4096, reload,
          "Idle workers started in advance, per core; they count towards `worker.max_live`."),
     NUMBER(worker, hunts_per_worker, 1, 1'000'000, reload,
-         "With `\"batch\"`: a worker exits after this many hunts."),
+         "With `\"batch\"` and `\"task\"`: a worker exits after this many hunts."),
     NUMBER(worker, idle_ms, 10, 3'600'000, reload,
          "A worker without a job for this time exits, except the `worker.warm` ones."),
     NUMBER(worker, priority, 0, limits::priority_max, restart,
@@ -388,8 +388,8 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
     case Check::topic:
       return topic_fault(text);
     case Check::isolation:
-      if (text != "process" && text != "fork" && text != "batch")
-        return "must be \"process\", \"fork\" or \"batch\"";
+      if (text != "process" && text != "fork" && text != "batch" && text != "task")
+        return "must be \"process\", \"fork\", \"task\" or \"batch\"";
       return std::nullopt;
     case Check::auth_mode:
       if (text != "none" && text != "bearer" && text != "hunter")
@@ -432,7 +432,7 @@ std::string range_of(const Key& key) {
     case Check::pg_name:
       return "a name";
     case Check::isolation:
-      return "`\"process\"`, `\"fork\"`, `\"batch\"`";
+      return "`\"process\"`, `\"fork\"`, `\"task\"`, `\"batch\"`";
     case Check::auth_mode:
       return "`\"none\"`, `\"bearer\"`, `\"hunter\"`";
     case Check::access_log:

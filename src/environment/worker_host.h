@@ -19,6 +19,9 @@ class WorkerUser {
   virtual void on_worker_started(uint32_t slot, uint64_t started_at_ns) = 0;
   // One frame (wire/worker_frame.h); the view is valid only during the call.
   virtual void on_worker_frame(uint32_t slot, std::string_view frame) = 0;
+  // Of start_holder(): the task of the last job has ended with `wait_status` (as in waitpid(2)), and
+  // nothing of the job is left in the worker. All frames of the job came before.
+  virtual void on_worker_clean(uint32_t slot, int wait_status) = 0;
   // The worker has exited, or could not be started if `spawn_errno` is not 0. `wait_status` as in
   // waitpid(2).
   virtual void on_worker_exit(uint32_t slot, int spawn_errno, int wait_status) = 0;
@@ -39,6 +42,9 @@ class WorkerHost {
   virtual void start(uint32_t slot, std::string_view hunter_id, std::string_view job) = 0;
   // Starts a worker that waits for a job of any hunter.
   virtual void start_idle(uint32_t slot) = 0;
+  // Starts a worker that waits for jobs of any hunter and runs each in a task of its own, with
+  // `memory_bytes` for the script. The next job may be sent after on_worker_clean().
+  virtual void start_holder(uint32_t slot, uint64_t memory_bytes) = 0;
   // Sends a frame: a reply to one of the worker's own frames, or an idle worker's job.
   virtual void send(uint32_t slot, std::string_view frame) = 0;
   // Sends SIGKILL, through the pidfd.

@@ -67,6 +67,22 @@ Result<void> prepare_saved_scripts(Prepared& prepared, const PrepareOptions& opt
   return {};
 }
 
+Result<void> prepare_worker(Prepared& prepared, const PrepareOptions& options) {
+  prepared.worker = options.running;
+  std::string const path = find_worker(prepared.config.worker.binary);
+  if (prepared.worker == nullptr) {
+    Result<WorkerProgram> worker = WorkerProgram::open(path);
+    if (!worker) return worker.error();
+    prepared.worker = std::make_shared<const WorkerProgram>(std::move(*worker));
+  }
+  if (prepared.config.worker.isolation == "task" && !prepared.worker->can_hold_tasks())
+    return Error{fmt::format(
+        "worker.isolation: \"task\" needs a hunt_worker that is built against musl for x86_64, and "
+        "{} is not; use \"process\"",
+        path)};
+  return {};
+}
+
 }  // namespace
 
 std::string state_dir_of(const Config& config) {
@@ -106,12 +122,7 @@ Result<Prepared> prepare(const std::string& config_path, const PrepareOptions& o
   Result<Secrets> secrets = load_secrets(prepared.config);
   if (!secrets) return secrets.error();
   prepared.secrets = std::move(*secrets);
-  prepared.worker = options.running;
-  if (prepared.worker == nullptr) {
-    Result<WorkerProgram> worker = WorkerProgram::open(find_worker(prepared.config.worker.binary));
-    if (!worker) return worker.error();
-    prepared.worker = std::make_shared<const WorkerProgram>(std::move(*worker));
-  }
+  if (Result<void> worker = prepare_worker(prepared, options); !worker) return worker.error();
   Result<void> scripts = prepare_scripts(prepared, options, end_at_ms);
   if (!scripts && options.may_use_saved)
     scripts = prepare_saved_scripts(prepared, options, scripts.error().message);

@@ -145,14 +145,26 @@ int start_zygote(launcher& launcher, launch& launch) {
   return vfork_exec(worker_program, WF_ARGUMENT_ZYGOTE, launcher.bundle, launch);
 }
 
+// A holder is a worker whose first packet has the keys; its jobs come later.
+int start_holder(launcher& launcher, const spawner_request& request, const char* body,
+                 launch& launch) {
+  CHECK(launcher.bundle >= 0 && request.job_bytes == sizeof(holder_start));
+  holder_start first;
+  std::memcpy(&first, body, sizeof first);
+  first.gate_key = gate_key;
+  if (int const error = send_first(launch, &first, sizeof first); error != 0) return error;
+  launch.started_at_ns = monotonic_ns();
+  return vfork_exec(worker_program, WF_ARGUMENT_HOLDER, launcher.bundle, launch);
+}
+
 // Like posix_spawn(3), without what a worker does not need: glibc maps a stack for the child and
 // asks for each of the 64 signals (decision 8). Signals that the spawner ignores stay ignored in
 // the worker, which is only ever ended by SIGKILL.
 int start(launcher* launcher, const spawner_request* request, const char* hunter_id,
           const char* job, launch* launch) {
-  return request->kind == SPAWNER_ZYGOTE
-             ? start_zygote(*launcher, *launch)
-             : start_worker(*launcher, *request, hunter_id, job, *launch);
+  if (request->kind == SPAWNER_ZYGOTE) return start_zygote(*launcher, *launch);
+  if (request->kind == SPAWNER_HOLDER) return start_holder(*launcher, *request, job, *launch);
+  return start_worker(*launcher, *request, hunter_id, job, *launch);
 }
 
 // Puts this process, and so all processes that it starts, into the jail of a worker.

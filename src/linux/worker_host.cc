@@ -3,6 +3,8 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,13 +27,25 @@ UringWorkerHost::UringWorkerHost(Ring& ring, int spawner_socket)
 
 void UringWorkerHost::start(uint32_t index, std::string_view hunter_id, std::string_view job) {
   CHECK(!job.empty());
-  request_start(index, hunter_id, job);
+  request_start(SPAWNER_START, index, hunter_id, job);
 }
 
-void UringWorkerHost::start_idle(uint32_t index) { request_start(index, WF_ARGUMENT_IDLE, ""); }
+void UringWorkerHost::start_idle(uint32_t index) {
+  request_start(SPAWNER_START, index, WF_ARGUMENT_IDLE, "");
+}
 
-void UringWorkerHost::request_start(uint32_t index, std::string_view hunter_id,
-                                    std::string_view job) {
+void UringWorkerHost::start_holder(uint32_t index, uint64_t memory_bytes) {
+  holder_start first{0, 0, memory_bytes};
+  while (first.clean_key == 0)
+    CHECK(getrandom(&first.clean_key, sizeof first.clean_key, 0) == sizeof first.clean_key);
+  request_start(SPAWNER_HOLDER, index, "",
+                {reinterpret_cast<const char*>(&first), sizeof first});
+  slots_[index]->clean_key = first.clean_key;
+}
+
+// `body` is a job, or a holder_start.
+void UringWorkerHost::request_start(uint32_t kind, uint32_t index, std::string_view hunter_id,
+                                    std::string_view body) {
   while (slots_.size() <= index)
     slots_.push_back(std::make_unique<Slot>(*this, static_cast<uint32_t>(slots_.size())));
   Slot& slot = *slots_[index];
@@ -39,16 +53,17 @@ void UringWorkerHost::request_start(uint32_t index, std::string_view hunter_id,
   slot.in_use = true;
   slot.exited = slot.detached = slot.status_asked = false;
   slot.kill_when_started = slot.stop_when_started = false;
-  spawner_request const request{SPAWNER_START, index, 0, static_cast<uint32_t>(hunter_id.size()),
-                                static_cast<uint32_t>(job.size())};
-  size_t const size = sizeof request + hunter_id.size() + job.size();
+  slot.clean_key = 0;
+  spawner_request const request{kind, index, 0, static_cast<uint32_t>(hunter_id.size()),
+                                static_cast<uint32_t>(body.size())};
+  size_t const size = sizeof request + hunter_id.size() + body.size();
   CHECK(size <= SPAWNER_PACKET_BYTES_MAX);
   if (starts_.size() + size > SPAWNER_PACKET_BYTES_MAX) flush();
   // The packet is still full: it waits for a zygote to start.
   if (starts_.size() + size > SPAWNER_PACKET_BYTES_MAX) return free_slot(slot, EAGAIN, 0);
   starts_.append(reinterpret_cast<const char*>(&request), sizeof request);
   starts_.append(hunter_id);
-  starts_.append(job);
+  starts_.append(body);
   start_slots_.push_back(index);
 }
 
@@ -224,16 +239,30 @@ void UringWorkerHost::on_frame(Slot& slot, int32_t result) {
     size_t const length = static_cast<size_t>(result);
     // A frame above the limit is delivered as an empty one, which the pool treats as a protocol
     // violation.
-    user_->on_worker_frame(slot.index, length <= slot.buffer.size()
-                                           ? std::string_view(slot.buffer.data(), length)
-                                           : "");
+    pass_frame(slot, length <= slot.buffer.size() ? std::string_view(slot.buffer.data(), length)
+                                                  : "");
     if (!slot.detached) return arm_receive(slot);
   }
   finish_if_gone(slot);
 }
 
+// A WF_CLEAN counts only with the holder's key: a script that took its task over could send one.
+void UringWorkerHost::pass_frame(const Slot& slot, std::string_view frame) {
+  wf_reader reader;
+  wf_clean clean{};
+  bool const says_clean = slot.clean_key != 0 && frame.size() == WF_CLEAN_BYTES &&
+                          wf_open(&reader, frame.data(), frame.size()) == WF_CLEAN &&
+                          wf_read_clean(&reader, &clean) != 0 && clean.key == slot.clean_key;
+  if (says_clean)
+    user_->on_worker_clean(slot.index, static_cast<int>(clean.wait_status));
+  else
+    user_->on_worker_frame(slot.index, frame);
+}
+
 void UringWorkerHost::Exit::complete(int32_t result, uint32_t flags) {
   slot.exited = true;
+  // A holder's task ends with it (PR_SET_PDEATHSIG), unless it has not come that far yet.
+  if (slot.clean_key != 0) ::shutdown(slot.socket.get(), SHUT_WR);
   slot.host.finish_if_gone(slot);
 }
 

@@ -24,6 +24,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   void start(uint32_t slot, std::string_view hunter_id, std::string_view job) override;
   void send(uint32_t slot, std::string_view frame) override;
   void start_idle(uint32_t slot) override;
+  void start_holder(uint32_t slot, uint64_t memory_bytes) override;
   void kill(uint32_t slot) override;
   void detach(uint32_t slot) override;
   void stop(uint32_t slot) override;
@@ -76,6 +77,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
     bool zygote_gone = false;  // its zygote has ended, so the exit status cannot be asked for
     Zygote* zygote = nullptr;  // its launcher; null: the spawner
     PoolString first_job;      // of an idle worker whose start is not reported yet
+    uint64_t clean_key = 0;    // of a holder's WF_CLEAN; 0: it is not a holder
     Receive receive{*this};
     Exit exit{*this};
     std::vector<char> buffer;
@@ -88,7 +90,8 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   void on_started(Slot& slot, const spawner_report& report, std::span<const int> descriptors);
   void on_zygote(const spawner_report& report, std::span<const int> descriptors);
   void on_zygote_end(Zygote& zygote);
-  void request_start(uint32_t slot, std::string_view hunter_id, std::string_view job);
+  void request_start(uint32_t kind, uint32_t slot, std::string_view hunter_id,
+                     std::string_view body);
   void request_zygote();
   void fail_starts(int spawn_errno);
   void send_frame(Slot& slot, std::string_view frame);
@@ -96,6 +99,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   void send_to_launcher(const Slot& slot, uint32_t kind, int32_t pid);
   void arm_receive(Slot& slot);
   void on_frame(Slot& slot, int32_t result);
+  void pass_frame(const Slot& slot, std::string_view frame);
   void finish_if_gone(Slot& slot);
   void free_slot(Slot& slot, int spawn_errno, int wait_status);
 

@@ -22,12 +22,17 @@ enum {
   SPAWNER_ZYGOTE = 6,
   /* core -> spawner or zygote: kill a worker whose descriptors the core did not receive */
   SPAWNER_KILL = 7,
+  /* core -> spawner: start a holder; its body is a holder_start in place of a job. The reply is
+   * SPAWNER_STARTED.
+   */
+  SPAWNER_HOLDER = 8,
 };
 
 /* No process has it. */
 enum { SPAWNER_PID_NONE = -1 };
 
-/* Followed by `hunter_bytes` of hunter_id and `job_bytes` of job frame (SPAWNER_START only). If
+/* Followed by `hunter_bytes` of hunter_id and `job_bytes` of job frame (SPAWNER_START), or of a
+ * holder_start (SPAWNER_HOLDER). If
  * job_bytes is 0, the job comes later on the worker's socket.
  */
 struct spawner_request {
@@ -36,6 +41,13 @@ struct spawner_request {
   int32_t pid;   /* SPAWNER_STATUS and SPAWNER_KILL only */
   uint32_t hunter_bytes;
   uint32_t job_bytes;
+};
+
+/* The first packet on a holder's socket. */
+struct holder_start {
+  uint64_t gate_key;     /* the spawner sets it (worker/syscall_filter.h) */
+  uint64_t clean_key;    /* of the holder's WF_CLEAN frames (wire/worker_frame.h) */
+  uint64_t memory_bytes; /* of the jobs that will come */
 };
 
 struct spawner_report {

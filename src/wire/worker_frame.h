@@ -32,6 +32,8 @@ enum { WF_SOCKET_DESCRIPTOR = 3, WF_BUNDLE_DESCRIPTOR = 4 };
 /* The worker's argument in place of a hunter_id; not valid as one. */
 #define WF_ARGUMENT_IDLE "*" /* the hunter comes with the job */
 #define WF_ARGUMENT_ZYGOTE "*zygote"
+#define WF_ARGUMENT_HOLDER "*holder" /* each job runs in a task of its own */
+#define WF_ARGUMENT_TASKS "*tasks"   /* exits at once, with status 0 if it can be a holder */
 
 enum wf_type {
   WF_JOB = 1,          /* core -> worker: the first frame */
@@ -41,6 +43,7 @@ enum wf_type {
   WF_REPLY_SUPPLY = 5, /* core -> worker: u8 1 granted, 0 gone */
   WF_OUTCOME = 6,      /* worker -> core: the last frame of a job */
   WF_IMAGE = 7,        /* worker -> core: a piece of the image, before WF_JOB_CHECK's outcome */
+  WF_CLEAN = 8,        /* holder -> core: the job's task has ended, and nothing of it is left */
 };
 
 enum wf_status {
@@ -93,6 +96,15 @@ struct wf_outcome {
   struct wf_text reason; /* not with WF_OK */
   struct wf_text log;    /* lines of hunt.log, each ended by a newline */
 };
+
+/* The payload of WF_CLEAN; its layout is the frame's. Only a holder and its core know the key, so a
+ * script that took its task over can't send one.
+ */
+struct wf_clean {
+  uint64_t key;
+  uint32_t wait_status; /* of the task, as waitpid(2) */
+};
+enum { WF_CLEAN_BYTES = WF_HEADER_BYTES + 8 + 4 };
 
 /* --- writing --- */
 
@@ -284,6 +296,13 @@ static inline int wf_read_job(struct wf_reader* r, struct wf_job* job) {
   job->hunt_id = wf_get_id(r);
   job->hunter_id = wf_get_id(r);
   job->input = wf_get_text(r, WF_FRAME_BYTES_MAX);
+  return wf_all_read(r);
+}
+
+/* Reads a WF_CLEAN. Returns 0 if it is malformed. REQUIRES: wf_open() returned WF_CLEAN. */
+static inline int wf_read_clean(struct wf_reader* r, struct wf_clean* clean) {
+  clean->key = wf_get_u64(r);
+  clean->wait_status = wf_get_u32(r);
   return wf_all_read(r);
 }
 

@@ -95,10 +95,14 @@ int arena_open(size_t bytes) {
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
   if (got != ARENA_BASE) return 0;
   open_bytes = bytes;
+  arena_clear();
+  return 1;
+}
+
+void arena_clear(void) {
   struct arena* const arena = the_arena();
   memcpy(arena->head.build, own_build(), sizeof arena->head.build);
   arena->head.top = first_block();
-  return 1;
 }
 
 static int is_ours(const struct arena_head* head, size_t bytes) {

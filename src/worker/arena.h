@@ -20,6 +20,9 @@ struct arena_head {
 /* Maps an empty range of `bytes`, in place of an earlier one. Returns 0 on failure. */
 int arena_open(size_t bytes);
 
+/* Makes an open range that is all zeros an empty one. */
+void arena_clear(void);
+
 /* Fills the open range with an image of `bytes` at `offset` of a file. Returns 0 if the image
  * cannot be read or was made by another program; then the range must be opened again.
  */

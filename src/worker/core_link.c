@@ -8,7 +8,8 @@
 #include "worker/utf8.h"
 
 LARGE unsigned char job_frame[WF_FRAME_BYTES_MAX];
-static LARGE unsigned char reply_frame[WF_FRAME_BYTES_MAX];
+LARGE unsigned char reply_frame[WF_FRAME_BYTES_MAX];
+LARGE struct texts outcome_texts;
 
 void set_reason(struct run* run, const char* text, size_t size) {
   size = utf8_cut(text, size, sizeof run->texts->reason);

@@ -8,11 +8,11 @@
 /* Descriptors that a worker inherits. */
 enum { core_socket = WF_SOCKET_DESCRIPTOR, bundle_descriptor = WF_BUNDLE_DESCRIPTOR };
 
-/* Places a large array apart from all other data: what every job touches then shares few pages, and
+/* Places a large array in the section large_data, apart from all other data: what every job touches then shares few pages, and
  * each page is a fault in a new worker. The "#" hides the flags that the compiler adds; with them
  * the section would take space in the file.
  */
-#define LARGE __attribute__((section(".large,\"aw\",@nobits#")))
+#define LARGE __attribute__((section("large_data,\"aw\",@nobits#")))
 
 /* Storage of the texts that an outcome points to. */
 struct texts {
@@ -38,6 +38,10 @@ void set_reason(struct run* run, const char* text, size_t size);
  * holds the frames of the reply. Not malloc()ed: a process starts a tenth faster without a heap.
  */
 extern unsigned char job_frame[WF_FRAME_BYTES_MAX];
+/* The core's reply to ask(). */
+extern unsigned char reply_frame[WF_FRAME_BYTES_MAX];
+/* Of the one run at a time. */
+extern struct texts outcome_texts;
 
 /* Waits for the next frame and reads it into job_frame. Returns its size; 0 if the core has no more
  * jobs, less on failure.

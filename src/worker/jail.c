@@ -34,14 +34,15 @@ static void jail_myself(void) {
   if (drop_capabilities() != 0 || install_syscall_filter(0) != 0) _exit(4);
 }
 
-void drop_rights(uint64_t memory_bytes, size_t extra_bytes, int many_jobs) {
+void drop_rights(uint64_t memory_bytes, size_t extra_bytes, enum worker_kind kind) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   limit(RLIMIT_AS, base_bytes + extra_bytes + memory_bytes,
         base_bytes + extra_bytes + memory_bytes);
-  if (!many_jobs) limit(RLIMIT_CPU, cpu_s_max, cpu_s_max);
+  if (kind != many_jobs) limit(RLIMIT_CPU, cpu_s_max, cpu_s_max);
   limit(RLIMIT_CORE, 0, 0);
   limit(RLIMIT_FSIZE, 0, 0);
-  limit(RLIMIT_NPROC, 0, 0);
+  /* A holder starts its tasks through the gate of the filter; a task can't pass it. */
+  if (kind != job_tasks) limit(RLIMIT_NPROC, 0, 0);
   limit(RLIMIT_NOFILE, bundle_descriptor + 1, bundle_descriptor + 1);
   if (!has_syscall_filter()) jail_myself();
 }

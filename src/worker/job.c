@@ -13,7 +13,6 @@
 #include "worker/vm.h"
 
 static struct run the_run; /* its address is in every image: push_hunt() */
-static LARGE struct texts the_texts;
 static LARGE char script[WF_SCRIPT_BYTES_MAX];
 
 static const char no_memory[] = "cannot map worker.memory_bytes of memory";
@@ -29,6 +28,11 @@ static void fail_job(struct run* run, const char* reason) {
 
 /* Reads the hunt's source from the bundle. Returns 0 on failure. */
 static int read_script(const struct wf_job* job) {
+  if (bundle != NULL) {
+    if ((size_t)job->script_offset + job->script_bytes > bundle_bytes) return 0;
+    memcpy(script, bundle + job->script_offset, job->script_bytes);
+    return 1;
+  }
   size_t have = 0;
   while (have < job->script_bytes) {
     ssize_t const got = pread(bundle_descriptor, script + have, job->script_bytes - have,
@@ -49,16 +53,19 @@ static void map_bundle(void) {
   bundle_bytes = (size_t)size;
 }
 
+/* Of the arena; 0 until the first job. */
+static uint64_t open_bytes;
+static int in_task;
+
 /* Opens the memory for this job's script. Returns 0 on failure. */
 static int open_memory(const struct wf_job* job) {
-  static uint64_t open_bytes;
   int const more = (job->flags & WF_JOB_MORE) != 0;
   if (open_bytes == job->memory_bytes) {
     if (more) bound_next_job();
     return 1;
   }
   if (more && bundle == NULL) map_bundle();
-  if (open_bytes == 0) drop_rights(job->memory_bytes, bundle_bytes, more);
+  if (open_bytes == 0) drop_rights(job->memory_bytes, bundle_bytes, more ? many_jobs : one_job);
   if (more) bound_next_job();
   open_bytes = job->memory_bytes;
   return arena_open(job->memory_bytes);
@@ -82,8 +89,10 @@ static int load_state(struct run* run) {
     fail_job(run, "the bundle cannot be read");
     return 0;
   }
-  /* The state of an earlier job may still be there. */
-  if (!arena_open(job->memory_bytes)) {
+  /* The state of an earlier job may still be there; in a task it is not. */
+  if (in_task) {
+    arena_clear();
+  } else if (!arena_open(job->memory_bytes)) {
     fail_job(run, no_memory);
     return 0;
   }
@@ -123,7 +132,7 @@ static void report_image(struct run* run) {
 int do_job(const unsigned char* packet, size_t size, const char* hunter_id,
            uint64_t started_at_ns) {
   struct run* run = &the_run;
-  run->texts = &the_texts;
+  run->texts = &outcome_texts;
   struct wf_job* job = &run->job;
   memset(&run->outcome, 0, sizeof run->outcome);
   run->rejected = 0;
@@ -159,4 +168,25 @@ void serve_jobs(const char* hunter_id, uint64_t started_at_ns) {
     if (!do_job(job_frame, (size_t)size, hunter_id, started_at_ns)) break;
   }
   _exit(0); /* the kernel frees the state faster than we could */
+}
+
+int prepare_for_tasks(uint64_t memory_bytes, size_t extra_bytes) {
+  map_bundle();
+  if (bundle == NULL) return 0;
+  drop_rights(memory_bytes, bundle_bytes + extra_bytes, job_tasks);
+  if (!arena_open(memory_bytes)) return 0;
+  open_bytes = memory_bytes;
+  in_task = 1;
+  return 1;
+}
+
+void do_task(void) {
+  long size;
+  struct wf_reader reader;
+  /* An earlier task may have asked the core and not waited for the reply. */
+  do size = receive_job();
+  while (size > 0 && wf_open(&reader, job_frame, (size_t)size) != WF_JOB);
+  if (size <= 0) _exit(size == 0 ? 0 : 3);
+  do_job(job_frame, (size_t)size, NULL, now_ns());
+  _exit(0);
 }

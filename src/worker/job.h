@@ -14,3 +14,14 @@ int do_job(const unsigned char* packet, size_t size, const char* hunter_id, uint
  * (`hunter_id` is null) start when they arrive, not at `started_at_ns`.
  */
 _Noreturn void serve_jobs(const char* hunter_id, uint64_t started_at_ns);
+
+/* Drops this process's rights and opens the memory for jobs that run in tasks of its own
+ * (worker/holder.h), each of which calls do_task(). The process may map `extra_bytes` more.
+ * Returns 0 on failure.
+ */
+int prepare_for_tasks(uint64_t memory_bytes, size_t extra_bytes);
+
+/* Waits for a job, does it, and ends the task. REQUIRES: the memory is as prepare_for_tasks() and
+ * what followed it left it, and the arena is all zeros.
+ */
+_Noreturn void do_task(void);

@@ -145,6 +145,7 @@ static void serve_request(struct launcher* launcher, const struct spawner_reques
       launcher->bundle = descriptor;
       break;
     case SPAWNER_START:
+    case SPAWNER_HOLDER:
     case SPAWNER_ZYGOTE:
       start(launcher, request, body, body + request->hunter_bytes);
       break;

@@ -77,6 +77,8 @@ static const struct rule rules[] = {
     {SYS_prlimit64, if_argument_is, 0, 0, 0},
     {SYS_prctl, if_first_two_are, 0, PR_SET_PDEATHSIG, SIGKILL},
     {SYS_prctl, if_argument_is, 0, PR_SET_NAME, 0},
+    {SYS_prctl, if_first_two_are, 0, PR_SET_DUMPABLE, 0},
+    {SYS_prctl, if_first_two_are, 0, PR_SET_SECCOMP, SECCOMP_MODE_FILTER}, /* a tighter one */
     {SYS_close_range, always, 0, 0, 0},
     {SYS_dup3, if_argument_is, 1, WF_SOCKET_DESCRIPTOR, 0},
     /* Error output of a spawner, which may be a socket; in a worker, descriptor 2 is closed. */
@@ -95,6 +97,23 @@ static const struct rule rules[] = {
     {SYS_recvmsg, if_gate_is_passed, 0, 0, 0},
     {SYS_dup3, if_gate_is_passed, 0, 0, 0},
     {SYS_close, if_gate_is_passed, 0, 0, 0},
+};
+
+/* What a holder and its tasks may do of that. A task leaves nothing but bytes behind, which the
+ * holder overwrites: it maps nothing, changes no mapping, opens and closes nothing.
+ */
+static const struct rule holder_rules[] = {
+    {SYS_recvfrom, if_argument_is, 0, WF_SOCKET_DESCRIPTOR, 0},
+    {SYS_sendto, if_argument_is, 0, WF_SOCKET_DESCRIPTOR, 0},
+    {SYS_exit_group, always, 0, 0, 0},
+    {SYS_clock_gettime, always, 0, 0, 0},
+    {SYS_restart_syscall, always, 0, 0, 0},
+    {SYS_getrandom, always, 0, 0, 0},
+    {SYS_prctl, if_first_two_are, 0, PR_SET_PDEATHSIG, SIGKILL},
+    {SYS_clone, if_gate_is_passed, 0, 0, 0},
+    {SYS_wait4, if_gate_is_passed, 0, 0, 0},
+    {SYS_madvise, if_gate_is_passed, 0, 0, 0},
+    {SYS_munmap, if_gate_is_passed, 0, 0, 0},
 };
 
 /* Calls that fail and do not end the process: the probe of has_syscall_filter(), and what glibc
@@ -186,29 +205,48 @@ static void put_rule(struct program* p, const struct rule* rule, uint64_t gate_k
   }
 }
 
+static void begin(struct program* p) {
+  p->size = 0;
+  load(p, offsetof(struct seccomp_data, arch));
+  put(p, BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCHITECTURE, 1, 0);
+  finish(p, SECCOMP_RET_KILL_PROCESS);
+  load_number(p);
+}
+
+static void put_failing(struct program* p) {
+  for (size_t i = 0; i < sizeof failing / sizeof failing[0]; ++i) {
+    skip_unless_equal(p, (uint32_t)failing[i].number, failing[i].by_first_argument ? 4 : 1);
+    if (failing[i].by_first_argument) {
+      load_lower_half(p, 0);
+      skip_unless_equal(p, failing[i].first_argument, 1);
+    }
+    finish(p, SECCOMP_RET_ERRNO | (uint32_t)failing[i].error);
+    if (failing[i].by_first_argument) load_number(p);
+  }
+}
+
+static int install(struct program* p) {
+  finish(p, SECCOMP_RET_KILL_PROCESS);
+  struct sock_fprog const filter = {p->size, p->at};
+  return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0 ? 0 : errno;
+}
+
 int install_syscall_filter(uint64_t gate_key) {
   struct program p;
-  p.size = 0;
-  load(&p, offsetof(struct seccomp_data, arch));
-  put(&p, BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCHITECTURE, 1, 0);
-  finish(&p, SECCOMP_RET_KILL_PROCESS);
-  load_number(&p);
+  begin(&p);
   for (size_t i = 0; i < sizeof rules / sizeof rules[0]; ++i) put_rule(&p, &rules[i], gate_key);
-  for (size_t i = 0; i < sizeof failing / sizeof failing[0]; ++i) {
-    skip_unless_equal(&p, (uint32_t)failing[i].number, failing[i].by_first_argument ? 4 : 1);
-    if (failing[i].by_first_argument) {
-      load_lower_half(&p, 0);
-      skip_unless_equal(&p, failing[i].first_argument, 1);
-    }
-    finish(&p, SECCOMP_RET_ERRNO | (uint32_t)failing[i].error);
-    if (failing[i].by_first_argument) load_number(&p);
-  }
-  finish(&p, SECCOMP_RET_KILL_PROCESS);
-  struct sock_fprog const filter = {p.size, p.at};
+  put_failing(&p);
   /* Otherwise only root may install a filter. */
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
-  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) return errno;
-  return 0;
+  return install(&p);
+}
+
+int install_holder_filter(uint64_t gate_key) {
+  struct program p;
+  begin(&p);
+  for (size_t i = 0; i < sizeof holder_rules / sizeof holder_rules[0]; ++i)
+    put_rule(&p, &holder_rules[i], gate_key);
+  return install(&p);
 }
 
 int has_syscall_filter(void) {

@@ -21,6 +21,12 @@ extern "C" {
  */
 int install_syscall_filter(uint64_t gate_key);
 
+/* Installs a tighter filter on top of it, for a holder and its tasks: what would outlive a task other
+ * than bytes in its memory is behind the gate. REQUIRES: install_syscall_filter() has been called
+ * with the same key, here or in an ancestor. Returns 0 or an errno.
+ */
+int install_holder_filter(uint64_t gate_key);
+
 /* Whether this process has this filter, installed by itself or by an ancestor. Other filters (of a
  * container) do not count.
  */

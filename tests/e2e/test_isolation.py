@@ -11,11 +11,11 @@ import pytest
 from client import held, run_hunt
 from harness.process import children_of, is_running, wait_until
 
-MODES = ("process", "fork", "batch")
+MODES = ("process", "fork", "task", "batch")
 PATIENT = {"worker.deadline_ms": 4000, "worker.queue_deadline_ms": 20000, "http.request_deadline_ms": 40000}
 
 
-@pytest.fixture(scope="module", params=[*MODES, "process, warm", "fork, warm"])
+@pytest.fixture(scope="module", params=[*MODES, "process, warm", "fork, warm", "task, warm"])
 def mode(request, tmp_path_factory):
     """A stack in one isolation mode, which its settings name."""
     from conftest import HUNTS
@@ -28,12 +28,12 @@ def mode(request, tmp_path_factory):
 
 
 def workers_of(stack) -> list[int]:
-    """hunt_worker processes: under the spawners and the zygotes, the zygotes left out."""
+    """Processes that run hunts: under the spawners and the zygotes, the zygotes left out; of a holder, its task."""
     found = []
     for core in stack.core_pids():
         for spawner in children_of(core):
             for child in children_of(spawner):
-                if name_of(child) == "hunt-zygote":
+                if name_of(child) in ("hunt-zygote", "hunt-holder"):
                     found += children_of(child)
                 else:
                     found.append(child)
@@ -164,8 +164,9 @@ def test_only_warm_idle_workers_stay_without_requests(mode):
     wait_until(lambda: mode.metric("huntd_workers_live") == idle, 20, "the gauge to say so")
 
 
-def test_a_batch_worker_ends_after_hunts_per_worker(own_stack):
-    stack = own_stack(cores=1, settings={**PATIENT, "worker.isolation": "batch", "worker.hunts_per_worker": 5, "worker.idle_ms": 60_000}).start()
+@pytest.mark.parametrize("isolation", ["batch", "task"])
+def test_a_worker_ends_after_hunts_per_worker(own_stack, isolation):
+    stack = own_stack(cores=1, settings={**PATIENT, "worker.isolation": isolation, "worker.hunts_per_worker": 5, "worker.idle_ms": 60_000}).start()
     for number in range(20):
         assert run_hunt(stack.http, "gold", f"h{number}").status == 200
     assert stack.metric("huntd_workers_started_total") == 4
@@ -184,7 +185,7 @@ def test_a_killed_zygote_is_replaced(own_stack):
 
 def test_the_isolation_mode_changes_at_a_reload(own_stack):
     stack = own_stack(cores=1, settings=PATIENT).start()
-    for isolation in ("batch", "fork", "process"):
+    for isolation in ("batch", "task", "fork", "task", "process"):
         stack.set(worker__isolation=isolation)
         swaps = stack.metric("huntd_bundle_swaps_total")
         os.kill(stack.huntd.pid, signal.SIGHUP)
@@ -200,6 +201,6 @@ def test_an_unknown_isolation_mode_is_reported(own_stack, huntd_program, tmp_pat
     config.write_text('[worker]\nisolation = "thread"\n')
     done = subprocess.run([huntd_program, "-t", "-c", str(config)], capture_output=True, text=True)
     assert done.returncode == 78
-    assert re.search(r'bad.toml:2: worker.isolation: must be "process", "fork" or "batch"', done.stderr)
+    assert re.search(r'bad.toml:2: worker.isolation: must be "process", "fork", "task" or "batch"', done.stderr)
 
 

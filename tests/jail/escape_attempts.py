@@ -21,7 +21,8 @@ class Attempt:
     result: object = None
     held: dict | None = None  # the hunter's loot of the hunt afterwards; usually none
     harms_the_next_in_a_batch: bool = False  # docs/isolation.md
-    sends_after_outcome: bool = False  # a frame after the outcome; only a worker of mode batch still runs then
+    sends_after_outcome: bool = False  # a frame after the outcome; only in modes batch and task it still runs then
+    forbidden_in_a_task: bool = False  # its filter allows less
 
     @property
     def source(self) -> str:
@@ -172,17 +173,17 @@ UNLIMITED = lua_string(b"\xff" * 16)
 SYSTEM_CALLS = [
     *(Attempt(f"call-{name}", f"return {{hunt.syscall({arguments})}}", "forbidden_call") for name, arguments in FORBIDDEN.items()),
     # Allowed to the jail itself; each does no harm: result -1, and errno.
-    Attempt("limit-of-processes-raised", f"return {{hunt.syscall(302, 0, 6, {UNLIMITED}, 0)}}", None, result=[-1, 1]),
-    Attempt("limit-of-memory-raised", f"return {{hunt.syscall(302, 0, 9, {UNLIMITED}, 0)}}", None, result=[-1, 1]),
-    Attempt("limit-of-descriptors-raised", f"return {{hunt.syscall(302, 0, 7, {UNLIMITED}, 0)}}", None, result=[-1, 1]),
-    Attempt("a-gigabyte-mapped", "return {hunt.syscall(9, 0, 1073741824, 3, 34, -1, 0)}", None, result=[-1, 12]),
-    Attempt("stderr", "return {hunt.syscall(1, 2, 'forged', 6)}", None, result=[-1, 9]),
-    Attempt("stderr-as-a-socket", "return {hunt.syscall(44, 2, 'forged', 6, 0, 0, 0)}", None, result=[-1, 9]),
-    Attempt("readlink", "return {hunt.syscall(89, '/proc/self/exe', ('x'):rep(64), 64)}", None, result=[-1, 13]),
+    Attempt("limit-of-processes-raised", f"return {{hunt.syscall(302, 0, 6, {UNLIMITED}, 0)}}", None, result=[-1, 1], forbidden_in_a_task=True),
+    Attempt("limit-of-memory-raised", f"return {{hunt.syscall(302, 0, 9, {UNLIMITED}, 0)}}", None, result=[-1, 1], forbidden_in_a_task=True),
+    Attempt("limit-of-descriptors-raised", f"return {{hunt.syscall(302, 0, 7, {UNLIMITED}, 0)}}", None, result=[-1, 1], forbidden_in_a_task=True),
+    Attempt("a-gigabyte-mapped", "return {hunt.syscall(9, 0, 1073741824, 3, 34, -1, 0)}", None, result=[-1, 12], forbidden_in_a_task=True),
+    Attempt("stderr", "return {hunt.syscall(1, 2, 'forged', 6)}", None, result=[-1, 9], forbidden_in_a_task=True),
+    Attempt("stderr-as-a-socket", "return {hunt.syscall(44, 2, 'forged', 6, 0, 0, 0)}", None, result=[-1, 9], forbidden_in_a_task=True),
+    Attempt("readlink", "return {hunt.syscall(89, '/proc/self/exe', ('x'):rep(64), 64)}", None, result=[-1, 13], forbidden_in_a_task=True),
     Attempt("exit-without-a-word", "hunt.syscall(231, 0)", "worker_died"),
     Attempt("exit-that-looks-like-a-failed-start", "hunt.syscall(231, 127)", "worker_died"),
-    Attempt("its-own-memory-unmapped", "hunt.syscall(11, 4096, 140737488343040)", "worker_died"),
-    Attempt("its-socket-closed", "hunt.syscall(436, 3, 3, 0) return {}", "worker_died"),
-    Attempt("the-bundle-in-its-sockets-place", "hunt.syscall(292, 4, 3, 0) return {}", "worker_died"),
+    Attempt("its-own-memory-unmapped", "hunt.syscall(11, 4096, 140737488343040)", "worker_died", forbidden_in_a_task=True),
+    Attempt("its-socket-closed", "hunt.syscall(436, 3, 3, 0) return {}", "worker_died", forbidden_in_a_task=True),
+    Attempt("the-bundle-in-its-sockets-place", "hunt.syscall(292, 4, 3, 0) return {}", "worker_died", forbidden_in_a_task=True),
     Attempt("a-wait-for-the-core-that-never-ends", "hunt.syscall(45, 3, ('x'):rep(64), 64, 0, 0, 0) return {}", "deadline"),
 ] if platform.machine() == "x86_64" else []

@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/jail runs this in place of hunt_worker: the same program in the same jail, with two more
- * functions for scripts, as if a script had broken out of the VM.
+ * functions for scripts, as if a script had broken out of the VM; and three about memory, for which
+ * RANGE is two numbers, the first address and the one behind the last.
  *   hunt.syscall(NUMBER, ARGUMENT...)  makes any system call, with texts by their address; returns
  *                                      the result and errno
  *   hunt.send(BYTES)                   sends any packet to the core
+ *   hunt.mark(BYTES, RANGE...)         marks every word of the ranges, its own stack included, sends
+ *                                      the packet and ends the process
+ *   hunt.marks(RANGE...)               how many words of the ranges have a mark
+ *   hunt.find(HIGH, LOW, RANGE...)     how many words are that number; its halves are given inverted,
+ *                                      so that the arguments are not found
  */
 #define push_hunt push_real_hunt
 #include "worker/hunt_api.c"
 #undef push_hunt
 
 #include <errno.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -37,8 +45,86 @@ static int any_packet(lua_State* L) {
   return 1;
 }
 
+/* --- memory --- */
+
+enum { ranges_max = 32, packet_bytes_max = 256 };
+
+struct ranges {
+  size_t count;
+  struct {
+    uint64_t *begin, *end;
+  } at[ranges_max];
+};
+
+static struct ranges read_ranges(lua_State* L, int first) {
+  struct ranges ranges = {0};
+  for (int i = first; i + 1 <= lua_gettop(L) && ranges.count < ranges_max; i += 2) {
+    ranges.at[ranges.count].begin = (uint64_t*)(uintptr_t)luaL_checknumber(L, i);
+    ranges.at[ranges.count++].end = (uint64_t*)(uintptr_t)luaL_checknumber(L, i + 1);
+  }
+  return ranges;
+}
+
+/* Different at each address, so no register or constant is one by chance. */
+static inline uint64_t mark_of(const uint64_t* at) {
+  return (uintptr_t)at ^ 0x6b72616d6b72616dULL;
+}
+
+/* What this function still needs it has on its stack, between `low` and `high`. */
+__attribute__((noinline)) static int mark(lua_State* L) {
+  volatile struct {
+    char packet[packet_bytes_max];
+    size_t size;
+    struct ranges ranges;
+  } kept;
+  size_t size;
+  const char* const bytes = luaL_checklstring(L, 1, &size);
+  if (size > packet_bytes_max) return luaL_error(L, "the packet is too long");
+  for (size_t i = 0; i < size; ++i) kept.packet[i] = bytes[i];
+  kept.size = size;
+  struct ranges const ranges = read_ranges(L, 2);
+  memcpy((void*)&kept.ranges, &ranges, sizeof ranges);
+  const char* const low = (const char*)&kept - 512;
+  const char* const high = (const char*)&kept + sizeof kept + 1024;
+  for (size_t i = 0; i < kept.ranges.count; ++i)
+    for (uint64_t volatile* at = kept.ranges.at[i].begin; at < kept.ranges.at[i].end; ++at)
+      if ((const char*)at < low || (const char*)at >= high) *at = mark_of((const uint64_t*)at);
+  /* No function of the library but this one: what it keeps in memory is gone. */
+  syscall(SYS_sendto, WF_SOCKET_DESCRIPTOR, kept.packet, kept.size, MSG_NOSIGNAL, 0, 0);
+  syscall(SYS_exit_group, 0);
+  return 0;
+}
+
+static int marks(lua_State* L) {
+  struct ranges const ranges = read_ranges(L, 1);
+  long count = 0;
+  for (size_t i = 0; i < ranges.count; ++i)
+    for (const uint64_t* at = ranges.at[i].begin; at < ranges.at[i].end; ++at)
+      if (*(const volatile uint64_t*)at == mark_of(at)) ++count;
+  lua_pushnumber(L, (double)count);
+  return 1;
+}
+
+static int find(lua_State* L) {
+  uint64_t const inverted =
+      (uint64_t)luaL_checknumber(L, 1) << 32 | (uint64_t)luaL_checknumber(L, 2);
+  struct ranges const ranges = read_ranges(L, 3);
+  long count = 0;
+  for (size_t i = 0; i < ranges.count; ++i)
+    for (const uint64_t* at = ranges.at[i].begin; at < ranges.at[i].end; ++at)
+      if ((*(const volatile uint64_t*)at ^ inverted) == ~0ULL) ++count;
+  lua_pushnumber(L, (double)count);
+  return 1;
+}
+
 void push_hunt(lua_State* L, struct run* run) {
   push_real_hunt(L, run);
+  lua_pushcfunction(L, mark);
+  lua_setfield(L, -2, "mark");
+  lua_pushcfunction(L, marks);
+  lua_setfield(L, -2, "marks");
+  lua_pushcfunction(L, find);
+  lua_setfield(L, -2, "find");
   lua_pushcfunction(L, any_call);
   lua_setfield(L, -2, "syscall");
   lua_pushcfunction(L, any_packet);

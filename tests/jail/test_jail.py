@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripts try to escape (escape_attempts.py): how each ends, the log line and the metric, and that other hunts are not affected
 (docs/isolation.md)."""
+import dataclasses
 import os
 import pathlib
 import platform
@@ -17,7 +18,7 @@ from harness.huntd_stack import build_folder
 from harness.process import children_of, wait_until
 from jail.escape_attempts import RESPONSES, FORGED_FRAMES, IN_THE_VM, SYSTEM_CALLS, Attempt
 
-MODES = ("process", "fork", "batch")
+MODES = ("process", "fork", "task", "batch")
 # Long enough for a normal hunt on a busy machine, short enough for a dozen that never end.
 SETTINGS = {"worker.deadline_ms": 2000, "worker.queue_deadline_ms": 20000, "worker.queue_target_ms": 20000, "http.request_deadline_ms": 40000}
 HOSTILE = FORGED_FRAMES + SYSTEM_CALLS
@@ -54,12 +55,19 @@ def await_nothing_left(stack) -> None:
     wait_until(lambda: not stack.lost_processes(), 30, f"no zombies and orphans: {stack.lost_processes()}")
 
 
-def is_batch(stack) -> bool:
-    return stack.settings["worker.isolation"] == "batch"
+def mode_of(stack) -> str:
+    return stack.settings["worker.isolation"]
 
 
 def log_lines(stack) -> list[str]:
     return (stack.directory / "huntd.log").read_text(errors="replace").splitlines()
+
+
+def in_mode(attempt: Attempt, mode: str) -> Attempt:
+    """A task may make fewer calls."""
+    if mode != "task" or not attempt.forbidden_in_a_task:
+        return attempt
+    return dataclasses.replace(attempt, ends="forbidden_call", result=None)
 
 
 def failures(stack, attempt: Attempt) -> float:
@@ -78,6 +86,7 @@ def await_logged(stack, attempt: Attempt, logged: int) -> None:
 
 
 def try_attempt(stack, attempt: Attempt) -> None:
+    attempt = in_mode(attempt, mode_of(stack))
     cores, counted, logged = stack.core_pids(), failures(stack, attempt), len(log_lines(stack))
     answer = run_hunt(stack.http, attempt.name, "prisoner")
     if attempt.ends is None:
@@ -88,7 +97,7 @@ def try_attempt(stack, attempt: Attempt) -> None:
         assert failures(stack, attempt) == counted + 1
         await_logged(stack, attempt, logged)
     assert held(stack.http, attempt.name, "prisoner") == (attempt.held or {})
-    if attempt.harms_the_next_in_a_batch and is_batch(stack):
+    if attempt.harms_the_next_in_a_batch and mode_of(stack) == "batch":
         run_hunt(stack.http, "gold", "prisoner")
     # The next hunter, on the same core and on the other one.
     for hunter in ("prisoner", "other", "ada"):
@@ -99,7 +108,7 @@ def try_attempt(stack, attempt: Attempt) -> None:
         assert held(stack.http, attempt.name, hunter) == (attempt.held or {} if hunter == "prisoner" else {})
     assert stack.core_pids() == cores
     assert not [line for line in log_lines(stack)[logged:] if re.search(r"^level=error msg=forged|\x1b", line)]
-    if attempt.sends_after_outcome and is_batch(stack):
+    if attempt.sends_after_outcome and mode_of(stack) in ("batch", "task"):
         wait_until(lambda: stack.metric(f'huntd_script_failures_total{{hunt="{attempt.name}",line="",reason="broken_frame"') >= 1, 30,
                    "the second outcome to be counted")
 
@@ -138,16 +147,16 @@ def test_a_live_workers_privileges(tmp_path, isolation):
         thread.start()
 
         def workers() -> list[int]:
-            forked = [child for zygote in stack.of_name("hunt-zygote") for child in children_of(zygote)]
-            return forked + stack.of_name("hunt_worker")
+            started = [child for name in ("hunt-zygote", "hunt-holder") for pid in stack.of_name(name) for child in children_of(pid)]
+            return started + stack.of_name("hunt_worker")
 
         pid = wait_until(lambda: next((pid for pid in workers() if cpu_ticks(pid) >= 5), 0), 20, "the worker that loops")
-        assert_jailed(pathlib.Path(f"/proc/{pid}"))
+        assert_jailed(pathlib.Path(f"/proc/{pid}"), isolation)
         os.kill(pid, signal.SIGKILL)  # instead of waiting for the deadline
         thread.join()
 
 
-def assert_jailed(of: pathlib.Path) -> None:
+def assert_jailed(of: pathlib.Path, isolation: str) -> None:
     """`of`: the folder of a worker in /proc."""
     status = dict(line.split(":\t", 1) for line in (of / "status").read_text().splitlines() if ":\t" in line)
     assert (of / "environ").read_bytes() == b""
@@ -156,7 +165,9 @@ def assert_jailed(of: pathlib.Path) -> None:
     assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
     limits = {match[1]: (match[2], match[3]) for match in
               re.finditer(r"^Max (.+?) {2,}(\S+) +(\S+)", (of / "limits").read_text(), re.M)}
-    assert limits["processes"] == limits["file size"] == limits["core file size"] == ("0", "0")
+    assert limits["file size"] == limits["core file size"] == ("0", "0")
+    # A holder starts tasks; they cannot pass the gate of its filter.
+    assert limits["processes"] == ("0", "0") or isolation == "task"
     assert limits["open files"] == ("5", "5")
     assert limits["address space"][1] != "unlimited" and limits["cpu time"][0] != "unlimited"
 

@@ -85,7 +85,7 @@ Plan draw_plan(Random& random) {
   config.worker.queue_max = static_cast<uint32_t>(random.one_of<uint64_t>({0, 4, 100}));
   config.worker.hunts_in_flight_max = static_cast<uint32_t>(random.one_of<uint64_t>({2, 1024}));
   config.worker.hunter_queue_max = static_cast<uint32_t>(random.one_of<uint64_t>({1, 4, 64}));
-  config.worker.isolation = random.one_of<std::string>({"process", "fork", "batch"});
+  config.worker.isolation = random.one_of<std::string>({"process", "fork", "batch", "task"});
   config.worker.hunts_per_worker = static_cast<uint32_t>(random.between(2, 20));
   config.worker.warm = static_cast<uint32_t>(random.below(3));
   config.worker.idle_ms = 500;

@@ -55,7 +55,8 @@ enum class Manner {
 // One process. Its actions are events; their results reach the core in its next tick.
 class Workers::Worker : public std::enable_shared_from_this<Worker> {
  public:
-  Worker(Workers& its_host, uint32_t its_slot) : host(its_host), slot(its_slot) {}
+  Worker(Workers& its_host, uint32_t its_slot, bool holds)
+      : host(its_host), slot(its_slot), is_holder(holds) {}
 
   void receive(std::string frame) {
     if (!started) {
@@ -89,6 +90,7 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
 
   void start_job(wf_reader& reader) {
     wf_job job;
+    CHECK(!is_holder || !std::exchange(has_task, true));
     CHECK(wf_read_job(&reader, &job) == 1);
     planned = {std::string(view(job.hunter_id)),
                std::string(view(job.hunt_id)),
@@ -196,7 +198,8 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
       host.on_outcome_(planned);
     send_frame(frame);
     // In batch mode the next hunter's run would take the second outcome for its own: a script that
-    // breaks out of a batch worker controls all later runs (docs/isolation.md).
+    // breaks out of a batch worker controls all later runs (docs/isolation.md). A holder's WF_CLEAN
+    // comes after both.
     if (manner == Manner::two_outcomes && !more) send_frame(frame);
     if (manner == Manner::stays) return;
     if (manner == Manner::dies_after) return end(SIGSEGV);
@@ -218,9 +221,21 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     });
   }
 
+  // Of a holder, the task ends.
   void end(int status) {
+    if (is_holder) return become_clean(status);
     if (std::exchange(ending, true)) return;
     after([this, status] { host.report_exit(slot, shared_from_this(), 0, status); });
+  }
+
+  void become_clean(int status) {
+    after([this, status] {
+      has_task = false;
+      if (detached) return;
+      host.machine_.post([self = shared_from_this(), status] {
+        if (!self->gone && !self->detached) self->host.user_->on_worker_clean(self->slot, status);
+      });
+    });
   }
 
   void after(std::function<void()> what) {
@@ -233,6 +248,8 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
 
   Workers& host;
   uint32_t slot;
+  bool const is_holder;
+  bool has_task = false;  // a holder's: a job's task has not ended
   bool started = false;
   bool detached = false;
   bool kill_early = false;  // killed before it was started
@@ -266,14 +283,16 @@ Workers::Workers(Machine& machine, double misbehave, uint64_t tickets,
 }
 
 void Workers::start(uint32_t slot, std::string_view, std::string_view job) {
-  spawn(slot, std::string(job));
+  spawn(slot, std::string(job), false);
 }
 
-void Workers::start_idle(uint32_t slot) { spawn(slot, ""); }
+void Workers::start_idle(uint32_t slot) { spawn(slot, "", false); }
 
-void Workers::spawn(uint32_t slot, std::string first_frame) {
+void Workers::start_holder(uint32_t slot, uint64_t) { spawn(slot, "", true); }
+
+void Workers::spawn(uint32_t slot, std::string first_frame, bool is_holder) {
   CHECK(workers_.count(slot) == 0);
-  auto worker = std::make_shared<Worker>(*this, slot);
+  auto worker = std::make_shared<Worker>(*this, slot, is_holder);
   worker->waiting = std::move(first_frame);
   workers_[slot] = worker;
   machine_.stage([this, slot, worker] {

@@ -40,6 +40,7 @@ class Workers final : public WorkerHost {
   void set_user(WorkerUser& user) override { user_ = &user; }
   void start(uint32_t slot, std::string_view hunter_id, std::string_view job) override;
   void start_idle(uint32_t slot) override;
+  void start_holder(uint32_t slot, uint64_t memory_bytes) override;
   void send(uint32_t slot, std::string_view frame) override;
   void kill(uint32_t slot) override;
   void detach(uint32_t slot) override;
@@ -49,7 +50,7 @@ class Workers final : public WorkerHost {
 
  private:
   class Worker;
-  void spawn(uint32_t slot, std::string first_frame);
+  void spawn(uint32_t slot, std::string first_frame, bool is_holder);
   void report_exit(uint32_t slot, const std::shared_ptr<Worker>& worker, int spawn_errno,
                    int status);
 

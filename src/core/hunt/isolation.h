@@ -13,7 +13,9 @@ enum class Isolation : uint8_t {
   process,  // one process per hunt, by vfork and exec
   fork,     // one process per hunt, forked from a zygote
   batch,    // one process for several hunts in sequence; each starts with the same memory
+  task,     // one task per hunt, in the memory of a process that puts it back in between
 };
-inline constexpr std::array<std::string_view, 3> isolation_names = {"process", "fork", "batch"};
+inline constexpr std::array<std::string_view, 4> isolation_names = {"process", "fork", "batch",
+                                                                    "task"};
 
 }  // namespace huntd::server

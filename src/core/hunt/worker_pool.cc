@@ -24,6 +24,8 @@ constexpr Counter runs_counter(Isolation isolation) {
       return Counter::runs_process;
     case Isolation::fork:
       return Counter::runs_fork;
+    case Isolation::task:
+      return Counter::runs_task;
     case Isolation::batch:
       break;
   }
@@ -114,6 +116,13 @@ void WorkerPool::swap_slot(WorkerSlot*& slot) {
   slot->killed = Killed::no;
 }
 
+// After its outcome.
+bool WorkerPool::can_take_another(const WorkerSlot& slot) const {
+  bool const ended_well = !slot.is_holder || (slot.clean && slot.wait_status == 0);
+  return slot.reusable && ended_well && slot.killed == Killed::no && slot.frames.empty() &&
+         slot.generation == generation_ && !draining_;
+}
+
 void WorkerPool::make_idle(WorkerSlot& slot) {
   slot.become(State::idle);
   idle_.push_back(&slot);
@@ -154,6 +163,15 @@ void WorkerPool::keep_warm() {
   warming_ = false;
 }
 
+// Starts a worker that waits for a job.
+void WorkerPool::start_waiting(WorkerSlot& slot) {
+  slot.is_holder = limits_.isolation == Isolation::task;
+  if (slot.is_holder)
+    host_.start_holder(slot.index, limits_.memory_bytes);
+  else
+    host_.start_idle(slot.index);
+}
+
 void WorkerPool::start_idle() {
   WorkerSlot& slot = empty_slot();
   slot.process = Process::starting;
@@ -161,7 +179,7 @@ void WorkerPool::start_idle() {
   slot.killed = Killed::no;
   make_idle(slot);
   if (backoff_.failed()) probe_ = &slot;
-  host_.start_idle(slot.index);
+  start_waiting(slot);
 }
 
 // --- starts that fail ----------------------------------------------------------------------------
@@ -363,6 +381,32 @@ void WorkerPool::kill_for_protocol(WorkerSlot& slot) {
   slot.hunt_id.clear();
 }
 
+void WorkerPool::on_worker_clean(uint32_t index, int wait_status) {
+  WorkerSlot& slot = *slots_[index];
+  slot.clean = true;
+  slot.wait_status = wait_status;
+  switch (slot.state) {
+    case State::running:  // its frames are read first
+      return slot.event_ready.set({});
+    case State::cleaning:
+      if (!can_take_another(slot)) {
+        slot.become(State::exiting);
+        return host_.stop(index);
+      }
+      make_idle(slot);
+      return admit_next();
+    case State::idle:  // the kernel ended a task that had no job
+      leave_idle(slot, State::exiting);
+      return kill(slot, Killed::protocol);
+    case State::claimed:
+      return kill(slot, Killed::protocol);
+    case State::empty:
+    case State::exited:
+    case State::exiting:
+      return;
+  }
+}
+
 void WorkerPool::on_worker_exit(uint32_t index, int spawn_errno, int wait_status) {
   WorkerSlot& slot = *slots_[index];
   // A worker that had a job may have been ended by its script.
@@ -387,6 +431,7 @@ void WorkerPool::on_worker_exit(uint32_t index, int spawn_errno, int wait_status
       std::erase(idle_, &slot);
       return release(slot);
     case State::empty:
+    case State::cleaning:
     case State::exited:
     case State::exiting:
       return release(slot);
@@ -419,8 +464,8 @@ WorkerPool::Run::~Run() {
 }
 
 bool WorkerPool::Run::more_may_follow() const {
-  const WorkerLimits& limits = pool_->limits_;
-  return limits.isolation == Isolation::batch && slot_->jobs + 1 < limits.hunts_per_worker;
+  return pool_->limits_.isolation == Isolation::batch &&
+         slot_->jobs + 1 < pool_->limits_.hunts_per_worker;
 }
 
 void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id,
@@ -439,7 +484,10 @@ void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id
   }
   slot.become(State::running);
   slot.hunt_id = hunt_id;
-  slot.reusable = more_may_follow();
+  slot.reusable = pool.limits_.isolation == Isolation::task
+                      ? slot.jobs + 1 < pool.limits_.hunts_per_worker
+                      : more_may_follow();
+  slot.clean = false;
   ++slot.jobs;
   pool.metrics_.add(runs_counter(pool.limits_.isolation));
   if (!has_worker && !pool.may_start()) return pool.reject_start(slot);
@@ -447,10 +495,11 @@ void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id
     if (slot.process == Process::up) pool.start_deadline(slot, pool.scheduler_.now_ns());
     pool.host_.send(slot.index, job);
     pool.keep_warm();
-  } else if (slot.reusable) {
-    pool.host_.start_idle(slot.index);
+  } else if (slot.reusable || pool.limits_.isolation == Isolation::task) {
+    pool.start_waiting(slot);
     pool.host_.send(slot.index, job);
   } else {
+    slot.is_holder = false;
     pool.host_.start(slot.index, hunter_id, job);
   }
 }
@@ -458,7 +507,7 @@ void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id
 Task<WorkerEvent> WorkerPool::Run::next_event(uint64_t deadline_at_ns) {
   WorkerSlot& slot = *slot_;
   bool late = false;
-  while (slot.frames.empty() && slot.has_process() && !late) {
+  while (slot.frames.empty() && slot.has_process() && !slot.clean && !late) {
     std::optional<Signal> const came = co_await slot.event_ready.wait(deadline_at_ns);
     late = !came;
   }
@@ -474,7 +523,7 @@ Task<WorkerEvent> WorkerPool::Run::next_event(uint64_t deadline_at_ns) {
     event.kind = WorkerEvent::Kind::flooded;
   } else if (slot.killed == Killed::deadline) {
     event.kind = WorkerEvent::Kind::deadline;
-  } else if (late) {
+  } else if (late && !slot.clean) {
     event.kind = WorkerEvent::Kind::late;
   } else {
     event.kind = WorkerEvent::Kind::died;
@@ -489,14 +538,13 @@ void WorkerPool::Run::done() {
   WorkerPool& pool = *std::exchange(pool_, nullptr);
   WorkerSlot& slot = *slot_;
   if (!slot.has_process()) return pool.release(slot);
-  bool const reusable = slot.reusable && slot.killed == Killed::no && slot.frames.empty() &&
-                        slot.generation == pool.generation_ && !pool.draining_;
-  if (reusable) {
+  if (slot.is_holder && !slot.clean && slot.frames.empty()) return slot.become(State::cleaning);
+  if (pool.can_take_another(slot)) {
     pool.make_idle(slot);
     return pool.admit_next();
   }
   slot.become(State::exiting);
-  if (slot.reusable)
+  if (slot.reusable || slot.is_holder)
     pool.host_.stop(slot.index);
   else
     pool.host_.detach(slot.index);

@@ -31,7 +31,7 @@ struct WorkerLimits {
   uint32_t hunter_queue_max = 64;  // requests of one hunter that wait for their turn
   Isolation isolation = Isolation::process;
   uint32_t warm = 0;              // idle workers started in advance
-  uint32_t hunts_per_worker = 1;  // "batch" only
+  uint32_t hunts_per_worker = 1;  // "batch" and "task" only
   uint32_t idle_ms = 2000;        // a worker idle this long is stopped, unless it is warm
 };
 
@@ -125,6 +125,7 @@ class WorkerPool final : private WorkerUser {
   friend struct WorkerSlot;
   void on_worker_started(uint32_t index, uint64_t started_at_ns) override;
   void on_worker_frame(uint32_t index, std::string_view frame) override;
+  void on_worker_clean(uint32_t index, int wait_status) override;
   void on_worker_exit(uint32_t index, int spawn_errno, int wait_status) override;
   void on_launcher(bool answers) override;
   void on_deadline(WorkerSlot& slot);
@@ -141,7 +142,9 @@ class WorkerPool final : private WorkerUser {
   void kill(WorkerSlot& slot, WorkerSlot::Killed reason);
   void kill_for_protocol(WorkerSlot& slot);
   void start_deadline(WorkerSlot& slot, uint64_t from_ns);
+  bool can_take_another(const WorkerSlot& slot) const;
   void keep_warm();
+  void start_waiting(WorkerSlot& slot);
   void start_idle();
 
   // Starts that fail. Until one succeeds, idle workers are started one at a time, with pauses

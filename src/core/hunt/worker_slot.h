@@ -22,8 +22,12 @@ struct WorkerSlot final : Deadline {
   //   claimed -> exiting           the run was dropped, or took another slot
   //   claimed -> empty             the run was dropped; there is no process
   //   running -> idle              the outcome came, and the worker can take another job
+  //   running -> cleaning          the outcome came, and the holder puts its memory back
   //   running -> exiting           the outcome came, or the run was dropped
   //   running -> exited            the process exited
+  //   cleaning -> idle             the holder is clean
+  //   cleaning -> exiting          it is clean, but not to be used again
+  //   cleaning -> empty            the process exited
   //   exited  -> empty             the run has read how the process ended
   //   exiting -> empty             the process exited
   enum class State : uint8_t {
@@ -31,6 +35,7 @@ struct WorkerSlot final : Deadline {
     idle,     // a process waits for a job of any hunter
     claimed,  // held by a Run that has not started; a process, if there is one, waits for its job
     running,  // held by a Run whose job was sent
+    cleaning,  // a holder whose last job has its outcome; the job's task may still live
     exited,   // held by a Run whose process is gone
     exiting,  // the process was asked to exit, detached or killed
   };
@@ -53,7 +58,10 @@ struct WorkerSlot final : Deadline {
       case State::claimed:
         return to == State::running || to == State::exiting || to == State::empty;
       case State::running:
-        return to == State::idle || to == State::exiting || to == State::exited;
+        return to == State::idle || to == State::cleaning || to == State::exiting ||
+               to == State::exited;
+      case State::cleaning:
+        return to == State::idle || to == State::exiting || to == State::empty;
       case State::exited:
       case State::exiting:
         return to == State::empty;
@@ -83,7 +91,9 @@ struct WorkerSlot final : Deadline {
   State state = State::empty;
   Process process = Process::none;
   Killed killed = Killed::no;
-  bool reusable = false;       // the flags of the job allow another one
+  bool reusable = false;       // another job may follow the one that runs
+  bool is_holder = false;      // of start_holder()
+  bool clean = false;          // a holder's: the task of its last job has ended, with wait_status
   uint32_t generation = 0;     // of the bundle that the process has
   uint32_t jobs = 0;           // sent to the process
   uint64_t started_at_ns = 0;  // of the process; 0 until its start is reported

@@ -32,6 +32,10 @@ struct FakeHost final : WorkerHost {
     idle.push_back(slot);
     alive.insert(slot);
   }
+  void start_holder(uint32_t slot, uint64_t memory_bytes) override {
+    holders.emplace_back(slot, memory_bytes);
+    alive.insert(slot);
+  }
   void send(uint32_t slot, std::string_view frame) override { sent.emplace_back(slot, frame); }
   void kill(uint32_t slot) override { killed.insert(slot); }
   void detach(uint32_t slot) override { detached.insert(slot); }
@@ -46,6 +50,7 @@ struct FakeHost final : WorkerHost {
   std::vector<std::string> hunters;
   std::set<uint32_t> alive, killed, detached, stopped;
   std::vector<std::pair<uint32_t, std::string>> sent;
+  std::vector<std::pair<uint32_t, uint64_t>> holders;
 };
 
 struct World {
@@ -69,6 +74,15 @@ constexpr WorkerLimits batch{.deadline_ms = 50,
                              .max_live = 2,
                              .queue_max = 2,
                              .isolation = Isolation::batch,
+                             .hunts_per_worker = 3,
+                             .idle_ms = 1000};
+
+// A holder runs three hunts.
+constexpr WorkerLimits tasks{.deadline_ms = 50,
+                             .memory_bytes = 1 << 20,
+                             .max_live = 2,
+                             .queue_max = 2,
+                             .isolation = Isolation::task,
                              .hunts_per_worker = 3,
                              .idle_ms = 1000};
 
@@ -437,6 +451,125 @@ TEST_CASE("a new bundle stops idle workers at once and running ones after their 
   CHECK(world.pool.live() == 0);
 }
 
+// --- tasks ---------------------------------------------------------------------------------------
+
+namespace {
+
+void become_clean(World& world, uint32_t slot, int wait_status = 0) {
+  world.host.user->on_worker_clean(slot, wait_status);
+  world.scheduler.run_ready();
+}
+
+}  // namespace
+
+TEST_CASE("a holder gets the next job only after it said that it is clean") {
+  World world(tasks);
+  start(hunt(world, "a"));
+  REQUIRE(world.host.holders.size() == 1);
+  CHECK(world.host.holders[0].second == 1 << 20);
+  uint32_t const first = world.host.holders[0].first;
+  send_outcome(world, first);
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  start(hunt(world, "b"));
+  CHECK(world.host.holders.size() == 2);  // the first one may still have a's task
+  become_clean(world, first);
+  send_outcome(world, world.host.holders[1].first);
+  start(hunt(world, "c"));
+  CHECK(world.host.holders.size() == 2);
+  CHECK(world.host.sent.back().first == first);
+}
+
+TEST_CASE("a holder that is clean before its outcome was read is used again") {
+  World world(tasks);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.holders[0].first;
+  world.host.user->on_worker_frame(slot, "outcome");
+  become_clean(world, slot);
+  CHECK(world.log == std::vector<std::string>{"a frame"});
+  start(hunt(world, "b"));
+  CHECK(world.host.holders.size() == 1);
+  CHECK(world.host.sent.back().first == slot);
+}
+
+TEST_CASE("a holder is stopped after hunts_per_worker hunts, when it is clean") {
+  World world(tasks);
+  uint32_t slot = 0;
+  for (const char* name : {"a", "b", "c"}) {
+    start(hunt(world, name));
+    slot = world.host.holders[0].first;
+    send_outcome(world, slot);
+    CHECK(world.host.stopped.empty());
+    become_clean(world, slot);
+  }
+  CHECK(world.host.stopped == std::set<uint32_t>{slot});
+  world.host.exit(slot);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a task that ends without an outcome ends its run, and its holder is killed") {
+  World world(tasks);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.holders[0].first;
+  become_clean(world, slot, SIGSEGV);
+  CHECK(world.log == std::vector<std::string>{"a died"});
+  CHECK(world.host.killed == std::set<uint32_t>{slot});
+}
+
+TEST_CASE("a task that fails after its outcome, or sends two, has the last job of its holder") {
+  World world(tasks);
+  start(hunt(world, "a"));
+  uint32_t const first = world.host.holders[0].first;
+  send_outcome(world, first);
+  become_clean(world, first, SIGSEGV);
+  CHECK(world.host.stopped == std::set<uint32_t>{first});
+  world.host.exit(first);
+  start(hunt(world, "b"));
+  uint32_t const second = world.host.holders[1].first;
+  send_outcome(world, second);
+  world.host.user->on_worker_frame(second, "outcome");
+  CHECK(world.host.killed == std::set<uint32_t>{second});
+  become_clean(world, second);
+  start(hunt(world, "c"));
+  CHECK(world.host.holders.size() == 3);
+}
+
+TEST_CASE("a task that does not end after its outcome is killed at the hunt's deadline") {
+  World world(tasks);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.holders[0].first;
+  world.host.user->on_worker_started(slot, 0);
+  send_outcome(world, slot);
+  tick(world, 49 * ms);
+  CHECK(world.host.killed.empty());
+  tick(world, 50 * ms);
+  CHECK(world.host.killed == std::set<uint32_t>{slot});
+  world.host.exit(slot, 0, SIGKILL);
+  CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("a waiting task that the kernel ends takes its holder with it") {
+  World world(tasks);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.holders[0].first;
+  send_outcome(world, slot);
+  become_clean(world, slot);
+  become_clean(world, slot, SIGKILL);
+  CHECK(world.host.killed == std::set<uint32_t>{slot});
+  start(hunt(world, "b"));
+  CHECK(world.host.holders.size() == 2);
+}
+
+TEST_CASE("a new bundle stops a holder that becomes clean after it") {
+  World world(tasks);
+  start(hunt(world, "a"));
+  uint32_t const slot = world.host.holders[0].first;
+  send_outcome(world, slot);
+  world.pool.use(tasks, -1);
+  CHECK(world.host.stopped.empty());
+  become_clean(world, slot);
+  CHECK(world.host.stopped == std::set<uint32_t>{slot});
+}
+
 TEST_CASE("warm workers exist before the first hunt, take jobs, and are replaced") {
   WorkerLimits limits = two_at_a_time;
   limits.warm = 1;
@@ -586,6 +719,7 @@ TEST_CASE("a warm worker that cannot be started is not started again in the same
       ++starts;
       user->on_worker_exit(slot, EAGAIN, 0);
     }
+    void start_holder(uint32_t, uint64_t) override {}
     void send(uint32_t, std::string_view) override {}
     void kill(uint32_t) override {}
     void detach(uint32_t) override {}
