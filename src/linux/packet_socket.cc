@@ -27,12 +27,12 @@ PacketSocket::PacketSocket(Ring& ring, int descriptor, PacketUser& user)
     : ring_(ring),
       socket_(descriptor),
       user_(user),
-      receive_buffer_(limits::peer_packet_bytes_max) {
+      receive_buffer_(std::make_unique_for_overwrite<char[]>(limits::peer_packet_bytes_max)) {
   receive();
 }
 
 void PacketSocket::receive() {
-  receive_iov_ = {receive_buffer_.data(), receive_buffer_.size()};
+  receive_iov_ = {receive_buffer_.get(), limits::peer_packet_bytes_max};
   receive_header_ = {};
   receive_header_.msg_iov = &receive_iov_;
   receive_header_.msg_iovlen = 1;
@@ -78,7 +78,7 @@ void PacketSocket::deliver(size_t length) {
   if ((receive_header_.msg_flags & MSG_CTRUNC) != 0)
     log::error("a packet's file descriptors were lost: out of file descriptors",
                {{"hint", "raise LimitNOFILE"}});
-  user_.on_packet({receive_buffer_.data(), length}, {descriptors, count});
+  user_.on_packet({receive_buffer_.get(), length}, {descriptors, count});
 }
 
 void PacketSocket::send(PoolString packet, int descriptor) {

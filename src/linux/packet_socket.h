@@ -5,10 +5,9 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <memory>
 #include <span>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/limits.h"
 #include "base/pool.h"
@@ -83,7 +82,8 @@ class PacketSocket {
   Incoming incoming_{*this};
   Outgoing outgoing_{*this};
   Pause pause_{*this};
-  std::vector<char> receive_buffer_;
+  // Not filled with zeros: what no packet has used takes no memory.
+  std::unique_ptr<char[]> receive_buffer_;
   alignas(cmsghdr) char receive_control_[CMSG_SPACE(descriptors_max * sizeof(int))];
   iovec receive_iov_{};
   msghdr receive_header_{};

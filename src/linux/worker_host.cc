@@ -211,7 +211,6 @@ void UringWorkerHost::on_started(Slot& slot, const spawner_report& report,
   slot.pid = report.pid;
   io_uring_sqe* sqe = ring_.prepare(slot.exit);
   io_uring_prep_poll_add(sqe, slot.pidfd.get(), POLLIN);
-  slot.buffer.resize(limits::worker_frame_bytes_max);
   arm_receive(slot);
   if (!slot.first_job.empty()) send_frame(slot, std::exchange(slot.first_job, {}));
   if (slot.stop_when_started) stop(slot.index);
@@ -224,7 +223,8 @@ void UringWorkerHost::on_started(Slot& slot, const spawner_report& report,
 void UringWorkerHost::arm_receive(Slot& slot) {
   io_uring_sqe* sqe = ring_.prepare(slot.receive);
   // MSG_TRUNC: for a frame above the limit, the result is its full length (recv(2)).
-  io_uring_prep_recv(sqe, slot.socket.get(), slot.buffer.data(), slot.buffer.size(), MSG_TRUNC);
+  io_uring_prep_recv(sqe, slot.socket.get(), slot.buffer.get(), limits::worker_frame_bytes_max,
+                     MSG_TRUNC);
   slot.receiving = true;
 }
 
@@ -239,8 +239,8 @@ void UringWorkerHost::on_frame(Slot& slot, int32_t result) {
     size_t const length = static_cast<size_t>(result);
     // A frame above the limit is delivered as an empty one, which the pool treats as a protocol
     // violation.
-    pass_frame(slot, length <= slot.buffer.size() ? std::string_view(slot.buffer.data(), length)
-                                                  : "");
+    bool const fits = length <= limits::worker_frame_bytes_max;
+    pass_frame(slot, fits ? std::string_view(slot.buffer.get(), length) : "");
     if (!slot.detached) return arm_receive(slot);
   }
   finish_if_gone(slot);

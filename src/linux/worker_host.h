@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/pool.h"
 #include "base/unique_fd.h"
@@ -80,7 +81,10 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
     uint64_t clean_key = 0;    // of a holder's WF_CLEAN; 0: it is not a holder
     Receive receive{*this};
     Exit exit{*this};
-    std::vector<char> buffer;
+    // For frames of at most limits::worker_frame_bytes_max. Not filled with zeros: what no frame has
+    // used takes no memory.
+    std::unique_ptr<char[]> buffer =
+        std::make_unique_for_overwrite<char[]>(limits::worker_frame_bytes_max);
   };
 
   void on_packet(std::string_view packet, std::span<const int> descriptors) override;
