@@ -38,8 +38,8 @@ enum {
   /* The kernel keeps at least twice as much address space below a stack free (mmap_base()). */
   old_stack_bytes_max = 64 * 1024 * 1024,
   steps_max = 32,
-  /* Of all writable segments without the large arrays: 40 KB. */
-  pristine_bytes_max = 256 * 1024,
+  /* Of all writable segments without the large arrays, which have 12 KB. */
+  pristine_bytes_max = 64 * 1024,
 };
 
 /* --- what puts the memory back --- */

@@ -84,11 +84,11 @@ __attribute__((noinline)) static int mark(lua_State* L) {
   kept.size = size;
   struct ranges const ranges = read_ranges(L, 2);
   memcpy((void*)&kept.ranges, &ranges, sizeof ranges);
-  const char* const low = (const char*)&kept - 512;
-  const char* const high = (const char*)&kept + sizeof kept + 1024;
+  uintptr_t const low = (uintptr_t)&kept - 512;
+  uintptr_t const high = (uintptr_t)&kept + sizeof kept + 1024;
   for (size_t i = 0; i < kept.ranges.count; ++i)
     for (uint64_t volatile* at = kept.ranges.at[i].begin; at < kept.ranges.at[i].end; ++at)
-      if ((const char*)at < low || (const char*)at >= high) *at = mark_of((const uint64_t*)at);
+      if ((uintptr_t)at < low || (uintptr_t)at >= high) *at = mark_of((const uint64_t*)at);
   /* No function of the library but this one: what it keeps in memory is gone. */
   syscall(SYS_sendto, WF_SOCKET_DESCRIPTOR, kept.packet, kept.size, MSG_NOSIGNAL, 0, 0);
   syscall(SYS_exit_group, 0);

@@ -7,7 +7,7 @@ import time
 
 from client import call
 from faults.scenario import scenario
-from faults.stack import ALIVE_WITHIN_S, stop, stop_for
+from faults.stack import ALIVE_WITHIN_S, command_name, stop, stop_for
 from harness.process import children_of, is_running
 
 HUNTS_OF_A_WORKER = 1  # worker.isolation = "process", and "fork" too: a worker serves one hunt, then it ends
@@ -124,6 +124,46 @@ def zygote_killed(run):
         run.lifted()
         run.await_(lambda: children_of(spawner) not in ([], zygotes), ALIVE_WITHIN_S, "a new zygote")
         run.load.await_answers(20)
+
+
+@scenario(may_see={"worker-died"}, settings={"worker.isolation": "task"})
+def holders_killed(run):
+    """A killed holder takes its task with it: at most the hunt that it ran responds 500, and the next one gets another holder
+    (docs/isolation.md "How a worker is started")."""
+    killed = set()
+    for _ in range(10):
+        pid = run.await_(lambda: next((pid for pid in _holders(run.stack) if pid not in killed), 0), ALIVE_WITHIN_S, "a holder")
+        try:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        except ProcessLookupError:
+            continue  # it has just ended
+        run.load.await_answers(5)
+    run.at_most("worker-died", len(killed))
+    run.await_(lambda: not [pid for pid in killed if is_running(pid)], ALIVE_WITHIN_S, "every killed holder to be gone")
+
+
+@scenario(may_see={"deadline-passed"}, settings={"worker.isolation": "task"})
+def tasks_stopped(run):
+    """A stopped task is killed at its hunt's deadline, its holder with it: 504 for that hunt alone."""
+    before = run.stack.metric("huntd_workers_killed_total")
+    stopped = set()
+
+    def killed():
+        for holder in _holders(run.stack):
+            for pid in children_of(holder):
+                if len(stopped) < 3 and pid not in stopped and stop(pid):
+                    stopped.add(pid)
+                    run.lifted()  # the rest is the core's work
+        return len(stopped) >= 3 and run.stack.metric("huntd_workers_killed_total") > before
+    run.await_(killed, 30, "a stopped task to be killed")
+    run.at_most("deadline-passed", len(stopped))
+    run.await_(lambda: not [pid for pid in stopped if is_running(pid)], ALIVE_WITHIN_S, "every stopped task to be gone")
+
+
+def _holders(stack) -> list[int]:
+    """The tasks, their children, have the same name."""
+    return [pid for spawner in stack.of_name("huntd-spawner") for pid in children_of(spawner) if command_name(pid) == "hunt-holder"]
 
 
 @scenario(may_see={"deadline-passed"}, chaos=True)
