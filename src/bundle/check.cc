@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <optional>
@@ -12,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/limits.h"
 #include "bundle/worker_process.h"
 #include "wire/worker_frame.h"
@@ -52,12 +52,6 @@ std::string result_of(std::string_view frame, const std::string& hunt_id, int wa
   return reason;
 }
 
-size_t usable_cpus() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<size_t>(CPU_COUNT(&set));
-}
-
 // The check of all scripts of a bundle. One thread: the end of the process ends the workers, which
 // get the signal when the thread that started them ends (PR_SET_PDEATHSIG).
 class Checks {
@@ -73,7 +67,7 @@ class Checks {
         problems_(bundle.hunts().size()) {}
 
   void run() {
-    size_t const at_once = std::clamp<size_t>(usable_cpus(), 1, check_workers_max);
+    size_t const at_once = std::clamp<size_t>(std::max<size_t>(allowed_cpus().size(), 1), 1, check_workers_max);
     while (next_ < bundle_.hunts().size() || !running_.empty()) {
       while (running_.size() < at_once && next_ < bundle_.hunts().size()) start(next_++);
       if (!running_.empty()) serve();

@@ -18,9 +18,6 @@
 
 namespace huntd::server {
 
-// The CPUs that this process may run on.
-std::vector<int> allowed_cpus();
-
 class Children {
  public:
   // Descriptors of the parent, which keeps them. A child gets those that it needs and closes the

@@ -17,6 +17,7 @@
 
 #include "admin_http/admin_http_limits.h"
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/format_text.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -309,8 +310,11 @@ struct CoreCount {
 // cores.count, or if it is 0 as many cores as there is CPU time for.
 CoreCount core_count(uint32_t configured) {
   if (configured > 0) return {configured};
-  auto const cpus =
-      static_cast<uint32_t>(std::clamp<size_t>(allowed_cpus().size(), 1, limits::cores_max));
+  size_t const allowed = allowed_cpus().size();
+  auto const cpus = static_cast<uint32_t>(std::clamp<size_t>(allowed, 1, limits::cores_max));
+  if (allowed > limits::cores_max)
+    log::notice("there are more CPUs than cores of huntd; the rest is for Redis and Kafka",
+                {{"cpus", allowed}, {"cores", cpus}});
   std::optional<CpuQuota> const quota = cpu_quota();
   if (!quota || quota->cpus >= cpus) return {cpus};
   auto const count = std::max(static_cast<uint32_t>(std::ceil(quota->cpus)), 1U);

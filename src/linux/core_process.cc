@@ -2,7 +2,6 @@
 #include "linux/core_process.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <cstring>
 
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/log.h"
 #include "base/priority.h"
 #include "base/unique_fd.h"
@@ -141,11 +141,8 @@ class CoreProcess {
 
 Result<void> pin_to(int cpu) {
   if (cpu < 0) return {};
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof set, &set) != 0)
-    return Error{fmt::format("pinning to CPU {}: {}", cpu, std::strerror(errno))};
+  if (int const error = pin_to_cpu(cpu); error != 0)
+    return Error{fmt::format("pinning to CPU {}: {}", cpu, std::strerror(error))};
   return {};
 }
 
