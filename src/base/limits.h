@@ -73,6 +73,12 @@ inline constexpr size_t worker_frame_bytes_max = 96 * 1024;  // one frame on the
 inline constexpr uint32_t hunt_log_lines_per_s = 50;
 inline constexpr size_t failure_rows_max = 512;  // rows of huntd_script_failures_total per core
 inline constexpr size_t failure_lines_max = 16;  // lines per script that it distinguishes
+// Hunts with figures of their own: per core, and in /hunts.json. All others count together.
+inline constexpr size_t hunts_counted_max = 100;
+// How often a core compares their rates with those of the other hunts, and how many of them it may
+// replace each time.
+inline constexpr uint64_t hunt_ranking_period_ns = 10'000'000'000;
+inline constexpr size_t hunt_replacements_max = 10;
 
 // After a start of a worker that failed: the first pause, which doubles with each further failure;
 // failures until the core is not ready; time between two log lines about it.

@@ -17,6 +17,7 @@
 #include "core/client/connection.h"
 #include "core/events/emitter.h"
 #include "core/hunt/hunt.h"
+#include "core/hunt/hunt_ranking.h"
 #include "core/hunt/hunter_queue.h"
 #include "core/kafka_rest/produce.h"
 #include "core/ledger/ledger.h"
@@ -87,6 +88,7 @@ class OpenCore final : public Core,
                 config_.http.request_deadline_ms),
         workers_(environment.workers, scheduler_, metrics_, worker_limits(config_)),
         hunter_queue_(scheduler_),
+        hunt_ranking_(metrics_.hunts),
         emitter_(environment.events, ledger_, scheduler_, metrics_),
         produce_context_{scheduler_,
                          emitter_,
@@ -98,6 +100,7 @@ class OpenCore final : public Core,
         hunt_context_{scheduler_,
                       clock_,
                       metrics_,
+                      hunt_ranking_,
                       ledger_,
                       supply_,
                       emitter_,
@@ -132,6 +135,7 @@ class OpenCore final : public Core,
     scheduler_.run_ready();
     emitter_.flush(draining_ ? Emitter::Clear::now : Emitter::Clear::when_due);
     redis_.flush(RedisLink::Leave::when_due);
+    hunt_ranking_.rank_if_due(scheduler_.now_ns());
     if (draining_) check_drained();
   }
 
@@ -242,7 +246,7 @@ class OpenCore final : public Core,
     peers_.hand_over(static_cast<uint32_t>(core), descriptor, bytes);
   }
 
-  Response reject_unsent(HuntRequest::Kind kind, bool keyed) override {
+  Response reject_unsent(HuntRequest::Kind kind, std::string_view hunt_id, bool keyed) override {
     constexpr std::string_view detail = "too many requests wait for the hunter's core";
     PoolString text(detail);
     if (kind == HuntRequest::Kind::run) {
@@ -251,7 +255,10 @@ class OpenCore final : public Core,
       if (keyed) text = detail_of_attempt(text);
     }
     Response rejected = problem_response(Problem::overloaded, text);
-    if (kind == HuntRequest::Kind::run) report_outcome(rejected, Counter::hunts_shed_link_full);
+    if (kind == HuntRequest::Kind::run) {
+      hunt_ranking_.count(hunt_id, HuntOutcome::refused, std::nullopt);
+      report_outcome(rejected, Counter::hunts_shed_link_full);
+    }
     rejected.bundle = bundle_.name();
     return rejected;
   }
@@ -318,7 +325,7 @@ class OpenCore final : public Core,
     }
     // If its core went down meanwhile, another one serves the hunter.
     if (map_.server(bucket_of(request.hunter_id)) == core)
-      co_return reject_unsent(request.kind, !request.idempotency_key.empty());
+      co_return reject_unsent(request.kind, request.hunt_id, !request.idempotency_key.empty());
     co_return co_await handle(std::move(request));
   }
 
@@ -327,6 +334,7 @@ class OpenCore final : public Core,
     Response failed = problem_response(Problem::core_down, "");
     if (request.kind == HuntRequest::Kind::run) {
       metrics_.add(Counter::hunts_core_down);
+      hunt_ranking_.count(request.hunt_id, HuntOutcome::failed, std::nullopt);
       failed = outcome_unknown(!request.idempotency_key.empty(), request.request_id);
       report_outcome(failed, Counter::hunts_core_down);
     }
@@ -391,6 +399,7 @@ class OpenCore final : public Core,
   void use_bundle(Bundle bundle, const WorkerLimits& limits) {
     bundle_ = std::move(bundle);
     metrics_.bundle.set(bundle_.name());
+    hunt_ranking_.use(bundle_.hunts());
     int const for_workers = fcntl(bundle_.descriptor(), F_DUPFD_CLOEXEC, 0);
     CHECK(for_workers >= 0);
     workers_.use(limits, for_workers);
@@ -507,6 +516,7 @@ class OpenCore final : public Core,
   Supply supply_;
   WorkerPool workers_;
   HunterQueue hunter_queue_;
+  HuntRanking hunt_ranking_;
   Bundle bundle_;
   std::optional<SeedKey> seed_key_;
   std::string seed_secret_error_;  // of the last read; empty: none

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// huntctl top: a live view of the host, from /status.json and /latency.json.
+// huntctl top: a live view of the host, from /status.json, /latency.json and /hunts.json.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -16,6 +16,7 @@
 #include "huntctl/deadline.h"
 #include "huntctl/health_call.h"
 #include "huntctl/http_call.h"
+#include "huntctl/hunts_report.h"
 #include "huntctl/interrupt.h"
 #include "huntctl/json_response.h"
 #include "huntctl/terminal.h"
@@ -42,6 +43,13 @@ struct Taken {
   std::string json;
 };
 
+// The body of /hunts.json; empty if huntd is older and has none.
+Result<std::string> take_hunts(const std::string& address) {
+  Result<HttpResponse> response = http_get(address, admin_port, "/hunts.json");
+  if (!response) return response.error();
+  return response->status == 404 ? "" : std::move(response->body);
+}
+
 Result<Taken> take(const std::string& address) {
   Result<std::string> const status_json = get_from_admin_port(address, "/status.json");
   if (!status_json) return status_json.error();
@@ -53,10 +61,18 @@ Result<Taken> take(const std::string& address) {
   if (!latency) return latency.error();
   Result<Health> health = read_health(address);
   if (!health) return health.error();
+  Result<std::string> const hunts_json = take_hunts(address);
+  if (!hunts_json) return hunts_json.error();
+  Result<HuntsReport> hunts =
+      hunts_json->empty() ? Result<HuntsReport>(HuntsReport()) : read_hunts_report(*hunts_json);
+  if (!hunts) return hunts.error();
   std::string json = "{}";
   add_member(json, "status", *status_json);
   add_member(json, "latency", *latency_json);
-  return Taken{{std::move(*status), std::move(*latency), std::move(*health)}, std::move(json)};
+  if (!hunts_json->empty()) add_member(json, "hunts", *hunts_json);
+  return Taken{
+      {std::move(*status), std::move(*latency), std::move(*health), std::move(*hunts)},
+      std::move(json)};
 }
 
 int64_t ms_of(double seconds) { return static_cast<int64_t>(seconds * 1000); }

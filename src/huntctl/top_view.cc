@@ -17,6 +17,9 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
+constexpr size_t hottest_hunts_max = 10;  // that are shown
+constexpr size_t hunt_name_columns_min = 8;
+
 // A column of a table, which is left out in a narrow terminal if its rank is high.
 struct Column {
   const char* head;
@@ -234,6 +237,35 @@ void append_cores(Lines& lines, const TopFrame& frame, size_t width) {
   append_table(lines, std::move(columns), width);
 }
 
+// The name of a hunt in at most `columns` columns. A hunt_id is ASCII.
+std::string hunt_name(const HuntCounts& hunt, size_t columns) {
+  if (hunt.hunt.empty()) return "(other)";
+  if (hunt.hunt.size() <= columns) return hunt.hunt;
+  return cut(hunt.hunt, columns - 1) + "…";
+}
+
+// The hunts that ran most often in the interval; none if no hunt ran.
+void append_hunts(Lines& lines, const TopFrame& frame, size_t width) {
+  using enum TextTable::Align;
+  if (frame.hunts.empty()) return;
+  std::vector<Column> columns = {{"hottest hunts", left, 0, {}}, {"per s", right, 1, {}},
+                                 {"failed/s", right, 2, {}},     {"refused/s", right, 3, {}},
+                                 {"p50 total", right, 5, {}},    {"p99 total", right, 4, {}}};
+  // A long name leaves room for the rates, and a narrow terminal for some of the name.
+  size_t const name_columns = std::max(width / 2, hunt_name_columns_min);
+  size_t const shown = std::min(frame.hunts.size(), hottest_hunts_max);
+  for (size_t i = 0; i < shown; ++i) {
+    const HuntRates& hunt = frame.hunts[i];
+    auto const percentile = [](double ms) { return ms > 0 ? time_text(1000 * ms) : "-"; };
+    std::string const cells[] = {hunt_name(hunt.now, name_columns), rate_text(hunt.runs),
+                                 rate_text(hunt.failed),            rate_text(hunt.refused),
+                                 percentile(hunt.now.p50_ms),       percentile(hunt.now.p99_ms)};
+    for (size_t c = 0; c < columns.size(); ++c) columns[c].cells.push_back(cells[c]);
+  }
+  lines.emplace_back();
+  append_table(lines, std::move(columns), width);
+}
+
 // A long sentence goes on in the next line.
 void append_wrapped(Lines& lines, std::string_view text, size_t width) {
   while (!text.empty()) {
@@ -258,6 +290,8 @@ const Lines help_lines = {
     "percentiles are up to 26 % off.",
     "busy: how much of the time the loop of",
     "the core was at work.",
+    "hottest hunts: p50 and p99 are those",
+    "since huntd started, up to 13 % off.",
 };
 
 std::string key_line(const TopState& state, size_t below) {
@@ -271,8 +305,12 @@ std::string key_line(const TopState& state, size_t below) {
 }  // namespace
 
 TopFrame frame_between(const TopSample& before, const TopSample& now) {
-  return {now, activity_between(before.status, now.status),
-          latency_between(before.latency, now.latency), ""};
+  Activity activity = activity_between(before.status, now.status);
+  bool const restarted = before.status.started_at_ms != now.status.started_at_ms;
+  std::vector<HuntRates> hunts =
+      hunts_between(before.hunts, now.hunts, activity.seconds, restarted);
+  return {now, std::move(activity), latency_between(before.latency, now.latency), std::move(hunts),
+          ""};
 }
 
 std::vector<std::string> top_lines(const TopFrame& frame, size_t columns) {
@@ -288,6 +326,7 @@ std::vector<std::string> top_lines(const TopFrame& frame, size_t columns) {
   for (std::string& text : degradations(frame.now.status)) problems.push_back(std::move(text));
   if (!problems.empty()) lines.emplace_back();
   for (const std::string& problem : problems) append_wrapped(lines, problem, columns);
+  append_hunts(lines, frame, columns);
   return lines;
 }
 

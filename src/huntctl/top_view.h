@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "huntctl/health_call.h"
+#include "huntctl/hunts_report.h"
 #include "huntctl/latency_report.h"
 #include "huntctl/status_report.h"
 #include "huntctl/terminal.h"
@@ -17,19 +18,21 @@ struct TopSample {
   Status status;
   LatencyReport latency;
   Health health;
+  HuntsReport hunts;  // without hunts if huntd is older and has no /hunts.json
 };
 
 struct TopFrame {
   TopSample now;
   Activity activity;       // since the sample before
   LatencyReport interval;  // since then
+  std::vector<HuntRates> hunts;  // since then, the hottest first
   std::string problem;     // why there is no newer sample; empty if there is
 };
 
 TopFrame frame_between(const TopSample& before, const TopSample& now);
 
-// All lines: the host, the outcomes, the stages, the cores, and what is not well. Columns that do
-// not fit into `columns` are left out, the least important ones first.
+// All lines: the host, the outcomes, the stages, the cores, what is not well, and the hottest hunts.
+// Columns that do not fit into `columns` are left out, the least important ones first.
 std::vector<std::string> top_lines(const TopFrame& frame, size_t columns);
 
 // The lines for a screen of `size`: the first line stays, the last one names the keys, and between

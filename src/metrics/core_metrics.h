@@ -6,10 +6,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "metrics/histogram.h"
+#include "metrics/hunt_table.h"
 #include "metrics/script_failures.h"
 #include "metrics/shared_word.h"
 
@@ -329,6 +331,51 @@ static_assert(metrics_detail::rows_in_order(counter_rows) &&
 static_assert(metrics_detail::rows_in_order(gauge_rows) &&
               metrics_detail::rows_grouped(gauge_rows));
 
+// The class of an outcome of a hunt in the figures per hunt; nothing if the counter is not one of
+// huntd_hunts_total.
+constexpr std::optional<HuntOutcome> hunt_outcome_of(Counter counter) {
+  switch (counter) {
+    case Counter::hunts_ok:
+    case Counter::hunts_replayed:
+      return HuntOutcome::ok;
+    case Counter::hunts_script_error:
+    case Counter::hunts_out_of_memory:
+    case Counter::hunts_deadline:
+    case Counter::hunts_redis_unavailable:
+    case Counter::hunts_outcome_unknown:
+    case Counter::hunts_conflict:
+    case Counter::hunts_worker_died:
+    case Counter::hunts_core_down:
+      return HuntOutcome::failed;
+    case Counter::hunts_rejected:
+    case Counter::hunts_shed_queue_full:
+    case Counter::hunts_shed_queue_deadline:
+    case Counter::hunts_shed_standing_queue:
+    case Counter::hunts_shed_hunter_queue:
+    case Counter::hunts_shed_late:
+    case Counter::hunts_shed_link_full:
+    case Counter::hunts_no_such_hunt:
+    case Counter::hunts_key_reused:
+    case Counter::hunts_bad_input:
+    case Counter::hunts_closed:
+    case Counter::hunts_held_full:
+    case Counter::hunts_supplies_full:
+      return HuntOutcome::refused;
+    default:
+      return std::nullopt;
+  }
+}
+
+namespace metrics_detail {
+// So that the figures of all hunts add up to huntd_hunts_total.
+constexpr bool outcomes_complete() {
+  for (const MetricRow<Counter>& row : counter_rows)
+    if ((row.metric == "huntd_hunts_total") != hunt_outcome_of(row.which).has_value()) return false;
+  return true;
+}
+}  // namespace metrics_detail
+static_assert(metrics_detail::outcomes_complete());
+
 // The core writes its state; its parent writes `down`.
 enum class CoreState : uint8_t {
   starting,  // does not accept connections yet
@@ -379,6 +426,7 @@ class alignas(64) CoreMetrics {
   void note_end(std::string_view how = "");
 
   ScriptFailures failures;  // by the core
+  HuntTable hunts;          // by the core
   SharedName bundle;        // 32 hex digits of the bundle that new hunts run; by the core
   // Why the core can't use Redis; empty if it can. By the core.
   SharedText<512> redis_reason;

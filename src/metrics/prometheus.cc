@@ -44,6 +44,15 @@ constexpr std::array script_metrics = {
     Metric{"huntd_script_failures_total", "counter", "hunt, line, reason",
            "Failed runs by script, line (empty if unknown) and reason."},
 };
+constexpr std::array hunt_metrics = {
+    Metric{"huntd_hunt_runs_total", "counter", "hunt, outcome",
+           "Requests by hunt: those of the hunts with the highest rates, at most 100 per core, and "
+           "of all others as \"(other)\"."},
+    Metric{"huntd_hunt_duration_seconds", "histogram", "hunt",
+           "By hunt: from the receipt of a request to its response, of those that got a worker."},
+};
+// It cannot be a hunt_id.
+constexpr std::string_view other_hunts = "(other)";
 constexpr std::array stage_metrics = {
     Metric{"huntd_stage_duration_seconds", "histogram", "stage",
            "Duration of each stage; /latency.hlog has the exact tail."},
@@ -130,6 +139,40 @@ void write_stages(Writer& out, const MetricsSnapshot& snapshot) {
       out.sample(fmt::format("{}_sum", metric.name), labels, seconds(values.sum_ns()));
       out.sample(fmt::format("{}_count", metric.name), labels, values.count());
     }
+}
+
+// Calls `write` with the labels and the figures of each hunt of each core, and of the others.
+void for_each_hunt(const MetricsSnapshot& snapshot,
+                   const std::function<void(const std::string&, const HuntFigures&)>& write) {
+  for (const CoreSnapshot& core : snapshot.cores) {
+    auto const labels = [&](std::string_view hunt) {
+      return core_label(core.core, fmt::format("hunt=\"{}\"", escape_label_value(hunt)));
+    };
+    for (const HuntFigures& hunt : core.hunts.hunts) write(labels(hunt.hunt_id), hunt);
+    // Without `replaced`: its growth is not of requests that come now, and would look like a rate.
+    write(labels(other_hunts), core.hunts.other);
+  }
+}
+
+void write_hunts(Writer& out, const MetricsSnapshot& snapshot) {
+  constexpr const Metric& runs = find_metric(hunt_metrics, "huntd_hunt_runs_total");
+  out.head(runs);
+  for_each_hunt(snapshot, [&](const std::string& labels, const HuntFigures& hunt) {
+    for (size_t i = 0; i < hunt_outcome_names.size(); ++i)
+      out.sample(runs.name, fmt::format("{},outcome=\"{}\"", labels, hunt_outcome_names[i]),
+                 hunt.outcomes[i]);
+  });
+  constexpr const Metric& durations = find_metric(hunt_metrics, "huntd_hunt_duration_seconds");
+  out.head(durations);
+  std::string const bucket = fmt::format("{}_bucket", durations.name);
+  for_each_hunt(snapshot, [&](const std::string& labels, const HuntFigures& hunt) {
+    for (uint64_t const bound_ns : hunt_bounds_ns)
+      out.sample(bucket, fmt::format("{},le=\"{}\"", labels, seconds(bound_ns)),
+                 hunt.timed_up_to(bound_ns));
+    out.sample(bucket, labels + ",le=\"+Inf\"", hunt.timed());
+    out.sample(fmt::format("{}_sum", durations.name), labels, seconds(hunt.sum_ns));
+    out.sample(fmt::format("{}_count", durations.name), labels, hunt.timed());
+  });
 }
 
 // One number per core.
@@ -234,6 +277,7 @@ void describe_table(std::vector<MetricDescription>& all, const std::array<Metric
     if (labels.ends_with("stage")) add_values(stage_names);
     if (labels.ends_with("result")) labels += "=\"applied|rejected\"";
     if (labels.ends_with("reason")) add_values(failure_reason_names);
+    if (labels.ends_with("outcome")) add_values(hunt_outcome_names);
     all.push_back({std::string(metric.name), std::string(metric.type), std::move(labels),
                    std::string(metric.help)});
   }
@@ -249,6 +293,7 @@ std::string write_prometheus(const MetricsSnapshot& snapshot,
   write_processes(out, snapshot, processes);
   write_rows(out, snapshot, counter_rows, "counter");
   write_script_failures(out, snapshot);
+  write_hunts(out, snapshot);
   write_rows(out, snapshot, gauge_rows, "gauge");
   write_stages(out, snapshot);
   return out.take();
@@ -259,6 +304,7 @@ std::vector<MetricDescription> describe_metrics() {
   describe_table(all, supervision_metrics);
   describe_rows(all, counter_rows, "counter");
   describe_table(all, script_metrics);
+  describe_table(all, hunt_metrics);
   describe_rows(all, gauge_rows, "gauge");
   describe_table(all, stage_metrics);
   return all;

@@ -19,6 +19,12 @@ inline constexpr std::array<uint64_t, 19> prometheus_bounds_ns = {
     25'000'000,    50'000'000,    100'000'000,   250'000'000,   500'000'000,
     1'000'000'000, 2'500'000'000, 5'000'000'000, 10'000'000'000};
 
+// Those of huntd_hunt_duration_seconds, each a bound of HuntDurationLayout. Fewer, because each hunt
+// has them.
+inline constexpr std::array<uint64_t, 11> hunt_bounds_ns = {
+    250'000,    1'000'000,   2'500'000,   5'000'000,     10'000'000,   25'000'000,
+    50'000'000, 100'000'000, 250'000'000, 1'000'000'000, 5'000'000'000};
+
 // Every metric of every core. `processes` has one entry per core; it is empty if the core has no
 // process.
 std::string write_prometheus(const MetricsSnapshot& snapshot,

@@ -92,6 +92,7 @@ MetricsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth) {
       copy.counter[static_cast<size_t>(row.which)] = live.value(row.which);
     for (const auto& row : gauge_rows)
       copy.gauge[static_cast<size_t>(row.which)] = live.value(row.which);
+    if (depth != SnapshotDepth::without_histograms) copy.hunts = live.hunts.snapshot();
     if (depth == SnapshotDepth::all)
       for (size_t stage = 0; stage < stage_names.size(); ++stage)
         copy.stages[stage] = live.stage(static_cast<Stage>(stage)).snapshot();

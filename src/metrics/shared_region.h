@@ -29,7 +29,7 @@ inline constexpr std::array<std::string_view, 3> host_state_names = {"serving", 
 static_assert(static_cast<size_t>(HostState::stopping) + 1 == host_state_names.size());
 
 // Owns one mapping (MAP_SHARED, anonymous), which forked children inherit. A page takes memory when
-// it is first written: at most about 1.3 MB per core.
+// it is first written: at most about 1.4 MB per core.
 class SharedRegion {
  public:
   // Maps the region for `cores` cores (1 to limits::cores_max). `version` is the version of huntd,
@@ -104,6 +104,7 @@ struct CoreSnapshot {
   std::array<uint64_t, gauges> gauge{};
   std::array<HistogramSnapshot, stage_names.size()> stages;
   std::vector<ScriptFailureRow> failures;
+  HuntTableSnapshot hunts;
 
   uint64_t value(Counter which) const { return counter[static_cast<size_t>(which)]; }
   uint64_t value(Gauge which) const { return gauge[static_cast<size_t>(which)]; }
@@ -131,7 +132,11 @@ struct MetricsSnapshot {
 };
 
 // The part of a snapshot that its reader needs. Histograms are most of the work.
-enum class SnapshotDepth { all, without_histograms };
+enum class SnapshotDepth {
+  all,
+  without_histograms,  // neither CoreSnapshot::stages nor CoreSnapshot::hunts
+  with_hunts,          // without CoreSnapshot::stages
+};
 MetricsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth = SnapshotDepth::all);
 
 }  // namespace huntd

@@ -306,5 +306,5 @@ def test_top_in_a_pipe_prints_blocks(stack):
 def test_top_as_json_is_one_object_per_line(stack):
     done = huntctl(stack, "top", "--delay", "0.2", "--count", 2, "--json")
     objects = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == OK and [list(shown) for shown in objects] == [["status", "latency"]] * 2
+    assert done.returncode == OK and [list(shown) for shown in objects] == [["status", "latency", "hunts"]] * 2
     assert len(objects[0]["status"]["cores"]) == len(objects[0]["latency"]["cores"]) == 2

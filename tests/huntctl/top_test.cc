@@ -64,6 +64,24 @@ size_t widest(const std::vector<std::string>& lines) {
   return width;
 }
 
+// `runs` per hunt; then all others, which have 5.
+HuntsReport hunts_of(const std::vector<std::pair<std::string, uint64_t>>& runs, uint64_t max = 100) {
+  HuntsReport report;
+  report.hunts_max = max;
+  for (const auto& [name, n] : runs) report.hunts.push_back({name, n, n / 2, n / 4, 1.5, 20});
+  report.hunts.push_back({"", 5, 0, 0, 0, 0});
+  return report;
+}
+
+// A frame of two seconds with these hunts.
+TopFrame frame_with(HuntsReport before, HuntsReport now) {
+  TopSample first = sample_at(10, 1);
+  TopSample second = sample_at(12, 1);
+  first.hunts = std::move(before);
+  second.hunts = std::move(now);
+  return frame_between(first, second);
+}
+
 bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
@@ -91,6 +109,78 @@ TEST_CASE("what is not well is in the view") {
   for (const char* part : {"not ready", "NO NEW FIGURES: nothing listens", "Redis DOWN",
                            "\ncore 0 can't use Redis\n", "Kafka takes no events of core 0"})
     CHECK_MESSAGE(has(text, part), part);
+}
+
+TEST_CASE("the hottest hunts of the interval are in the view, the hottest first") {
+  std::string const text = joined(
+      top_lines(frame_with(hunts_of({{"old", 1000}, {"gold", 100}}),
+                           hunts_of({{"old", 1000}, {"gold", 140}, {"fresh", 200}})),
+                200));
+  CHECK(has(text, "\nhottest hunts  per s  failed/s  refused/s  p50 total  p99 total\n"
+                  "fresh          100.0      50.0       25.0    1.50 ms    20.0 ms\n"
+                  "gold            20.0      10.0        5.0    1.50 ms    20.0 ms\n"));
+  CHECK_FALSE(has(text, "old "));      // it did not run
+  CHECK_FALSE(has(text, "(other)"));  // they did not run either
+}
+
+TEST_CASE("a hunt that was one of the others has no rate until the next sample") {
+  auto const before = hunts_of({{"a", 10}, {"b", 10}}, 2);
+  std::string const text =
+      joined(top_lines(frame_with(before, hunts_of({{"new", 5000}, {"a", 20}}, 2)), 200));
+  CHECK(has(text, "\na "));
+  CHECK_FALSE(has(text, "new"));
+}
+
+TEST_CASE("counts after a restart of huntd are those since the restart") {
+  TopSample before = sample_at(10, 1);
+  TopSample now = sample_at(12, 1);
+  before.hunts = hunts_of({{"gold", 1000}});
+  now.hunts = hunts_of({{"gold", 1001}});
+  now.status.started_at_ms = now.status.taken_at_ms - 7000;
+  std::string const text = joined(top_lines(frame_between(before, now), 200));
+  CHECK(has(text, "\ngold           143.0 "));  // 1001 in 7 s
+}
+
+TEST_CASE("without runs, or with an older huntd, the view has no hunts") {
+  CHECK_FALSE(has(joined(top_lines(frame_of(1), 200)), "hottest"));
+  auto const same = hunts_of({{"gold", 10}});
+  CHECK_FALSE(has(joined(top_lines(frame_with(same, same), 200)), "hottest"));
+}
+
+TEST_CASE("a few of many hunts are shown, and long names fit a narrow terminal") {
+  std::vector<std::pair<std::string, uint64_t>> runs;
+  for (uint64_t i = 0; i < 30; ++i) runs.emplace_back(std::string(60, 'x') + std::to_string(i), 100 - i);
+  TopFrame const frame = frame_with(hunts_of({}), hunts_of(runs));
+  for (size_t columns : {40, 80}) {
+    auto const lines = top_lines(frame, columns);
+    size_t shown = 0;
+    for (const std::string& line : lines) {
+      if (!line.starts_with("xxx")) continue;
+      ++shown;
+      CHECK(columns_of(line) <= columns);
+      CHECK(has(line, "x…"));
+    }
+    CHECK(shown == 10);
+    CHECK(has(joined(lines), "per s"));
+  }
+}
+
+TEST_CASE("hunts.json is read, and what is not one is an error") {
+  auto const report = read_hunts_report(
+      R"({"hunts":[{"hunt":"gold","runs":9,"ok":4,"failed":3,"refused":2,"p50_ms":1.250,)"
+      R"("p99_ms":8.000},{"hunt":null,"other":true,"runs":1,"ok":1,"failed":0,"refused":0,)"
+      R"("p50_ms":0.000,"p99_ms":0.000}],"hunts_max":100})");
+  REQUIRE(report);
+  REQUIRE(report->hunts.size() == 2);
+  CHECK(report->hunts[0].hunt == "gold");
+  CHECK(report->hunts[0].runs == 9);
+  CHECK(report->hunts[0].failed == 3);
+  CHECK(report->hunts[0].refused == 2);
+  CHECK(report->hunts[0].p50_ms == 1.25);
+  CHECK(report->hunts[1].hunt == "");
+  CHECK(report->hunts_max == 100);
+  CHECK_FALSE(read_hunts_report("{}"));
+  CHECK_FALSE(read_hunts_report(R"({"hunts":[{"hunt":"gold"}],"hunts_max":100})"));
 }
 
 TEST_CASE("a narrow terminal has fewer columns, and each line fits") {

@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "metrics/hlog.h"
+#include "metrics/hunts_json.h"
 #include "metrics/metrics_json.h"
 #include "metrics/prometheus.h"
 
@@ -61,6 +62,81 @@ TEST_CASE("a quote in a version can't break out of its label") {
   REQUIRE(region);
   CHECK(
       has_line(metrics_of(take_snapshot(*region)), R"(huntd_build_info{version="a\"b\\c\nd"} 1)"));
+}
+
+TEST_CASE("metrics show each hunt of each core, and the other hunts together") {
+  SharedRegion region = testing::sample_region(2, 1);
+  HuntTable& hunts = region.core(1).hunts;
+  hunts.assign(1, "a\"b\\c");  // never a hunt_id, but it must not break the format
+  hunts.count(1, HuntOutcome::failed);
+  for (uint64_t ns : {250'000U, 250'001U, 2'000'000U}) hunts.record(1, ns);
+  hunts.record(1, 70'000'000'000);
+  std::string const text = metrics_of(take_snapshot(region));
+  CHECK(has_line(text, R"(huntd_hunt_runs_total{core="0",hunt="gold",outcome="ok"} 90)"));
+  CHECK(has_line(text, R"(huntd_hunt_runs_total{core="0",hunt="gold",outcome="refused"} 3)"));
+  CHECK(has_line(text, R"_(huntd_hunt_runs_total{core="1",hunt="(other)",outcome="ok"} 11)_"));
+  CHECK(has_line(text, R"(huntd_hunt_runs_total{core="1",hunt="a\"b\\c",outcome="failed"} 1)"));
+  std::string const name = "huntd_hunt_duration_seconds";
+  std::string const labels = R"({core="1",hunt="a\"b\\c")";
+  CHECK(has_line(text, name + "_bucket" + labels + R"(,le="0.00025"} 1)"));
+  CHECK(has_line(text, name + "_bucket" + labels + R"(,le="0.001"} 2)"));
+  CHECK(has_line(text, name + "_bucket" + labels + R"(,le="5"} 3)"));
+  CHECK(has_line(text, name + "_bucket" + labels + R"(,le="+Inf"} 4)"));
+  CHECK(has_line(text, name + "_sum" + labels + "} 70.002500001"));
+  CHECK(has_line(text, name + "_count" + labels + "} 4"));
+}
+
+TEST_CASE("the rate of the other hunts does not jump when a hunt loses its slot") {
+  SharedRegion region = testing::sample_region(1, 1);
+  region.core(0).hunts.assign(0, "silver");
+  std::string const text = metrics_of(take_snapshot(region));
+  CHECK(has_line(text, R"(huntd_hunt_runs_total{core="0",hunt="silver",outcome="ok"} 0)"));
+  CHECK(has_line(text, R"_(huntd_hunt_runs_total{core="0",hunt="(other)",outcome="ok"} 10)_"));
+  CHECK(text.find(R"(hunt="gold")") == std::string::npos);
+}
+
+TEST_CASE("hunts.json has the hunts of all cores, the most runs first") {
+  SharedRegion region = testing::sample_region(2, 1);
+  region.core(0).hunts.assign(1, "silver");
+  for (int i = 0; i < 500; ++i) region.core(0).hunts.count(1, HuntOutcome::failed);
+  CHECK(write_hunts_json(take_snapshot(region, SnapshotDepth::with_hunts)) ==
+        R"({"hunts":[)"
+        R"({"hunt":"silver","runs":500,"ok":0,"failed":500,"refused":0,"p50_ms":0.000,"p99_ms":0.000},)"
+        R"({"hunt":"gold","runs":186,"ok":180,"failed":0,"refused":6,"p50_ms":2.000,"p99_ms":2.000},)"
+        R"({"hunt":null,"other":true,"runs":21,"ok":21,"failed":0,"refused":0,"p50_ms":0.000,)"
+        R"("p99_ms":0.000}],"hunts_max":100})");
+}
+
+TEST_CASE("hunts.json names at most 100 hunts, and its runs are all hunts that there were") {
+  SharedRegion region = testing::sample_region(2, 1);
+  for (uint32_t core : {0U, 1U}) {
+    HuntTable& hunts = region.core(core).hunts;
+    for (size_t slot = 1; slot < HuntTable::slots; ++slot) {  // half of them are on both cores
+      hunts.assign(slot, "hunt-" + std::to_string(slot + core * 50));
+      hunts.count(slot, HuntOutcome::ok);
+      region.core(core).add(Counter::hunts_ok);
+    }
+  }
+  region.core(1).hunts.assign(0, "instead-of-gold");
+  MetricsSnapshot const snapshot = take_snapshot(region, SnapshotDepth::with_hunts);
+  uint64_t counted = 0;
+  for (const CoreSnapshot& core : snapshot.cores)
+    for (const auto& row : counter_rows)
+      if (row.metric == "huntd_hunts_total") counted += core.value(row.which);
+  simdjson::dom::parser parser;
+  simdjson::dom::element document;
+  REQUIRE_FALSE(parser.parse(write_hunts_json(snapshot)).get(document));
+  simdjson::dom::array const hunts = document["hunts"];
+  CHECK(hunts.size() == limits::hunts_counted_max + 1);
+  CHECK(bool(hunts.at(limits::hunts_counted_max)["other"]));
+  CHECK(hunts.at(limits::hunts_counted_max)["hunt"].is_null());
+  uint64_t runs = 0;
+  for (simdjson::dom::element const hunt : hunts) {
+    runs += uint64_t(hunt["runs"]);
+    CHECK(uint64_t(hunt["runs"]) ==
+          uint64_t(hunt["ok"]) + uint64_t(hunt["failed"]) + uint64_t(hunt["refused"]));
+  }
+  CHECK(runs == counted);
 }
 
 TEST_CASE("process figures exist for a live process and not for a dead one") {

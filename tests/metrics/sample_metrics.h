@@ -13,7 +13,7 @@
 namespace huntd::testing {
 
 // `cores` cores that are ready, with a heartbeat of now and `records` seeded latencies in each
-// stage but kafka_ack, which stays empty.
+// stage but kafka_ack, which stays empty. Its hunts are gold and those without a slot.
 inline SharedRegion sample_region(uint32_t cores, int records) {
   Result<SharedRegion> created = SharedRegion::create(cores, "0.1.0-test", wall_ms() - 60'000);
   CHECK(created);
@@ -30,6 +30,13 @@ inline SharedRegion sample_region(uint32_t cores, int records) {
     core.add(Counter::hunts_ok, 100 + index);
     core.add(Counter::hunts_rejected, 3);
     core.add(Counter::hunts_owner, 103 + index);
+    core.hunts.assign(0, "gold");
+    for (int i = 0; i < 90; ++i) {
+      core.hunts.count(0, HuntOutcome::ok);
+      core.hunts.record(0, 2'000'000);
+    }
+    for (int i = 0; i < 3; ++i) core.hunts.count(0, HuntOutcome::refused);
+    for (uint32_t i = 0; i < 10 + index; ++i) core.hunts.count(HuntTable::other, HuntOutcome::ok);
     core.set(Gauge::redis_up, 1);
     core.set(Gauge::workers_live, 4);
     for (size_t stage = 0; stage < stage_names.size(); ++stage) {

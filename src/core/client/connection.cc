@@ -212,8 +212,8 @@ void Connection::stay(Incoming& request, int core, Moved moved) {
   request.route = find_route(request.head.method, request.head.path);
   // If the core went down meanwhile, another one serves its hunters.
   if (moved != Moved::no_room || service_.better_core(request.route.hunter_id) != core) return;
-  request.rejection =
-      service_.reject_unsent(kind_of(request.route), !request.head.idempotency_key.empty());
+  request.rejection = service_.reject_unsent(kind_of(request.route), request.route.hunt_id,
+                                             !request.head.idempotency_key.empty());
 }
 
 // Copies what the request needs from the head, and removes the head from in_.

@@ -47,7 +47,7 @@ class HttpService {
   virtual void hand_over(int core, int descriptor, std::string_view bytes) = 0;
   // The response to a request that could not reach its core in time, which it counts. `keyed`: the
   // client sent an Idempotency-Key.
-  virtual Response reject_unsent(HuntRequest::Kind kind, bool keyed) = 0;
+  virtual Response reject_unsent(HuntRequest::Kind kind, std::string_view hunt_id, bool keyed) = 0;
   virtual std::string_view core_map_json() = 0;
   virtual const Authenticator& authenticator() const = 0;
   virtual bool draining() const = 0;

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <optional>
 
+#include "base/check.h"
 #include "base/format_text.h"
 #include "base/hash.h"
 #include "base/json_text.h"
@@ -158,11 +159,13 @@ struct Hunt {
   HuntContext& context;
   RequestName name;
   bool keyed;  // the client sent an Idempotency-Key
+  uint64_t received_at_ns;
   uint64_t deadline_at_ns;
   uint64_t start_by_ns;  // later, no worker is started
   uint64_t bytes_hash;   // of the request's body, for records of an older huntd
   uint64_t body_hash;    // the same until reject_early() has set the hash of its value
   PoolString input;      // the request's body as a value (wire/value.h); empty: none
+  bool got_worker = false;
   // As in HuntReport.
   std::array<uint64_t, 4> stage_ns = {};
 
@@ -200,6 +203,7 @@ Hunt::Hunt(HuntContext& its_context, HuntRequest& request)
            std::move(request.idempotency_key), std::move(request.request_id),
            std::move(request.trace_id)},
       keyed(!name.key.empty()),
+      received_at_ns(request.received_at_ns),
       deadline_at_ns(its_context.deadline_at_ns(request.received_at_ns)),
       start_by_ns(its_context.start_by_ns(request.received_at_ns)),
       bytes_hash(hash64(request.body)),
@@ -397,7 +401,13 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
   return end_unknown();
 }
 
+// Every hunt calls this once, next to the counter of its outcome.
 void Hunt::report(Response& response, Counter outcome) const {
+  std::optional<HuntOutcome> const of_hunt = hunt_outcome_of(outcome);
+  CHECK(of_hunt);
+  std::optional<uint64_t> took_ns;
+  if (got_worker) took_ns = context.clock.now_ns() - received_at_ns;
+  context.hunt_ranking.count(name.hunt_id, *of_hunt, took_ns);
   report_outcome(response, outcome);
   response.report.stage_ns = stage_ns;
 }
@@ -468,6 +478,7 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
     WorkerPool::Admission admission = co_await context.workers.admit(hunt.start_by_ns);
     if (!admission.run) co_return hunt.end(ending_of(admission.rejection));
+    hunt.got_worker = true;
     hunt.note(Stage::queue, admission.queue_ns);
     RunResult run =
         co_await run_worker(context, std::move(*admission.run), hunt.name,

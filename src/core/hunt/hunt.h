@@ -11,6 +11,7 @@
 #include "bundle/bundle.h"
 #include "chance/seed.h"
 #include "core/events/emitter.h"
+#include "core/hunt/hunt_ranking.h"
 #include "core/hunt/hunter_queue.h"
 #include "core/hunt/request.h"
 #include "core/hunt/worker_pool.h"
@@ -27,6 +28,7 @@ struct HuntContext {
   Scheduler& scheduler;
   Clock& clock;
   CoreMetrics& metrics;
+  HuntRanking& hunt_ranking;
   Ledger& ledger;
   Supply& supply;
   Emitter& emitter;

@@ -16,6 +16,7 @@
 #include "huntd/admin/health.h"
 #include "huntd/admin/page.h"
 #include "metrics/hlog.h"
+#include "metrics/hunts_json.h"
 #include "metrics/metrics_json.h"
 #include "metrics/process_figures.h"
 #include "metrics/prometheus.h"
@@ -68,6 +69,11 @@ std::vector<AdminRoute> routes_of(const SharedRegion& region) {
       {"/status.json", Made::by_second_thread,
        [cores] {
          return AdminPage{200, "application/json", write_status_json(cores())};
+       }},
+      {"/hunts.json", Made::by_second_thread,
+       [&region] {
+         return AdminPage{200, "application/json",
+                          write_hunts_json(take_snapshot(region, SnapshotDepth::with_hunts))};
        }},
       {"/", Made::at_once,
        [] {

@@ -87,7 +87,7 @@ struct TestService final : HttpService {
     handed_over =
         std::to_string(core) + " " + std::to_string(descriptor) + " " + std::string(bytes);
   }
-  Response reject_unsent(HuntRequest::Kind kind, bool keyed) override {
+  Response reject_unsent(HuntRequest::Kind kind, std::string_view, bool keyed) override {
     Response response;
     response.status = 503;
     response.body = kind == HuntRequest::Kind::run ? "run" : "read";

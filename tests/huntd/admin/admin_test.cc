@@ -89,6 +89,7 @@ TEST_CASE("every admin path responds with its type") {
       {"/latency.json", "application/json", R"("p99_9_us":)"},
       {"/latency.hlog", "text/plain; charset=utf-8", "Tag=core1.request,"},
       {"/status.json", "application/json", R"("state":"ready")"},
+      {"/hunts.json", "application/json", R"({"hunt":"gold","runs":186,"ok":180,"failed":0,)"},
       {"/", "text/html; charset=utf-8", "<title>huntd</title>"},
   };
   for (auto const& route : routes) {
