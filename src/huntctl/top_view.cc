@@ -291,7 +291,7 @@ const Lines help_lines = {
     "busy: how much of the time the loop of",
     "the core was at work.",
     "hottest hunts: p50 and p99 are those",
-    "since huntd started, up to 13 % off.",
+    "since huntd started, up to 15 % off.",
 };
 
 std::string key_line(const TopState& state, size_t below) {

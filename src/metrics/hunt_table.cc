@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <ctime>
 #include <numeric>
 
 #include "base/check.h"
@@ -119,12 +120,17 @@ HuntTableSnapshot HuntTable::copy_rows() const {
 }
 
 HuntTableSnapshot HuntTable::snapshot() const {
-  // A writer that died in a change leaves an odd version until the next one repairs the table: then
-  // the copy is made all the same, and one hunt's numbers may be in it twice.
-  constexpr int tries_max = 1000;
+  // A writer may lose its CPU in a change. One that died in it leaves an odd version until the next
+  // one repairs the table: after 0.2 s the copy is made all the same, and one hunt's numbers may be
+  // in it twice.
+  constexpr int tries_max = 2000;
+  constexpr timespec pause = {.tv_sec = 0, .tv_nsec = 100'000};
   for (int tries = 0; tries < tries_max; ++tries) {
     uint64_t const before = version_.load();
-    if (before % 2 != 0) continue;
+    if (before % 2 != 0) {
+      nanosleep(&pause, nullptr);
+      continue;
+    }
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     HuntTableSnapshot copy = copy_rows();
     __atomic_thread_fence(__ATOMIC_ACQUIRE);

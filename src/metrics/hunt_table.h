@@ -28,7 +28,7 @@ static_assert(static_cast<size_t>(HuntOutcome::refused) + 1 == hunt_outcome_name
 
 // The cells of a hunt's durations: twenty per decade, by the preferred numbers R20 of ISO 3, from
 // 10 µs to 100 s. So the bounds of Prometheus' buckets (1, 2.5 and 5 of a decade) are bounds of
-// cells, and a percentile is at most 13 % above the true one.
+// cells, and a percentile is at most 15 % above the true one.
 struct HuntDurationLayout {
   static constexpr std::array<uint64_t, 20> steps = {100, 112, 125, 140, 160, 180, 200,
                                                      224, 250, 280, 315, 355, 400, 450,
@@ -111,6 +111,8 @@ class HuntTable {
   // slot any more, and what they had counted is in `replaced`.
   void repair();
 
+  // A copy made while the writer counts: it may lack the newest requests. Waits while a slot changes
+  // its hunt.
   HuntTableSnapshot snapshot() const;
 
  private:

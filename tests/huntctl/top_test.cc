@@ -65,7 +65,8 @@ size_t widest(const std::vector<std::string>& lines) {
 }
 
 // `runs` per hunt; then all others, which have 5.
-HuntsReport hunts_of(const std::vector<std::pair<std::string, uint64_t>>& runs, uint64_t max = 100) {
+using Runs = std::vector<std::pair<std::string, uint64_t>>;
+HuntsReport hunts_of(const Runs& runs, uint64_t max = 100) {
   HuntsReport report;
   report.hunts_max = max;
   for (const auto& [name, n] : runs) report.hunts.push_back({name, n, n / 2, n / 4, 1.5, 20});
@@ -119,7 +120,7 @@ TEST_CASE("the hottest hunts of the interval are in the view, the hottest first"
   CHECK(has(text, "\nhottest hunts  per s  failed/s  refused/s  p50 total  p99 total\n"
                   "fresh          100.0      50.0       25.0    1.50 ms    20.0 ms\n"
                   "gold            20.0      10.0        5.0    1.50 ms    20.0 ms\n"));
-  CHECK_FALSE(has(text, "old "));      // it did not run
+  CHECK_FALSE(has(text, "\nold"));     // it did not run
   CHECK_FALSE(has(text, "(other)"));  // they did not run either
 }
 
@@ -148,8 +149,9 @@ TEST_CASE("without runs, or with an older huntd, the view has no hunts") {
 }
 
 TEST_CASE("a few of many hunts are shown, and long names fit a narrow terminal") {
-  std::vector<std::pair<std::string, uint64_t>> runs;
-  for (uint64_t i = 0; i < 30; ++i) runs.emplace_back(std::string(60, 'x') + std::to_string(i), 100 - i);
+  Runs runs;
+  for (uint64_t i = 0; i < 30; ++i)
+    runs.emplace_back(std::string(60, 'x') + std::to_string(i), 100 - i);
   TopFrame const frame = frame_with(hunts_of({}), hunts_of(runs));
   for (size_t columns : {40, 80}) {
     auto const lines = top_lines(frame, columns);

@@ -30,10 +30,10 @@ uint64_t all_runs(const HuntTableSnapshot& copy) {
 
 }  // namespace
 
-TEST_CASE("the bounds of the cells ascend by at most 13 %") {
+TEST_CASE("the bounds of the cells ascend by at most 15 %") {
   for (size_t i = 1; i < Layout::bounds_ns.size(); ++i) {
     CHECK(Layout::bounds_ns[i] > Layout::bounds_ns[i - 1]);
-    CHECK(Layout::bounds_ns[i] * 100 <= Layout::bounds_ns[i - 1] * 113);
+    CHECK(Layout::bounds_ns[i] * 100 <= Layout::bounds_ns[i - 1] * 115);
   }
 }
 
@@ -101,7 +101,8 @@ TEST_CASE("a hunt that takes a slot starts at 0, and no count is lost") {
 
 TEST_CASE("a concurrent reader sees whole hunts while they take each other's slot") {
   SharedRegion region = region_of_one_core();
-  constexpr uint64_t rounds = 20'000;
+  constexpr uint64_t rounds = 2000;
+  constexpr uint64_t runs_per_round = 2000;  // the reader needs time between two changes
   HuntTable& table = region.core(0).hunts;
   table.assign(0, "even");
   pid_t const writer = fork();
@@ -109,7 +110,8 @@ TEST_CASE("a concurrent reader sees whole hunts while they take each other's slo
   if (writer == 0) {
     // "even" only has requests that are ok, "odd" only those that failed.
     for (uint64_t round = 0; round < rounds; ++round) {
-      table.count(0, round % 2 == 0 ? HuntOutcome::ok : HuntOutcome::failed);
+      for (uint64_t run = 0; run < runs_per_round; ++run)
+        table.count(0, round % 2 == 0 ? HuntOutcome::ok : HuntOutcome::failed);
       table.assign(0, round % 2 == 0 ? "odd" : "even");
     }
     _exit(0);
@@ -117,7 +119,7 @@ TEST_CASE("a concurrent reader sees whole hunts while they take each other's slo
   bool mixed = false;
   uint64_t seen = 0;
   bool back = false;
-  while (seen < rounds) {
+  while (seen < rounds * runs_per_round) {
     HuntTableSnapshot const copy = table.snapshot();
     const HuntFigures& hunt = copy.hunts.at(0);
     HuntOutcome const wrong = hunt.hunt_id == "even" ? HuntOutcome::failed : HuntOutcome::ok;
@@ -129,7 +131,7 @@ TEST_CASE("a concurrent reader sees whole hunts while they take each other's slo
   REQUIRE(waitpid(writer, &status, 0) == writer);
   CHECK_FALSE(mixed);
   CHECK_FALSE(back);
-  CHECK(seen == rounds);
+  CHECK(seen == rounds * runs_per_round);
 }
 
 TEST_CASE("a table whose writer died in a change is repaired, with all its counts") {

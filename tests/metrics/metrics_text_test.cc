@@ -101,8 +101,10 @@ TEST_CASE("hunts.json has the hunts of all cores, the most runs first") {
   for (int i = 0; i < 500; ++i) region.core(0).hunts.count(1, HuntOutcome::failed);
   CHECK(write_hunts_json(take_snapshot(region, SnapshotDepth::with_hunts)) ==
         R"({"hunts":[)"
-        R"({"hunt":"silver","runs":500,"ok":0,"failed":500,"refused":0,"p50_ms":0.000,"p99_ms":0.000},)"
-        R"({"hunt":"gold","runs":186,"ok":180,"failed":0,"refused":6,"p50_ms":2.000,"p99_ms":2.000},)"
+        R"({"hunt":"silver","runs":500,"ok":0,"failed":500,"refused":0,"p50_ms":0.000,)"
+        R"("p99_ms":0.000},)"
+        R"({"hunt":"gold","runs":186,"ok":180,"failed":0,"refused":6,"p50_ms":2.000,)"
+        R"("p99_ms":2.000},)"
         R"({"hunt":null,"other":true,"runs":21,"ok":21,"failed":0,"refused":0,"p50_ms":0.000,)"
         R"("p99_ms":0.000}],"hunts_max":100})");
 }

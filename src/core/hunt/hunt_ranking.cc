@@ -66,7 +66,9 @@ void HuntRanking::replace_coldest() {
     if (has_slot || entry.second.heat > heat_margin)
       (has_slot ? counted : waiting).push_back(&entry);
   }
-  auto const colder = [](const Entry* a, const Entry* b) { return a->second.heat < b->second.heat; };
+  auto const colder = [](const Entry* a, const Entry* b) {
+    return a->second.heat < b->second.heat;
+  };
   std::sort(counted.begin(), counted.end(), colder);
   std::sort(waiting.rbegin(), waiting.rend(), colder);
   size_t const most = std::min({counted.size(), waiting.size(), limits::hunt_replacements_max});

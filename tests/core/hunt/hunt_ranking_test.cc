@@ -71,7 +71,7 @@ TEST_CASE("each hunt of the bundle gets a slot with its first request") {
 TEST_CASE("a request without a worker counts, and has no duration") {
   World world(1);
   world.ranking.count("hunt-0", HuntOutcome::refused, std::nullopt);
-  const HuntFigures hunt = world.table.snapshot().hunts.at(0);
+  HuntFigures const hunt = world.table.snapshot().hunts.at(0);
   CHECK(hunt.of(HuntOutcome::refused) == 1);
   CHECK(hunt.timed() == 0);
 }
