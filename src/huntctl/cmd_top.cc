@@ -70,9 +70,8 @@ Result<Taken> take(const std::string& address) {
   add_member(json, "status", *status_json);
   add_member(json, "latency", *latency_json);
   if (!hunts_json->empty()) add_member(json, "hunts", *hunts_json);
-  return Taken{
-      {std::move(*status), std::move(*latency), std::move(*health), std::move(*hunts)},
-      std::move(json)};
+  return Taken{{std::move(*status), std::move(*latency), std::move(*health), std::move(*hunts)},
+               std::move(json)};
 }
 
 int64_t ms_of(double seconds) { return static_cast<int64_t>(seconds * 1000); }

@@ -257,9 +257,12 @@ void append_hunts(Lines& lines, const TopFrame& frame, size_t width) {
   for (size_t i = 0; i < shown; ++i) {
     const HuntRates& hunt = frame.hunts[i];
     auto const percentile = [](double ms) { return ms > 0 ? time_text(1000 * ms) : "-"; };
-    std::string const cells[] = {hunt_name(hunt.now, name_columns), rate_text(hunt.runs),
-                                 rate_text(hunt.failed),            rate_text(hunt.refused),
-                                 percentile(hunt.now.p50_ms),       percentile(hunt.now.p99_ms)};
+    std::string const cells[] = {hunt_name(hunt.now, name_columns),
+                                 rate_text(hunt.runs),
+                                 rate_text(hunt.failed),
+                                 rate_text(hunt.refused),
+                                 percentile(hunt.now.p50_ms),
+                                 percentile(hunt.now.p99_ms)};
     for (size_t c = 0; c < columns.size(); ++c) columns[c].cells.push_back(cells[c]);
   }
   lines.emplace_back();

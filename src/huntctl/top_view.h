@@ -23,10 +23,10 @@ struct TopSample {
 
 struct TopFrame {
   TopSample now;
-  Activity activity;       // since the sample before
-  LatencyReport interval;  // since then
+  Activity activity;             // since the sample before
+  LatencyReport interval;        // since then
   std::vector<HuntRates> hunts;  // since then, the hottest first
-  std::string problem;     // why there is no newer sample; empty if there is
+  std::string problem;           // why there is no newer sample; empty if there is
 };
 
 TopFrame frame_between(const TopSample& before, const TopSample& now);

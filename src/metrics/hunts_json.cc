@@ -34,9 +34,8 @@ Ranked rank_hunts(const MetricsSnapshot& snapshot) {
     figures.hunt_id = hunt_id;
     ranked.hunts.push_back(std::move(figures));
   }
-  std::stable_sort(
-      ranked.hunts.begin(), ranked.hunts.end(),
-      [](const HuntFigures& a, const HuntFigures& b) { return a.runs() > b.runs(); });
+  std::stable_sort(ranked.hunts.begin(), ranked.hunts.end(),
+                   [](const HuntFigures& a, const HuntFigures& b) { return a.runs() > b.runs(); });
   while (ranked.hunts.size() > limits::hunts_counted_max) {
     ranked.other.merge(ranked.hunts.back());
     ranked.hunts.pop_back();

@@ -113,14 +113,15 @@ TEST_CASE("what is not well is in the view") {
 }
 
 TEST_CASE("the hottest hunts of the interval are in the view, the hottest first") {
-  std::string const text = joined(
-      top_lines(frame_with(hunts_of({{"old", 1000}, {"gold", 100}}),
-                           hunts_of({{"old", 1000}, {"gold", 140}, {"fresh", 200}})),
-                200));
-  CHECK(has(text, "\nhottest hunts  per s  failed/s  refused/s  p50 total  p99 total\n"
-                  "fresh          100.0      50.0       25.0    1.50 ms    20.0 ms\n"
-                  "gold            20.0      10.0        5.0    1.50 ms    20.0 ms\n"));
-  CHECK_FALSE(has(text, "\nold"));     // it did not run
+  std::string const text =
+      joined(top_lines(frame_with(hunts_of({{"old", 1000}, {"gold", 100}}),
+                                  hunts_of({{"old", 1000}, {"gold", 140}, {"fresh", 200}})),
+                       200));
+  CHECK(has(text,
+            "\nhottest hunts  per s  failed/s  refused/s  p50 total  p99 total\n"
+            "fresh          100.0      50.0       25.0    1.50 ms    20.0 ms\n"
+            "gold            20.0      10.0        5.0    1.50 ms    20.0 ms\n"));
+  CHECK_FALSE(has(text, "\nold"));    // it did not run
   CHECK_FALSE(has(text, "(other)"));  // they did not run either
 }
 
