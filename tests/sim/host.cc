@@ -551,6 +551,7 @@ void Host::await_results() {
   audit_.check_redis(redis_.store(), plan_.kafka);
   if (plan_.kafka) audit_.check_topic(redis_.store(), topic_);
   check_cores();
+  check_hunt_figures();
 }
 
 // REQUIRES: every wish has its result.
@@ -571,6 +572,21 @@ void Host::check_cores() {
   if (descriptors_.open() != 0) world_.violation("I7", "a connection is lost between cores");
   if (redis_.connections() != entries_.size())
     world_.violation("I7", fmt::format("{} connections to Redis", redis_.connections()));
+}
+
+// Whichever cores ended and started again: the figures per hunt are all outcomes that were counted.
+// REQUIRES: every wish has its result.
+void Host::check_hunt_figures() {
+  for (const CoreSnapshot& core : take_snapshot(region_, SnapshotDepth::with_hunts).cores) {
+    uint64_t outcomes = 0;
+    for (const auto& row : counter_rows)
+      if (hunt_outcome_of(row.which)) outcomes += core.value(row.which);
+    uint64_t by_hunt = core.hunts.other.runs() + core.hunts.replaced.runs();
+    for (const HuntFigures& hunt : core.hunts.hunts) by_hunt += hunt.runs();
+    if (by_hunt != outcomes)
+      world_.violation("figures", fmt::format("core {} counted {} outcomes, and {} by hunt",
+                                              core.core, outcomes, by_hunt));
+  }
 }
 
 void Host::drain() {

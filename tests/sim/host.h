@@ -90,6 +90,7 @@ class Host {
   void drain();
   bool all_have_results();
   void check_cores();
+  void check_hunt_figures();
   std::vector<CoreEntry*> running_cores();
 
   World& world_;
