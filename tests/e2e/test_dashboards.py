@@ -42,8 +42,8 @@ def prometheus(stack, tmp_path_factory):
 
 
 def as_asked(expression: str) -> str:
-    """With Grafana's variables filled in as Grafana does for "All" instances."""
-    return expression.replace("$__rate_interval", "1m").replace("$instance", ".+")
+    """With Grafana's variables filled in as Grafana does for "All" instances and hunts."""
+    return expression.replace("$__rate_interval", "1m").replace("$instance", ".+").replace("$hunt", ".+")
 
 
 @pytest.mark.parametrize("dashboard,panel,expression", QUERIES)
