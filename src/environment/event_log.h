@@ -9,9 +9,10 @@
 namespace huntd::server {
 
 struct EventRecord {
-  PoolString key;    // hunter_id
-  PoolString value;  // JSON (docs/formats/loot-event.md)
-  uint64_t token;    // returned with the delivery report
+  PoolString key;                 // hunter_id
+  PoolString value;               // JSON (docs/formats/loot-event.md)
+  uint64_t token;                 // returned with the delivery report
+  PoolString trace_context = {};  // base/trace_context.h: the header traceparent; empty: none
 };
 
 // The outcome of one record.

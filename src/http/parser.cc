@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/trace_context.h"
 #include "http/characters.h"
 
 namespace huntd {
@@ -70,21 +71,21 @@ bool is_trace_field(std::string_view text) {
   return some;
 }
 
-// The trace-id of a traceparent, VERSION-TRACE_ID-PARENT_ID-FLAGS; empty if it is not valid. A
-// version above 00 may have more fields (W3C Trace Context, section 3.2).
-std::string_view trace_id_of(std::string_view value) {
-  constexpr size_t bytes_of_00 = 55;
+// What follows the version of a traceparent, VERSION-TRACE_ID-PARENT_ID-FLAGS; empty if it is not
+// valid. A version above 00 may have more fields (W3C Trace Context, section 3.2).
+std::string_view trace_context_of(std::string_view value) {
+  constexpr size_t bytes_of_00 = traceparent_bytes;
   if (value.size() < bytes_of_00 || value[2] != '-' || value[35] != '-' || value[52] != '-')
     return {};
   std::string_view const version = value.substr(0, 2);
-  std::string_view const trace_id = value.substr(3, 32);
+  std::string_view const context = value.substr(traceparent_version.size(), trace_context_bytes);
   bool const fits = value.size() == bytes_of_00 || (version != "00" && value[bytes_of_00] == '-');
   bool const known_version = version == "00" || (is_trace_field(version) && version != "ff");
   std::string_view const flags = value.substr(53, 2);
   bool const flags_valid = flags == "00" || is_trace_field(flags);
-  bool const valid = fits && known_version && flags_valid && is_trace_field(trace_id) &&
+  bool const valid = fits && known_version && flags_valid && is_trace_field(trace_id_of(context)) &&
                      is_trace_field(value.substr(36, 16));
-  return valid ? trace_id : std::string_view();
+  return valid ? context : std::string_view();
 }
 
 bool same_text(std::string_view a, std::string_view b) {
@@ -340,7 +341,7 @@ ParseStatus HeadParser::take_authorization(std::string_view value, RequestHead& 
 // Of several, none is valid: it is unknown which one is of the caller.
 ParseStatus HeadParser::take_traceparent(std::string_view value, RequestHead& head) {
   bool const repeated = std::exchange(has_traceparent_, true);
-  head.trace_id = repeated ? std::string_view() : trace_id_of(value);
+  head.trace_context = repeated ? std::string_view() : trace_context_of(value);
   return ParseStatus::done;
 }
 

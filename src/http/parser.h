@@ -38,7 +38,7 @@ struct RequestFacts {
   std::string_view authorization;
   std::string_view idempotency_key;
   bool has_idempotency_key = false;
-  std::string_view trace_id;  // of traceparent: 32 hex digits; empty: none, or it is not valid
+  std::string_view trace_context;  // of traceparent; empty: none, or it is not valid
   size_t header_count = 0;
 };
 

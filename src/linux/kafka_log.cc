@@ -13,8 +13,10 @@
 #include <thread>
 #include <utility>
 
+#include "base/format_text.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/trace_context.h"
 #include "drivers/kafka_client.h"
 #include "wire/record_headers.h"
 
@@ -64,6 +66,12 @@ DeliveryReport report_of(rd_kafka_resp_err_t error, rd_kafka_msg_status_t status
   else
     report.fate = is_retriable(error) ? Fate::retriable : Fate::rejected;
   return report;
+}
+
+void add_traceparent(rd_kafka_headers_t* headers, std::string_view trace_context) {
+  PoolString const value = format_text("{}{}", traceparent_version, trace_context);
+  rd_kafka_header_add(headers, record_headers::traceparent, -1, value.data(),
+                      static_cast<ssize_t>(value.size()));
 }
 
 }  // namespace
@@ -235,11 +243,12 @@ rd_kafka_resp_err_t KafkaLog::produce(const EventRecord& record) {
   namespace names = record_headers;
   // Not RD_KAFKA_VTYPE_HEADER: librdkafka frees those twice if it rejects the record because the
   // topic does not exist.
-  rd_kafka_headers_t* const headers = rd_kafka_headers_new(2);
+  rd_kafka_headers_t* const headers = rd_kafka_headers_new(3);
   rd_kafka_header_add(headers, names::content_type, -1, names::json.data(),
                       static_cast<ssize_t>(names::json.size()));
   rd_kafka_header_add(headers, names::event_version, -1, names::event_version_1.data(),
                       static_cast<ssize_t>(names::event_version_1.size()));
+  if (!record.trace_context.empty()) add_traceparent(headers, record.trace_context);
   rd_kafka_vu_t parts[6] = {};
   parts[0].vtype = RD_KAFKA_VTYPE_RKT;
   parts[0].u.rkt = topic_;

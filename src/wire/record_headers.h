@@ -14,6 +14,9 @@ inline constexpr std::string_view bytes = "application/octet-stream";
 // event wrongly.
 inline constexpr const char* event_version = "huntd-event-version";
 inline constexpr std::string_view event_version_1 = "1";
+// Of the request that the event is of (W3C Trace Context), if it had one and the event came to the
+// log without a sweep.
+inline constexpr const char* traceparent = "traceparent";
 // The version of the headers of a dead letter.
 inline constexpr const char* dead_letter_version = "huntd-dead-letter-version";
 inline constexpr std::string_view dead_letter_version_1 = "1";

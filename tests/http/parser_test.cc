@@ -53,7 +53,7 @@ std::string summary(const ReadRequest& read, size_t size) {
   if (read.content_length > 0) text += " length=" + std::to_string(read.content_length);
   if (!read.content_type.empty()) text += " type=" + read.content_type;
   if (read.has_idempotency_key) text += " key=" + read.idempotency_key;
-  if (!read.trace_id.empty()) text += " trace=" + read.trace_id;
+  if (!read.trace_context.empty()) text += " trace=" + read.trace_context;
   if (!read.body.empty()) text += " body=" + read.body;
   if (read.consumed < size) text += " rest=" + std::to_string(size - read.consumed);
   return text;

@@ -29,7 +29,7 @@ struct ReadRequest {
   std::string content_type;
   bool has_idempotency_key = false;
   std::string idempotency_key;
-  std::string trace_id;
+  std::string trace_context;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
 
@@ -66,7 +66,7 @@ ReadRequest read_request(std::string_view bytes, const std::vector<size_t>& cuts
       read.content_type = head.content_type;
       read.has_idempotency_key = head.has_idempotency_key;
       read.idempotency_key = head.idempotency_key;
-      read.trace_id = head.trace_id;
+      read.trace_context = head.trace_context;
       for (size_t i = 0; i < head.header_count; ++i)
         read.headers.emplace_back(head.headers[i].name, head.headers[i].value);
       read.consumed = parser.consumed();

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace_context.h"
 #include "metrics/core_metrics.h"
 
 namespace huntd::server {
@@ -94,7 +95,7 @@ void Access::take(const RequestFacts& head, const Route& route) {
   call = name_of(route.to);
   hunt_id = route.hunt_id;
   hunter_id = route.hunter_id;
-  trace_id = head.trace_id;
+  trace_id = trace_id_of(head.trace_context);
 }
 
 std::string access_line(const Access& access, std::string_view request_id,

@@ -232,7 +232,7 @@ void Connection::start_body(Incoming& request) {
     request.hunt.hunt_id = route.hunt_id;
     request.hunt.hunter_id = route.hunter_id;
     request.hunt.idempotency_key = head.idempotency_key;
-    request.hunt.trace_id = head.trace_id;
+    request.hunt.trace_context = head.trace_context;
   }
   in_.erase(0, request.parser.consumed());
   // The client sends the body only after 100 Continue. If the request is rejected instead, no body

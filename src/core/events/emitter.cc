@@ -29,7 +29,8 @@ void Emitter::enqueue(PoolVector<OutboxEntry> entries) {
     uint64_t const token = take_token();
     pending_[token] = {
         std::move(entry.id), entry.bucket, scheduler_.now_ns(), nullptr, 0, lineage_};
-    batch_.push_back({std::move(entry.hunter_id), std::move(entry.event), token});
+    batch_.push_back({std::move(entry.hunter_id), std::move(entry.event), token,
+                      std::move(entry.trace_context)});
   }
 }
 

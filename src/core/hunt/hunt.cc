@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/json_text.h"
 #include "base/log.h"
+#include "base/trace_context.h"
 #include "core/hunt/run_worker.h"
 #include "http/problem.h"
 #include "wire/json_value.h"
@@ -201,7 +202,7 @@ Hunt::Hunt(HuntContext& its_context, HuntRequest& request)
     : context(its_context),
       name{std::move(request.hunt_id), std::move(request.hunter_id),
            std::move(request.idempotency_key), std::move(request.request_id),
-           std::move(request.trace_id)},
+           std::move(request.trace_context)},
       keyed(!name.key.empty()),
       received_at_ns(request.received_at_ns),
       deadline_at_ns(its_context.deadline_at_ns(request.received_at_ns)),
@@ -331,7 +332,7 @@ Response Hunt::end_failed(RunResult& run) {
   if (run.end == End::not_started && may_log_failure())
     log::warning("cannot start a worker", {{"hunt_id", name.hunt_id},
                                            {"request_id", name.request_id},
-                                           log::if_set("trace_id", name.trace_id),
+                                           log::if_set("trace_id", trace_id_of(name.trace_context)),
                                            {"error", run.reason}});
 
   if (run.end == End::out_of_memory)
@@ -385,7 +386,7 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
       if (may_log_failure())
         log::warning("commit rejected", {{"hunt_id", name.hunt_id},
                                          {"request_id", name.request_id},
-                                         log::if_set("trace_id", name.trace_id),
+                                         log::if_set("trace_id", trace_id_of(name.trace_context)),
                                          {"error", committed.reason}});
       return end(ended_redis_unavailable);
     case CommitStatus::unknown:
@@ -394,10 +395,11 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
   }
   // The units stay reserved until the supply's sweep has found out.
   if (!committed.reason.empty() && may_log_failure())
-    log::warning("the outcome of a commit is unknown", {{"hunt_id", name.hunt_id},
-                                                        {"request_id", name.request_id},
-                                                        log::if_set("trace_id", name.trace_id),
-                                                        {"error", committed.reason}});
+    log::warning("the outcome of a commit is unknown",
+                 {{"hunt_id", name.hunt_id},
+                  {"request_id", name.request_id},
+                  log::if_set("trace_id", trace_id_of(name.trace_context)),
+                  {"error", committed.reason}});
   return end_unknown();
 }
 
@@ -429,7 +431,7 @@ void Hunt::log_failure(const RunResult& run, FailureReason reason) const {
                                {"detail", run.reason},
                                {"hunter_id", name.hunter_id},
                                {"request_id", name.request_id},
-                               log::if_set("trace_id", name.trace_id),
+                               log::if_set("trace_id", trace_id_of(name.trace_context)),
                                {"bundle", run.bundle}});
 }
 

@@ -16,7 +16,7 @@ struct HuntRequest {
   PoolString hunt_id;
   PoolString hunter_id;
   PoolString request_id;        // 32 hex digits; the response's X-Request-Id
-  PoolString trace_id;          // of the client's traceparent, for log lines; empty: none
+  PoolString trace_context;     // of the client's traceparent; empty: none
   PoolString idempotency_key;   // empty: none
   PoolString body;              // JSON, not yet checked; empty: none
   uint64_t received_at_ns = 0;  // CLOCK_MONOTONIC, the same for all cores of a host

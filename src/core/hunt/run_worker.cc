@@ -10,6 +10,7 @@
 #include "base/format_text.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/trace_context.h"
 #include "core/hunt/hunt.h"
 #include "wire/json_value.h"
 #include "wire/loot_event.h"
@@ -214,7 +215,7 @@ void RunSteps::log_lines(std::string_view lines) {
       log::info("hunt.log", {{"hunt_id", name.hunt_id},
                              {"hunter_id", name.hunter_id},
                              {"request_id", name.request_id},
-                             log::if_set("trace_id", name.trace_id),
+                             log::if_set("trace_id", trace_id_of(name.trace_context)),
                              {"text", lines.substr(0, end)}});
     lines.remove_prefix(std::min(end + 1, lines.size()));
   }

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/read_text.h"
+#include "base/trace_context.h"
 #include "core/ledger/commit_script.h"
 #include "wire/generation.h"
 #include "wire/loot_event.h"
@@ -127,7 +128,7 @@ bool failed_in_redis(const RedisReply& reply, const Commit& commit) {
                {{"hunt_id", commit.name.hunt_id},
                 {"hunter_id", commit.name.hunter_id},
                 {"request_id", commit.name.request_id},
-                log::if_set("trace_id", commit.name.trace_id),
+                log::if_set("trace_id", trace_id_of(commit.name.trace_context)),
                 {"error", reply[1].text()},
                 {"hint", "huntctl reconcile names what differs"}});
   return reply.is_error() || status == "rejected" || status == "torn";
@@ -150,7 +151,8 @@ CommitResult read_commit_reply(const RedisReply& reply, const Commit& commit,
     for (size_t i = 0; i < commit.awards.size(); ++i)
       result.entries.push_back({PoolString(reply[2 * i + 2].text()), arguments.bucket(),
                                 commit.name.hunter_id,
-                                arguments.event(i, reply[2 * i + 3].text(), reply[1].text())});
+                                arguments.event(i, reply[2 * i + 3].text(), reply[1].text()),
+                                commit.name.trace_context});
   } else if (status == "replayed") {
     result.record = read_record(reply[1].text());
     result.status = result.record ? CommitStatus::replayed : CommitStatus::unknown;
@@ -369,7 +371,7 @@ Task<PoolVector<OutboxEntry>> Ledger::stale_events(uint32_t bucket, uint64_t age
   PoolVector<OutboxEntry> entries;
   for (size_t i = 0; i < reply.size(); ++i) {
     RedisReply const fields = reply[i][1];
-    OutboxEntry entry{PoolString(reply[i][0].text()), bucket, "", ""};
+    OutboxEntry entry{PoolString(reply[i][0].text()), bucket, "", "", ""};
     for (size_t f = 0; f + 1 < fields.size(); f += 2) {
       if (fields[f].text() == keys::outbox_key_field) entry.hunter_id = fields[f + 1].text();
       if (fields[f].text() == keys::outbox_value_field) entry.event = fields[f + 1].text();

@@ -22,8 +22,9 @@ struct RequestName {
   PoolString hunter_id;
   PoolString key;         // the Idempotency-Key, else the request_id
   PoolString request_id;  // of this attempt, 32 hex digits
-  // Of the client's traceparent, for log lines; empty: none. It is not stored.
-  PoolString trace_id = {};
+  // Of the client's traceparent, for log lines and for the headers of the events; empty: none. It
+  // is not stored.
+  PoolString trace_context = {};
 };
 
 // The stored response of a request. A retry gets the same response.
@@ -49,6 +50,8 @@ struct OutboxEntry {
   uint32_t bucket = 0;
   PoolString hunter_id;
   PoolString event;  // JSON
+  // Of the request; empty: none, or the entry was read from the outbox, which does not have it.
+  PoolString trace_context = {};
 };
 
 struct Award {

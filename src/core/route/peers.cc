@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/trace_context.h"
 #include "http/problem.h"
 #include "wire/message_codec.h"
 
@@ -27,7 +28,7 @@ void write_request(PoolString& message, uint32_t incarnation, uint64_t id,
   writer.text(request.hunt_id);
   writer.text(request.hunter_id);
   writer.text(request.request_id);
-  writer.text(request.trace_id);
+  writer.text(request.trace_context);
   writer.text(request.idempotency_key);
   writer.text(request.body);
 }
@@ -38,7 +39,7 @@ size_t request_bytes(const HuntRequest& request) {
                              sizeof(request.kind) + sizeof(request.received_at_ns);
   constexpr size_t lengths = 6 * sizeof(uint32_t);
   return numbers + lengths + request.hunt_id.size() + request.hunter_id.size() +
-         request.request_id.size() + request.trace_id.size() + request.idempotency_key.size() +
+         request.request_id.size() + request.trace_context.size() + request.idempotency_key.size() +
          request.body.size();
 }
 
@@ -53,7 +54,7 @@ HuntRequest read_request(WireReader& reader) {
   request.hunt_id = reader.text();
   request.hunter_id = reader.text();
   request.request_id = reader.text();
-  request.trace_id = reader.text();
+  request.trace_context = reader.text();
   request.idempotency_key = reader.text();
   request.body = reader.text();
   return request;
@@ -181,16 +182,17 @@ Task<> Peers::respond(Link& from, uint64_t id, HuntRequest request) {
   bool const runs = request.kind == HuntRequest::Kind::run;
   bool const keyed = !request.idempotency_key.empty();
   PoolString const request_id = request.request_id;
-  PoolString const trace_id = request.trace_id;
+  PoolString const trace_context = request.trace_context;
   PoolString message;
   {
     Response const response = co_await user_.run_forwarded(std::move(request));
     write_response(message, id, response);
   }
   if (message.size() > limits::peer_message_bytes_max) {
-    log::warning(
-        "response not forwarded: it is too large",
-        {{"bytes", message.size()}, {"request_id", request_id}, log::if_set("trace_id", trace_id)});
+    log::warning("response not forwarded: it is too large",
+                 {{"bytes", message.size()},
+                  {"request_id", request_id},
+                  log::if_set("trace_id", trace_id_of(trace_context))});
     message.clear();
     write_response(message, id,
                    runs ? outcome_unknown(keyed, request_id)

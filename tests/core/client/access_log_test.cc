@@ -45,7 +45,7 @@ TEST_CASE("the line of a hunt has what is known of it") {
   RequestFacts head;
   head.method = Method::post;
   head.path = "/v1/hunts/gold/hunters/ann";
-  head.trace_id = "fedcba9876543210fedcba9876543210";
+  head.trace_context = "fedcba9876543210fedcba9876543210-0123456789abcdef-01";
   access.take(head, find_route(head.method, head.path));
   access.status = 200;
   access.bytes = 512;

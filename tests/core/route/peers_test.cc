@@ -25,7 +25,7 @@ HuntRequest request_of(std::string_view hunter_id, std::string_view body = "") {
   request.hunt_id = "gold";
   request.hunter_id = hunter_id;
   request.request_id = "0123456789abcdef0123456789abcdef";
-  request.trace_id = "fedcba9876543210fedcba9876543210";
+  request.trace_context = "fedcba9876543210fedcba9876543210-0123456789abcdef-01";
   request.idempotency_key = "key";
   request.body = body;
   request.received_at_ns = 5;
@@ -100,7 +100,7 @@ TEST_CASE("a forwarded request arrives whole, and its response comes back") {
   CHECK(ran.hunt_id == "gold");
   CHECK(ran.hunter_id == "ann");
   CHECK(ran.request_id == "0123456789abcdef0123456789abcdef");
-  CHECK(ran.trace_id == "fedcba9876543210fedcba9876543210");
+  CHECK(ran.trace_context == "fedcba9876543210fedcba9876543210-0123456789abcdef-01");
   CHECK(ran.idempotency_key == "key");
   CHECK(ran.body == "[1]");
   CHECK(ran.received_at_ns == 5);
