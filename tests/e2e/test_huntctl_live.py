@@ -183,6 +183,31 @@ def test_since_has_only_the_hunts_of_the_interval(stack):
     assert [core["core"] for core in shown["cores"]] == [0, 1]
 
 
+def test_since_reset_has_the_hunts_since_the_reset_or_since_a_later_start(own_stack, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    stack = own_stack(cores=2).start()
+
+    def counted(*words) -> int:
+        done = huntctl(stack, "latency", *words, "--json")
+        assert done.returncode == OK, done
+        return json.loads(done.stdout)["all"]["stages"]["request"]["count"]
+
+    for number in range(20):
+        assert run_hunt(stack.http, "gold", f"before-{number}").status == 200
+    wait_until(lambda: counted() >= 20, 10, "the hunts in the histograms")
+    assert huntctl(stack, "latency", "--reset").returncode == OK
+    assert counted("--since-reset") == 0
+    for number in range(5):
+        assert run_hunt(stack.http, "gold", f"after-{number}").status == 200
+    wait_until(lambda: counted("--since-reset") == 5, 10, "the hunts since the reset")
+    stack.huntd.stop()
+    stack.huntd.start()
+    for number in range(3):
+        assert run_hunt(stack.http, "gold", f"later-{number}").status == 200
+    wait_until(lambda: counted("--since-reset") == 3, 10, "the hunts since the start")
+    assert "huntd started in between" in huntctl(stack, "latency", "--since-reset").stdout
+
+
 def test_since_reports_at_ctrl_c_what_there_is(stack):
     with terminal(stack, "latency", "--since", "10m") as shown:
         shown.read_until("measuring")

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import unittest
+import unittest.mock
 import xml.dom.minidom
 
 HUNTCTL, SERVE_SAMPLE = sys.argv[1], sys.argv[2]
@@ -132,6 +133,31 @@ class AdminCommands(unittest.TestCase):
             run = huntctl("latency", "--svg", f"{folder}/none/x.svg", "--admin", self.admin)
             self.assertEqual(run.returncode, 1)
             self.assertIn("cannot write", run.stderr)
+
+    def test_latency_since_a_reset_has_only_what_came_after_it(self):
+        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch.dict(os.environ, XDG_STATE_HOME=f"{folder}/state"):
+            run = huntctl("latency", "--since-reset", "--admin", self.admin)
+            self.assertEqual(run.returncode, 2, run.stdout)
+            self.assertIn("huntctl latency --reset", run.stderr)
+            whole = json.loads(huntctl("latency", "--json", "--admin", self.admin).stdout)
+            reset = json.loads(huntctl("latency", "--reset", "--json", "--admin", self.admin).stdout)
+            self.assertEqual(list(pathlib.Path(folder).rglob("*.json")), [pathlib.Path(reset["file"])])
+            since = json.loads(huntctl("latency", "--since-reset", "--json", "--admin", self.admin).stdout)
+            self.assertEqual(since["from_ms"], reset["from_ms"])
+            self.assertGreater(whole["all"]["stages"]["request"]["count"], 0)
+            self.assertEqual(since["all"]["stages"]["request"]["count"], 0)
+            after = json.loads(huntctl("latency", "--json", "--admin", self.admin).stdout)  # huntd's own figures stay
+            self.assertEqual(after["all"], whole["all"])
+            pathlib.Path(reset["file"]).write_text("{")
+            self.assertEqual(huntctl("latency", "--since-reset", "--admin", self.admin).returncode, 2)
+
+    def test_a_reset_that_cannot_be_kept_is_an_error(self):
+        with tempfile.NamedTemporaryFile() as file, unittest.mock.patch.dict(os.environ, XDG_STATE_HOME=file.name):
+            run = huntctl("latency", "--reset", "--admin", self.admin)
+        self.assertEqual((run.returncode, run.stdout), (1, ""))
+        self.assertIn("cannot write", run.stderr)
+        with unittest.mock.patch.dict(os.environ, XDG_STATE_HOME="", HOME=""):
+            self.assertEqual(huntctl("latency", "--reset", "--admin", self.admin).returncode, 2)
 
     def test_status_of_a_healthy_huntd(self):
         run = huntctl("status", "--admin", self.admin)
@@ -302,7 +328,8 @@ class Mistakes(unittest.TestCase):
     def test_wrong_usage_is_2_and_help_is_0(self):
         for arguments in ((), ("nonsense",), ("latency", "--nonsense"), ("hunt",), ("hunt", "forest"), ("hunt", "close"),
                           ("hunt", "purge", "forest", "--yes", "--dry-run"), ("forget",), ("restore", "forest"),
-                          ("latency", "--json", "--svg", "x.svg")):
+                          ("latency", "--json", "--svg", "x.svg"), ("latency", "--reset", "--since-reset"),
+                          ("latency", "--reset", "--watch"), ("latency", "--since", "1s", "--since-reset")):
             self.assertEqual(huntctl(*arguments).returncode, 2, arguments)
             run = huntctl("--json", *arguments)
             self.assertEqual((run.returncode, json.loads(run.stdout)["exit_code"]), (2, 2), arguments)
