@@ -172,7 +172,7 @@ int run(const huntd::Config& config, bool once) {
   huntd::aggregator::Metrics metrics;
   std::unique_ptr<huntd::aggregator::MetricsServer> server;
   if (!once) {
-    auto started = huntd::aggregator::MetricsServer::start(config.aggregator.listen, metrics);
+    auto started = huntd::aggregator::MetricsServer::start(config, metrics);
     if (!started) {
       huntd::log::error("start failed", {{"error", started.error().message}});
       return exit_failure;

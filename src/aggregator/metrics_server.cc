@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/net.h"
-#include "config/config.h"
 
 namespace huntd::aggregator {
 namespace {
@@ -35,18 +34,26 @@ std::vector<AdminRoute> routes_of(const Metrics& metrics) {
   };
 }
 
+Result<ListeningSocket> listen_at(const Address& address, mode_t unix_mode) {
+  if (address.unix_socket) return listen_unix(address.host, unix_mode, limits::admin_backlog);
+  Result<UniqueFd> socket = listen_tcp(address.host, address.port, limits::admin_backlog);
+  if (!socket) return socket.error();
+  return ListeningSocket{std::move(*socket)};
+}
+
 }  // namespace
 
-Result<std::unique_ptr<MetricsServer>> MetricsServer::start(const std::string& listen,
+Result<std::unique_ptr<MetricsServer>> MetricsServer::start(const Config& config,
                                                             const Metrics& metrics) {
-  Result<Address> const address = parse_address(listen);
+  Result<Address> const address = parse_address(config.aggregator.listen);
   if (!address) return Error{"aggregator.listen: " + address.error().message};
-  Result<UniqueFd> listener = listen_tcp(address->host, address->port, limits::admin_backlog);
+  Result<ListeningSocket> listener = listen_at(*address, file_mode_of(config.aggregator.unix_mode));
   if (!listener) return Error{"aggregator.listen: " + listener.error().message};
   Result<std::unique_ptr<AdminServer>> server =
-      AdminServer::open(std::move(*listener), routes_of(metrics));
+      AdminServer::open(std::move(listener->socket), routes_of(metrics));
   if (!server) return Error{"aggregator.listen: " + server.error().message};
-  std::unique_ptr<MetricsServer> self(new MetricsServer(std::move(*server)));
+  std::unique_ptr<MetricsServer> self(
+      new MetricsServer(std::move(*server), std::move(listener->file)));
   self->thread_ = std::thread([server = self.get()] { server->run(); });
   return self;
 }

@@ -5,28 +5,32 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "admin_http/admin_server.h"
 #include "aggregator/metrics.h"
 #include "base/result.h"
+#include "base/unix_listener.h"
+#include "config/config.h"
 
 namespace huntd::aggregator {
 
 class MetricsServer {
  public:
-  // Binds `listen` and starts serving `metrics`, which must outlive the server. The error names the
-  // address.
-  static Result<std::unique_ptr<MetricsServer>> start(const std::string& listen,
-                                                      const Metrics& metrics);
+  // Listens on aggregator.listen and starts serving `metrics`, which must outlive the server. The
+  // error names the address. The file of a unix socket is removed with the server.
+  static Result<std::unique_ptr<MetricsServer>> start(const Config& config, const Metrics& metrics);
   ~MetricsServer();
   MetricsServer(const MetricsServer&) = delete;
   MetricsServer& operator=(const MetricsServer&) = delete;
 
  private:
-  explicit MetricsServer(std::unique_ptr<AdminServer> server) : server_(std::move(server)) {}
+  MetricsServer(std::unique_ptr<AdminServer> server, SocketFile file)
+      : server_(std::move(server)), file_(std::move(file)) {}
   void run();
 
   std::unique_ptr<AdminServer> server_;
+  SocketFile file_;
   std::atomic<bool> ends_ = false;
   std::thread thread_;
 };

@@ -27,7 +27,6 @@ enum class When { reload, restart };
 enum class Check {
   path,  // may be empty
   directory,
-  tcp,
   tcp_or_unix,
   listen,
   file_mode,
@@ -110,9 +109,11 @@ const Key keys_table[] = {
          "that the log does not take at once are dropped and counted."),
     NUMBER(http, access_log_sample, 1, 1'000'000, restart,
          "With `\"sampled\"`: one response of this many, drawn at random, gets a line."),
-    TEXT(admin, listen, tcp, restart,
+    TEXT(admin, listen, listen, restart,
          "Address of the admin port: `/livez`, `/readyz`, `/metrics` and the latency pages. "
          "Must differ from `http.listen`. Keep it off the public network."),
+    TEXT(admin, unix_mode, file_mode, restart,
+         "Permissions of the file of a `unix:` socket in `admin.listen`, in octal."),
     TEXT(auth, mode, auth_mode, reload,
          "How callers authenticate. `\"none\"`: not at all. `\"bearer\"`: by a token from "
          "`auth.tokens_file`, which may act for every hunter. `\"hunter\"`: by a token made with "
@@ -218,8 +219,10 @@ const Key keys_table[] = {
          "Longest time between two merges into PostgreSQL."),
     TEXT(aggregator, postgres, postgres, restart,
          "The database. Put a password into a `passfile`, not here."),
-    TEXT(aggregator, listen, tcp, restart,
+    TEXT(aggregator, listen, listen, restart,
          "Address of the aggregator's `/metrics`, `/livez` and `/readyz`."),
+    TEXT(aggregator, unix_mode, file_mode, restart,
+         "Permissions of the file of a `unix:` socket in `aggregator.listen`, in octal."),
     TEXT(aggregator, group, group, restart,
          "The Kafka consumer group."),
     NUMBER(aggregator, retention_days, 0, 36'500, restart,
@@ -317,11 +320,10 @@ struct Problems {
   }
 };
 
-// The error if `text` is not an address of the permitted kind.
-std::optional<std::string> address_fault(const std::string& text, bool unix_allowed) {
+// The error if `text` is not an address.
+std::optional<std::string> address_fault(const std::string& text) {
   Result<Address> const address = parse_address(text);
   if (!address) return address.error().message;
-  if (address->unix_socket && !unix_allowed) return "must be ADDRESS:PORT, not a unix socket";
   return std::nullopt;
 }
 
@@ -329,7 +331,7 @@ std::optional<std::string> address_fault(const std::string& text, bool unix_allo
 std::optional<std::string> listen_fault(const std::string& text) {
   if (text.starts_with("unix:") && !text.starts_with("unix:/"))
     return "the path of a unix socket must begin with /";
-  return address_fault(text, true);
+  return address_fault(text);
 }
 
 std::optional<std::string> file_mode_fault(const std::string& text) {
@@ -375,10 +377,8 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
       if (text.size() > limits::pg_name_bytes_max)
         return fmt::format("must be at most {} bytes", limits::pg_name_bytes_max);
       return std::nullopt;
-    case Check::tcp:
-      return address_fault(text, false);
     case Check::tcp_or_unix:
-      return address_fault(text, true);
+      return address_fault(text);
     case Check::listen:
       return listen_fault(text);
     case Check::file_mode:
@@ -413,11 +413,10 @@ std::string range_of(const Key& key) {
       return "a path";
     case Check::directory:
       return "a directory";
-    case Check::tcp:
-      return "address";
     case Check::tcp_or_unix:
       return "address or `unix:/path`";
     case Check::listen:
+      if (key.text != nullptr) return "address or `unix:/path`";
       return fmt::format("address or `unix:/path`, or an array of 1 to {}", limits::listeners_max);
     case Check::file_mode:
       return "an octal number in quotes";
@@ -701,6 +700,10 @@ Result<Address> parse_address(const std::string& text) {
         fmt::format("the port must be from 0 to 65535, not \"{}\"", std::string(first, last))};
   address.port = static_cast<uint16_t>(port);
   return address;
+}
+
+mode_t file_mode_of(const std::string& octal) {
+  return static_cast<mode_t>(std::stoul(octal, nullptr, 8));
 }
 
 std::string address_text(const Address& address) {

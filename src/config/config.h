@@ -3,6 +3,8 @@
 // with the range and the help text of each key; docs/configuration.md and huntd.toml(5) are
 // generated from it.
 #pragma once
+#include <sys/types.h>
+
 #include <cstdint>
 #include <map>
 #include <string>
@@ -41,6 +43,7 @@ struct Config {
   } http;
   struct {
     std::string listen = "127.0.0.1:14868";
+    std::string unix_mode = "0660";
   } admin;
   struct {
     std::string mode = "none";
@@ -100,6 +103,7 @@ struct Config {
     uint32_t interval_s = 1;
     std::string postgres = "postgresql:///huntd";
     std::string listen = "127.0.0.1:14867";
+    std::string unix_mode = "0660";
     std::string group = "hunt-aggregator";
     uint32_t retention_days = 0;
     std::string schema;
@@ -151,6 +155,8 @@ struct Address {
 };
 // Parses "host:port", "[v6]:port" or "unix:/path". The error says what is wrong.
 Result<Address> parse_address(const std::string& text);
+// The value of a key that is a file mode. REQUIRES: `octal` has passed the check of such a key.
+mode_t file_mode_of(const std::string& octal);
 // The reverse of parse_address().
 std::string address_text(const Address& address);
 

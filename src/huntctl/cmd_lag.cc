@@ -187,9 +187,9 @@ void add_lag(CLI::App& app, Context& context) {
       "lag",
       "Print how far the table is behind the events (exit 1: too far, unknown, or a peer is down)");
   command
-      ->add_option(
-          "--aggregator", options->aggregators,
-          "Address of an aggregator, host:port; may be repeated (default: aggregator.listen)")
+      ->add_option("--aggregator", options->aggregators,
+                   "Address of an aggregator, host:port or unix:/path; may be repeated (default: "
+                   "aggregator.listen)")
       ->type_name("ADDRESS")
       ->allow_extra_args(false);
   command->add_option("--max", options->max_s, "Exit 1 if the lag is more than SECONDS")

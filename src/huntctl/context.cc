@@ -19,12 +19,12 @@ namespace {
 constexpr double period_s_min = 0.1;
 constexpr double period_s_max = 3600;
 
-// The first of the addresses that is not a unix socket, which the HTTP client does not know.
-Result<std::string> tcp_address(const std::vector<std::string>& addresses) {
+// The first of the addresses with a port, which every user may call; if there is none, the first.
+// REQUIRES: there is one.
+const std::string& address_to_call(const std::vector<std::string>& addresses) {
   for (const std::string& address : addresses)
     if (!address.starts_with("unix:")) return address;
-  return Error{"http.listen has no host:port, which huntctl needs: add one, or give --http",
-               ErrorKind::usage};
+  return addresses.front();
 }
 
 }  // namespace
@@ -46,9 +46,7 @@ Result<PublicPort> Context::public_port(const std::string& http) const {
   if (http.empty()) {
     Result<Config> const config = this->config();
     if (!config) return config.error();
-    Result<std::string> const address = tcp_address(config->http.listen);
-    if (!address) return address.error();
-    port.address = callable_address(*address);
+    port.address = callable_address(address_to_call(config->http.listen));
   }
   if (token_file.empty()) return port;
   Result<std::string> const token =
@@ -66,11 +64,13 @@ Result<std::string> Context::admin_address(const std::string& admin) const {
 }
 
 void add_http_option(CLI::App& command, std::string& http) {
-  command.add_option("--http", http, "Public address, host:port (default: http.listen)");
+  command.add_option("--http", http,
+                     "Public address, host:port or unix:/path (default: http.listen)");
 }
 
 void add_admin_option(CLI::App& command, std::string& admin) {
-  command.add_option("--admin", admin, "Admin address, host:port (default: admin.listen)");
+  command.add_option("--admin", admin,
+                     "Admin address, host:port or unix:/path (default: admin.listen)");
 }
 
 CLI::Option* add_period_option(CLI::App& command, const std::string& name, double& seconds,

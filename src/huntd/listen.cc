@@ -6,8 +6,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include "admin_http/admin_http_limits.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/net.h"
@@ -44,39 +43,6 @@ std::string fault_of(int descriptor) {
   if (socket_option(descriptor, SO_ACCEPTCONN) != 1)
     return "it does not listen (Accept=yes can't be used)";
   return "";
-}
-
-// Removes the file of a socket on which no process listens.
-Result<void> remove_stale(const sockaddr_un& address) {
-  const char* const path = address.sun_path;
-  struct stat file {};
-  if (lstat(path, &file) != 0 || !S_ISSOCK(file.st_mode))
-    return Error{fmt::format("{} is not a socket: remove it, or use another path", path)};
-  UniqueFd const probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  bool const stale =
-      connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
-      errno == ECONNREFUSED;
-  if (!stale) return Error{"another process listens there; stop that process or use another path"};
-  if (unlink(path) != 0) return Error{fmt::format("unlink: {}", std::strerror(errno))};
-  return {};
-}
-
-// Binds `socket` to a path. The file never permits more than `mode`.
-Result<void> bind_to(int socket, const sockaddr_un& address, mode_t mode) {
-  auto const bound = [&] {
-    return bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  };
-  if (fchmod(socket, mode) != 0) return Error{fmt::format("fchmod: {}", std::strerror(errno))};
-  if (!bound()) {
-    if (errno != EADDRINUSE) return Error{std::strerror(errno)};
-    if (Result<void> removed = remove_stale(address); !removed) return removed;
-    if (!bound()) return Error{std::strerror(errno)};
-  }
-  // The umask has taken bits away.
-  if (chmod(address.sun_path, mode) == 0) return {};
-  Error const error{fmt::format("chmod: {}", std::strerror(errno))};
-  unlink(address.sun_path);
-  return error;
 }
 
 }  // namespace
@@ -111,19 +77,25 @@ Result<InheritedSockets> take_inherited_sockets() {
       continue;
     }
     if (sockets.admin.valid()) return Error{fmt::format("{}: another one has the name", which)};
-    if (socket_option(descriptor, SO_DOMAIN) == AF_UNIX)
-      return Error{fmt::format("{} can't be used: the admin port is TCP only", which)};
     sockets.admin = std::move(socket);
   }
   return sockets;
 }
 
-Result<UniqueFd> listen_on(const std::string& text, const char* key, int backlog) {
-  Result<Address> const address = parse_address(text);
-  if (!address) return Error{fmt::format("{} {}", key, address.error().message)};
-  Result<UniqueFd> listener = listen_tcp(address->host, address->port, backlog);
-  if (!listener) return Error{fmt::format("{}: {}", key, listener.error().message)};
-  return listener;
+Result<ListeningSocket> listen_for_admin(const Config& config) {
+  Result<Address> const address = parse_address(config.admin.listen);
+  if (!address) return Error{"admin.listen " + address.error().message};
+  auto const listened = [&]() -> Result<ListeningSocket> {
+    if (address->unix_socket)
+      return listen_unix(address->host, file_mode_of(config.admin.unix_mode),
+                         limits::admin_backlog);
+    Result<UniqueFd> socket = listen_tcp(address->host, address->port, limits::admin_backlog);
+    if (!socket) return socket.error();
+    return ListeningSocket{std::move(*socket)};
+  };
+  Result<ListeningSocket> opened = listened();
+  if (!opened) return Error{"admin.listen: " + opened.error().message};
+  return opened;
 }
 
 bool is_loopback(int socket) {
@@ -146,7 +118,7 @@ Result<void> Listeners::open(std::vector<UniqueFd> inherited, const Config& conf
     if (!address) return Error{"http.listen " + address.error().message};
     addresses.push_back(std::move(*address));
   }
-  auto const mode = static_cast<mode_t>(std::stoul(config.http.unix_mode, nullptr, 8));
+  mode_t const mode = file_mode_of(config.http.unix_mode);
   for (const Address& address : passed ? std::vector<Address>() : addresses) {
     // [::] would take the IPv4 connections of the port, too, which another entry names.
     bool const shared = std::ranges::count_if(addresses, [&](const Address& other) {
@@ -178,21 +150,10 @@ Result<void> Listeners::open_tcp(const Address& address, bool v6_only) {
 }
 
 Result<void> Listeners::open_unix(const std::string& path, mode_t mode) {
-  auto const failed = [&](const std::string& why) {
-    return Error{fmt::format("cannot listen on unix:{}: {}", path, why)};
-  };
-  sockaddr_un address{};
-  if (path.size() >= sizeof address.sun_path) return failed("the path is too long");
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket.valid()) return failed(std::strerror(errno));
-  if (Result<void> bound = bind_to(socket.get(), address, mode); !bound)
-    return failed(bound.error().message);
-  struct stat file {};
-  if (stat(path.c_str(), &file) == 0) files_.push_back({path, file.st_dev, file.st_ino});
-  if (listen(socket.get(), limits::listen_backlog) != 0) return failed(std::strerror(errno));
-  sockets_.push_back(std::move(socket));
+  Result<ListeningSocket> opened = listen_unix(path, mode, limits::listen_backlog);
+  if (!opened) return opened.error();
+  sockets_.push_back(std::move(opened->socket));
+  files_.push_back(std::move(opened->file));
   return {};
 }
 
@@ -209,13 +170,7 @@ bool Listeners::only_this_host() const {
 
 void Listeners::close() {
   sockets_.clear();
-  // Another process may have replaced the file.
-  for (const File& file : std::exchange(files_, {})) {
-    struct stat now {};
-    if (lstat(file.path.c_str(), &now) == 0 && now.st_dev == file.device &&
-        now.st_ino == file.number)
-      unlink(file.path.c_str());
-  }
+  files_.clear();
 }
 
 }  // namespace huntd::server

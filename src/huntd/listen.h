@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "base/unix_listener.h"
 #include "config/config.h"
 
 namespace huntd::server {
@@ -22,8 +23,8 @@ struct InheritedSockets {
 // which socket can't be used and why. REQUIRES: called once, before anything else uses descriptors.
 Result<InheritedSockets> take_inherited_sockets();
 
-// Listens on `text` (host:port), the value of the config key `key`, which the error names.
-Result<UniqueFd> listen_on(const std::string& text, const char* key, int backlog);
+// Listens on admin.listen. The error names the key.
+Result<ListeningSocket> listen_for_admin(const Config& config);
 
 // Whether only this host can connect to the socket: it is bound to a loopback address or a path.
 bool is_loopback(int socket);
@@ -49,16 +50,11 @@ class Listeners {
   void close();
 
  private:
-  struct File {
-    std::string path;
-    dev_t device;
-    ino_t number;
-  };
   Result<void> open_tcp(const Address& address, bool v6_only);
   Result<void> open_unix(const std::string& path, mode_t mode);
 
   std::vector<UniqueFd> sockets_;
-  std::vector<File> files_;
+  std::vector<SocketFile> files_;
 };
 
 }  // namespace huntd::server

@@ -15,7 +15,6 @@
 #include <optional>
 #include <utility>
 
-#include "admin_http/admin_http_limits.h"
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/format_text.h"
@@ -93,7 +92,7 @@ class Parent {
     }
     reload_.note_start();
     watchdog_us_ = systemd::watchdog_interval_us();
-    children_.start({listeners_.descriptors(), admin_listener_.get(), signals_.get()});
+    children_.start({listeners_.descriptors(), admin_.socket.get(), signals_.get()});
     while (!stopping_ || !children_.all_cores_ended()) tick();
     children_.end_admin();
     log::info("stopped");
@@ -103,12 +102,11 @@ class Parent {
  private:
   Result<void> open_admin(UniqueFd inherited) {
     bool const passed = inherited.valid();
-    Result<UniqueFd> admin =
-        passed ? Result<UniqueFd>(std::move(inherited))
-               : listen_on(prepared_.config.admin.listen, "admin.listen", limits::admin_backlog);
+    Result<ListeningSocket> admin =
+        passed ? ListeningSocket{std::move(inherited)} : listen_for_admin(prepared_.config);
     if (!admin) return admin.error();
-    admin_listener_ = std::move(*admin);
-    log::info("listening", {{"address", bound_address(admin_listener_.get())},
+    admin_ = std::move(*admin);
+    log::info("listening", {{"address", bound_address(admin_.socket.get())},
                             {"by", passed ? "systemd" : "admin.listen"}});
     return {};
   }
@@ -289,7 +287,7 @@ class Parent {
   Reload reload_;
   Saving saving_;
   Listeners listeners_;
-  UniqueFd admin_listener_;
+  ListeningSocket admin_;
   UniqueFd signals_;
   std::optional<uint64_t> drained_at_ns_;  // by the operator
   uint64_t drain_at_ns_ = 0;               // 0: no stop was requested

@@ -154,8 +154,6 @@ TEST_CASE("an error names file, line, key and what to do") {
       {"[worker]\ndeadline_ms = -3",
        "h.toml:2: worker.deadline_ms: must be from 1 to 10000, not -3"},
       {"[http]\nlisten = \"8080\"", "h.toml:2: http.listen: must be ADDRESS:PORT, not \"8080\""},
-      {"[admin]\nlisten = \"unix:/x\"",
-       "h.toml:2: admin.listen: must be ADDRESS:PORT, not a unix socket"},
       {"[http]\nlisten = \"::1:80\"",
        "h.toml:2: http.listen: an IPv6 address must be in brackets, not \"::1:80\""},
       {"[http]\nlisten = \"a:65536\"",
@@ -199,6 +197,18 @@ TEST_CASE("an error of a listening address names file, line, key and what to do"
     const char* error;
   };
   Case const cases[] = {
+      {"[admin]\nlisten = \"unix:x\"",
+       "h.toml:2: admin.listen: the path of a unix socket must begin with /"},
+      {"[admin]\nlisten = [\"unix:/x\"]", "h.toml:2: admin.listen: must be text in quotes"},
+      {"[admin]\nunix_mode = \"9\"",
+       "h.toml:2: admin.unix_mode: must be three octal digits, such as \"0660\""},
+      {"[aggregator]\nlisten = \"unix:x\"",
+       "h.toml:2: aggregator.listen: the path of a unix socket must begin with /"},
+      {"[aggregator]\nunix_mode = \"9\"",
+       "h.toml:2: aggregator.unix_mode: must be three octal digits, such as \"0660\""},
+      {"[http]\nlisten = \"unix:/x\"\n[admin]\nlisten = \"unix:/x\"",
+       "h.toml:4: admin.listen: must differ from http.listen: the public port does not have the "
+       "admin paths"},
       {"[http]\nlisten = []", "h.toml:2: http.listen: must be 1 to 16 texts, not 0"},
       {"[http]\nlisten = [\"a:1\", 2]",
        "h.toml:2: http.listen: must be text in quotes, or an array of such texts"},
@@ -265,6 +275,21 @@ TEST_CASE("http.listen is one address or several, and is printed as it was writt
   for (int i = 0; i < 17; ++i) many += fmt::format("\"127.0.0.1:{}\",", 80 + i);
   CHECK(error_of("[http]\nlisten = [" + many + "]") ==
         "h.toml:2: http.listen: must be 1 to 16 texts, not 17");
+}
+
+TEST_CASE("the ports for operators may be unix sockets, and are printed as written") {
+  Result<Config> const config = parse_config(
+      "[admin]\nlisten = \"unix:/run/a.sock\"\nunix_mode = \"0666\"\n"
+      "[aggregator]\nlisten = \"unix:/run/b.sock\"\nunix_mode = \"600\"",
+      "h.toml");
+  REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
+  Result<Config> const again = parse_config(print_config(*config), "p.toml");
+  REQUIRE_MESSAGE(again, (again ? "" : again.error().message));
+  CHECK(again->admin.listen == "unix:/run/a.sock");
+  CHECK(file_mode_of(again->admin.unix_mode) == 0666);
+  CHECK(again->aggregator.listen == "unix:/run/b.sock");
+  CHECK(file_mode_of(again->aggregator.unix_mode) == 0600);
+  CHECK(file_mode_of(Config().admin.unix_mode) == 0660);
 }
 
 TEST_CASE("a reload lists the changed keys that need a restart") {

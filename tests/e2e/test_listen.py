@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The public port's sockets: several of them, unix sockets, and those that systemd passes."""
-import http.client
+"""The sockets of the public port and of the ports for operators: several of them, unix sockets, and those that systemd passes."""
+import json
 import os
 import pathlib
 import re
@@ -14,6 +14,7 @@ import textwrap
 import pytest
 
 from client import RawConnection, call, run_hunt
+from harness.huntd_stack import UnixConnection, build_folder, http_get
 from harness.ports import reserve_port
 from harness.process import wait_until
 
@@ -45,19 +46,6 @@ LAUNCHER = textwrap.dedent("""
     os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": ":".join(names)}
     os.execv(sys.argv[split + 1], sys.argv[split + 1:])
 """)
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over the unix socket `path`."""
-
-    def __init__(self, path: pathlib.Path):
-        super().__init__("localhost", timeout=60)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 def hunt_over(path: pathlib.Path, hunter: str) -> int:
@@ -264,3 +252,74 @@ def test_a_socket_that_cannot_be_used_is_named(own_stack, sockets, words):
                           timeout=60)
     assert done.returncode == 78, done.stderr
     assert words in done.stderr
+
+
+def test_an_admin_port_of_systemd_may_be_a_unix_socket(own_stack, path):
+    stack = own_stack()
+    stack.start_stores()
+    launch_with(stack, [f"tcp:{stack.http}=http", f"unix:{path}=admin"])
+    stack.huntd.admin = f"unix:{path}"
+    stack.huntd.start()
+    assert f"address=unix:{path} by=systemd" in stack.huntd.log_text()
+    assert stack.huntd.stop() == 0
+    assert path.exists()  # it is systemd's
+
+
+@pytest.fixture
+def operated(own_stack, path):
+    """A stack whose ports for operators are unix sockets."""
+    admin, aggregator = path.with_name("a.sock"), path.with_name("g.sock")
+    return own_stack(aggregator=True, settings={"admin.listen": f"unix:{admin}", "admin.unix_mode": "0600",
+                                                "aggregator.listen": f"unix:{aggregator}"}).start()
+
+
+def huntctl(stack, *words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([build_folder() / "huntctl", "-c", stack.config, *words], capture_output=True, text=True, timeout=60)
+
+
+def test_the_ports_for_operators_may_be_unix_sockets(operated):
+    stack, admin, aggregator = operated, pathlib.Path(operated.admin[5:]), pathlib.Path(operated.aggregator_address[5:])
+    assert (stat.S_IMODE(admin.stat().st_mode), stat.S_IMODE(aggregator.stat().st_mode)) == (0o600, 0o660)
+    assert run_hunt(stack.http, "gold", "ada").status == 200
+    # As the documents call them.
+    for socket_path, page in ((admin, "/readyz"), (admin, "/latency.hlog"), (aggregator, "/metrics")):
+        done = subprocess.run(["curl", "-sSf", "--unix-socket", str(socket_path), f"http://localhost{page}"], capture_output=True, timeout=60)
+        assert done.returncode == 0 and done.stdout, done
+    assert stack.metric("huntd_hunts_total{outcome=\"ok\"}") == 1
+    assert stack.huntd.stop() == 0
+    assert not admin.exists()
+    assert stack.aggregator.stop() == 0
+    assert not aggregator.exists()
+
+
+def test_huntctl_calls_unix_sockets(operated):
+    stack = operated
+    for words in (["status"], ["health"], ["latency"], ["lag"], ["reload"], ["drain"], ["undrain"], ["top", "--count", "1"],
+                  ["status", "--admin", stack.admin], ["lag", "--aggregator", stack.aggregator_address]):
+        done = huntctl(stack, *words, "--json")
+        assert done.returncode == 0, (words, done)
+        assert json.loads(done.stdout)
+    assert huntctl(stack, "lag", "--aggregator", stack.admin + "x").returncode == 3
+    assert "nothing listens" in huntctl(stack, "status", "--admin", stack.admin + "x").stderr
+    stack.huntd.kill()  # leaves its file
+    done = huntctl(stack, "status")
+    assert done.returncode == 3 and "nothing listens" in done.stderr, done
+    stack.huntd.start()
+    assert huntctl(stack, "status").returncode == 0
+
+
+def test_huntctl_calls_a_public_port_that_is_only_a_unix_socket(own_stack, path):
+    stack = own_stack()
+    stack.settings["http.listen"] = f"unix:{path}"
+    stack.start()
+    done = huntctl(stack, "hunt", "gold", "ada", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["loot"], done
+    assert json.loads(huntctl(stack, "held", "gold", "ada", "--json", "--http", f"unix:{path}").stdout)["loot"] == {"gold": 1}
+
+
+def test_an_admin_socket_of_a_live_huntd_is_not_taken(operated, own_stack, huntd_program):
+    second = own_stack(settings={"admin.listen": operated.admin})
+    second.start_stores()
+    done = run_huntd(second, huntd_program)
+    assert done.returncode == 1 and f"admin.listen: cannot listen on {operated.admin}: another process listens there" in done.stderr
+    assert http_get(operated.admin, "/livez")[0] == 200

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 
 from harness.kafka_server import start_kafka
 from harness.ports import reserve_port
@@ -24,10 +25,24 @@ def build_folder() -> pathlib.Path:
     return pathlib.Path(os.environ.get("HUNTD_BUILD", ROOT / "build" / "release")).absolute()
 
 
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over the unix socket `path`."""
+
+    def __init__(self, path: pathlib.Path | str, timeout_s: float = 60):
+        super().__init__("localhost", timeout=timeout_s)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
 def http_get(address: str, path: str, timeout_s: float = 20) -> tuple[int, str]:
-    """Status and body of one GET; OSError without a response."""
+    """Status and body of one GET from HOST:PORT or unix:/PATH; OSError without a response."""
     host, port = address.rsplit(":", 1)
-    connection = http.client.HTTPConnection(host, int(port), timeout=timeout_s)
+    connection = (UnixConnection(port, timeout_s) if host == "unix"
+                  else http.client.HTTPConnection(host, int(port), timeout=timeout_s))
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
