@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness.huntd_stack import build_folder
+from harness.huntd_stack import ROOT, build_folder
 
 PROGRAMS = ("huntd", "hunt_worker", "hunt-aggregator", "huntctl")
 BUILD = pathlib.Path(build_folder())
@@ -52,6 +52,12 @@ def test_a_program_is_stripped_and_its_debug_file_is_found(tree, program):
     assert ".debug_info" in sections(BUILD / "src" / {"hunt_worker": "worker/hunt_worker", "huntd": "huntd/huntd",
                                                       "hunt-aggregator": "aggregator/hunt-aggregator",
                                                       "huntctl": "huntctl/huntctl"}[program]), "the build keeps its own"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_no_program_has_the_path_of_its_build(tree, program):
+    for file in (tree / "bin" / program, tree / "bin/.debug" / f"{program}.debug"):
+        assert str(ROOT).encode() not in file.read_bytes(), file
 
 
 def test_an_installed_program_runs(tree):

@@ -361,7 +361,7 @@ def built_in(arguments: list[str]) -> dict[str, Suite]:
 def pytest_suite(name: str, file: pathlib.Path) -> Suite:
     marks = marks_of(file)
     purposes = ("build", "run", "test") + tuple(mark for mark in ("kafka", "tree") if mark in marks) + \
-        (("bench",) if name == "bench" else ())
+        {"bench": ("bench",), "reproducible": ("package",)}.get(name, ())
     target = "release tests/sim/redis_store_check" if name == "redis_store" else "release @programs @pieces"
     return Suite(name, functools.partial(run_pytest, name, file), purposes, (target,), "alone" not in marks)
 
