@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian package, on the release for which it was built: lintian, and install, upgrade, remove and purge in a bare tree."""
+"""The Debian package, on the release for which it was built: lintian, piuparts, and install, upgrade, remove and purge in a bare tree."""
 import os
 import re
 import shutil
@@ -8,18 +8,29 @@ import subprocess
 import pytest
 
 from harness.huntd_stack import ROOT, build_folder
-from harness.tree import RELEASES, Tree
+from harness.tree import RELEASES, Tree, bare_tree
 from tree_clients import Crowd, await_ready, connect, play
 from tree_layers import GOLD, needed_or_skip, patient_config
 
 pytestmark = [pytest.mark.long(reason="boots Debian trees"), pytest.mark.alone(reason="one tree at a time"), pytest.mark.tree]
 
 
-@pytest.fixture
-def host(package, tmp_path):
+PIUPARTS_TIMEOUT_S = 1800
+# What apt writes in piuparts' log if the tree can't reach a mirror.
+NO_MIRROR = re.compile(r"^.*(?:Could not resolve|Unable to connect|Cannot initiate the connection|Connection timed out|Failed to fetch) .*$", re.MULTILINE)
+
+
+def own_release() -> str:
+    """The release of Debian for which the package was built."""
     release = re.search(r"VERSION_CODENAME=(\w+)", open("/etc/os-release").read())[1]
     if release not in RELEASES:
         pytest.skip(f"packages are made for {RELEASES}, this machine has {release}")
+    return release
+
+
+@pytest.fixture
+def host(package, tmp_path):
+    release = own_release()
     tree = needed_or_skip(lambda: Tree(release, tmp_path / "tree"))
     shutil.copy(package, tree.root / "root")
     with tree:
@@ -42,6 +53,25 @@ def test_lintian_finds_no_error(package):
         pytest.skip("no lintian (package lintian)")
     done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error", str(package)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_piuparts_finds_nothing_that_install_and_purge_leave(package, tmp_path):
+    """Debian's own check, in a copy of the bare tree: broken links, processes that run, files and directories that a purge leaves."""
+    if shutil.which("piuparts") is None:
+        pytest.skip("no piuparts (package piuparts)")
+    bare = needed_or_skip(lambda: bare_tree(own_release()))
+    tree = tmp_path / "tree"  # piuparts copies it; one with a way to the mirror, as make_tree.sh had
+    subprocess.run(["cp", "-ax", str(bare), str(tree)], check=True)
+    shutil.copy("/etc/resolv.conf", tree / "etc/resolv.conf")
+    log = tmp_path / "piuparts.log"
+    done = subprocess.run(["piuparts", f"--existing-chroot={tree}", "--keep-sources-list", "--no-eatmydata", "--no-upgrade-test",
+                           "--warn-on-others", f"--tmpdir={tmp_path}", f"--log-file={log}", str(package)], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=PIUPARTS_TIMEOUT_S)
+    text = log.read_text(errors="replace") if log.exists() else done.stdout + done.stderr
+    if done.returncode != 0 and (reason := NO_MIRROR.search(text)):
+        pytest.skip(f"piuparts reaches no mirror: {reason[0].strip()}")
+    assert done.returncode == 0, text[-6000:]
+    assert "PASS: Installation and purging test." in text, text[-6000:]
 
 
 def test_two_packages_of_one_build_have_the_same_bytes(package):
