@@ -243,7 +243,7 @@ rd_kafka_resp_err_t KafkaLog::produce(const EventRecord& record) {
   namespace names = record_headers;
   // Not RD_KAFKA_VTYPE_HEADER: librdkafka frees those twice if it rejects the record because the
   // topic does not exist.
-  rd_kafka_headers_t* const headers = rd_kafka_headers_new(3);
+  rd_kafka_headers_t* const headers = rd_kafka_headers_new(record.trace_context.empty() ? 2 : 3);
   rd_kafka_header_add(headers, names::content_type, -1, names::json.data(),
                       static_cast<ssize_t>(names::json.size()));
   rd_kafka_header_add(headers, names::event_version, -1, names::event_version_1.data(),
