@@ -10,11 +10,11 @@ import time
 
 from bench.fleet_run import rounds_or
 from bench.processes import exact_cpu_s, family
-from bench.report import Figure, Report, median, progress, version_of
+from bench.report import Figure, Report, progress, repeated, version_of
 from bench.wrk_run import run_wrk
 from harness.huntd_stack import HuntdStack, build_folder
 
-ROUNDS = rounds_or(5)
+ROUNDS = rounds_or()
 SECONDS = 4
 CONNECTIONS = 64
 SECRETS = ("the-first-secret-of-two-in-a-file", "the-second-secret-of-two-in-a-file")  # as in a rotation; the last is used
@@ -53,10 +53,12 @@ def run() -> Report:
                 rates[attempt].append(result.rate)
                 cpu_us[attempt].append(1e6 * share / result.rate)
                 errors += result.not_2xx + result.socket_errors
-        floor_us = median(cpu_us["none"])
-        report.figures += [Figure(f"{attempt}_cpu_us", median(values), "µs of the core's CPU per request") for attempt, values in cpu_us.items()]
-        report.figures += [Figure(f"{attempt}_costs_us", median(cpu_us[attempt]) - floor_us, "µs a request more than without") for attempt in ("bearer", "hunter")]
-        report.figures += [Figure(f"{attempt}_over_none", median(rates[attempt]) / median(rates["none"]), "× the rate without") for attempt in ("bearer", "hunter")]
+        report.figures += [repeated(f"{attempt}_cpu_us", values, "µs of the core's CPU per request") for attempt, values in cpu_us.items()]
+        for attempt in ("bearer", "hunter"):  # of the runs that stand next to each other
+            report.figures.append(repeated(f"{attempt}_costs_us", (us - floor_us for us, floor_us in zip(cpu_us[attempt], cpu_us["none"])),
+                                           "µs per request more than without"))
+            report.figures.append(repeated(f"{attempt}_over_none", (rate / other for rate, other in zip(rates[attempt], rates["none"])),
+                                           "× the rate without"))
         report.figures.append(Figure("errors", errors, "responses", bar=0, at_most=True))
     report.notes += [f"{version_of('wrk', '-v')}; {ssl.OPENSSL_VERSION}",
                      f"{CONNECTIONS} connections; two secrets in the file, the second is used; servers on CPU 0, wrk on CPU 1; medians of {ROUNDS} × {SECONDS} s"]

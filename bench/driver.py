@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`./dev bench [NAME] [--json] [--minutes M] [--events N] [--restarts N] [--seconds S]`: runs a benchmark, or all, and prints its figures beside its peer
-or floor."""
+"""`./dev bench [NAME] [--json] [--record] [--compare REV [--turns N]] [--minutes M] [--events N] [--restarts N] [--seconds S]`: runs a
+benchmark, or all, and prints its figures beside its peer or floor."""
 import datetime
 import importlib
+import os
 import sys
 
-from bench.report import Report, machine
+from bench import compare, history, machine
+from bench.processes import machine_cpu
+from bench.report import Report, number, progress
 from harness.process import ServerFailed
 
 # name -> (module of its run(), arguments of run())
@@ -23,34 +26,61 @@ TAKE = {"minutes": ("fleet", "fleet-task", "fleet-fork", "fleet-process", "lag")
         "restarts": ("upgrade",), "seconds": ("upgrade",)}
 
 
+def _taken(bench: str, options: dict) -> dict:
+    """Those of the options that are given and that the bench takes."""
+    return {option: value for option, value in options.items() if value is not None and bench in TAKE[option]}
+
+
 def _run(bench: str, options: dict) -> tuple[Report, bool]:
     """The report, and if the bench completed; if not, its report has the reason."""
     module, given = BENCHES[bench]
-    taken = {option: value for option, value in options.items() if bench in TAKE[option]}
+    facts, before = machine.facts(), machine_cpu()
     try:
-        return importlib.import_module(f"bench.{module}").run(**given, **taken), True
+        report, whole = importlib.import_module(f"bench.{module}").run(**given, **_taken(bench, options)), True
     except (ServerFailed, TimeoutError, OSError) as failure:
         print(f"bench: {bench} failed: {failure}", file=sys.stderr)
-        return Report(bench, notes=[f"FAILED, no figures: {failure}"]), False
+        report, whole = Report(bench, notes=[f"FAILED, no figures: {failure}"]), False
+    report.machine = {**facts, "steal_percent": number(machine.steal_percent(before, machine_cpu()))}
+    return report, whole
 
 
-def run_benchmarks(name: str, as_json: bool, **options) -> int:
-    """`options`: those of TAKE; None leaves a bench its own value."""
+def _wrong_use(name: str, record: bool, revision: str | None, turns: int | None, options: dict) -> str:
+    """What is wrong with the arguments of run_benchmarks(); "" if nothing."""
     if name != "all" and name not in BENCHES:
-        print(f"dev bench: no benchmark {name}; there are: {', '.join(BENCHES)}", file=sys.stderr)
-        return 2
+        return f"no benchmark {name}; there are: {', '.join(BENCHES)}"
     for option, value in options.items():
         if value is not None and name != "all" and name not in TAKE[option]:
-            print(f"dev bench: --{option} is for {', '.join(TAKE[option])}", file=sys.stderr)
-            return 2
+            return f"--{option} is for {', '.join(TAKE[option])}"
+    if revision is not None and name == "all":
+        return "--compare needs the name of one benchmark"
+    if revision is not None and record:
+        return "--record is not for --compare: the figures of a comparison have one round per run"
+    if turns is not None and revision is None:
+        return "--turns is for --compare"
+    return ""
+
+
+def run_benchmarks(name: str, as_json: bool, record: bool = False, revision: str | None = None, turns: int | None = None,
+                   **options) -> int:
+    """`revision` is that of --compare. `options`: those of TAKE; None leaves a bench its own value."""
+    if wrong := _wrong_use(name, record, revision, turns, options):
+        print(f"dev bench: {wrong}", file=sys.stderr)
+        return 2
+    if revision is not None:
+        return compare.compare(name, revision, as_json=as_json, turns=turns, options=_taken(name, options))
+    commit = history.check_recordable() if record else ""
     missed = False
     for bench in BENCHES if name == "all" else [name]:
         report, whole = _run(bench, options)
         missed = missed or not whole or any(figure.ok is False for figure in report.figures)
+        command = history.command_of(bench, _taken(bench, options), dict(os.environ))
+        if record:
+            history.append(history.lines(report, commit=commit, date=datetime.date.today(), command=command))
+            progress(f"{bench}: {len(report.figures)} figures recorded for {commit}")
         if as_json:
             print(report.as_json(), flush=True)
             continue
-        print(f"{bench}: ./dev bench {bench}, {datetime.date.today()}, {machine()}")
+        print(f"{bench}: {command}, {datetime.date.today()}")
         report.print()
         print(flush=True)
     return 1 if missed else 0

@@ -7,7 +7,7 @@ import time
 
 from bench.fleet_run import (CONNECTIONS, DRAIN_TIMEOUT_S, RATE, CpuMeter, await_drained, counter, fleet_load,
                              fleet_stack, latency_table, limit_figure, load_notes, new_report, seconds_or, stages)
-from bench.report import Figure, Report, progress
+from bench.report import ONE_RUN, Figure, Report, progress
 from harness.huntd_stack import build_folder
 from harness.process import ServerFailed
 
@@ -64,7 +64,7 @@ def run(mode: str = "batch", minutes: float | None = None) -> Report:
             Figure("max_ms", load.all.max, "ms"),
             Figure("rate", load.rate, "hunts/s"),
             Figure("late_p99_ms", load.late_p99_ms, "ms, the generator's")]
-        report.notes += ["ticks over 5 ms: " + ", ".join(f"{number:,} {why}" for why, number in long_ticks.items()),
+        report.notes += [ONE_RUN, "ticks over 5 ms: " + ", ".join(f"{number:,} {why}" for why, number in long_ticks.items()),
                          f"in responses: {load.events_whole:,} events; huntd gave {given:,}; drained {drained_s:.1f} s "
                          "after the load", *late, *reconcile_notes, "", *table]
     return report

@@ -4,7 +4,7 @@ open-loop runs from 10,000 connections on the fleet's stack."""
 from bench.fleet_run import (CONNECTIONS, CpuMeter, await_drained, fleet_load, fleet_stack, latency_table, new_report,
                              seconds_or, unit)
 from bench.load_run import LoadResult
-from bench.report import Figure, Report, progress
+from bench.report import ONE_RUN, Figure, Report, progress
 
 SECONDS = 15
 P99_MS = 72
@@ -15,36 +15,40 @@ OVERHEAD_S = 15     # of a run: connecting, warming up, draining
 BARS = {"fork": 4500, "process": 3200}
 
 
-def _held(load: LoadResult, rate: float) -> bool:
+def held(load: LoadResult, rate: float) -> bool:
+    """P99 within the target, no error, and the responses in time."""
     return load.all.p99 <= P99_MS and load.errors == 0 and load.answer_rate >= 0.99 * rate
 
 
-class _Search:
-    def __init__(self, stack, mode: str, seconds: float):
-        self.stack, self.mode, self.seconds = stack, mode, seconds
+class RateSearch:
+    """Looks for the highest rate that the fleet's connections hold, by runs of `seconds`. `nice` is the generator's."""
+
+    def __init__(self, stack, what: str, seconds: float, *, nice: int = 0, resolution: float = RESOLUTION, runs_max: int = RUNS_MAX):
+        self.stack, self.what, self.seconds, self.nice = stack, what, seconds, nice
+        self.resolution, self.runs_max = resolution, runs_max
         self.runs: list[tuple[float, LoadResult, str]] = []
 
     def holds(self, rate: float) -> bool:
         meter = CpuMeter(self.stack)
-        load = fleet_load(self.stack, rate=rate, seconds=self.seconds)
-        held = _held(load, rate)
+        load = fleet_load(self.stack, rate=rate, seconds=self.seconds, nice=self.nice)
+        was_held = held(load, rate)
         self.runs.append((rate, load, meter.note(load)))
-        progress(f"fleet-{self.mode}: {rate:,.0f}/s: P99 {load.all.p99:.1f} ms, {load.errors:,} errors, "
-                 f"{load.answer_rate:,.0f} responses/s: {'held' if held else 'not held'}")
+        progress(f"{self.what}: {rate:,.0f}/s: P99 {load.all.p99:.1f} ms, {load.errors:,} errors, "
+                 f"{load.answer_rate:,.0f} responses/s: {'held' if was_held else 'not held'}")
         await_drained(self.stack)
-        return held
+        return was_held
 
     def highest(self, first: float) -> float:
         """The highest rate that two runs held; 0 if none did."""
         low, high, rate = 0.0, float("inf"), first
-        while len(self.runs) < RUNS_MAX and rate >= first / 20 and (high == float("inf") or high - low > RESOLUTION * high):
+        while len(self.runs) < self.runs_max and rate >= first / 20 and (high == float("inf") or high - low > self.resolution * high):
             if self.holds(rate):
                 low = rate
             else:
                 high = rate
             rate = low * STEP if high == float("inf") else high / STEP if low == 0 else (low + high) / 2
-        candidates = sorted({rate for rate, load, _ in self.runs if _held(load, rate)})
-        while len(self.runs) < 2 * RUNS_MAX:
+        candidates = sorted({rate for rate, load, _ in self.runs if held(load, rate)})
+        while len(self.runs) < 2 * self.runs_max:
             rate = candidates.pop() if candidates else 0.9 * min(rate for rate, _, _ in self.runs)
             seen = any(tried == rate for tried, _, _ in self.runs)
             if rate < first / 20:
@@ -62,10 +66,10 @@ def run(mode: str, minutes: float | None = None) -> Report:
     seconds = seconds_or(usual)
     with fleet_stack(mode) as stack:
         progress(f"fleet-{mode}: runs of {seconds:g} s each, usually ten or so")
-        search = _Search(stack, mode, seconds)
+        search = RateSearch(stack, f"fleet-{mode}", seconds)
         rate = search.highest(bar)
         report = new_report(f"fleet-{mode}", stack, f"runs of {seconds:g} s after 2 s of warm-up; a rate counts that was "
-                            f"held twice: P99 ≤ {P99_MS} ms, no error, 99 % of its responses in time")
+                            f"held twice: P99 ≤ {P99_MS} ms, no error, 99 % of its responses in time", f"one search; {ONE_RUN}")
         report.figures.append(Figure("rate", rate, unit("hunts/s", stack), bar=bar))
         if rate == 0:
             report.notes.append("NO RATE WAS HELD TWICE")

@@ -13,10 +13,12 @@ import pathlib
 import re
 import subprocess
 import tempfile
+from collections.abc import Callable
 
 from bench.load_run import LoadResult, run_load
+from bench.machine import steal_percent
 from bench.processes import cpu_by_kind, machine_cpu
-from bench.report import Figure, Report, progress
+from bench.report import ROUNDS, Figure, Report, median, progress
 from bench.isolation_modes import isolation_settings
 from harness.huntd_stack import HuntdStack, build_folder, http_get
 from harness.process import wait_until
@@ -40,7 +42,7 @@ def seconds_or(usual: float) -> float:
     return float(os.environ.get("HUNTD_BENCH_SECONDS", usual))
 
 
-def rounds_or(usual: int) -> int:
+def rounds_or(usual: int = ROUNDS) -> int:
     return int(os.environ.get("HUNTD_BENCH_ROUNDS", usual))
 
 
@@ -141,29 +143,30 @@ def _emitter_state(stack) -> str:
 
 
 class CpuMeter:
-    """CPU of each kind of process over a load, as µs a hunt."""
+    """CPU of each kind of process over a load. `read`: the CPU seconds so far by kind; without it those of the stack."""
 
-    def __init__(self, stack):
-        self.stack = stack
-        self.before = cpu_by_kind(stack)
+    def __init__(self, stack=None, read: Callable[[], dict[str, float]] | None = None):
+        self.read = read or (lambda: cpu_by_kind(stack))
+        self.before = self.read()
         self.machine_before = machine_cpu()
 
-    def stolen_percent(self) -> float:
-        """How much of the machine's CPU time the hypervisor gave to others."""
-        stolen, whole = (now - before for now, before in zip(machine_cpu(), self.machine_before))
-        return 100 * stolen / whole if whole else 0.0
-
     def spent(self) -> dict[str, float]:
-        return {kind: seconds - self.before.get(kind, 0.0) for kind, seconds in cpu_by_kind(self.stack).items()}
+        """CPU seconds since the start of this meter."""
+        return {kind: seconds - self.before.get(kind, 0.0) for kind, seconds in self.read().items()}
+
+    def each_us(self, hunts: int, generator: dict[str, float]) -> dict[str, float]:
+        """CPU µs per hunt by kind. `generator`: the load generator's own, by its name."""
+        return {kind: 1e6 * seconds / max(hunts, 1) for kind, seconds in self.spent().items()} | generator
+
+    def words(self, each_us: dict[str, float]) -> str:
+        """A note of a report, the most expensive kind first."""
+        ordered = sorted(each_us.items(), key=lambda item: -item[1])
+        kinds = ", ".join(f"{kind} {us:.1f}" for kind, us in ordered if us >= 0.05)
+        return (f"CPU µs per hunt, {sum(each_us.values()):.0f} in all: {kinds}; the hypervisor took "
+                f"{steal_percent(self.machine_before, machine_cpu()):.1f} % of the CPUs' time")
 
     def note(self, load: LoadResult) -> str:
-        hunts = max(load.hunts_whole, 1)
-        each = {kind: 1e6 * seconds / hunts for kind, seconds in self.spent().items()}
-        each["hunt-load"] = load.cpu_us_per_request
-        dearest = sorted(each.items(), key=lambda item: -item[1])
-        words = ", ".join(f"{kind} {us:.1f}" for kind, us in dearest if us >= 0.05)
-        return (f"CPU µs a hunt, {sum(each.values()):.0f} in all: {words}; the hypervisor took "
-                f"{self.stolen_percent():.1f} % of the CPUs' time")
+        return self.words(self.each_us(load.hunts_whole, {"hunt-load": load.cpu_us_per_request}))
 
 
 def rounds_on_fresh_huntd(stack, what: str, rounds: int):
@@ -176,8 +179,10 @@ def rounds_on_fresh_huntd(stack, what: str, rounds: int):
         yield turn
 
 
-def limit_figure(name: str, value: float, text: str, bar: float, stack) -> Figure:
-    return Figure(name, value, unit(text, stack), bar=bar, at_most=True)
+def limit_figure(name: str, value: float | list[float], text: str, bar: float, stack) -> Figure:
+    """`value`: a list has what the rounds gave; the figure is its median."""
+    values = value if isinstance(value, list) else []
+    return Figure(name, median(values) if values else value, unit(text, stack), bar, True, values)
 
 
 def new_report(bench: str, stack, *notes: str) -> Report:

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from bench.fleet_run import RATE, CpuMeter, await_drained, fleet_load, fleet_stack, limit_figure, load_notes, new_report, seconds_or
-from bench.report import Figure, Report, progress
+from bench.report import ONE_RUN, Figure, Report, progress
 
 MINUTES = 60
 INTERVAL_S = 1
@@ -65,7 +65,7 @@ def run(minutes: float | None = None) -> Report:
         await_drained(stack)
         third = len(samples) // 3
         report = new_report("lag", stack, f"{seconds / 60:.3g} minutes; the lag is sampled five times per second, from the first response to the last, with the warm-up",
-                            *load_notes(load), cpu_note, f"hunt_session before: {before}", f"hunt_session after: {after}")
+                            ONE_RUN, *load_notes(load), cpu_note, f"hunt_session before: {before}", f"hunt_session after: {after}")
         report.figures = [
             limit_figure("lag_p99_s", _p99(samples), "s", 3, stack),
             Figure("load_held", load.answer_rate / RATE, "of the fleet's rate, answered in time", bar=0.99),

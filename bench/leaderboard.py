@@ -7,7 +7,7 @@ import tempfile
 import time
 
 from bench.aggregator import POSTGRES
-from bench.report import Figure, Report, median, progress
+from bench.report import Figure, Report, progress, repeated
 from harness.huntd_stack import build_folder, write_config
 from harness.postgres_server import PostgresServer
 from harness.process import ServerFailed
@@ -57,6 +57,6 @@ def run(events: int | None = None) -> Report:
         measured = [_milliseconds(postgres, top) for _ in range(ROUNDS)]
         slow = _milliseconds(postgres, TOP.format("hunt_top_hunters"))
         plan = [row[0] for row in postgres.sql(f"EXPLAIN (ANALYZE, BUFFERS) {top}")]
-    return Report("leaderboard", [Figure("leaderboard_ms", median(measured), "ms", AT_MOST_MS, at_most=True),
+    return Report("leaderboard", [repeated("leaderboard_ms", measured, "ms", AT_MOST_MS, at_most=True),
                                   Figure("first_ms", measured[0], "ms"), Figure("top_hunters_ms", slow, "ms"),
                                   Figure("migration_s", migration_s, "s")], [f"{rows:,} rows", *plan])

@@ -9,15 +9,19 @@ import os
 import pathlib
 import re
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from bench.fleet_run import CpuMeter, rounds_or
 from bench.nginx_peers.server import CgiServer, NginxLuaServer, tree_versions
-from bench.report import Figure, Report, median, progress, version_of
+from bench.processes import cpu_by_kind, cpu_of_servers
+from bench.report import Figure, Report, progress, repeated, version_of
 from bench.isolation_modes import MODES, known_modes, isolation_settings
-from bench.wrk_run import run_wrk
+from bench.wrk_run import WrkResult, run_wrk
 from harness.huntd_stack import HuntdStack
 from harness.process import find_program
 
-ROUNDS = 3
+ROUNDS = rounds_or()
 SECONDS = float(os.environ.get("HUNTD_BENCH_SECONDS", 5))
 WARM_SECONDS = 1
 CONNECTIONS = {"process": (64, 1000), "fork": (64, 1000), "task": (64, 1000), "batch": (64, 1000), "lua": (64, 1000), "cgi": (64,)}
@@ -38,21 +42,39 @@ return {events, loot, seqs}
 """
 
 
+@dataclass
+class Turn:
+    """One measured run of a peer. `off`: awards by which Redis and the responses differ, besides those in flight."""
+    result: WrkResult
+    off: int
+    cpu_us: dict[str, float]  # per hunt, by process
+    cpu_note: str
+
+    @property
+    def rate(self) -> float:
+        return self.result.rate - self.result.not_2xx / SECONDS
+
+    @property
+    def servers_cpu_us(self) -> float:
+        return sum(us for kind, us in self.cpu_us.items() if kind != "wrk")
+
+
 @contextlib.contextmanager
 def _serving(peer: str, stack: HuntdStack):
-    """The address of `peer`, started for the length of the block on the stack's Redis."""
+    """`peer` on the stack's Redis for the length of the block: its address, and what reads the CPU seconds of its processes and of Redis."""
     if peer in MODES:
         stack.settings.pop("worker.isolation", None)
         stack.settings.update(isolation_settings(peer))
         stack.set()
         stack.huntd.start()
         try:
-            yield stack.http
+            yield stack.http, lambda: cpu_by_kind(stack)
         finally:
             stack.huntd.stop()
         return
     with (NginxLuaServer if peer == "lua" else CgiServer)(stack.redis) as server:
-        yield server.address
+        servers = [stack.redis, server, *([server.fcgiwrap] if peer == "cgi" else [])]
+        yield server.address, lambda: cpu_of_servers(*servers)
 
 
 def _one_hunt(address: str, peer: str) -> None:
@@ -69,62 +91,85 @@ def _one_hunt(address: str, peer: str) -> None:
         raise RuntimeError(f"{peer} answers otherwise than huntd: {answer.status} {body}")
 
 
-def _turn(peer: str, stack: HuntdStack, connections: int):
-    """One measured run, and the difference between the awards in Redis and in responses (0: within the requests in flight)."""
-    with stack.redis.client() as redis, _serving(peer, stack) as address:
+def _measured(url: str, connections: int, read: Callable[[], dict[str, float]]) -> tuple[WrkResult, dict[str, float], str]:
+    """The run's result, its CPU per hunt by process, and the note of that."""
+    meter = CpuMeter(read=read)
+    result = run_wrk(url, connections=connections, seconds=SECONDS, script="one_hunt.lua")
+    each_us = meter.each_us(result.requests - result.not_2xx, {"wrk": result.cpu_us_per_request})
+    return result, each_us, meter.words(each_us)
+
+
+def _turn(peer: str, stack: HuntdStack, connections: int) -> Turn:
+    with stack.redis.client() as redis, _serving(peer, stack) as (address, read):
         redis.call("FLUSHALL")
         _one_hunt(address, peer)
         url = f"http://{address}/"
         warm = run_wrk(url, connections=connections, seconds=WARM_SECONDS, script="one_hunt.lua")
-        result = run_wrk(url, connections=connections, seconds=SECONDS, script="one_hunt.lua")
+        result, each_us, note = _measured(url, connections, read)
         answered = 1 + sum(run.requests - run.not_2xx for run in (warm, result))
         counts = redis.call("EVAL", COUNT, 0)
         # wrk stops at the end of its time: each connection of both runs may have a hunt in flight.
         off = max(max(answered - count, count - answered - 2 * connections, 0) for count in counts)
-        return result, off
+        return Turn(result, off, each_us, note)
+
+
+def _rounds(stack: HuntdStack, peers: list[str], connections: int) -> dict[str, list[Turn]]:
+    """In turns, all peers that are measured with so many connections."""
+    turns: dict[str, list[Turn]] = {peer: [] for peer in peers if connections in CONNECTIONS[peer]}
+    for number in range(ROUNDS):
+        for peer in turns:
+            progress(f"peers: {connections} connections, round {number + 1} of {ROUNDS}, {peer}")
+            turns[peer].append(_turn(peer, stack, connections))
+    return turns
+
+
+def _peer_figures(turns: dict[str, list[Turn]], connections: int) -> list[Figure]:
+    return [figure for peer, of_peer in turns.items() for figure in (
+        repeated(f"{peer}_rate_{connections}", (turn.rate for turn in of_peer), "hunts/s"),
+        repeated(f"{peer}_p99_ms_{connections}", (turn.result.p99_ms for turn in of_peer), "ms (closed-loop)"),
+        repeated(f"{peer}_cpu_us_{connections}", (turn.servers_cpu_us for turn in of_peer), "µs of CPU per hunt, without wrk"))]
+
+
+def _ratio(name: str, ours: list[Turn], theirs: list[Turn], unit: str, bar: float) -> Figure:
+    """The rates of the same round beside each other."""
+    return repeated(name, (one.rate / max(other.rate, 1) for one, other in zip(ours, theirs)), unit, bar=bar)
+
+
+def _ratios(turns: dict[int, dict[str, list[Turn]]]) -> list[Figure]:
+    found = [_ratio("process_over_cgi", turns[64]["process"], turns[64]["cgi"], "× nginx with CGI", 3.5)]
+    if "batch" in turns[64]:
+        found += [_ratio(f"batch_over_lua_{connections}", turns[connections]["batch"], turns[connections]["lua"], "× nginx with Lua", 1.2)
+                  for connections in (64, 1000)]
+        pairs = zip(turns[1000]["batch"], turns[1000]["lua"])
+        found.append(repeated("p99_over_lua_1000", (one.result.p99_ms / other.result.p99_ms for one, other in pairs), "× nginx with Lua",
+                              bar=0.5, at_most=True))
+    return found
 
 
 def run() -> Report:
     report = Report("peers")
     peers = [*known_modes(), "lua", "cgi"]
-    rates: dict[tuple, float] = {}
-    p99s: dict[tuple, float] = {}
-    errors = unaccounted = 0
+    turns: dict[int, dict[str, list[Turn]]] = {}
     with tempfile.TemporaryDirectory() as name:
         stack = HuntdStack(pathlib.Path(name) / "stack", cores=None, aggregator=False)
         stack.redis.options = ("--tcp-backlog", "4096")  # nginx opens a thousand connections at once
         try:
             stack.start_stores()
             for connections in (64, 1000):
-                runs = {peer: [] for peer in peers if connections in CONNECTIONS[peer]}
-                for turn in range(ROUNDS):
-                    for peer in runs:
-                        progress(f"peers: {connections} connections, round {turn + 1} of {ROUNDS}, {peer}")
-                        result, off = _turn(peer, stack, connections)
-                        runs[peer].append(result)
-                        errors += result.not_2xx + result.socket_errors
-                        unaccounted += off
-                for peer, results in runs.items():
-                    rates[peer, connections] = median(r.rate - r.not_2xx / SECONDS for r in results)
-                    p99s[peer, connections] = median(r.p99_ms for r in results)
-                    report.figures += [Figure(f"{peer}_rate_{connections}", rates[peer, connections], "hunts/s"),
-                                       Figure(f"{peer}_p99_ms_{connections}", p99s[peer, connections], "ms (closed-loop)")]
+                turns[connections] = _rounds(stack, peers, connections)
         finally:
             stack.stop()
-    report.figures.append(Figure("process_over_cgi", rates["process", 64] / rates["cgi", 64], "× nginx with CGI", bar=3.5))
-    for connections in (64, 1000):
-        if "batch" in peers:
-            report.figures.append(Figure(f"batch_over_lua_{connections}", rates["batch", connections] / rates["lua", connections],
-                                         "× nginx with Lua", bar=1.2))
-    if "batch" in peers:
-        report.figures.append(Figure("p99_over_lua_1000", p99s["batch", 1000] / p99s["lua", 1000], "× nginx with Lua", bar=0.5,
-                                     at_most=True))
-    report.figures += [Figure("errors", errors, "responses", bar=0, at_most=True),
-                       Figure("unaccounted", unaccounted, "awards, Redis against the responses", bar=0, at_most=True)]
+    every = [turn for by_peer in turns.values() for of_peer in by_peer.values() for turn in of_peer]
+    report.figures = [figure for connections, by_peer in turns.items() for figure in _peer_figures(by_peer, connections)]
+    report.figures += [*_ratios(turns),
+                       Figure("errors", sum(turn.result.not_2xx + turn.result.socket_errors for turn in every), "responses", bar=0, at_most=True),
+                       Figure("unaccounted", sum(turn.off for turn in every), "awards, Redis against the responses", bar=0, at_most=True)]
     for mode in MODES:
         if mode not in peers:
             report.notes.append(f"this huntd does not know worker.isolation = \"{mode}\": its figures are left out")
+    report.notes += [f"{peer}, {connections} connections, last round: {of_peer[-1].cpu_note}"
+                     for connections, by_peer in turns.items() for peer, of_peer in by_peer.items()]
     report.notes += [f"in a Debian 13 tree: {tree_versions(*PACKAGES)}",
                      f"{version_of(find_program('redis-server'), '--version')}; {version_of('wrk', '-v')}",
-                     f"medians of {ROUNDS} × {SECONDS:g} s; rates count answers with status 2xx"]
+                     f"medians of {ROUNDS} × {SECONDS:g} s, ratios of the same round; rates count answers with status 2xx"]
     return report

@@ -100,6 +100,16 @@ def cpu_by_kind(stack) -> dict[str, float]:
     return total
 
 
+def cpu_of_servers(*servers) -> dict[str, float]:
+    """CPU seconds so far of each server (harness.process.Server) by its name, with all processes under it and those of their children
+    that have ended."""
+    total: dict[str, float] = {}
+    for server in servers:
+        seconds = sum(process.cpu_s + process.children_cpu_s for process in family(server.pid))
+        total[server.name] = total.get(server.name, 0.0) + seconds
+    return total
+
+
 def _field_mib(processes: list[Process], file: str, field: str) -> float:
     total = 0
     for process in processes:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from bench.aggregator import PARTITIONS, POSTGRES
-from bench.report import Figure, Report, progress
+from bench.report import ONE_RUN, Figure, Report, progress
 from harness.huntd_stack import build_folder, write_config
 from harness.kafka_server import start_kafka
 from harness.postgres_server import PostgresServer
@@ -115,4 +115,4 @@ def run(events: int | None = None) -> Report:
         Figure("events_per_s", events / measured.seconds, "events/s"),
         Figure("temporary_file_mb", measured.file_mb, "MB"),
         Figure("temporary_bytes_per_event", measured.file_mb * 1e6 / events, "bytes"),
-    ], [f"{events:,} events of {found['sessions']:,} sessions, --memory {MEMORY}, {kind}"])
+    ], [f"{events:,} events of {found['sessions']:,} sessions, --memory {MEMORY}, {kind}", ONE_RUN])

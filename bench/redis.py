@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commits per second of Redis' CPU at the fleet load, beside redis-benchmark -P 64 that sends the same script with
-arguments of the same sizes to a second Redis. And how long a commit takes at that load.
+"""Redis' CPU per commit at the fleet load, beside redis-benchmark that sends the same script with arguments of the same sizes to a second
+Redis. And how long a commit takes at that load.
 
-The CPU of huntd's Redis has all its work: commits, their clearing out of the outbox once Kafka has them (XDEL),
-the sweep. redis-benchmark's Redis runs commits alone, on as many outboxes as huntd has, 1,024, and as many hunters, with a
-done key of its own for each call."""
+redis-benchmark has two forms. The fair peer pipelines (-P) as many commits as huntd has in one write at this load, by its metrics. The
+other one pipelines 64: a client with that many commits in flight, which no client has at this rate, if a commit takes a fraction of a
+millisecond. The CPU of huntd's Redis has all its work: commits, their clearing out of the outbox once Kafka has them (XDEL), the sweep.
+redis-benchmark's Redis runs commits alone, on as many outboxes as huntd has, 1,024, and as many hunters, with a done key of its own for
+each call."""
 import hashlib
 import http.client
 import json
@@ -12,19 +14,22 @@ import pathlib
 import re
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from bench.fleet_run import (await_drained, fleet_load, fleet_stack, limit_figure, load_notes,
+from bench.fleet_run import (CpuMeter, await_drained, counter, fleet_load, fleet_stack, limit_figure, load_notes,
                              new_report, rounds_on_fresh_huntd, rounds_or, seconds_or, stages, unit)
-from bench.report import Figure, Report, median, progress, version_of
+from bench.report import Figure, Report, progress, repeated, version_of
 from bench.nginx_peers.server import huntd_scripts
+from harness.huntd_stack import source_folder
 from harness.process import ServerFailed, find_program
 from harness.redis_server import RedisServer
 
-ROUNDS = rounds_or(3)
+ROUNDS = rounds_or()
 SECONDS = 12
 BENCHMARK_CALLS_A_SECOND = 30_000  # times SECONDS are sent: about as long as the load
 RANDOM = "__rand_int__"  # redis-benchmark makes 12 digits of each, of a number below -r
+BENCHMARK_CONNECTIONS = 50
+DEEP = 64
 BUCKETS = 1024
 SAMPLE_HUNTER = "h1-5000"  # an id as hunt-load makes them
 
@@ -83,57 +88,102 @@ def _sample_words(stack) -> list[str]:
             record, request_id, "", SAMPLE_HUNTER, "1234567890abcdef", request_id[-4:], "0" * 16, loot["loot_id"], head, tail]
 
 
-def _benchmark(words: list[str], calls: int) -> tuple[float, str]:
-    """EVALSHA per second of Redis' CPU, by redis-benchmark on a Redis of its own; and its commands."""
+def commits_per_write(commits: int, writes: int) -> int:
+    """The -P of the fair peer: whole commits per write, at least one."""
+    return max(1, round(commits / max(writes, 1)))
+
+
+def _benchmark(words: list[str], calls: int, pipelined: int) -> tuple[float, str]:
+    """EVALSHA per second of Redis' CPU, by redis-benchmark -P `pipelined` on a Redis of its own; and its commands."""
+    progress(f"redis: redis-benchmark -P {pipelined}")
     with tempfile.TemporaryDirectory() as name, RedisServer(pathlib.Path(name)) as redis:
-        sha = redis.call("SCRIPT", "LOAD", huntd_scripts()["commit"])
+        sha = redis.call("SCRIPT", "LOAD", _commit_script())
         before = RedisUse.of(redis)
-        subprocess.run([find_program("redis-benchmark"), "-h", "127.0.0.1", "-p", str(redis.port), "-c", "50", "-P", "64",
-                        "-n", str(calls), "-r", str(BUCKETS), "-q", "EVALSHA", sha, "3", *words], capture_output=True,
-                       check=True, timeout=300)
+        subprocess.run([find_program("redis-benchmark"), "-h", "127.0.0.1", "-p", str(redis.port), "-c", str(BENCHMARK_CONNECTIONS),
+                        "-P", str(pipelined), "-n", str(calls), "-r", str(BUCKETS), "-q", "EVALSHA", sha, "3", *words],
+                       capture_output=True, check=True, timeout=300)
         use = RedisUse.of(redis).since(before)
         given = use.commands["xadd"][0]
         ran = use.commands["evalsha"][0]
         if ran < calls or given < 0.99 * ran:
             raise ServerFailed(f"redis-benchmark's calls were not commits: {ran:,} calls, {given:,} events")
-        return ran / use.cpu_s, use.table(ran)
+        return ran / use.cpu_s, f"redis-benchmark -P {pipelined}: {1e6 * use.cpu_s / ran:.1f} µs of CPU; {use.table(ran)}"
+
+
+def _commit_script() -> str:
+    return huntd_scripts(source_folder())["commit"]
+
+
+@dataclass
+class Rounds:
+    """The results of the rounds. Rates are per second of Redis' CPU."""
+    commits: list[float] = field(default_factory=list)
+    fair: list[float] = field(default_factory=list)
+    deep: list[float] = field(default_factory=list)
+    per_write: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)  # of all processes, per commit
+    p50_ms: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # of the last round
+
+
+def _round(stack, words: list[str], seconds: float, found: Rounds) -> None:
+    before, meter, writes_before = RedisUse.of(stack.redis), CpuMeter(stack), counter(stack, "huntd_redis_batches_total")
+    load = fleet_load(stack, seconds=seconds)
+    writes = counter(stack, "huntd_redis_batches_total") - writes_before
+    each_us = meter.each_us(load.hunts_whole, {"hunt-load": load.cpu_us_per_request})
+    cpu_note = meter.words(each_us)
+    stage = stages(stack)["redis_commit"]
+    await_drained(stack)  # removing the load's events from the outbox belongs to the load
+    use = RedisUse.of(stack.redis).since(before)
+    commits = max(load.hunts_whole, 1)
+    pipelined = commits_per_write(commits, writes)
+    found.commits.append(commits / use.cpu_s)
+    found.per_write.append(commits / max(writes, 1))
+    found.cpu_us.append(sum(each_us.values()))
+    found.p50_ms.append(stage["p50_us"] / 1000)
+    found.p99_ms.append(stage["p99_us"] / 1000)
+    calls = int(BENCHMARK_CALLS_A_SECOND * seconds)
+    (fair, fair_note), (deep, deep_note) = (_benchmark(words, calls, depth) for depth in (pipelined, DEEP))
+    found.fair.append(fair)
+    found.deep.append(deep)
+    found.notes = [*load_notes(load), cpu_note,
+                   f"our Redis, each commit: {1e6 * use.cpu_s / commits:.1f} µs of CPU with all I/O; {commits:,} commits in {writes:,} writes; "
+                   "commands per commit (a script's own commands are in evalsha's time too): " + use.table(commits), fair_note, deep_note]
+
+
+def _figures(stack, found: Rounds) -> list[Figure]:
+    def over(theirs: list[float]) -> list[float]:
+        return [our / their for our, their in zip(found.commits, theirs)]
+
+    return [
+        repeated("over_fair", over(found.fair), unit("× redis-benchmark with huntd's own commits per write", stack), bar=0.8),
+        limit_figure("redis_cpu_us", [1e6 / rate for rate in found.commits], "µs of Redis' CPU per commit", 25, stack),
+        limit_figure("commit_p99_ms", found.p99_ms, "ms", 3, stack),
+        repeated("commit_p50_ms", found.p50_ms, "ms"),
+        repeated("ratio", over(found.deep), unit(f"× redis-benchmark -P {DEEP}", stack)),
+        repeated("commits_per_write", found.per_write, "commits"),
+        repeated("commits_per_cpu_s", found.commits, "commits"),
+        repeated("fair_per_cpu_s", found.fair, "EVALSHA"),
+        repeated("benchmark_per_cpu_s", found.deep, f"EVALSHA, -P {DEEP}"),
+        repeated("cpu_us", found.cpu_us, "µs of CPU per hunt, all processes")]
 
 
 def run() -> Report:
     seconds = seconds_or(SECONDS)
-    ours, theirs, p50s, p99s, notes = [], [], [], [], []
+    found = Rounds()
     with fleet_stack() as stack:
-        sha = hashlib.sha1(huntd_scripts()["commit"].encode()).hexdigest()
+        sha = hashlib.sha1(_commit_script().encode()).hexdigest()
         if stack.redis.call("SCRIPT", "EXISTS", sha) != [1]:
             raise ServerFailed("huntd's commit is another script than src/core/ledger/commit_script.h has: build first")
         words = _sample_words(stack)
         await_drained(stack)
         for _ in rounds_on_fresh_huntd(stack, "redis", ROUNDS):
-            before = RedisUse.of(stack.redis)
-            load = fleet_load(stack, seconds=seconds)
-            stage = stages(stack)["redis_commit"]
-            await_drained(stack)  # removing the load's events from the outbox belongs to the load
-            use = RedisUse.of(stack.redis).since(before)
-            commits = max(load.hunts_whole, 1)
-            ours.append(commits / use.cpu_s)
-            p50s.append(stage["p50_us"] / 1000)
-            p99s.append(stage["p99_us"] / 1000)
-            progress("redis: redis-benchmark -P 64")
-            their_rate, their_table = _benchmark(words, int(BENCHMARK_CALLS_A_SECOND * seconds))
-            theirs.append(their_rate)
-            notes = [*load_notes(load), f"our Redis, each commit: {1e6 * use.cpu_s / commits:.1f} µs of CPU with all I/O; "
-                     "commands per commit (a script's own commands are in evalsha's time too): " + use.table(commits),
-                     f"redis-benchmark's: {1e6 / their_rate:.1f} µs of CPU; {their_table}"]
+            _round(stack, words, seconds, found)
         report = new_report("redis", stack, f"medians of {ROUNDS} × {seconds:g} s, in turns; commits are answers 200; our "
                             "Redis' CPU is all of its CPU until the table has all: XDEL, sweeps, this bench's XLEN too",
-                            f"redis-benchmark: -c 50 -P 64, {sum(map(len, words))} bytes of arguments, a done key of its "
-                            f"own for each call, {BUCKETS:,} held keys and outboxes", version_of(find_program("redis-server"), "--version"),
-                            *notes)
-        report.figures = [
-            Figure("ratio", median(our / their for our, their in zip(ours, theirs)), unit("× redis-benchmark", stack),
-                   bar=0.8),
-            limit_figure("commit_p99_ms", median(p99s), "ms", 3, stack),
-            Figure("commit_p50_ms", median(p50s), "ms"),
-            Figure("commits_per_cpu_s", median(ours), "commits"),
-            Figure("benchmark_per_cpu_s", median(theirs), "EVALSHA")]
+                            f"redis-benchmark: -c {BENCHMARK_CONNECTIONS}, {sum(map(len, words))} bytes of arguments, a done key of its "
+                            f"own for each call, {BUCKETS:,} held keys and outboxes; huntd has a connection per core",
+                            version_of(find_program("redis-server"), "--version"), *found.notes)
+        report.figures = _figures(stack, found)
     return report

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 
 from bench.isolation_modes import isolation_settings
-from bench.report import Figure, Report, progress, version_of
+from bench.report import ONE_RUN, Figure, Report, progress, version_of
 from harness.huntd_stack import ROOT, HuntdStack
 from harness.process import ServerFailed, find_program, wait_until
 
@@ -118,7 +118,7 @@ def _measure(stack) -> Report:
         version_of(find_program("redis-server"), "--version"),
         f"{HUNTERS:,} hunters (ids of 13 characters) of goblin-hoard (one loot each), keys of 32 characters; then "
         f"{HUNTERS_WITH_TWENTY:,} with {LOOTS} loots each: {events:,} events in 1,024 outboxes",
-        "MEMORY USAGE of each key; tables: what used_memory grew by besides, per key; events: what deleting the outboxes gave back"])
+        "MEMORY USAGE of each key; tables: what used_memory grew by besides, per key; events: what deleting the outboxes gave back", ONE_RUN])
     report.figures = [
         Figure("held_bytes", held.mean(), "B per hunter and hunt, with one loot"),
         Figure("held_loot_bytes", (twenty.mean() - held.mean()) / (LOOTS - 1), "B per further loot_id"),

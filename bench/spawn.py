@@ -15,4 +15,4 @@ def run() -> Report:
     done = subprocess.run([str(folder / "bench" / "bench_spawn"), "--json"], check=True, capture_output=True, text=True)
     figures = json.loads(done.stdout)["figures"]
     return Report("spawn", [Figure(f["name"], f["value"], f["unit"], f["bar"]) for f in figures],
-                  ["hunt_worker: start, job, goblin-hoard.lua, outcome, end; everything on one CPU; medians of 5 turns"])
+                  ["hunt_worker: start, job, goblin-hoard.lua, outcome, end; everything on one CPU; medians of 5 turns, which are printed without their spread"])

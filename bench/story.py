@@ -11,7 +11,7 @@ from bench.fleet_run import AGGREGATOR_NICE, PRIORITIES, REDIS_NICE
 from bench.load_run import LoadResult, load_program, run_load
 from bench.processes import rss_mib
 from bench.nginx_peers.server import tree_versions
-from bench.report import Figure, Report, progress
+from bench.report import ONE_RUN, Figure, Report, progress
 from bench.isolation_modes import MODES, known_modes, isolation_settings
 from bench.veltrix.server import VeltrixServer
 from harness.huntd_stack import HuntdStack
@@ -87,7 +87,7 @@ def run() -> Report:
     for mode in MODES:
         if mode not in modes:
             report.notes.append(f"this huntd does not know worker.isolation = \"{mode}\": its figures are left out")
-    report.notes += [f"{SECONDS:g} s per point, {RATE_EACH:g} requests/s per hunter; no Kafka; P50 and P99 of all responses, with rejections",
+    report.notes += [f"each point is {ONE_RUN}", f"{SECONDS:g} s per point, {RATE_EACH:g} requests/s per hunter; no Kafka; P50 and P99 of all responses, with rejections",
                      "RSS without Redis and Postgres, huntd's with the aggregator's",
                      f"in a Debian 13 tree: {tree_versions('nginx', 'libnginx-mod-http-lua', 'lua-nginx-redis')}",
                      "", *_table(points)]

@@ -22,7 +22,7 @@ from bench.fleet import reconcile
 from bench.fleet_run import AGGREGATOR_NICE, KAFKA, PRIORITIES, REDIS_NICE, await_drained, load_notes, seconds_or, unit
 from bench.isolation_modes import isolation_settings
 from bench.load_run import LoadResult, run_load
-from bench.report import Figure, Report, median, progress
+from bench.report import ONE_RUN, Figure, Report, median, progress
 from harness.huntd_stack import HuntdServer, HuntdStack, build_folder, http_get
 from harness.process import ServerFailed
 from harness.stores import in_redis
@@ -252,7 +252,7 @@ def run(restarts: int | None = None, seconds: float | None = None) -> Report:
         report = Report("upgrade", notes=[
             f"{kafka}; {CONNECTIONS} connections; `{MODE}`; Idempotency-Keys; huntd inherits its socket, backlog {BACKLOG}; the "
             "ratios are to the slower one of cores.count 1 and 2; P99 holds only if the pauses are less than 1 % of the time",
-            calibration_note,
+            ONE_RUN, calibration_note,
             *(f"without restarts, cores.count {cores}: {note}" for cores, one in before.items() for note in load_notes(one, rate)),
             *(f"with restarts: {note}" for note in [*load_notes(load, rate), load.failures]),
             "restarts: " + ", ".join(f"{one.what} ({1000 * one.stop_s:.0f} + {1000 * one.start_s:.0f} ms)" for one in upgrades.done),

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from bench.report import Figure, Report, progress, version_of
+from bench.report import ONE_RUN, Figure, Report, progress, version_of
 from bench.wrk_run import run_wrk
 from harness.huntd_stack import HuntdStack, build_folder
 
@@ -33,5 +33,5 @@ def run() -> Report:
             table = subprocess.run([str(build_folder() / "huntctl"), "latency", "--admin", stack.admin],
                                    capture_output=True, text=True, timeout=20, check=True).stdout
             report.notes += ["", f"{script}: {what}", *table.rstrip().splitlines()]
-    report.notes.append(version_of("wrk", "-v"))
+    report.notes += [f"each script is {ONE_RUN}", version_of("wrk", "-v")]
     return report

@@ -3,6 +3,7 @@
 shown it (coordinated omission), so its latencies are too low; its rates are correct."""
 import pathlib
 import re
+import resource
 import subprocess
 from dataclasses import dataclass
 
@@ -21,6 +22,16 @@ class WrkResult:
     not_2xx: int
     socket_errors: int
     text: str
+    cpu_s: float  # wrk's own
+
+    @property
+    def cpu_us_per_request(self) -> float:
+        return 1e6 * self.cpu_s / max(self.requests, 1)
+
+
+def _children_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _latency_ms(text: str, percentile: str) -> float:
@@ -37,7 +48,9 @@ def run_wrk(url: str, *, connections: int, seconds: float, threads: int = 1, scr
         command += ["-H", f"{name}: {value}"]
     if cpus is not None:
         command = ["taskset", "-c", cpus, *command]
+    before_s = _children_cpu_s()
     done = subprocess.run([*command, url], capture_output=True, text=True, timeout=seconds + 60, check=True)
+    cpu_s = _children_cpu_s() - before_s
     text = done.stdout
     not_2xx = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
@@ -45,4 +58,4 @@ def run_wrk(url: str, *, connections: int, seconds: float, threads: int = 1, scr
                      rate=float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
                      p50_ms=_latency_ms(text, "50"), p99_ms=_latency_ms(text, "99"),
                      not_2xx=int(not_2xx.group(1)) if not_2xx else 0,
-                     socket_errors=sum(map(int, errors.groups())) if errors else 0, text=text)
+                     socket_errors=sum(map(int, errors.groups())) if errors else 0, text=text, cpu_s=cpu_s)

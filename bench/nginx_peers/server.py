@@ -44,9 +44,9 @@ def tree_versions(*packages: str) -> str:
     return done.stdout.removesuffix(", ")
 
 
-def huntd_scripts() -> dict[str, str]:
-    """The Redis scripts of src/core/ledger, by name."""
-    text = "".join(header.read_text() for header in (ROOT / "src" / "core" / "ledger").glob("*_script*.h"))
+def huntd_scripts(source: pathlib.Path = ROOT) -> dict[str, str]:
+    """The Redis scripts of src/core/ledger in this source tree, by name."""
+    text = "".join(header.read_text() for header in (source / "src" / "core" / "ledger").glob("*_script*.h"))
     return dict(re.findall(r'constexpr const char\* (\w+) = R"lua\((.*?)\)lua"', text, re.DOTALL))
 
 

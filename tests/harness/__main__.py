@@ -38,6 +38,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _turns(text: str) -> int:
+    turns = int(text)
+    if not 1 <= turns <= 100:
+        raise argparse.ArgumentTypeError("from 1 to 100")
+    return turns
+
+
 def _up(options) -> int:
     state = background.up(kafka=options.kafka, cores=options.cores, settings=dict(options.set))
     if options.json:
@@ -74,8 +81,8 @@ def _needs(options) -> int:
 
 def _bench(options) -> int:
     from bench.driver import run_benchmarks
-    return run_benchmarks(options.name, as_json=options.json, minutes=options.minutes, events=options.events,
-                          restarts=options.restarts, seconds=options.seconds)
+    return run_benchmarks(options.name, as_json=options.json, record=options.record, revision=options.compare, turns=options.turns,
+                          minutes=options.minutes, events=options.events, restarts=options.restarts, seconds=options.seconds)
 
 
 def _parse(words: list[str]):
@@ -111,6 +118,9 @@ def _parse(words: list[str]):
     bench.add_argument("name", nargs="?", default="all")
     bench.add_argument("--json", action="store_true")
     bench.add_argument("--kafka", action="store_true")
+    bench.add_argument("--record", action="store_true", help="append the figures to docs/lab/history.jsonl; the work tree has no changes")
+    bench.add_argument("--compare", metavar="REV", help="this tree beside the commit REV, in turns")
+    bench.add_argument("--turns", type=_turns, metavar="N", help="how many runs of each --compare does (5)")
     bench.add_argument("--minutes", type=_minutes, metavar="M", help="how long the fleet benches run (fleet: 20)")
     bench.add_argument("--events", type=int, metavar="N", help="how many events reconcile compares (1,000,000)")
     bench.add_argument("--restarts", type=_restarts, metavar="N", help="how often upgrade restarts huntd (10)")

@@ -38,6 +38,12 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
+def source_folder() -> pathlib.Path:
+    """The source tree of the programs under test: that of build_folder() if it is TREE/build/NAME, else this one."""
+    tree = build_folder().parent.parent
+    return tree if (tree / "src" / "core").is_dir() else ROOT
+
+
 def http_get(address: str, path: str, timeout_s: float = 20) -> tuple[int, str]:
     """Status and body of one GET from HOST:PORT or unix:/PATH; OSError without a response."""
     host, port = address.rsplit(":", 1)

@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 from harness.huntd_stack import ROOT
 from harness.process import ServerFailed
@@ -27,11 +28,12 @@ def previous_build() -> tuple[pathlib.Path | None, str]:
     return (None, f"{VARIABLE}={folder} has no {', '.join(missing)}") if missing else (folder, "")
 
 
-def _git(*words: str) -> str:
+def git(*words: str) -> str:
+    """What git prints in this repository; ServerFailed has its error."""
     done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
     if done.returncode != 0:
         raise ServerFailed(f"git {' '.join(words)}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    return done.stdout.rstrip("\n")
 
 
 def _write_tree(commit: str, folder: pathlib.Path) -> None:
@@ -39,7 +41,7 @@ def _write_tree(commit: str, folder: pathlib.Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted run has left
     folder.mkdir(parents=True)
     archive = folder / "source.tar"
-    _git("archive", "--format=tar", f"--output={archive}", commit)
+    git("archive", "--format=tar", f"--output={archive}", commit)
     shutil.unpack_archive(archive, folder, "tar")
     archive.unlink()
     luajit = pathlib.Path("build", "deps", "luajit-musl")
@@ -47,16 +49,16 @@ def _write_tree(commit: str, folder: pathlib.Path) -> None:
         shutil.copytree(ROOT / luajit, folder / luajit, symlinks=True)
 
 
-def build_of(revision: str) -> tuple[pathlib.Path, str]:
+def build_of(revision: str, asked_by: str = "upgrade") -> tuple[pathlib.Path, str]:
     """The folder with the programs of a commit, and the commit; they are built on the first call, in build/versions/COMMIT, by the
-    commit's own ./dev. ServerFailed says why there are none."""
-    commit = _git("rev-parse", "--verify", f"{revision}^{{commit}}")[:12]
+    commit's own ./dev. ServerFailed says why there are none. `asked_by`: for the line that says so."""
+    commit = git("rev-parse", "--verify", f"{revision}^{{commit}}")[:12]
     folder = ROOT / "build" / "versions" / commit
     programs = folder / "build" / "release"
     if missing_in(programs):
         _write_tree(commit, folder)
-        print(f"upgrade: ./dev build release of {commit}, in {folder}", flush=True)
-        done = subprocess.run([str(folder / "dev"), "build", "release"], cwd=folder)
+        print(f"{asked_by}: ./dev build release of {commit}, in {folder}", file=sys.stderr, flush=True)
+        done = subprocess.run([str(folder / "dev"), "build", "release"], cwd=folder, stdout=sys.stderr)
         missing = missing_in(programs)
         if done.returncode != 0 or missing:
             raise ServerFailed(f"./dev build release of {commit} ended with {done.returncode}"
