@@ -10,14 +10,14 @@ import time
 from dataclasses import dataclass
 
 from bench.fleet_run import rounds_or
-from bench.report import Figure, Report, median, progress, version_of
+from bench.report import Figure, Report, median, progress, repeated, version_of
 from harness.huntd_stack import AggregatorServer, build_folder, http_get, write_config
 from harness.kafka_server import start_kafka
 from harness.ports import reserve_port
 from harness.postgres_server import PostgresServer
 from harness.process import ServerFailed, find_program, wait_until
 
-ROUNDS = rounds_or(3)
+ROUNDS = rounds_or()
 EVENTS = int(os.environ.get("HUNTD_BENCH_EVENTS", 10_000_000))
 HUNTERS, HUNTS, SEED = 100_000, 50, 1
 INTERVALS_S = (1, 5, 60)
@@ -160,7 +160,8 @@ def _measure(folder: pathlib.Path, kafka, postgres: PostgresServer) -> Report:
         for interval_s in INTERVALS_S:
             progress(f"aggregator: round {turn} of {ROUNDS}: interval_s {interval_s}")
             replays[interval_s].append(_replay(folder, kafka.bootstrap, postgres, interval_s, f"every-{interval_s}-s-{turn}"))
-    rate = {interval_s: median(value_bytes / MB / each.seconds for each in runs) for interval_s, runs in replays.items()}
+    rates = {interval_s: [value_bytes / MB / each.seconds for each in runs] for interval_s, runs in replays.items()}
+    rate = {interval_s: median(values) for interval_s, values in rates.items()}
     best = max(rate, key=rate.get)
     updates, hot = second.updated - first.updated, second.hot - first.hot
     mock = f" ({kafka.kind})" if kafka.why else ""
@@ -176,10 +177,10 @@ def _measure(folder: pathlib.Path, kafka, postgres: PostgresServer) -> Report:
     report.notes.append(f"the second half: {EVENTS - EVENTS // 2:,} events in {second.merges} merges, {second.inserted - first.inserted:,} rows inserted, "
                         f"{updates:,} updated")
     report.figures = [
-        Figure("mb_per_s", rate[best], f"MB/s at interval_s {best}{mock}", bar=45),
-        Figure("over_kcat", median(k / r.seconds for k, r in zip(kcats, replays[best])), f"× kcat's {value_bytes / MB / median(kcats):.0f} MB/s{mock}"),
-        Figure("over_copy", median(c / r.seconds for c, r in zip(copies, replays[best])), f"× COPY's {value_bytes / MB / median(copies):.0f} MB/s"),
-        *(Figure(f"mb_per_s_at_{interval_s}_s", rate[interval_s], f"MB/s{mock}") for interval_s in INTERVALS_S),
+        repeated("mb_per_s", rates[best], f"MB/s at interval_s {best}{mock}", bar=45),
+        repeated("over_kcat", (k / r.seconds for k, r in zip(kcats, replays[best])), f"× kcat's {value_bytes / MB / median(kcats):.0f} MB/s{mock}"),
+        repeated("over_copy", (c / r.seconds for c, r in zip(copies, replays[best])), f"× COPY's {value_bytes / MB / median(copies):.0f} MB/s"),
+        *(repeated(f"mb_per_s_at_{interval_s}_s", rates[interval_s], f"MB/s{mock}") for interval_s in INTERVALS_S),
         Figure("second_half_mb_per_s", value_bytes / 2 / MB / second.seconds, f"MB/s, with the rows present{mock}"),
         Figure("hot_percent", 100 * hot / max(updates, 1), "% of the second half's updates (n_tup_hot_upd)")]
     return report

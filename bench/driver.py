@@ -4,6 +4,7 @@ benchmark, or all, and prints its figures beside its peer or floor."""
 import datetime
 import importlib
 import os
+import subprocess
 import sys
 
 from bench import compare, history, machine
@@ -37,7 +38,7 @@ def _run(bench: str, options: dict) -> tuple[Report, bool]:
     facts, before = machine.facts(), machine_cpu()
     try:
         report, whole = importlib.import_module(f"bench.{module}").run(**given, **_taken(bench, options)), True
-    except (ServerFailed, TimeoutError, OSError) as failure:
+    except (ServerFailed, TimeoutError, OSError, subprocess.SubprocessError) as failure:
         print(f"bench: {bench} failed: {failure}", file=sys.stderr)
         report, whole = Report(bench, notes=[f"FAILED, no figures: {failure}"]), False
     report.machine = {**facts, "steal_percent": number(machine.steal_percent(before, machine_cpu()))}

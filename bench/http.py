@@ -5,14 +5,16 @@ import pathlib
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 
+from bench.fleet_run import rounds_or
 from bench.processes import exact_cpu_s, family
-from bench.report import Figure, Report, median, need, progress, version_of
-from bench.wrk_run import run_wrk
+from bench.report import Figure, Report, median, need, progress, repeated, version_of
+from bench.wrk_run import WrkResult, run_wrk
 from harness.huntd_stack import HuntdStack, http_get
 from harness.ports import reserve_port
 
-ROUNDS = 3
+ROUNDS = rounds_or()
 SECONDS = 5
 CONNECTIONS = (64, 1000)
 
@@ -39,6 +41,36 @@ def _start_nginx(directory: pathlib.Path, address: str, body: str) -> subprocess
     raise TimeoutError(f"nginx does not answer: {(directory / 'error.log').read_text()[-500:]}")
 
 
+@dataclass
+class Turn:
+    result: WrkResult
+    busy: float  # the share of its CPU that the server used
+
+    @property
+    def cpu_us(self) -> float:
+        return 1e6 * self.busy / self.result.rate
+
+
+def _turn(url: str, pid: int, connections: int) -> Turn:
+    before_s, started_s = exact_cpu_s(family(pid)), time.monotonic()
+    result = run_wrk(url, connections=connections, seconds=SECONDS, cpus="1")
+    return Turn(result, (exact_cpu_s(family(pid)) - before_s) / (time.monotonic() - started_s))
+
+
+def _figures(turns: dict[str, list[Turn]], connections: int) -> list[Figure]:
+    """Of huntd and nginx; ratios are of the same round."""
+    huntd, nginx = turns["huntd"], turns["nginx"]
+    errors = sum(turn.result.not_2xx + turn.result.socket_errors for turn in [*huntd, *nginx])
+    return [
+        *(repeated(f"{peer}_rate_{connections}", (turn.result.rate for turn in of_peer), "requests/s") for peer, of_peer in turns.items()),
+        *(repeated(f"{peer}_p99_ms_{connections}", (turn.result.p99_ms for turn in of_peer), "ms") for peer, of_peer in turns.items()),
+        repeated(f"ratio_{connections}", (one.result.rate / other.result.rate for one, other in zip(huntd, nginx)), "× nginx", bar=1.3),
+        Figure(f"errors_{connections}", errors, "responses", bar=0, at_most=True),
+        # If a server's CPU is not fully used, wrk's CPU limits the rate.
+        *(repeated(f"{peer}_cpu_us_{connections}", (turn.cpu_us for turn in of_peer), "µs of CPU per request") for peer, of_peer in turns.items()),
+        repeated(f"cpu_ratio_{connections}", (other.cpu_us / one.cpu_us for one, other in zip(huntd, nginx)), "× requests per CPU second of nginx")]
+
+
 def run() -> Report:
     report = Report("http")
     with tempfile.TemporaryDirectory() as name:
@@ -51,30 +83,15 @@ def run() -> Report:
                 targets = {"huntd": (f"http://{stack.http}/v1/core-map", stack.core_pids()[0]),
                            "nginx": (f"http://{port.address}/", nginx.pid)}
                 for connections in CONNECTIONS:
-                    results = {peer: [] for peer in targets}
-                    busy = {peer: [] for peer in targets}  # of its CPU
-                    for turn in range(ROUNDS):
+                    turns: dict[str, list[Turn]] = {peer: [] for peer in targets}
+                    for number in range(ROUNDS):
                         for peer, (url, pid) in targets.items():
-                            progress(f"http: {connections} connections, round {turn + 1} of {ROUNDS}, {peer}")
-                            before_s, started = exact_cpu_s(family(pid)), time.monotonic()
-                            results[peer].append(run_wrk(url, connections=connections, seconds=SECONDS, cpus="1"))
-                            busy[peer].append((exact_cpu_s(family(pid)) - before_s) / (time.monotonic() - started))
-                    rates = {peer: median(r.rate for r in runs) for peer, runs in results.items()}
-                    errors = sum(r.not_2xx + r.socket_errors for runs in results.values() for r in runs)
-                    report.figures += [
-                        Figure(f"huntd_rate_{connections}", rates["huntd"], "requests/s"),
-                        Figure(f"nginx_rate_{connections}", rates["nginx"], "requests/s"),
-                        Figure(f"huntd_p99_ms_{connections}", median(r.p99_ms for r in results["huntd"]), "ms"),
-                        Figure(f"nginx_p99_ms_{connections}", median(r.p99_ms for r in results["nginx"]), "ms"),
-                        Figure(f"ratio_{connections}", rates["huntd"] / rates["nginx"], "× nginx", bar=1.3),
-                        Figure(f"errors_{connections}", errors, "responses", bar=0, at_most=True)]
-                    # If a server's CPU is not fully used, wrk's CPU limits the rate.
-                    share = {peer: median(shares) for peer, shares in busy.items()}
-                    report.figures += [
-                        Figure(f"huntd_cpu_us_{connections}", 1e6 * share["huntd"] / rates["huntd"], "µs a request"),
-                        Figure(f"nginx_cpu_us_{connections}", 1e6 * share["nginx"] / rates["nginx"], "µs a request")]
-                    report.notes.append(f"{connections} connections: busy with it huntd {100 * share['huntd']:.0f} %, nginx "
-                                        f"{100 * share['nginx']:.0f} % of CPU 0")
+                            progress(f"http: {connections} connections, round {number + 1} of {ROUNDS}, {peer}")
+                            turns[peer].append(_turn(url, pid, connections))
+                    report.figures += _figures(turns, connections)
+                    share = {peer: 100 * median(turn.busy for turn in of_peer) for peer, of_peer in turns.items()}
+                    report.notes.append(f"{connections} connections: busy with it huntd {share['huntd']:.0f} %, nginx "
+                                        f"{share['nginx']:.0f} % of CPU 0")
             finally:
                 nginx.terminate()
                 nginx.wait()

@@ -6,6 +6,7 @@ import pathlib
 import platform
 
 UNAFFECTED = "Not affected"
+ALWAYS = ("spectre_v2", "retbleed")  # the most expensive ones: reported also if the CPU does not have them
 
 
 def _read(file: pathlib.Path) -> str | None:
@@ -29,10 +30,20 @@ def mitigation(text: str) -> str:
     return text.removeprefix("Mitigation: ").split(";")[0].strip()
 
 
+def mitigations(folder: pathlib.Path) -> dict[str, str]:
+    """What the kernel does against each weakness that this CPU has."""
+    states = {file.name: mitigation(_read(file) or "?") for file in sorted(folder.iterdir())} if folder.is_dir() else {}
+    return {name: state for name, state in states.items() if state != UNAFFECTED or name in ALWAYS}
+
+
+def option_of(command_line: str, name: str) -> str | None:
+    """The value of a word NAME=VALUE of the kernel's command line."""
+    return next((word.removeprefix(f"{name}=") for word in command_line.split() if word.startswith(f"{name}=")), None)
+
+
 def facts(root: pathlib.Path = pathlib.Path("/")) -> dict:
-    """`root` has proc/ and sys/. `mitigations` has each known weakness of CPUs, also those that this one does not have."""
+    """`root` has proc/ and sys/."""
     processor = root / "sys" / "devices" / "system" / "cpu"
-    folder = processor / "vulnerabilities"
     halt_poll_ns = _read(root / "sys" / "module" / "haltpoll" / "parameters" / "guest_halt_poll_ns")
     return {
         "kernel": _read(root / "proc" / "sys" / "kernel" / "osrelease") or platform.release(),
@@ -44,20 +55,20 @@ def facts(root: pathlib.Path = pathlib.Path("/")) -> dict:
         "cpufreq_governor": _read(processor / "cpu0" / "cpufreq" / "scaling_governor"),
         "psi": _read(root / "proc" / "pressure" / "cpu") is not None,
         "transparent_hugepage": chosen(_read(root / "sys" / "kernel" / "mm" / "transparent_hugepage" / "enabled")),
-        "mitigations": {file.name: mitigation(_read(file) or "?") for file in sorted(folder.iterdir())} if folder.is_dir() else {}}
+        "mitigations_option": option_of(_read(root / "proc" / "cmdline") or "", "mitigations"),
+        "mitigations": mitigations(processor / "vulnerabilities")}
 
 
 def words(found: dict) -> str:
-    """One line. Weaknesses that the CPU does not have are left out, but for spectre_v2 and retbleed."""
+    """The facts in one line."""
     def known(name: str) -> str:
         return "none" if found[name] is None else str(found[name])
 
-    shown = [f"{name}: {state}" for name, state in found["mitigations"].items()
-             if state != UNAFFECTED or name in ("spectre_v2", "retbleed")]
+    states = ", ".join(f"{name}: {state}" for name, state in found["mitigations"].items())
     line = (f"{found['cores']} × {found['cpu']}, Linux {found['kernel']}; idle driver {known('idle_driver')}, governor "
             f"{known('idle_governor')}, guest_halt_poll_ns {known('guest_halt_poll_ns')}; cpufreq governor {known('cpufreq_governor')}; "
-            f"PSI {'on' if found['psi'] else 'off'}; huge pages {known('transparent_hugepage')}; mitigations: "
-            f"{', '.join(shown) or 'unknown'}")
+            f"PSI {'on' if found['psi'] else 'off'}; huge pages {known('transparent_hugepage')}; mitigations="
+            f"{known('mitigations_option')}: {states or 'unknown'}")
     return line + (f"; steal during the run {found['steal_percent']:.1f} %" if "steal_percent" in found else "")
 
 

@@ -6,14 +6,18 @@ import os
 import pathlib
 import subprocess
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from bench.report import Figure, Report, median, progress, version_of
-from bench.wrk_run import run_wrk
+from bench.fleet_run import CpuMeter, rounds_or
+from bench.processes import cpu_by_kind, cpu_of_servers
+from bench.report import Figure, Report, progress, repeated, version_of
+from bench.wrk_run import WrkResult, run_wrk
 from harness.huntd_stack import HuntdStack
 from harness.karapace_server import KarapaceServer, why_no_karapace
 from harness.process import find_program
 
-ROUNDS = int(os.environ.get("HUNTD_BENCH_ROUNDS", 3))
+ROUNDS = rounds_or()
 SECONDS = float(os.environ.get("HUNTD_BENCH_SECONDS", 8))
 WARM_SECONDS = min(SECONDS, 3)
 CONNECTIONS = int(os.environ.get("HUNTD_BENCH_CONNECTIONS", 128))  # with 64 a linger of 5 ms alone holds huntd under 12,800
@@ -29,15 +33,68 @@ def _records(bootstrap: str) -> int:
     return sum(int(line.rsplit(" ", 1)[1]) for line in done.stdout.splitlines())
 
 
-def _turn(address: str, bootstrap: str):
-    """One measured run, the records that the topic gained minus the successful responses (below 0: records are missing), and
-    whether it went at less than half the rate of its own warm-up: such a run is a stall and no measure of a peer."""
+@dataclass
+class Turn:
+    """One measured run of a peer."""
+    result: WrkResult
+    surplus: int    # records that the topic gained minus the successful responses; below 0: records are missing
+    stalled: bool   # at less than half the rate of its own warm-up: that is a stall and no measure of a peer
+    cpu_us: float   # per call, of all processes but wrk
+    cpu_note: str   # by process
+
+    @property
+    def rate(self) -> float:
+        return self.result.rate - self.result.not_2xx / SECONDS
+
+
+def _turn(address: str, bootstrap: str, read: Callable[[], dict[str, float]]) -> Turn:
+    """`read`: the CPU seconds so far of the peer's processes and of Kafka."""
     before = _records(bootstrap)
-    runs = [run_wrk(f"http://{address}/", connections=CONNECTIONS, seconds=seconds, script="rest_produce.lua")
-            for seconds in (WARM_SECONDS, SECONDS)]
-    answered = sum(run.requests - run.not_2xx for run in runs)
-    gained = _records(bootstrap) - before
-    return runs[1], gained - answered, runs[1].rate < runs[0].rate / 2
+
+    def run(seconds: float) -> WrkResult:
+        return run_wrk(f"http://{address}/", connections=CONNECTIONS, seconds=seconds, script="rest_produce.lua")
+
+    warm, meter = run(WARM_SECONDS), CpuMeter(read=read)
+    result = run(SECONDS)
+    each_us = meter.each_us(result.requests - result.not_2xx, {})
+    note = f"{meter.words(each_us)}; wrk {result.cpu_us_per_request:.1f} per call"
+    answered = sum(one.requests - one.not_2xx for one in (warm, result))
+    return Turn(result, _records(bootstrap) - before - answered, result.rate < warm.rate / 2, sum(each_us.values()), note)
+
+
+def _rounds(stack: HuntdStack, karapace: KarapaceServer | None) -> dict[str, list[Turn]]:
+    """By the peer's name, in turns."""
+    peers = {"huntd": (stack.http, lambda: cpu_by_kind(stack))}
+    if karapace is not None:
+        peers["karapace"] = (karapace.address, lambda: cpu_of_servers(karapace, stack.kafka))
+    turns: dict[str, list[Turn]] = {peer: [] for peer in peers}
+    for number in range(ROUNDS):
+        for peer, (address, read) in peers.items():
+            progress(f"rest: round {number + 1} of {ROUNDS}, {peer}")
+            turns[peer].append(_turn(address, stack.kafka.bootstrap, read))
+    return turns
+
+
+def _figures(turns: dict[str, list[Turn]]) -> list[Figure]:
+    found = []
+    for peer, of_peer in turns.items():
+        found += [repeated(f"{peer}_rps", (turn.rate for turn in of_peer), "calls/s"),
+                  repeated(f"{peer}_p50_ms", (turn.result.p50_ms for turn in of_peer), "ms (closed-loop)"),
+                  repeated(f"{peer}_p99_ms", (turn.result.p99_ms for turn in of_peer), "ms (closed-loop)"),
+                  repeated(f"{peer}_cpu_us", (turn.cpu_us for turn in of_peer), "µs of CPU per call, without wrk")]
+    if "karapace" in turns:
+        found.append(repeated("rps_over_karapace", (one.rate / max(other.rate, 1) for one, other in zip(turns["huntd"], turns["karapace"])),
+                              "× Karapace", bar=5))
+    every = [turn for of_peer in turns.values() for turn in of_peer]
+    errors = sum(turn.result.not_2xx + turn.result.socket_errors for turn in every)
+    surplus = {peer: [turn.surplus for turn in of_peer] for peer, of_peer in turns.items()}
+    return found + [
+        Figure("errors", errors, "responses", bar=0, at_most=True),
+        Figure("stalled", sum(turn.stalled for turn in every), "runs at less than half of their warm-up's rate", bar=0, at_most=True),
+        *(Figure(f"{peer}_lost", max(0, -min(more)), "records answered and not in the topic", bar=0, at_most=True)
+          for peer, more in surplus.items()),
+        # wrk stops at the end of its warm-up and of its run with one call per connection in flight.
+        *(Figure(f"{peer}_unanswered", max(more), "records in the topic and not answered, the most of a turn") for peer, more in surplus.items())]
 
 
 def run() -> Report:
@@ -51,41 +108,19 @@ def run() -> Report:
             kafka = f"{stack.kafka.kind}; kafka.linger_ms {LINGER_MS}, {PARTITIONS} partitions"
             # The topic is made on first use, and Java is slow before it is compiled: neither is a peer's.
             run_wrk(f"http://{stack.http}/", connections=CONNECTIONS, seconds=WARM_SECONDS, script="rest_produce.lua")
-            addresses = {"huntd": stack.http}
             karapace = None
             if not why_not:
                 karapace = KarapaceServer(directory / "karapace", stack.kafka.bootstrap, linger_ms=LINGER_MS).start()
-                addresses["karapace"] = karapace.address
             try:
-                runs = {peer: [] for peer in addresses}
-                errors = stalled = 0
-                surplus = {peer: [] for peer in addresses}
-                for turn in range(ROUNDS):
-                    for peer, address in addresses.items():
-                        progress(f"rest: round {turn + 1} of {ROUNDS}, {peer}")
-                        result, more, stalls = _turn(address, stack.kafka.bootstrap)
-                        runs[peer].append(result)
-                        errors += result.not_2xx + result.socket_errors
-                        surplus[peer].append(more)
-                        stalled += stalls
+                turns = _rounds(stack, karapace)
             finally:
                 if karapace is not None:
                     karapace.stop()
-    rates = {peer: median(run.rate - run.not_2xx / SECONDS for run in results) for peer, results in runs.items()}
-    for peer, results in runs.items():
-        report.figures += [Figure(f"{peer}_rps", rates[peer], "calls/s"),
-                           Figure(f"{peer}_p50_ms", median(run.p50_ms for run in results), "ms (closed-loop)"),
-                           Figure(f"{peer}_p99_ms", median(run.p99_ms for run in results), "ms (closed-loop)")]
-    if karapace is not None:
-        report.figures.append(Figure("rps_over_karapace", rates["huntd"] / rates["karapace"], "× Karapace", bar=5))
-        report.notes.append(f"Karapace {KarapaceServer.version()}, {version_of(str(find_program('python3')), '--version')}, one process")
-    else:
+    report.figures = _figures(turns)
+    if why_not:
         report.notes.append(f"no peer: {why_not}")
-    report.figures += [Figure("errors", errors, "responses", bar=0, at_most=True),
-                       Figure("stalled", stalled, "runs at less than half of their warm-up's rate", bar=0, at_most=True),
-                       *(Figure(f"{peer}_lost", max(0, -min(more)), "records answered and not in the topic", bar=0, at_most=True)
-                         for peer, more in surplus.items()),
-                       # wrk stops at the end of its warm-up and of its run with one call per connection in flight.
-                       *(Figure(f"{peer}_unanswered", max(more), "records in the topic and not answered, the most of a turn") for peer, more in surplus.items())]
+    else:
+        report.notes.append(f"Karapace {KarapaceServer.version()}, {version_of(str(find_program('python3')), '--version')}, one process")
+    report.notes += [f"{peer}, last round: {of_peer[-1].cpu_note.replace('per hunt', 'per call')}" for peer, of_peer in turns.items()]
     report.notes += [kafka, f"one record per call, {CONNECTIONS} connections; medians of {ROUNDS} × {SECONDS:g} s"]
     return report

@@ -22,7 +22,7 @@ from bench.fleet import reconcile
 from bench.fleet_run import AGGREGATOR_NICE, KAFKA, PRIORITIES, REDIS_NICE, await_drained, load_notes, seconds_or, unit
 from bench.isolation_modes import isolation_settings
 from bench.load_run import LoadResult, run_load
-from bench.report import ONE_RUN, Figure, Report, median, progress
+from bench.report import ONE_RUN, Figure, Report, progress, repeated
 from harness.huntd_stack import HuntdServer, HuntdStack, build_folder, http_get
 from harness.process import ServerFailed
 from harness.stores import in_redis
@@ -228,7 +228,7 @@ def _figures(stack, before: list[LoadResult], load: LoadResult, upgrades: Upgrad
         Figure("max_ratio", against("max"), "× the slowest without restarts"),
         Figure("repeated", load.repeated, "requests met the close of an idle connection, and were sent again"),
         Figure("restarts", len(upgrades.done), "restarts"),
-        Figure("pause_ms", median(pauses_ms), "ms from SIGTERM to ready, median"),
+        repeated("pause_ms", pauses_ms, "ms from SIGTERM to ready"),
         Figure("pause_max_ms", max(pauses_ms), "ms"),
         Figure("paused_percent", 100 * sum(pauses_ms) / (1000 * upgrades.between_s * upgrades.count), "% of the time")]
 

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import tempfile
 
+from bench.fleet_run import CpuMeter
 from bench.report import ONE_RUN, Figure, Report, progress, version_of
 from bench.wrk_run import run_wrk
 from harness.huntd_stack import HuntdStack, build_folder
@@ -24,14 +25,16 @@ def run() -> Report:
     for script, what in SCRIPTS.items():
         with tempfile.TemporaryDirectory() as name, HuntdStack(pathlib.Path(name) / "stack", cores=None) as stack:
             progress(f"wrk: {script}: {what}")
+            meter = CpuMeter(stack)
             result = run_wrk(f"http://{stack.http}/", connections=CONNECTIONS, seconds=SECONDS, script=f"{script}.lua")
             report.figures += [Figure(f"{script}_rate", result.rate, "requests/s"),
                                Figure(f"{script}_p50_ms", result.p50_ms, "ms (closed-loop)"),
                                Figure(f"{script}_p99_ms", result.p99_ms, "ms (closed-loop)"),
                                Figure(f"{script}_not_2xx", result.not_2xx, "responses"),
                                Figure(f"{script}_socket_errors", result.socket_errors, "errors", bar=0, at_most=True)]
+            cpu_note = meter.words(meter.each_us(result.requests, {"wrk": result.cpu_us_per_request})).replace("per hunt", "per request")
             table = subprocess.run([str(build_folder() / "huntctl"), "latency", "--admin", stack.admin],
                                    capture_output=True, text=True, timeout=20, check=True).stdout
-            report.notes += ["", f"{script}: {what}", *table.rstrip().splitlines()]
+            report.notes += ["", f"{script}: {what}", cpu_note, *table.rstrip().splitlines()]
     report.notes += [f"each script is {ONE_RUN}", version_of("wrk", "-v")]
     return report

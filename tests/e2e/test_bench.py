@@ -7,23 +7,24 @@ import sys
 
 import pytest
 
+from bench.history import FILE as HISTORY
 from bench.processes import cpu_by_kind, family
-from harness.huntd_stack import ROOT
+from harness.huntd_stack import ROOT, build_folder
 from harness.process import wait_until
 
 pytestmark = pytest.mark.alone(reason="load generators use all cores")
 FIGURES = {
     "idle": {"workers", "cpu_percent"},
     "memory": {"idle_mb", "load_mb"},
-    "overload": {"goodput_ratio", "admitted_p99_ms"},
+    "overload": {"goodput_ratio", "admitted_p99_ms", "refusal_cpu_us", "refusal_admitted"},
 }
 
 
-def bench(*words: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}/tests:{ROOT}/tests/e2e:{ROOT}", "HUNTD_BENCH_SECONDS": "0.5",
+def bench(*words: str, **variables: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **variables, "PYTHONPATH": f"{ROOT}/tests:{ROOT}/tests/e2e:{ROOT}", "HUNTD_BENCH_SECONDS": "0.5",
                    "HUNTD_BENCH_CONNECTIONS": "200", "HUNTD_BENCH_ROUNDS": "1", "HUNTD_BENCH_INTERVAL_S": "1",
                    "HUNTD_BENCH_KAFKA": "no"}
-    return subprocess.run([sys.executable, "-m", "harness", "bench", *words], capture_output=True, text=True, timeout=120,
+    return subprocess.run([sys.executable, "-m", "harness", "bench", *words], capture_output=True, text=True, timeout=400,
                           env=environment, cwd=ROOT)
 
 
@@ -33,9 +34,11 @@ def test_a_bench_prints_one_object_with_the_figures_that_have_targets(name):
     assert done.returncode in (0, 1), done.stderr  # 1: a bar was missed
     assert "Traceback" not in done.stderr, done.stderr
     report = json.loads(done.stdout)
-    assert set(report) == {"bench", "figures"} and report["bench"] == name
+    assert set(report) == {"bench", "machine", "figures"} and report["bench"] == name
+    assert report["machine"].keys() >= {"kernel", "cpu", "guest_halt_poll_ns", "psi", "mitigations", "steal_percent"}
     for figure in report["figures"]:
-        assert set(figure) == {"name", "value", "unit", "bar", "ok"}
+        assert set(figure) == {"name", "value", "unit", "bar", "ok", "min", "max", "runs"}
+        assert figure["min"] <= figure["value"] <= figure["max"] and figure["runs"] == 1
         assert isinstance(figure["value"], (int, float)) and isinstance(figure["unit"], str)
         assert (figure["bar"] is None) == (figure["ok"] is None)
     assert {figure["name"] for figure in report["figures"] if figure["bar"] is not None} == FIGURES[name]
@@ -66,3 +69,18 @@ def test_wrong_usage_is_2():
     assert bench("fleet", "--minutes", "0").returncode == 2
     assert bench("upgrade", "--restarts", "0").returncode == 2
     assert bench("idle", "--restarts", "1").returncode == 2
+    assert bench("--compare", "HEAD").returncode == 2
+    assert bench("idle", "--compare", "HEAD", "--record").returncode == 2
+    assert bench("idle", "--turns", "2").returncode == 2
+
+
+def test_programs_that_are_not_known_to_be_the_commits_are_not_recorded():
+    before = HISTORY.read_text()
+    done = bench("idle", "--record", HUNTD_BUILD=str(build_folder()))
+    assert done.returncode == 1 and "unset it" in done.stderr and "HUNTD_BUILD" in done.stderr, done.stderr
+    assert done.stdout == "" and HISTORY.read_text() == before
+
+
+def test_a_comparison_with_an_unknown_revision_names_it():
+    done = bench("idle", "--compare", "no-such-revision")
+    assert done.returncode == 1 and "no-such-revision" in done.stderr
