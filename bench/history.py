@@ -24,7 +24,7 @@ def commit() -> str:
 
 
 def changed_files(status: str) -> list[str]:
-    """Of the output of git status --porcelain, without the history: recording two benches is no change of what they measure."""
+    """Of the output of git status --porcelain, without the history: it does not change what a bench measures."""
     names = [line[3:] for line in status.splitlines() if line]
     return [name for name in names if name != str(FILE.relative_to(ROOT))]
 

@@ -20,7 +20,7 @@ from harness.process import ServerFailed
 FILES = {
     "proc/sys/kernel/osrelease": "6.1.0",
     "proc/cpuinfo": "processor\t: 0\nmodel name\t: A CPU: the second one\nprocessor\t: 1\nmodel name\t: other\n",
-    "proc/cmdline": "quiet mitigations=auto,nosmt psi=1",
+    "proc/cmdline": "panic=1 mitigations=auto,nosmt psi=1",
     "proc/pressure/cpu": "some avg10=0.00",
     "sys/module/haltpoll/parameters/guest_halt_poll_ns": "50000",
     "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never",
