@@ -147,6 +147,9 @@ static_assert((recv_buffers_outgoing & (recv_buffers_outgoing - 1)) == 0);
 inline constexpr size_t rejections_max = 256;
 // Received and not yet read; reading pauses above it.
 inline constexpr size_t connection_input_bytes_max = 64 * 1024;
+// Responses that leave in one send. Above it, the next request waits until the client has taken
+// them; so a client that does not read costs at most two sends of this size and a response each.
+inline constexpr size_t connection_output_bytes_max = 64 * 1024;
 // Read before a hand-over; a connection with more stays, and its requests are forwarded.
 inline constexpr size_t handover_bytes_max = 32 * 1024;
 

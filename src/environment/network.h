@@ -20,7 +20,7 @@ class StreamUser {
   virtual void on_bytes(std::string_view bytes) = 0;
   // Reading has ended: 0 if the peer closed its side, else an errno. No on_bytes() follows.
   virtual void on_end(int error) = 0;
-  // The send in flight has completed: 0 or an errno.
+  // The send in flight has completed: 0 or an errno. The next one may start within the call.
   virtual void on_sent(int error) = 0;
   // The result of Stream::release(): a file descriptor, which the user now owns, or a negative
   // errno.

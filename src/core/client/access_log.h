@@ -38,7 +38,7 @@ struct Access {
   int status = 0;
   size_t bytes = 0;             // of the response, with its head
   uint64_t received_at_ns = 0;  // its first byte
-  uint64_t duration_ns = 0;     // from its first byte until the response is sent
+  uint64_t duration_ns = 0;     // from its first byte until the response can be sent
 
   // Takes what is known of a request. `head` and `route` may be of one that was rejected.
   void take(const RequestFacts& head, const Route& route);

@@ -40,6 +40,9 @@ HuntRequest::Kind kind_of(const Route& route) {
   return route.to == Route::To::run_hunt ? HuntRequest::Kind::run : HuntRequest::Kind::read_held;
 }
 
+// Whether the response may take a wait.
+bool may_wait(Route::To to) { return to != Route::To::rejected && to != Route::To::core_map; }
+
 }  // namespace
 
 // The request that is being read, and then run. `head` and `route` view in_ until start_body()
@@ -77,13 +80,13 @@ Task<> Connection::serve() {
   stream_->read();
   for (bool keep_alive = true; keep_alive;) {
     // A drain was requested while the last response was being sent.
-    if (service_.draining() && in_.empty() && !fresh_) co_return;
+    if (service_.draining() && in_.empty() && !fresh_) co_return co_await all_sent();
 
     Incoming request;
     start_head(request);
     while (!parse_head(request)) {
       Input const input = co_await read_more(request.deadline_at_ns);
-      if (!head_continues(request, input)) co_return;
+      if (!head_continues(request, input)) co_return co_await all_sent();
     }
     finish_head(request);
 
@@ -96,18 +99,17 @@ Task<> Connection::serve() {
     }
 
     start_body(request);
-    if (request.wants_continue) {
-      out_.append(continue_response);
-      bool const written = co_await flush_out();
-      if (!written) co_return;
-    }
+    if (request.wants_continue) out_.append(continue_response);  // read_more() sends it
     while (!parse_body(request)) {
       Input const input = co_await read_more(request.deadline_at_ns);
-      if (!body_continues(request, input)) co_return;
+      if (!body_continues(request, input)) co_return co_await all_sent();
     }
 
     Response response;
-    switch (request.rejection ? Route::To::rejected : request.route.to) {
+    Route::To const to = request.rejection ? Route::To::rejected : request.route.to;
+    // The responses before it do not wait for it.
+    if (may_wait(to) && !send_out()) co_return;
+    switch (to) {
       case Route::To::rejected:
         response = std::move(*request.rejection);
         break;
@@ -123,12 +125,13 @@ Task<> Connection::serve() {
         break;
     }
     finish_request(request, response);
-    bool const written =
-        co_await write(response, request.framing, text_of(*request.id), request.access.get());
-    if (!written) co_return;
+    write(response, request.framing, text_of(*request.id), request.access.get());
+    if (out_.size() >= limits::connection_output_bytes_max) co_await all_sent();
+    if (send_failed_) co_return;
     keep_alive = request.framing.keep_alive;
   }
-  co_await linger();
+  co_await all_sent();
+  if (!send_failed_) co_await linger();
 }
 
 void Connection::start_head(Incoming& request) {
@@ -160,7 +163,7 @@ bool Connection::parse_head(Incoming& request) {
 
 // Returns false if the connection must be closed without a response.
 bool Connection::head_continues(Incoming& request, Input input) {
-  if (input == Input::end) return false;
+  if (input == Input::end || input == Input::unsent) return false;
   if (input == Input::drained && in_.empty()) {
     // The first request of a new connection may be on its way: a close would reset it.
     if (!fresh_) return false;
@@ -168,6 +171,12 @@ bool Connection::head_continues(Incoming& request, Input input) {
         std::min(request.deadline_at_ns, deadline_in_ms(limits::drain_first_byte_ms));
   }
   if (input == Input::deadline) {
+    // The idle time starts when the last response is sent.
+    uint64_t const idle_until_ns = sent_by_ns_ + service_.timeouts.idle_ms * ns_per_ms;
+    if (idle_ && !fresh_ && idle_until_ns > service_.scheduler.now_ns()) {
+      request.deadline_at_ns = stream_->sending() ? sent_by_ns_ : idle_until_ns;
+      return true;
+    }
     service_.metrics.add(!idle_   ? Counter::expired_request
                          : fresh_ ? Counter::expired_first_byte
                                   : Counter::expired_idle);
@@ -256,7 +265,7 @@ bool Connection::parse_body(Incoming& request) {
 
 // Returns false if the connection must be closed without a response.
 bool Connection::body_continues(Incoming& request, Input input) {
-  if (input == Input::end) return false;
+  if (input == Input::end || input == Input::unsent) return false;
   if (input == Input::deadline) {
     service_.metrics.add(Counter::expired_request);
     fail(request, {Problem::request_timeout, "the request body did not arrive in time"});
@@ -310,11 +319,14 @@ Task<> Connection::reject(Response response) {
   service_.metrics.add(status_class(response.status));
   RequestId const id = make_request_id(service_.clock);
   Access access;
-  bool const written = co_await write(response, {.keep_alive = false}, text_of(id), &access);
-  if (written) co_await linger();
+  write(response, {.keep_alive = false}, text_of(id), &access);
+  co_await all_sent();
+  if (!send_failed_) co_await linger();
 }
 
+// Sends out_ before it waits.
 Task<Connection::Input> Connection::read_more(uint64_t deadline_at_ns) {
+  if (!send_out()) co_return Input::unsent;
   if (ended_) co_return Input::end;
   // A client that sends bytes all the time must not extend its deadline.
   if (service_.scheduler.now_ns() >= deadline_at_ns) co_return Input::deadline;
@@ -323,15 +335,20 @@ Task<Connection::Input> Connection::read_more(uint64_t deadline_at_ns) {
     stream_->read();
   }
   size_t const before = in_.size();
-  std::optional<Signal> const came = co_await event_.wait(deadline_at_ns);
-  if (in_.size() > before) co_return Input::bytes;
-  if (ended_) co_return Input::end;
+  std::optional<Signal> came;
+  do {
+    uint64_t const send_by_ns = stream_->sending() ? sent_by_ns_ : never_ns;
+    came = co_await event_.wait(std::min(deadline_at_ns, send_by_ns));
+    if (in_.size() > before) co_return Input::bytes;
+    if (ended_) co_return Input::end;
+    if (!send_out()) co_return Input::unsent;
+  } while (!came && service_.scheduler.now_ns() < deadline_at_ns);
   if (!came) co_return Input::deadline;
   co_return service_.draining() && idle_ ? Input::drained : Input::bytes;
 }
 
-Task<bool> Connection::write(const Response& response, Framing framing, std::string_view request_id,
-                             Access* access) {
+void Connection::write(const Response& response, Framing framing, std::string_view request_id,
+                       Access* access) {
   size_t const before = out_.size();
   append_response(out_, response, framing, service_.date.at(service_.clock.wall_ms()), request_id);
   if (access != nullptr && service_.access_log.wants(response.status, service_.clock)) {
@@ -341,23 +358,26 @@ Task<bool> Connection::write(const Response& response, Framing framing, std::str
       access->duration_ns = service_.clock.now_ns() - access->received_at_ns;
     log_access(*access, request_id, response.report);
   }
-  return flush_out();
 }
 
-// Sends out_. Returns whether all of it was sent in time.
-Task<bool> Connection::flush_out() {
-  service_.metrics.add(Counter::response_bytes, out_.size());
-  sent_ = false;
-  send_error_ = 0;
-  uint64_t const deadline_at_ns = deadline_in_ms(service_.timeouts.send_ms);
-  stream_->send(out_);
-  while (!sent_) {
-    std::optional<Signal> const came = co_await event_.wait(deadline_at_ns);
-    if (came || sent_) continue;
+bool Connection::send_out() {
+  if (!send_failed_ && stream_->sending() && service_.scheduler.now_ns() >= sent_by_ns_) {
     service_.metrics.add(Counter::expired_response);
-    co_return false;  // closing the stream cancels the send
+    send_failed_ = true;  // closing the stream cancels the send
   }
-  co_return send_error_ == 0;
+  if (send_failed_) return false;
+  if (out_.empty() || stream_->sending()) return true;
+  service_.metrics.add(Counter::response_bytes, out_.size());
+  service_.metrics.add(Counter::response_sends);
+  sent_by_ns_ = deadline_in_ms(service_.timeouts.send_ms);
+  stream_->send(out_);
+  return !send_failed_;
+}
+
+Task<> Connection::all_sent() {
+  awaits_sent_ = true;
+  while (send_out() && stream_->sending()) co_await event_.wait(sent_by_ns_);
+  awaits_sent_ = false;
 }
 
 // Unless the other core now has the connection, it stays usable.
@@ -420,9 +440,11 @@ void Connection::on_end(int error) {
 }
 
 void Connection::on_sent(int error) {
-  sent_ = true;
-  send_error_ = error;
-  event_.set({});
+  sent_by_ns_ = service_.scheduler.now_ns();
+  if (error != 0) send_failed_ = true;
+  send_out();
+  // A connection that waits for anything else need not wake up.
+  if (awaits_sent_ || send_failed_) event_.set({});
 }
 
 void Connection::on_released(int descriptor) {

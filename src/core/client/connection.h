@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One client's connection: reads requests, runs them and writes their responses until it closes.
+// Requests run one at a time. Responses that are complete before the next wait leave in one send;
+// no request waits for the send of the response before it.
 #pragma once
 #include <optional>
 #include <string>
@@ -80,7 +82,7 @@ class Connection final : private StreamUser {
 
  private:
   struct Incoming;
-  enum class Input { bytes, end, deadline, drained };
+  enum class Input { bytes, end, deadline, drained, unsent };  // unsent: send_failed_
   enum class Moved { yes, no, no_room };
 
   void on_bytes(std::string_view bytes) override;
@@ -104,11 +106,16 @@ class Connection final : private StreamUser {
   void fail(Incoming& request, BadRequest bad);
   void fail_head(Incoming& request, BadRequest bad);
 
+  // Appends the response to out_. Completes `access` if the response gets a line in the access log;
+  // null: it gets none.
+  void write(const Response& response, Framing framing, std::string_view request_id,
+             Access* access);
+  // Starts to send out_; if a send is in flight, out_ follows when that one has completed. Returns
+  // false if the client takes no more: send_failed_.
+  bool send_out();
+  // Waits until everything is sent, or send_failed_.
+  Task<> all_sent();
   Task<Input> read_more(uint64_t deadline_at_ns);
-  // Completes `access` if the response gets a line in the access log; null: it gets none.
-  Task<bool> write(const Response& response, Framing framing, std::string_view request_id,
-                   Access* access);
-  Task<bool> flush_out();
   Task<Moved> hand_over_to(int core);
   Task<> linger();
   uint64_t deadline_in_ms(uint32_t timeout_ms) const;
@@ -117,12 +124,13 @@ class Connection final : private StreamUser {
   StreamPtr stream_;
   OneShot<Signal> event_;
   std::string in_;    // received, not yet consumed
-  std::string out_;   // to be sent
+  std::string out_;   // to be sent; what is in flight is the stream's
   std::string body_;  // of the current request
   bool reading_ = false;
-  bool ended_ = false;  // the client has closed its side
-  bool sent_ = false;
-  int send_error_ = 0;
+  bool ended_ = false;        // the client has closed its side
+  bool awaits_sent_ = false;  // in all_sent()
+  bool send_failed_ = false;  // a send failed, or was not complete in time
+  uint64_t sent_by_ns_ = 0;   // the deadline of the send in flight, or when the last one completed
   std::optional<int> released_;  // the detached descriptor, or a negative errno
   bool may_hand_over_;
   bool idle_ = true;  // waiting for the first byte of a request

@@ -5,6 +5,7 @@
 #undef CHECK  // base/check.h's
 #include <doctest/doctest.h>
 
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,7 +18,8 @@ namespace {
 
 constexpr uint64_t ms = 1'000'000;
 
-// Accepts every byte at once. Owned by the test; the connection's StreamPtr only closes it.
+// Accepts every byte at once, unless it is slow. Owned by the test; the connection's StreamPtr only
+// closes it.
 struct TestStream final : Stream {
   void set_user(StreamUser& new_user) override { user = &new_user; }
   void read() override { reading = true; }
@@ -26,11 +28,21 @@ struct TestStream final : Stream {
     user->on_end(ECANCELED);
   }
   void send(std::string& bytes) override {
-    sent += bytes;
+    CHECK(!sending());
+    CHECK_FALSE(bytes.empty());
+    CHECK_FALSE(finished);
+    ++sends;
+    in_flight.swap(bytes);
     bytes.clear();
-    user->on_sent(0);
+    if (!slow) complete_send(0);
   }
-  bool sending() const override { return false; }
+  bool sending() const override { return !in_flight.empty(); }
+  // Ends the send in flight.
+  void complete_send(int error) {
+    std::string const bytes = std::exchange(in_flight, {});
+    if (error == 0) sent += bytes;
+    user->on_sent(error);
+  }
   void release() override {
     released = true;
     user->on_released(descriptor);
@@ -39,7 +51,10 @@ struct TestStream final : Stream {
   void close() override { closed = true; }
 
   StreamUser* user = nullptr;
-  std::string sent;
+  std::string sent;       // by the sends that have completed
+  std::string in_flight;  // by the send that has not
+  int sends = 0;
+  bool slow = false;         // a send ends only with complete_send()
   int descriptor = -EINVAL;  // that release() gives
   bool reading = false;
   bool released = false;
@@ -54,7 +69,8 @@ struct TestClock final : Clock {
   uint64_t numbers = 0;
 };
 
-// A core without hunts: each hunt has the response of its hunt_id and body.
+// A core without hunts: each hunt has the response of its hunt_id and body, at once unless hunts
+// are held.
 struct TestService final : HttpService {
   TestService(Scheduler& its_scheduler, Clock& its_clock, CoreMetrics& its_metrics,
               uint32_t first_byte_ms)
@@ -64,11 +80,14 @@ struct TestService final : HttpService {
                      .idle_ms = 30,
                      .send_ms = 40,
                      .request_ms = 50}),
+        hunt_end(its_scheduler),
         room(its_scheduler) {}
   Task<Response> handle(HuntRequest request) override {
     Response response;
     response.body = request.hunt_id + ":" + request.body;
     request_id = request.request_id;
+    ++hunts;
+    if (holds_hunts) co_await hunt_end.wait();
     co_return response;
   }
   Task<Response> produce(ProduceRequest) override { co_return Response(); }
@@ -101,6 +120,9 @@ struct TestService final : HttpService {
 
   Authenticator open{Secrets()};
   std::string request_id;  // of the newest request
+  int hunts = 0;           // that have started
+  bool holds_hunts = false;
+  OneShot<Signal> hunt_end;  // of the hunt that is held
   int better = -1;
   bool has_room = true;
   OneShot<bool> room;  // what a connection that waits for room gets
@@ -117,7 +139,11 @@ struct Fixture {
     start(serve());
   }
   ~Fixture() {
+    stream.slow = false;
+    service.holds_hunts = false;
+    if (!done && stream.sending()) stream.complete_send(0);
     if (!done) stream.user->on_end(0);
+    service.hunt_end.set({});
     run();
   }
   Task<> serve() {
@@ -130,6 +156,14 @@ struct Fixture {
   }
   void wait_ms(uint64_t wait) {
     scheduler.set_now(scheduler.now_ns() + wait * ms);
+    run();
+  }
+  void end_hunt() {
+    service.hunt_end.set({});
+    run();
+  }
+  void complete_send(int error = 0) {
+    stream.complete_send(error);
     run();
   }
   // Sends bytes to the connection, and returns the bytes that it sends back.
@@ -186,6 +220,224 @@ TEST_CASE("pipelined requests get their responses in order") {
   REQUIRE(first != std::string::npos);
   CHECK(response.find("echo:2", first) != std::string::npos);
   CHECK_FALSE(f.done);
+}
+
+constexpr std::string_view core_map = "GET /v1/core-map HTTP/1.1\r\nHost: a\r\n\r\n";
+constexpr std::string_view nowhere = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
+
+std::string repeat(std::string_view request, int count) {
+  std::string requests;
+  for (int i = 0; i < count; ++i) requests += request;
+  return requests;
+}
+
+// The statuses of whole responses, in their order.
+std::string statuses_of(std::string_view responses) {
+  std::string statuses;
+  for (size_t at = 0; (at = responses.find("HTTP/1.1 ", at)) != std::string_view::npos; ++at)
+    statuses += std::string(statuses.empty() ? "" : " ") + std::string(responses.substr(at + 9, 3));
+  return statuses;
+}
+
+size_t count_of(std::string_view responses) { return (statuses_of(responses).size() + 1) / 4; }
+
+TEST_CASE("pipelined requests that need no wait have their responses in one send") {
+  Fixture f;
+  std::string requests;
+  std::string expected;
+  for (int i = 0; i < 16; ++i) {
+    requests += i % 3 == 0 ? nowhere : core_map;
+    expected += std::string(i == 0 ? "" : " ") + (i % 3 == 0 ? "404" : "200");
+  }
+  CHECK(statuses_of(f.exchange(requests)) == expected);
+  CHECK(f.stream.sends == 1);
+  CHECK(f.metrics->value(Counter::response_sends) == 1);
+  CHECK(f.metrics->value(Counter::response_bytes) == f.stream.sent.size());
+}
+
+TEST_CASE("a send takes no more than its bound and one response") {
+  Fixture f;
+  f.stream.slow = true;
+  f.exchange(repeat(core_map, 1000));
+  CHECK(f.stream.sends == 1);
+  size_t const first = f.stream.in_flight.size();
+  CHECK(first >= limits::connection_output_bytes_max);
+  CHECK(first < limits::connection_output_bytes_max + 1024);
+  CHECK(f.metrics->value(Counter::http_2xx) == count_of(f.stream.in_flight));
+  while (f.stream.sending()) {
+    CHECK(f.stream.in_flight.size() < limits::connection_output_bytes_max + 1024);
+    f.complete_send();
+  }
+  CHECK(count_of(f.stream.sent) == 1000);
+  CHECK(f.stream.sends == static_cast<int>(f.stream.sent.size() / first + 1));
+  CHECK(f.stream.reading);
+}
+
+TEST_CASE("responses leave before a hunt, and its own with those after it") {
+  Fixture f;
+  f.service.holds_hunts = true;
+  CHECK(statuses_of(f.exchange(repeat(core_map, 3) + run_hunt("", "") + repeat(nowhere, 3))) ==
+        "200 200 200");
+  CHECK(f.stream.sends == 1);
+  f.end_hunt();
+  CHECK(statuses_of(f.stream.sent) == "200 200 200 200 404 404 404");
+  CHECK(f.stream.sent.find("echo:") > f.stream.sent.rfind("{}"));
+  CHECK(f.stream.sent.find("echo:") < f.stream.sent.find("404"));
+  CHECK(f.stream.sends == 2);
+}
+
+TEST_CASE("the response of a hunt does not wait for the hunt after it") {
+  Fixture f;
+  f.service.holds_hunts = true;
+  f.exchange(run_hunt("", "") + run_hunt("", ""));
+  CHECK(f.service.hunts == 1);
+  f.end_hunt();
+  CHECK(f.service.hunts == 2);
+  CHECK(count_of(f.stream.sent) == 1);
+  f.end_hunt();
+  CHECK(count_of(f.stream.sent) == 2);
+}
+
+TEST_CASE("a hunt does not wait for a send; what it follows is sent while it runs") {
+  Fixture f;
+  f.stream.slow = true;
+  f.service.holds_hunts = true;
+  f.exchange(core_map);
+  REQUIRE(f.stream.sending());
+  f.exchange(run_hunt("", "") + run_hunt("", ""));
+  CHECK(f.service.hunts == 1);
+  f.end_hunt();
+  CHECK(f.service.hunts == 2);
+  CHECK(f.stream.sends == 1);  // the response of the first hunt waits for the send
+  f.complete_send();
+  CHECK(f.stream.sends == 2);
+  CHECK(f.stream.in_flight.ends_with("echo:"));
+  f.complete_send();
+  CHECK_FALSE(f.stream.sending());
+  f.end_hunt();
+  CHECK(f.stream.in_flight.ends_with("echo:"));
+}
+
+TEST_CASE("responses that come while a send is in flight leave together after it") {
+  Fixture f;
+  f.stream.slow = true;
+  for (int i = 0; i < 5; ++i) f.exchange(core_map);
+  CHECK(count_of(f.stream.in_flight) == 1);
+  CHECK(f.metrics->value(Counter::http_2xx) == 5);
+  f.complete_send();
+  CHECK(count_of(f.stream.in_flight) == 4);
+  f.complete_send();
+  CHECK(f.stream.sends == 2);
+}
+
+TEST_CASE("a client that sends requests and reads no responses is held back, then closed") {
+  Fixture f;
+  f.stream.slow = true;
+  f.exchange(repeat(core_map, 2000));
+  f.exchange(repeat(core_map, 2000));
+  CHECK_FALSE(f.stream.reading);
+  CHECK(f.metrics->value(Counter::http_2xx) == count_of(f.stream.in_flight));
+  f.wait_ms(39);
+  CHECK_FALSE(f.done);
+  f.wait_ms(1);
+  CHECK(f.done);
+  CHECK(f.metrics->value(Counter::expired_response) == 1);
+  CHECK(f.stream.sends == 1);
+}
+
+TEST_CASE("the deadline of a send holds while the client sends further requests") {
+  Fixture f;
+  f.stream.slow = true;
+  f.exchange(core_map);
+  for (int i = 0; i < 4; ++i) {
+    CHECK_FALSE(f.done);
+    f.wait_ms(10);
+    if (!f.done) f.exchange(core_map);
+  }
+  CHECK(f.done);
+  CHECK(f.metrics->value(Counter::expired_response) == 1);
+  CHECK(f.metrics->value(Counter::expired_idle) == 0);
+  CHECK(f.stream.sends == 1);
+}
+
+TEST_CASE("a send that fails or is late ends the connection after the hunt that runs") {
+  for (bool const fails : {true, false}) {
+    CAPTURE(fails);
+    Fixture f;
+    f.stream.slow = true;
+    f.service.holds_hunts = true;
+    f.exchange(std::string(core_map) + run_hunt("", "") + run_hunt("", ""));
+    if (fails)
+      f.complete_send(EPIPE);
+    else
+      f.wait_ms(40);
+    CHECK_FALSE(f.done);
+    f.end_hunt();
+    CHECK(f.done);
+    CHECK(f.service.hunts == 1);
+    CHECK(f.stream.sent == "");
+    CHECK_FALSE(f.stream.finished);
+    CHECK(f.metrics->value(Counter::expired_response) == (fails ? 0 : 1));
+  }
+}
+
+TEST_CASE("a connection may idle from the end of its last send on") {
+  Fixture f;
+  f.stream.slow = true;
+  f.exchange(core_map);
+  f.wait_ms(35);
+  CHECK_FALSE(f.done);
+  f.complete_send();
+  f.wait_ms(29);
+  CHECK_FALSE(f.done);
+  f.wait_ms(1);
+  CHECK(f.done);
+  CHECK(f.metrics->value(Counter::expired_idle) == 1);
+  CHECK(f.metrics->value(Counter::expired_response) == 0);
+}
+
+TEST_CASE("a close among pipelined requests ends the responses, and waits for their send") {
+  Fixture f;
+  f.stream.slow = true;
+  f.exchange(std::string(core_map) + run_hunt("Connection: close\r\n", "") + repeat(core_map, 3));
+  CHECK(f.service.hunts == 1);
+  CHECK(count_of(f.stream.in_flight) == 1);
+  CHECK_FALSE(f.stream.finished);
+  f.complete_send();
+  CHECK(f.stream.in_flight.find("Connection: close\r\n") != std::string::npos);
+  CHECK(f.stream.in_flight.ends_with("echo:"));
+  CHECK_FALSE(f.stream.finished);
+  f.complete_send();
+  CHECK(f.stream.finished);
+  CHECK(count_of(f.stream.sent) == 2);
+}
+
+TEST_CASE("a client that has closed its side gets the responses to what it has sent") {
+  Fixture f;
+  f.stream.slow = true;
+  f.exchange(repeat(core_map, 2));
+  f.exchange(std::string(core_map) + "GET /half");
+  f.stream.user->on_end(0);
+  f.run();
+  CHECK_FALSE(f.done);
+  f.complete_send();
+  CHECK_FALSE(f.done);
+  f.complete_send();
+  CHECK(f.done);
+  CHECK(count_of(f.stream.sent) == 3);
+}
+
+TEST_CASE("a drain closes an idle connection after the send in flight") {
+  Fixture f;
+  f.stream.slow = true;
+  f.exchange(core_map);
+  f.service.is_draining = true;
+  f.connection->drain();
+  f.run();
+  CHECK_FALSE(f.done);
+  f.complete_send();
+  CHECK(f.done);
+  CHECK(f.stream.sent.ends_with("{}"));
 }
 
 // The request ids of responses, in their order.
@@ -307,6 +559,16 @@ TEST_CASE("a request is read in pieces; 100 Continue is sent if its body is awai
         continue_response);
   CHECK(f.exchange("a") == "");
   CHECK(f.exchange("b").ends_with("echo:ab"));
+}
+
+TEST_CASE("100 Continue leaves with the responses before it") {
+  Fixture f;
+  std::string const sent = f.exchange(
+      std::string(core_map) + run_hunt("Content-Length: 1\r\nExpect: 100-continue\r\n", ""));
+  CHECK(statuses_of(sent) == "200 100");
+  CHECK(sent.ends_with(continue_response));
+  CHECK(f.stream.sends == 1);
+  CHECK(f.exchange("a").ends_with("echo:a"));
 }
 
 TEST_CASE("a rejected request that awaits 100 Continue closes the connection") {
