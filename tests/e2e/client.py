@@ -82,11 +82,14 @@ def held(address: str, hunt: str, hunter: str) -> dict[str, int]:
 class RawConnection:
     """Sends bytes and reads responses; adds nothing and accepts only well-formed responses."""
 
-    def __init__(self, address: str, timeout_s: float = 30, *, source: str | None = None):
-        """`source` is the client's address; any of 127.0.0.0/8 reaches a server on loopback."""
+    def __init__(self, address: str, timeout_s: float = 30, *, source: str | None = None, receive_buffer_bytes: int | None = None):
+        """`source` is the client's address; any of 127.0.0.0/8 reaches a server on loopback. With a small receive buffer, the
+        server soon notices that the client does not read."""
         self._socket = socket.create_connection(_split(address), timeout=timeout_s,
                                                 source_address=(source, 0) if source else None)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if receive_buffer_bytes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self._held = b""
 
     def send(self, data: bytes | str) -> None:

@@ -2,6 +2,7 @@
 """HTTP/1.1 as bytes on a socket: framing, order, limits and rejected requests (RFC 9110, RFC 9112)."""
 import contextlib
 import json
+import threading
 
 import pytest
 
@@ -41,6 +42,77 @@ def test_pipelined_requests_get_responses_in_order(raw):
     for hunter in hunters:
         assert raw.answer().json["result"]["hunter"] == hunter
         assert raw.answer().status == 404
+
+
+def sends(stack) -> float:
+    return stack.metric("huntd_http_response_sends_total")
+
+
+def responses(stack) -> float:
+    return stack.metric("huntd_http_requests_total")
+
+
+def test_sixteen_pipelined_requests_get_their_responses_in_order_and_in_fewer_sends(own_stack):
+    stack = own_stack(cores=1).start()
+    expected = [200, 404, 404, 200, 405, 200, 404, 405, 405, 200, 200, 404, 405, 404, 200, 405]
+    of_status = {200: get(), 404: get("/nowhere"), 405: get().replace("GET", "PUT", 1)}
+    with RawConnection(stack.http) as raw:
+        before = sends(stack)
+        raw.send("".join(of_status[status] for status in expected))
+        assert [raw.answer().status for _ in expected] == expected
+        # One, unless the kernel delivered the requests in pieces.
+        assert 1 <= sends(stack) - before <= len(expected) / 4
+
+
+def test_hunts_among_pipelined_requests_keep_the_order(own_stack):
+    stack = own_stack(cores=1).start()
+    with RawConnection(stack.http) as raw:
+        raw.send(get())  # so that the connection does not move any more
+        assert raw.answer().status == 200
+        before = sends(stack)
+        raw.send(get("/nowhere") * 6 + post(ECHO, "Content-Length: 0") + get("/nowhere") * 5
+                 + post(HUNT + "among", "Content-Length: 0") + get() * 4)
+        assert [raw.answer().status for _ in range(6)] == [404] * 6
+        assert raw.answer().json["result"]["hunter"] == "wire"
+        assert [raw.answer().status for _ in range(5)] == [404] * 5
+        assert raw.answer().json["result"]["before"] == 0
+        assert [raw.answer().status for _ in range(4)] == [200] * 4
+        # Three, before each hunt and at the end, unless the kernel delivered the requests in pieces.
+        assert 1 <= sends(stack) - before <= 6
+
+
+def test_a_response_is_not_held_back_by_the_next_hunt(own_stack):
+    stack = own_stack(cores=1, settings={"worker.deadline_ms": 10_000}).start()
+    with RawConnection(stack.http) as raw:
+        raw.send(get("/nowhere") + post(ECHO, "Content-Length: 0") + post("/v1/hunts/forever/hunters/wire", "Content-Length: 0"))
+        assert raw.answer().status == 404
+        assert raw.answer().json["result"]["hunter"] == "wire"
+        # The hunt after it cannot have ended: it runs until its deadline.
+        assert stack.metric('huntd_hunts_total{outcome="deadline"}') == 0
+
+
+def test_a_close_among_pipelined_requests_ends_the_responses(raw, stack):
+    raw.send(get() * 5 + post(HUNT + "closer", "Content-Length: 0", "Connection: close") + post(HUNT + "closer", "Content-Length: 0"))
+    assert [raw.answer().status for _ in range(5)] == [200] * 5
+    last = raw.answer()
+    assert (last.json["result"]["before"], last.headers["connection"]) == (0, "close")
+    assert raw.is_closed()
+    assert held(stack.http, "gold", "closer") == {"gold": 1}, "the request after the close does not run"
+
+
+def test_a_slow_reader_of_pipelined_responses_gets_all_of_them_in_order(own_stack):
+    stack = own_stack(cores=1).start()
+    count = 6000  # responses of 2 KiB each, more than the sockets' buffers hold
+    with RawConnection(stack.http, receive_buffer_bytes=16 * 1024) as slow:
+        sender = threading.Thread(target=slow.send, args=((get() + get("/nowhere")) * (count // 2),), daemon=True)
+        sender.start()
+        # It reads nothing until huntd makes no more responses.
+        wait_until(lambda: 0 < responses(stack) == responses(stack) < count, 30, "huntd to wait for the client")
+        for _ in range(count // 2):
+            assert slow.answer().status == 200
+            assert slow.answer().status == 404
+        sender.join()
+    assert sends(stack) < count / 4
 
 
 def test_a_request_may_arrive_byte_by_byte(raw):
