@@ -260,6 +260,15 @@ class OpenCore final : public Core,
   }
 
   // --- requests --------------------------------------------------------------------------------
+  std::optional<Response> shed(std::string_view hunt_id, std::string_view hunter_id) override {
+    if (!workers_.has_queue()) return std::nullopt;
+    uint32_t const bucket = bucket_of(hunter_id);
+    if (map_.server(bucket) != settings_.index) return std::nullopt;
+    std::optional<Response> rejected = shed_run(hunt_context_, hunt_id);
+    if (rejected && map_.owner(bucket) == settings_.index) metrics_.add(Counter::hunts_owner);
+    return rejected;
+  }
+
   Task<Response> handle(HuntRequest request) override {
     uint32_t const core = map_.server(bucket_of(request.hunter_id));
     if (core == settings_.index) return run_here(std::move(request));

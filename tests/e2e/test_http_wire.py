@@ -91,6 +91,30 @@ def test_a_response_is_not_held_back_by_the_next_hunt(own_stack):
         assert stack.metric('huntd_hunts_total{outcome="deadline"}') == 0
 
 
+def test_pipelined_runs_that_a_standing_queue_rejects_get_503_in_few_sends(own_stack):
+    stack = own_stack(cores=1, settings={"worker.max_live": 1, "worker.deadline_ms": 300, "worker.queue_target_ms": 20}).start()
+    with contextlib.ExitStack() as opened:
+        for number in range(20):  # six seconds of work
+            busy = opened.enter_context(RawConnection(stack.http))
+            busy.send(post(f"/v1/hunts/forever/hunters/busy-{number}", "Content-Length: 0"))
+
+        def sheds() -> bool:
+            one_more = opened.enter_context(RawConnection(stack.http))
+            one_more.send(post(ECHO, "Content-Length: 0"))
+            return stack.metric('huntd_hunts_total{outcome="shed_standing_queue"}') > 0
+
+        wait_until(sheds, 10, "a standing queue")
+        raw = opened.enter_context(RawConnection(stack.http))
+        before = sends(stack)
+        raw.send(post(ECHO, "Content-Length: 0") * 16)
+        answers = [raw.answer() for _ in range(16)]
+        # Beside them only the responses to the hunts that wait, one per 300 ms.
+        assert sends(stack) - before < 16
+        assert {(answer.status, answer.problem) for answer in answers} == {(503, "overloaded")}
+        assert all(int(answer.headers["retry-after"]) > 0 and answer.headers["hunt-bundle"] for answer in answers)
+        assert len({answer.headers["x-request-id"] for answer in answers}) == 16
+
+
 def test_a_close_among_pipelined_requests_ends_the_responses(raw, stack):
     raw.send(get() * 5 + post(HUNT + "closer", "Content-Length: 0", "Connection: close") + post(HUNT + "closer", "Content-Length: 0"))
     assert [raw.answer().status for _ in range(5)] == [200] * 5

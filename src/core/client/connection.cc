@@ -105,6 +105,7 @@ Task<> Connection::serve() {
       if (!body_continues(request, input)) co_return co_await all_sent();
     }
 
+    shed_early(request);
     Response response;
     Route::To const to = request.rejection ? Route::To::rejected : request.route.to;
     // The responses before it do not wait for it.
@@ -271,6 +272,15 @@ bool Connection::body_continues(Incoming& request, Input input) {
     fail(request, {Problem::request_timeout, "the request body did not arrive in time"});
   }
   return true;
+}
+
+// Under overload, most hunts are rejected: before anything is made for them.
+void Connection::shed_early(Incoming& request) {
+  const HuntRequest& hunt = request.hunt;
+  if (request.rejection || request.route.to != Route::To::run_hunt || !hunt.idempotency_key.empty())
+    return;
+  request.rejection = service_.shed(hunt.hunt_id, hunt.hunter_id);
+  if (request.rejection) request.hunt_received_at_ns = service_.clock.now_ns();
 }
 
 HuntRequest Connection::take_hunt(Incoming& request) {

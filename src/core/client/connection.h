@@ -33,6 +33,9 @@ class HttpService {
   HttpService(Scheduler& scheduler_ref, Clock& clock_ref, CoreMetrics& metrics_ref, Timeouts t)
       : scheduler(scheduler_ref), clock(clock_ref), metrics(metrics_ref), timeouts(t) {}
 
+  // The response to a run without an Idempotency-Key that this core rejects because of a standing
+  // queue, which it counts. Nothing: handle() it.
+  virtual std::optional<Response> shed(std::string_view hunt_id, std::string_view hunter_id) = 0;
   // Runs a request on this core or on its hunter's core.
   virtual Task<Response> handle(HuntRequest request) = 0;
   // Runs a produce call on this core.
@@ -100,6 +103,7 @@ class Connection final : private StreamUser {
   void start_body(Incoming& request);
   bool parse_body(Incoming& request);
   bool body_continues(Incoming& request, Input input);
+  void shed_early(Incoming& request);
   HuntRequest take_hunt(Incoming& request);
   ProduceRequest take_produce(Incoming& request);
   void finish_request(Incoming& request, const Response& response);

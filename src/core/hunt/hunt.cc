@@ -451,6 +451,17 @@ PoolString held_json(const HuntRequest& request, const Held& held) {
 
 }  // namespace
 
+std::optional<Response> shed_run(HuntContext& context, std::string_view hunt_id) {
+  if (!context.workers.has_queue() || context.bundle.find(hunt_id) == nullptr ||
+      !context.workers.sheds_now())
+    return std::nullopt;
+  context.metrics.add(ended_standing_queue.counter);
+  Response response = problem_response(ended_standing_queue.problem, ended_standing_queue.detail);
+  response.bundle = context.bundle.name();
+  report_outcome(response, ended_standing_queue.counter);
+  return response;
+}
+
 Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   Hunt hunt(context, request);
   if (std::optional<Response> rejected = hunt.reject_early(request.body))

@@ -53,6 +53,9 @@ struct HuntContext {
   log::Budget failure_log_budget{limits::hunt_log_lines_per_s};
 };
 
+// The response to a run without an Idempotency-Key if run_hunt() would reject it for a standing
+// queue; it is counted as rejected. Costs no coroutine. Nothing: call run_hunt().
+std::optional<Response> shed_run(HuntContext& context, std::string_view hunt_id);
 // Runs a hunt once for one hunter and returns the response. The status is 200 only if the loot was
 // committed together with its events.
 Task<Response> run_hunt(HuntContext& context, HuntRequest request);

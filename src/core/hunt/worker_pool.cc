@@ -300,7 +300,7 @@ bool WorkerPool::must_shed(uint64_t now_ns) {
   return true;
 }
 
-bool WorkerPool::sheds_now() { return !queue_.empty() && must_shed(scheduler_.now_ns()); }
+bool WorkerPool::sheds_now() { return has_queue() && must_shed(scheduler_.now_ns()); }
 
 Task<WorkerPool::Admission> WorkerPool::admit(uint64_t start_by_ns) {
   Admission admission;

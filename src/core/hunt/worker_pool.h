@@ -105,6 +105,8 @@ class WorkerPool final : private WorkerUser {
     Rejection rejection = Rejection::none;
     uint64_t queue_ns = 0;  // how long an admitted hunt has waited
   };
+  // Whether requests wait in the queue: if not, sheds_now() is false.
+  bool has_queue() const { return !queue_.empty(); }
   // Whether admit() would reject for a standing queue. If so, the caller rejects its request: it is
   // counted as rejected.
   bool sheds_now();

@@ -90,6 +90,13 @@ struct TestService final : HttpService {
     if (holds_hunts) co_await hunt_end.wait();
     co_return response;
   }
+  std::optional<Response> shed(std::string_view hunt_id, std::string_view hunter_id) override {
+    if (!sheds) return std::nullopt;
+    Response response;
+    response.status = 503;
+    response.body = std::string(hunt_id) + " of " + std::string(hunter_id);
+    return response;
+  }
   Task<Response> produce(ProduceRequest) override { co_return Response(); }
   int better_core(std::string_view) override { return better; }
   Task<bool> reserve_hand_over(int, size_t bytes, uint64_t deadline_at_ns) override {
@@ -121,6 +128,7 @@ struct TestService final : HttpService {
   Authenticator open{Secrets()};
   std::string request_id;  // of the newest request
   int hunts = 0;           // that have started
+  bool sheds = false;      // every run that may be
   bool holds_hunts = false;
   OneShot<Signal> hunt_end;  // of the hunt that is held
   int better = -1;
@@ -316,6 +324,23 @@ TEST_CASE("a hunt does not wait for a send; what it follows is sent while it run
   CHECK_FALSE(f.stream.sending());
   f.end_hunt();
   CHECK(f.stream.in_flight.ends_with("echo:"));
+}
+
+TEST_CASE("runs that are shed have no hunt, leave in one send and count as requests") {
+  Fixture f;
+  f.service.sheds = true;
+  std::string const read = "GET /v1/hunts/echo/hunters/eve HTTP/1.1\r\nHost: a\r\n\r\n";
+  CHECK(statuses_of(f.exchange(repeat(run_hunt("Content-Length: 2\r\n", "{}"), 3))) ==
+        "503 503 503");
+  CHECK(f.stream.sent.ends_with("\r\n\r\necho of eve"));
+  CHECK(f.stream.sends == 1);
+  CHECK(f.service.hunts == 0);
+  CHECK(f.metrics->value(Counter::http_5xx) == 3);
+  CHECK(f.metrics->stage(Stage::request).snapshot().count() == 3);
+  // Their retry gets a stored response.
+  CHECK(f.exchange(run_hunt("Idempotency-Key: k\r\n", "")).ends_with("echo:"));
+  CHECK(f.exchange(read).ends_with("echo:"));
+  CHECK(statuses_of(f.exchange(run_hunt("X : y\r\n", ""))) == "400");
 }
 
 TEST_CASE("responses that come while a send is in flight leave together after it") {
