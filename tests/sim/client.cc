@@ -57,6 +57,7 @@ void Client::act() {
   }
   if (finishing_) return;
   if (world_.random.chance(0.1)) return send_held();
+  if (pipelines && world_.random.chance(0.1)) return send_core_map_gets();
   // A wish of another client, which may be pending at this moment.
   std::vector<Wish*> const wishes = audit_.wishes();
   if (!wishes.empty() && world_.random.chance(0.25)) {
@@ -94,6 +95,14 @@ void Client::send_held() {
   pending_.push_back({nullptr, hunter_id, hunt_id, audit_.held_now(hunter_id, hunt_id)});
   put(fmt::format("GET /v1/hunts/{}/hunters/{} HTTP/1.1\r\nHost: hunts\r\n\r\n", hunt_id,
                   hunter_id));
+}
+
+// Requests that need no wait, among those that do.
+void Client::send_core_map_gets() {
+  for (uint64_t left = world_.random.between(1, 4); left > 0; --left) {
+    pending_.push_back({});
+    put("GET /v1/core-map HTTP/1.1\r\nHost: hunts\r\n\r\n");
+  }
 }
 
 void Client::open() {
@@ -206,6 +215,12 @@ void Client::on_response(int status, std::string_view body) {
   Pending const pending = std::move(pending_.front());
   pending_.pop_front();
   ++received_number_;
+  if (pending.hunter_id.empty()) {
+    // 503: the core has no room for the connection.
+    if (status != 503 && (status != 200 || body.find("\"buckets\"") == std::string_view::npos))
+      world_.violation("I4", fmt::format("the core map: {} {}", status, body));
+    return;
+  }
   if (pending.wish == nullptr) {
     if (status == 200)
       audit_.on_held_response(pending.hunter_id, pending.hunt_id, pending.held_before, body);

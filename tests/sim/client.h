@@ -34,8 +34,8 @@ class Client final : public Peer {
 
  private:
   struct Pending {
-    Wish* wish;  // null: a GET of what is held
-    std::string hunter_id;
+    Wish* wish;             // null: a GET of what is held
+    std::string hunter_id;  // empty: a GET of the core map
     std::string hunt_id;
     Audit::Holding held_before;
   };
@@ -45,6 +45,7 @@ class Client final : public Peer {
   void act_later();
   void send_wish(Wish& wish);
   void send_held();
+  void send_core_map_gets();
   void be_rude();
   void open();
   void put(std::string_view bytes);
