@@ -456,6 +456,7 @@ std::optional<Response> shed_run(HuntContext& context, std::string_view hunt_id)
       !context.workers.sheds_now())
     return std::nullopt;
   context.metrics.add(ended_standing_queue.counter);
+  context.hunt_ranking.count(hunt_id, HuntOutcome::refused, std::nullopt);
   Response response = problem_response(ended_standing_queue.problem, ended_standing_queue.detail);
   response.bundle = context.bundle.name();
   report_outcome(response, ended_standing_queue.counter);
