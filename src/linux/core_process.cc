@@ -51,6 +51,7 @@ class CoreProcess {
       Result<std::unique_ptr<KafkaLog>> log = KafkaLog::open(ring_, config.kafka);
       if (!log) return log.error();
       kafka_ = std::move(*log);
+      metrics_.kafka_address.set(config.kafka.bootstrap);
     }
     std::vector<MessageLink*> links;
     for (auto& link : peer_links_) links.push_back(link.get());

@@ -50,6 +50,7 @@ void CoreMetrics::note_start(int new_pid, uint32_t new_cpu, int64_t new_started_
   redis_server.set("");
   redis_address.set("");
   kafka_reason.set("");
+  kafka_address.set("");
   heartbeat_ns.store(0);
   pid.store(static_cast<uint64_t>(new_pid));
   cpu.store(new_cpu);
@@ -64,6 +65,7 @@ void CoreMetrics::note_end(std::string_view how) {
   redis_server.set("");
   redis_address.set("");
   kafka_reason.set("");
+  kafka_address.set("");
   pid.store(0);
   set_state(CoreState::down);
 }

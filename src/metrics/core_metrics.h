@@ -436,6 +436,7 @@ class alignas(64) CoreMetrics {
   SharedText<64> redis_server;    // version, role and persistence of the Redis in use; by the core
   SharedText<128> redis_address;  // of the Redis that the core uses or tries; by the core
   SharedText<512> kafka_reason;   // why Kafka takes no events; empty if it does; by the core
+  SharedText<192> kafka_address;  // kafka.bootstrap; empty without Kafka; by the core
   SharedText<64> last_end;        // how the process before this one ended; empty for none
   SharedWord heartbeat_ns;        // CLOCK_MONOTONIC at the last tick; by the core
   SharedWord pid;                 // 0 for none

@@ -147,7 +147,8 @@ std::string write_status_json(const MetricsSnapshot& snapshot) {
     append_text(json, R"(,"redis":{"server":)", core.redis_server);
     append_text(json, R"(,"address":)", core.redis_address);
     append_text(json, R"(,"reason":)", core.redis_reason);
-    append_text(json, R"(},"kafka":{"reason":)", core.kafka_reason);
+    append_text(json, R"(},"kafka":{"address":)", core.kafka_address);
+    append_text(json, R"(,"reason":)", core.kafka_reason);
     json += '}';
     json += R"(,"counters":)";
     append_numbers(json, core, counter_rows);

@@ -86,6 +86,7 @@ MetricsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth) {
     copy.redis_server = live.redis_server.get();
     copy.redis_address = live.redis_address.get();
     copy.kafka_reason = live.kafka_reason.get();
+    copy.kafka_address = live.kafka_address.get();
     copy.last_end = live.last_end.get();
     copy.failures = live.failures.rows();
     for (const auto& row : counter_rows)

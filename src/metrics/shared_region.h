@@ -99,6 +99,7 @@ struct CoreSnapshot {
   std::string redis_server;
   std::string redis_address;
   std::string kafka_reason;
+  std::string kafka_address;
   std::string last_end;
   std::array<uint64_t, counters> counter{};
   std::array<uint64_t, gauges> gauge{};

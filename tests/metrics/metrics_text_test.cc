@@ -184,6 +184,7 @@ TEST_CASE("status.json has each core's state, bundle and counters") {
   region.core(1).redis_reason.set("maxmemory-policy is allkeys-lru");
   region.core(0).redis_address.set("10.0.0.1:6379");
   region.core(0).kafka_reason.set("all brokers are down");
+  for (uint32_t const core : {0U, 1U}) region.core(core).kafka_address.set("10.0.0.2:9092");
   region.core(1).note_end("signal 9");
   simdjson::dom::parser parser;
   simdjson::dom::element document;
@@ -201,6 +202,8 @@ TEST_CASE("status.json has each core's state, bundle and counters") {
         "Redis 7.0.15, master, AOF on");
   CHECK(std::string_view(document.at_pointer("/cores/0/redis/address")) == "10.0.0.1:6379");
   CHECK(std::string_view(document.at_pointer("/cores/0/kafka/reason")) == "all brokers are down");
+  CHECK(std::string_view(document.at_pointer("/cores/0/kafka/address")) == "10.0.0.2:9092");
+  CHECK(std::string_view(document.at_pointer("/cores/1/kafka/address")) == "");
   CHECK(std::string_view(document.at_pointer("/cores/0/last_end")) == "");
   CHECK(std::string_view(document.at_pointer("/cores/1/last_end")) == "signal 9");
   CHECK(std::string_view(document.at_pointer("/cores/1/redis/reason")) == "");
