@@ -108,8 +108,9 @@ function trend_figures(status, activity, stages) {
     "5xx/s": activity && (activity.all['huntd_http_requests_total{code="5xx"}'] ?? 0),
     "request p99": stages?.request?.p99_us ?? null, "awards/s": rate("huntd_awards_total"),
     "connections": gauge("huntd_connections_open"), "workers": gauge("huntd_workers_live"), "queue": gauge("huntd_queue_length"),
-    "outbox": gauge("huntd_outbox_pending"), "Kafka acks/s": rate("huntd_kafka_acked_total"),
-    "Kafka in flight": gauge("huntd_kafka_in_flight"),
+    "outbox": gauge("huntd_outbox_pending"),
+    ...status.cores.some((core) => core.kafka.address) &&
+      {"Kafka acks/s": rate("huntd_kafka_acked_total"), "Kafka in flight": gauge("huntd_kafka_in_flight")},
     "Redis memory": Math.max(...status.cores.map((core) => core.gauges.huntd_redis_memory_used_bytes)),
   };
 }
@@ -184,7 +185,7 @@ function show_servers(status) {
   const kinds = {up: "good", down: "bad", none: ""}, texts = {up: "up", down: "down", none: "not configured"};
   fill_table("servers", [["server", "text"], ["state", "text"], ["address", "text"], ["cores", "text wide"], ["version", "text wide"],
     ["reason", "text long"]],
-  servers_of(status).map((row) => [row.what, [texts[row.state], kinds[row.state]], [row.address || "–", "long"],
+  servers_of(status).map((row) => [row.what, [texts[row.state], kinds[row.state]], [row.address.replaceAll(",", ", ") || "–", "long"],
     cores_text(row.cores).replace(/^cores? /, ""), row.server || "–", [row.reason || "–", row.reason ? "bad" : ""]]));
 }
 function show_outcomes(status, activity) {
@@ -206,7 +207,7 @@ function show_hunts(hunts, earlier, activity) {
 
 // --- the maps ---
 
-// What is chosen: [{core: source, stage: index, name}].
+// What is chosen: [{source, stage: index, name}]; those without values are the last.
 function wanted_maps(names) {
   const cores = by_id("core").value, stages = by_id("stage").value;
   const found = [];
@@ -217,7 +218,8 @@ function wanted_maps(names) {
     });
     if (cores === "all") found.push({source: 0, stage, name: stage_text(name)});
   });
-  return found;
+  const empty = ({source, stage}) => source_now(source, names[stage]).count === 0;
+  return found.sort((a, b) => empty(a) - empty(b));
 }
 function source_now(source, name) {
   return (source === 0 ? now.latency.all : now.latency.cores[source - 1]).stages[name];
