@@ -116,4 +116,4 @@ class BusyHost:
                  for name, runs in self.runs.items()] + [{"hunt": None, "other": True, "runs": 7, "ok": 7, "failed": 0, "refused": 0,
                                                           "p50_ms": 0.9, "p99_ms": 2.5}]
         return {"status": self.status(), "latency": self.latency(), "health": {"healthy": True, "reasons": []},
-                "ready": {"ready": not reasons, "reasons": reasons}, "hunts": hunts if self.hunts else None}
+                "ready": {"ready": not reasons, "reasons": reasons}, "hunts": hunts if self.hunts else None, "hunts_max": 100}

@@ -134,7 +134,7 @@ def check_decisions(root: pathlib.Path) -> Iterator[str]:
 
 
 def check_licenses(root: pathlib.Path) -> Iterator[str]:
-    suffixes = (".cc", ".h", ".c", ".py", ".sh", ".lua", ".js", ".build", ".html", ".sql", ".toml", ".service", ".socket", ".conf")
+    suffixes = (".cc", ".h", ".c", ".py", ".sh", ".lua", ".js", ".css", ".build", ".html", ".sql", ".toml", ".service", ".socket", ".conf")
     folders = ("src", "tests", "bench", "tools", "lua", "systemd")
     alone = [root / name for name in ("dev", ".ci/run", "meson.build", "meson_options.txt", "pyproject.toml", "tools/setup-debian")]
     for path in sources.files(*folders, suffixes=suffixes, root=root) + [path for path in alone if path.is_file()]:

@@ -125,13 +125,14 @@ def pieces_of(path: pathlib.Path) -> list[Piece]:
         return sources.lua_pieces(read(path))
     if path.suffix == ".md":
         return list(prose_of(read(path)))
-    if path.suffix in (".html", ".yaml", ".json") or re.fullmatch(r"\.\d", path.suffix):  # read whole; .8: a man page
+    if path.suffix in (".html", ".css", ".js", ".yaml", ".json") or re.fullmatch(r"\.\d", path.suffix):  # read whole; .8: a man page
         return [Piece("prose", number, line) for number, line in enumerate(read(path).splitlines(), 1)]
     return sources.hash_pieces(read(path))
 
 
 def paths_of(root: pathlib.Path) -> list[pathlib.Path]:
-    code = sources.files("src", "tests", "bench", "tools", suffixes=(".cc", ".h", ".c", ".py", ".build", ".sh", ".lua", ".html", ".md"),
+    code = sources.files("src", "tests", "bench", "tools", suffixes=(".cc", ".h", ".c", ".py", ".build", ".sh", ".lua", ".html", ".css", ".js",
+                                                                    ".md"),
                          root=root)
     documents = sources.files("docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md",
                               suffixes=(".md", ".yaml", ".json", ".1", ".5", ".8"), root=root)

@@ -77,13 +77,21 @@ function outcomes_of(status, activity) {
     .map(([name, n]) => [name.split('"')[1], activity ? activity.all[name] ?? 0 : null, n])
     .sort((a, b) => b[1] - a[1] || b[2] - a[2]);
 }
-// The hunts of /hunts.json with `per_s`, the busiest of the interval first and the sum of the others last.
-function hottest(before, now, seconds) {
-  const earlier = new Map((before ?? []).map((row) => [row.hunt, row.runs]));
-  return now.map((row) => {
-    const base = earlier.get(row.hunt) ?? 0;
-    return {...row, per_s: before && seconds > 0 ? (row.runs - (base > row.runs ? 0 : base)) / seconds : null};
-  }).sort((a, b) => Boolean(a.other) - Boolean(b.other) || b.per_s - a.per_s || b.runs - a.runs);
+// The hunts of /hunts.json with `per_s` (null: unknown), the busiest of the interval first and the sum of the others last. `before`
+// and `now` are {status, hunts}.
+function hottest(before, now) {
+  const restarted = before?.status.started_at_ms !== now.status.started_at_ms;
+  const seconds = (now.status.taken_at_ms - (restarted ? now.status.started_at_ms : before.status.taken_at_ms)) / 1000;
+  const known = Boolean(before?.hunts) && seconds > 0;
+  const earlier = new Map(known && !restarted ? before.hunts.map((row) => [row.hunt, row.runs]) : []);
+  const was_full = earlier.size > now.hunts_max;  // the others have an entry too: a hunt without one was one of them
+  return now.hunts.map((row) => {
+    const base = earlier.get(row.hunt);
+    // The others become fewer when one of them gets an entry of its own.
+    const per_s = !known || (base === undefined && was_full) ? null : Math.max(0, row.runs - (base ?? 0)) / seconds;
+    return {...row, per_s};
+  }).filter((row) => row.runs > 0)
+    .sort((a, b) => Boolean(a.other) - Boolean(b.other) || b.per_s - a.per_s || b.runs - a.runs);
 }
 
 // --- what needs attention ---

@@ -2,7 +2,7 @@
 // Draws one heat map: time to the right, latency upwards on a logarithmic axis, the darker (in dark mode: the lighter) the more
 // values. In front of it the histogram since the start, on the same axis.
 
-const axis_px = 46, strip_px = 44, foot_px = 18, head_px = 6;  // CSS pixels around the map
+const axis_px = 52, strip_px = 44, foot_px = 18, head_px = 6;  // CSS pixels around the map
 const shades = 24;
 
 function heat_colours() {

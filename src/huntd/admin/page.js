@@ -7,14 +7,14 @@ const kept_histograms_max = 150_000;    // of all maps together: some 30 MB
 const span_ms_min = 60_000;             // of a map's axis
 const maps_max = 64;                    // that are drawn at a time
 const problems_max = 20;                // lines under "Needs attention"
-const hunts_max = 12;                   // lines under "Hottest hunts"
+const hunts_shown_max = 12;                  // lines under "Hottest hunts"
 const response_wait_max_ms = 10_000;
 
 const by_id = (id) => document.getElementById(id);
 const reduced_motion = matchMedia("(prefers-reduced-motion: reduce)");
 
 let before = null;     // the sample before `now`
-let now = null;        // {status, latency, health, ready, hunts}
+let now = null;        // {status, latency, health, ready, hunts, hunts_max}; hunts: null without /hunts.json
 let columns = [];      // as kept_of() makes them, each with `figures` for the trends
 let moment = null;     // the column that the maps' captions are about; null: the newest
 let hunts_absent = 0;  // started_at_ms of a huntd that has no /hunts.json
@@ -77,8 +77,10 @@ function show_attention({status, health, ready}, failure) {
   const {reload} = status;
   const degraded = servers_of(status).filter((row) => row.what === "Kafka" && row.state === "down");
   const problems = grouped_reasons([...health.reasons, ...ready.reasons]);
-  for (const row of degraded) problems.push(`${cores_text(row.cores)}: Kafka at ${row.address} takes no events: ${row.reason}`);
-  if (degraded.length) problems.push("no loot is lost: events wait in the outbox until Kafka takes them");
+  for (const row of degraded) problems.push(`${cores_text(row.cores)}: Kafka at ${row.address.replaceAll(",", ", ")} takes no events: ${row.reason}`);
+  const waiting = status.cores.reduce((sum, core) => sum + core.gauges.huntd_outbox_pending, 0);
+  if (degraded.length)
+    problems.push(`no loot is lost: events wait in the outbox until Kafka takes them (at the last count ${count_text(waiting)})`);
   if (failure) problems.unshift(`no new figures since ${utc_text(status.taken_at_ms)} UTC: ${failure}`);
   const more = problems.length - problems_max;
   if (more > 0) problems.splice(problems_max, more, `and ${more} more: see readyz`);
@@ -148,7 +150,7 @@ function show_scripts({reload, taken_at_ms, cores}) {
   by_id("scripts").textContent = [
     bundles.size === 1 ? `bundle ${[...bundles][0].slice(0, 12)}` : bundles.size ? `${bundles.size} bundles in use` : "no bundle",
     reload.result === "none" ? "not reloaded" : reload.result === "applied" ? `reloaded ${ago}` : `reload rejected ${ago}`,
-    `${reload.applied} reloads applied, ${reload.rejected} rejected`,
+    `reloads: ${reload.applied} applied, ${reload.rejected} rejected`,
     reload.started > reload.finished ? "a reload is being checked" + (reload.progress ? ": " + reload.progress : "") : "",
   ].filter(Boolean).join(" · ");
 }
@@ -183,7 +185,7 @@ function show_cores({status}, names, interval, activity) {
 }
 function show_servers(status) {
   const kinds = {up: "good", down: "bad", none: ""}, texts = {up: "up", down: "down", none: "not configured"};
-  fill_table("servers", [["server", "text"], ["state", "text"], ["address", "text"], ["cores", "text wide"], ["version", "text wide"],
+  fill_table("servers", [["server", "text"], ["state", "text"], ["address", "text"], ["cores", "text"], ["version", "text wide"],
     ["reason", "text long"]],
   servers_of(status).map((row) => [row.what, [texts[row.state], kinds[row.state]], [row.address.replaceAll(",", ", ") || "–", "long"],
     cores_text(row.cores).replace(/^cores? /, ""), row.server || "–", [row.reason || "–", row.reason ? "bad" : ""]]));
@@ -195,14 +197,14 @@ function show_outcomes(status, activity) {
     found.map(([outcome, rate, n]) => [[stage_text(outcome), rate > 0 ? kind(outcome) : ""], rate_text(rate), count_text(n)]) :
     [["none yet", "–", "–"]]);
 }
-function show_hunts(hunts, earlier, activity) {
-  by_id("hunts_section").hidden = !hunts;
-  if (!hunts) return;
-  const rows = hottest(earlier, hunts, activity ? activity.seconds : 0);
-  fill_table("hunts", [["hunt", "text"], ["per s"], ["runs"], ["failed"], ["rejected", "wide"], ["p50", "wide"], ["p99"]],
-    rows.filter((row) => !row.other).slice(0, hunts_max).concat(rows.filter((row) => row.other)).map((row) => [
+function show_hunts() {
+  by_id("hunts_section").hidden = by_id("hunts_link").hidden = !now.hunts;
+  if (!now.hunts) return;
+  const rows = hottest(before, now);
+  fill_table("hunts", [["hunt", "text"], ["per s"], ["runs"], ["failed"], ["refused", "wide"], ["p50", "wide"], ["p99"]],
+    rows.filter((row) => !row.other).slice(0, hunts_shown_max).concat(rows.filter((row) => row.other)).map((row) => [
       row.other ? "all others" : row.hunt, rate_text(row.per_s), count_text(row.runs), [count_text(row.failed), row.failed ? "warn" : ""],
-      count_text(row.refused), ...[row.p50_ms, row.p99_ms].map((ms) => row.runs ? time_text(ms * 1000) : "–")]));
+      count_text(row.refused), time_text(row.p50_ms * 1000), time_text(row.p99_ms * 1000)]));
 }
 
 // --- the maps ---
@@ -298,18 +300,17 @@ async function read_json(path) {
   return [response.status, await response.json()];
 }
 async function read_hunts(started_at_ms) {
-  if (hunts_absent === started_at_ms) return null;
-  try {
-    const [code, json] = await read_json("/hunts.json");
-    if (code === 200) return json.hunts;
-  } catch { /* not JSON: as if it were not there */ }
+  if (hunts_absent === started_at_ms) return {hunts: null};
+  const [code, json] = await read_json("/hunts.json");
+  if (code === 200) return json;
   hunts_absent = started_at_ms;
-  return null;
+  return {hunts: null};
 }
 async function sample() {
   const [[, health], [, ready], [, status], [, latency]] =
     await Promise.all(["/healthz", "/readyz", "/status.json", "/latency.json"].map(read_json));
-  return {health, ready, status, latency, hunts: await read_hunts(status.started_at_ms)};
+  const {hunts, hunts_max} = await read_hunts(status.started_at_ms);
+  return {health, ready, status, latency, hunts, hunts_max};
 }
 function keep(interval, figures) {
   if (!interval) return;
@@ -340,7 +341,7 @@ function take(taken) {
   show_cores(now, names, interval, activity);
   show_servers(status);
   show_outcomes(status, activity);
-  show_hunts(now.hunts, before?.hunts, activity);
+  show_hunts();
   show_moment();
   show_maps(names);
   mark_scrollable();
