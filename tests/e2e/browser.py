@@ -25,7 +25,7 @@ WORDS = ["--headless=new", "--disable-gpu", "--no-first-run", "--disable-backgro
 
 
 class BrowserFailed(Exception):
-    """The driver's own text."""
+    """The driver's own text, and the end of its log."""
 
 
 def require_browser() -> None:
@@ -43,7 +43,7 @@ class Driver(Server):
         self.stop_timeout_s = 20.0
 
     def command(self) -> list[str]:
-        return ["chromedriver", "--port=0", "--allowed-ips=127.0.0.1"]
+        return ["chromedriver", "--port=0", "--allowed-ips=127.0.0.1", "--log-level=WARNING"]
 
     @property
     def port(self) -> int:
@@ -87,7 +87,7 @@ class Browser:
         finally:
             connection.close()
         if isinstance(value, dict) and "error" in value:
-            raise BrowserFailed(f"{value['error']}: {value['message']}")
+            raise BrowserFailed(f"{value['error']}: {value['message']}\n{self.driver.log_tail()}")
         return value
 
     def open(self, address: str) -> None:
