@@ -38,8 +38,7 @@ void UringWorkerHost::start_holder(uint32_t index, uint64_t memory_bytes) {
   holder_start first{0, 0, memory_bytes};
   while (first.clean_key == 0)
     CHECK(getrandom(&first.clean_key, sizeof first.clean_key, 0) == sizeof first.clean_key);
-  request_start(SPAWNER_HOLDER, index, "",
-                {reinterpret_cast<const char*>(&first), sizeof first});
+  request_start(SPAWNER_HOLDER, index, "", {reinterpret_cast<const char*>(&first), sizeof first});
   slots_[index]->clean_key = first.clean_key;
 }
 

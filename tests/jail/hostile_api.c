@@ -66,9 +66,7 @@ static struct ranges read_ranges(lua_State* L, int first) {
 }
 
 /* Different at each address, so no register or constant is one by chance. */
-static inline uint64_t mark_of(const uint64_t* at) {
-  return (uintptr_t)at ^ 0x6b72616d6b72616dULL;
-}
+static inline uint64_t mark_of(const uint64_t* at) { return (uintptr_t)at ^ 0x6b72616d6b72616dULL; }
 
 /* What this function still needs it has on its stack, between `low` and `high`. */
 __attribute__((noinline)) static int mark(lua_State* L) {

@@ -31,13 +31,13 @@ struct WorkerSlot final : Deadline {
   //   exited  -> empty             the run has read how the process ended
   //   exiting -> empty             the process exited
   enum class State : uint8_t {
-    empty,    // in the free list
-    idle,     // a process waits for a job of any hunter
-    claimed,  // held by a Run that has not started; a process, if there is one, waits for its job
-    running,  // held by a Run whose job was sent
+    empty,     // in the free list
+    idle,      // a process waits for a job of any hunter
+    claimed,   // held by a Run that has not started; a process, if there is one, waits for its job
+    running,   // held by a Run whose job was sent
     cleaning,  // a holder whose last job has its outcome; the job's task may still live
-    exited,   // held by a Run whose process is gone
-    exiting,  // the process was asked to exit, detached or killed
+    exited,    // held by a Run whose process is gone
+    exiting,   // the process was asked to exit, detached or killed
   };
   enum class Process : uint8_t { none, starting, up };
   // The reason why the pool killed the process of a Run; it decides the event that the Run reports.

@@ -462,7 +462,7 @@ void become_clean(World& world, uint32_t slot, int wait_status = 0) {
 
 }  // namespace
 
-TEST_CASE("a holder gets the next job only after it said that it is clean") {
+TEST_CASE("a holder gets the next job only after it is clean") {
   World world(tasks);
   start(hunt(world, "a"));
   REQUIRE(world.host.holders.size() == 1);
@@ -515,7 +515,7 @@ TEST_CASE("a task that ends without an outcome ends its run, and its holder is k
   CHECK(world.host.killed == std::set<uint32_t>{slot});
 }
 
-TEST_CASE("a task that fails after its outcome, or sends two, has the last job of its holder") {
+TEST_CASE("a task that fails after its outcome, or sends two, is its holder's last") {
   World world(tasks);
   start(hunt(world, "a"));
   uint32_t const first = world.host.holders[0].first;
