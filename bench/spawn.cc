@@ -143,7 +143,7 @@ class Launcher {
   }
 
   // Starts a holder and returns its socket.
-  int holder(uint64_t memory_bytes) {
+  int holder() {
     spawner_request const request{SPAWNER_HOLDER, 0, 0, 0, sizeof(holder_start)};
     holder_start const first{0, 1, memory_bytes};
     std::string packet(reinterpret_cast<const char*>(&request), sizeof request);
@@ -307,7 +307,7 @@ int main(int argc, char** argv) {
   spawner.use_bundle(bundle->descriptor());
   Launcher zygote(spawner.zygote());
   std::array<int, slots> holders{};
-  for (int& holder : holders) holder = spawner.holder(memory_bytes);
+  for (int& holder : holders) holder = spawner.holder();
 
   std::array<double, rounds> empty{}, bare{}, by_spawner{}, by_zygote{}, in_tasks{}, clones{},
       forks{};
