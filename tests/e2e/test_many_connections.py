@@ -77,6 +77,34 @@ def post_all_at_once(address: str, hunt: str, hunters: list[str]) -> list[str]:
     return asyncio.run(post_all())
 
 
+def rss_kib(pid: int) -> int:
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
+
+
+def test_a_connection_that_is_kept_open_keeps_little_of_a_large_body(own_stack):
+    """One after the other, each on a connection that stays open: the memory of the first body serves all."""
+    stack = own_stack(cores=1, settings=PATIENT).start()
+    [core] = stack.core_pids()
+
+    async def post_and_keep() -> tuple[int, int]:
+        kept = []
+        for number in range(COUNT):
+            kept.append(await Connection().open(stack.http))
+            # Of a hunt that is not there: the body is read, and no worker started.
+            assert (await kept[-1].post("nothing", f"h{number}")).startswith("404"), number
+            if number == COUNT // 10:
+                before_kib = rss_kib(core)
+        after_kib = rss_kib(core)
+        for connection in kept:
+            connection.writer.close()
+        return before_kib, after_kib
+
+    before_kib, after_kib = asyncio.run(asyncio.wait_for(post_and_keep(), WITHIN_S))
+    # 43 KiB each if each connection kept the buffers of its body.
+    assert (after_kib - before_kib) / (COUNT - COUNT // 10) < 8, (before_kib, after_kib)
+
+
 def gold_of(stack, hunters: list[str], hunt: str = "gold") -> list[int]:
     """What each hunter holds, by Redis."""
     with stack.redis.client() as redis:

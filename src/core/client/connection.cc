@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/format_text.h"
+#include "base/kept_buffer.h"
 #include "base/limits.h"
 #include "core/client/rejection.h"
 #include "core/client/router.h"
@@ -137,12 +138,19 @@ Task<> Connection::serve() {
 
 void Connection::start_head(Incoming& request) {
   idle_ = in_.empty();
+  if (idle_) give_back_buffers();
   request.deadline_at_ns = deadline_in_ms(!idle_   ? service_.timeouts.read_ms
                                           : fresh_ ? service_.timeouts.first_byte_ms
                                                    : service_.timeouts.idle_ms);
   if (fresh_ && service_.draining())  // accepted as the drain started
     request.deadline_at_ns =
         std::min(request.deadline_at_ns, deadline_in_ms(limits::drain_first_byte_ms));
+}
+
+// The connection may be idle for long.
+void Connection::give_back_buffers() {
+  body_.clear();
+  for (std::string* buffer : {&in_, &body_, &out_}) give_back(*buffer);
 }
 
 // Returns whether the head is complete, or has failed.

@@ -95,6 +95,7 @@ class Connection final : private StreamUser {
 
   // The steps of serve() between two waits.
   void start_head(Incoming& request);
+  void give_back_buffers();
   bool parse_head(Incoming& request);
   bool head_continues(Incoming& request, Input input);
   void finish_head(Incoming& request);
