@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cstddef>
 #include <string>
-
-#include "base/limits.h"
 
 namespace huntd {
 
-// Frees what an empty buffer of an idle connection has beyond limits::connection_kept_bytes_max. Does
-// nothing if it is not empty.
+// What an idle connection keeps of each of its four buffers.
+inline constexpr size_t kept_buffer_bytes_max = 1024;
+
+// Frees the memory of an empty buffer that has more than kept_buffer_bytes_max. Does nothing if it
+// is not empty.
 inline void give_back(std::string& buffer) {
-  if (buffer.empty() && buffer.capacity() > limits::connection_kept_bytes_max)
-    std::string().swap(buffer);
+  if (buffer.empty() && buffer.capacity() > kept_buffer_bytes_max) std::string().swap(buffer);
 }
 
 }  // namespace huntd

@@ -150,8 +150,6 @@ inline constexpr size_t connection_input_bytes_max = 64 * 1024;
 // Responses that leave in one send. Above it, the next request waits until the client has taken
 // them; so a client that does not read costs at most two sends of this size and a response each.
 inline constexpr size_t connection_output_bytes_max = 64 * 1024;
-// What an idle connection keeps of each of its four buffers.
-inline constexpr size_t connection_kept_bytes_max = 1024;
 // Read before a hand-over; a connection with more stays, and its requests are forwarded.
 inline constexpr size_t handover_bytes_max = 32 * 1024;
 
