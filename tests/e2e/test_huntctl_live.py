@@ -17,7 +17,7 @@ import time
 
 from client import run_hunt
 from harness.huntd_stack import build_folder
-from harness.process import children_of
+from harness.process import children_of, wait_until
 
 OK, NO, USAGE, UNREACHABLE = range(4)
 TIME_LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", re.MULTILINE)
