@@ -5,8 +5,8 @@
 
 namespace huntd {
 
-// What an idle connection keeps of each of its four buffers: usual requests and responses fit, and
-// cost no allocation.
+// What an idle connection keeps of each of its buffers: usual requests and responses fit, and cost no
+// allocation.
 inline constexpr size_t kept_buffer_bytes_max = 4096;
 
 // Frees the memory of an empty buffer that has more than kept_buffer_bytes_max. Does nothing if it

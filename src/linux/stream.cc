@@ -7,7 +7,6 @@
 #include <cerrno>
 
 #include "base/check.h"
-#include "base/kept_buffer.h"
 #include "base/limits.h"
 #include "linux/network.h"
 
@@ -114,8 +113,6 @@ void UringStream::on_sent(int32_t result) {
   if (result == -EINTR || result == -EAGAIN) return send_rest();
   if (result > 0) out_sent_ += static_cast<size_t>(result);
   if (result > 0 && out_sent_ < out_.size()) return send_rest();
-  out_.clear();
-  give_back(out_);
   if (user_ != nullptr) user_->on_sent(result > 0 ? 0 : (result == 0 ? EPIPE : -result));
 }
 
