@@ -460,6 +460,13 @@ void become_clean(World& world, uint32_t slot, int wait_status = 0) {
   world.scheduler.run_ready();
 }
 
+// Ends the runs that are left.
+void end_all(World& world) {
+  for (uint32_t const slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot);
+  world.scheduler.run_ready();
+  CHECK(world.pool.live() == 0);
+}
+
 }  // namespace
 
 TEST_CASE("a holder gets the next job only after it is clean") {
@@ -477,6 +484,7 @@ TEST_CASE("a holder gets the next job only after it is clean") {
   start(hunt(world, "c"));
   CHECK(world.host.holders.size() == 2);
   CHECK(world.host.sent.back().first == first);
+  end_all(world);
 }
 
 TEST_CASE("a holder that is clean before its outcome was read is used again") {
@@ -489,6 +497,7 @@ TEST_CASE("a holder that is clean before its outcome was read is used again") {
   start(hunt(world, "b"));
   CHECK(world.host.holders.size() == 1);
   CHECK(world.host.sent.back().first == slot);
+  end_all(world);
 }
 
 TEST_CASE("a holder is stopped after hunts_per_worker hunts, when it is clean") {
@@ -504,6 +513,7 @@ TEST_CASE("a holder is stopped after hunts_per_worker hunts, when it is clean") 
   CHECK(world.host.stopped == std::set<uint32_t>{slot});
   world.host.exit(slot);
   CHECK(world.pool.live() == 0);
+  end_all(world);
 }
 
 TEST_CASE("a task that ends without an outcome ends its run, and its holder is killed") {
@@ -513,6 +523,7 @@ TEST_CASE("a task that ends without an outcome ends its run, and its holder is k
   become_clean(world, slot, SIGSEGV);
   CHECK(world.log == std::vector<std::string>{"a died"});
   CHECK(world.host.killed == std::set<uint32_t>{slot});
+  end_all(world);
 }
 
 TEST_CASE("a task that fails after its outcome, or sends two, is its holder's last") {
@@ -531,6 +542,7 @@ TEST_CASE("a task that fails after its outcome, or sends two, is its holder's la
   become_clean(world, second);
   start(hunt(world, "c"));
   CHECK(world.host.holders.size() == 3);
+  end_all(world);
 }
 
 TEST_CASE("a task that does not end after its outcome is killed at the hunt's deadline") {
@@ -545,6 +557,7 @@ TEST_CASE("a task that does not end after its outcome is killed at the hunt's de
   CHECK(world.host.killed == std::set<uint32_t>{slot});
   world.host.exit(slot, 0, SIGKILL);
   CHECK(world.pool.live() == 0);
+  end_all(world);
 }
 
 TEST_CASE("a waiting task that the kernel ends takes its holder with it") {
@@ -557,6 +570,7 @@ TEST_CASE("a waiting task that the kernel ends takes its holder with it") {
   CHECK(world.host.killed == std::set<uint32_t>{slot});
   start(hunt(world, "b"));
   CHECK(world.host.holders.size() == 2);
+  end_all(world);
 }
 
 TEST_CASE("a new bundle stops a holder that becomes clean after it") {
@@ -568,6 +582,7 @@ TEST_CASE("a new bundle stops a holder that becomes clean after it") {
   CHECK(world.host.stopped.empty());
   become_clean(world, slot);
   CHECK(world.host.stopped == std::set<uint32_t>{slot});
+  end_all(world);
 }
 
 TEST_CASE("warm workers exist before the first hunt, take jobs, and are replaced") {
