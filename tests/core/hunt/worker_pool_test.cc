@@ -140,6 +140,13 @@ void send_outcome(World& world, uint32_t slot) {
   world.scheduler.run_ready();
 }
 
+void end_all(World& world) {
+  world.pool.drain();
+  for (uint32_t slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot);
+  world.scheduler.run_ready();
+  CHECK(world.pool.live() == 0);
+}
+
 void tick(World& world, uint64_t now_ns) {
   world.scheduler.expire(now_ns);
   world.scheduler.run_ready();
@@ -460,13 +467,6 @@ void become_clean(World& world, uint32_t slot, int wait_status = 0) {
   world.scheduler.run_ready();
 }
 
-// Ends the runs that are left.
-void end_all(World& world) {
-  for (uint32_t const slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot);
-  world.scheduler.run_ready();
-  CHECK(world.pool.live() == 0);
-}
-
 }  // namespace
 
 TEST_CASE("a holder gets the next job only after it is clean") {
@@ -770,13 +770,6 @@ uint64_t start_failure(World& world) {
 void report_started(World& world, std::set<uint32_t>& up) {
   for (uint32_t slot : std::set<uint32_t>(world.host.alive))
     if (up.insert(slot).second) world.host.user->on_worker_started(slot, 0);
-}
-
-void end_all(World& world) {
-  world.pool.drain();
-  for (uint32_t slot : std::set<uint32_t>(world.host.alive)) world.host.exit(slot);
-  world.scheduler.run_ready();
-  CHECK(world.pool.live() == 0);
 }
 
 // Returns how many idle workers were started within ten seconds if each start ends as `end` does.
