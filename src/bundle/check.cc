@@ -67,8 +67,7 @@ class Checks {
         problems_(bundle.hunts().size()) {}
 
   void run() {
-    size_t const at_once =
-        std::clamp<size_t>(std::max<size_t>(allowed_cpus().size(), 1), 1, check_workers_max);
+    size_t const at_once = std::clamp<size_t>(allowed_cpus().size(), 1, check_workers_max);
     while (next_ < bundle_.hunts().size() || !running_.empty()) {
       while (running_.size() < at_once && next_ < bundle_.hunts().size()) start(next_++);
       if (!running_.empty()) serve();

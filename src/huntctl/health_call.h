@@ -8,9 +8,9 @@
 
 namespace huntd::huntctl {
 
-// GET of /healthz or /readyz of the admin port at `address` (host:port or unix:/path). Returns the reasons of a
-// 503, at least one; none if it responds with 200 and `member` (healthy, ready) is true. Another
-// response is an error.
+// GET of /healthz or /readyz of the admin port at `address` (host:port or unix:/path). Returns the
+// reasons of a 503, at least one; none if it responds with 200 and `member` (healthy, ready) is true.
+// Another response is an error.
 Result<std::vector<std::string>> health_reasons(const std::string& address, const char* path,
                                                 const char* member);
 

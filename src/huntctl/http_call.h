@@ -19,8 +19,8 @@ struct HttpResponse {
 // Returns the address to call for an address to listen on: a wildcard address becomes loopback.
 std::string callable_address(const std::string& listen_address);
 
-// `address` is host:port, [v6]:port or unix:/path. `which` names the port in errors, and the option that
-// changes it, such as "admin port (--admin)". A response with any status is a success. Without a
+// `address` is host:port, [v6]:port or unix:/path. `which` names the port in errors, and the option
+// that changes it, such as "admin port (--admin)". A response with any status is a success. Without a
 // response in the time of --timeout the error is of kind `unreachable`.
 Result<HttpResponse> http_get(const std::string& address, const std::string& which,
                               const std::string& path,

@@ -32,8 +32,7 @@ enum {
 enum { SPAWNER_PID_NONE = -1 };
 
 /* Followed by `hunter_bytes` of hunter_id and `job_bytes` of job frame (SPAWNER_START), or of a
- * holder_start (SPAWNER_HOLDER). If
- * job_bytes is 0, the job comes later on the worker's socket.
+ * holder_start (SPAWNER_HOLDER). If job_bytes is 0, the job comes later on the worker's socket.
  */
 struct spawner_request {
   uint32_t kind;

@@ -8,9 +8,9 @@
 /* Descriptors that a worker inherits. */
 enum { core_socket = WF_SOCKET_DESCRIPTOR, bundle_descriptor = WF_BUNDLE_DESCRIPTOR };
 
-/* Places a large array in the section large_data, apart from all other data: what every job touches then shares few pages, and
- * each page is a fault in a new worker. The "#" hides the flags that the compiler adds; with them
- * the section would take space in the file.
+/* Places a large array in the section large_data, apart from all other data: what every job touches
+ * then shares few pages, and each page is a fault in a new worker. The "#" hides the flags that the
+ * compiler adds; with them the section would take space in the file.
  */
 #define LARGE __attribute__((section("large_data,\"aw\",@nobits#")))
 

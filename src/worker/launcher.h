@@ -35,9 +35,10 @@ struct launch {
 
 struct launcher {
   launcher_call call;
-  /* Starts one process for a SPAWNER_START, SPAWNER_HOLDER or SPAWNER_ZYGOTE request, with `pair[1]` as its socket.
-   * `hunter_id` and `job` have the sizes that the request says and are not NUL-terminated. Returns
-   * 0 once `pid` and `pidfd` are set, else an errno; in the child it does not return.
+  /* Starts one process for a SPAWNER_START, SPAWNER_HOLDER or SPAWNER_ZYGOTE request, with
+   * `pair[1]` as its socket. `hunter_id` and `job` have the sizes that the request says and are not
+   * NUL-terminated. Returns 0 once `pid` and `pidfd` are set, else an errno; in the child it does
+   * not return.
    */
   int (*start)(struct launcher* launcher, const struct spawner_request* request,
                const char* hunter_id, const char* job, struct launch* launch);

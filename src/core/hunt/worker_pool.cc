@@ -116,6 +116,13 @@ void WorkerPool::swap_slot(WorkerSlot*& slot) {
   slot->killed = Killed::no;
 }
 
+// Whether the worker may get another job after its next one.
+bool WorkerPool::may_reuse(const WorkerSlot& slot) const {
+  bool const for_many =
+      limits_.isolation == Isolation::batch || limits_.isolation == Isolation::task;
+  return for_many && slot.jobs + 1 < limits_.hunts_per_worker;
+}
+
 // After its outcome.
 bool WorkerPool::can_take_another(const WorkerSlot& slot) const {
   bool const ended_well = !slot.is_holder || (slot.clean && slot.wait_status == 0);
@@ -464,8 +471,7 @@ WorkerPool::Run::~Run() {
 }
 
 bool WorkerPool::Run::more_may_follow() const {
-  return pool_->limits_.isolation == Isolation::batch &&
-         slot_->jobs + 1 < pool_->limits_.hunts_per_worker;
+  return pool_->limits_.isolation == Isolation::batch && pool_->may_reuse(*slot_);
 }
 
 void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id,
@@ -484,9 +490,7 @@ void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id
   }
   slot.become(State::running);
   slot.hunt_id = hunt_id;
-  slot.reusable = pool.limits_.isolation == Isolation::task
-                      ? slot.jobs + 1 < pool.limits_.hunts_per_worker
-                      : more_may_follow();
+  slot.reusable = pool.may_reuse(slot);
   slot.clean = false;
   ++slot.jobs;
   pool.metrics_.add(runs_counter(pool.limits_.isolation));

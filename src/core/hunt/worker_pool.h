@@ -144,6 +144,7 @@ class WorkerPool final : private WorkerUser {
   void kill(WorkerSlot& slot, WorkerSlot::Killed reason);
   void kill_for_protocol(WorkerSlot& slot);
   void start_deadline(WorkerSlot& slot, uint64_t from_ns);
+  bool may_reuse(const WorkerSlot& slot) const;
   bool can_take_another(const WorkerSlot& slot) const;
   void keep_warm();
   void start_waiting(WorkerSlot& slot);
