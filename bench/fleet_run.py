@@ -4,7 +4,7 @@
 The fleet load: 10,000 keep-alive connections, each a hunter, 9,600 hunts/s of goblin-hoard (which awards every time),
 open loop, by hunt-load on the same CPUs as everything else. HUNTD_BENCH_CONNECTIONS makes it smaller, at the same rate a
 connection; HUNTD_BENCH_SECONDS shorter; HUNTD_BENCH_ROUNDS fewer; HUNTD_BENCH_INTERVAL_S lets the aggregator merge more
-often; HUNTD_BENCH_KAFKA=no leaves Kafka out. All that is for trying, not for figures.
+often; HUNTD_BENCH_KAFKA=no leaves Kafka out; HUNTD_BENCH_REDIS=tcp connects to Redis over TCP. All that is for trying, not for figures.
 """
 import contextlib
 import json
@@ -51,6 +51,7 @@ def fleet_stack(mode: str = "batch", **settings):
     """The whole stack with Kafka and the aggregator, 2 cores, warmed up; huntd starts again with empty histograms."""
     with tempfile.TemporaryDirectory() as name:
         stack = HuntdStack(pathlib.Path(name) / "stack", cores=2, kafka=os.environ.get("HUNTD_BENCH_KAFKA") != "no" and KAFKA,
+                           redis_unix_socket=os.environ.get("HUNTD_BENCH_REDIS") != "tcp",
                            settings={"aggregator.interval_s": AGGREGATOR_INTERVAL_S, **PRIORITIES, **isolation_settings(mode),
                                      **settings})
         stack.redis.nice = REDIS_NICE
@@ -72,7 +73,7 @@ def stack_notes(stack) -> list[str]:
         kafka = "WITHOUT Kafka (HUNTD_BENCH_KAFKA=no): the aggregator reads the outbox"
     else:
         kafka = f"Kafka: {stack.kafka.kind}" + (f", since {stack.kafka.why}" if stack.kafka.why else "")
-    return [f"{kafka}, {KAFKA['partitions']} partition; Redis without AOF; aggregator.interval_s {stack.settings['aggregator.interval_s']}; "
+    return [f"{kafka}, {KAFKA['partitions']} partition; Redis without AOF, over {'its unix socket' if stack.redis.unix_socket else 'TCP'}; aggregator.interval_s {stack.settings['aggregator.interval_s']}; "
             "cores.count 2; hunts without Idempotency-Key; all on one machine with the generator",
             f"nice: cores -{PRIORITIES['cores.priority']}, Redis {REDIS_NICE}, workers -{PRIORITIES['worker.priority']}, "
             f"Kafka {KAFKA['nice']}, librdkafka and the generator 0, aggregator {AGGREGATOR_NICE}; all in one session"]

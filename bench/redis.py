@@ -99,7 +99,7 @@ def _benchmark(words: list[str], calls: int, pipelined: int) -> tuple[float, str
     with tempfile.TemporaryDirectory() as name, RedisServer(pathlib.Path(name)) as redis:
         sha = redis.call("SCRIPT", "LOAD", _commit_script())
         before = RedisUse.of(redis)
-        subprocess.run([find_program("redis-benchmark"), "-h", "127.0.0.1", "-p", str(redis.port), "-c", str(BENCHMARK_CONNECTIONS),
+        subprocess.run([find_program("redis-benchmark"), *redis.client_options, "-c", str(BENCHMARK_CONNECTIONS),
                         "-P", str(pipelined), "-n", str(calls), "-r", str(BUCKETS), "-q", "EVALSHA", sha, "3", *words],
                        capture_output=True, check=True, timeout=300)
         use = RedisUse.of(redis).since(before)

@@ -128,14 +128,14 @@ class HuntdStack:
     """`kafka` may be options of KafkaServer. start() and stop() the whole; the parts (redis, postgres, kafka, huntd, aggregator) are Servers of their own."""
 
     def __init__(self, directory: pathlib.Path | str, *, cores: int | None = 2, kafka: bool | dict = False,
-                 append_only: bool = False, aggregator: bool = True, hunts: pathlib.Path | str | None = None,
+                 append_only: bool = False, redis_unix_socket: bool = False, aggregator: bool = True, hunts: pathlib.Path | str | None = None,
                  settings: dict | None = None, before_huntd: list[str] | None = None, outlives: bool = False):
         self.directory = pathlib.Path(directory).absolute()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.outlives = outlives
         self.config = self.directory / "huntd.toml"
         self.hunts = pathlib.Path(hunts or ROOT / "lua").absolute()
-        self.redis = RedisServer(self.directory / "redis", append_only=append_only, outlives=outlives)
+        self.redis = RedisServer(self.directory / "redis", append_only=append_only, unix_socket=redis_unix_socket, outlives=outlives)
         self.postgres = PostgresServer(self.directory / "postgres", outlives=outlives) if aggregator else None
         self.wants_kafka = kafka
         self.makes_topic = True  # a test may leave it to the brokers

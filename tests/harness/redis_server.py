@@ -9,24 +9,36 @@ from harness.process import Server, find_program, wait_until
 
 
 class RedisServer(Server):
-    """With append_only, acknowledged writes survive a SIGKILL (the file is written before the reply)."""
+    """With append_only, acknowledged writes survive a SIGKILL (the file is written before the reply). With unix_socket, `address` is that
+    of a unix socket; the port serves too."""
 
     name = "redis"
 
-    def __init__(self, directory: pathlib.Path | str, *, append_only: bool = False, port=None,
+    def __init__(self, directory: pathlib.Path | str, *, append_only: bool = False, unix_socket: bool = False, port=None,
                  options: tuple[str, ...] = (), outlives: bool = False):
         super().__init__(directory, outlives=outlives)
         self.append_only = append_only
+        self.unix_socket = unix_socket
         self.port = port or reserve_port()
         self.options = options
         self.ports = [self.port]
 
     @property
     def address(self) -> str:
-        return self.port.address
+        return f"unix:{self._socket_path}" if self.unix_socket else self.port.address
+
+    @property
+    def client_options(self) -> list[str]:
+        """Of redis-cli and redis-benchmark."""
+        return ["-s", str(self._socket_path)] if self.unix_socket else ["-h", "127.0.0.1", "-p", str(self.port)]
+
+    @property
+    def _socket_path(self) -> pathlib.Path:
+        return self.directory / "redis.sock"
 
     def command(self) -> list[str]:
-        return [find_program("redis-server"), "--bind", "127.0.0.1", "--port", str(self.port), "--daemonize", "no",
+        listen_too = ["--unixsocket", str(self._socket_path), "--unixsocketperm", "700"] if self.unix_socket else []
+        return [find_program("redis-server"), "--bind", "127.0.0.1", "--port", str(self.port), *listen_too, "--daemonize", "no",
                 "--dir", str(self.directory), "--save", "", "--appendonly", "yes" if self.append_only else "no",
                 # Never "everysec" here: while an fsync runs it answers up to 2 s before it writes, and a SIGKILL would
                 # lose what was answered. A process's death, unlike the machine's, needs no fsync.
