@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/jail runs this in place of hunt_worker: the same program in the same jail, with two more
- * functions for scripts, as if a script had broken out of the VM; and three about memory, for which
- * RANGE is two numbers, the first address and the one behind the last.
+ * functions for scripts, as if a script had broken out of the VM; three about memory, for which
+ * RANGE is two numbers, the first address and the one behind the last; and two about registers.
  *   hunt.syscall(NUMBER, ARGUMENT...)  makes any system call, with texts by their address; returns
  *                                      the result and errno
  *   hunt.send(BYTES)                   sends any packet to the core
@@ -10,6 +10,9 @@
  *   hunt.marks(RANGE...)               how many words of the ranges have a mark
  *   hunt.find(HIGH, LOW, RANGE...)     how many words are that number; its halves are given inverted,
  *                                      so that the arguments are not found
+ *   hunt.spoil()                       changes registers that a function leaves as they are
+ *   hunt.registers()                   MXCSR, the control word of x87, the base of GS (its low half),
+ *                                      and how many of xmm8 to xmm15 have what spoil() wrote
  */
 #define push_hunt push_real_hunt
 #include "worker/hunt_api.c"
@@ -18,6 +21,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -115,8 +119,71 @@ static int find(lua_State* L) {
   return 1;
 }
 
+/* --- registers --- */
+
+#if defined(__x86_64__)
+enum {
+  has_gs_base = 1 << 1
+}; /* HWCAP2_FSGSBASE: the instructions for the base of GS may be used */
+
+static const uint64_t spoiled[2] = {0x6b72616d6b72616dULL, 0x9e3779b97f4a7c15ULL};
+
+/* Read at the start: a task does not have the stack with the auxiliary vector. */
+static int may_use_gs_base;
+__attribute__((constructor)) static void note_gs_base(void) {
+  may_use_gs_base = (getauxval(AT_HWCAP2) & has_gs_base) != 0;
+}
+
+static int spoil(lua_State* L) {
+  (void)L;
+  uint32_t const toward_zero = 0x7f80;
+  uint16_t const short_precision = 0x0c7f;
+  __asm__ volatile("ldmxcsr %0" : : "m"(toward_zero));
+  __asm__ volatile("fldcw %0" : : "m"(short_precision));
+  if (may_use_gs_base) __asm__ volatile("wrgsbase %0" : : "r"((uint64_t)0x12345000));
+  __asm__ volatile(
+      "movdqu %0, %%xmm8\n\tmovdqa %%xmm8, %%xmm9\n\tmovdqa %%xmm8, %%xmm10\n\t"
+      "movdqa %%xmm8, %%xmm11\n\tmovdqa %%xmm8, %%xmm12\n\tmovdqa %%xmm8, %%xmm13\n\t"
+      "movdqa %%xmm8, %%xmm14\n\tmovdqa %%xmm8, %%xmm15"
+      :
+      : "m"(spoiled)
+      : "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+  return 0;
+}
+
+static int registers(lua_State* L) {
+  uint64_t vectors[8][2];
+  __asm__ volatile(
+      "movdqu %%xmm8, (%0)\n\tmovdqu %%xmm9, 16(%0)\n\tmovdqu %%xmm10, 32(%0)\n\t"
+      "movdqu %%xmm11, 48(%0)\n\tmovdqu %%xmm12, 64(%0)\n\tmovdqu %%xmm13, 80(%0)\n\t"
+      "movdqu %%xmm14, 96(%0)\n\tmovdqu %%xmm15, 112(%0)"
+      :
+      : "r"(vectors)
+      : "memory");
+  uint32_t mxcsr = 0;
+  uint16_t control = 0;
+  uint64_t gs_base = 0;
+  __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+  __asm__ volatile("fnstcw %0" : "=m"(control));
+  if (may_use_gs_base) __asm__ volatile("rdgsbase %0" : "=r"(gs_base));
+  int left = 0;
+  for (size_t i = 0; i < 8; ++i) left += memcmp(vectors[i], spoiled, sizeof spoiled) == 0;
+  lua_pushnumber(L, mxcsr & 0xffc0); /* without the flags of earlier results */
+  lua_pushnumber(L, control);
+  lua_pushnumber(L, (double)(uint32_t)gs_base);
+  lua_pushnumber(L, left);
+  return 4;
+}
+#endif
+
 void push_hunt(lua_State* L, struct run* run) {
   push_real_hunt(L, run);
+#if defined(__x86_64__)
+  lua_pushcfunction(L, spoil);
+  lua_setfield(L, -2, "spoil");
+  lua_pushcfunction(L, registers);
+  lua_setfield(L, -2, "registers");
+#endif
   lua_pushcfunction(L, mark);
   lua_setfield(L, -2, "mark");
   lua_pushcfunction(L, marks);

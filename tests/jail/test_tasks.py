@@ -34,6 +34,8 @@ SCRIPTS = {
     "loop": "return function(hunt) while true do end end",
     "crash": "return function(hunt) local function f() return (('x'):gsub('x', f)) end return f() end",
     "call": "return function(hunt) return {hunt.syscall(unpack(hunt.input))} end",
+    "spoil": "return function(hunt) hunt.spoil() return {n = 1} end",
+    "registers": "return function(hunt) return {hunt.registers()} end",
     "grown": "return function(hunt) local t = {} for i = 1, 20000 do t[i] = {i} end return {n = #t} end",
 }
 
@@ -109,6 +111,23 @@ def test_a_task_that_wrote_to_all_of_its_memory_leaves_nothing(tasks):
         hunt_is_well(stack)
         assert writable(holder) == ranges
     assert holder_of(stack) == holder  # all of it in one
+
+
+@pytest.mark.parametrize("isolation", ["task", "batch"])
+def test_registers_of_a_task_are_not_those_of_the_task_before(tasks, isolation):
+    """In a batch they are, which shows that the probe sees them."""
+    stack = tasks(**{"worker.isolation": isolation})
+    clean = run_hunt(stack.http, "registers", "ada").json["result"]
+    for turn in range(3):
+        answer = run_hunt(stack.http, "spoil", f"prisoner{turn}")
+        assert answer.status == 200 and answer.json["result"] == {"n": 1}, answer
+        seen = run_hunt(stack.http, "registers", "other").json["result"]
+        if isolation == "task":
+            assert seen == clean and clean[3] == 0
+        else:
+            assert all(now != before for now, before in zip(seen[:2], clean[:2])), seen
+            assert seen[2] in (0, 0x12345000) and seen[3] > 0, seen
+    assert stack.metric("huntd_workers_started_total") == 1
 
 
 def test_no_key_is_in_the_memory_of_a_task(tasks):
