@@ -174,6 +174,10 @@ const Key keys_table[] = {
          "Idle workers started in advance, per core; they count towards `worker.max_live`."),
     NUMBER(worker, hunts_per_worker, 1, 1'000'000, reload,
          "With `\"batch\"` and `\"task\"`: a worker exits after this many hunts."),
+    FLAG(worker, batch_per_hunt, reload,
+         "With `\"batch\"` and `\"task\"`: a worker runs one hunt_id only, so that a script that breaks "
+         "out of its VM meets no other hunt. Use it for fewer hunts than `worker.max_live`: above "
+         "that, workers are replaced from one hunt to the next."),
     NUMBER(worker, idle_ms, 10, 3'600'000, reload,
          "A worker without a job for this time exits, except the `worker.warm` ones."),
     NUMBER(worker, priority, 0, limits::priority_max, restart,

@@ -74,6 +74,7 @@ struct Config {
     std::string isolation = "process";
     uint32_t warm = 0;
     uint32_t hunts_per_worker = 1000;
+    bool batch_per_hunt = false;
     uint32_t idle_ms = 2000;
     uint32_t priority = 0;
   } worker;

@@ -555,6 +555,7 @@ WorkerLimits worker_limits(const Config& config) {
           .isolation = static_cast<Isolation>(mode - isolation_names.begin()),
           .warm = config.worker.warm,
           .hunts_per_worker = config.worker.hunts_per_worker,
+          .batch_per_hunt = config.worker.batch_per_hunt,
           .idle_ms = config.worker.idle_ms};
 }
 

@@ -172,6 +172,16 @@ def test_a_worker_ends_after_hunts_per_worker(own_stack, isolation):
     assert stack.metric("huntd_workers_started_total") == 4
 
 
+@pytest.mark.parametrize("per_hunt, started", [(False, 1), (True, 6)])
+def test_with_batch_per_hunt_no_worker_runs_two_hunts(own_stack, per_hunt, started):
+    stack = own_stack(cores=1, settings={**PATIENT, "worker.isolation": "batch", "worker.max_live": 1, "worker.idle_ms": 60_000,
+                                         "worker.batch_per_hunt": per_hunt}).start()
+    for hunt in ("gold", "gold", "pair", "gold", "pair", "pair", "gold", "pair"):
+        assert run_hunt(stack.http, hunt, "ada").status == 200
+    assert stack.metric("huntd_workers_started_total") == started
+    wait_until(lambda: len(workers_of(stack)) == 1, 20, "the replaced workers to end")
+
+
 def test_a_killed_zygote_is_replaced(own_stack):
     stack = own_stack(cores=1, settings={**PATIENT, "worker.isolation": "fork"}).start()
     assert run_hunt(stack.http, "gold", "ada").status == 200

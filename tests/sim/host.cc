@@ -87,6 +87,7 @@ Plan draw_plan(Random& random) {
   config.worker.hunter_queue_max = static_cast<uint32_t>(random.one_of<uint64_t>({1, 4, 64}));
   config.worker.isolation = random.one_of<std::string>({"process", "fork", "batch", "task"});
   config.worker.hunts_per_worker = static_cast<uint32_t>(random.between(2, 20));
+  config.worker.batch_per_hunt = random.chance(0.3);
   config.worker.warm = static_cast<uint32_t>(random.below(3));
   config.worker.idle_ms = 500;
   config.redis.idempotency_ttl_s = 3600;
@@ -109,6 +110,7 @@ struct Host::Process {
             [this, &host](std::string_view bytes) { host.see_commands(machine, bytes); }),
         resolver(machine),
         workers(machine, host.plan_.misbehave, host.plan_.tickets,
+                host.plan_.config.worker.batch_per_hunt,
                 [&host](const WorkerOutcome& outcome) { host.audit_.on_worker_outcome(outcome); }),
         producer(machine, host.topic_),
         to_core(host.world_, host.descriptors_),

@@ -92,6 +92,7 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     wf_job job;
     CHECK(!is_holder || !std::exchange(has_task, true));
     CHECK(wf_read_job(&reader, &job) == 1);
+    CHECK(!host.per_hunt_ || planned.hunt_id.empty() || planned.hunt_id == view(job.hunt_id));
     planned = {std::string(view(job.hunter_id)),
                std::string(view(job.hunt_id)),
                job.seed[0],
@@ -269,11 +270,12 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
   std::vector<bool> granted;
 };
 
-Workers::Workers(Machine& machine, double misbehave, uint64_t tickets,
+Workers::Workers(Machine& machine, double misbehave, uint64_t tickets, bool per_hunt,
                  std::function<void(const WorkerOutcome&)> on_outcome)
     : machine_(machine),
       misbehave_(misbehave),
       tickets_(tickets),
+      per_hunt_(per_hunt),
       on_outcome_(std::move(on_outcome)) {
   // Its workers end with it (PR_SET_PDEATHSIG).
   machine_.on_death([this] {

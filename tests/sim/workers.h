@@ -35,7 +35,8 @@ struct WorkerOutcome {
 
 class Workers final : public WorkerHost {
  public:
-  Workers(Machine& machine, double misbehave, uint64_t tickets,
+  // `per_hunt`: no worker may get jobs of two hunts.
+  Workers(Machine& machine, double misbehave, uint64_t tickets, bool per_hunt,
           std::function<void(const WorkerOutcome&)> on_outcome);
   void set_user(WorkerUser& user) override { user_ = &user; }
   void start(uint32_t slot, std::string_view hunter_id, std::string_view job) override;
@@ -57,6 +58,7 @@ class Workers final : public WorkerHost {
   Machine& machine_;
   double misbehave_;
   uint64_t tickets_;
+  bool per_hunt_;
   std::function<void(const WorkerOutcome&)> on_outcome_;
   WorkerUser* user_ = nullptr;
   std::map<uint32_t, std::shared_ptr<Worker>> workers_;

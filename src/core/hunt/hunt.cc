@@ -490,7 +490,8 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   if (hunt.closed()) co_return hunt.end(ended_closed);
 
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
-    WorkerPool::Admission admission = co_await context.workers.admit(hunt.start_by_ns);
+    WorkerPool::Admission admission =
+        co_await context.workers.admit(hunt.name.hunt_id, hunt.start_by_ns);
     if (!admission.run) co_return hunt.end(ending_of(admission.rejection));
     hunt.got_worker = true;
     hunt.note(Stage::queue, admission.queue_ns);

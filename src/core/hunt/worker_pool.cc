@@ -85,13 +85,26 @@ void WorkerPool::release(WorkerSlot& slot) {
   keep_warm();
 }
 
+// Whether an idle worker may get a job of this hunt.
+bool WorkerPool::may_run(const WorkerSlot& slot, std::string_view hunt_id) const {
+  return !limits_.batch_per_hunt || slot.jobs == 0 || slot.hunt_id == hunt_id;
+}
+
+// The idle worker whose slot a run of this hunt gets: of those that may run it, the one that was
+// used last. If there is none, and no room for another worker, one of another hunt, which start()
+// replaces. Null: the run needs an empty slot.
+WorkerSlot* WorkerPool::idle_worker_for(std::string_view hunt_id) const {
+  for (auto slot = idle_.rbegin(); slot != idle_.rend(); ++slot)
+    if (may_run(**slot, hunt_id)) return *slot;
+  return idle_.empty() || live_ < limits_.max_live ? nullptr : idle_.front();
+}
+
 // A slot for a run, with an idle worker if there is one; null if max_live are in use, or enough
 // hunts are in flight. The run counts as in flight from now on.
-WorkerSlot* WorkerPool::claim_slot() {
+WorkerSlot* WorkerPool::claim_slot(std::string_view hunt_id) {
   if (in_flight_ >= limits_.hunts_in_flight_max) return nullptr;
-  WorkerSlot* slot = nullptr;
-  if (!idle_.empty()) {
-    slot = idle_.back();
+  WorkerSlot* slot = idle_worker_for(hunt_id);
+  if (slot != nullptr) {
     leave_idle(*slot, State::claimed);
   } else if (live_ < limits_.max_live) {
     slot = &empty_slot();
@@ -277,9 +290,9 @@ WorkerPool::InFlight::~InFlight() {
 
 void WorkerPool::admit_next() {
   while (!queue_.empty()) {
-    WorkerSlot* const slot = claim_slot();
-    if (slot == nullptr) return;
     Waiter const waiter = queue_.front();
+    WorkerSlot* const slot = claim_slot(waiter.hunt_id);
+    if (slot == nullptr) return;
     queue_.pop_front();
     metrics_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
     waiter.admitted->set(slot);
@@ -309,14 +322,14 @@ bool WorkerPool::must_shed(uint64_t now_ns) {
 
 bool WorkerPool::sheds_now() { return has_queue() && must_shed(scheduler_.now_ns()); }
 
-Task<WorkerPool::Admission> WorkerPool::admit(uint64_t start_by_ns) {
+Task<WorkerPool::Admission> WorkerPool::admit(std::string_view hunt_id, uint64_t start_by_ns) {
   Admission admission;
   uint64_t const asked_at_ns = scheduler_.now_ns();
   if (asked_at_ns > start_by_ns) {
     admission.rejection = Rejection::late;
     co_return admission;
   }
-  WorkerSlot* slot = queue_.empty() ? claim_slot() : nullptr;
+  WorkerSlot* slot = queue_.empty() ? claim_slot(hunt_id) : nullptr;
   if (slot == nullptr) {
     if (queue_.size() >= limits_.queue_max) {
       admission.rejection = Rejection::queue_full;
@@ -328,7 +341,7 @@ Task<WorkerPool::Admission> WorkerPool::admit(uint64_t start_by_ns) {
     }
     OneShot<WorkerSlot*> admitted(scheduler_);
     if (queue_.empty()) standing_.on_first(asked_at_ns);
-    queue_.push_back({&admitted, asked_at_ns});
+    queue_.push_back({&admitted, hunt_id, asked_at_ns});
     metrics_.set(Gauge::queue_length, static_cast<int64_t>(queue_.size()));
     bool const standing = standing_.standing(asked_at_ns, false);
     uint64_t const wait_ms = standing ? limits_.queue_target_ms : limits_.queue_deadline_ms;
@@ -477,11 +490,11 @@ bool WorkerPool::Run::more_may_follow() const {
 void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id,
                             std::string_view job) {
   WorkerPool& pool = *pool_;
-  // An idle worker that is being killed, or has a bundle that was replaced since, can't take the
-  // job.
-  if (slot_->has_process() &&
-      (slot_->killed != Killed::no || slot_->generation != pool.generation_))
-    pool.swap_slot(slot_);
+  // An idle worker that is being killed, has a bundle that was replaced since, or may not run this
+  // hunt can't take the job.
+  bool const can_take_it = slot_->killed == Killed::no && slot_->generation == pool.generation_ &&
+                           pool.may_run(*slot_, hunt_id);
+  if (slot_->has_process() && !can_take_it) pool.swap_slot(slot_);
   WorkerSlot& slot = *slot_;
   bool const has_worker = slot.has_process();
   if (!has_worker) {

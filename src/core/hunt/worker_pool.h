@@ -32,6 +32,7 @@ struct WorkerLimits {
   Isolation isolation = Isolation::process;
   uint32_t warm = 0;              // idle workers started in advance
   uint32_t hunts_per_worker = 1;  // "batch" and "task" only
+  bool batch_per_hunt = false;    // the same: a worker runs one hunt_id only
   uint32_t idle_ms = 2000;        // a worker idle this long is stopped, unless it is warm
 };
 
@@ -111,8 +112,9 @@ class WorkerPool final : private WorkerUser {
   // counted as rejected.
   bool sheds_now();
   // Waits in the queue until one more worker may live and one more hunt may be in flight, but not
-  // after `start_by_ns`: a hunt that starts later could not have the whole of its deadline.
-  Task<Admission> admit(uint64_t start_by_ns);
+  // after `start_by_ns`: a hunt that starts later could not have the whole of its deadline. The run
+  // is started with the same `hunt_id`, which must stay until then.
+  Task<Admission> admit(std::string_view hunt_id, uint64_t start_by_ns);
 
   // Takes new limits and a new bundle for admissions from now on: idle workers are stopped, and
   // running workers get no further job. Takes ownership of the descriptor.
@@ -134,7 +136,9 @@ class WorkerPool final : private WorkerUser {
 
   WorkerSlot& empty_slot();
   void release(WorkerSlot& slot);
-  WorkerSlot* claim_slot();
+  bool may_run(const WorkerSlot& slot, std::string_view hunt_id) const;
+  WorkerSlot* idle_worker_for(std::string_view hunt_id) const;
+  WorkerSlot* claim_slot(std::string_view hunt_id);
   void claim(WorkerSlot& slot);
   void swap_slot(WorkerSlot*& slot);
   void make_idle(WorkerSlot& slot);
@@ -173,6 +177,7 @@ class WorkerPool final : private WorkerUser {
   std::vector<WorkerSlot*> idle_;  // the last is claimed first: its memory is still in the caches
   struct Waiter {
     OneShot<WorkerSlot*>* admitted;
+    std::string_view hunt_id;
     uint64_t since_ns;
   };
   PoolDeque<Waiter> queue_;

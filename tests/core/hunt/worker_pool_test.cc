@@ -77,6 +77,15 @@ constexpr WorkerLimits batch{.deadline_ms = 50,
                              .hunts_per_worker = 3,
                              .idle_ms = 1000};
 
+// A worker runs jobs of one hunt only.
+constexpr WorkerLimits batch_per_hunt{.deadline_ms = 50,
+                                      .max_live = 2,
+                                      .queue_max = 2,
+                                      .isolation = Isolation::batch,
+                                      .hunts_per_worker = 100,
+                                      .batch_per_hunt = true,
+                                      .idle_ms = 1000};
+
 // A holder runs three hunts.
 constexpr WorkerLimits tasks{.deadline_ms = 50,
                              .memory_bytes = 1 << 20,
@@ -106,8 +115,8 @@ const char* name_of(WorkerEvent::Kind kind) {
 
 // Runs one worker until its first event that is not the frame "query". Calls done() if that event
 // is a frame.
-Task<> hunt(World& world, std::string name) {
-  WorkerPool::Admission admission = co_await world.pool.admit(world.start_by_ns);
+Task<> hunt(World& world, std::string name, std::string hunt_id = "hunt") {
+  WorkerPool::Admission admission = co_await world.pool.admit(hunt_id, world.start_by_ns);
   if (admission.rejection == WorkerPool::Rejection::queue_full)
     world.log.push_back(name + " queue full");
   if (admission.rejection == WorkerPool::Rejection::queue_deadline)
@@ -117,7 +126,7 @@ Task<> hunt(World& world, std::string name) {
   if (admission.rejection == WorkerPool::Rejection::late) world.log.push_back(name + " too late");
   if (!admission.run) co_return;
   WorkerPool::Run run = std::move(*admission.run);
-  run.start("hunt", name, "job");
+  run.start(hunt_id, name, "job");
   for (;;) {
     WorkerEvent const event = co_await run.next_event(world.caller_deadline_ns);
     if (event.kind == WorkerEvent::Kind::frame && event.frame == "query") {
@@ -132,7 +141,7 @@ Task<> hunt(World& world, std::string name) {
 }
 
 Task<> admit(World& world, std::optional<WorkerPool::Admission>& admission) {
-  admission.emplace(co_await world.pool.admit(never_ns));
+  admission.emplace(co_await world.pool.admit("hunt", never_ns));
 }
 
 void send_outcome(World& world, uint32_t slot) {
@@ -403,6 +412,75 @@ TEST_CASE("in batch mode a worker runs hunts_per_worker hunts and then exits") {
   CHECK(world.pool.live() == 1);
   world.host.exit(world.host.idle[0]);
   CHECK(world.pool.live() == 0);
+}
+
+TEST_CASE("with batch_per_hunt a hunt gets the worker that has run it, or a new one") {
+  World world(batch_per_hunt);
+  start(hunt(world, "a", "gold"));
+  uint32_t const gold = world.host.idle.back();
+  send_outcome(world, gold);
+  start(hunt(world, "b", "pair"));
+  uint32_t const pair = world.host.idle.back();
+  CHECK(pair != gold);
+  send_outcome(world, pair);
+  for (const char* name : {"c", "d"}) {
+    start(hunt(world, name, "gold"));
+    CHECK(world.host.sent.back().first == gold);
+    send_outcome(world, gold);
+  }
+  CHECK(world.host.idle.size() == 2);
+  CHECK(world.host.stopped.empty());
+  end_all(world);
+}
+
+TEST_CASE("with batch_per_hunt and no room the oldest worker of another hunt is replaced") {
+  World world(batch_per_hunt);
+  start(hunt(world, "a", "gold"));
+  uint32_t const gold = world.host.idle.back();
+  send_outcome(world, gold);
+  start(hunt(world, "b", "pair"));
+  uint32_t const pair = world.host.idle.back();
+  send_outcome(world, pair);
+  start(hunt(world, "c", "slow"));
+  CHECK(world.host.stopped == std::set<uint32_t>{gold});
+  uint32_t const slow = world.host.idle.back();
+  CHECK(slow != gold);
+  CHECK(world.host.sent.back().first == slow);
+  world.host.exit(gold);
+  send_outcome(world, slow);
+  CHECK(world.pool.live() == 2);
+  CHECK(world.log == std::vector<std::string>{"a frame", "b frame", "c frame"});
+  end_all(world);
+}
+
+TEST_CASE("with batch_per_hunt a request in the queue takes over a place, not a worker") {
+  World world(batch_per_hunt);
+  for (const char* name : {"a", "b"}) start(hunt(world, name, "gold"));
+  start(hunt(world, "c", "pair"));  // waits
+  uint32_t const first = world.host.idle[0];
+  CHECK(world.host.idle.size() == 2);
+  send_outcome(world, first);
+  CHECK(world.host.stopped == std::set<uint32_t>{first});
+  CHECK(world.host.idle.size() == 3);
+  CHECK(world.host.sent.back().first == world.host.idle.back());
+  CHECK(world.host.idle.back() != first);
+  world.host.exit(first);
+  for (size_t at : {1, 2}) send_outcome(world, world.host.idle[at]);
+  CHECK(world.log == std::vector<std::string>{"a frame", "b frame", "c frame"});
+  end_all(world);
+}
+
+TEST_CASE("with batch_per_hunt a warm worker takes the first job of any hunt") {
+  WorkerLimits limits = batch_per_hunt;
+  limits.warm = 1;
+  World world(limits);
+  world.pool.use(limits, -1);
+  uint32_t const warm = world.host.idle.back();
+  world.host.user->on_worker_started(warm, 0);
+  start(hunt(world, "a", "pair"));
+  CHECK(world.host.sent.back().first == warm);
+  send_outcome(world, warm);
+  end_all(world);
 }
 
 TEST_CASE("in batch mode each hunt has its own deadline") {
