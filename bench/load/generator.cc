@@ -233,7 +233,7 @@ void Generator::tick(uint64_t until_ns) {
   if (phase_ == Phase::measured) ++account_.ticks;
   if (!retries_.empty()) until_ns = std::min(until_ns, retries_.front().at_ns);
   until_ns = std::min(until_ns, reports_.next_ns);
-  ring_.submit_and_wait(until_ns > now_ns ? std::min(until_ns - now_ns, ns_per_s) : 0, 1 + sends);
+  ring_.submit_and_wait(until_ns > now_ns ? std::min(until_ns - now_ns, ns_per_s) : 0, {1 + sends});
   ring_.reap();
 }
 

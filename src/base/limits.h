@@ -116,13 +116,18 @@ inline constexpr uint64_t tick_long_ns = 5'000'000;  // a longer tick is counted
 inline constexpr uint64_t tick_counted_max_ns = 500'000'000;
 
 // --- priority --------------------------------------------------------------------------------
-inline constexpr uint32_t priority_max = 20;  // nice -20, the kernel's own bound
+inline constexpr uint32_t priority_max = 20;             // nice -20, the kernel's own bound
+inline constexpr uint64_t core_time_slice_ns = 100'000;  // the kernel's own lower bound
 
 // --- the ring --------------------------------------------------------------------------------
 inline constexpr unsigned ring_sq_entries = 1024;
 // Multishot operations produce completions without new submissions.
 inline constexpr unsigned ring_cq_entries = 8 * ring_sq_entries;
 inline constexpr unsigned reap_batch = 256;
+// Under overload a core waits until there are this many completions, or for this long: it would wake
+// up for each rejection otherwise.
+inline constexpr unsigned gather_completions = 64;
+inline constexpr uint64_t gather_ns = 500'000;
 // Provided buffers per core, each count a power of two. Connections to Redis have their own, so
 // that a burst of clients cannot take the buffer that the reply to an award needs.
 inline constexpr uint32_t recv_buffers_clients = 1024;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,11 +11,36 @@
 #include <string>
 
 namespace huntd {
+namespace {
+
+// The first version of the kernel's sched_attr; glibc 2.36 does not declare it.
+struct SchedulingAttributes {
+  uint32_t size = sizeof(SchedulingAttributes);
+  uint32_t policy = 0;  // SCHED_OTHER
+  uint64_t flags = 0;
+  int32_t nice = 0;
+  uint32_t real_time_priority = 0;
+  uint64_t runtime_ns = 0;
+  uint64_t deadline_ns = 0;
+  uint64_t period_ns = 0;
+};
+static_assert(sizeof(SchedulingAttributes) == 48);
+
+}  // namespace
 
 Result<void> set_priority(uint32_t steps) {
   if (setpriority(PRIO_PROCESS, 0, -static_cast<int>(steps)) == 0) return {};
   return Error{"nice -" + std::to_string(steps) + ": " + std::strerror(errno) +
                "; give the service LimitNICE=-" + std::to_string(steps)};
+}
+
+Result<void> set_time_slice(uint64_t slice_ns) {
+  SchedulingAttributes attributes;
+  errno = 0;  // -1 is a nice value too
+  attributes.nice = getpriority(PRIO_PROCESS, 0);
+  attributes.runtime_ns = slice_ns;
+  if (errno == 0 && syscall(SYS_sched_setattr, 0, &attributes, 0) == 0) return {};
+  return Error{std::string("sched_setattr: ") + std::strerror(errno)};
 }
 
 bool sessions_share_cpus() {

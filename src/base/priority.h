@@ -13,6 +13,11 @@ namespace huntd {
 // error is returned.
 Result<void> set_priority(uint32_t steps);
 
+// Asks the kernel to let the calling thread run for `slice_ns` (100,000 to 100,000,000) at a time
+// while others wait for the CPU: the shorter, the sooner it runs once it has work (sched_setattr(2);
+// sched-eevdf in the kernel's documentation). Keeps the nice value. Kernels before 6.12 ignore it.
+Result<void> set_time_slice(uint64_t slice_ns);
+
 // True if the kernel first divides each CPU among sessions (autogroup, sched(7)). Nice values then
 // count only within a session, and each systemd service is a session of its own.
 bool sessions_share_cpus();

@@ -130,6 +130,7 @@ class OpenCore final : public Core,
     if (draining_) check_drained();
   }
 
+  bool overloaded() const override { return workers_.rejecting(); }
   bool draining() const override { return draining_; }
   bool leaving() const override { return leaving_; }
   bool done() const override { return done_; }

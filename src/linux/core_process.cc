@@ -27,6 +27,7 @@ namespace {
 
 // An idle core still writes its heartbeat.
 constexpr uint64_t tick_wait_max_ns = 250 * ns_per_ms;
+constexpr Gather gather_under_overload = {limits::gather_completions, limits::gather_ns};
 
 // Never destroyed: operations in the kernel point into it.
 class CoreProcess {
@@ -79,7 +80,7 @@ class CoreProcess {
     uint64_t wait_ns = 0;
     if (!scheduler_.has_ready() && deadline_at_ns > before_ns)
       wait_ns = std::min(deadline_at_ns - before_ns, tick_wait_max_ns);
-    ring_.submit_and_wait(wait_ns);
+    ring_.submit_and_wait(wait_ns, core_->overloaded() ? gather_under_overload : Gather{});
 
     uint64_t const started_ns = clock_.now_ns();
     stall_watch_.begin(started_ns);
@@ -184,6 +185,8 @@ int run_core(CoreSetup setup) {
   // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
   if (Result<void> opened = process->open(setup); !opened) return fail(opened.error());
   if (priority > 0) prioritize("core", priority);
+  if (Result<void> set = set_time_slice(limits::core_time_slice_ns); !set)
+    log::info("a core has the usual time slice", {{"reason", set.error().message}});
   log::info("core started", {{"cpu", cpu}, {"spawner", spawner->pid}});
   process->run();
   return EXIT_SUCCESS;

@@ -9,6 +9,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -19,9 +20,11 @@
 namespace huntd::server {
 namespace {
 
+// TASKRUN_FLAG: reap() sees completions that the kernel has and has not put into the queue. Kernels
+// from 6.13 on put 20 into it per call, and after a wait only as many as were wanted.
 constexpr unsigned flags_needed = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                                  IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
-                                  IORING_SETUP_CLAMP;
+                                  IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
+                                  IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
 
 io_uring_params needed_params() {
   io_uring_params params{};
@@ -144,16 +147,25 @@ unsigned flush_entries(io_uring_sq& queue, bool has_array) {
   return queue.sqe_tail - __atomic_load_n(queue.khead, __ATOMIC_RELAXED);
 }
 
+// io_uring_getevents_arg, with the name that liburing 2.8 gives to its third member (`pad` before).
+struct GetEventsArg {
+  uint64_t signal_mask = 0;
+  uint32_t signal_mask_bytes = _NSIG / 8;
+  uint32_t min_wait_us = 0;
+  uint64_t timeout = 0;
+};
+static_assert(sizeof(GetEventsArg) == sizeof(io_uring_getevents_arg));
+
 // Like io_uring_submit_and_wait_timeout(), in one call of the kernel also if completions are there,
 // and the time spent waiting does not count as iowait. liburing can do that since 2.10.
-int submit_and_wait_idle(io_uring& ring, unsigned wanted, __kernel_timespec& timeout) {
-  io_uring_getevents_arg argument{};
-  argument.sigmask_sz = _NSIG / 8;
-  argument.ts = reinterpret_cast<uint64_t>(&timeout);
+int submit_and_wait_idle(io_uring& ring, Gather gather, __kernel_timespec& timeout) {
+  GetEventsArg argument;
+  argument.min_wait_us = static_cast<uint32_t>(gather.min_wait_ns / 1000);
+  argument.timeout = reinterpret_cast<uint64_t>(&timeout);
   unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | enter_no_iowait;
   if (ring.enter_ring_fd != ring.ring_fd) flags |= IORING_ENTER_REGISTERED_RING;
   unsigned const entries = flush_entries(ring.sq, (ring.flags & setup_no_sqarray) == 0);
-  return io_uring_enter2(static_cast<unsigned>(ring.enter_ring_fd), entries, wanted, flags,
+  return io_uring_enter2(static_cast<unsigned>(ring.enter_ring_fd), entries, gather.wanted, flags,
                          reinterpret_cast<sigset_t*>(&argument), sizeof argument);
 }
 
@@ -310,7 +322,7 @@ void Ring::cancel_all(Op& op) {
   io_uring_prep_cancel(prepare_detached(), &op, IORING_ASYNC_CANCEL_ALL);
 }
 
-void Ring::submit_and_wait(uint64_t timeout_ns, unsigned wanted) {
+void Ring::submit_and_wait(uint64_t timeout_ns, Gather gather) {
   io_uring_cqe* first = nullptr;
   if (timeout_ns == 0) {
     int const entered = io_uring_submit_and_get_events(&ring_);
@@ -319,20 +331,24 @@ void Ring::submit_and_wait(uint64_t timeout_ns, unsigned wanted) {
     __kernel_timespec timeout{};
     timeout.tv_sec = static_cast<int64_t>(timeout_ns / 1'000'000'000);
     timeout.tv_nsec = static_cast<long long>(timeout_ns % 1'000'000'000);
+    gather.min_wait_ns = std::min(gather.min_wait_ns, timeout_ns);
+    unsigned const wanted_at_once = gather.min_wait_ns == 0 ? gather.wanted : 1;
     int const entered =
         (ring_.features & feature_no_iowait) != 0
-            ? submit_and_wait_idle(ring_, wanted, timeout)
-            : io_uring_submit_and_wait_timeout(&ring_, &first, wanted, &timeout, nullptr);
+            ? submit_and_wait_idle(ring_, gather, timeout)
+            : io_uring_submit_and_wait_timeout(&ring_, &first, wanted_at_once, &timeout, nullptr);
     CHECK(entered >= 0 || entered == -ETIME || entered == -EINTR || entered == -EAGAIN ||
           entered == -EBUSY);
   }
 }
 
-void Ring::reap() {
+void Ring::reap(unsigned completions_max) {
   io_uring_cqe* batch[limits::reap_batch];
-  for (;;) {
-    unsigned const count = io_uring_peek_batch_cqe(&ring_, batch, limits::reap_batch);
+  while (completions_max > 0) {
+    unsigned const count =
+        io_uring_peek_batch_cqe(&ring_, batch, std::min(limits::reap_batch, completions_max));
     if (count == 0) break;
+    completions_max -= count;
     // Copied first: complete() may prepare entries, which may submit and so move the queue.
     struct {
       Op* op;

@@ -6,6 +6,7 @@
 #include <liburing.h>
 
 #include <array>
+#include <climits>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -47,6 +48,11 @@ Result<RingFeatures> probe_ring();
 // left, receives end with -ENOBUFS.
 enum class BufferGroup : uint16_t { clients, outgoing };
 
+struct Gather {
+  unsigned wanted = 1;
+  uint64_t min_wait_ns = 0;  // rounded to µs
+};
+
 class Ring {
  public:
   Ring() = default;
@@ -69,11 +75,14 @@ class Ring {
   void cancel(Op& op);
   // The same for all operations of `op`.
   void cancel_all(Op& op);
-  // Submits what is prepared and waits for `wanted` completions, for `timeout_ns` at most (0: does
-  // not wait). One system call.
-  void submit_and_wait(uint64_t timeout_ns, unsigned wanted = 1);
-  // Delivers all completions to their Ops.
-  void reap();
+  // Submits what is prepared and waits for a completion, for `timeout_ns` at most (0: does not
+  // wait). One system call.
+  void submit_and_wait(uint64_t timeout_ns) { submit_and_wait(timeout_ns, {}); }
+  // The same; but as long as `gather.min_wait_ns` has not passed, a completion is not enough:
+  // `gather.wanted` are. Kernels before 6.15 do not gather.
+  void submit_and_wait(uint64_t timeout_ns, Gather gather);
+  // Delivers completions to their Ops: all that there are, but at most `completions_max`.
+  void reap(unsigned completions_max = UINT_MAX);
 
   // Makes `sqe`, a receive, take its buffers from `group`.
   static void receive_into(BufferGroup group, io_uring_sqe* sqe);

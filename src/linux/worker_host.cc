@@ -224,6 +224,7 @@ void UringWorkerHost::arm_receive(Slot& slot) {
   // MSG_TRUNC: for a frame above the limit, the result is its full length (recv(2)).
   io_uring_prep_recv(sqe, slot.socket.get(), slot.buffer.get(), limits::worker_frame_bytes_max,
                      MSG_TRUNC);
+  sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;  // the frame is rarely here yet
   slot.receiving = true;
 }
 

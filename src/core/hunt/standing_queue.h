@@ -39,6 +39,11 @@ class StandingQueue {
     return standing_;
   }
 
+  // Whether it was a standing queue at the last standing(), and requests were rejected lately.
+  bool rejecting(uint64_t now_ns) const {
+    return standing_ && now_ns - rejected_at_ns_ < limits::standing_queue_after_ns;
+  }
+
   // How many requests a standing queue may hold: as many as were admitted in the last whole window
   // of `target_ns`, so that each is admitted within about another; at least one.
   size_t room(uint64_t now_ns, uint64_t target_ns) {

@@ -111,6 +111,8 @@ class WorkerPool final : private WorkerUser {
   // Whether admit() would reject for a standing queue. If so, the caller rejects its request: it is
   // counted as rejected.
   bool sheds_now();
+  // Whether requests have been rejected lately because of a standing queue.
+  bool rejecting() const { return standing_.rejecting(scheduler_.now_ns()); }
   // Waits in the queue until one more worker may live and one more hunt may be in flight, but not
   // after `start_by_ns`: a hunt that starts later could not have the whole of its deadline. The run
   // is started with the same `hunt_id`, which must stay until then.

@@ -26,6 +26,8 @@ TEST_CASE("a standing queue stays one until half a second passes without a rejec
   queue.on_rejected(900 * ms);
   queue.on_first(1300 * ms);
   CHECK(queue.standing(1399 * ms, false));
+  CHECK(queue.rejecting(1399 * ms));
+  CHECK_FALSE(queue.rejecting(1400 * ms));
   CHECK_FALSE(queue.standing(1400 * ms, false));
   CHECK_FALSE(queue.standing(1500 * ms, true));  // a burst again
 }
