@@ -43,8 +43,8 @@ void Scheduler::disarm(Deadline& deadline) {
   sift_down(last->heap_index_);
 }
 
-void Scheduler::set_now(uint64_t now_ns) {
-  if (now_ns > now_ns_) ran_ns_ += std::min(now_ns - now_ns_, limits::tick_counted_max_ns);
+void Scheduler::set_now(uint64_t now_ns, uint64_t counted_max_ns) {
+  if (now_ns > now_ns_) ran_ns_ += std::min(now_ns - now_ns_, counted_max_ns);
   now_ns_ = now_ns;
 }
 

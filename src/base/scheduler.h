@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/pool.h"
 
 namespace huntd {
@@ -56,10 +57,10 @@ class Scheduler {
   void expire(uint64_t now_ns);
   // The monotonic time of this tick.
   uint64_t now_ns() const { return now_ns_; }
-  void set_now(uint64_t now_ns);
-  // The time in which this core ran: of the time from one tick to the next,
-  // limits::tick_counted_max_ns at most. A peer's silence is measured in it, because what the peer
-  // sent while the core was stopped has not been read yet.
+  // Of the time since the last call, at most `counted_max_ns` counts in ran_ns().
+  void set_now(uint64_t now_ns, uint64_t counted_max_ns = limits::tick_counted_max_ns);
+  // The time in which this core ran. A peer's silence and a worker's deadline are measured in it:
+  // what they sent while the core was stopped has not been read yet.
   uint64_t ran_ns() const { return ran_ns_; }
 
  private:

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "base/clock.h"
@@ -84,8 +85,9 @@ class CoreProcess {
 
     uint64_t const started_ns = clock_.now_ns();
     stall_watch_.begin(started_ns);
-    scheduler_.set_now(started_ns);
-    ring_.reap();
+    bool const stopped = note_time(started_ns, wait_ns);
+    // A core that was stopped gets all that came meanwhile before any deadline passes.
+    ring_.reap(stopped ? UINT_MAX : limits::tick_completions_max);
     core_->tick();
     host_.watch_launchers(scheduler_.ran_ns());
     flush();
@@ -97,6 +99,15 @@ class CoreProcess {
     note_stall(stall_watch_.end(ended_ns));
     // Once all processes have closed the listening sockets, new clients get connection refused.
     if (core_->draining()) listen_sockets_.clear();
+  }
+
+  // Sets the time of a tick. Returns whether the core was stopped since the last one.
+  bool note_time(uint64_t now_ns, uint64_t waited_at_most_ns) {
+    uint64_t const expected_at_ns = scheduler_.now_ns() + waited_at_most_ns;
+    bool const stopped = now_ns > expected_at_ns + limits::tick_overslept_max_ns;
+    scheduler_.set_now(now_ns,
+                       stopped ? limits::tick_overslept_max_ns : limits::tick_counted_max_ns);
+    return stopped;
   }
 
   void note_stall(StallWatch::Stall stall) {

@@ -9,10 +9,12 @@ import re
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from client import RawConnection, held, run_hunt
+from faults.stack import stop_for
 from harness.huntd_stack import build_folder, http_get
 from harness.pids_group import NoControlGroup, pids_group
 from harness.process import children_of, find_program, wait_until
@@ -29,6 +31,18 @@ end""",
     "no": """return function(hunt) hunt.reject(hunt.input.text:rep(hunt.input.times)) end""",
     "oops": """return function(hunt) error(hunt.input.text:rep(hunt.input.times)) end""",
     "gold": """return function(hunt) hunt.award("gold") end""",
+    "asks-late": """return function(hunt)
+  local sum = 0
+  for i = 1, 60000000 do sum = sum + i % 7 end
+  local before = hunt.held().gold or 0
+  hunt.award("gold")
+  return {before = before}
+end""",
+    "slow": """return function(hunt)
+  local sum = 0
+  for i = 1, 60000000 do sum = sum + i % 7 end
+  hunt.award("gold")
+end""",
     "forever": """return function(hunt) while true do end end""",
 }
 
@@ -196,6 +210,36 @@ def launchers_of(stack) -> list[int]:
     """Spawners, then zygotes."""
     spawners = [pid for core in stack.core_pids() for pid in children_of(core) if name_of(pid) == "huntd-spawner"]
     return spawners + zygotes_of(stack)
+
+
+@pytest.mark.parametrize("hunt", ["asks-late", "slow"])
+@pytest.mark.parametrize("isolation", ["process", "batch", "task"])
+def test_a_worker_is_not_killed_because_its_core_was_stopped(own_stack, hunts, isolation, hunt):
+    """A debugger or a stalled hypervisor stops the core for longer than a hunt's deadline. The worker meanwhile asks what is held and
+    waits, or has sent its outcome."""
+    stack = own_stack(hunts=hunts, cores=1, settings={"worker.isolation": isolation, "worker.deadline_ms": 1500}).start()
+    with ThreadPoolExecutor() as pool:
+        wait_until(lambda: stack.metric("huntd_workers_live") == 0, 20, "no worker")
+        response = pool.submit(run_hunt, stack.http, hunt, "ann")
+        wait_until(lambda: stack.metric("huntd_workers_live") == 1, 20, "a worker", poll_s=0.001)
+        stop_for(stack.core_pids()[0], 3, time.sleep)
+        assert response.result().status == 200, response.result()
+    assert held(stack.http, hunt, "ann") == {"gold": 1}
+    assert stack.metric("huntd_workers_killed_total") == 0
+
+
+@pytest.mark.parametrize("key", [None, "k1"])
+@pytest.mark.parametrize("hunt", ["asks-late", "slow"])
+def test_a_core_that_was_stopped_beyond_a_requests_deadline_blames_nobody_else(own_stack, hunts, hunt, key):
+    stack = own_stack(hunts=hunts, cores=1, settings={"worker.deadline_ms": 1500, "worker.queue_deadline_ms": 500, "worker.queue_target_ms": 500,
+                                                      "http.request_deadline_ms": 2500}).start()
+    with ThreadPoolExecutor() as pool:
+        response = pool.submit(run_hunt, stack.http, hunt, "ann", key=key)
+        wait_until(lambda: stack.metric("huntd_workers_live") == 1, 20, "a worker", poll_s=0.001)
+        stop_for(stack.core_pids()[0], 4, time.sleep)
+        assert response.result().problem == "overloaded", response.result()
+    assert held(stack.http, hunt, "ann") == {}
+    wait_until(lambda: stack.metric("huntd_workers_live") == 0, 20, "its worker to end")
 
 
 def cpu_s(pids: list[int]) -> float:

@@ -36,6 +36,8 @@ constexpr Ending ended_hunter_busy = {Counter::hunts_shed_late, Problem::overloa
                                       "the hunter's earlier requests took too long"};
 constexpr Ending ended_late = {Counter::hunts_shed_late, Problem::overloaded,
                                "it waited too long to start a hunt"};
+constexpr Ending ended_late_commit = {Counter::hunts_shed_late, Problem::overloaded,
+                                      "nothing was awarded: it took too long"};
 constexpr Ending ended_queue_full = {Counter::hunts_shed_queue_full, Problem::overloaded,
                                      "the queue is full"};
 constexpr Ending ended_queue_deadline = {Counter::hunts_shed_queue_deadline, Problem::overloaded,
@@ -381,6 +383,9 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
     case CommitStatus::closed:
       release(run);
       return end(ended_closed);
+    case CommitStatus::late:
+      release(run);
+      return end(ended_late_commit);
     case CommitStatus::rejected:
       release(run);
       if (may_log_failure())
@@ -473,6 +478,7 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   std::optional<HunterQueue::Guard> const guard =
       co_await context.hunter_queue.lock(hunt.name.hunter_id, wait_until_ns);
   if (!guard) co_return hunt.end(ended_hunter_busy);
+  if (context.clock.now_ns() >= hunt.deadline_at_ns) co_return hunt.end(ended_late);
   if (!context.ledger.up()) {
     bool const usable = co_await context.ledger.usable(hunt.deadline_at_ns);
     if (!usable) co_return hunt.end(ended_redis_unavailable);

@@ -90,6 +90,8 @@ struct SupplyQuery {
   uint64_t limit = 0;
 };
 
+constexpr const char* too_late = "the request's time was over before the hunt's";
+
 // The result of a run as it grows, and the steps between two waits of run_worker(). A worker is not
 // trusted: each step checks what the worker sent. A step that returns false has ended the run;
 // `result` says how.
@@ -97,6 +99,7 @@ struct RunSteps {
   HuntContext& context;
   const RequestName& name;
   uint32_t run_number = 0;
+  uint64_t deadline_at_ns = never_ns;  // of the request
   RunResult result{};
   uint64_t started_at_ns = 0;
   uint32_t position_min = 0;  // of the next award that is drawn from a supply
@@ -115,6 +118,7 @@ struct RunSteps {
   }
   void end_without_outcome(const WorkerEvent& event);
 
+  bool in_time();
   bool read_held_query(wf_reader& reader);
   bool take_held(const std::optional<Held>& held);
   bool read_supply_query(wf_reader& reader, SupplyQuery& query);
@@ -132,7 +136,7 @@ void RunSteps::end_without_outcome(const WorkerEvent& event) {
       end(End::deadline, "");
       return;
     case WorkerEvent::Kind::late:
-      end(End::late, "the request's time was over before the hunt's");
+      end(End::late, too_late);
       return;
     case WorkerEvent::Kind::not_started:
       end(End::not_started, std::strerror(event.spawn_errno));
@@ -148,8 +152,14 @@ void RunSteps::end_without_outcome(const WorkerEvent& event) {
   }
 }
 
+// False, and the end, if the request's time is over: Redis is not to blame for a reply that is not
+// waited for.
+bool RunSteps::in_time() {
+  return context.clock.now_ns() < deadline_at_ns || end(End::late, too_late);
+}
+
 bool RunSteps::read_held_query(wf_reader& reader) {
-  return wf_all_read(&reader) != 0 || protocol_violation("a malformed query");
+  return wf_all_read(&reader) != 0 ? in_time() : protocol_violation("a malformed query");
 }
 
 bool RunSteps::take_held(const std::optional<Held>& held) {
@@ -171,6 +181,7 @@ bool RunSteps::read_supply_query(wf_reader& reader, SupplyQuery& query) {
   if (wf_all_read(&reader) == 0 || query.position < position_min ||
       query.position >= limits::awards_max || query.limit > WF_SUPPLY_LIMIT_MAX)
     return protocol_violation("a malformed query");
+  if (!in_time()) return false;
   query.unit.event_id = event_id(query.position);
   // Noted before the reply is known: if the reply is lost, the unit is released with the others.
   result.reservations.push_back(query.unit);
@@ -272,7 +283,7 @@ bool RunSteps::read_outcome(wf_reader& reader) {
 
 Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const RequestName& name,
                            uint32_t run_number, std::string_view input, uint64_t deadline_at_ns) {
-  RunSteps steps{context, name, run_number};
+  RunSteps steps{context, name, run_number, deadline_at_ns};
   steps.started_at_ns = context.clock.now_ns();
   steps.result.bundle = context.bundle.name();
   const BundledHunt* const hunt = context.bundle.find(name.hunt_id);

@@ -171,8 +171,14 @@ void WorkerPool::kill(WorkerSlot& slot, Killed reason) {
   host_.kill(slot.index);
 }
 
+// A worker must not be killed because its core was stopped: what it has sent is not read yet, and it
+// may wait for a reply. So the time in which the core did not run does not count.
 void WorkerPool::start_deadline(WorkerSlot& slot, uint64_t from_ns) {
-  scheduler_.arm(slot, from_ns + limits_.deadline_ms * ns_per_ms);
+  uint64_t const deadline_ns = limits_.deadline_ms * ns_per_ms;
+  uint64_t const since_ns = scheduler_.now_ns() - std::min(from_ns, scheduler_.now_ns());
+  uint64_t const ran_ns = scheduler_.ran_ns();
+  slot.deadline_ran_ns = ran_ns - std::min(since_ns, ran_ns - slot.job_ran_ns) + deadline_ns;
+  scheduler_.arm(slot, from_ns + deadline_ns);
 }
 
 void WorkerPool::keep_warm() {
@@ -463,6 +469,8 @@ void WorkerPool::on_deadline(WorkerSlot& slot) {
     if (idle_.size() > limits_.warm && &slot != probe_) return stop_idle(slot);
     return scheduler_.arm(slot, scheduler_.now_ns() + limits_.idle_ms * ns_per_ms);
   }
+  if (uint64_t const ran_ns = scheduler_.ran_ns(); ran_ns < slot.deadline_ran_ns)
+    return scheduler_.arm(slot, scheduler_.now_ns() + (slot.deadline_ran_ns - ran_ns));
   metrics_.add(Counter::workers_killed);
   kill(slot, Killed::deadline);
 }
@@ -505,6 +513,7 @@ void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id
   slot.hunt_id = hunt_id;
   slot.reusable = pool.may_reuse(slot);
   slot.clean = false;
+  slot.job_ran_ns = pool.scheduler_.ran_ns();
   ++slot.jobs;
   pool.metrics_.add(runs_counter(pool.limits_.isolation));
   if (!has_worker && !pool.may_start()) return pool.reject_start(slot);

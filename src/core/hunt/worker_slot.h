@@ -97,7 +97,10 @@ struct WorkerSlot final : Deadline {
   uint32_t generation = 0;     // of the bundle that the process has
   uint32_t jobs = 0;           // sent to the process
   uint64_t started_at_ns = 0;  // of the process; 0 until its start is reported
-  PoolString hunt_id;          // of the job that runs, or completed last; empty: none
+  // In the time that the core ran (Scheduler::ran_ns()): when the job was sent, and the deadline.
+  uint64_t job_ran_ns = 0;
+  uint64_t deadline_ran_ns = 0;
+  PoolString hunt_id;  // of the job that runs, or completed last; empty: none
   PoolDeque<PoolString> frames;
   OneShot<Signal> event_ready;  // a frame came, or the process exited
   int spawn_errno = 0;

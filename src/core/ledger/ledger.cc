@@ -229,9 +229,12 @@ std::optional<CommitResult> Ledger::reject_attempt(bool up, std::optional<uint64
                                                    uint64_t deadline_at_ns) const {
   CommitResult failed;
   failed.status = sent_to ? CommitStatus::unknown : CommitStatus::rejected;
-  bool const late = scheduler_.now_ns() >= deadline_at_ns;
-  if (!up || (late && !sent_to)) {
+  if (!up) {
     failed.reason = "Redis is unavailable";
+    return failed;
+  }
+  if (!sent_to && scheduler_.now_ns() >= deadline_at_ns) {
+    failed.status = CommitStatus::late;
     return failed;
   }
   if (sent_to && *sent_to != link_.lineage()) {

@@ -283,6 +283,27 @@ TEST_CASE("a worker at its deadline is killed, and its run ends when it is gone"
   CHECK(world.pool.live() == 0);
 }
 
+TEST_CASE("the time in which the core was stopped is not part of a worker's deadline") {
+  constexpr uint64_t counted_ns = 20 * ms;
+  World world(two_at_a_time);
+  world.caller_deadline_ns = never_ns;
+  start(hunt(world, "a"));
+  start(hunt(world, "b"));
+  world.host.user->on_worker_started(world.host.started[0], 0);
+  tick(world, 10 * ms);
+  world.scheduler.set_now(5010 * ms, counted_ns);
+  // Its start is reported only now.
+  world.host.user->on_worker_started(world.host.started[1], 15 * ms);
+  tick(world, 5010 * ms);
+  CHECK(world.host.killed.empty());
+  tick(world, 5029 * ms);
+  CHECK(world.host.killed.empty());
+  tick(world, 5030 * ms);  // 50 ms in which the core ran
+  CHECK(world.host.killed.size() == 2);
+  end_all(world);
+  CHECK(world.log == std::vector<std::string>{"a deadline", "b deadline"});
+}
+
 TEST_CASE("a run that the caller's deadline ends is late, unless the hunt's came first") {
   World world(two_at_a_time);
   world.caller_deadline_ns = 40 * ms;
