@@ -15,7 +15,7 @@ from bench.fleet_run import rounds_or
 from bench.processes import exact_cpu_s, family
 from bench.report import Figure, Report, median, need, progress, repeated, version_of
 from bench.wrk_run import WrkResult, run_wrk
-from harness.huntd_stack import HuntdStack, build_folder, http_get
+from harness.huntd_stack import ROOT, HuntdStack, http_get
 from harness.ports import reserve_port
 from harness.process import ServerFailed, wait_until
 
@@ -72,10 +72,12 @@ def _nginx(directory: pathlib.Path, address: str, body: str):
 
 
 def _floor(directory: pathlib.Path, port, response: bytes):
-    subprocess.run(["ninja", "-C", str(build_folder()), "bench/http-floor"], check=True, capture_output=True)
+    # Of this tree also beside the programs of another one (--compare).
+    build = ROOT / "build" / "release"
+    subprocess.run(["ninja", "-C", str(build), "bench/http-floor"], check=True, capture_output=True)
     file = directory / "response"
     file.write_bytes(response)
-    return _peer([str(build_folder() / "bench" / "http-floor"), str(port), str(file)], port.address)
+    return _peer([str(build / "bench" / "http-floor"), str(port), str(file)], port.address)
 
 
 def _response_of(address: str) -> bytes:

@@ -111,14 +111,16 @@ inline constexpr size_t pool_free_list_bytes_max = 1'048'576;  // kept per size 
 
 // --- the tick --------------------------------------------------------------------------------
 inline constexpr uint64_t tick_long_ns = 5'000'000;  // a longer tick is counted and logged
-// How much of the time between two ticks counts as a peer's silence. An idle core ticks every
-// 250 ms; a longer gap is a core (or a machine) that was stopped.
+// How much of the time between two ticks counts in Scheduler::ran_ns() at most. An idle core ticks
+// every 250 ms.
 inline constexpr uint64_t tick_counted_max_ns = 500'000'000;
 // More completions wait for the next tick: 10 µs for each would be a long tick.
 inline constexpr unsigned tick_completions_max = 512;
 // If a core wakes up later than it asked for by more than this, it was stopped, and only this much
-// counts.
+// counts. So that most of the time counts also if it is late each time, its next wait is as short.
 inline constexpr uint64_t tick_overslept_max_ns = 20'000'000;
+// After a tick that left completions, this much counts.
+inline constexpr uint64_t tick_backlog_counted_ns = 1'000'000;
 
 // --- priority --------------------------------------------------------------------------------
 inline constexpr uint32_t priority_max = 20;             // nice -20, the kernel's own bound

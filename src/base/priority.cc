@@ -16,8 +16,8 @@ namespace {
 // The first version of the kernel's sched_attr; glibc 2.36 does not declare it.
 struct SchedulingAttributes {
   uint32_t size = sizeof(SchedulingAttributes);
-  uint32_t policy = 0;  // SCHED_OTHER
-  uint64_t flags = 0;
+  uint32_t policy = 0;
+  uint64_t flags = 0x08;  // SCHED_FLAG_KEEP_POLICY
   int32_t nice = 0;
   uint32_t real_time_priority = 0;
   uint64_t runtime_ns = 0;

@@ -150,7 +150,8 @@ const Key keys_table[] = {
          "The program `hunt_worker`. Empty: the one in the directory of `huntd`."),
     NUMBER(worker, deadline_ms, 1, 10'000, reload,
          "Longest time of a hunt in its worker, from the start of the worker; then the worker is "
-         "killed and the request gets 504. The time in which its core was stopped does not count."),
+         "killed and the request gets 504. What its core is stopped for, "
+         "beyond 20 ms, does not count."),
     LARGE(worker, memory_bytes, 1024 * 1024, 4ULL << 30, reload,
          "Memory of a script, the size of its arena; above it the script fails (500)."),
     NUMBER(worker, max_live, 1, 4096, reload,

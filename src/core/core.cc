@@ -130,7 +130,11 @@ class OpenCore final : public Core,
     if (draining_) check_drained();
   }
 
-  bool overloaded() const override { return workers_.rejecting(); }
+  // No more than there can be workers: otherwise all of them could wait for this core.
+  unsigned completions_wanted() const override {
+    if (!workers_.rejecting()) return 1;
+    return std::min<unsigned>(limits::gather_completions, workers_.limits().max_live);
+  }
   bool draining() const override { return draining_; }
   bool leaving() const override { return leaving_; }
   bool done() const override { return done_; }

@@ -57,9 +57,9 @@ class Core {
   // afterwards. REQUIRES: the scheduler has the time of this tick, and the environment has reported
   // its completions.
   virtual void tick() = 0;
-  // Requests are being rejected because more arrive than can be served: a wait for more work at
-  // once is better than a tick for each.
-  virtual bool overloaded() const = 0;
+  // For how many completions the next tick may wait for a moment: one, or more if requests are being
+  // rejected because more arrive than can be served.
+  virtual unsigned completions_wanted() const = 0;
   virtual bool draining() const = 0;
   virtual bool done() const = 0;  // drained: the process may end
   // Flushes the last batches to Redis. REQUIRES: done().

@@ -28,7 +28,6 @@ namespace {
 
 // An idle core still writes its heartbeat.
 constexpr uint64_t tick_wait_max_ns = 250 * ns_per_ms;
-constexpr Gather gather_under_overload = {limits::gather_completions, limits::gather_ns};
 
 // Never destroyed: operations in the kernel point into it.
 class CoreProcess {
@@ -81,13 +80,15 @@ class CoreProcess {
     uint64_t wait_ns = 0;
     if (!scheduler_.has_ready() && deadline_at_ns > before_ns)
       wait_ns = std::min(deadline_at_ns - before_ns, tick_wait_max_ns);
-    ring_.submit_and_wait(wait_ns, core_->overloaded() ? gather_under_overload : Gather{});
+    if (stopped_) wait_ns = std::min(wait_ns, limits::tick_overslept_max_ns);
+    unsigned const wanted = core_->completions_wanted();
+    ring_.submit_and_wait(wait_ns, {wanted, wanted > 1 ? limits::gather_ns : 0});
 
     uint64_t const started_ns = clock_.now_ns();
     stall_watch_.begin(started_ns);
-    bool const stopped = note_time(started_ns, wait_ns);
+    note_time(started_ns, wait_ns);
     // A core that was stopped gets all that came meanwhile before any deadline passes.
-    ring_.reap(stopped ? UINT_MAX : limits::tick_completions_max);
+    has_backlog_ = !ring_.reap(stopped_ ? UINT_MAX : limits::tick_completions_max);
     core_->tick();
     host_.watch_launchers(scheduler_.ran_ns());
     flush();
@@ -101,13 +102,15 @@ class CoreProcess {
     if (core_->draining()) listen_sockets_.clear();
   }
 
-  // Sets the time of a tick. Returns whether the core was stopped since the last one.
-  bool note_time(uint64_t now_ns, uint64_t waited_at_most_ns) {
+  // Sets the time of a tick, and how much of it counts: of a time in which the core was stopped, or
+  // had not read all that had come, little.
+  void note_time(uint64_t now_ns, uint64_t waited_at_most_ns) {
     uint64_t const expected_at_ns = scheduler_.now_ns() + waited_at_most_ns;
-    bool const stopped = now_ns > expected_at_ns + limits::tick_overslept_max_ns;
-    scheduler_.set_now(now_ns,
-                       stopped ? limits::tick_overslept_max_ns : limits::tick_counted_max_ns);
-    return stopped;
+    stopped_ = now_ns > expected_at_ns + limits::tick_overslept_max_ns;
+    uint64_t counted_max_ns = limits::tick_counted_max_ns;
+    if (stopped_) counted_max_ns = limits::tick_overslept_max_ns;
+    if (has_backlog_) counted_max_ns = limits::tick_backlog_counted_ns;
+    scheduler_.set_now(now_ns, counted_max_ns);
   }
 
   void note_stall(StallWatch::Stall stall) {
@@ -142,6 +145,8 @@ class CoreProcess {
   RealClock clock_;
   Scheduler scheduler_;
   StallWatch stall_watch_;
+  bool stopped_ = false;        // before this tick
+  bool has_backlog_ = false;    // the last tick left completions
   uint64_t lines_dropped_ = 0;  // of those, how many the metric counts
   UringNetwork network_;
   UringResolver resolver_;

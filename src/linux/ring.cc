@@ -342,12 +342,12 @@ void Ring::submit_and_wait(uint64_t timeout_ns, Gather gather) {
   }
 }
 
-void Ring::reap(unsigned completions_max) {
+bool Ring::reap(unsigned completions_max) {
   io_uring_cqe* batch[limits::reap_batch];
   while (completions_max > 0) {
     unsigned const count =
         io_uring_peek_batch_cqe(&ring_, batch, std::min(limits::reap_batch, completions_max));
-    if (count == 0) break;
+    if (count == 0) return true;
     completions_max -= count;
     // Copied first: complete() may prepare entries, which may submit and so move the queue.
     struct {
@@ -365,6 +365,7 @@ void Ring::reap(unsigned completions_max) {
       copies[i].op->complete(copies[i].result, copies[i].flags);
     }
   }
+  return false;
 }
 
 void Ring::receive_into(BufferGroup group, io_uring_sqe* sqe) {

@@ -212,6 +212,11 @@ def launchers_of(stack) -> list[int]:
     return spawners + zygotes_of(stack)
 
 
+def stay_stopped(seconds: float, response) -> None:
+    assert not response.done(), "the hunt was over before its core was stopped"
+    time.sleep(seconds)
+
+
 @pytest.mark.parametrize("hunt", ["asks-late", "slow"])
 @pytest.mark.parametrize("isolation", ["process", "batch", "task"])
 def test_a_worker_is_not_killed_because_its_core_was_stopped(own_stack, hunts, isolation, hunt):
@@ -222,7 +227,7 @@ def test_a_worker_is_not_killed_because_its_core_was_stopped(own_stack, hunts, i
         wait_until(lambda: stack.metric("huntd_workers_live") == 0, 20, "no worker")
         response = pool.submit(run_hunt, stack.http, hunt, "ann")
         wait_until(lambda: stack.metric("huntd_workers_live") == 1, 20, "a worker", poll_s=0.001)
-        stop_for(stack.core_pids()[0], 3, time.sleep)
+        stop_for(stack.core_pids()[0], 3, lambda seconds: stay_stopped(seconds, response))
         assert response.result().status == 200, response.result()
     assert held(stack.http, hunt, "ann") == {"gold": 1}
     assert stack.metric("huntd_workers_killed_total") == 0
@@ -236,7 +241,7 @@ def test_a_core_that_was_stopped_beyond_a_requests_deadline_blames_nobody_else(o
     with ThreadPoolExecutor() as pool:
         response = pool.submit(run_hunt, stack.http, hunt, "ann", key=key)
         wait_until(lambda: stack.metric("huntd_workers_live") == 1, 20, "a worker", poll_s=0.001)
-        stop_for(stack.core_pids()[0], 4, time.sleep)
+        stop_for(stack.core_pids()[0], 4, lambda seconds: stay_stopped(seconds, response))
         assert response.result().problem == "overloaded", response.result()
     assert held(stack.http, hunt, "ann") == {}
     wait_until(lambda: stack.metric("huntd_workers_live") == 0, 20, "its worker to end")

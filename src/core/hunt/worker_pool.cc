@@ -90,13 +90,20 @@ bool WorkerPool::may_run(const WorkerSlot& slot, std::string_view hunt_id) const
   return !limits_.batch_per_hunt || slot.jobs == 0 || slot.hunt_id == hunt_id;
 }
 
-// The idle worker whose slot a run of this hunt gets: of those that may run it, the one that was
-// used last. If there is none, and no room for another worker, one of another hunt, which start()
-// replaces. Null: the run needs an empty slot.
+// Of the idle workers that may run this hunt, the one that was used last; null: there is none.
 WorkerSlot* WorkerPool::idle_worker_for(std::string_view hunt_id) const {
   for (auto slot = idle_.rbegin(); slot != idle_.rend(); ++slot)
     if (may_run(**slot, hunt_id)) return *slot;
-  return idle_.empty() || live_ < limits_.max_live ? nullptr : idle_.front();
+  return nullptr;
+}
+
+// Whether a run may have an empty slot. If the only room is that of an idle worker of another hunt,
+// the one that has waited longest is stopped: until it is gone, max_live is exceeded by one.
+bool WorkerPool::make_room() {
+  if (live_ < limits_.max_live) return true;
+  if (live_ > limits_.max_live || idle_.empty()) return false;
+  if (may_start()) stop_idle(*idle_.front());
+  return true;
 }
 
 // A slot for a run, with an idle worker if there is one; null if max_live are in use, or enough
@@ -106,7 +113,7 @@ WorkerSlot* WorkerPool::claim_slot(std::string_view hunt_id) {
   WorkerSlot* slot = idle_worker_for(hunt_id);
   if (slot != nullptr) {
     leave_idle(*slot, State::claimed);
-  } else if (live_ < limits_.max_live) {
+  } else if (make_room()) {
     slot = &empty_slot();
     slot->become(State::claimed);
   } else {
@@ -116,6 +123,11 @@ WorkerSlot* WorkerPool::claim_slot(std::string_view hunt_id) {
   slot->killed = Killed::no;
   ++in_flight_;
   return slot;
+}
+
+// An idle worker that is being killed, or has a bundle that was replaced since, can't take a job.
+bool WorkerPool::must_swap(const WorkerSlot& slot) const {
+  return slot.has_process() && (slot.killed != Killed::no || slot.generation != generation_);
 }
 
 // Gives a run that has not started an empty slot instead of its own, and stops the worker of the
@@ -129,11 +141,11 @@ void WorkerPool::swap_slot(WorkerSlot*& slot) {
   slot->killed = Killed::no;
 }
 
-// Whether the worker may get another job after its next one.
-bool WorkerPool::may_reuse(const WorkerSlot& slot) const {
+// Whether a worker that has had `jobs` may get another one after its next.
+bool WorkerPool::may_reuse(uint32_t jobs) const {
   bool const for_many =
       limits_.isolation == Isolation::batch || limits_.isolation == Isolation::task;
-  return for_many && slot.jobs + 1 < limits_.hunts_per_worker;
+  return for_many && jobs + 1 < limits_.hunts_per_worker;
 }
 
 // After its outcome.
@@ -181,9 +193,16 @@ void WorkerPool::start_deadline(WorkerSlot& slot, uint64_t from_ns) {
   scheduler_.arm(slot, from_ns + deadline_ns);
 }
 
+// The idle workers that any hunt may have.
+size_t WorkerPool::warm_workers() const {
+  if (!limits_.batch_per_hunt) return idle_.size();
+  auto const is_new = [](const WorkerSlot* slot) { return slot->jobs == 0; };
+  return static_cast<size_t>(std::count_if(idle_.begin(), idle_.end(), is_new));
+}
+
 void WorkerPool::keep_warm() {
   if (std::exchange(warming_, true)) return;  // a start that fails at once calls release()
-  while (!draining_ && !launcher_silent_ && !backoff_.failed() && idle_.size() < limits_.warm &&
+  while (!draining_ && !launcher_silent_ && !backoff_.failed() && warm_workers() < limits_.warm &&
          live_ < limits_.max_live)
     start_idle();
   warming_ = false;
@@ -466,7 +485,9 @@ void WorkerPool::on_worker_exit(uint32_t index, int spawn_errno, int wait_status
 
 void WorkerPool::on_deadline(WorkerSlot& slot) {
   if (slot.state == State::idle) {
-    if (idle_.size() > limits_.warm && &slot != probe_) return stop_idle(slot);
+    bool const is_warm = !limits_.batch_per_hunt || slot.jobs == 0;
+    bool const is_spare = !is_warm || warm_workers() > limits_.warm;
+    if (is_spare && &slot != probe_) return stop_idle(slot);
     return scheduler_.arm(slot, scheduler_.now_ns() + limits_.idle_ms * ns_per_ms);
   }
   if (uint64_t const ran_ns = scheduler_.ran_ns(); ran_ns < slot.deadline_ran_ns)
@@ -492,17 +513,14 @@ WorkerPool::Run::~Run() {
 }
 
 bool WorkerPool::Run::more_may_follow() const {
-  return pool_->limits_.isolation == Isolation::batch && pool_->may_reuse(*slot_);
+  uint32_t const jobs = pool_->must_swap(*slot_) ? 0 : slot_->jobs;
+  return pool_->limits_.isolation == Isolation::batch && pool_->may_reuse(jobs);
 }
 
 void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id,
                             std::string_view job) {
   WorkerPool& pool = *pool_;
-  // An idle worker that is being killed, has a bundle that was replaced since, or may not run this
-  // hunt can't take the job.
-  bool const can_take_it = slot_->killed == Killed::no && slot_->generation == pool.generation_ &&
-                           pool.may_run(*slot_, hunt_id);
-  if (slot_->has_process() && !can_take_it) pool.swap_slot(slot_);
+  if (pool.must_swap(*slot_)) pool.swap_slot(slot_);
   WorkerSlot& slot = *slot_;
   bool const has_worker = slot.has_process();
   if (!has_worker) {
@@ -511,7 +529,7 @@ void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id
   }
   slot.become(State::running);
   slot.hunt_id = hunt_id;
-  slot.reusable = pool.may_reuse(slot);
+  slot.reusable = pool.may_reuse(slot.jobs);
   slot.clean = false;
   slot.job_ran_ns = pool.scheduler_.ran_ns();
   ++slot.jobs;

@@ -140,6 +140,7 @@ class WorkerPool final : private WorkerUser {
   void release(WorkerSlot& slot);
   bool may_run(const WorkerSlot& slot, std::string_view hunt_id) const;
   WorkerSlot* idle_worker_for(std::string_view hunt_id) const;
+  bool make_room();
   WorkerSlot* claim_slot(std::string_view hunt_id);
   void claim(WorkerSlot& slot);
   void swap_slot(WorkerSlot*& slot);
@@ -150,8 +151,10 @@ class WorkerPool final : private WorkerUser {
   void kill(WorkerSlot& slot, WorkerSlot::Killed reason);
   void kill_for_protocol(WorkerSlot& slot);
   void start_deadline(WorkerSlot& slot, uint64_t from_ns);
-  bool may_reuse(const WorkerSlot& slot) const;
+  bool may_reuse(uint32_t jobs) const;
+  bool must_swap(const WorkerSlot& slot) const;
   bool can_take_another(const WorkerSlot& slot) const;
+  size_t warm_workers() const;
   void keep_warm();
   void start_waiting(WorkerSlot& slot);
   void start_idle();

@@ -229,12 +229,9 @@ std::optional<CommitResult> Ledger::reject_attempt(bool up, std::optional<uint64
                                                    uint64_t deadline_at_ns) const {
   CommitResult failed;
   failed.status = sent_to ? CommitStatus::unknown : CommitStatus::rejected;
-  if (!up) {
+  bool const late = scheduler_.now_ns() >= deadline_at_ns;
+  if (!up || (late && !sent_to)) {
     failed.reason = "Redis is unavailable";
-    return failed;
-  }
-  if (!sent_to && scheduler_.now_ns() >= deadline_at_ns) {
-    failed.status = CommitStatus::late;
     return failed;
   }
   if (sent_to && *sent_to != link_.lineage()) {
@@ -264,6 +261,11 @@ std::optional<CommitResult> Ledger::reject_hunt(const PoolString& hunt_id, bool 
 }
 
 Task<CommitResult> Ledger::commit(const Commit& commit, uint64_t deadline_at_ns) {
+  if (scheduler_.now_ns() >= deadline_at_ns) {
+    CommitResult failed;
+    failed.status = CommitStatus::late;
+    co_return failed;
+  }
   CommitArguments prepared(commit, idempotency_ttl_ms_, clock_.random());
   std::optional<uint64_t> sent_to;  // the lineage of an attempt that has had no reply
   for (;;) {

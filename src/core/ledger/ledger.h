@@ -85,7 +85,7 @@ enum class CommitStatus {
   full,      // the hunter would hold more than limits::held_loot_max loots; nothing was written
   closed,    // the hunt was closed meanwhile; nothing was written
   rejected,  // nothing was written
-  late,      // the deadline passed before a commit was sent; nothing was written
+  late,      // the deadline had passed before; nothing was written
   unknown,   // it is unknown whether the commit was executed
 };
 struct CommitResult {

@@ -491,6 +491,57 @@ TEST_CASE("with batch_per_hunt a request in the queue takes over a place, not a 
   end_all(world);
 }
 
+TEST_CASE("with batch_per_hunt a burst of another hunt replaces one worker after the other") {
+  World world(batch_per_hunt);
+  for (const char* name : {"a", "b"}) start(hunt(world, name, "gold"));
+  for (uint32_t slot : std::vector<uint32_t>(world.host.idle)) send_outcome(world, slot);
+  for (const char* name : {"c", "d"}) start(hunt(world, name, "pair"));
+  CHECK(world.host.stopped.size() == 1);
+  CHECK(world.pool.live() == 3);
+  world.host.exit(*world.host.stopped.begin());
+  world.scheduler.run_ready();
+  CHECK(world.host.stopped.size() == 2);
+  CHECK(world.pool.live() == 3);
+  CHECK(world.host.idle.size() == 4);
+  end_all(world);
+}
+
+TEST_CASE("with batch_per_hunt used workers are not warm ones") {
+  WorkerLimits limits = batch_per_hunt;
+  limits.max_live = 3;
+  limits.warm = 1;
+  World world(limits);
+  world.pool.use(limits, -1);
+  uint32_t const warm = world.host.idle.back();
+  world.host.user->on_worker_started(warm, 0);
+  start(hunt(world, "a", "gold"));
+  send_outcome(world, warm);
+  REQUIRE(world.host.idle.size() == 2);  // another one is warm
+  world.host.user->on_worker_started(world.host.idle[1], 0);
+  tick(world, 1000 * ms);
+  CHECK(world.host.stopped == std::set<uint32_t>{warm});
+  end_all(world);
+}
+
+TEST_CASE("a worker in place of one that would have had its last job may get more") {
+  World world(batch);
+  start(hunt(world, "a"));
+  uint32_t const first = world.host.idle[0];
+  send_outcome(world, first);
+  start(hunt(world, "b"));
+  send_outcome(world, first);
+  std::optional<WorkerPool::Admission> admission;
+  start(admit(world, admission));
+  REQUIRE(admission->run);
+  CHECK_FALSE(admission->run->more_may_follow());
+  world.pool.use(batch, -1);
+  CHECK(admission->run->more_may_follow());
+  admission->run->start("hunt", "c", "job");
+  CHECK(world.host.idle.back() != first);
+  admission.reset();
+  end_all(world);
+}
+
 TEST_CASE("with batch_per_hunt a warm worker takes the first job of any hunt") {
   WorkerLimits limits = batch_per_hunt;
   limits.warm = 1;
