@@ -235,7 +235,7 @@ def test_a_worker_is_not_killed_because_its_core_was_stopped(own_stack, hunts, i
 
 @pytest.mark.parametrize("key", [None, "k1"])
 @pytest.mark.parametrize("hunt", ["asks-late", "slow"])
-def test_a_core_that_was_stopped_beyond_a_requests_deadline_blames_nobody_else(own_stack, hunts, hunt, key):
+def test_a_core_that_was_stopped_beyond_a_requests_deadline_blames_itself(own_stack, hunts, hunt, key):
     stack = own_stack(hunts=hunts, cores=1, settings={"worker.deadline_ms": 1500, "worker.queue_deadline_ms": 500, "worker.queue_target_ms": 500,
                                                       "http.request_deadline_ms": 2500}).start()
     with ThreadPoolExecutor() as pool:

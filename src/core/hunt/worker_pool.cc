@@ -486,8 +486,8 @@ void WorkerPool::on_worker_exit(uint32_t index, int spawn_errno, int wait_status
 void WorkerPool::on_deadline(WorkerSlot& slot) {
   if (slot.state == State::idle) {
     bool const is_warm = !limits_.batch_per_hunt || slot.jobs == 0;
-    bool const is_spare = !is_warm || warm_workers() > limits_.warm;
-    if (is_spare && &slot != probe_) return stop_idle(slot);
+    bool const may_stop = !is_warm || warm_workers() > limits_.warm;
+    if (may_stop && &slot != probe_) return stop_idle(slot);
     return scheduler_.arm(slot, scheduler_.now_ns() + limits_.idle_ms * ns_per_ms);
   }
   if (uint64_t const ran_ns = scheduler_.ran_ns(); ran_ns < slot.deadline_ran_ns)
