@@ -166,7 +166,9 @@ def test_only_warm_idle_workers_stay_without_requests(mode):
 
 @pytest.mark.parametrize("isolation", ["batch", "task"])
 def test_a_worker_ends_after_hunts_per_worker(own_stack, isolation):
-    stack = own_stack(cores=1, settings={**PATIENT, "worker.isolation": isolation, "worker.hunts_per_worker": 5, "worker.idle_ms": 60_000}).start()
+    # One worker at a time: while a holder cleans up, the next request could get another one.
+    stack = own_stack(cores=1, settings={**PATIENT, "worker.isolation": isolation, "worker.max_live": 1, "worker.hunts_per_worker": 5,
+                                         "worker.idle_ms": 60_000}).start()
     for number in range(20):
         assert run_hunt(stack.http, "gold", f"h{number}").status == 200
     assert stack.metric("huntd_workers_started_total") == 4
