@@ -42,8 +42,7 @@ class Floor {
  public:
   Floor(int listener, std::string response) : listener_(listener), response_(std::move(response)) {
     io_uring_params params{};
-    params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                   IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE;
+    params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
     params.cq_entries = 8192;
     if (io_uring_queue_init_params(1024, &ring_, &params) < 0) fail("io_uring");
     if (io_uring_register_files_sparse(&ring_, connections_max) < 0) fail("slots");

@@ -88,6 +88,7 @@ class CoreProcess {
     stall_watch_.begin(started_ns);
     note_time(started_ns, wait_ns);
     // A core that was stopped gets all that came meanwhile before any deadline passes.
+    if (stopped_) ring_.collect();
     has_backlog_ = !ring_.reap(stopped_ ? UINT_MAX : limits::tick_completions_max);
     core_->tick();
     host_.watch_launchers(scheduler_.ran_ns());

@@ -20,11 +20,9 @@
 namespace huntd::server {
 namespace {
 
-// TASKRUN_FLAG: reap() sees completions that the kernel has and has not put into the queue. Kernels
-// from 6.13 on put 20 into it per call, and after a wait only as many as were wanted.
 constexpr unsigned flags_needed = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                                  IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
-                                  IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+                                  IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                                  IORING_SETUP_CLAMP;
 
 io_uring_params needed_params() {
   io_uring_params params{};
@@ -340,6 +338,16 @@ void Ring::submit_and_wait(uint64_t timeout_ns, Gather gather) {
     CHECK(entered >= 0 || entered == -ETIME || entered == -EINTR || entered == -EAGAIN ||
           entered == -EBUSY);
   }
+}
+
+// Kernels from 6.13 on put 20 completions into the queue per call, and after a wait only as many as
+// were wanted.
+void Ring::collect() {
+  unsigned ready = 0;
+  do {
+    ready = io_uring_cq_ready(&ring_);
+    submit_and_wait(0);
+  } while (io_uring_cq_ready(&ring_) > ready);
 }
 
 bool Ring::reap(unsigned completions_max) {

@@ -81,7 +81,9 @@ class Ring {
   // The same; but as long as `gather.min_wait_ns` has not passed, a completion is not enough:
   // `gather.wanted` are. Kernels before 6.15 do not gather.
   void submit_and_wait(uint64_t timeout_ns, Gather gather);
-  // Delivers completions to their Ops: all that there are, but at most `completions_max`. Returns
+  // Puts all completions that the kernel has into the queue, for reap(). Costs a few system calls.
+  void collect();
+  // Delivers completions to their Ops: all that are in the queue, but at most `completions_max`. Returns
   // false if there may be more.
   bool reap(unsigned completions_max = UINT_MAX);
 
