@@ -48,6 +48,7 @@ Result<RingFeatures> probe_ring();
 // left, receives end with -ENOBUFS.
 enum class BufferGroup : uint16_t { clients, outgoing };
 
+// What ends a wait: `wanted` completions at once, or any after `min_wait_ns`. By default the first.
 struct Gather {
   unsigned wanted = 1;
   uint64_t min_wait_ns = 0;  // rounded to µs
@@ -83,8 +84,8 @@ class Ring {
   void submit_and_wait(uint64_t timeout_ns, Gather gather);
   // Puts all completions that the kernel has into the queue, for reap(). Costs a few system calls.
   void collect();
-  // Delivers completions to their Ops: all that are in the queue, but at most `completions_max`. Returns
-  // false if there may be more.
+  // Delivers completions to their Ops: all that are in the queue, but at most `completions_max`.
+  // Returns false if there may be more.
   bool reap(unsigned completions_max = UINT_MAX);
 
   // Makes `sqe`, a receive, take its buffers from `group`.

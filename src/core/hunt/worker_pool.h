@@ -142,7 +142,6 @@ class WorkerPool final : private WorkerUser {
   WorkerSlot* idle_worker_for(std::string_view hunt_id) const;
   bool make_room();
   WorkerSlot* claim_slot(std::string_view hunt_id);
-  void claim(WorkerSlot& slot);
   void swap_slot(WorkerSlot*& slot);
   void make_idle(WorkerSlot& slot);
   void leave_idle(WorkerSlot& slot, WorkerSlot::State next);
