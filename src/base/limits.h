@@ -40,6 +40,10 @@ inline constexpr size_t cpus_max = 8192;  // of a host: no kernel for x86_64 kno
 inline constexpr size_t log_line_bytes_max = 4096;  // PIPE_BUF: a pipe takes it whole or not at all
 // Lines that stderr did not take at once, per process; further ones are dropped and counted.
 inline constexpr size_t log_kept_bytes_max = 16 * 1024;
+// Lines that wait for the thread of the access log, per core; further ones are dropped and counted.
+inline constexpr size_t log_queued_bytes_max = 1024 * 1024;
+// How long that thread gathers lines before it writes them.
+inline constexpr uint64_t log_gather_ns = 2'000'000;
 
 // --- reload ----------------------------------------------------------------------------------
 // Of what the check process of a reload reports, and of what the admin port shows of an error.

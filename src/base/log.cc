@@ -16,6 +16,7 @@
 #include "base/journal.h"
 #include "base/limits.h"
 #include "base/log_sink.h"
+#include "base/log_writer.h"
 #include "base/utf8.h"
 
 namespace huntd::log {
@@ -26,6 +27,11 @@ constexpr std::string_view cut_mark = " [truncated]\n";
 // Never destroyed: threads of libraries may log until the end.
 Sink& sink() {
   static Sink* const one = new Sink(STDERR_FILENO);
+  return *one;
+}
+
+Writer& writer() {
+  static Writer* const one = new Writer(sink());
   return *one;
 }
 
@@ -118,6 +124,15 @@ void append_value(std::string& line, std::string_view value) {
   line.push_back('"');
 }
 
+// As the sink takes it.
+std::string entry_of(Level level, std::string_view message, std::initializer_list<Field> fields,
+                     Place at) {
+  if (!native) return line_of(level, message, fields);
+  std::string entry = journal_entry_of(level, message, fields);
+  append_code(entry, at);
+  return entry;
+}
+
 }  // namespace
 
 void set_origin(std::string text) { origin() = std::move(text); }
@@ -166,10 +181,15 @@ std::string journal_entry_of(Level level, std::string_view message,
 }
 
 void write(Level level, std::string_view message, std::initializer_list<Field> fields, Place at) {
-  if (!native) return sink().write(line_of(level, message, fields));
-  std::string entry = journal_entry_of(level, message, fields);
-  append_code(entry, at);
-  sink().write_entry(std::move(entry));
+  std::string entry = entry_of(level, message, fields, at);
+  if (native) return sink().write_entry(std::move(entry));
+  sink().write(entry);
+}
+
+void write_later(Level level, std::string_view message, std::initializer_list<Field> fields,
+                 Place at) {
+  if (!writer().running()) return write(level, message, fields, at);
+  writer().push(entry_of(level, message, fields, at), native);
 }
 
 void print(std::string_view text) {
@@ -186,13 +206,28 @@ void never_wait() {
   sink().use(stop_waiting(STDERR_FILENO));
   if (is_journal(STDERR_FILENO, std::getenv("JOURNAL_STREAM")))
     native = sink().use_journal(journal_socket);
-  pthread_atfork([] { sink().before_fork(); }, [] { sink().after_fork_in_parent(); },
-                 [] { sink().after_fork_in_child(); });
+  pthread_atfork(
+      [] {
+        writer().before_fork();
+        sink().before_fork();
+      },
+      [] {
+        sink().after_fork_in_parent();
+        writer().after_fork_in_parent();
+      },
+      [] {
+        sink().after_fork_in_child();
+        writer().after_fork_in_child();
+      });
 }
 
 void flush(uint64_t now_ns) { sink().flush(now_ns); }
 
-uint64_t lines_dropped() { return sink().dropped(); }
+bool start_writer() { return writer().start(); }
+
+void stop_writer() { writer().stop(); }
+
+uint64_t lines_dropped() { return sink().dropped() + writer().dropped(); }
 
 bool Budget::take(uint64_t now_ns) {
   uint64_t const second = now_ns / 1'000'000'000;

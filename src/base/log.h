@@ -58,6 +58,11 @@ std::string journal_entry_of(Level level, std::string_view message,
 // `at` becomes fields of the journal: CODE_FILE, CODE_LINE, CODE_FUNC.
 void write(Level level, std::string_view message, std::initializer_list<Field> fields = {},
            Place at = Place::here());
+// The same by a thread of its own, if start_writer() was called: the caller makes no system call for
+// it, but for one that wakes the thread. For what may be written once per request. A line that is
+// written at once may overtake it.
+void write_later(Level level, std::string_view message, std::initializer_list<Field> fields = {},
+                 Place at = Place::here());
 // Writes text that is not in the form of a log line, such as the errors of a start.
 void print(std::string_view text);
 
@@ -73,6 +78,11 @@ void never_wait();
 // Tries again to write what stderr did not take. Called in the loop of each process that logs.
 // `now_ns` is the time of any monotonic clock.
 void flush(uint64_t now_ns);
+// Starts the thread of write_later(), with the caller's priority and CPUs. Returns false if the system
+// has no thread left; then write_later() is write(). REQUIRES: never_wait() was called.
+bool start_writer();
+// Writes what the thread has not written yet, and ends it.
+void stop_writer();
 // Lines that this process has dropped since its start.
 uint64_t lines_dropped();
 

@@ -188,6 +188,9 @@ int run_core(CoreSetup setup) {
   if (setup.config.worker.priority > 0) prioritize("worker", setup.config.worker.priority);
   Result<Spawner> spawner = fork_spawner(setup.worker_descriptor);
   if (!spawner) return fail(spawner.error());
+  // As important as the workers: at the default priority it would get nothing on a host at its limit.
+  if (setup.config.http.access_log != "off" && !log::start_writer())
+    log::warning("the access log has no thread: the core writes it", {});
   if (setup.config.worker.priority > 0) prioritize("helper threads", 0);
   auto* ring = new Ring;
   if (Result<void> opened = ring->open(); !opened) return fail(opened.error());
@@ -206,6 +209,7 @@ int run_core(CoreSetup setup) {
     log::info("a core has the usual time slice", {{"reason", set.error().message}});
   log::info("core started", {{"cpu", cpu}, {"spawner", spawner->pid}});
   process->run();
+  log::stop_writer();
   return EXIT_SUCCESS;
 }
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """http.access_log: which responses get a line, and what it says (docs/operations.md, "The access log"). Two cores."""
+import pathlib
+import re
 import shlex
 
 import pytest
@@ -37,6 +39,38 @@ def test_a_run_has_its_ids_its_outcome_and_its_stages(stack):
     stages = sum(int(line[name]) for name in STAGES & set(line))
     assert 0 < stages <= int(line["duration_us"]) < 60_000_000
     assert len(answer.body) < int(line["bytes"]) < len(answer.body) + 500
+
+
+def writes_of(thread: pathlib.Path) -> int:
+    """How many write(2) and alike a thread has made: proc(5)."""
+    return int(re.search(r"^syscw: (\d+)", (thread / "io").read_text(), re.M).group(1))
+
+
+def test_a_thread_writes_the_lines_and_not_the_core(own_stack):
+    stack = own_stack(cores=1, settings={"http.access_log": "all"}).start()
+    [core] = stack.core_pids()
+    main = pathlib.Path(f"/proc/{core}/task/{core}")
+    line_of(stack, run_hunt(stack.http, "gold", "first"))
+    # At idle the core writes too: what a second takes is not of the lines.
+    threads = [thread for thread in main.parent.iterdir() if thread != main]
+    before = {thread: writes_of(thread) for thread in [main, *threads]}
+    with RawConnection(stack.http) as connection:
+        for number in range(200):
+            connection.send(f"POST /v1/hunts/gold/hunters/h{number} HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n")
+            connection.answer()
+    wait_until(lambda: len(lines_of(stack)) == 201, 10, "201 lines")
+    assert writes_of(main) - before[main] < 100
+    assert max(writes_of(thread) - before[thread] for thread in threads) >= 200
+
+
+def test_a_stop_writes_the_lines_that_are_queued(own_stack):
+    stack = own_stack(cores=1, settings={"http.access_log": "all"}).start()
+    with RawConnection(stack.http) as connection:
+        connection.send("GET /v1/core-map HTTP/1.1\r\nHost: t\r\n\r\n" * 500)
+        for _ in range(500):
+            connection.answer()
+    stack.huntd.stop()
+    assert len(lines_of(stack)) == 500
 
 
 def test_a_run_on_another_core_has_its_stages(stack):

@@ -106,8 +106,9 @@ std::string access_line(const Access& access, std::string_view request_id,
 }
 
 void log_access(const Access& access, std::string_view request_id, const HuntReport& report) {
-  with_fields(access, request_id, report,
-              [](std::initializer_list<log::Field> fields) { log::info("access", fields); });
+  with_fields(access, request_id, report, [](std::initializer_list<log::Field> fields) {
+    log::write_later(log::Level::info, "access", fields);
+  });
 }
 
 }  // namespace huntd::server

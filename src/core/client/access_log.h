@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One log line per response of the public port, if http.access_log asks for it. A line that the log
-// does not take at once is dropped and counted, as any other (base/log.h): no client waits for it.
+// One log line per response of the public port, if http.access_log asks for it. A thread writes the
+// lines (log::write_later()). A line that it or the log has no room for is dropped and counted, as
+// any other (base/log.h): no client waits for it.
 #pragma once
 #include <cstddef>
 #include <cstdint>

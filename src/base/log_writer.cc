@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/log_writer.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <chrono>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "base/limits.h"
+
+namespace huntd::log {
+
+bool Writer::start() {
+  stopping_ = false;
+  // Signals are for the other threads.
+  sigset_t all;
+  sigset_t former;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &former);
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {  // no thread is left: running() says so
+  }
+  pthread_sigmask(SIG_SETMASK, &former, nullptr);
+  return running();
+}
+
+void Writer::stop() {
+  if (!running()) return;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_one();
+  thread_.join();
+}
+
+void Writer::push(std::string entry, bool for_journal) {
+  {
+    std::lock_guard lock(mutex_);
+    if (queued_bytes_ + entry.size() > limits::log_queued_bytes_max) {
+      dropped_.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
+    queued_bytes_ += entry.size();
+    queued_.push_back({std::move(entry), for_journal});
+    if (queued_.size() > 1) return;  // the thread knows already
+  }
+  changed_.notify_one();
+}
+
+void Writer::after_fork_in_child() {
+  // The thread is the parent's. Its handle can be neither joined nor destroyed here.
+  new std::thread(std::move(thread_));  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks)
+  queued_.clear();
+  queued_bytes_ = 0;
+  dropped_.store(0, std::memory_order_relaxed);
+  mutex_.unlock();
+}
+
+// Gathers lines for a moment, so that it is not woken for each.
+void Writer::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return stopping_ || !queued_.empty(); });
+    changed_.wait_for(lock, std::chrono::nanoseconds(limits::log_gather_ns),
+                      [this] { return stopping_; });
+    std::vector<Entry> const entries = std::exchange(queued_, {});
+    queued_bytes_ = 0;
+    bool const last = stopping_;
+    lock.unlock();
+    write_all(entries);
+    if (last) return;
+    lock.lock();
+  }
+}
+
+void Writer::write_all(const std::vector<Entry>& entries) {
+  for (const Entry& entry : entries) {
+    if (entry.for_journal)
+      sink_.write_entry(entry.text);
+    else
+      sink_.write(entry.text);
+  }
+}
+
+}  // namespace huntd::log

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// A thread that writes lines of the log, so that the thread that has them to say makes no system
+// call for each. For lines of which there is one per request: the access log.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/log_sink.h"
+
+namespace huntd::log {
+
+// Thread-safe, but for start() and stop().
+class Writer {
+ public:
+  // `sink` must outlive the writer.
+  explicit Writer(Sink& sink) : sink_(sink) {}
+  ~Writer() { stop(); }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  // Starts the thread, which has the priority and the CPUs of the caller. Returns false if the
+  // system does not permit it. REQUIRES: it does not run.
+  bool start();
+  // Writes what is queued, and ends the thread if it runs.
+  void stop();
+  bool running() const { return thread_.joinable(); }
+
+  // Queues a line, or an entry of the journal (Sink::write(), Sink::write_entry()). Above
+  // limits::log_queued_bytes_max it is dropped and counted instead. REQUIRES: running().
+  void push(std::string entry, bool for_journal);
+  // Lines dropped since the start of this process. What the sink drops it counts itself.
+  uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+
+  // Around a fork(2): the child has no such thread, and starts without what is queued.
+  void before_fork() { mutex_.lock(); }
+  void after_fork_in_parent() { mutex_.unlock(); }
+  void after_fork_in_child();
+
+ private:
+  struct Entry {
+    std::string text;
+    bool for_journal;
+  };
+  void run();
+  void write_all(const std::vector<Entry>& entries);
+
+  Sink& sink_;
+  std::thread thread_;
+  std::mutex mutex_;  // of the members up to stopping_
+  std::condition_variable changed_;
+  std::vector<Entry> queued_;
+  size_t queued_bytes_ = 0;
+  bool stopping_ = false;
+  std::atomic<uint64_t> dropped_{0};
+};
+
+}  // namespace huntd::log
