@@ -12,7 +12,7 @@ STEP = 1.2          # from one rate to the next until one is held and one is not
 RESOLUTION = 0.03   # then the gap is halved until it is this small
 RUNS_MAX = 14       # of the search
 OVERHEAD_S = 15     # of a run: connecting, warming up, draining
-BARS = {"fork": 4500, "process": 3200}
+BARS = {"fork": 7500, "process": 5500}
 
 
 def held(load: LoadResult, rate: float) -> bool:

@@ -103,6 +103,17 @@ def stages(stack) -> dict[str, dict]:
     return json.loads(http_get(stack.admin, "/latency.json")[1])["all"]["stages"]
 
 
+def quantile_us(distribution: list[list[float]], quantile: float) -> float:
+    """The upper bound of the part that has this quantile, of a stage's distribution: [[upper bound in µs, count], ...]."""
+    wanted = quantile * sum(count for _, count in distribution)
+    passed = 0
+    for bound_us, count in distribution:
+        passed += count
+        if passed >= wanted:
+            return bound_us
+    return 0.0
+
+
 def latency_table(stack) -> list[str]:
     done = subprocess.run([str(build_folder() / "huntctl"), "-c", str(stack.config), "latency"], capture_output=True,
                           text=True, timeout=20, check=True)

@@ -67,7 +67,7 @@ def run() -> Report:
             notes = [idle_note, f"load: PSS {pss:.1f} MiB; RSS {kinds} MiB", *load_notes(load)]
         report = new_report("memory", stack, f"medians of {ROUNDS}, each on a fresh huntd; the most of five samples a "
                             "second; RSS counts shared pages once for each process, PSS divides them", *notes)
-        report.figures = [limit_figure("idle_mb", idles, "MiB", 150, stack),
-                          limit_figure("load_mb", mosts, "MiB", 300, stack),
+        report.figures = [limit_figure("idle_mb", idles, "MiB", 100, stack),
+                          limit_figure("load_mb", mosts, "MiB", 200, stack),
                           Figure("load_mb_most", max(mosts), "MiB")]
     return report

@@ -130,15 +130,18 @@ def _peer_figures(turns: dict[str, list[Turn]], connections: int) -> list[Figure
         repeated(f"{peer}_cpu_us_{connections}", (turn.servers_cpu_us for turn in of_peer), "µs of CPU per hunt, without wrk"))]
 
 
-def _ratio(name: str, ours: list[Turn], theirs: list[Turn], unit: str, bar: float) -> Figure:
+def _ratio(name: str, ours: list[Turn], theirs: list[Turn], unit: str, bar: float | None = None) -> Figure:
     """The rates of the same round beside each other."""
     return repeated(name, (one.rate / max(other.rate, 1) for one, other in zip(ours, theirs)), unit, bar=bar)
 
 
 def _ratios(turns: dict[int, dict[str, list[Turn]]]) -> list[Figure]:
-    found = [_ratio("process_over_cgi", turns[64]["process"], turns[64]["cgi"], "× nginx with CGI", 3.5)]
+    found = [_ratio("process_over_cgi", turns[64]["process"], turns[64]["cgi"], "× nginx with CGI", 12)]
+    if "task" in turns[64]:
+        found += [_ratio("task_over_lua_64", turns[64]["task"], turns[64]["lua"], "× nginx with Lua", 1.0),
+                  _ratio("task_over_lua_1000", turns[1000]["task"], turns[1000]["lua"], "× nginx with Lua")]
     if "batch" in turns[64]:
-        found += [_ratio(f"batch_over_lua_{connections}", turns[connections]["batch"], turns[connections]["lua"], "× nginx with Lua", 1.2)
+        found += [_ratio(f"batch_over_lua_{connections}", turns[connections]["batch"], turns[connections]["lua"], "× nginx with Lua", 1.5)
                   for connections in (64, 1000)]
         pairs = zip(turns[1000]["batch"], turns[1000]["lua"])
         found.append(repeated("p99_over_lua_1000", (one.result.p99_ms / other.result.p99_ms for one, other in pairs), "× nginx with Lua",

@@ -329,7 +329,7 @@ int main(int argc, char** argv) {
       {"clone", median(clones), "starts/s", 0},
       {"bare_fork", median(forks), "starts/s", 0},
       {"ratio_bare", median(by_spawner) / median(bare), "x", 0.9},
-      {"ratio_empty", median(by_spawner) / median(empty), "x", 0.6},
+      {"ratio_empty", median(by_spawner) / median(empty), "x", 0.75},
       {"fork_over_empty", median(by_zygote) / median(empty), "x", 0},
       {"fork_over_fork", median(by_zygote) / median(forks), "x", 0.6},
       {"task_over_clone", median(in_tasks) / median(clones), "x", 0.5},

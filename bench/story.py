@@ -24,7 +24,7 @@ SECONDS = float(os.environ.get("HUNTD_BENCH_SECONDS", 15))
 HUNT = "goblin-hoard"
 # Both engines have raised priorities, as have their stores: the old engine waits for Postgres, huntd does not.
 POSTGRES_NICE = -10
-NAMES = {"veltrix": "Veltrix stand-in", "process": "huntd, process", "fork": "huntd, fork", "batch": "huntd, batch"}
+NAMES = {"veltrix": "Veltrix stand-in", "process": "huntd, process", "fork": "huntd, fork", "task": "huntd, task", "batch": "huntd, batch"}
 
 
 @contextlib.contextmanager

@@ -9,11 +9,13 @@ from types import SimpleNamespace
 import pytest
 
 from bench import compare, history, machine
-from bench.fleet_run import CpuMeter
+from bench.fleet_run import CpuMeter, quantile_us
+from bench.isolation_modes import MODES
 from bench.overload import Rounds
 from bench.redis import commits_per_write
 from bench.rejection import SETTLED_S, Sample, cpu_us_per_rejection
 from bench.report import Figure, Report, repeated
+from bench.story import NAMES
 from harness.huntd_stack import ROOT, source_folder
 from harness.process import ServerFailed
 
@@ -194,3 +196,12 @@ def test_without_rejections_there_is_no_cost_of_one():
         cpu_us_per_rejection([Sample(0.0, 1.0, 0), Sample(2.0, 2.0, 0), Sample(4.0, 3.0, 0)])
     with pytest.raises(ServerFailed, match="no rejection"):
         cpu_us_per_rejection([Sample(0.0, 1.0, 0), Sample(2.0, 2.0, 5), Sample(2.2, 3.0, 7)])
+
+
+@pytest.mark.parametrize("quantile,expected", [(0.5, 10), (0.9999, 20), (1.0, 5000)])
+def test_a_quantile_is_the_bound_of_its_part(quantile, expected):
+    assert quantile_us([[10, 5000], [20, 5000 - 1], [5000, 1]], quantile) == expected
+
+
+def test_each_isolation_mode_has_a_name_in_the_story():
+    assert set(MODES) < set(NAMES)
