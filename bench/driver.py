@@ -19,11 +19,12 @@ BENCHES: dict[str, tuple[str, dict]] = {
     "fleet-task": ("fleet", {"mode": "task"}),
     "fleet-fork": ("fleet_rate", {"mode": "fork"}),
     "fleet-process": ("fleet_rate", {"mode": "process"}),
+    "fleet-task-rate": ("fleet_rate", {"mode": "task"}),
     "redis-memory": ("redis_memory", {}),
     **{name: (name, {}) for name in ("redis", "kafka", "rest", "overload", "memory", "idle", "aggregator", "lag", "leaderboard",
                                    "reconcile", "upgrade")}}
 # option -> the benches whose run() takes it
-TAKE = {"minutes": ("fleet", "fleet-task", "fleet-fork", "fleet-process", "lag"), "events": ("leaderboard", "reconcile"),
+TAKE = {"minutes": ("fleet", "fleet-task", "fleet-fork", "fleet-process", "fleet-task-rate", "lag"), "events": ("leaderboard", "reconcile"),
         "restarts": ("upgrade",), "seconds": ("upgrade",)}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`fleet-fork`, `fleet-process`: the highest rate that an isolation mode holds at P99 ≤ 72 ms without an error, by
+"""`fleet-fork`, `fleet-process`, `fleet-task-rate`: the highest rate that an isolation mode holds at P99 ≤ 72 ms without an error, by
 open-loop runs from 10,000 connections on the fleet's stack."""
 from bench.fleet_run import (CONNECTIONS, CpuMeter, await_drained, fleet_load, fleet_stack, latency_table, new_report,
                              seconds_or, unit)
@@ -12,7 +12,7 @@ STEP = 1.2          # from one rate to the next until one is held and one is not
 RESOLUTION = 0.03   # then the gap is halved until it is this small
 RUNS_MAX = 14       # of the search
 OVERHEAD_S = 15     # of a run: connecting, warming up, draining
-BARS = {"fork": 7500, "process": 5500}
+BARS = {"fork": 7500, "process": 5500, "task": 9600}
 
 
 def held(load: LoadResult, rate: float) -> bool:
@@ -61,14 +61,15 @@ class RateSearch:
 
 
 def run(mode: str, minutes: float | None = None) -> Report:
+    what = "fleet-task-rate" if mode == "task" else f"fleet-{mode}"
     bar = BARS[mode] * CONNECTIONS / 10_000
     usual = SECONDS if minutes is None else min(SECONDS, max(3.0, 60 * minutes / 10 - OVERHEAD_S))
     seconds = seconds_or(usual)
     with fleet_stack(mode) as stack:
-        progress(f"fleet-{mode}: runs of {seconds:g} s each, usually ten or so")
-        search = RateSearch(stack, f"fleet-{mode}", seconds)
+        progress(f"{what}: runs of {seconds:g} s each, usually ten or so")
+        search = RateSearch(stack, what, seconds)
         rate = search.highest(bar)
-        report = new_report(f"fleet-{mode}", stack, f"runs of {seconds:g} s after 2 s of warm-up; a rate counts that was "
+        report = new_report(what, stack, f"runs of {seconds:g} s after 2 s of warm-up; a rate counts that was "
                             f"held twice: P99 ≤ {P99_MS} ms, no error, 99 % of its responses in time", f"one search; {ONE_RUN}")
         report.figures.append(Figure("rate", rate, unit("hunts/s", stack), bar=bar))
         if rate == 0:

@@ -15,7 +15,7 @@ from harness.process import wait_until
 pytestmark = pytest.mark.alone(reason="load generators use all cores")
 FIGURES = {
     "idle": {"workers", "cpu_percent"},
-    "memory": {"idle_mb", "load_mb"},
+    "memory": {"idle_mb", "load_mb", "kept_kb", "cores_64_mb"},
     "overload": {"goodput_ratio", "admitted_p99_ms", "refusal_cpu_us", "refusal_admitted"},
 }
 
