@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "wire/script_names.h"
 #include "worker/utf8.h"
 #include "worker/value_in.h"
 
@@ -128,9 +129,10 @@ static struct wf_text check_loot_id(lua_State* L, int index) {
 static uint64_t check_limit(lua_State* L, int index) {
   if (!lua_istable(L, index)) luaL_error(L, "hunt.award: options are a table, as in {limit = 100}");
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1))
-    if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "limit") != 0)
+    if (lua_type(L, -2) != LUA_TSTRING ||
+        strcmp(lua_tostring(L, -2), award_option_names[AWARD_OPTION_limit]) != 0)
       luaL_error(L, "hunt.award: the one option is limit, as in {limit = 100}");
-  lua_pushliteral(L, "limit");
+  lua_pushstring(L, award_option_names[AWARD_OPTION_limit]);
   lua_rawget(L, index); /* without metamethods: one could award during this award */
   lua_Number const limit = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
   if (!(limit >= 0 && limit == floor(limit) && limit <= WF_SUPPLY_LIMIT_MAX))
@@ -227,39 +229,42 @@ static int api_log(lua_State* L) {
   return 0;
 }
 
+/* Takes the value on top of the stack; the hunt table is below it. */
+static void set_value(lua_State* L, enum hunt_value value) {
+  lua_setfield(L, -2, hunt_value_names[value]);
+}
+
+#define API_FUNCTION(name) {#name, api_##name},
+
 void push_hunt(lua_State* L, struct run* run) {
   make_list_mark(L);
   lua_createtable(L, 0, 13);
   lua_pushlstring(L, run->job.hunt_id.data, run->job.hunt_id.size);
-  lua_setfield(L, -2, "id");
+  set_value(L, HUNT_VALUE_id);
   push_null(L);
-  lua_setfield(L, -2, "null");
-  static const luaL_Reg functions[] = {{"random", api_random}, {"award", api_award},
-                                       {"reject", api_reject}, {"log", api_log},
-                                       {"list", api_list},     {NULL, NULL}};
+  set_value(L, HUNT_VALUE_null);
+  static const luaL_Reg functions[] = {HUNT_FUNCTIONS(API_FUNCTION){NULL, NULL}};
   for (const luaL_Reg* function = functions; function->name != NULL; ++function) {
+    int const keeps_table = function->func == api_held;
     lua_pushlightuserdata(L, run);
-    lua_pushcclosure(L, function->func, 1);
+    if (keeps_table) lua_createtable(L, 1, 0);
+    lua_pushcclosure(L, function->func, keeps_table ? 2 : 1);
     lua_setfield(L, -2, function->name);
   }
-  lua_pushlightuserdata(L, run);
-  lua_createtable(L, 1, 0);
-  lua_pushcclosure(L, api_held, 2);
-  lua_setfield(L, -2, "held");
   /* In the image, so that a run does not have to grow the table. */
   lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "hunter_id");
+  set_value(L, HUNT_VALUE_hunter_id);
   lua_pushnumber(L, 0);
-  lua_setfield(L, -2, "now");
+  set_value(L, HUNT_VALUE_now);
 }
 
 void begin_hunt(lua_State* L, struct run* run) {
   seed_random(run);
   lua_pushlstring(L, run->job.hunter_id.data, run->job.hunter_id.size);
-  lua_setfield(L, -2, "hunter_id");
+  set_value(L, HUNT_VALUE_hunter_id);
   lua_pushnumber(L, (double)run->job.now_ms);
-  lua_setfield(L, -2, "now");
+  set_value(L, HUNT_VALUE_now);
   if (run->job.input.size == 0) return;
   push_value(L, run->job.input);
-  lua_setfield(L, -2, "input");
+  set_value(L, HUNT_VALUE_input);
 }

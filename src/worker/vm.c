@@ -9,15 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "wire/script_names.h"
 #include "worker/arena.h"
 #include "worker/clock.h"
 #include "worker/hunt_api.h"
 #include "worker/json_out.h"
-
-/* Removed from the base library: functions that load code, reach files, or stop the collector. */
-static const char* const removed[] = {"collectgarbage", "dofile",   "gcinfo",     "getfenv",
-                                      "load",           "loadfile", "loadstring", "module",
-                                      "newproxy",       "print",    "require",    "setfenv"};
 
 static void open_library(lua_State* L, const char* name, lua_CFunction open) {
   lua_pushcfunction(L, open);
@@ -31,9 +27,10 @@ static int open_libraries(lua_State* L) {
   open_library(L, LUA_STRLIBNAME, luaopen_string);
   open_library(L, LUA_MATHLIBNAME, luaopen_math);
   open_library(L, LUA_BITLIBNAME, luaopen_bit);
-  for (size_t i = 0; i < sizeof removed / sizeof removed[0]; ++i) {
+  size_t const removed_count = sizeof removed_global_names / sizeof removed_global_names[0];
+  for (size_t i = 0; i < removed_count; ++i) {
     lua_pushnil(L);
-    lua_setglobal(L, removed[i]);
+    lua_setglobal(L, removed_global_names[i]);
   }
   lua_getglobal(L, LUA_STRLIBNAME);
   lua_pushnil(L);
