@@ -21,6 +21,7 @@ ROWS = {
     "chance": "base wire",
     "worker": "wire",
     "bundle": "base wire",
+    "check": "base wire",
     "rehearsal": "base wire bundle",
     "environment": "base config",
     # A core's logic. tests/sim runs all of it without a kernel.
@@ -35,13 +36,13 @@ ROWS = {
     "drivers": "base config wire",
     "linux": "base config wire metrics worker environment core core/* drivers",
     "huntd/admin": "base config metrics admin_http",
-    "huntd": "base config wire metrics auth chance admin_http bundle environment core drivers linux huntd/admin",
+    "huntd": "base config wire metrics auth chance admin_http bundle check environment core drivers linux huntd/admin",
     "aggregator/sessions": "base wire",
     "aggregator/postgres": "base wire drivers aggregator/sessions",
     "aggregator/source": "base config wire drivers aggregator/sessions",
     "aggregator": "base config wire admin_http drivers aggregator/*",
     "reconcile": "base config wire drivers aggregator/sessions",
-    "huntctl": "base config wire metrics auth chance bundle rehearsal drivers aggregator/sessions reconcile",
+    "huntctl": "base config wire metrics auth chance bundle check rehearsal drivers aggregator/sessions reconcile",
 }
 # A library's header: the only folders that may include it.
 LIBRARIES = {

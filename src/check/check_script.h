@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds the mistakes of a script. Whether it compiles is for LuaJIT to say, which hunt_worker asks
+// (bundle/check.h): what the parser here finds in a script that compiles is dropped. So a mistake
+// of this check cannot reject a script.
+#pragma once
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "check/finding.h"
+
+namespace huntd::check {
+
+// Why hunt_worker does not take a script.
+struct LuaError {
+  size_t line = 1;
+  std::string message;
+};
+
+// Returns the findings in the order of the script. `error` is that of hunt_worker; nothing: the
+// script compiles, and its top-level code returns a function.
+std::vector<Finding> check_script(std::string_view script, const std::optional<LuaError>& error);
+
+// Finds the error of a hunt in what check_bundle() reports: a line "DIR/HUNT_ID.lua:LINE: message".
+// Nothing if it has none.
+std::optional<LuaError> lua_error_of(std::string_view report, std::string_view hunt_id);
+
+bool has_error(const std::vector<Finding>& findings);
+
+}  // namespace huntd::check

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "check/scopes.h"
+
+#include <algorithm>
+
+#include "check/lua_names.h"
+#include "check/nearest.h"
+
+namespace huntd::check {
+namespace {
+
+// At most this many variables, of the innermost blocks, are compared with a name that is not known.
+// LuaJIT allows 200 in a function.
+constexpr size_t compared_max = 200;
+
+class Resolver {
+ public:
+  Scopes resolve(Node* chunk) {
+    visit(chunk);
+    mark_hunt(chunk);
+    return std::move(scopes_);
+  }
+
+ private:
+  Variable* declare(Node* name) {
+    Variable& made = scopes_.variables.emplace_back();
+    made.name = name->text;
+    made.offset = name->offset;
+    name->variable = &made;
+    visible_.push_back(&made);
+    return &made;
+  }
+
+  Variable* find(std::string_view name) const {
+    auto const found = std::find_if(visible_.rbegin(), visible_.rend(),
+                                    [&](const Variable* one) { return one->name == name; });
+    return found == visible_.rend() ? nullptr : *found;
+  }
+
+  std::string near(std::string_view name) const {
+    std::vector<std::string_view> names;
+    size_t const first = visible_.size() - std::min(visible_.size(), compared_max);
+    for (size_t i = first; i < visible_.size(); ++i) names.push_back(visible_[i]->name);
+    return std::string(nearest_name(name, names));
+  }
+
+  GlobalUse* use(Node* name) {
+    name->variable = find(name->text);
+    if (name->variable != nullptr) return nullptr;
+    scopes_.uses_g |= name->text == "_G";
+    GlobalUse& made = scopes_.globals.emplace_back();
+    made.name = name;
+    if (!contains(lua_globals(), name->text)) made.near = near(name->text);
+    return &made;
+  }
+
+  // Visits what `from` and later parts are.
+  void visit_parts(Node* node, size_t from = 0) {
+    for (size_t i = from; i < node->parts.size(); ++i) visit(node->parts[i]);
+  }
+
+  void visit(Node* node) {
+    switch (node->kind) {
+      case NodeKind::name:
+        use(node);
+        return;
+      case NodeKind::function:
+        return function(node);
+      case NodeKind::block: {
+        size_t const outer = visible_.size();
+        visit_parts(node);
+        visible_.resize(outer);
+        return;
+      }
+      case NodeKind::local:
+        return local(node);
+      case NodeKind::local_function:
+        declare(node->parts[0])->value = node->parts[1];
+        return visit(node->parts[1]);
+      case NodeKind::assign:
+        return assign(node);
+      case NodeKind::loop_number:
+      case NodeKind::loop_in:
+        return loop(node);
+      case NodeKind::loop_repeat:
+        return loop_repeat(node);
+      case NodeKind::binary:
+      case NodeKind::call:
+        return tested(node);
+      default:
+        return visit_parts(node);
+    }
+  }
+
+  void function(Node* node) {
+    size_t const outer = visible_.size();
+    for (size_t i = 0; i + 1 < node->parts.size(); ++i)
+      if (node->parts[i]->kind == NodeKind::name) {
+        Variable* const made = declare(node->parts[i]);
+        made->parameter = true;
+        made->is_hunt = made->name == "hunt";
+      }
+    visit(node->parts.back());
+    visible_.resize(outer);
+  }
+
+  void local(Node* node) {
+    visit_parts(node, node->count);
+    for (size_t i = 0; i < node->count; ++i) {
+      size_t const value = node->count + i;
+      Variable* const made = declare(node->parts[i]);
+      if (value < node->parts.size()) made->value = node->parts[value];
+    }
+  }
+
+  void assign(Node* node) {
+    bool const by_function = node->parts.back()->kind == NodeKind::function;
+    visit_parts(node, node->count);
+    for (size_t i = 0; i < node->count; ++i) {
+      Node* const target = node->parts[i];
+      if (target->kind == NodeKind::name) {
+        if (GlobalUse* const made = use(target)) {
+          made->set = true;
+          made->by_function = by_function;
+        } else {
+          target->variable->changed = true;
+        }
+        continue;
+      }
+      visit(target);
+      if (target->kind == NodeKind::index && target->parts[0]->kind == NodeKind::name &&
+          target->parts[1]->kind == NodeKind::text)
+        scopes_.fields_set[target->parts[0]->text].push_back(target->parts[1]->text);
+    }
+  }
+
+  void loop(Node* node) {
+    size_t const outer = visible_.size();
+    for (size_t i = node->count; i + 1 < node->parts.size(); ++i) visit(node->parts[i]);
+    for (size_t i = 0; i < node->count; ++i) declare(node->parts[i]);
+    visit(node->parts.back());
+    visible_.resize(outer);
+  }
+
+  // The condition of `until` sees the variables of the block.
+  void loop_repeat(Node* node) {
+    size_t const outer = visible_.size();
+    visit_parts(node->parts[0]);
+    visit(node->parts[1]);
+    visible_.resize(outer);
+  }
+
+  // A global that is compared with nil, or whose type is asked, may be absent.
+  void tested(Node* node) {
+    size_t const before = scopes_.globals.size();
+    visit_parts(node);
+    bool const compared =
+        node->kind == NodeKind::binary && (node->text == "==" || node->text == "~=") &&
+        (node->parts[0]->kind == NodeKind::nil || node->parts[1]->kind == NodeKind::nil);
+    bool const type_asked =
+        node->kind == NodeKind::call && node->parts[0]->text == "type" && node->parts.size() == 2;
+    if (!compared && !type_asked) return;
+    for (size_t i = before; i < scopes_.globals.size(); ++i)
+      for (const Node* const part : node->parts)
+        if (scopes_.globals[i].name == part) scopes_.globals[i].tested = true;
+  }
+
+  // The first parameter of the function that the script returns is the hunt table.
+  static void mark_hunt(Node* chunk) {
+    if (chunk->parts.empty() || chunk->parts.back()->kind != NodeKind::returns) return;
+    const Node* const last = chunk->parts.back();
+    if (last->parts.size() != 1) return;
+    const Node* returned = last->parts[0];
+    if (returned->kind == NodeKind::name && returned->variable != nullptr)
+      returned = returned->variable->value;
+    if (returned == nullptr || returned->kind != NodeKind::function) return;
+    const Node* const first = returned->parts[0];
+    if (first->kind == NodeKind::name) first->variable->is_hunt = true;
+  }
+
+  Scopes scopes_;
+  std::vector<Variable*> visible_;
+};
+
+}  // namespace
+
+Scopes resolve(Node* chunk) { return Resolver().resolve(chunk); }
+
+}  // namespace huntd::check

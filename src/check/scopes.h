@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which variable each name of a script means.
+#pragma once
+#include <cstddef>
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "check/tree.h"
+
+namespace huntd::check {
+
+// A local variable.
+struct Variable {
+  std::string_view name;
+  size_t offset = 0;            // of the name in its declaration
+  const Node* value = nullptr;  // what `local x = VALUE` gives it; null: not known
+  bool parameter = false;
+  bool changed = false;  // it gets another value later
+  bool is_hunt = false;  // a parameter that is given the hunt table
+};
+
+// A use of a name that is not a local variable.
+struct GlobalUse {
+  const Node* name = nullptr;
+  std::string near;          // the local variable with the closest name, if one is close
+  bool set = false;          // it gets a value
+  bool by_function = false;  // by `function name()`
+  bool tested = false;       // compared with nil, or its type is asked: it may be absent
+};
+
+struct Scopes {
+  std::deque<Variable> variables;
+  std::vector<GlobalUse> globals;  // in the order of the script
+  // Fields that the script itself sets, of `hunt` and of libraries: "string" -> "trim". The key is
+  // the name of the variable.
+  std::map<std::string_view, std::vector<std::string_view>> fields_set;
+  bool uses_g = false;  // the script uses _G, so it may set any global
+};
+
+// Sets Node::variable of each name below `chunk`.
+Scopes resolve(Node* chunk);
+
+}  // namespace huntd::check
