@@ -292,7 +292,7 @@ void add_try(CLI::App& app, Context& context) {
   command->add_option("--input", options->input, "The body of the request, as JSON");
   command->add_option("--held", options->held, "What the hunter holds: LOOT_ID=COUNT,...");
   command->add_option("--gone", options->gone, "Supplies that have no unit left: LOOT_ID,...");
-  command->add_option("--now", options->now, "The time that hunt.now() returns");
+  command->add_option("--now", options->now, "The time that hunt.now is");
   auto* const key = command->add_option(
       "--key", options->key,
       "Draw what the request with this Idempotency-Key or request_id draws on this ledger");

@@ -85,6 +85,7 @@ void add_dead(CLI::App& app, Context& context);
 void add_supplies(CLI::App& app, Context& context);
 void add_forget(CLI::App& app, Context& context);
 void add_restore(CLI::App& app, Context& context);
+void add_check(CLI::App& app, Context& context);
 void add_try(CLI::App& app, Context& context);
 void add_hunt_states(CLI::App& hunt, Context& context);
 void add_hunt_purge(CLI::App& hunt, Context& context);

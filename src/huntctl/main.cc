@@ -38,6 +38,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_supplies(app, context);
   add_forget(app, context);
   add_restore(app, context);
+  add_check(app, context);
   add_try(app, context);
 }
 

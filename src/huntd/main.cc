@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/sd_notify.h"
 #include "huntd/parent.h"
+#include "huntd/script_report.h"
 #include "linux/ring.h"
 
 namespace {
@@ -66,6 +67,18 @@ void report_start(const std::string& step, uint64_t& last_ns) {
   huntd::systemd::notify("EXTEND_TIMEOUT_USEC=30000000\nSTATUS=start: " + step);
 }
 
+// For `huntd -t`.
+void report_scripts(const std::string& dir, const std::string& errors) {
+  std::string const text = huntd::server::script_report(dir, errors);
+  if (!text.empty()) huntd::log::print(text);
+}
+
+// What is wrong with the scripts in plain words, if `errors` names scripts.
+void explain_scripts(const std::string& config_path, const std::string& errors) {
+  huntd::Result<huntd::Config> const config = huntd::load_config(config_path);
+  if (config) report_scripts(config->hunts.dir, errors);
+}
+
 int run(Action action, const std::string& config_path) {
   if (action == Action::print_config) return print_effective_config(config_path);
   huntd::server::PrepareOptions options;
@@ -87,6 +100,7 @@ int run(Action action, const std::string& config_path) {
   huntd::Result<huntd::server::Prepared> prepared = huntd::server::prepare(config_path, options);
   if (!prepared) {
     huntd::log::print(prepared.error().message + "\n");
+    if (action == Action::check) explain_scripts(config_path, prepared.error().message);
     return huntd::server::exit_config;
   }
   if (action == Action::check) {
@@ -94,6 +108,7 @@ int run(Action action, const std::string& config_path) {
       std::fprintf(stderr, "skipped: %s\n", file.c_str());
     std::printf("%s: ok; %zu hunts, bundle %s\n", config_path.c_str(),
                 prepared->bundle.hunts().size(), prepared->bundle.name().c_str());
+    report_scripts(prepared->config.hunts.dir, "");
     return EXIT_SUCCESS;
   }
   return huntd::server::run_parent(std::move(*prepared), config_path, std::move(inherited));

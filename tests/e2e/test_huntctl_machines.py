@@ -37,10 +37,10 @@ COMMANDS = {
     "held": ["gold", "ann"], "lag": [], "supplies": [], "reconcile": ["--wait", "60"],
     "token": ["--hunter", "ann", "--expires-in", "1h"], "forget": ["nobody", "--yes", "--wait", "0"], "restore": ["--yes"],
     "dead list": [], "dead retry": ["--all"], "try": [HUNTS / "gold.lua", "ann", "--key", "k-1"],  # reads Redis for the key
-    "hunt run": ["gold", "ann"], "hunt close": ["never-played"], "hunt open": ["never-played"], "hunt list": [],
+    "check": [HUNTS / "gold.lua"], "hunt run": ["gold", "ann"], "hunt close": ["never-played"], "hunt open": ["never-played"], "hunt list": [],
     "hunt purge": ["never-purged", "--yes"],
 }
-WITHOUT_PEER = {"token"}
+WITHOUT_PEER = {"token", "check"}
 # Not twice at the same time.
 WRITES = {"reload", "drain", "undrain", "forget", "restore", "dead retry", "hunt run", "hunt close", "hunt open", "hunt purge"}
 OF_POSTGRES = ["hunt list", "hunt purge", "forget", "restore", "reconcile"]

@@ -3,7 +3,7 @@
 # True if the words before the cursor are of the command PATH, and have at most MAX arguments behind it.
 function __huntctl_at --argument-names path max
     set -l valued --admin --aggregator --config --count --delay --expires-in --gone --held --http --hunt --hunter --input --key --keys-file --limit --list --max --memory --now --pid --secret --seed --since --svg --timeout --token-file --wait -c status:--watch
-    set -l known latency status top reload health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore try
+    set -l known latency status top reload health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore check try
     set -l words (commandline -opc)
     set -l command ''
     set -l arguments 0
@@ -45,6 +45,7 @@ complete -c huntctl -n '__huntctl_at "" 0' -a dead -d 'List or retry the records
 complete -c huntctl -n '__huntctl_at "" 0' -a supplies -d 'Print what is left of each shared supply, from Redis'
 complete -c huntctl -n '__huntctl_at "" 0' -a forget -d 'Delete everything of one hunter from Redis and PostgreSQL'
 complete -c huntctl -n '__huntctl_at "" 0' -a restore -d 'Add to Redis the loot that PostgreSQL has counted and Redis has lost'
+complete -c huntctl -n '__huntctl_at "" 0' -a check -d 'Find the mistakes of scripts, and say what to do'
 complete -c huntctl -n '__huntctl_at "" 0' -a try -d 'Run a hunt against a pretended ledger; nothing is awarded'
 complete -c huntctl -n '__huntctl_at ""' -s h -l help -d 'Print this help message and exit'
 complete -c huntctl -n '__huntctl_at ""' -l version -d 'Display program version information and exit'
@@ -230,6 +231,12 @@ complete -c huntctl -n '__huntctl_at "restore"' -l json -d 'Print one JSON objec
 complete -c huntctl -n '__huntctl_at "restore"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
 complete -c huntctl -n '__huntctl_at "restore"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
 complete -c huntctl -n '__huntctl_at "restore"' -l token-file -r -F -d 'File whose first line is the token for the public port'
+complete -c huntctl -n '__huntctl_at "check" 0' -F
+complete -c huntctl -n '__huntctl_at "check"' -s h -l help -d 'Print this help message and exit'
+complete -c huntctl -n '__huntctl_at "check"' -l json -d 'Print one JSON object, also for an error'
+complete -c huntctl -n '__huntctl_at "check"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
+complete -c huntctl -n '__huntctl_at "check"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
+complete -c huntctl -n '__huntctl_at "check"' -l token-file -r -F -d 'File whose first line is the token for the public port'
 complete -c huntctl -n '__huntctl_at "try" 0' -F
 complete -c huntctl -n '__huntctl_at "try"' -s h -l help -d 'Print this help message and exit'
 complete -c huntctl -n '__huntctl_at "try"' -l input -x -d 'The body of the request, as JSON'

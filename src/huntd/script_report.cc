@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "huntd/script_report.h"
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "bundle/bundle.h"
+#include "check/check_script.h"
+#include "check/report.h"
+
+namespace huntd::server {
+
+std::string script_report(const std::string& dir, const std::string& errors) {
+  Result<LoadedBundle> const loaded = load_bundle(dir);
+  if (!loaded) return {};
+  Result<std::string> const sources = read_sources(loaded->bundle);
+  if (!sources) return {};
+  std::string text;
+  for (const BundledHunt& hunt : loaded->bundle.hunts()) {
+    std::optional<check::LuaError> const error = check::lua_error_of(errors, hunt.hunt_id);
+    if (!error && !errors.empty()) continue;
+    std::string_view const script = std::string_view(*sources).substr(hunt.offset, hunt.bytes);
+    for (check::Finding finding : check::check_script(script, error)) {
+      if (!error) finding.severity = check::Severity::warning;
+      std::string const file = fmt::format("{}/{}.lua", dir, hunt.hunt_id);
+      text += "\n" + check::finding_text(file, script, finding, false);
+    }
+  }
+  return text;
+}
+
+}  // namespace huntd::server
