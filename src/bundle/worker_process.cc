@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,7 +38,7 @@ int spawn(const std::string& path, std::string argument, int socket, int bundle,
   sigset_t none;
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
   char name[] = "hunt_worker";
   char* const argv[] = {name, argument.data(), nullptr};
   char* const environment[] = {nullptr};
@@ -107,6 +108,20 @@ std::optional<std::string_view> WorkerProcess::next_frame(int64_t deadline_at_ms
     ssize_t const got = recv(socket_.get(), frame_.data(), frame_.size(), MSG_DONTWAIT);
     return std::string_view(frame_.data(), got < 0 ? 0 : static_cast<size_t>(got));
   }
+}
+
+std::optional<std::string_view> WorkerProcess::received_frame() {
+  ssize_t const got = recv(socket_.get(), frame_.data(), frame_.size(), MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+  return std::string_view(frame_.data(), got < 0 ? 0 : static_cast<size_t>(got));
+}
+
+uint64_t WorkerProcess::cpu_ns() const {
+  clockid_t clock;
+  timespec used{};
+  if (pid_ < 0 || clock_getcpuclockid(pid_, &clock) != 0 || clock_gettime(clock, &used) != 0)
+    return 0;
+  return static_cast<uint64_t>(used.tv_sec) * ns_per_s + static_cast<uint64_t>(used.tv_nsec);
 }
 
 bool WorkerProcess::send(std::string_view frame) { return send_frame(socket_.get(), frame); }
