@@ -4,15 +4,8 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
-#include <cstring>
-#include <ctime>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,12 +20,12 @@
 #include "base/limits.h"
 #include "base/read_text.h"
 #include "bundle/bundle.h"
-#include "bundle/check.h"
 #include "bundle/worker_program.h"
 #include "chance/seed.h"
 #include "chance/seed_secrets.h"
 #include "huntctl/commands.h"
 #include "huntctl/deadline.h"
+#include "huntctl/hunt_script.h"
 #include "huntctl/redis_walk.h"
 #include "rehearsal/rehearse.h"
 #include "wire/json_value.h"
@@ -40,9 +33,6 @@
 
 namespace huntd::huntctl {
 namespace {
-
-// Compiling a script may take longer than a run of it.
-constexpr uint32_t check_deadline_ms = 5000;
 
 using Seed = SeedKey::Seed;
 
@@ -57,32 +47,6 @@ struct Options {
   std::string seed;
   uint32_t secret_number = 0;  // 0: the newest
 };
-
-Error usage_error(std::string message) { return Error{std::move(message), ErrorKind::usage}; }
-
-struct Script {
-  std::string hunt_id;
-  std::string dir;
-  std::string text;
-};
-
-Result<Script> read_script(const Options& options, const Config& config) {
-  std::filesystem::path path = options.script;
-  if (path.extension() != ".lua")
-    path = std::filesystem::path(config.hunts.dir) / (options.script + ".lua");
-  Script script{path.stem().string(), path.parent_path().string(), {}};
-  if (script.dir.empty()) script.dir = ".";
-  if (!is_path_id(script.hunt_id))
-    return usage_error(
-        fmt::format("{}: the name of a hunt is 1 to 64 of A-Z a-z 0-9 _ . -", path.string()));
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file)
-    return usage_error(fmt::format("cannot read {}: {}", path.string(), std::strerror(errno)));
-  script.text = text.str();
-  return script;
-}
 
 // "iron=3,wood=1"
 Result<std::map<std::string, uint64_t>> read_held(const std::string& text) {
@@ -100,31 +64,6 @@ Result<std::map<std::string, uint64_t>> read_held(const std::string& text) {
   if (held.size() > limits::held_loot_max)
     return usage_error(fmt::format("--held: at most {} loot_ids", limits::held_loot_max));
   return held;
-}
-
-// Milliseconds since the Unix epoch, or YYYY-MM-DDTHH:MM[:SS] with Z or +HH:MM.
-Result<int64_t> read_now(const std::string& text) {
-  if (text.empty()) return wall_ms();
-  if (std::optional<int64_t> const ms = read_number<int64_t>(text)) return *ms;
-  Error const malformed =
-      usage_error("--now takes milliseconds since 1970, or a time such as 2026-12-24T18:00+01:00");
-  std::tm time{};
-  const char* at = strptime(text.c_str(), "%Y-%m-%dT%H:%M", &time);
-  if (at == nullptr) return malformed;
-  if (const char* const seconds = strptime(at, ":%S", &time)) at = seconds;
-  int64_t offset_s = 0;
-  if (*at == 'Z') {
-    ++at;
-  } else {
-    std::tm zone{};
-    bool const east = *at == '+';
-    const char* const end = east || *at == '-' ? strptime(at + 1, "%H:%M", &zone) : nullptr;
-    if (end == nullptr) return malformed;
-    offset_s = (zone.tm_hour * 3600 + zone.tm_min * 60) * (east ? 1 : -1);
-    at = end;
-  }
-  if (*at != '\0') return malformed;
-  return (static_cast<int64_t>(timegm(&time)) - offset_s) * 1000;
 }
 
 // The secret that the hosts of the ledger share.
@@ -148,7 +87,7 @@ Result<std::string> ledger_secret(const Options& options, const Config& config) 
   return secret;
 }
 
-Result<Seed> read_seed(const Options& options, const Config& config, const Script& script) {
+Result<Seed> read_seed(const Options& options, const Config& config, const HuntScript& script) {
   Seed seed{};
   if (!options.seed.empty()) {
     const std::string& text = options.seed;
@@ -170,7 +109,7 @@ Result<Seed> read_seed(const Options& options, const Config& config, const Scrip
   return SeedKey(*secret).seed(options.hunter_id, script.hunt_id, options.key);
 }
 
-Result<Rehearsal> plan_of(const Options& options, const Config& config, const Script& script) {
+Result<Rehearsal> plan_of(const Options& options, const Config& config, const HuntScript& script) {
   Rehearsal plan;
   plan.hunt_id = script.hunt_id;
   plan.hunter_id = options.hunter_id;
@@ -181,7 +120,8 @@ Result<Rehearsal> plan_of(const Options& options, const Config& config, const Sc
   Result<Seed> const seed = read_seed(options, config, script);
   if (!seed) return seed.error();
   plan.seed = *seed;
-  Result<int64_t> const now_ms = read_now(options.now);
+  Result<int64_t> const now_ms =
+      options.now.empty() ? Result<int64_t>(wall_ms()) : read_now(options.now);
   if (!now_ms) return now_ms.error();
   plan.now_ms = *now_ms;
   Result<std::map<std::string, uint64_t>> held = read_held(options.held);
@@ -197,31 +137,13 @@ Result<Rehearsal> plan_of(const Options& options, const Config& config, const Sc
   return plan;
 }
 
-const char* end_text(Rehearsed::End end) {
-  switch (end) {
-    case Rehearsed::End::ok:
-      return "ok";
-    case Rehearsed::End::rejected:
-      return "rejected";
-    case Rehearsed::End::script_error:
-      return "script-error";
-    case Rehearsed::End::out_of_memory:
-      return "out-of-memory";
-    case Rehearsed::End::deadline:
-      return "deadline-passed";
-    case Rehearsed::End::worker_failed:
-      break;
-  }
-  return "worker-failed";
-}
-
 std::string seed_text(const Seed& seed) { return fmt::format("{:016x}{:016x}", seed[0], seed[1]); }
 
 std::string as_json(const Rehearsal& plan, const Rehearsed& run) {
   std::string object = "{}";
   add_member(object, "hunt_id", json_string(plan.hunt_id));
   add_member(object, "hunter_id", json_string(plan.hunter_id));
-  add_member(object, "end", json_string(end_text(run.end)));
+  add_member(object, "end", json_string(run_end_text(run.end)));
   std::string loot;
   for (const Rehearsed::Award& award : run.awards)
     loot += fmt::format("{}{{\"loot_id\":{},\"limited\":{}}}", loot.empty() ? "" : ",",
@@ -240,7 +162,7 @@ std::string as_json(const Rehearsal& plan, const Rehearsed& run) {
 
 std::string as_text(const Rehearsal& plan, const Rehearsed& run) {
   std::string text =
-      fmt::format("{} for {}: {}\n", plan.hunt_id, plan.hunter_id, end_text(run.end));
+      fmt::format("{} for {}: {}\n", plan.hunt_id, plan.hunter_id, run_end_text(run.end));
   if (!run.reason.empty()) text += fmt::format("reason   {}\n", run.reason);
   for (const Rehearsed::Award& award : run.awards)
     text += fmt::format("award    {}{}\n", award.loot_id, award.limited ? "  (limited)" : "");
@@ -253,13 +175,9 @@ std::string as_text(const Rehearsal& plan, const Rehearsed& run) {
   return text + fmt::format("seed     {}  (--seed repeats the draws)\n", seed_text(plan.seed));
 }
 
-Result<Rehearsed> run_once(const Script& script, const Rehearsal& plan, const Config& config) {
+Result<Rehearsed> run_once(const HuntScript& script, const Rehearsal& plan, const Config& config) {
   std::string const worker = find_worker(config.worker.binary);
-  Result<Bundle> const sources = make_bundle({{script.hunt_id, script.text}});
-  if (!sources) return sources.error();
-  Result<Bundle> const bundle =
-      check_bundle(*sources, script.dir, worker, std::max(check_deadline_ms, plan.deadline_ms),
-                   plan.memory_bytes);
+  Result<Bundle> const bundle = checked_bundle(script, config, worker);
   if (!bundle) return bundle.error();
   return rehearse(*bundle, worker, plan);
 }
@@ -267,7 +185,7 @@ Result<Rehearsed> run_once(const Script& script, const Rehearsal& plan, const Co
 int try_hunt(const Options& options, const Context& context) {
   Result<Config> const config = context.config();
   if (!config) return fail(config.error());
-  Result<Script> const script = read_script(options, *config);
+  Result<HuntScript> const script = read_hunt_script(options.script, *config);
   if (!script) return fail(script.error());
   Result<Rehearsal> const plan = plan_of(options, *config, *script);
   if (!plan) return fail(plan.error());
@@ -276,7 +194,7 @@ int try_hunt(const Options& options, const Context& context) {
   if (context.json) print_object(as_json(*plan, *run));
   print(as_text(*plan, *run));
   if (run->end == Rehearsed::End::ok) return exit_ok;
-  fail(fmt::format("{}: {}: {}", plan->hunt_id, end_text(run->end), run->reason));
+  fail(fmt::format("{}: {}: {}", plan->hunt_id, run_end_text(run->end), run->reason));
   return run->end == Rehearsed::End::rejected ? exit_rejected : exit_failure;
 }
 

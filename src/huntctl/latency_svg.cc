@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <iterator>
 #include <string_view>
 #include <vector>
 
+#include "huntctl/svg_picture.h"
 #include "huntctl/text_table.h"
 
 namespace huntd::huntctl {
@@ -44,45 +44,9 @@ double x_of(double us) {
   return plot_left + (plot_right - plot_left) * std::clamp(position, 0.0, 1.0);
 }
 
-// XML 1.0 section 2.4.
-std::string escape(std::string_view text) {
-  std::string escaped;
-  for (char const c : text) escaped += c == '<' ? "&lt;" : c == '&' ? "&amp;" : std::string(1, c);
-  return escaped;
-}
-
-class Picture {
- public:
-  void rect(double x, double y, double w, double h, std::string_view style) {
-    fmt::format_to(std::back_inserter(text_),
-                   "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" {}/>\n", x,
-                   y, w, h, style);
-  }
-  void line(double x1, double y1, double x2, double y2, std::string_view style) {
-    fmt::format_to(std::back_inserter(text_),
-                   "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" {}/>\n", x1, y1,
-                   x2, y2, style);
-  }
-  void words(double x, double y, std::string_view style, std::string_view text) {
-    fmt::format_to(std::back_inserter(text_), "<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x,
-                   y, style, escape(text));
-  }
-  std::string finish(double height) const {
-    return fmt::format(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
-        "width=\"{0:.0f}\" "
-        "height=\"{1:.0f}\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" font-size=\"12\" "
-        "role=\"img\" aria-label=\"Latency histograms of huntd by stage and core\">\n"
-        "<rect width=\"{0:.0f}\" height=\"{1:.0f}\" rx=\"10\" fill=\"#ffffff\"/>\n{2}</svg>\n",
-        width, height, text_);
-  }
-
- private:
-  std::string text_;
-};
-
 // Draws one core's histogram of one stage. `base` is the y of its base line.
-void draw_strip(Picture& picture, const CoreLatency& core, const StageLatency& stage, double base) {
+void draw_strip(SvgPicture& picture, const CoreLatency& core, const StageLatency& stage,
+                double base) {
   picture.line(plot_left, base, plot_right, base, "stroke=\"#dfe5e1\"");
   picture.words(plot_left - 12, base - 4, "text-anchor=\"end\" fill=\"#66756f\"", core.name);
   if (stage.count == 0) {
@@ -111,7 +75,7 @@ void draw_strip(Picture& picture, const CoreLatency& core, const StageLatency& s
   picture.words(figure_x, base - 4, "fill=\"#1d2a26\"", time_text(stage.max_us));
 }
 
-void draw_axis(Picture& picture, double top, double bottom) {
+void draw_axis(SvgPicture& picture, double top, double bottom) {
   for (int decade = 0; decade <= axis_decades; ++decade) {
     double const us = std::pow(10, decade);
     picture.line(x_of(us), top, x_of(us), bottom, "stroke=\"#eef1ef\"");
@@ -122,7 +86,7 @@ void draw_axis(Picture& picture, double top, double bottom) {
   }
 }
 
-void draw_heads(Picture& picture, const LatencyReport& report) {
+void draw_heads(SvgPicture& picture, const LatencyReport& report) {
   picture.words(margin, 32, "font-size=\"17\" font-weight=\"700\" fill=\"#1d2a26\"",
                 "Latency by stage and core");
   picture.words(
@@ -153,7 +117,7 @@ std::string latency_svg(const LatencyReport& report) {
   size_t const stages = report.all.stages.size();
   double const stage_height = strip_height * static_cast<double>(shown.size()) + stage_gap;
   double const bottom = title_height + stage_height * static_cast<double>(stages);
-  Picture picture;
+  SvgPicture picture;
   draw_heads(picture, report);
   draw_axis(picture, title_height, bottom);
   for (size_t i = 0; i < stages; ++i) {
@@ -167,7 +131,8 @@ std::string latency_svg(const LatencyReport& report) {
       draw_strip(picture, *core, core->stages[i], base);
     }
   }
-  return picture.finish(bottom + axis_height);
+  return picture.finish(width, bottom + axis_height,
+                        "Latency histograms of huntd by stage and core");
 }
 
 }  // namespace huntd::huntctl

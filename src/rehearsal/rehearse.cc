@@ -20,7 +20,6 @@ namespace {
 
 using End = Rehearsed::End;
 
-wf_text text_of(std::string_view text) { return {text.data(), static_cast<uint32_t>(text.size())}; }
 std::string string_of(wf_text text) { return {text.data, text.size}; }
 
 // One run, and the frames that it sends. Each step returns whether the run goes on.
@@ -89,30 +88,13 @@ std::optional<std::string_view> Run::supply_reply(wf_reader& reader) {
   uint64_t const limit = wf_get_u64(&reader);
   if (wf_all_read(&reader) == 0) return std::nullopt;
   uint64_t& left = supply_left_.try_emplace(loot_id, limit).first->second;
-  wf_writer writer = wf_begin(buffer_.data(), buffer_.size(), WF_REPLY_SUPPLY);
-  wf_put_u8(&writer, left > 0 ? 1 : 0);
-  if (left > 0) --left;
-  return std::string_view(buffer_).substr(0, wf_end(&writer));
+  bool const granted = left > 0;
+  if (granted) --left;
+  return unit_reply(buffer_.data(), buffer_.size(), granted);
 }
 
 void Run::take_outcome(const wf_outcome& outcome) {
-  switch (outcome.status) {
-    case WF_OK:
-      rehearsed_.end = End::ok;
-      break;
-    case WF_REJECTED:
-      rehearsed_.end = End::rejected;
-      break;
-    case WF_SCRIPT_ERROR:
-      rehearsed_.end = End::script_error;
-      break;
-    case WF_OUT_OF_MEMORY:
-      rehearsed_.end = End::out_of_memory;
-      break;
-    default:
-      rehearsed_.end = End::worker_failed;
-      break;
-  }
+  rehearsed_.end = run_end_of(outcome.status);
   for (uint32_t i = 0; i < outcome.award_count; ++i)
     rehearsed_.awards.push_back(
         {string_of(outcome.awards[i].loot_id), (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0});
@@ -121,8 +103,7 @@ void Run::take_outcome(const wf_outcome& outcome) {
   rehearsed_.log = string_of(outcome.log);
   if (outcome.vm_ready_at_ns > outcome.started_at_ns)
     rehearsed_.start_us = (outcome.vm_ready_at_ns - outcome.started_at_ns) / 1000;
-  if (outcome.script_done_at_ns > outcome.vm_ready_at_ns)
-    rehearsed_.script_us = (outcome.script_done_at_ns - outcome.vm_ready_at_ns) / 1000;
+  rehearsed_.script_us = script_ns_of(outcome) / 1000;
 }
 
 bool Run::take(std::string_view frame, WorkerProcess& worker) {

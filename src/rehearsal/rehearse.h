@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "bundle/bundle.h"
+#include "rehearsal/run_end.h"
 
 namespace huntd {
 
@@ -27,14 +28,7 @@ struct Rehearsal {
 };
 
 struct Rehearsed {
-  enum class End {
-    ok,
-    rejected,  // hunt.reject
-    script_error,
-    out_of_memory,
-    deadline,       // killed at `deadline_ms`
-    worker_failed,  // exited without an outcome, or violated the protocol
-  };
+  using End = RunEnd;
   struct Award {
     std::string loot_id;
     bool limited = false;  // a unit of a supply

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "huntctl/hunt_script.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include "base/ids.h"
+#include "base/read_text.h"
+#include "bundle/check.h"
+
+namespace huntd::huntctl {
+namespace {
+
+// Compiling a script may take longer than a run of it.
+constexpr uint32_t check_deadline_ms = 5000;
+
+}  // namespace
+
+Result<HuntScript> read_hunt_script(const std::string& name, const Config& config) {
+  std::filesystem::path path = name;
+  if (path.extension() != ".lua") path = std::filesystem::path(config.hunts.dir) / (name + ".lua");
+  HuntScript script{path.stem().string(), path.parent_path().string(), {}};
+  if (script.dir.empty()) script.dir = ".";
+  if (!is_path_id(script.hunt_id))
+    return usage_error(
+        fmt::format("{}: the name of a hunt is 1 to 64 of A-Z a-z 0-9 _ . -", path.string()));
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file)
+    return usage_error(fmt::format("cannot read {}: {}", path.string(), std::strerror(errno)));
+  script.text = text.str();
+  return script;
+}
+
+Result<Bundle> checked_bundle(const HuntScript& script, const Config& config,
+                              const std::string& worker_path) {
+  Result<Bundle> const sources = make_bundle({{script.hunt_id, script.text}});
+  if (!sources) return sources.error();
+  return check_bundle(*sources, script.dir, worker_path,
+                      std::max(check_deadline_ms, config.worker.deadline_ms),
+                      config.worker.memory_bytes);
+}
+
+Result<int64_t> read_now(const std::string& text) {
+  if (std::optional<int64_t> const ms = read_number<int64_t>(text)) return *ms;
+  Error const malformed =
+      usage_error("--now takes milliseconds since 1970, or a time such as 2026-12-24T18:00+01:00");
+  std::tm time{};
+  const char* at = strptime(text.c_str(), "%Y-%m-%dT%H:%M", &time);
+  if (at == nullptr) return malformed;
+  if (const char* const seconds = strptime(at, ":%S", &time)) at = seconds;
+  int64_t offset_s = 0;
+  if (*at == 'Z') {
+    ++at;
+  } else {
+    std::tm zone{};
+    bool const east = *at == '+';
+    const char* const end = east || *at == '-' ? strptime(at + 1, "%H:%M", &zone) : nullptr;
+    if (end == nullptr) return malformed;
+    offset_s = (zone.tm_hour * 3600 + zone.tm_min * 60) * (east ? 1 : -1);
+    at = end;
+  }
+  if (*at != '\0') return malformed;
+  return (static_cast<int64_t>(timegm(&time)) - offset_s) * 1000;
+}
+
+}  // namespace huntd::huntctl

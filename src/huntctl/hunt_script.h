@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the commands share that run a script on a worker of their own (try, simulate).
+#pragma once
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+#include "bundle/bundle.h"
+#include "config/config.h"
+
+namespace huntd::huntctl {
+
+struct HuntScript {
+  std::string hunt_id;
+  std::string dir;
+  std::string text;
+};
+
+inline Error usage_error(std::string message) {
+  return Error{std::move(message), ErrorKind::usage};
+}
+
+// Reads `name`: FILE.lua, or a hunt in hunts.dir. The error is of kind `usage`.
+Result<HuntScript> read_hunt_script(const std::string& name, const Config& config);
+
+// The bundle of this one hunt, with its image. The error has file and line.
+Result<Bundle> checked_bundle(const HuntScript& script, const Config& config,
+                              const std::string& worker_path);
+
+// Reads --now: milliseconds since the Unix epoch, or YYYY-MM-DDTHH:MM[:SS] with Z or +HH:MM.
+// The error is of kind `usage`.
+Result<int64_t> read_now(const std::string& text);
+
+}  // namespace huntd::huntctl
