@@ -22,7 +22,7 @@ ROWS = {
     "worker": "wire",
     "bundle": "base wire",
     "check": "base wire",
-    "rehearsal": "base wire bundle",
+    "rehearsal": "base wire metrics chance bundle",
     "environment": "base config",
     # A core's logic. tests/sim runs all of it without a kernel.
     "core/ledger": "base wire metrics chance environment",
