@@ -2,8 +2,8 @@
 # huntctl in fish. Written by `./dev docs` (tools/make_completions.py) from --help.
 # True if the words before the cursor are of the command PATH, and have at most MAX arguments behind it.
 function __huntctl_at --argument-names path max
-    set -l valued --admin --aggregator --config --count --delay --expires-in --gone --held --http --hunt --hunter --input --key --keys-file --limit --list --max --memory --now --pid --secret --seed --since --svg --timeout --token-file --wait -c status:--watch
-    set -l known latency status top reload health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore check try
+    set -l valued --admin --aggregator --config --count --delay --every --expires-in --gone --held --html --http --hunt --hunter --hunters --hunts --input --key --keys-file --limit --list --max --memory --now --pid --secret --seed --since --svg --timeout --token-file --wait --workers -c status:--watch
+    set -l known latency status top reload health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore check try simulate
     set -l words (commandline -opc)
     set -l command ''
     set -l arguments 0
@@ -47,6 +47,7 @@ complete -c huntctl -n '__huntctl_at "" 0' -a forget -d 'Delete everything of on
 complete -c huntctl -n '__huntctl_at "" 0' -a restore -d 'Add to Redis the loot that PostgreSQL has counted and Redis has lost'
 complete -c huntctl -n '__huntctl_at "" 0' -a check -d 'Find the mistakes of scripts, and say what to do'
 complete -c huntctl -n '__huntctl_at "" 0' -a try -d 'Run a hunt against a pretended ledger; nothing is awarded'
+complete -c huntctl -n '__huntctl_at "" 0' -a simulate -d 'Play many runs of a hunt and report its odds; nothing is awarded'
 complete -c huntctl -n '__huntctl_at ""' -s h -l help -d 'Print this help message and exit'
 complete -c huntctl -n '__huntctl_at ""' -l version -d 'Display program version information and exit'
 complete -c huntctl -n '__huntctl_at ""' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
@@ -250,3 +251,18 @@ complete -c huntctl -n '__huntctl_at "try"' -l json -d 'Print one JSON object, a
 complete -c huntctl -n '__huntctl_at "try"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
 complete -c huntctl -n '__huntctl_at "try"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
 complete -c huntctl -n '__huntctl_at "try"' -l token-file -r -F -d 'File whose first line is the token for the public port'
+complete -c huntctl -n '__huntctl_at "simulate"' -s h -l help -d 'Print this help message and exit'
+complete -c huntctl -n '__huntctl_at "simulate"' -l hunters -x -d 'How many hunters play (default: 10000)'
+complete -c huntctl -n '__huntctl_at "simulate"' -l hunts -x -d 'How often each hunter plays (default: 20)'
+complete -c huntctl -n '__huntctl_at "simulate"' -l every -x -d 'Time between two hunts of a hunter: seconds, or 30m, 12h, 1d (default: 0)'
+complete -c huntctl -n '__huntctl_at "simulate"' -l seed -x -d 'Draw as the simulation that printed this seed'
+complete -c huntctl -n '__huntctl_at "simulate"' -l input -x -d 'The body of each request, as JSON'
+complete -c huntctl -n '__huntctl_at "simulate"' -l now -x -d 'The time of the first hunt (default: 12:00 UTC of today)'
+complete -c huntctl -n '__huntctl_at "simulate"' -l workers -x -d 'Workers (default: one per CPU)'
+complete -c huntctl -n '__huntctl_at "simulate"' -l svg -r -F -d 'Draw the report into FILE'
+complete -c huntctl -n '__huntctl_at "simulate"' -l html -x -d 'Write the report into FILE as one page'
+complete -c huntctl -n '__huntctl_at "simulate"' -l no-times -d 'Without what was measured'
+complete -c huntctl -n '__huntctl_at "simulate"' -l json -d 'Print one JSON object, also for an error'
+complete -c huntctl -n '__huntctl_at "simulate"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
+complete -c huntctl -n '__huntctl_at "simulate"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
+complete -c huntctl -n '__huntctl_at "simulate"' -l token-file -r -F -d 'File whose first line is the token for the public port'
