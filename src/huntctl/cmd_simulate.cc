@@ -34,7 +34,7 @@ struct Options {
   uint64_t hunters = 10'000;
   uint64_t hunts = 20;
   uint64_t every_s = 0;
-  uint64_t workers = 0;  // 0: as many as there are CPUs
+  uint64_t workers = 0;  // 0: two per CPU
   std::string seed;
   std::string input;
   std::string now;
@@ -67,8 +67,9 @@ Result<SimulationPlan> plan_of(const Options& options, const Config& config,
   plan.memory_bytes = config.worker.memory_bytes;
   plan.deadline_ms = config.worker.deadline_ms;
   plan.workers = options.workers;
+  // Two per CPU: while one waits for a reply, another one runs.
   if (plan.workers == 0)
-    plan.workers = std::clamp<uint64_t>(allowed_cpus().size(), 1, simulation::workers_max);
+    plan.workers = std::clamp<uint64_t>(2 * allowed_cpus().size(), 2, simulation::workers_max);
   if (plan.runs() > simulation::runs_max)
     return usage_error(fmt::format("--hunters times --hunts is {}, more than {} runs", plan.runs(),
                                    simulation::runs_max));
@@ -154,7 +155,7 @@ void add_simulate(CLI::App& app, Context& context) {
   command->add_option("--input", options->input, "The body of each request, as JSON");
   command->add_option("--now", options->now,
                       "The time of the first hunt (default: 12:00 UTC of today)");
-  command->add_option("--workers", options->workers, "Workers (default: one per CPU)")
+  command->add_option("--workers", options->workers, "Workers (default: two per CPU)")
       ->check(CLI::Range(uint64_t{1}, simulation::workers_max));
   command->add_option("--svg", options->svg_path, "Draw the report into FILE");
   command->add_option("--html", options->html_path, "Write the report into FILE as one page");

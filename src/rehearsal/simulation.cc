@@ -313,7 +313,7 @@ void Simulation::watch() {
     if (!slot.watched) {
       slot.watched = true;
       slot.cpu_ns = cpu_ns;
-    } else if (cpu_ns - slot.cpu_ns >= deadline_ns) {
+    } else if (cpu_ns >= slot.cpu_ns + deadline_ns) {
       end_with_worker(
           slot, RunEnd::deadline,
           fmt::format("it ran longer than worker.deadline_ms, {} ms", plan_.deadline_ms));

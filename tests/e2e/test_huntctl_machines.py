@@ -37,10 +37,11 @@ COMMANDS = {
     "held": ["gold", "ann"], "lag": [], "supplies": [], "reconcile": ["--wait", "60"],
     "token": ["--hunter", "ann", "--expires-in", "1h"], "forget": ["nobody", "--yes", "--wait", "0"], "restore": ["--yes"],
     "dead list": [], "dead retry": ["--all"], "try": [HUNTS / "gold.lua", "ann", "--key", "k-1"],  # reads Redis for the key
-    "check": [HUNTS / "gold.lua"], "hunt run": ["gold", "ann"], "hunt close": ["never-played"], "hunt open": ["never-played"], "hunt list": [],
+    "simulate": [HUNTS / "gold.lua", "--hunters", "10", "--hunts", "2"], "check": [HUNTS / "gold.lua"],
+    "hunt run": ["gold", "ann"], "hunt close": ["never-played"], "hunt open": ["never-played"], "hunt list": [],
     "hunt purge": ["never-purged", "--yes"],
 }
-WITHOUT_PEER = {"token", "check"}
+WITHOUT_PEER = {"token", "check", "simulate"}
 # Not twice at the same time.
 WRITES = {"reload", "drain", "undrain", "forget", "restore", "dead retry", "hunt run", "hunt close", "hunt open", "hunt purge"}
 OF_POSTGRES = ["hunt list", "hunt purge", "forget", "restore", "reconcile"]
