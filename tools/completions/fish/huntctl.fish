@@ -243,7 +243,7 @@ complete -c huntctl -n '__huntctl_at "try"' -s h -l help -d 'Print this help mes
 complete -c huntctl -n '__huntctl_at "try"' -l input -x -d 'The body of the request, as JSON'
 complete -c huntctl -n '__huntctl_at "try"' -l held -x -d 'What the hunter holds: LOOT_ID=COUNT,...'
 complete -c huntctl -n '__huntctl_at "try"' -l gone -x -d 'Supplies that have no unit left: LOOT_ID,...'
-complete -c huntctl -n '__huntctl_at "try"' -l now -x -d 'The time that hunt.now() returns'
+complete -c huntctl -n '__huntctl_at "try"' -l now -x -d 'The time that hunt.now is'
 complete -c huntctl -n '__huntctl_at "try"' -l key -x -d 'Draw what the request with this Idempotency-Key or request_id draws on this ledger'
 complete -c huntctl -n '__huntctl_at "try"' -l secret -x -d 'With --key: the number of an earlier secret of the ledger'
 complete -c huntctl -n '__huntctl_at "try"' -l seed -x -d 'Draw as the run that printed this seed'
