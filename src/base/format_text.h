@@ -3,23 +3,20 @@
 #pragma once
 #include <fmt/format.h>
 
-#include <iterator>
 #include <string>
 #include <string_view>
 
 #include "base/pool.h"
-
-// Lets fmt write into a PoolString in blocks, as into a std::string, and not character by
-// character.
-template <>
-struct fmt::is_contiguous<huntd::PoolString> : std::true_type {};
 
 namespace huntd {
 
 template <class... Arguments>
 void append_format(PoolString& into, fmt::format_string<Arguments...> format,
                    Arguments&&... arguments) {
-  fmt::format_to(std::back_inserter(into), format, std::forward<Arguments>(arguments)...);
+  // Not into the string itself: fmt would make it longer, and clear it, for each argument.
+  fmt::basic_memory_buffer<char, 512> buffer;
+  fmt::format_to(fmt::appender(buffer), format, std::forward<Arguments>(arguments)...);
+  into.append(buffer.data(), buffer.size());
 }
 
 template <class... Arguments>

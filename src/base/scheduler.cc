@@ -18,6 +18,7 @@ void Scheduler::run_ready() {
 void Scheduler::arm(Deadline& deadline, uint64_t at_ns) {
   if (deadline.armed()) {
     uint64_t const before_ns = std::exchange(deadline.at_ns_, at_ns);
+    heap_[deadline.heap_index_].at_ns = at_ns;
     if (at_ns < before_ns)
       sift_up(deadline.heap_index_);
     else
@@ -25,7 +26,7 @@ void Scheduler::arm(Deadline& deadline, uint64_t at_ns) {
     return;
   }
   deadline.at_ns_ = at_ns;
-  heap_.push_back(&deadline);
+  heap_.push_back({at_ns, &deadline});
   deadline.heap_index_ = heap_.size() - 1;
   sift_up(deadline.heap_index_);
 }
@@ -33,14 +34,14 @@ void Scheduler::arm(Deadline& deadline, uint64_t at_ns) {
 void Scheduler::disarm(Deadline& deadline) {
   if (!deadline.armed()) return;
   size_t const hole = deadline.heap_index_;
-  CHECK(hole < heap_.size() && heap_[hole] == &deadline);
+  CHECK(hole < heap_.size() && heap_[hole].deadline == &deadline);
   deadline.heap_index_ = Deadline::unarmed;
-  Deadline* last = heap_.back();
+  Entry const last = heap_.back();
   heap_.pop_back();
-  if (last == &deadline) return;
+  if (last.deadline == &deadline) return;
   put(hole, last);
   sift_up(hole);
-  sift_down(last->heap_index_);
+  sift_down(last.deadline->heap_index_);
 }
 
 void Scheduler::set_now(uint64_t now_ns, uint64_t counted_max_ns) {
@@ -50,23 +51,23 @@ void Scheduler::set_now(uint64_t now_ns, uint64_t counted_max_ns) {
 
 void Scheduler::expire(uint64_t now_ns) {
   set_now(now_ns);
-  while (!heap_.empty() && heap_[0]->at_ns_ <= now_ns) {
-    Deadline* due = heap_[0];
+  while (!heap_.empty() && heap_[0].at_ns <= now_ns) {
+    Deadline* due = heap_[0].deadline;
     disarm(*due);
     due->on_deadline();
   }
 }
 
-void Scheduler::put(size_t at, Deadline* deadline) {
-  heap_[at] = deadline;
-  deadline->heap_index_ = at;
+void Scheduler::put(size_t at, Entry entry) {
+  heap_[at] = entry;
+  entry.deadline->heap_index_ = at;
 }
 
 void Scheduler::sift_up(size_t at) {
-  Deadline* moving = heap_[at];
+  Entry const moving = heap_[at];
   while (at > 0) {
-    size_t const parent = (at - 1) / 2;
-    if (heap_[parent]->at_ns_ <= moving->at_ns_) break;
+    size_t const parent = (at - 1) / heap_children;
+    if (heap_[parent].at_ns <= moving.at_ns) break;
     put(at, heap_[parent]);
     at = parent;
   }
@@ -74,14 +75,17 @@ void Scheduler::sift_up(size_t at) {
 }
 
 void Scheduler::sift_down(size_t at) {
-  Deadline* moving = heap_[at];
+  Entry const moving = heap_[at];
   for (;;) {
-    size_t child = 2 * at + 1;
-    if (child >= heap_.size()) break;
-    if (child + 1 < heap_.size() && heap_[child + 1]->at_ns_ < heap_[child]->at_ns_) ++child;
-    if (moving->at_ns_ <= heap_[child]->at_ns_) break;
-    put(at, heap_[child]);
-    at = child;
+    size_t const first = heap_children * at + 1;
+    if (first >= heap_.size()) break;
+    size_t const end = std::min(first + heap_children, heap_.size());
+    size_t least = first;
+    for (size_t child = first + 1; child < end; ++child)
+      if (heap_[child].at_ns < heap_[least].at_ns) least = child;
+    if (moving.at_ns <= heap_[least].at_ns) break;
+    put(at, heap_[least]);
+    at = least;
   }
   put(at, moving);
 }
