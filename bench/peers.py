@@ -170,6 +170,10 @@ def run() -> Report:
     for mode in MODES:
         if mode not in peers:
             report.notes.append(f"this huntd does not know worker.isolation = \"{mode}\": its figures are left out")
+    failed = {f"{peer} with {connections} connections": sum(turn.result.not_2xx + turn.result.socket_errors for turn in of_peer)
+              for connections, by_peer in turns.items() for peer, of_peer in by_peer.items()}
+    if any(failed.values()):
+        report.notes.append("errors: " + ", ".join(f"{count:,} {who}" for who, count in failed.items() if count))
     report.notes += [f"{peer}, {connections} connections, last round: {of_peer[-1].cpu_note}"
                      for connections, by_peer in turns.items() for peer, of_peer in by_peer.items()]
     report.notes += [f"in a Debian 13 tree: {tree_versions(*PACKAGES)}",
