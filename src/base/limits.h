@@ -44,6 +44,8 @@ inline constexpr size_t log_kept_bytes_max = 16 * 1024;
 inline constexpr size_t log_queued_bytes_max = 1024 * 1024;
 // How long that thread gathers lines before it writes them.
 inline constexpr uint64_t log_gather_ns = 2'000'000;
+// How long it waits for the log's reader before each line, while that reads nothing.
+inline constexpr int log_room_wait_ms = 20;
 
 // --- reload ----------------------------------------------------------------------------------
 // Of what the check process of a reload reports, and of what the admin port shows of an error.

@@ -227,7 +227,7 @@ bool start_writer() { return writer().start(); }
 
 void stop_writer() { writer().stop(); }
 
-uint64_t lines_dropped() { return sink().dropped() + writer().dropped(); }
+uint64_t lines_dropped() { return sink().dropped(); }
 
 bool Budget::take(uint64_t now_ns) {
   uint64_t const second = now_ns / 1'000'000'000;

@@ -105,6 +105,22 @@ void Sink::flush(uint64_t now_ns) {
   behind_.store(!kept_.empty() || unreported_ > 0, std::memory_order_relaxed);
 }
 
+void Sink::await_room(int timeout_ms) {
+  if (!behind_.load(std::memory_order_relaxed)) return;
+  pollfd room{descriptor_, POLLOUT, 0};
+  poll(&room, 1, timeout_ms);
+  std::lock_guard lock(mutex_);
+  write_kept();
+  behind_.store(!kept_.empty() || unreported_ > 0, std::memory_order_relaxed);
+}
+
+void Sink::count_dropped() {
+  std::lock_guard lock(mutex_);
+  ++unreported_;
+  dropped_.fetch_add(1, std::memory_order_relaxed);
+  behind_.store(true, std::memory_order_relaxed);
+}
+
 void Sink::after_fork_in_child() {
   kept_.clear();
   kept_bytes_ = 0;

@@ -49,6 +49,11 @@ class Sink {
   // Tries again to write what is kept, at most every retry_every_ns. Costs a load if there is
   // nothing. `now_ns` is the time of any monotonic clock.
   void flush(uint64_t now_ns);
+  // Waits until the reader has taken what is kept, or for `timeout_ms`; without the lock. Only for
+  // a thread that may wait.
+  void await_room(int timeout_ms);
+  // Counts a line that had to be dropped before it came here, to be reported with the others.
+  void count_dropped();
   // Lines dropped since the start of this process.
   uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 

@@ -41,10 +41,7 @@ void Writer::stop() {
 void Writer::push(std::string entry, bool for_journal) {
   {
     std::lock_guard lock(mutex_);
-    if (queued_bytes_ + entry.size() > limits::log_queued_bytes_max) {
-      dropped_.fetch_add(1, std::memory_order_relaxed);
-      return;
-    }
+    if (queued_bytes_ + entry.size() > limits::log_queued_bytes_max) return sink_.count_dropped();
     queued_bytes_ += entry.size();
     queued_.push_back({std::move(entry), for_journal});
     if (queued_.size() > 1) return;  // the thread knows already
@@ -57,7 +54,6 @@ void Writer::after_fork_in_child() {
   new std::thread(std::move(thread_));  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks)
   queued_.clear();
   queued_bytes_ = 0;
-  dropped_.store(0, std::memory_order_relaxed);
   mutex_.unlock();
 }
 
@@ -65,9 +61,9 @@ void Writer::after_fork_in_child() {
 void Writer::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return stopping_ || !queued_.empty(); });
+    changed_.wait(lock, [this] { return stopping_.load() || !queued_.empty(); });
     changed_.wait_for(lock, std::chrono::nanoseconds(limits::log_gather_ns),
-                      [this] { return stopping_; });
+                      [this] { return stopping_.load(); });
     std::vector<Entry> const entries = std::exchange(queued_, {});
     queued_bytes_ = 0;
     bool const last = stopping_;
@@ -80,6 +76,7 @@ void Writer::run() {
 
 void Writer::write_all(const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) {
+    if (!stopping_) sink_.await_room(limits::log_room_wait_ms);
     if (entry.for_journal)
       sink_.write_entry(entry.text);
     else

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A thread that writes lines of the log, so that the thread that has them to say makes no system
-// call for each. For lines of which there is one per request: the access log.
+// call for each. For lines of which there is one per request: the access log. It waits for a reader
+// that is slow; lines that are queued when the process is killed are lost.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -31,10 +32,8 @@ class Writer {
   bool running() const { return thread_.joinable(); }
 
   // Queues a line, or an entry of the journal (Sink::write(), Sink::write_entry()). Above
-  // limits::log_queued_bytes_max it is dropped and counted instead. REQUIRES: running().
+  // limits::log_queued_bytes_max it is dropped, and the sink counts it. REQUIRES: running().
   void push(std::string entry, bool for_journal);
-  // Lines dropped since the start of this process. What the sink drops it counts itself.
-  uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
   // Around a fork(2): the child has no such thread, and starts without what is queued.
   void before_fork() { mutex_.lock(); }
@@ -51,12 +50,11 @@ class Writer {
 
   Sink& sink_;
   std::thread thread_;
-  std::mutex mutex_;  // of the members up to stopping_
+  std::mutex mutex_;  // of the members below it
   std::condition_variable changed_;
   std::vector<Entry> queued_;
   size_t queued_bytes_ = 0;
-  bool stopping_ = false;
-  std::atomic<uint64_t> dropped_{0};
+  std::atomic<bool> stopping_{false};  // read without the lock too
 };
 
 }  // namespace huntd::log
