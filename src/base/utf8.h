@@ -51,4 +51,23 @@ inline std::string storable_text(std::string_view text) {
   return valid;
 }
 
+// The text of a script for a terminal, which gets nothing else than characters: control characters,
+// but for tabs, and bytes that are not UTF-8 become question marks.
+inline std::string printable(std::string_view text) {
+  std::string clean;
+  for (size_t at = 0; at < text.size();) {
+    size_t const bytes = utf8_sequence_bytes(text.substr(at));
+    bool const c0 = text[at] >= 0 && text[at] < ' ' && text[at] != '\t';
+    bool const control = c0 || text[at] == '\x7f';
+    // U+0080 to U+009F are controls too.
+    bool const c1 = bytes == 2 && text[at] == '\xc2' && static_cast<uint8_t>(text[at + 1]) < 0xa0;
+    if (bytes == 0 || control || c1)
+      clean += '?';
+    else
+      clean += text.substr(at, bytes);
+    at += std::max<size_t>(bytes, 1);
+  }
+  return clean;
+}
+
 }  // namespace huntd

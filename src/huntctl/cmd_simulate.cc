@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -80,6 +81,8 @@ Result<SimulationPlan> plan_of(const Options& options, const Config& config,
       options.now.empty() ? Result<int64_t>(noon()) : read_now(options.now);
   if (!now_ms) return now_ms.error();
   plan.now_ms = *now_ms;
+  if (plan.now_ms > INT64_MAX - static_cast<int64_t>(plan.hunts * plan.every_ms))
+    return usage_error("--now is too late for so many hunts");
   if (!options.input.empty()) {
     Result<PoolString> const value = encode_json_value(options.input);
     if (!value) return usage_error("--input: " + value.error().message);

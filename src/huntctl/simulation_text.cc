@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/utf8.h"
 #include "huntctl/text_table.h"
 
 namespace huntd::huntctl {
@@ -143,13 +144,17 @@ std::string reasons(const SimulationReport& report) {
     const Figures::Example& first = reason.first;
     text += fmt::format("\n{}\n  first   {}, hunt {}: {}\n", reason_text(reason),
                         simulated_hunter_id(figures.plan.hunter_of(first.run)),
-                        figures.plan.hunt_of(first.run) + 1, first.reason);
+                        figures.plan.hunt_of(first.run) + 1, printable(first.reason));
     if (is_failure(reason.end)) text += fmt::format("  again   {}\n", again_text(report, first));
   }
   return text + more_text(figures.reasons.size(), shown, "reason");
 }
 
+// A word for a shell, in quotes if it needs them.
 std::string quoted(const std::string& word) {
+  constexpr std::string_view plain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./-+,:=@%";
+  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
   std::string text = "'";
   for (char const c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return text + "'";
@@ -196,13 +201,13 @@ std::string simulation_head(const SimulationReport& report) {
 
 std::string reason_text(const Figures::Reason& reason) {
   return fmt::format("{} {}: {}", counted(reason.runs, "run"), run_end_text(reason.end),
-                     reason.text.empty() ? "other reasons" : reason.text);
+                     reason.text.empty() ? "other reasons" : printable(reason.text));
 }
 
 std::string again_text(const SimulationReport& report, const Figures::Example& example) {
   const SimulationPlan& plan = report.figures.plan;
   std::string text = fmt::format(
-      "huntctl try {} {} --seed {:016x}{:016x} --now {}", report.script,
+      "huntctl try {} {} --seed {:016x}{:016x} --now {}", quoted(report.script),
       simulated_hunter_id(plan.hunter_of(example.run)), example.seed[0], example.seed[1],
       plan.now_ms + static_cast<int64_t>(plan.hunt_of(example.run) * plan.every_ms));
   std::string held;

@@ -121,7 +121,8 @@ void RunTally::count_draws(const PretendLedger& ledger, const PlayedRun& run, bo
 }
 
 void RunTally::count_reason(const PretendLedger& ledger, const PlayedRun& run, const SeedOf& seed) {
-  ReasonKey key(run.end, key_of(run));
+  // The empty key is for all reasons above the bound.
+  ReasonKey key(run.end, run.reason.empty() ? "without a reason" : key_of(run));
   auto found = reasons_.find(key);
   if (found == reasons_.end()) {
     if (reasons_.size() >= simulation::reasons_max) key.second.clear();

@@ -228,6 +228,10 @@ void Simulation::take_supply_query(Slot& slot, wf_reader& reader) {
   if (wf_all_read(&reader) == 0 || slot.limit > WF_SUPPLY_LIMIT_MAX)
     return end_with_worker(slot, RunEnd::worker_failed, "the worker sent a malformed query");
   if (!loot) return;
+  if (started(slot.run).played.draws.size() == simulation::draws_max)
+    return end_with_worker(
+        slot, RunEnd::deadline,
+        fmt::format("it asked for a limited loot {} times", simulation::draws_max));
   slot.loot = *loot;
   slot.waits = true;
   reply_to_supply_query(slot);

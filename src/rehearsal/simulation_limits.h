@@ -14,6 +14,8 @@ inline constexpr size_t seed_bytes_max = 64;
 inline constexpr uint64_t every_s_max = uint64_t{366} * 86'400;  // between two hunts of a hunter
 // Runs that may have started before the oldest of them has ended.
 inline constexpr uint64_t window_runs_max = 4096;
+// Units that one run asks for. A hunt that waits for Redis each time asks for fewer in its deadline.
+inline constexpr size_t draws_max = 10'000;
 inline constexpr size_t loot_ids_max = 100'000;  // different ones, of all runs
 // What all hunters hold: pairs of a hunter and a loot_id, 8 bytes each.
 inline constexpr uint64_t held_pairs_max = 50'000'000;

@@ -196,6 +196,30 @@ end""")
     assert run["outcomes"]["ok"] + run["outcomes"]["deadline-passed"] == 40
 
 
+def test_a_run_has_a_bound_for_units_that_its_deadline_does_not_give(script):
+    path = script("ask", "return function(hunt) while true do hunt.award('none', {limit = 0}) end end")
+    run = report(path, "--hunters", 2, "--hunts", 1, code=1, settings={"worker.deadline_ms": 4000, "http.request_deadline_ms": 9000})
+    [reason] = run["reasons"]
+    assert (reason["end"], reason["runs"]) == ("deadline-passed", 2) and "10000 times" in reason["text"]
+
+
+def test_a_rejection_without_a_reason_is_not_one_of_many_others(script):
+    path = script("no", "return function(hunt) hunt.reject('') end")
+    run = report(path, "--hunters", 2, "--hunts", 1)
+    assert [reason["text"] for reason in run["reasons"]] == ["without a reason"]
+    assert "other reasons" not in simulate(path, "--hunters", 2, "--hunts", 1).stdout
+
+
+def test_a_reason_cannot_control_a_terminal_nor_a_path_a_shell(tmp_path):
+    folder = tmp_path / "it's"
+    folder.mkdir()
+    path = folder / "red.lua"
+    path.write_text("return function(hunt) error('\\27[31mred') end")
+    text = simulate(path, "--hunters", 2, "--hunts", 1).stdout
+    assert "[31mred" in text and "\x1b" not in text
+    assert "it'\\''s/red.lua'" in text
+
+
 def test_a_script_that_needs_too_much_memory_ends_only_its_run(script):
     path = script("large", """
 return function(hunt)
@@ -342,6 +366,7 @@ end""")
     (("SCRIPT", "--input", "{"), "--input: "),
     (("SCRIPT", "--now", "yesterday"), "--now takes"),
     (("SCRIPT", "--every", "1w"), "--every"),
+    (("SCRIPT", "--now", "9223372036854775807", "--every", "366d"), "--now is too late"),
 ])
 def test_wrong_usage_says_what_is_wrong(script, words, error):
     path = str(script("coin", COIN))
