@@ -86,6 +86,16 @@ void drop_of_same_lines(std::vector<Finding>& findings, std::string_view script,
   });
 }
 
+// Puts them in the order of the script. If they are too many, the last warnings go first: whether a
+// script has an error must not depend on how many warnings it has.
+void sort_and_cut(std::vector<Finding>& findings) {
+  std::ranges::stable_sort(findings, {}, &Finding::offset);
+  if (findings.size() <= findings_max) return;
+  std::ranges::stable_sort(findings, {}, &Finding::severity);
+  findings.resize(findings_max);
+  std::ranges::stable_sort(findings, {}, &Finding::offset);
+}
+
 }  // namespace
 
 std::vector<Finding> check_script(std::string_view script, const std::optional<LuaError>& error) {
@@ -107,8 +117,7 @@ std::vector<Finding> check_script(std::string_view script, const std::optional<L
   if (error && !explained)
     if (std::optional<Finding> found = finding_of(*error, script, parsed.chunk, findings))
       findings.push_back(std::move(*found));
-  std::ranges::stable_sort(findings, {}, &Finding::offset);
-  if (findings.size() > findings_max) findings.resize(findings_max);
+  sort_and_cut(findings);
   for (Finding& finding : findings) set_place(finding, script);
   return findings;
 }

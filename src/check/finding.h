@@ -3,11 +3,14 @@
 #pragma once
 #include <cstddef>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace huntd::check {
 
-// At most this many findings of a kind are kept, and returned for a script: more are of no use, and
-// the time grows with their number.
+// At most this many findings are returned for a script, warnings only if there is room for all its
+// errors. Each step keeps as many errors, and as many warnings: more are of no use, and the time
+// grows with their number.
 inline constexpr size_t findings_max = 100;
 
 enum class Severity {
@@ -23,6 +26,28 @@ struct Finding {
   std::string help;     // what to do
   size_t line = 0;      // from 1; set by check_script()
   size_t column = 0;    // from 1, in characters; set by check_script()
+};
+
+// Keeps at most findings_max errors and findings_max warnings, so that many warnings do not hide an
+// error behind them.
+class FindingList {
+ public:
+  bool full(Severity severity) const { return count(severity) >= findings_max; }
+  void add(Finding finding) {
+    if (full(finding.severity)) return;
+    ++(finding.severity == Severity::error ? errors_ : warnings_);
+    all_.push_back(std::move(finding));
+  }
+  std::vector<Finding> take() { return std::move(all_); }
+
+ private:
+  size_t count(Severity severity) const {
+    return severity == Severity::error ? errors_ : warnings_;
+  }
+
+  std::vector<Finding> all_;
+  size_t errors_ = 0;
+  size_t warnings_ = 0;
 };
 
 }  // namespace huntd::check

@@ -52,19 +52,31 @@ std::optional<double> number_of(const Node* node) {
   return negative ? -number : number;
 }
 
+// Lua takes a text for a number if it is one, with spaces around it or not.
+bool may_be_number(std::string_view shown) {
+  if (shown.find('\\') != shown.npos) return true;  // an escape
+  std::string const text(shown);
+  std::string_view const prefix = shown.substr(0, shown.find_first_of("bB") + 1);
+  if (prefix.ends_with("0b") || prefix.ends_with("0B")) return true;  // LuaJIT reads 0b101
+  char* end = nullptr;
+  (void)std::strtod(text.c_str(), &end);
+  if (end == text.c_str()) return false;
+  return text.find_first_not_of(" \t\r\n\v\f", static_cast<size_t>(end - text.c_str())) ==
+         text.npos;
+}
+
 class Values {
  public:
   Values(std::string_view script, const Scopes& scopes) : script_(script), scopes_(scopes) {}
   std::vector<Finding> check(const Node* chunk) {
     visit(chunk);
-    return std::move(findings_);
+    return findings_.take();
   }
 
  private:
   void add(size_t offset, Severity severity, std::string_view code, std::string message,
            std::string help) {
-    if (findings_.size() >= findings_max) return;
-    findings_.push_back({offset, severity, std::string(code), std::move(message), std::move(help)});
+    findings_.add({offset, severity, std::string(code), std::move(message), std::move(help)});
   }
   void error(size_t offset, std::string_view code, std::string message, std::string help) {
     add(offset, Severity::error, code, std::move(message), std::move(help));
@@ -105,7 +117,7 @@ class Values {
   std::string_view script_;
   const Scopes& scopes_;
   std::set<std::string_view> tested_;  // loot_ids of which the script asks if the hunter has them
-  std::vector<Finding> findings_;
+  FindingList findings_;
 };
 
 // The parts of a node are visited in the order of the script: what is tested before is known then.
@@ -183,9 +195,9 @@ void Values::index(const Node* node) {
 }
 
 void Values::hunt_field(const Node* node, std::string_view key) {
-  if (contains(hunt_names(), key)) return;
+  if (contains(hunt_names(), key) || findings_.full(Severity::error)) return;
   auto const set = scopes_.fields_set.find(node->parts[0]->text);
-  if (set != scopes_.fields_set.end() && contains(set->second, key)) return;
+  if (set != scopes_.fields_set.end() && set->second.contains(key)) return;
   std::string_view near = replacement_of_hunt_name(key);
   if (near.empty()) near = nearest_name(key, hunt_names());
   std::string all;
@@ -198,11 +210,11 @@ void Values::hunt_field(const Node* node, std::string_view key) {
 
 void Values::library_field(const Node* node, std::string_view library, std::string_view key) {
   std::span<const std::string_view> const names = library_names(library);
-  if (names.empty() || contains(names, key)) return;
-  bool const replaced = std::ranges::any_of(
-      scopes_.globals, [&](const GlobalUse& use) { return use.set && use.name->text == library; });
+  if (names.empty() || contains(names, key) || findings_.full(Severity::error)) return;
   auto const set = scopes_.fields_set.find(library);
-  if (replaced || (set != scopes_.fields_set.end() && contains(set->second, key))) return;
+  if (scopes_.globals_set.contains(library) ||
+      (set != scopes_.fields_set.end() && set->second.contains(key)))
+    return;
   std::string_view const near = nearest_name(key, names);
   std::string help = near.empty() ? fmt::format("{} has no such function in Lua 5.1", library)
                                   : fmt::format("did you mean {}.{}?", library, near);
@@ -252,12 +264,7 @@ void Values::operand(const Node* node, std::string_view sign) {
                fmt::format("{} is nil, and not 0, if the hunter has none", shown(node, "this")),
                fmt::format("write ({} or 0)", shown(node, "...")));
   bool const adds = std::ranges::find(arithmetic, sign) != arithmetic.end();
-  const Node* const literal = node->kind == NodeKind::text ? node : nullptr;
-  if (!adds || literal == nullptr) return;
-  char* end = nullptr;
-  std::string const text(literal->text);
-  (void)std::strtod(text.c_str(), &end);
-  if (text.find('\\') == text.npos && (text.empty() || end == text.c_str() || *end != '\0'))
+  if (adds && node->kind == NodeKind::text && !may_be_number(node->text))
     error(node->begin, "text-arithmetic",
           fmt::format("{} is for numbers, and this is a text", sign), "to join texts, write ..");
 }
@@ -302,6 +309,8 @@ void Values::loop_in(const Node* node) {
   Meant const meant = meaning_of(through);
   if (meant.kind == Meaning::function) return not_called(through, meant.name);
   if (meant.kind != Meaning::held && meant.kind != Meaning::table) return;
+  // Lua calls it, which a metatable may allow.
+  if (scopes_.with_metatable.contains(literal_of(through))) return;
   error(through->begin, "pairs", "\"for\" cannot go through a table by itself",
         fmt::format("write {}({})", meant.kind == Meaning::held ? "pairs" : "ipairs",
                     shown(through, "...")));

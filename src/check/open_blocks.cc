@@ -17,8 +17,7 @@ struct Open {
 
 class Search {
  public:
-  Search(std::string_view script, const std::vector<Token>& tokens)
-      : script_(script), tokens_(tokens) {}
+  explicit Search(const std::vector<Token>& tokens) : tokens_(tokens) {}
 
   std::optional<OpenBlock> run(size_t stop) {
     for (size_t at = 0; at < std::min(stop + 1, tokens_.size()); ++at) {
@@ -39,7 +38,7 @@ class Search {
     Open& open = open_.back();
     const Token& token = tokens_[at];
     if (brackets_ != open.brackets || token.is(")") || token.is("}") || token.is("]")) return false;
-    size_t const indent = indent_of(script_, token);
+    size_t const indent = token.indent;
     if (closes(token)) {
       bool const of_if = token.is("else") || token.is("elseif");
       if (of_if && !tokens_[open.opened].is("if") && in_choice()) return true;
@@ -83,10 +82,9 @@ class Search {
     bool const behind_else = token.is("if") && at > 0 && tokens_[at - 1].is("else") &&
                              tokens_[at - 1].line == token.line;
     if (behind_else && !open_.empty() && !open_.back().else_if) open_.back().else_if = at - 1;
-    open_.push_back({at, indent_of(script_, token), std::nullopt, std::nullopt, loop, brackets_});
+    open_.push_back({at, token.indent, std::nullopt, std::nullopt, loop, brackets_});
   }
 
-  std::string_view script_;
   const std::vector<Token>& tokens_;
   std::vector<Open> open_;
   size_t brackets_ = 0;
@@ -94,9 +92,8 @@ class Search {
 
 }  // namespace
 
-std::optional<OpenBlock> find_open_block(std::string_view script, const std::vector<Token>& tokens,
-                                         size_t stop) {
-  return Search(script, tokens).run(stop);
+std::optional<OpenBlock> find_open_block(const std::vector<Token>& tokens, size_t stop) {
+  return Search(tokens).run(stop);
 }
 
 }  // namespace huntd::check

@@ -3,7 +3,6 @@
 #pragma once
 #include <cstddef>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 #include "check/tokens.h"
@@ -18,7 +17,6 @@ struct OpenBlock {
 
 // Looks at the tokens before `stop`. Returns the first block that seems to have no end: the lines
 // go back to the column of its opener, and it is still open. Nothing if the lines do not show it.
-std::optional<OpenBlock> find_open_block(std::string_view script, const std::vector<Token>& tokens,
-                                         size_t stop);
+std::optional<OpenBlock> find_open_block(const std::vector<Token>& tokens, size_t stop);
 
 }  // namespace huntd::check

@@ -150,7 +150,7 @@ Node* Parser::fail_without_opener() {
 
 Node* Parser::fail_open_block() {
   if ((now().is("else") || now().is("elseif")) && !in_choice()) return fail_without_opener();
-  std::optional<OpenBlock> const found = find_open_block(script_, tokens_, at_);
+  std::optional<OpenBlock> const found = find_open_block(tokens_, at_);
   size_t const opened = found ? found->opened : opened_.empty() ? 0 : opened_.back();
   const Token& token = tokens_[opened];
   if (found && found->else_if)
@@ -210,7 +210,7 @@ Node* Parser::block() {
 
 Node* Parser::fail_after_last(const Token& last) {
   if (now().is("=") && same_line()) return fail_one_equals();
-  if (find_open_block(script_, tokens_, at_)) return fail_open_block();
+  if (find_open_block(tokens_, at_)) return fail_open_block();
   if (opened_.empty() && before().is("end"))
     return fail(before().offset, "extra-end",
                 "this \"end\" ends the function of the hunt, but more lines follow",
@@ -325,6 +325,9 @@ bool Parser::end_of_condition(Node* parent, std::string_view keyword, std::strin
 }
 
 bool Parser::missing_word(std::string_view keyword, std::string_view word) {
+  // A search through the line for each of them would take long.
+  if (parsed_.findings.size() >= findings_max) failed_ = true;
+  if (failed_) return false;
   const Token& token = now();
   if (token.is("then") || token.is("do")) {
     note(token.offset, fmt::format("missing-{}", keyword),
@@ -442,8 +445,8 @@ Node* Parser::local() {
   } else if (same_line() && (now().kind == TokenKind::number || now().kind == TokenKind::text)) {
     return fail(before().end(), "missing-equals", "the \"=\" is missing here",
                 "write local name = value");
-  } else if (Node* const made = other_assignment(node->parts.back())) {
-    return made;
+  } else {
+    (void)other_assignment(node->parts.back());  // the variable is made all the same
   }
   return failed_ ? nullptr : done(node);
 }
@@ -498,6 +501,13 @@ Node* Parser::call_or_assign() {
   if (first == nullptr) return nullptr;
   if (now().is("=") || now().is(",")) return assign(first);
   if (first->kind == NodeKind::call || first->kind == NodeKind::method) return first;
+  bool const comment = script_.substr(before().end()).starts_with("--");
+  bool const variable = first->kind == NodeKind::name || first->kind == NodeKind::index;
+  if (comment && variable && !same_line()) {
+    note(before().end(), "increment", "\"--\" begins a comment in Lua",
+         fmt::format("to subtract one, write {0} = {0} - 1", name_in_help(first)));
+    return first;
+  }
   if (Node* const made = other_assignment(first)) return made;
   return failed_ ? nullptr : no_statement(first);
 }
@@ -521,18 +531,15 @@ Node* Parser::assign(Node* first) {
   return failed_ ? nullptr : done(node);
 }
 
-// x += 1, x++ and x--, which other languages have; null if it is none of them.
+std::string_view Parser::name_in_help(const Node* target) const {
+  std::string_view const shown = script_.substr(target->begin, target->end - target->begin);
+  return shown.size() > shown_bytes_max ? "x" : shown;
+}
+
+// x += 1 and x++, which other languages have; null if it is none of them.
 Node* Parser::other_assignment(Node* target) {
   std::string_view const sign = now().text;
-  std::string const shown(script_.substr(target->begin, target->end - target->begin));
-  std::string const name = shown.size() > shown_bytes_max ? "x" : shown;
-  bool const comment = script_.substr(before().end()).starts_with("--");
-  bool const variable = target->kind == NodeKind::name || target->kind == NodeKind::index;
-  if (comment && variable && !same_line()) {
-    note(before().end(), "increment", "\"--\" begins a comment in Lua",
-         fmt::format("to subtract one, write {0} = {0} - 1", name));
-    return target;
-  }
+  std::string_view const name = name_in_help(target);
   if (now().is("++")) {
     note(now().offset, "increment", "++ does not exist in Lua",
          fmt::format("to add one, write {0} = {0} + 1", name));
@@ -596,7 +603,7 @@ Node* Parser::misspelt_statement(const Node* value) {
 Node* Parser::foreign_statement() {
   const Token& token = now();
   if (token.is("{") || token.is("}")) {
-    if (token.is("}") && find_open_block(script_, tokens_, at_)) return fail_open_block();
+    if (token.is("}") && find_open_block(tokens_, at_)) return fail_open_block();
     return fail(token.offset, "braces", "Lua does not put the lines of a block between { and }",
                 token.is("}") && token.first_in_line ? "write end in place of }" : "remove it");
   }
@@ -611,7 +618,7 @@ Node* Parser::foreign_statement() {
     return fail(token.offset, "missing-operator", "two values follow each other",
                 "to join texts, write .. between them; to list values, a comma");
   bool const closes = token.is(")") || token.is("]") || token.is(",");
-  if (closes && find_open_block(script_, tokens_, at_)) return fail_open_block();
+  if (closes && find_open_block(tokens_, at_)) return fail_open_block();
   return fail_unexpected();
 }
 

@@ -268,7 +268,7 @@ bool Parser::field(Node* table) {
 
 bool Parser::after_field(const Token& opened) {
   if (take(",") || take(";") || now().is("}")) return true;
-  bool const back = now().first_in_line && indent_of(script_, now()) <= indent_of(script_, opened);
+  bool const back = now().first_in_line && now().indent <= opened.indent;
   bool const entry = (starts_value() || now().is("[")) &&
                      !(now().is("function") && after().kind == TokenKind::name);
   if (entry && !back) {

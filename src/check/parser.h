@@ -85,6 +85,7 @@ class Parser {
   Node* returns();
   Node* call_or_assign();
   Node* assign(Node* first);
+  std::string_view name_in_help(const Node* target) const;
   Node* other_assignment(Node* target);
   Node* no_statement(Node* value);
   Node* misspelt_statement(const Node* value);

@@ -3,15 +3,10 @@
 
 #include <algorithm>
 
-#include "check/lua_names.h"
-#include "check/nearest.h"
+#include "check/literals.h"
 
 namespace huntd::check {
 namespace {
-
-// At most this many variables, of the innermost blocks, are compared with a name that is not known.
-// LuaJIT allows 200 in a function.
-constexpr size_t compared_max = 200;
 
 class Resolver {
  public:
@@ -26,6 +21,7 @@ class Resolver {
     Variable& made = scopes_.variables.emplace_back();
     made.name = name->text;
     made.offset = name->offset;
+    made.outer = innermost();
     name->variable = &made;
     visible_.push_back(&made);
     return &made;
@@ -37,12 +33,7 @@ class Resolver {
     return found == visible_.rend() ? nullptr : *found;
   }
 
-  std::string near(std::string_view name) const {
-    std::vector<std::string_view> names;
-    size_t const first = visible_.size() - std::min(visible_.size(), compared_max);
-    for (size_t i = first; i < visible_.size(); ++i) names.push_back(visible_[i]->name);
-    return std::string(nearest_name(name, names));
-  }
+  const Variable* innermost() const { return visible_.empty() ? nullptr : visible_.back(); }
 
   GlobalUse* use(Node* name) {
     name->variable = find(name->text);
@@ -50,7 +41,7 @@ class Resolver {
     scopes_.uses_g |= name->text == "_G";
     GlobalUse& made = scopes_.globals.emplace_back();
     made.name = name;
-    if (!contains(lua_globals(), name->text)) made.near = near(name->text);
+    made.visible = innermost();
     return &made;
   }
 
@@ -122,6 +113,7 @@ class Resolver {
         if (GlobalUse* const made = use(target)) {
           made->set = true;
           made->by_function = by_function;
+          scopes_.globals_set.insert(target->text);
         } else {
           target->variable->changed = true;
         }
@@ -130,7 +122,7 @@ class Resolver {
       visit(target);
       if (target->kind == NodeKind::index && target->parts[0]->kind == NodeKind::name &&
           target->parts[1]->kind == NodeKind::text)
-        scopes_.fields_set[target->parts[0]->text].push_back(target->parts[1]->text);
+        scopes_.fields_set[target->parts[0]->text].insert(target->parts[1]->text);
     }
   }
 
@@ -154,6 +146,10 @@ class Resolver {
   void tested(Node* node) {
     size_t const before = scopes_.globals.size();
     visit_parts(node);
+    if (node->kind == NodeKind::call && node->parts[0]->text == "setmetatable" &&
+        node->parts.size() > 1)
+      if (const Node* const given = literal_of(node->parts[1]))
+        scopes_.with_metatable.insert(given);
     bool const compared =
         node->kind == NodeKind::binary && (node->text == "==" || node->text == "~=") &&
         (node->parts[0]->kind == NodeKind::nil || node->parts[1]->kind == NodeKind::nil);

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <deque>
 #include <map>
-#include <string>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -15,8 +15,9 @@ namespace huntd::check {
 // A local variable.
 struct Variable {
   std::string_view name;
-  size_t offset = 0;            // of the name in its declaration
-  const Node* value = nullptr;  // what `local x = VALUE` gives it; null: not known
+  size_t offset = 0;                // of the name in its declaration
+  const Variable* outer = nullptr;  // the one declared before it of those visible with it
+  const Node* value = nullptr;      // what `local x = VALUE` gives it; null: not known
   bool parameter = false;
   bool changed = false;  // it gets another value later
   bool is_hunt = false;  // a parameter that is given the hunt table
@@ -25,7 +26,8 @@ struct Variable {
 // A use of a name that is not a local variable.
 struct GlobalUse {
   const Node* name = nullptr;
-  std::string near;          // the local variable with the closest name, if one is close
+  // The innermost local variable that is visible here; the others by Variable::outer.
+  const Variable* visible = nullptr;
   bool set = false;          // it gets a value
   bool by_function = false;  // by `function name()`
   bool tested = false;       // compared with nil, or its type is asked: it may be absent
@@ -36,8 +38,10 @@ struct Scopes {
   std::vector<GlobalUse> globals;  // in the order of the script
   // Fields that the script itself sets, of `hunt` and of libraries: "string" -> "trim". The key is
   // the name of the variable.
-  std::map<std::string_view, std::vector<std::string_view>> fields_set;
-  bool uses_g = false;  // the script uses _G, so it may set any global
+  std::map<std::string_view, std::set<std::string_view>> fields_set;
+  std::set<std::string_view> globals_set;  // that get a value somewhere
+  std::set<const Node*> with_metatable;    // tables that the script gives to setmetatable
+  bool uses_g = false;                     // the script uses _G, so it may set any global
 };
 
 // Sets Node::variable of each name below `chunk`.

@@ -146,8 +146,27 @@ class Splitter {
   }
 
   void add(TokenKind kind, std::string_view text, size_t offset, size_t bytes) {
-    found_.tokens.push_back({kind, text, offset, bytes, line_, new_line_});
+    if (line_ != indent_line_) {
+      indent_ = indent_at(offset);
+      indent_line_ = line_;
+    }
+    found_.tokens.push_back({kind, text, offset, bytes, line_, indent_, new_line_});
     new_line_ = false;
+  }
+  // The columns before the first token of the line of `offset`.
+  size_t indent_at(size_t offset) const {
+    size_t const newline = offset == 0 ? std::string_view::npos : script_.rfind('\n', offset - 1);
+    size_t columns = 0;
+    for (size_t at = newline == std::string_view::npos ? 0 : newline + 1; at < script_.size();
+         ++at) {
+      if (script_[at] == ' ')
+        ++columns;
+      else if (script_[at] == '\t')
+        columns = (columns / 4 + 1) * 4;
+      else
+        break;
+    }
+    return columns;
   }
   void report(size_t offset, std::string_view code, std::string message, std::string_view help) {
     if (found_.findings.size() >= findings_max) return;
@@ -263,7 +282,13 @@ class Splitter {
       found_.broken = true;
       return;
     }
-    size_t const begin = start + bracket_bytes(level);
+    size_t begin = start + bracket_bytes(level);
+    // Lua leaves out a line break right behind the brackets.
+    std::string_view const first = script_.substr(begin, 2);
+    if (first == "\r\n" || first == "\n\r")
+      begin += 2;
+    else if (first.starts_with('\n') || first.starts_with('\r'))
+      ++begin;
     add(TokenKind::text, script_.substr(begin, close - begin), start,
         close + bracket_bytes(level) - start);
     skip_to(close + bracket_bytes(level));
@@ -345,6 +370,8 @@ class Splitter {
   size_t at_ = 0;
   size_t line_ = 1;
   bool new_line_ = true;
+  size_t indent_ = 0;       // of the line indent_line_
+  size_t indent_line_ = 0;  // none yet
   Tokens found_;
 };
 
@@ -359,20 +386,5 @@ const std::vector<std::string_view>& keywords() {
 }
 
 Tokens split_script(std::string_view script) { return Splitter(script).split(); }
-
-size_t indent_of(std::string_view script, const Token& token) {
-  size_t const newline =
-      token.offset == 0 ? std::string_view::npos : script.rfind('\n', token.offset - 1);
-  size_t columns = 0;
-  for (size_t at = newline == std::string_view::npos ? 0 : newline + 1; at < script.size(); ++at) {
-    if (script[at] == ' ')
-      ++columns;
-    else if (script[at] == '\t')
-      columns = (columns / 4 + 1) * 4;
-    else
-      break;
-  }
-  return columns;
-}
 
 }  // namespace huntd::check

@@ -27,6 +27,8 @@ struct Token {
   size_t offset = 0;  // in the script
   size_t bytes = 0;   // in the script
   size_t line = 1;
+  // The columns before the first token of its line; a tab goes to the next multiple of 4.
+  size_t indent = 0;
   bool first_in_line = false;
 
   bool is(std::string_view sign_or_keyword) const {
@@ -51,9 +53,5 @@ Tokens split_script(std::string_view script);
 
 // All keywords.
 const std::vector<std::string_view>& keywords();
-
-// The number of columns before the first token of the line of `token`; a tab goes to the next
-// multiple of 4.
-size_t indent_of(std::string_view script, const Token& token);
 
 }  // namespace huntd::check

@@ -12,12 +12,13 @@
 namespace huntd::check {
 namespace {
 
+// At most this many names are compared with one that is not known: the variables of the innermost
+// blocks, of which LuaJIT allows 200 in a function, and as many globals.
+constexpr size_t compared_max = 200;
+
 class Variables {
  public:
-  Variables(std::string_view script, const Scopes& scopes) : script_(script), scopes_(scopes) {
-    for (const GlobalUse& use : scopes.globals)
-      if (use.set) made_.insert(use.name->text);
-  }
+  Variables(std::string_view script, const Scopes& scopes) : script_(script), scopes_(scopes) {}
 
   std::vector<Finding> check() {
     // Each name once: one fix is for all its places.
@@ -28,31 +29,31 @@ class Variables {
       else if (!use.set && !use.tested && !is_known(name) && reported_.insert(name).second)
         read(use);
     }
-    return std::move(findings_);
+    return findings_.take();
   }
 
  private:
   bool is_known(std::string_view name) const {
-    return contains(lua_globals(), name) || made_.contains(name) || scopes_.uses_g;
+    return contains(lua_globals(), name) || scopes_.globals_set.contains(name) || scopes_.uses_g;
   }
 
   void add(const GlobalUse& use, Severity severity, std::string_view code, std::string message,
            std::string help) {
-    if (findings_.size() >= findings_max) return;
-    findings_.push_back(
+    findings_.add(
         {use.name->offset, severity, std::string(code), std::move(message), std::move(help)});
   }
 
   void set(const GlobalUse& use) {
+    if (findings_.full(Severity::warning)) return;
     std::string_view const name = use.name->text;
     if (contains(lua_globals(), name))
       return add(use, Severity::warning, "lua-name", fmt::format("this replaces {} of Lua", name),
                  "choose another name");
-    if (!use.near.empty())
+    if (std::string_view const near = near_variable(use); !near.empty())
       return add(
           use, Severity::warning, "global-set",
           fmt::format("{} gets a value here, but there is no \"local {}\"", name, name),
-          fmt::format("did you mean {}? If it is a new variable, write local before it", use.near));
+          fmt::format("did you mean {}? If it is a new variable, write local before it", near));
     add(use, Severity::warning, "global-set", fmt::format("\"local\" is missing before {}", name),
         fmt::format("write local {} the first time it gets a value", name));
   }
@@ -67,6 +68,7 @@ class Variables {
   }
 
   void read(const GlobalUse& use) {
+    if (findings_.full(Severity::error)) return;
     std::string_view const name = use.name->text;
     std::string const unknown = fmt::format("{} is not known here", name);
     if (size_t const line = line_of_other(name); line > 0 && name != "hunt")
@@ -77,7 +79,7 @@ class Variables {
     if (std::string_view const help = replacement_of_global(name); !help.empty())
       return add(use, Severity::error, name == "hunt" ? "hunt-not-given" : "not-in-hunts", unknown,
                  std::string(help));
-    std::string const near = near_of(use);
+    std::string_view const near = near_name(use);
     if (!near.empty())
       return add(use, Severity::error, "unknown-name", unknown,
                  fmt::format("did you mean {}?", near));
@@ -87,19 +89,32 @@ class Variables {
                     name, name));
   }
 
-  std::string near_of(const GlobalUse& use) const {
-    if (!use.near.empty()) return use.near;
-    std::vector<std::string_view> names(made_.begin(), made_.end());
+  // The local variable with the closest name, if one is close.
+  static std::string_view near_variable(const GlobalUse& use) {
+    std::vector<std::string_view> names;
+    for (const Variable* one = use.visible; one != nullptr && names.size() < compared_max;
+         one = one->outer)
+      names.push_back(one->name);
+    std::ranges::reverse(names);
+    return nearest_name(use.name->text, names);
+  }
+
+  std::string_view near_name(const GlobalUse& use) const {
+    if (std::string_view const near = near_variable(use); !near.empty()) return near;
+    std::vector<std::string_view> names;
+    for (std::string_view const name : scopes_.globals_set) {
+      if (names.size() == compared_max) break;
+      names.push_back(name);
+    }
     std::ranges::copy(lua_globals(), std::back_inserter(names));
     for (std::string_view const word : {"true", "false", "nil"}) names.push_back(word);
-    return std::string(nearest_name(use.name->text, names));
+    return nearest_name(use.name->text, names);
   }
 
   std::string_view script_;
   const Scopes& scopes_;
-  std::set<std::string_view> made_;  // globals that the script sets somewhere
   std::set<std::string_view> reported_;
-  std::vector<Finding> findings_;
+  FindingList findings_;
 };
 
 }  // namespace

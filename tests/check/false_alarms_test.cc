@@ -87,6 +87,11 @@ constexpr const char* correct[] = {
     "do local x = 1 do x = 2 end hunt.log(x) end;",
     "local a\nlocal b, c = 1\na = b c = a return c",
     "return\n  hunt.now",
+    "local nothing--not set yet\nlocal other --\nnothing = 1 other = nothing return other",
+    "hunt.award([[\ngold]]) hunt.award([==[\r\nwood]==])",
+    R"(return "10 " + 1 + " 0x10 " + "0b11")",
+    R"(local n = 0 local iter = {} setmetatable(iter, { __call = function() return nil end })
+       for i in iter do n = n + i end return n)",
 };
 
 std::vector<std::filesystem::path> scripts_in(const char* folder) {

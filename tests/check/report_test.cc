@@ -6,6 +6,7 @@
 #include "check/nearest.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <string>
@@ -130,7 +131,50 @@ TEST_CASE("deep and long scripts end the check, not the program") {
     while (script.size() < 200'000) script += piece;
     CHECK_FALSE(errors_of(script).empty());
   }
+  std::string one_line = "return function(hunt) ";
+  while (one_line.size() < 900'000) one_line += "do end ";
+  CHECK_FALSE(errors_of(one_line).empty());
   std::string wrong;
   for (int i = 0; i < 1000; ++i) wrong += "local a = 1 != 2\n";
   CHECK(errors_of(wrong).size() == findings_max);
+}
+
+TEST_CASE("warnings do not hide an error behind them") {
+  std::string warnings;
+  for (size_t i = 0; i < findings_max + 20; ++i) warnings += fmt::format("made{} = 1\n", i);
+  std::string const script = hunt_of(warnings + "hunt.awrad(\"gold\")\nhunt.now()");
+  std::vector<Finding> const found = check_script(script, std::nullopt);
+  REQUIRE(found.size() == findings_max);
+  CHECK(found[0].code == "global-set");
+  CHECK(found[0].line == 2);
+  CHECK(found[findings_max - 2].code == "unknown-hunt-name");
+  CHECK(found[findings_max - 1].code == "not-a-function");
+  CHECK(has_error(found));
+}
+
+TEST_CASE("warnings of one kind leave room for errors of that kind") {
+  std::string warnings;
+  for (size_t i = 0; i < findings_max + 20; ++i)
+    warnings += fmt::format("local n{0} = hunt.held().loot{0} + 1\n", i);
+  CHECK(has_error(check_script(hunt_of(warnings + "hunt.now()"), std::nullopt)));
+  std::string globals;
+  for (size_t i = 0; i < findings_max + 20; ++i) globals += fmt::format("made{} = 1\n", i);
+  CHECK(has_error(check_script(hunt_of(globals + "print(\"x\")"), std::nullopt)));
+}
+
+TEST_CASE("an error of hunt_worker is an error behind any number of warnings") {
+  std::string warnings;
+  for (size_t i = 0; i < 3 * findings_max; ++i) warnings += fmt::format("made{} = 1\n", i);
+  for (const char* last : {"if", "x =", "goto nowhere", "local a = 1 != 2", "break"})
+    CHECK_MESSAGE(has_error(check_of(hunt_of(warnings + last))), last);
+}
+
+TEST_CASE("the time grows with the script, not with its square") {
+  std::string script;
+  for (int i = 0; i < 9'500; ++i) script += fmt::format("name{}=1\n", i);
+  for (int i = 0; i < 9'000; ++i) script += fmt::format("f(other{})\n", i);
+  CHECK(check_script(hunt_of(script), std::nullopt).size() == findings_max);
+  std::string fields;
+  for (int i = 0; i < 20'000; ++i) fields += fmt::format("math.a{0} = math.b{0}\n", i);
+  CHECK_FALSE(check_script(hunt_of(fields), std::nullopt).empty());
 }
