@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -79,7 +80,28 @@ class Values {
     findings_.add({offset, severity, std::string(code), std::move(message), std::move(help)});
   }
   void error(size_t offset, std::string_view code, std::string message, std::string help) {
-    add(offset, Severity::error, code, std::move(message), std::move(help));
+    add(offset, sure_ ? Severity::error : Severity::warning, code, std::move(message),
+        std::move(help));
+  }
+  // The value is nil, which fails only if it is needed.
+  void missing(const Node* node, std::string_view code, std::string message, std::string help) {
+    if (node->read == Read::needed)
+      return error(node->offset, code, std::move(message), std::move(help));
+    add(node->offset, Severity::warning, code, std::move(message), std::move(help));
+  }
+  // What is found by it is an error only if it is certain.
+  Meant meaning_of(const Node* node) {
+    Meant const meant = check::meaning_of(node);
+    if (meant.kind != Meaning::unknown) sure_ &= meant.sure;
+    return meant;
+  }
+  // The script sets the field, or asks if it is there.
+  bool is_own_field(std::string_view object, std::string_view key) const {
+    for (const auto* const fields : {&scopes_.fields_set, &scopes_.fields_asked})
+      if (auto const found = fields->find(object);
+          found != fields->end() && found->second.contains(key))
+        return true;
+    return false;
   }
   // As the script writes it; `otherwise` if that is long.
   std::string shown(const Node* node, std::string_view otherwise) const {
@@ -88,7 +110,12 @@ class Values {
     return std::string(fits ? text : otherwise);
   }
 
-  void visit(const Node* node);
+  void visit(const Node* node) {
+    bool const outer = std::exchange(sure_, true);
+    visit_node(node);
+    sure_ = outer;
+  }
+  void visit_node(const Node* node);
   void visit_parts(const Node* node) {
     for (const Node* const part : node->parts) visit(part);
   }
@@ -117,11 +144,12 @@ class Values {
   std::string_view script_;
   const Scopes& scopes_;
   std::set<std::string_view> tested_;  // loot_ids of which the script asks if the hunter has them
+  bool sure_ = true;                   // of what the visited node is found to be
   FindingList findings_;
 };
 
 // The parts of a node are visited in the order of the script: what is tested before is known then.
-void Values::visit(const Node* node) {
+void Values::visit_node(const Node* node) {
   switch (node->kind) {
     case NodeKind::index:
       index(node);
@@ -195,33 +223,28 @@ void Values::index(const Node* node) {
 }
 
 void Values::hunt_field(const Node* node, std::string_view key) {
-  if (contains(hunt_names(), key) || findings_.full(Severity::error)) return;
-  auto const set = scopes_.fields_set.find(node->parts[0]->text);
-  if (set != scopes_.fields_set.end() && set->second.contains(key)) return;
+  if (contains(hunt_names(), key) || is_own_field(node->parts[0]->text, key)) return;
+  if (findings_.full(Severity::error) && findings_.full(Severity::warning)) return;
   std::string_view near = replacement_of_hunt_name(key);
   if (near.empty()) near = nearest_name(key, hunt_names());
   std::string all;
   for (std::string_view const name : hunt_names())
     all += fmt::format("{}{}", all.empty() ? "" : ", ", name);
-  error(
-      node->offset, "unknown-hunt-name", fmt::format("hunt.{} does not exist", key),
+  missing(
+      node, "unknown-hunt-name", fmt::format("hunt.{} does not exist", key),
       near.empty() ? fmt::format("hunt has {}", all) : fmt::format("did you mean hunt.{}?", near));
 }
 
 void Values::library_field(const Node* node, std::string_view library, std::string_view key) {
   std::span<const std::string_view> const names = library_names(library);
-  if (names.empty() || contains(names, key) || findings_.full(Severity::error)) return;
-  auto const set = scopes_.fields_set.find(library);
-  if (scopes_.globals_set.contains(library) ||
-      (set != scopes_.fields_set.end() && set->second.contains(key)))
-    return;
+  if (names.empty() || contains(names, key)) return;
+  if (scopes_.globals_set.contains(library) || is_own_field(library, key)) return;
   std::string_view const near = nearest_name(key, names);
   std::string help = near.empty() ? fmt::format("{} has no such function in Lua 5.1", library)
                                   : fmt::format("did you mean {}.{}?", library, near);
   if (library == "math" && key.starts_with("random"))
     help = "use hunt.random, which a run can repeat";
-  error(node->offset, "unknown-field", fmt::format("{}.{} does not exist in hunts", library, key),
-        help);
+  missing(node, "unknown-field", fmt::format("{}.{} does not exist in hunts", library, key), help);
 }
 
 void Values::method(const Node* node) {

@@ -30,10 +30,10 @@ Meant meaning_of_index(const Node* node, int steps) {
   const Node* const key = literal_of(node->parts[1]);
   if (key == nullptr || key->kind != NodeKind::text) return {};
   Meant const object = meaning(node->parts[0], steps + 1);
-  if (object.kind == Meaning::held) return {Meaning::held_count, key->text};
+  if (object.kind == Meaning::held) return {Meaning::held_count, key->text, object.sure};
   if (object.kind != Meaning::hunt) return {};
-  if (contains(hunt_functions(), key->text)) return {Meaning::function, key->text};
-  if (contains(hunt_values(), key->text)) return {Meaning::value, key->text};
+  if (contains(hunt_functions(), key->text)) return {Meaning::function, key->text, object.sure};
+  if (contains(hunt_values(), key->text)) return {Meaning::value, key->text, object.sure};
   return {};
 }
 
@@ -43,7 +43,7 @@ Meant meaning(const Node* node, int steps) {
   switch (node->kind) {
     case NodeKind::name:
       if (node->variable != nullptr && node->variable->is_hunt && !node->variable->changed)
-        return {Meaning::hunt, {}};
+        return {Meaning::hunt, {}, !node->variable->hunt_by_name};
       return {};
     case NodeKind::table:
       return {Meaning::table, {}};
@@ -51,7 +51,8 @@ Meant meaning(const Node* node, int steps) {
       return meaning_of_index(node, steps);
     case NodeKind::call: {
       Meant const called = meaning(node->parts[0], steps + 1);
-      if (called.kind == Meaning::function && called.name == "held") return {Meaning::held, {}};
+      if (called.kind == Meaning::function && called.name == "held")
+        return {Meaning::held, {}, called.sure};
       return {};
     }
     default:

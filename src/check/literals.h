@@ -21,6 +21,7 @@ enum class Meaning {
 struct Meant {
   Meaning kind = Meaning::unknown;
   std::string_view name;  // of the function or the value; the loot_id of a held_count
+  bool sure = true;       // false: a parameter is taken for the hunt table by its name only
 };
 
 // Follows parentheses, and local variables that get no other value later.

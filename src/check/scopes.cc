@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "check/literals.h"
+#include "check/reads.h"
 
 namespace huntd::check {
 namespace {
@@ -13,6 +13,7 @@ class Resolver {
   Scopes resolve(Node* chunk) {
     visit(chunk);
     mark_hunt(chunk);
+    mark_reads(chunk, scopes_);
     return std::move(scopes_);
   }
 
@@ -75,9 +76,6 @@ class Resolver {
         return loop(node);
       case NodeKind::loop_repeat:
         return loop_repeat(node);
-      case NodeKind::binary:
-      case NodeKind::call:
-        return tested(node);
       default:
         return visit_parts(node);
     }
@@ -142,27 +140,8 @@ class Resolver {
     visible_.resize(outer);
   }
 
-  // A global that is compared with nil, or whose type is asked, may be absent.
-  void tested(Node* node) {
-    size_t const before = scopes_.globals.size();
-    visit_parts(node);
-    if (node->kind == NodeKind::call && node->parts[0]->text == "setmetatable" &&
-        node->parts.size() > 1)
-      if (const Node* const given = literal_of(node->parts[1]))
-        scopes_.with_metatable.insert(given);
-    bool const compared =
-        node->kind == NodeKind::binary && (node->text == "==" || node->text == "~=") &&
-        (node->parts[0]->kind == NodeKind::nil || node->parts[1]->kind == NodeKind::nil);
-    bool const type_asked =
-        node->kind == NodeKind::call && node->parts[0]->text == "type" && node->parts.size() == 2;
-    if (!compared && !type_asked) return;
-    for (size_t i = before; i < scopes_.globals.size(); ++i)
-      for (const Node* const part : node->parts)
-        if (scopes_.globals[i].name == part) scopes_.globals[i].tested = true;
-  }
-
   // The first parameter of the function that the script returns is the hunt table.
-  static void mark_hunt(Node* chunk) {
+  void mark_hunt(Node* chunk) {
     if (chunk->parts.empty() || chunk->parts.back()->kind != NodeKind::returns) return;
     const Node* const last = chunk->parts.back();
     if (last->parts.size() != 1) return;
@@ -170,8 +149,11 @@ class Resolver {
     if (returned->kind == NodeKind::name && returned->variable != nullptr)
       returned = returned->variable->value;
     if (returned == nullptr || returned->kind != NodeKind::function) return;
+    for (Variable& variable : scopes_.variables) variable.hunt_by_name = variable.is_hunt;
     const Node* const first = returned->parts[0];
-    if (first->kind == NodeKind::name) first->variable->is_hunt = true;
+    if (first->kind != NodeKind::name) return;
+    first->variable->is_hunt = true;
+    first->variable->hunt_by_name = false;
   }
 
   Scopes scopes_;

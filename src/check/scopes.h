@@ -21,6 +21,8 @@ struct Variable {
   bool parameter = false;
   bool changed = false;  // it gets another value later
   bool is_hunt = false;  // a parameter that is given the hunt table
+  // Only its name says so: the main function is another one.
+  bool hunt_by_name = false;
 };
 
 // A use of a name that is not a local variable.
@@ -30,7 +32,6 @@ struct GlobalUse {
   const Variable* visible = nullptr;
   bool set = false;          // it gets a value
   bool by_function = false;  // by `function name()`
-  bool tested = false;       // compared with nil, or its type is asked: it may be absent
 };
 
 struct Scopes {
@@ -40,11 +41,14 @@ struct Scopes {
   // the name of the variable.
   std::map<std::string_view, std::set<std::string_view>> fields_set;
   std::set<std::string_view> globals_set;  // that get a value somewhere
-  std::set<const Node*> with_metatable;    // tables that the script gives to setmetatable
-  bool uses_g = false;                     // the script uses _G, so it may set any global
+  // What the script asks for being there: globals, and fields by the name of the variable.
+  std::set<std::string_view> globals_asked;
+  std::map<std::string_view, std::set<std::string_view>> fields_asked;
+  std::set<const Node*> with_metatable;  // tables that the script gives to setmetatable
+  bool uses_g = false;                   // the script uses _G, so it may set any global
 };
 
-// Sets Node::variable of each name below `chunk`.
+// Sets Node::variable of each name below `chunk`, and Node::read.
 Scopes resolve(Node* chunk);
 
 }  // namespace huntd::check

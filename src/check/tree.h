@@ -39,6 +39,13 @@ enum class NodeKind {
   other,           // break, goto, a label
 };
 
+// What is done with a value.
+enum class Read {
+  plain,   // it is handed on, or compared by == or ~=
+  asked,   // it is asked for being nil or false: the script knows that it may be
+  needed,  // it is called, indexed, counted with, compared or joined, which fails if it is nil
+};
+
 struct Variable;
 
 struct Node {
@@ -50,6 +57,7 @@ struct Node {
   size_t count = 0;
   size_t depth = 1;  // of the tree below it
   std::vector<Node*> parts;
+  Read read = Read::plain;
   Variable* variable = nullptr;  // of a name: the local variable; null: a global one
 };
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
+#include <map>
 #include <set>
 #include <string>
 
@@ -16,17 +18,26 @@ namespace {
 // blocks, of which LuaJIT allows 200 in a function, and as many globals.
 constexpr size_t compared_max = 200;
 
+// Words for a constant in other languages: no script asks if they are there.
+constexpr std::array<std::string_view, 5> constants = {"True", "False", "None", "null",
+                                                       "undefined"};
+
 class Variables {
  public:
   Variables(std::string_view script, const Scopes& scopes) : script_(script), scopes_(scopes) {}
 
   std::vector<Finding> check() {
-    // Each name once: one fix is for all its places.
+    // Each name once: one fix is for all its places. The first place that fails counts.
+    std::map<std::string_view, const GlobalUse*> unknown;
+    for (const GlobalUse& use : scopes_.globals) {
+      if (use.set || is_known(use.name->text)) continue;
+      const GlobalUse*& reported = unknown.try_emplace(use.name->text, &use).first->second;
+      if (use.name->read == Read::needed && reported->name->read != Read::needed) reported = &use;
+    }
     for (const GlobalUse& use : scopes_.globals) {
       std::string_view const name = use.name->text;
-      if (use.set && !use.by_function && reported_.insert(name).second)
-        set(use);
-      else if (!use.set && !use.tested && !is_known(name) && reported_.insert(name).second)
+      if (use.set && !use.by_function && reported_.insert(name).second) set(use);
+      if (auto const found = unknown.find(name); found != unknown.end() && found->second == &use)
         read(use);
     }
     return findings_.take();
@@ -34,7 +45,9 @@ class Variables {
 
  private:
   bool is_known(std::string_view name) const {
-    return contains(lua_globals(), name) || scopes_.globals_set.contains(name) || scopes_.uses_g;
+    bool const may_be_absent = scopes_.globals_asked.contains(name) && !contains(constants, name);
+    return contains(lua_globals(), name) || scopes_.globals_set.contains(name) || may_be_absent ||
+           scopes_.uses_g;
   }
 
   void add(const GlobalUse& use, Severity severity, std::string_view code, std::string message,
@@ -68,22 +81,22 @@ class Variables {
   }
 
   void read(const GlobalUse& use) {
-    if (findings_.full(Severity::error)) return;
+    Severity const severity = use.name->read == Read::needed ? Severity::error : Severity::warning;
+    if (findings_.full(severity)) return;
     std::string_view const name = use.name->text;
     std::string const unknown = fmt::format("{} is not known here", name);
     if (size_t const line = line_of_other(name); line > 0 && name != "hunt")
-      return add(use, Severity::error, "out-of-scope", unknown,
+      return add(use, severity, "out-of-scope", unknown,
                  fmt::format("the {} of line {} is known only in its own block, and below its "
                              "line: write \"local {}\" above that block",
                              name, line, name));
     if (std::string_view const help = replacement_of_global(name); !help.empty())
-      return add(use, Severity::error, name == "hunt" ? "hunt-not-given" : "not-in-hunts", unknown,
+      return add(use, severity, name == "hunt" ? "hunt-not-given" : "not-in-hunts", unknown,
                  std::string(help));
     std::string_view const near = near_name(use);
     if (!near.empty())
-      return add(use, Severity::error, "unknown-name", unknown,
-                 fmt::format("did you mean {}?", near));
-    add(use, Severity::error, "unknown-name", unknown,
+      return add(use, severity, "unknown-name", unknown, fmt::format("did you mean {}?", near));
+    add(use, severity, "unknown-name", unknown,
         fmt::format("if it is a text, write \"{}\" in quotes; if it is a variable, write local {} "
                     "= ... above",
                     name, name));

@@ -89,6 +89,13 @@ constexpr const char* correct[] = {
     "return\n  hunt.now",
     "local nothing--not set yet\nlocal other --\nnothing = 1 other = nothing return other",
     "hunt.award([[\ngold]]) hunt.award([==[\r\nwood]==])",
+    R"(local unpack = table.unpack or unpack hunt.award(unpack({ "gold" })))",
+    R"(if type(extra) == "function" then extra() end)",
+    R"(if bonus ~= nil then hunt.award(bonus) end)",
+    R"(local tier = hunt.tier or "gold" hunt.award(tier))",
+    R"(if hunt.bonus then hunt.award(hunt.bonus.id) end)",
+    R"(while not (done) do hunt.log(done) break end repeat until other == nil or other > 3)",
+    R"(if math.trunc then return math.trunc(2.5) end return print and print("x"))",
     R"(return "10 " + 1 + " 0x10 " + "0b11")",
     R"(local n = 0 local iter = {} setmetatable(iter, { __call = function() return nil end })
        for i in iter do n = n + i end return n)",

@@ -167,7 +167,7 @@ constexpr Mistake mistakes[] = {
      "you mean streak? If it is a new variable, write local before it"},
     {R"(  local streak = 1
   return { streak = straek })",
-     "3:21 unknown-name: straek is not known here; did you mean streak?"},
+     "3:21 warning unknown-name: straek is not known here; did you mean streak?"},
     {R"(  hunt.award(gold))",
      "2:14 unknown-name: gold is not known here; if it is a text, write \"gold\" in quotes; if "
      "it is a variable, write local gold = ... above"},
@@ -240,8 +240,8 @@ constexpr Mistake mistakes[] = {
      "2:19 unknown-field: string.uper does not exist in hunts; did you mean string.upper?"},
     {R"(  local a = null
   return a)",
-     "2:13 not-in-hunts: null is not known here; write nil; null in the input of a request is "
-     "hunt.null"},
+     "2:13 warning not-in-hunts: null is not known here; write nil; null in the input of a request "
+     "is hunt.null"},
     {R"(  local n = #hunt.held()
   return n)",
      "2:13 warning held-length: # counts the entries of a list, and what a hunter holds is not "
@@ -355,7 +355,7 @@ constexpr Mistake mistakes[] = {
      "2:3 not-in-hunts: require is not known here; a hunt is one file: it cannot load other "
      "code"},
     {R"(  if hunt.id == "x" then return Ture end)",
-     "2:33 unknown-name: Ture is not known here; did you mean true?"},
+     "2:33 warning unknown-name: Ture is not known here; did you mean true?"},
     {R"(  local s = 'it's)",
      "2:17 missing-operator: the text before this ends within a word; a text with ' in it is "
      "written in double quotes: \"don't\""},
@@ -428,7 +428,7 @@ constexpr Mistake mistakes[] = {
      "(held.gold or 0)"},
     {R"(  local name = hunt.hunter
   return name.x)",
-     "2:21 unknown-hunt-name: hunt.hunter does not exist; did you mean hunt.hunter_id?"},
+     "2:21 warning unknown-hunt-name: hunt.hunter does not exist; did you mean hunt.hunter_id?"},
     {R"(  hunt.reject(nil, 3) hunt.log(hunt.now .. "x" + "y"))",
      "2:44 text-arithmetic: + is for numbers, and this is a text; to join texts, write ..\n"
      "2:50 text-arithmetic: + is for numbers, and this is a text; to join texts, write .."},
@@ -445,6 +445,21 @@ constexpr Mistake mistakes[] = {
   held.gold = held.gold + 1)",
      "3:15 warning maybe-nil: held.gold is nil, and not 0, if the hunter has none; write "
      "(held.gold or 0)"},
+    {R"(  local lucky = straek
+  return straek + 1)",
+     "3:10 unknown-name: straek is not known here; if it is a text, write \"straek\" in quotes; if "
+     "it is a variable, write local straek = ... above"},
+    {R"(  while True do break end)",
+     "2:9 warning not-in-hunts: True is not known here; write true"},
+    {R"(  for i in counter do return i + #hunt.tier end)",
+     "2:12 unknown-name: counter is not known here; if it is a text, write \"counter\" in "
+     "quotes; if it is a variable, write local counter = ... above\n"
+     "2:40 unknown-hunt-name: hunt.tier does not exist; hunt has award, held, list, log, random, "
+     "reject, hunter_id, id, input, now, null"},
+    {R"(  if hunt.id == gold then hunt.log(hunt.hunter) end)",
+     "2:17 warning unknown-name: gold is not known here; if it is a text, write \"gold\" in "
+     "quotes; if it is a variable, write local gold = ... above\n"
+     "2:41 warning unknown-hunt-name: hunt.hunter does not exist; did you mean hunt.hunter_id?"},
 };
 
 // Whole scripts.
@@ -488,6 +503,16 @@ hunt.award("gold")
 )",
      "2:1 missing-end: this \"if\" has no \"end\"; write end below the last line that belongs to "
      "it"},
+    {R"(local function points_of(hunt)
+  return hunt.points + hunt:total()
+end
+return function(h)
+  h.award("gold")
+end
+)",
+     "2:15 warning unknown-hunt-name: hunt.points does not exist; hunt has award, held, list, log, "
+     "random, reject, hunter_id, id, input, now, null\n"
+     "2:29 warning colon: hunt:total needs a dot in place of the colon; write hunt.total"},
     {"",
      "1:1 no-function: this file does not return a function; write return function(hunt) before "
      "the lines of the hunt, and end behind them"},
