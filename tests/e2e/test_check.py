@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """huntctl check, and what `huntd -t` says about scripts. What each mistake is called is in tests/check/."""
 import json
-import os
 import pathlib
-import pty
 import subprocess
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from aggregator_pipeline import huntctl_program
 from conftest import PATIENT
 from harness.huntd_stack import write_config
+from harness.terminal import run_in_terminal
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOOD = 'return function(hunt)\n  hunt.award("gold")\nend\n'
@@ -98,19 +97,8 @@ def test_json_is_one_object_with_all_findings(hunts):
 def test_colour_is_only_for_a_terminal(hunts):
     path = hunts(a=WRONG) / "a.lua"
     assert "\x1b" not in check(path).stdout
-    ours, theirs = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    running = subprocess.Popen([huntctl_program(), "check", str(path)], stdout=theirs, stderr=subprocess.DEVNULL,
-                               env={**environment, "TERM": "xterm"})
-    os.close(theirs)
-    seen = b""
-    try:
-        while piece := os.read(ours, 65536):
-            seen += piece
-    except OSError:
-        pass  # the end of a pseudo-terminal
-    os.close(ours)
-    assert running.wait(timeout=60) == 1 and b"\x1b[1;31merror:\x1b[0m" in seen
+    code, seen = run_in_terminal([huntctl_program(), "check", str(path)])
+    assert code == 1 and b"\x1b[1;31merror:\x1b[0m" in seen
 
 
 @pytest.mark.parametrize("words, reported", [

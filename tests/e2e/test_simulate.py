@@ -4,7 +4,6 @@ import json
 import math
 import os
 import pathlib
-import pty
 import signal
 import subprocess
 import time
@@ -15,6 +14,7 @@ import pytest
 from aggregator_pipeline import huntctl_program
 from harness.huntd_stack import build_folder, write_config
 from harness.process import children_of
+from harness.terminal import run_in_terminal
 
 LUA = pathlib.Path(__file__).resolve().parents[2] / "lua"
 HOSTILE = build_folder() / "hostile_worker"
@@ -319,18 +319,8 @@ def test_a_pipe_gets_plain_lines_and_a_terminal_bars(script):
     path = script("coin", COIN)
     plain = simulate(path, "--hunters", 10, "--hunts", 10).stdout
     assert "█" not in plain and "\x1b" not in plain
-    ours, theirs = pty.openpty()
-    running = subprocess.Popen(command(path, "--hunters", 10, "--hunts", 10), stdout=theirs, stderr=subprocess.DEVNULL,
-                               env={**os.environ, "TERM": "xterm"})
-    os.close(theirs)
-    seen = b""
-    try:
-        while piece := os.read(ours, 65536):
-            seen += piece
-    except OSError:
-        pass  # the end of a pseudo-terminal
-    os.close(ours)
-    assert running.wait(timeout=60) == 0 and "█" in seen.decode()
+    code, seen = run_in_terminal(command(path, "--hunters", 10, "--hunts", 10))
+    assert code == 0 and "█" in seen.decode()
 
 
 def test_ctrl_c_prints_the_report_until_then_and_leaves_no_worker(script):

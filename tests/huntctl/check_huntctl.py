@@ -6,7 +6,6 @@
 import http.server
 import json
 import pathlib
-import pty
 import os
 import subprocess
 import sys
@@ -15,6 +14,9 @@ import threading
 import unittest
 import unittest.mock
 import xml.dom.minidom
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from harness.terminal import run_in_terminal  # noqa: E402
 
 HUNTCTL, SERVE_SAMPLE = sys.argv[1], sys.argv[2]
 UNUSED = "127.0.0.1:1"  # tcpmux: no server listens
@@ -28,18 +30,7 @@ def huntctl(*arguments):
 
 def in_terminal(*arguments):
     """The exit code, and what was printed to a terminal."""
-    ours, theirs = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    running = subprocess.Popen([HUNTCTL, *arguments], stdout=theirs, stderr=subprocess.DEVNULL, env={**environment, "TERM": "xterm"})
-    os.close(theirs)
-    seen = b""
-    try:
-        while piece := os.read(ours, 65536):
-            seen += piece
-    except OSError:
-        pass  # the end of a pseudo-terminal
-    os.close(ours)
-    return running.wait(timeout=60), seen
+    return run_in_terminal([HUNTCTL, *arguments])
 
 
 class PublicPort(http.server.BaseHTTPRequestHandler):
