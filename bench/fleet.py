@@ -40,7 +40,7 @@ def run(mode: str = "batch", minutes: float | None = None) -> Report:
                  "changes that)")
         meter = CpuMeter(stack)
         load = fleet_load(stack, seconds=seconds)
-        each_us = meter.each_us(load.hunts_whole, {"hunt-load": load.cpu_us_per_request})
+        each_us = meter.of_load(load)
         cpu_note = meter.words(each_us)
         ticks = stages(stack)["tick"]
         long_ticks = {why: counter(stack, f"huntd_ticks_long_total{{reason=\"{why}\"}}") for why in ("ran", "waited", "stalled")}

@@ -170,6 +170,10 @@ class CpuMeter:
         """CPU µs per hunt by kind. `generator`: the load generator's own, by its name."""
         return {kind: 1e6 * seconds / max(hunts, 1) for kind, seconds in self.spent().items()} | generator
 
+    def of_load(self, load: LoadResult) -> dict[str, float]:
+        """The same for a run of hunt-load."""
+        return self.each_us(load.hunts_whole, {"hunt-load": load.cpu_us_per_request})
+
     def words(self, each_us: dict[str, float]) -> str:
         """A note of a report, the most expensive kind first."""
         ordered = sorted(each_us.items(), key=lambda item: -item[1])
@@ -178,7 +182,7 @@ class CpuMeter:
                 f"{steal_percent(self.machine_before, machine_cpu()):.1f} % of the CPUs' time")
 
     def note(self, load: LoadResult) -> str:
-        return self.words(self.each_us(load.hunts_whole, {"hunt-load": load.cpu_us_per_request}))
+        return self.words(self.of_load(load))
 
 
 def rounds_on_fresh_huntd(stack, what: str, rounds: int):

@@ -131,7 +131,7 @@ def _round(stack, words: list[str], seconds: float, found: Rounds) -> None:
     before, meter, writes_before = RedisUse.of(stack.redis), CpuMeter(stack), counter(stack, "huntd_redis_batches_total")
     load = fleet_load(stack, seconds=seconds)
     writes = counter(stack, "huntd_redis_batches_total") - writes_before
-    each_us = meter.each_us(load.hunts_whole, {"hunt-load": load.cpu_us_per_request})
+    each_us = meter.of_load(load)
     cpu_note = meter.words(each_us)
     stage = stages(stack)["redis_commit"]
     await_drained(stack)  # removing the load's events from the outbox belongs to the load

@@ -189,7 +189,7 @@ void write(Level level, std::string_view message, std::initializer_list<Field> f
 void write_later(Level level, std::string_view message, std::initializer_list<Field> fields,
                  Place at) {
   if (!writer().running()) return write(level, message, fields, at);
-  writer().push(entry_of(level, message, fields, at), native);
+  writer().push(entry_of(level, message, fields, at));
 }
 
 void print(std::string_view text) {

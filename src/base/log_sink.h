@@ -44,7 +44,8 @@ class Sink {
   // it is written, and a line of up to PIPE_BUF bytes never mixes with those of other processes
   // that write to the same pipe.
   void write(std::string_view text);
-  // The same for one entry of the journal (base/journal.h). REQUIRES: use_journal() succeeded.
+  // The same for one line, or for one entry of the journal (base/journal.h) if use_journal()
+  // succeeded. REQUIRES: not Way::wait.
   void write_entry(std::string entry);
   // Tries again to write what is kept, at most every retry_every_ns. Costs a load if there is
   // nothing. `now_ns` is the time of any monotonic clock.

@@ -5,7 +5,6 @@
 #include <signal.h>
 
 #include <chrono>
-#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -38,12 +37,12 @@ void Writer::stop() {
   thread_.join();
 }
 
-void Writer::push(std::string entry, bool for_journal) {
+void Writer::push(std::string entry) {
   {
     std::lock_guard lock(mutex_);
     if (queued_bytes_ + entry.size() > limits::log_queued_bytes_max) return sink_.count_dropped();
     queued_bytes_ += entry.size();
-    queued_.push_back({std::move(entry), for_journal});
+    queued_.push_back(std::move(entry));
     if (queued_.size() > 1) return;  // the thread knows already
   }
   changed_.notify_one();
@@ -64,23 +63,20 @@ void Writer::run() {
     changed_.wait(lock, [this] { return stopping_.load() || !queued_.empty(); });
     changed_.wait_for(lock, std::chrono::nanoseconds(limits::log_gather_ns),
                       [this] { return stopping_.load(); });
-    std::vector<Entry> const entries = std::exchange(queued_, {});
+    std::vector<std::string> entries = std::exchange(queued_, {});
     queued_bytes_ = 0;
     bool const last = stopping_;
     lock.unlock();
-    write_all(entries);
+    write_all(std::move(entries));
     if (last) return;
     lock.lock();
   }
 }
 
-void Writer::write_all(const std::vector<Entry>& entries) {
-  for (const Entry& entry : entries) {
+void Writer::write_all(std::vector<std::string> entries) {
+  for (std::string& entry : entries) {
     if (!stopping_) sink_.await_room(limits::log_room_wait_ms);
-    if (entry.for_journal)
-      sink_.write_entry(entry.text);
-    else
-      sink_.write(entry.text);
+    sink_.write_entry(std::move(entry));
   }
 }
 

@@ -18,7 +18,7 @@ namespace huntd::log {
 // Thread-safe, but for start() and stop().
 class Writer {
  public:
-  // `sink` must outlive the writer.
+  // `sink` must outlive the writer. REQUIRES: not Way::wait.
   explicit Writer(Sink& sink) : sink_(sink) {}
   ~Writer() { stop(); }
   Writer(const Writer&) = delete;
@@ -31,9 +31,9 @@ class Writer {
   void stop();
   bool running() const { return thread_.joinable(); }
 
-  // Queues a line, or an entry of the journal (Sink::write(), Sink::write_entry()). Above
-  // limits::log_queued_bytes_max it is dropped, and the sink counts it. REQUIRES: running().
-  void push(std::string entry, bool for_journal);
+  // Queues what Sink::write_entry() takes. Above limits::log_queued_bytes_max it is dropped, and the
+  // sink counts it. REQUIRES: running().
+  void push(std::string entry);
 
   // Around a fork(2): the child has no such thread, and starts without what is queued.
   void before_fork() { mutex_.lock(); }
@@ -41,18 +41,14 @@ class Writer {
   void after_fork_in_child();
 
  private:
-  struct Entry {
-    std::string text;
-    bool for_journal;
-  };
   void run();
-  void write_all(const std::vector<Entry>& entries);
+  void write_all(std::vector<std::string> entries);
 
   Sink& sink_;
   std::thread thread_;
   std::mutex mutex_;  // of the members below it
   std::condition_variable changed_;
-  std::vector<Entry> queued_;
+  std::vector<std::string> queued_;
   size_t queued_bytes_ = 0;
   std::atomic<bool> stopping_{false};  // read without the lock too
 };

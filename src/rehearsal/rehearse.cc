@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "bundle/hunt_job.h"
 #include "bundle/worker_process.h"
 #include "wire/worker_frame.h"
 
@@ -55,16 +56,10 @@ class Run {
 };
 
 std::string_view Run::job(const BundledHunt& hunt) {
-  wf_job job{};
+  wf_job job = hunt_job(hunt, rehearsal_.memory_bytes);
   job.seed[0] = rehearsal_.seed[0];
   job.seed[1] = rehearsal_.seed[1];
   job.now_ms = rehearsal_.now_ms;
-  job.memory_bytes = rehearsal_.memory_bytes;
-  job.script_offset = hunt.offset;
-  job.script_bytes = hunt.bytes;
-  job.image_offset = hunt.image_offset;
-  job.image_bytes = hunt.image_bytes;
-  job.hunt_id = text_of(rehearsal_.hunt_id);
   job.hunter_id = text_of(rehearsal_.hunter_id);
   job.input = text_of(rehearsal_.input);
   size_t const size = wf_write_job(buffer_.data(), buffer_.size(), &job);

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "bundle/hunt_job.h"
 #include "bundle/worker_process.h"
 #include "chance/seed.h"
 #include "rehearsal/pretend_ledger.h"
@@ -125,17 +126,11 @@ std::array<uint64_t, 2> Simulation::seed_of(uint64_t run) const {
 std::string_view Simulation::job(uint64_t run) {
   std::string const hunter_id = simulated_hunter_id(plan_.hunter_of(run));
   std::array<uint64_t, 2> const seed = seed_of(run);
-  wf_job job{};
+  wf_job job = hunt_job(hunt_, plan_.memory_bytes);
   job.flags = WF_JOB_MORE;
   job.seed[0] = seed[0];
   job.seed[1] = seed[1];
   job.now_ms = plan_.now_ms + static_cast<int64_t>(plan_.hunt_of(run) * plan_.every_ms);
-  job.memory_bytes = plan_.memory_bytes;
-  job.script_offset = hunt_.offset;
-  job.script_bytes = hunt_.bytes;
-  job.image_offset = hunt_.image_offset;
-  job.image_bytes = hunt_.image_bytes;
-  job.hunt_id = text_of(plan_.hunt_id);
   job.hunter_id = text_of(hunter_id);
   job.input = text_of(plan_.input);
   size_t const size = wf_write_job(buffer_.data(), buffer_.size(), &job);

@@ -47,9 +47,9 @@ struct World {
 TEST_CASE("the thread writes a line while nothing else happens") {
   World world;
   REQUIRE(world.writer->start());
-  world.writer->push("one\n", false);
+  world.writer->push("one\n");
   CHECK(world.read_some() == "one\n");
-  world.writer->push("two\n", false);
+  world.writer->push("two\n");
   CHECK(world.read_some() == "two\n");
 }
 
@@ -60,7 +60,7 @@ TEST_CASE("a stop writes all lines in their order") {
   for (int i = 0; i < 1000; ++i) {
     std::string const line = "line " + std::to_string(i) + "\n";
     expected += line;
-    world.writer->push(line, false);
+    world.writer->push(line);
   }
   world.writer->stop();
   CHECK_FALSE(world.writer->running());
@@ -76,7 +76,7 @@ TEST_CASE("the thread waits for a reader that is slower than it") {
   std::string const line = std::string(300, 'x') + "\n";
   constexpr size_t lines = 500;
   static_assert(lines * 300 > 4 * limits::log_kept_bytes_max);
-  for (size_t i = 0; i < lines; ++i) world.writer->push(line, false);
+  for (size_t i = 0; i < lines; ++i) world.writer->push(line);
   size_t bytes = 0;
   while (bytes < lines * line.size()) bytes += world.read_some().size();
   CHECK(bytes == lines * line.size());
@@ -88,7 +88,7 @@ TEST_CASE("it can be started again") {
   REQUIRE(world.writer->start());
   world.writer->stop();
   REQUIRE(world.writer->start());
-  world.writer->push("again\n", false);
+  world.writer->push("again\n");
   CHECK(world.read_some() == "again\n");
 }
 
@@ -98,7 +98,7 @@ TEST_CASE("above the bound lines are dropped, counted and reported") {
   std::string const line = std::string(limits::log_line_bytes_max - 1, 'x') + "\n";
   // Nothing reads, and the thread can have taken what was queued at one moment.
   size_t const lines = 3 * limits::log_queued_bytes_max / line.size();
-  for (size_t i = 0; i < lines; ++i) world.writer->push(line, false);
+  for (size_t i = 0; i < lines; ++i) world.writer->push(line);
   CHECK(world.sink->dropped() >= lines / 3);
   std::string text;
   while (text.find(" log lines were dropped") == std::string::npos) text += world.read_some();
@@ -110,7 +110,7 @@ TEST_CASE("a stop does not wait for a log that nothing reads") {
   REQUIRE(world.writer->start());
   std::string const line = std::string(300, 'x') + "\n";
   size_t const lines = limits::log_queued_bytes_max / line.size();
-  for (size_t i = 0; i < lines; ++i) world.writer->push(line, false);
+  for (size_t i = 0; i < lines; ++i) world.writer->push(line);
   world.writer->stop();  // with a wait for each line it would take a minute
   CHECK(world.sink->dropped() > lines / 2);
 }
@@ -131,7 +131,7 @@ TEST_CASE("a child has neither the thread nor what is queued") {
   int status = -1;
   REQUIRE(waitpid(child, &status, 0) == child);
   CHECK(status == 0);
-  world.writer->push("still\n", false);
+  world.writer->push("still\n");
   CHECK(world.read_some() == "still\n");
 }
 

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/trace_context.h"
+#include "bundle/hunt_job.h"
 #include "core/hunt/hunt.h"
 #include "wire/json_value.h"
 #include "wire/loot_event.h"
@@ -34,17 +35,11 @@ std::string_view job_frame(const HuntContext& context, const RequestName& name,
                            const BundledHunt& hunt, std::string_view input, bool more) {
   // The seed follows from the request, so that a retry draws the same random numbers.
   SeedKey::Seed const seed = context.seed_key->seed(name.hunter_id, name.hunt_id, name.key);
-  wf_job job{};
+  wf_job job = hunt_job(hunt, context.workers.limits().memory_bytes);
   job.flags = more ? WF_JOB_MORE : 0;
   job.seed[0] = seed[0];
   job.seed[1] = seed[1];
   job.now_ms = context.clock.wall_ms();
-  job.memory_bytes = context.workers.limits().memory_bytes;
-  job.script_offset = hunt.offset;
-  job.script_bytes = hunt.bytes;
-  job.image_offset = hunt.image_offset;
-  job.image_bytes = hunt.image_bytes;
-  job.hunt_id = text_of(name.hunt_id);
   job.hunter_id = text_of(name.hunter_id);
   job.input = text_of(input);
   std::string& buffer = frame_buffer();
