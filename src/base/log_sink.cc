@@ -93,7 +93,7 @@ void Sink::write_entry(std::string entry) {
 }
 
 void Sink::flush(uint64_t now_ns) {
-  if (!behind_.load(std::memory_order_relaxed)) return;
+  if (!behind()) return;
   std::lock_guard lock(mutex_);
   if (now_ns - tried_ns_ < retry_every_ns) return;
   tried_ns_ = now_ns;
@@ -106,7 +106,7 @@ void Sink::flush(uint64_t now_ns) {
 }
 
 void Sink::await_room(int timeout_ms) {
-  if (!behind_.load(std::memory_order_relaxed)) return;
+  if (!behind()) return;
   pollfd room{descriptor_, POLLOUT, 0};
   poll(&room, 1, timeout_ms);
   std::lock_guard lock(mutex_);

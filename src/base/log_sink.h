@@ -53,6 +53,8 @@ class Sink {
   // Waits until the reader has taken what is kept, or for `timeout_ms`; without the lock. Only for
   // a thread that may wait.
   void await_room(int timeout_ms);
+  // Whether something is kept, or dropped and not reported yet: flush() has something to do.
+  bool behind() const { return behind_.load(std::memory_order_relaxed); }
   // Counts a line that had to be dropped before it came here, to be reported with the others.
   void count_dropped();
   // Lines dropped since the start of this process.
@@ -83,7 +85,7 @@ class Sink {
   size_t kept_bytes_ = 0;
   uint64_t unreported_ = 0;  // lines dropped that no line has reported yet
   uint64_t tried_ns_ = 0;
-  std::atomic<bool> behind_{false};  // something is kept or unreported
+  std::atomic<bool> behind_{false};
   std::atomic<uint64_t> dropped_{0};
 };
 

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 namespace huntd::log {
@@ -56,11 +57,24 @@ void Writer::after_fork_in_child() {
   mutex_.unlock();
 }
 
+// Meanwhile it writes what the sink keeps for a reader that was slow.
+void Writer::await_entries(std::unique_lock<std::mutex>& lock) {
+  auto const has_entries = [this] { return stopping_.load() || !queued_.empty(); };
+  while (sink_.behind()) {
+    if (changed_.wait_for(lock, std::chrono::nanoseconds(Sink::retry_every_ns), has_entries))
+      return;
+    lock.unlock();
+    sink_.flush(monotonic_ns());
+    lock.lock();
+  }
+  changed_.wait(lock, has_entries);
+}
+
 // Gathers lines for a moment, so that it is not woken for each.
 void Writer::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return stopping_.load() || !queued_.empty(); });
+    await_entries(lock);
     changed_.wait_for(lock, std::chrono::nanoseconds(limits::log_gather_ns),
                       [this] { return stopping_.load(); });
     std::vector<std::string> entries = std::exchange(queued_, {});

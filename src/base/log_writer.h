@@ -42,6 +42,7 @@ class Writer {
 
  private:
   void run();
+  void await_entries(std::unique_lock<std::mutex>& lock);
   void write_all(std::vector<std::string> entries);
 
   Sink& sink_;
