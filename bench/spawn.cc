@@ -33,6 +33,7 @@
 #include "linux/spawner.h"
 #include "wire/spawner_message.h"
 #include "wire/worker_frame.h"
+#include "worker/launcher.h"
 
 using namespace huntd;
 using namespace huntd::server;
@@ -123,7 +124,7 @@ class Launcher {
   explicit Launcher(int socket) : socket_(socket) {}
 
   void use_bundle(int descriptor) {
-    spawner_request const request{SPAWNER_USE_BUNDLE, 0, 0, 0, 0};
+    spawner_request const request{SPAWNER_USE_BUNDLE, 0, 0, 0, 0, 0};
     iovec iov{const_cast<spawner_request*>(&request), sizeof request};
     msghdr header{};
     header.msg_iov = &iov;
@@ -135,66 +136,78 @@ class Launcher {
 
   // Starts a zygote and returns its socket.
   int zygote() {
-    spawner_request const request{SPAWNER_ZYGOTE, 1, 0, 0, 0};
+    spawner_request const request{SPAWNER_ZYGOTE, 1, 0, 0, 0, 0};
     if (send(socket_, &request, sizeof request, 0) < 0) die("the spawner");
-    int descriptors[2] = {-1, -1};
-    if (receive(descriptors).kind != SPAWNER_ZYGOTE || descriptors[0] < 0) die("the zygote");
-    return descriptors[0];
+    int descriptor = -1;
+    if (receive(descriptor).at(0).kind != SPAWNER_ZYGOTE || descriptor < 0) die("the zygote");
+    return descriptor;
   }
 
   // Starts a holder and returns its socket.
-  int holder() {
-    spawner_request const request{SPAWNER_HOLDER, 0, 0, 0, sizeof(holder_start)};
+  int holder(uint32_t slot) {
+    spawner_request const request{SPAWNER_HOLDER, slot, 1, 1, 0, sizeof(holder_start)};
     holder_start const first{0, 1, memory_bytes};
     std::string packet(reinterpret_cast<const char*>(&request), sizeof request);
     packet.append(reinterpret_cast<const char*>(&first), sizeof first);
     if (send(socket_, packet.data(), packet.size(), 0) < 0) die("the spawner");
-    int descriptors[2] = {-1, -1};
-    spawner_report const report = receive(descriptors);
+    int descriptor = -1;
+    spawner_report const report = receive(descriptor).at(0);
     if (report.kind != SPAWNER_STARTED || report.spawn_errno != 0) die("the holder");
-    close(descriptors[1]);
-    return descriptors[0];
+    return descriptor;
   }
 
+  // In the first slots; the first time with new sockets.
   void run_all(const std::string& job) {
     std::string packet;
+    ++run_;
     for (uint32_t slot = 0; slot < slots; ++slot) {
-      spawner_request const request{SPAWNER_START, slot, 0, 3, static_cast<uint32_t>(job.size())};
+      spawner_request const request{SPAWNER_START,      slot, run_,
+                                    sockets_[slot] < 0, 3,    static_cast<uint32_t>(job.size())};
       packet.append(reinterpret_cast<const char*>(&request), sizeof request);
       packet += "ada" + job;
     }
     if (send(socket_, packet.data(), packet.size(), 0) < 0) die("the spawner");
-    static char frame[WF_FRAME_BYTES_MAX];
-    for (uint32_t i = 0; i < slots; ++i) {
-      int descriptors[2] = {-1, -1};
-      spawner_report const report = receive(descriptors);
-      if (report.kind != SPAWNER_STARTED || report.spawn_errno != 0) die("a start");
-      check_outcome(frame, recv(descriptors[0], frame, sizeof frame, 0));
-      pollfd wait{descriptors[1], POLLIN, 0};
-      while (poll(&wait, 1, -1) < 0)
-        if (errno != EINTR) die("poll");
-      close(descriptors[0]);
-      close(descriptors[1]);
+    for (uint32_t ended = 0; ended < slots;) {
+      int descriptor = -1;
+      for (const spawner_report& report : receive(descriptor)) {
+        if (report.spawn_errno != 0 || report.wait_status != 0) die("a start");
+        if (descriptor >= 0) sockets_.at(report.slot) = descriptor;
+        if (report.kind == SPAWNER_ENDED) ++ended;
+      }
     }
+    static char frame[WF_FRAME_BYTES_MAX];
+    for (int socket : sockets_)
+      check_outcome(frame, recv(socket, frame, sizeof frame, MSG_DONTWAIT));
   }
 
  private:
-  spawner_report receive(int descriptors[2]) {
-    spawner_report report{};
-    alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
-    iovec iov{&report, sizeof report};
+  // A packet of reports. `descriptor` is set if the packet has one.
+  std::vector<spawner_report> receive(int& descriptor) {
+    std::vector<spawner_report> reports(launcher_reports_max);
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    iovec iov{reports.data(), reports.size() * sizeof reports[0]};
     msghdr header{};
     header.msg_iov = &iov;
     header.msg_iovlen = 1;
     header.msg_control = control;
     header.msg_controllen = sizeof control;
-    if (recvmsg(socket_, &header, MSG_CMSG_CLOEXEC) != sizeof report) die("the spawner's report");
+    ssize_t const got = recvmsg(socket_, &header, MSG_CMSG_CLOEXEC);
+    if (got <= 0) die("the spawner's report");
+    reports.resize(static_cast<size_t>(got) / sizeof reports[0]);
     if (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr)
-      std::memcpy(descriptors, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
-    return report;
+      std::memcpy(&descriptor, CMSG_DATA(c), sizeof descriptor);
+    return reports;
+  }
+
+  static std::array<int, slots> none() {
+    std::array<int, slots> sockets;
+    sockets.fill(-1);
+    return sockets;
   }
 
   int socket_;
+  uint32_t run_ = 0;
+  std::array<int, slots> sockets_ = none();
 };
 
 // A job for each holder at a time, until each is clean again.
@@ -307,7 +320,7 @@ int main(int argc, char** argv) {
   spawner.use_bundle(bundle->descriptor());
   Launcher zygote(spawner.zygote());
   std::array<int, slots> holders{};
-  for (int& holder : holders) holder = spawner.holder();
+  for (uint32_t i = 0; i < slots; ++i) holders[i] = spawner.holder(slots + i);
 
   std::array<double, rounds> empty{}, bare{}, by_spawner{}, by_zygote{}, in_tasks{}, clones{},
       forks{};

@@ -47,7 +47,7 @@ class WorkerHost {
   virtual void start_holder(uint32_t slot, uint64_t memory_bytes) = 0;
   // Sends a frame: a reply to one of the worker's own frames, or an idle worker's job.
   virtual void send(uint32_t slot, std::string_view frame) = 0;
-  // Sends SIGKILL, through the pidfd.
+  // Sends SIGKILL, by the process that started the worker.
   virtual void kill(uint32_t slot) = 0;
   // The worker has sent its last outcome, so its exit status is not needed: on_worker_exit() comes
   // without it.

@@ -39,21 +39,21 @@ long pass_gate(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, 
 uintptr_t word(long value) { return static_cast<uintptr_t>(value); }
 uintptr_t word(const void* value) { return reinterpret_cast<uintptr_t>(value); }
 
-// clone(2) as vfork(2) calls it, with a pidfd and through the gate. The child uses the caller's
-// stack and returns first, so the return address is kept in a register meanwhile. Returns the pid,
-// 0 in the child, or a negative errno.
-extern "C" [[gnu::returns_twice]] long huntd_vfork(int* pidfd, uint64_t key);
-static_assert((CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD) == 0x5111);
+// clone(2) as vfork(2) calls it, through the gate. The child uses the caller's stack and returns
+// first, so the return address is kept in a register meanwhile. Returns the pid, 0 in the child, or
+// a negative errno.
+extern "C" [[gnu::returns_twice]] long huntd_vfork(uint64_t key);
+static_assert((CLONE_VM | CLONE_VFORK | SIGCHLD) == 0x4111);
 #if defined(__x86_64__)
 __asm__(R"(
   .text
   .type huntd_vfork, @function
 huntd_vfork:
-  mov %rsi, %r9
-  mov %rdi, %rdx
+  mov %rdi, %r9
   pop %r10
-  mov $0x5111, %edi
+  mov $0x4111, %edi
   xor %esi, %esi
+  xor %edx, %edx
   xor %r8d, %r8d
   mov $56, %eax
   syscall
@@ -66,10 +66,10 @@ __asm__(R"(
   .text
   .type huntd_vfork, @function
 huntd_vfork:
-  mov x5, x1
-  mov x2, x0
-  mov x0, #0x5111
+  mov x5, x0
+  mov x0, #0x4111
   mov x1, xzr
+  mov x2, xzr
   mov x3, xzr
   mov x4, xzr
   mov x8, #220
@@ -87,7 +87,7 @@ huntd_vfork:
   char* const argv[] = {name, const_cast<char*>(argument), nullptr};
   char* const environment[] = {nullptr};
   volatile int error = 0;  // written by the child
-  long const child = huntd_vfork(&launch.pidfd, gate_key);
+  long const child = huntd_vfork(gate_key);
   if (child == 0) {
     // The spawner keeps its own descriptors 3 and 4 taken (occupy_worker_descriptors()), so neither
     // source is a target.
@@ -216,6 +216,11 @@ void occupy_worker_descriptors() {
   CHECK(setrlimit(RLIMIT_NICE, &none) == 0);
   // Signals are for the core; the spawner exits when the core closes its end of the pair.
   for (int ignored : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) signal(ignored, SIG_IGN);
+  // A launcher takes it by a descriptor. Workers inherit that it is blocked.
+  sigset_t exits;
+  sigemptyset(&exits);
+  sigaddset(&exits, SIGCHLD);
+  CHECK(sigprocmask(SIG_BLOCK, &exits, nullptr) == 0);
   close_other_descriptors(socket, worker);
   occupy_worker_descriptors();
   enter_jail();

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "linux/worker_host.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -50,16 +48,24 @@ void UringWorkerHost::request_start(uint32_t kind, uint32_t index, std::string_v
   Slot& slot = *slots_[index];
   CHECK(!slot.in_use);
   slot.in_use = true;
-  slot.exited = slot.detached = slot.status_asked = false;
+  slot.started = slot.ended = slot.detached = false;
   slot.kill_when_started = slot.stop_when_started = false;
   slot.clean_key = 0;
-  spawner_request const request{kind, index, 0, static_cast<uint32_t>(hunter_id.size()),
+  slot.spawn_errno = slot.wait_status = 0;
+  slot.has_job = kind == SPAWNER_START && !body.empty();
+  if (!slot.has_job) slot.socket.reset();
+  spawner_request const request{kind,
+                                index,
+                                ++slot.run,
+                                0,
+                                static_cast<uint32_t>(hunter_id.size()),
                                 static_cast<uint32_t>(body.size())};
   size_t const size = sizeof request + hunter_id.size() + body.size();
   CHECK(size <= SPAWNER_PACKET_BYTES_MAX);
   if (starts_.size() + size > SPAWNER_PACKET_BYTES_MAX) flush();
   // The packet is still full: it waits for a zygote to start.
-  if (starts_.size() + size > SPAWNER_PACKET_BYTES_MAX) return free_slot(slot, EAGAIN, 0);
+  bool const has_room = starts_.size() + size <= SPAWNER_PACKET_BYTES_MAX;
+  if (!has_room || index >= SPAWNER_SLOTS_MAX) return end(slot, EAGAIN, 0);
   starts_.append(reinterpret_cast<const char*>(&request), sizeof request);
   starts_.append(hunter_id);
   starts_.append(body);
@@ -69,16 +75,34 @@ void UringWorkerHost::request_start(uint32_t kind, uint32_t index, std::string_v
 void UringWorkerHost::flush() {
   stop_old_zygotes();
   if (starts_.empty()) return;
-  if (method_ == StartMethod::exec) {
-    for (uint32_t index : start_slots_) slots_[index]->zygote = nullptr;
-    spawner_.send(std::exchange(starts_, {}));
-  } else {
-    if (zygote_ == nullptr) return request_zygote();
-    for (uint32_t index : start_slots_) slots_[index]->zygote = zygote_;
-    zygote_->workers += static_cast<uint32_t>(start_slots_.size());
-    zygote_->socket.send(std::exchange(starts_, {}));
-  }
+  if (method_ == StartMethod::fork && zygote_ == nullptr) return request_zygote();
+  prepare_sockets();
+  Zygote* const zygote = method_ == StartMethod::fork ? zygote_ : nullptr;
+  for (uint32_t index : start_slots_) slots_[index]->zygote = zygote;
+  if (zygote != nullptr) zygote->workers += static_cast<uint32_t>(start_slots_.size());
+  (zygote != nullptr ? zygote->socket : spawner_).send(std::exchange(starts_, {}));
   start_slots_.clear();
+}
+
+// Of the process that starts workers now.
+uint32_t UringWorkerHost::launcher_number() const {
+  return method_ == StartMethod::fork ? zygote_->number : spawner_number;
+}
+
+// Asks for a new socket for each slot that has none with this launcher, and reads from the others.
+void UringWorkerHost::prepare_sockets() {
+  uint32_t const number = launcher_number();
+  for (size_t at = 0; at < starts_.size();) {
+    spawner_request request;
+    std::memcpy(&request, starts_.data() + at, sizeof request);
+    Slot& slot = *slots_[request.slot];
+    if (slot.socket_of != number) slot.socket.reset();
+    slot.socket_of = number;
+    request.new_socket = slot.socket.valid() ? 0 : 1;
+    if (slot.socket.valid()) arm_receive(slot);
+    std::memcpy(starts_.data() + at, &request, sizeof request);
+    at += sizeof request + request.hunter_bytes + request.job_bytes;
+  }
 }
 
 void UringWorkerHost::use_bundle(int bundle_descriptor, StartMethod method) {
@@ -86,7 +110,7 @@ void UringWorkerHost::use_bundle(int bundle_descriptor, StartMethod method) {
   fail_starts(EAGAIN);
   method_ = method;
   zygote_ = nullptr;
-  spawner_request const request{SPAWNER_USE_BUNDLE, 0, 0, 0, 0};
+  spawner_request const request{SPAWNER_USE_BUNDLE, 0, 0, 0, 0, 0};
   spawner_.send(PoolString(reinterpret_cast<const char*>(&request), sizeof request),
                 bundle_descriptor);
   zygote_requested_ = false;
@@ -94,7 +118,7 @@ void UringWorkerHost::use_bundle(int bundle_descriptor, StartMethod method) {
 }
 
 void UringWorkerHost::ask(PacketSocket& launcher) {
-  spawner_request const request{SPAWNER_STATUS, 0, SPAWNER_PID_NONE, 0, 0};
+  spawner_request const request{SPAWNER_PING, 0, 0, 0, 0, 0};
   launcher.send(PoolString(reinterpret_cast<const char*>(&request), sizeof request));
 }
 
@@ -110,13 +134,13 @@ void UringWorkerHost::watch_launchers(uint64_t ran_ns) {
 // Fails the starts that wait for a zygote.
 void UringWorkerHost::fail_starts(int spawn_errno) {
   starts_.clear();
-  for (uint32_t index : std::exchange(start_slots_, {})) free_slot(*slots_[index], spawn_errno, 0);
+  for (uint32_t index : std::exchange(start_slots_, {})) end(*slots_[index], spawn_errno, 0);
 }
 
 void UringWorkerHost::request_zygote() {
   if (zygote_requested_) return;
   zygote_requested_ = true;
-  spawner_request const request{SPAWNER_ZYGOTE, ++zygote_number_, 0, 0, 0};
+  spawner_request const request{SPAWNER_ZYGOTE, ++zygote_number_, 0, 0, 0, 0};
   spawner_.send(PoolString(reinterpret_cast<const char*>(&request), sizeof request));
 }
 
@@ -135,7 +159,7 @@ void UringWorkerHost::on_zygote(const spawner_report& report, std::span<const in
       log::error("zygote cannot be started", {{"error", std::strerror(error)}});
     return fail_starts(error);
   }
-  zygotes_.push_back(std::make_unique<Zygote>(*this, descriptors[0]));
+  zygotes_.push_back(std::make_unique<Zygote>(*this, report.slot, descriptors[0]));
   zygote_ = zygotes_.back().get();
 }
 
@@ -147,14 +171,10 @@ void UringWorkerHost::on_zygote_end(Zygote& zygote) {
     Slot* const slot = slots_[i].get();
     if (!slot->in_use || slot->zygote != &zygote) continue;
     slot->zygote = nullptr;
-    // The kernel kills its workers with it (PR_SET_PDEATHSIG). Starts that it has not reported are
-    // lost, and exit statuses can no longer be asked for.
-    if (slot->pid < 0)
-      free_slot(*slot, ECHILD, 0);
-    else if (slot->status_asked)
-      free_slot(*slot, 0, SIGKILL);
-    else
-      slot->zygote_gone = true;
+    // The kernel kills its workers with it (PR_SET_PDEATHSIG). Starts and exits that it has not
+    // reported are lost. The socket is not used again: the worker may take a moment to die.
+    slot->has_job = false;
+    if (!slot->ended) end(*slot, slot->started ? 0 : ECHILD, slot->started ? SIGKILL : 0);
   }
 }
 
@@ -176,19 +196,27 @@ void UringWorkerHost::on_packet(std::string_view packet, std::span<const int> de
 // `watch` is of the process that has sent it.
 void UringWorkerHost::take_packet(std::string_view packet, std::span<const int> descriptors,
                                   LauncherWatch& watch) {
-  spawner_report report;
-  CHECK(packet.size() == sizeof report);
-  std::memcpy(&report, packet.data(), sizeof report);
-  bool const reply = report.kind == SPAWNER_ENDED && report.pid == SPAWNER_PID_NONE;
-  watch.received(reply);
-  if (reply) return;
+  CHECK(!packet.empty() && packet.size() % sizeof(spawner_report) == 0);
+  for (; !packet.empty(); packet.remove_prefix(sizeof(spawner_report))) {
+    spawner_report report;
+    std::memcpy(&report, packet.data(), sizeof report);
+    watch.received(report.kind == SPAWNER_PONG);
+    if (report.kind != SPAWNER_PONG) on_report(report, descriptors);
+  }
+}
+
+void UringWorkerHost::on_report(const spawner_report& report, std::span<const int> descriptors) {
   if (report.kind == SPAWNER_ZYGOTE) return on_zygote(report, descriptors);
   CHECK(report.slot < slots_.size());
   Slot& slot = *slots_[report.slot];
-  CHECK(slot.in_use);
+  CHECK(report.kind == SPAWNER_STARTED || report.kind == SPAWNER_ENDED);
+  // One that was given up, since its socket did not arrive.
+  if (!slot.in_use || slot.ended || slot.run != report.run) {
+    for (int descriptor : descriptors) close(descriptor);
+    return;
+  }
   if (report.kind == SPAWNER_STARTED) return on_started(slot, report, descriptors);
-  CHECK(report.kind == SPAWNER_ENDED && slot.pid == report.pid);
-  free_slot(slot, 0, report.wait_status);
+  end(slot, 0, report.wait_status);
 }
 
 void UringWorkerHost::on_packets_end() {
@@ -199,18 +227,15 @@ void UringWorkerHost::on_packets_end() {
 
 void UringWorkerHost::on_started(Slot& slot, const spawner_report& report,
                                  std::span<const int> descriptors) {
-  if (report.spawn_errno != 0 || descriptors.size() != 2) {
-    for (int descriptor : descriptors) close(descriptor);
-    // The worker runs, but this process is out of descriptors and did not receive the worker's.
-    if (report.spawn_errno == 0) send_to_launcher(slot, SPAWNER_KILL, report.pid);
-    return free_slot(slot, report.spawn_errno != 0 ? report.spawn_errno : EMFILE, 0);
+  if (!descriptors.empty()) slot.socket.reset(descriptors[0]);
+  if (report.spawn_errno != 0) return end(slot, report.spawn_errno, 0);
+  if (!slot.socket.valid()) {
+    // The worker runs, but this process is out of descriptors and did not receive its socket.
+    send_kill(slot);
+    return end(slot, EMFILE, 0);
   }
-  slot.socket.reset(descriptors[0]);
-  slot.pidfd.reset(descriptors[1]);
-  slot.pid = report.pid;
-  io_uring_sqe* sqe = ring_.prepare(slot.exit);
-  io_uring_prep_poll_add(sqe, slot.pidfd.get(), POLLIN);
-  arm_receive(slot);
+  slot.started = true;
+  if (!descriptors.empty()) arm_receive(slot);
   if (!slot.first_job.empty()) send_frame(slot, std::exchange(slot.first_job, {}));
   if (slot.stop_when_started) stop(slot.index);
   if (slot.kill_when_started) kill(slot.index);
@@ -226,6 +251,7 @@ void UringWorkerHost::arm_receive(Slot& slot) {
                      MSG_TRUNC);
   sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;  // the frame is rarely here yet
   slot.receiving = true;
+  slot.cancelling = false;
 }
 
 void UringWorkerHost::Receive::complete(int32_t result, uint32_t flags) {
@@ -241,7 +267,7 @@ void UringWorkerHost::on_frame(Slot& slot, int32_t result) {
     // violation.
     bool const fits = length <= limits::worker_frame_bytes_max;
     pass_frame(slot, fits ? std::string_view(slot.buffer.get(), length) : "");
-    if (!slot.detached) return arm_receive(slot);
+    if (!slot.detached && !slot.ended) return arm_receive(slot);
   }
   finish_if_gone(slot);
 }
@@ -259,50 +285,60 @@ void UringWorkerHost::pass_frame(const Slot& slot, std::string_view frame) {
     user_->on_worker_frame(slot.index, frame);
 }
 
-void UringWorkerHost::Exit::complete(int32_t result, uint32_t flags) {
-  slot.exited = true;
+// The worker has exited, or could not be started.
+void UringWorkerHost::end(Slot& slot, int spawn_errno, int wait_status) {
+  slot.ended = true;
+  slot.spawn_errno = spawn_errno;
+  slot.wait_status = wait_status;
   // A holder's task ends with it (PR_SET_PDEATHSIG), unless it has not come that far yet.
-  if (slot.clean_key != 0) ::shutdown(slot.socket.get(), SHUT_WR);
-  slot.host.finish_if_gone(slot);
+  if (slot.clean_key != 0 && slot.socket.valid()) ::shutdown(slot.socket.get(), SHUT_WR);
+  finish_if_gone(slot);
 }
 
+// What the worker sent before it exited is read first.
 void UringWorkerHost::finish_if_gone(Slot& slot) {
-  // What the worker sent before it exited is read first; the receive then ends by itself, since the
-  // other end is closed.
-  if (!slot.exited || (slot.receiving && !slot.detached)) return;
+  if (!slot.ended) return;
   if (slot.receiving) {
-    ring_.cancel(slot.receive);
+    if (!std::exchange(slot.cancelling, true)) ring_.cancel(slot.receive);
     return;
   }
-  if (slot.detached) return free_slot(slot, 0, 0);
-  if (slot.status_asked) return;
-  if (slot.zygote_gone) return free_slot(slot, 0, SIGKILL);
-  slot.status_asked = true;
-  send_to_launcher(slot, SPAWNER_STATUS, slot.pid);
+  if (slot.socket.valid()) read_rest(slot);
+  free_slot(slot);
 }
 
-// Sends a request about this worker to the process that started it.
-void UringWorkerHost::send_to_launcher(const Slot& slot, uint32_t kind, int32_t pid) {
-  spawner_request const request{kind, slot.index, pid, 0, 0};
+// Empties the socket, so that the next worker's frames are its own. Nothing more can come.
+void UringWorkerHost::read_rest(Slot& slot) {
+  for (;;) {
+    ssize_t const length = ::recv(slot.socket.get(), slot.buffer.get(),
+                                  limits::worker_frame_bytes_max, MSG_DONTWAIT | MSG_TRUNC);
+    if (length < 0 && errno == EINTR) continue;
+    if (length <= 0) return;
+    size_t const bytes = static_cast<size_t>(length);
+    bool const fits = bytes <= limits::worker_frame_bytes_max;
+    if (!slot.detached) pass_frame(slot, fits ? std::string_view(slot.buffer.get(), bytes) : "");
+  }
+}
+
+// Asks the process that started this worker to kill it.
+void UringWorkerHost::send_kill(const Slot& slot) {
+  spawner_request const request{SPAWNER_KILL, slot.index, slot.run, 0, 0, 0};
   PacketSocket& launcher = slot.zygote != nullptr ? slot.zygote->socket : spawner_;
   launcher.send(PoolString(reinterpret_cast<const char*>(&request), sizeof request));
 }
 
-void UringWorkerHost::free_slot(Slot& slot, int spawn_errno, int wait_status) {
-  slot.socket.reset();
-  slot.pidfd.reset();
-  slot.pid = -1;
+void UringWorkerHost::free_slot(Slot& slot) {
+  // A stopped worker's socket is shut down, and a holder's task may have survived it for a moment.
+  if (!slot.has_job || slot.spawn_errno != 0) slot.socket.reset();
   slot.in_use = false;
-  slot.zygote_gone = false;
   slot.first_job.clear();
   if (slot.zygote != nullptr) --std::exchange(slot.zygote, nullptr)->workers;
-  user_->on_worker_exit(slot.index, spawn_errno, wait_status);
+  user_->on_worker_exit(slot.index, slot.spawn_errno, slot.wait_status);
 }
 
 void UringWorkerHost::send(uint32_t index, std::string_view frame) {
   Slot& slot = *slots_[index];
   if (!slot.in_use) return;
-  if (!slot.socket.valid())
+  if (!slot.started)
     slot.first_job = frame;
   else
     send_frame(slot, frame);
@@ -317,12 +353,11 @@ void UringWorkerHost::send_frame(Slot& slot, std::string_view frame) {
 
 void UringWorkerHost::kill(uint32_t index) {
   Slot& slot = *slots_[index];
-  if (!slot.in_use) return;
-  if (!slot.pidfd.valid()) {
+  if (!slot.in_use || slot.ended) return;
+  if (slot.started)
+    send_kill(slot);
+  else
     slot.kill_when_started = true;
-    return;
-  }
-  syscall(SYS_pidfd_send_signal, slot.pidfd.get(), SIGKILL, nullptr, 0);
 }
 
 void UringWorkerHost::detach(uint32_t index) {
@@ -334,6 +369,7 @@ void UringWorkerHost::stop(uint32_t index) {
   Slot& slot = *slots_[index];
   if (!slot.in_use) return;
   slot.detached = slot.stop_when_started = true;
+  slot.has_job = false;  // the socket is not used again
   if (slot.socket.valid()) ::shutdown(slot.socket.get(), SHUT_WR);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// WorkerHost on the ring: sends start requests to the spawner or the zygote, exchanges frames with
-// each worker over its socket, and watches it by its pidfd.
+// WorkerHost on the ring: sends start requests to the spawner or the zygote, which report the exits,
+// and exchanges frames with each worker over its slot's socket. Workers of one job have the same
+// socket, one after the other.
 #pragma once
 #include <memory>
 #include <vector>
@@ -37,15 +38,17 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
 
  private:
   struct Slot;
+  static constexpr uint32_t spawner_number = 0;  // zygotes count from 1
   // A process that forks workers. Every bundle has its own; an old one ends after its last worker.
   struct Zygote final : PacketUser {
-    Zygote(UringWorkerHost& owner, int descriptor)
-        : host(owner), socket(owner.ring_, descriptor, *this) {}
+    Zygote(UringWorkerHost& owner, uint32_t its_number, int descriptor)
+        : host(owner), number(its_number), socket(owner.ring_, descriptor, *this) {}
     void on_packet(std::string_view packet, std::span<const int> descriptors) override {
       host.take_packet(packet, descriptors, watch);
     }
     void on_packets_end() override { host.on_zygote_end(*this); }
     UringWorkerHost& host;
+    uint32_t const number;
     PacketSocket socket;
     LauncherWatch watch;
     uint32_t workers = 0;  // slots in use that this zygote starts or has started
@@ -56,31 +59,28 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
     void complete(int32_t result, uint32_t flags) override;
     Slot& slot;
   };
-  struct Exit final : Op {
-    explicit Exit(Slot& owner) : slot(owner) {}
-    void complete(int32_t result, uint32_t flags) override;
-    Slot& slot;
-  };
   struct Slot {
     Slot(UringWorkerHost& owner, uint32_t at) : host(owner), index(at) {}
     UringWorkerHost& host;
     uint32_t index;
-    UniqueFd socket;
-    UniqueFd pidfd;
-    int32_t pid = -1;
+    UniqueFd socket;                      // kept for the next worker of one job
+    uint32_t socket_of = spawner_number;  // the launcher that has the other end
+    uint32_t run = 0;                     // counts the starts
     bool in_use = false;
+    bool has_job = false;  // from its start: the worker exits after it
+    bool started = false;  // reported
     bool receiving = false;
-    bool exited = false;    // the pidfd is readable
-    bool detached = false;  // the exit status is not needed
+    bool cancelling = false;  // of that receive
+    bool ended = false;       // it has exited, or could not be started
+    bool detached = false;    // what it may still send is not needed
     bool kill_when_started = false;
     bool stop_when_started = false;
-    bool status_asked = false;
-    bool zygote_gone = false;  // its zygote has ended, so the exit status cannot be asked for
+    int spawn_errno = 0;
+    int wait_status = 0;
     Zygote* zygote = nullptr;  // its launcher; null: the spawner
     PoolString first_job;      // of an idle worker whose start is not reported yet
     uint64_t clean_key = 0;    // of a holder's WF_CLEAN; 0: it is not a holder
     Receive receive{*this};
-    Exit exit{*this};
     // For frames of at most limits::worker_frame_bytes_max. Not filled with zeros: what no frame has
     // used takes no memory.
     std::unique_ptr<char[]> buffer =
@@ -90,6 +90,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   void on_packet(std::string_view packet, std::span<const int> descriptors) override;
   void on_packets_end() override;
   void take_packet(std::string_view packet, std::span<const int> descriptors, LauncherWatch& watch);
+  void on_report(const spawner_report& report, std::span<const int> descriptors);
   static void ask(PacketSocket& launcher);
   void on_started(Slot& slot, const spawner_report& report, std::span<const int> descriptors);
   void on_zygote(const spawner_report& report, std::span<const int> descriptors);
@@ -97,15 +98,19 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   void request_start(uint32_t kind, uint32_t slot, std::string_view hunter_id,
                      std::string_view body);
   void request_zygote();
+  uint32_t launcher_number() const;
+  void prepare_sockets();
   void fail_starts(int spawn_errno);
   void send_frame(Slot& slot, std::string_view frame);
   void stop_old_zygotes();
-  void send_to_launcher(const Slot& slot, uint32_t kind, int32_t pid);
+  void send_kill(const Slot& slot);
   void arm_receive(Slot& slot);
   void on_frame(Slot& slot, int32_t result);
   void pass_frame(const Slot& slot, std::string_view frame);
+  void end(Slot& slot, int spawn_errno, int wait_status);
   void finish_if_gone(Slot& slot);
-  void free_slot(Slot& slot, int spawn_errno, int wait_status);
+  void read_rest(Slot& slot);
+  void free_slot(Slot& slot);
 
   Ring& ring_;
   PacketSocket spawner_;

@@ -91,6 +91,8 @@ static const struct rule rules[] = {
     {SYS_wait4, if_gate_is_passed, 0, 0, 0},
     {SYS_kill, if_gate_is_passed, 0, 0, 0},
     {SYS_ppoll, if_gate_is_passed, 0, 0, 0},
+    {SYS_signalfd4, if_gate_is_passed, 0, 0, 0},
+    {SYS_read, if_gate_is_passed, 0, 0, 0},
     {SYS_socketpair, if_gate_is_passed, 0, 0, 0},
     {SYS_setsockopt, if_gate_is_passed, 0, 0, 0},
     {SYS_sendmsg, if_gate_is_passed, 0, 0, 0},

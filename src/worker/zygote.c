@@ -24,9 +24,6 @@
 struct clone_args {
   uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
 };
-#ifndef CLONE_PIDFD
-#define CLONE_PIDFD 0x1000
-#endif
 
 /* In a mapping that children do not inherit: it has the packets with every hunter's jobs, and how
  * other workers ended. So a child must not touch it.
@@ -114,8 +111,7 @@ static int fork_worker(struct launcher* owner, const struct spawner_request* req
   int const own_socket = launch->pair[1];
   memcpy(job_frame, job, job_bytes); /* the one part of a packet that the child sees */
   launch->started_at_ns = now_ns();
-  struct clone_args arguments = {
-      .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&launch->pidfd, .exit_signal = SIGCHLD};
+  struct clone_args arguments = {.exit_signal = SIGCHLD};
   /* Not fork(): the C library's own work in it is for threads, and the zygote has one. */
   long const pid = pass_gate(SYS_clone3, (uintptr_t)&arguments, sizeof arguments, 0, 0, 0);
   if (pid == 0) run_child(own_socket, job_bytes, launch->started_at_ns);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,21 +16,23 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.h"
+
 namespace {
+
+using huntd::UniqueFd;
 
 std::vector<pid_t> children;
 std::vector<pid_t> killed;  // by the launcher
 
-// A launcher_call without a gate. Records kills, and sends them only to children of this test.
+// A launcher_call without a gate, which records kills.
 long plain_call(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e) {
-  if (number == SYS_kill) {
-    killed.push_back(static_cast<pid_t>(a));
-    if (std::find(children.begin(), children.end(), killed.back()) == children.end()) return 0;
-  }
+  if (number == SYS_kill) killed.push_back(static_cast<pid_t>(a));
   return syscall(number, a, b, c, d, e, 0);
 }
 
-// Starts a child. Its "hunter_id" says what it does: "stay", or exit with that status.
+// Starts a child. Its "hunter_id" says what it does: "stay"; "read", exit with the size of the
+// first packet on its socket, 0 if there is none; or exit with that status.
 int fork_child(launcher*, const spawner_request* request, const char* hunter_id, const char*,
                launch* launch) {
   std::string const task(hunter_id, request->hunter_bytes);
@@ -39,10 +42,13 @@ int fork_child(launcher*, const spawner_request* request, const char* hunter_id,
   if (launch->pid == 0) {
     if (task == "stay")
       for (;;) pause();
+    char packet[64];
+    if (task == "read")
+      _exit(static_cast<int>(
+          std::max<ssize_t>(recv(launch->pair[1], packet, sizeof packet, MSG_DONTWAIT), 0)));
     _exit(std::stoi(task));
   }
   children.push_back(launch->pid);
-  launch->pidfd = static_cast<int>(syscall(SYS_pidfd_open, launch->pid, 0));
   return 0;
 }
 
@@ -50,157 +56,214 @@ int fork_child(launcher*, const spawner_request* request, const char* hunter_id,
 class Core {
  public:
   Core() {
-    int pair[2];
-    REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-    socket_ = pair[0];
     launcher_->call = plain_call;
     launcher_->start = fork_child;
-    launcher_->core_socket = pair[1];
     launcher_->bundle = -1;
     killed.clear();
+    children.clear();
   }
-  ~Core() {
-    close(socket_);
-    close(launcher_->core_socket);
-  }
-  void send_request(uint32_t kind, uint32_t slot, pid_t pid, const std::string& hunter_id = "") {
-    spawner_request const request{kind, slot, pid, static_cast<uint32_t>(hunter_id.size()), 0};
+  void request(uint32_t kind, uint32_t slot, uint32_t run, const std::string& hunter_id = "",
+               uint32_t new_socket = 1) {
+    spawner_request const request{
+        kind, slot, run, new_socket, static_cast<uint32_t>(hunter_id.size()), 0};
     packet_.append(reinterpret_cast<const char*>(&request), sizeof request);
     packet_ += hunter_id;
   }
-  // Runs the launcher on the requests so far, as one packet, and returns its reports.
-  std::vector<spawner_report> run() {
-    REQUIRE(send(socket_, packet_.data(), packet_.size(), 0) ==
-            static_cast<ssize_t>(packet_.size()));
+  // Runs the launcher on the requests so far, as one packet. Its reports are in `reports`.
+  void run() {
+    int pair[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+    UniqueFd const ours(pair[0]);
+    UniqueFd const theirs(pair[1]);
+    launcher_->core_socket = theirs.get();
+    launcher_->core_gone = 0;
+    ssize_t const bytes = static_cast<ssize_t>(packet_.size());
+    REQUIRE(send(ours.get(), packet_.data(), packet_.size(), 0) == bytes);
     packet_.clear();
-    shutdown(socket_, SHUT_WR);
+    shutdown(ours.get(), SHUT_WR);
     launcher_run(launcher_.get());
-    std::vector<spawner_report> reports;
-    spawner_report report;
-    while (recv(socket_, &report, sizeof report, MSG_DONTWAIT) == sizeof report)
-      reports.push_back(report);
-    return reports;
+    while (read_packet(ours.get())) {
+    }
   }
-  launcher& state() { return *launcher_; }
+  // Waits for the children that are left. Their ends are in `reports`.
+  void collect() {
+    launcher_collect(launcher_.get(), 0);
+    for (unsigned i = 0; i < launcher_->report_count; ++i) reports.push_back(launcher_->reports[i]);
+    launcher_->report_count = 0;
+  }
+  // The reports of one kind.
+  std::vector<spawner_report> of_kind(uint32_t kind) const {
+    std::vector<spawner_report> found;
+    std::copy_if(reports.begin(), reports.end(), std::back_inserter(found),
+                 [kind](const spawner_report& report) { return report.kind == kind; });
+    return found;
+  }
+
+  std::vector<spawner_report> reports;
+  std::vector<UniqueFd> sockets;  // that came with them
+  size_t packets = 0;
 
  private:
-  int socket_ = -1;
+  bool read_packet(int socket) {
+    spawner_report packet[launcher_reports_max];
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    iovec iov{packet, sizeof packet};
+    msghdr header{};
+    header.msg_iov = &iov;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    ssize_t const got = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got <= 0) return false;
+    ++packets;
+    reports.insert(reports.end(), packet, packet + static_cast<size_t>(got) / sizeof packet[0]);
+    if (cmsghdr* const c = CMSG_FIRSTHDR(&header); c != nullptr) {
+      int descriptor = -1;
+      std::memcpy(&descriptor, CMSG_DATA(c), sizeof descriptor);
+      sockets.emplace_back(descriptor);
+    }
+    return true;
+  }
+
   std::unique_ptr<launcher> launcher_ = std::make_unique<launcher>();
   std::string packet_;
 };
-
-// Starts a child by the launcher's own start function, without a socket.
-pid_t start_child(Core& core, const std::string& task) {
-  spawner_request const request{SPAWNER_START, 0, 0, static_cast<uint32_t>(task.size()), 0};
-  launch launch{};
-  REQUIRE(fork_child(&core.state(), &request, task.data(), nullptr, &launch) == 0);
-  close(launch.pidfd);
-  ++core.state().live;
-  return launch.pid;
-}
-
-void wait_until_exited(pid_t pid) {
-  siginfo_t info;
-  REQUIRE(waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) == 0);
-}
 
 }  // namespace
 
 TEST_CASE("each start is reported in order, a failed one with its errno") {
   Core core;
-  core.send_request(SPAWNER_START, 3, 0, "0");
-  core.send_request(SPAWNER_START, 1, 0, "fail");
-  core.send_request(SPAWNER_START, 2, 0, "0");
-  std::vector<spawner_report> const reports = core.run();
-  launcher_collect(&core.state(), 0);
-  REQUIRE(reports.size() == 3);
-  CHECK(reports[0].kind == SPAWNER_STARTED);
-  CHECK(reports[0].slot == 3);
-  CHECK(reports[0].pid > 0);
-  CHECK(reports[0].started_at_ns == 7);
-  CHECK(reports[1].spawn_errno == EAGAIN);
-  CHECK(reports[1].pid == 0);
-  CHECK(reports[2].slot == 2);
-  CHECK(core.state().live == 0);
-}
-
-TEST_CASE("the exit status of a failed worker is reported once, of a successful one as 0") {
-  Core core;
-  pid_t const failed = start_child(core, "9");
-  pid_t const succeeded = start_child(core, "0");
-  wait_until_exited(failed);
-  wait_until_exited(succeeded);
-  core.send_request(SPAWNER_STATUS, 5, failed);
-  core.send_request(SPAWNER_STATUS, 6, succeeded);
-  core.send_request(SPAWNER_STATUS, 7, failed);
-  std::vector<spawner_report> const reports = core.run();
-  REQUIRE(reports.size() == 3);
-  CHECK(reports[0].kind == SPAWNER_ENDED);
-  CHECK(reports[0].slot == 5);
-  CHECK(reports[0].pid == failed);
-  CHECK(WEXITSTATUS(reports[0].wait_status) == 9);
-  CHECK(reports[1].wait_status == 0);
-  CHECK(reports[2].wait_status == 0);
-}
-
-TEST_CASE("a pid that came again has the status of its last process") {
-  Core core;
-  launcher& state = core.state();
-  state.statuses[0] = {4242, 1 << 8};
-  state.statuses[1] = {4242, 2 << 8};
-  state.status_next = 2;
-  core.send_request(SPAWNER_STATUS, 0, 4242);
-  CHECK(WEXITSTATUS(core.run().at(0).wait_status) == 2);
-}
-
-TEST_CASE("statuses above the limit replace the oldest") {
-  Core core;
-  launcher& state = core.state();
-  for (auto& status : state.statuses) status = {4242, 1 << 8};
-  state.statuses[0] = {4243, 1 << 8};
-  pid_t const failed = start_child(core, "5");
-  wait_until_exited(failed);
-  core.send_request(SPAWNER_STATUS, 0, failed);
-  core.send_request(SPAWNER_STATUS, 1, 4243);
-  std::vector<spawner_report> const reports = core.run();
-  CHECK(WEXITSTATUS(reports.at(0).wait_status) == 5);
-  CHECK(reports.at(1).wait_status == 0);
-}
-
-TEST_CASE("a child is killed on request") {
-  Core core;
-  pid_t const child = start_child(core, "stay");
-  core.send_request(SPAWNER_KILL, 0, child);
+  core.request(SPAWNER_START, 3, 1, "0");
+  core.request(SPAWNER_START, 1, 5, "fail");
+  core.request(SPAWNER_START, 2, 1, "0");
   core.run();
-  CHECK(killed == std::vector<pid_t>{child});
-  launcher_collect(&core.state(), 0);
-  CHECK(core.state().live == 0);
+  core.collect();
+  std::vector<spawner_report> const started = core.of_kind(SPAWNER_STARTED);
+  REQUIRE(started.size() == 3);
+  CHECK(started[0].slot == 3);
+  CHECK(started[0].run == 1);
+  CHECK(started[0].started_at_ns == 7);
+  CHECK(started[1].slot == 1);
+  CHECK(started[1].run == 5);
+  CHECK(started[1].spawn_errno == EAGAIN);
+  CHECK(started[2].slot == 2);
+  CHECK(core.of_kind(SPAWNER_ENDED).size() == 2);
 }
 
-TEST_CASE("only a process that is still a child is killed") {
+TEST_CASE("each exit is reported, with its slot, its run and its status") {
   Core core;
-  pid_t const collected = start_child(core, "0");
-  REQUIRE(waitpid(collected, nullptr, 0) == collected);
-  --core.state().live;
-  pid_t const bystander = start_child(core, "stay");  // -1 and 0 would reach it
-  core.send_request(SPAWNER_KILL, 0, collected);
-  core.send_request(SPAWNER_KILL, 0, getpid());
-  core.send_request(SPAWNER_KILL, 0, -1);
-  core.send_request(SPAWNER_KILL, 0, 0);
+  core.request(SPAWNER_START, 0, 8, "9");
+  core.request(SPAWNER_START, 4, 2, "0");
   core.run();
-  CHECK(killed.empty());
-  kill(bystander, SIGKILL);
-  launcher_collect(&core.state(), 0);
+  core.collect();
+  std::vector<spawner_report> ended = core.of_kind(SPAWNER_ENDED);
+  REQUIRE(ended.size() == 2);
+  if (ended[0].slot == 4) std::swap(ended[0], ended[1]);
+  CHECK(ended[0].slot == 0);
+  CHECK(ended[0].run == 8);
+  CHECK(WEXITSTATUS(ended[0].wait_status) == 9);
+  CHECK(ended[1].slot == 4);
+  CHECK(ended[1].run == 2);
+  CHECK(ended[1].wait_status == 0);
 }
 
-TEST_CASE("a child that has exited before the kill keeps its status") {
+TEST_CASE("the workers of a slot have one socket, unless the core asks for a new one") {
   Core core;
-  pid_t const child = start_child(core, "6");
-  wait_until_exited(child);
-  core.send_request(SPAWNER_KILL, 0, child);
-  core.send_request(SPAWNER_STATUS, 0, child);
-  std::vector<spawner_report> const reports = core.run();
+  for (uint32_t run = 1; run <= 3; ++run) {
+    core.request(SPAWNER_START, 0, run, "0", run == 1);
+    core.run();
+    core.collect();
+    CHECK(core.sockets.size() == 1);
+  }
+  core.request(SPAWNER_START, 0, 4, "0", 1);
+  core.run();
+  core.collect();
+  CHECK(core.sockets.size() == 2);
+  char byte;
+  CHECK(recv(core.sockets[0].get(), &byte, 1, MSG_DONTWAIT) == 0);  // the old pair is closed
+  CHECK(core.of_kind(SPAWNER_ENDED).size() == 4);
+}
+
+TEST_CASE("a worker does not get what the last one of its slot did not read") {
+  Core core;
+  core.request(SPAWNER_START, 0, 1, "0");
+  core.run();
+  core.collect();
+  REQUIRE(core.sockets.size() == 1);
+  for (const char* packet : {"seventh", "", "another"})
+    REQUIRE(send(core.sockets[0].get(), packet, std::strlen(packet), 0) >= 0);
+  core.request(SPAWNER_START, 0, 2, "read", 0);
+  core.run();
+  core.collect();
+  std::vector<spawner_report> const ended = core.of_kind(SPAWNER_ENDED);
+  REQUIRE(ended.size() == 2);
+  CHECK(ended[1].wait_status == 0);
+}
+
+TEST_CASE("a start in a slot ends a worker that the core gave up") {
+  Core core;
+  core.request(SPAWNER_START, 0, 1, "stay");
+  core.request(SPAWNER_START, 0, 2, "0");
+  core.run();
+  core.collect();
+  CHECK(killed == std::vector<pid_t>{children[0]});
+  std::vector<spawner_report> const ended = core.of_kind(SPAWNER_ENDED);
+  REQUIRE(ended.size() == 2);
+  CHECK(ended[0].run == 1);
+  CHECK(WTERMSIG(ended[0].wait_status) == SIGKILL);
+  CHECK(ended[1].run == 2);
+  CHECK(ended[1].wait_status == 0);
+}
+
+TEST_CASE("reports of many starts and exits share packets") {
+  Core core;
+  constexpr uint32_t starts = 4 * launcher_reports_max;
+  for (uint32_t slot = 0; slot < starts; ++slot) core.request(SPAWNER_START, slot, 1, "0");
+  core.run();
+  core.collect();
+  size_t const with_sockets = core.packets;
+  for (uint32_t slot = 0; slot < starts; ++slot) core.request(SPAWNER_START, slot, 2, "0", 0);
+  core.run();
+  core.collect();
+  CHECK(core.of_kind(SPAWNER_STARTED).size() == 2 * starts);
+  CHECK(core.of_kind(SPAWNER_ENDED).size() == 2 * starts);
+  CHECK(core.packets - with_sockets <= 2 * starts / launcher_reports_max + 1);
+}
+
+TEST_CASE("a worker is killed on request") {
+  Core core;
+  core.request(SPAWNER_START, 6, 3, "stay");
+  core.request(SPAWNER_KILL, 6, 3);
+  core.run();
+  core.collect();
+  CHECK(killed == children);
+  std::vector<spawner_report> const ended = core.of_kind(SPAWNER_ENDED);
+  REQUIRE(ended.size() == 1);
+  CHECK(WTERMSIG(ended[0].wait_status) == SIGKILL);
+}
+
+TEST_CASE("a kill reaches no other worker than the one that it is about") {
+  Core core;
+  core.request(SPAWNER_START, 0, 1, "0");
+  core.run();
+  core.collect();
+  core.request(SPAWNER_KILL, 0, 1);  // it has exited
+  core.request(SPAWNER_START, 0, 2, "0", 0);
+  core.request(SPAWNER_KILL, 0, 1);
+  core.request(SPAWNER_KILL, 1, 0);  // nothing was started there
+  core.run();
+  core.collect();
   CHECK(killed.empty());
-  CHECK(WEXITSTATUS(reports.at(0).wait_status) == 6);
-  CHECK(core.state().live == 0);
+  CHECK(core.of_kind(SPAWNER_ENDED).size() == 2);
+}
+
+TEST_CASE("it replies to a ping after the reports before it") {
+  Core core;
+  core.request(SPAWNER_START, 0, 1, "0");
+  core.request(SPAWNER_PING, 0, 0);
+  core.run();
+  core.collect();
+  REQUIRE(core.reports.size() >= 2);
+  CHECK(core.reports[0].kind == SPAWNER_STARTED);
+  CHECK(core.of_kind(SPAWNER_PONG).size() == 1);
 }
