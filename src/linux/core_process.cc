@@ -209,6 +209,7 @@ int run_core(CoreSetup setup) {
     log::info("a core has the usual time slice", {{"reason", set.error().message}});
   log::info("core started", {{"cpu", cpu}, {"spawner", spawner->pid}});
   process->run();
+  end_spawner(*spawner);
   log::stop_writer();
   return EXIT_SUCCESS;
 }

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -253,6 +254,12 @@ Result<Spawner> fork_spawner(int worker_descriptor) {
   if (pid == 0) run_spawner(core_pid, pair[1], worker_descriptor);
   close(pair[1]);
   return Spawner{pid, pair[0]};
+}
+
+void end_spawner(const Spawner& spawner) {
+  kill(spawner.pid, SIGKILL);
+  while (waitpid(spawner.pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 }  // namespace huntd::server

@@ -22,4 +22,8 @@ struct Spawner {
 // socket at descriptor 3 and the bundle at 4.
 Result<Spawner> fork_spawner(int worker_descriptor);
 
+// Kills the spawner, and so its workers, and waits for its end: nothing of a core outlives it.
+// REQUIRES: this process has forked it.
+void end_spawner(const Spawner& spawner);
+
 }  // namespace huntd::server
