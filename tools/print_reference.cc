@@ -32,7 +32,7 @@ std::string_view section_of(const ConfigKey& key) {
 
 // The default as both references show it. toml++ may quote a text with ' instead of ".
 std::string default_of(const ConfigKey& key) {
-  if (!key.is_text) return key.default_text;
+  if (!key.is_text || key.default_text.starts_with('[')) return key.default_text;
   return fmt::format("\"{}\"", key.default_text.substr(1, key.default_text.size() - 2));
 }
 

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "base/ids.h"
+#include "base/ip_address.h"
 #include "base/limits.h"
 #include "config/kafka_sections.h"
 
@@ -23,12 +24,16 @@ namespace {
 
 // When a changed value takes effect.
 enum class When { reload, restart };
+// Entries of http.trusted_proxies: each connection is compared with all of them.
+constexpr size_t trusted_proxies_max = 64;
+
 // What a text must be.
 enum class Check {
   path,  // may be empty
   directory,
   tcp_or_unix,
   listen,
+  proxies,  // may be an empty array
   file_mode,
   bootstrap,
   topic,
@@ -103,6 +108,14 @@ const Key keys_table[] = {
     NUMBER(http, connections_per_address_max, 0, 1'000'000, restart,
          "Open connections per client address and core; above the limit 503 "
          "`too-many-connections`. 0: no limit."),
+    TEXTS(http, trusted_proxies, proxies, restart,
+         "Proxies that may say who the client is. Of a request that one of them sends, the client's "
+         "address is the last one in `X-Forwarded-For` that is not a trusted proxy's; other peers' "
+         "`X-Forwarded-For` is ignored. `unix:`: all peers of the unix sockets of `http.listen`."),
+    FLAG(http, proxy_protocol, restart,
+         "Each connection of `http.trusted_proxies` begins with a header of the PROXY protocol, "
+         "version 1 or 2, and counts for the client that it names; one without a header is closed. "
+         "Other peers send none."),
     TEXT(http, access_log, access_log, restart,
          "Which responses get a line in the log. `\"off\"`: none. `\"errors\"`: those with status "
          "400 and above. `\"sampled\"`: one of `http.access_log_sample`. `\"all\"`: every one. Lines "
@@ -268,8 +281,8 @@ std::string value_text(const Key& key, Config& config) {
     const std::vector<std::string>& texts = *key.texts(config);
     if (texts.size() == 1) return quoted(texts[0]);
     std::string all;
-    for (const std::string& text : texts) all += (all.empty() ? "[" : ", ") + quoted(text);
-    return all + "]";
+    for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + quoted(text);
+    return "[" + all + "]";
   }
   if (key.flag != nullptr) return *key.flag(config) ? "true" : "false";
   if (key.text == nullptr)
@@ -339,6 +352,14 @@ std::optional<std::string> listen_fault(const std::string& text) {
   return address_fault(text);
 }
 
+// The error if `text` does not name proxies.
+std::optional<std::string> proxies_fault(const std::string& text) {
+  if (text == "unix:") return std::nullopt;
+  Result<Cidr> const network = parse_cidr(text);
+  if (!network) return network.error().message + "; or \"unix:\"";
+  return std::nullopt;
+}
+
 std::optional<std::string> file_mode_fault(const std::string& text) {
   bool const octal = std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '7'; });
   if (octal && (text.size() == 3 || (text.size() == 4 && text[0] == '0'))) return std::nullopt;
@@ -386,6 +407,8 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
       return address_fault(text);
     case Check::listen:
       return listen_fault(text);
+    case Check::proxies:
+      return proxies_fault(text);
     case Check::file_mode:
       return file_mode_fault(text);
     case Check::bootstrap:
@@ -423,6 +446,9 @@ std::string range_of(const Key& key) {
     case Check::listen:
       if (key.text != nullptr) return "address or `unix:/path`";
       return fmt::format("address or `unix:/path`, or an array of 1 to {}", limits::listeners_max);
+    case Check::proxies:
+      return fmt::format("`ADDRESS/BITS`, an address or `unix:`, or an array of 0 to {}",
+                         trusted_proxies_max);
     case Check::file_mode:
       return "an octal number in quotes";
     case Check::bootstrap:
@@ -454,9 +480,11 @@ void read_texts(const Key& key, const toml::node& node, const std::string& where
     nodes.clear();
     for (const toml::node& each : *array) nodes.push_back(&each);
   }
-  if (nodes.empty() || nodes.size() > limits::listeners_max)
-    return problems.add(
-        where, fmt::format("must be 1 to {} texts, not {}", limits::listeners_max, nodes.size()));
+  bool const may_be_empty = key.check == Check::proxies;
+  size_t const max = may_be_empty ? trusted_proxies_max : limits::listeners_max;
+  if ((nodes.empty() && !may_be_empty) || nodes.size() > max)
+    return problems.add(where, fmt::format("must be {} to {} texts, not {}", may_be_empty ? 0 : 1,
+                                           max, nodes.size()));
   std::vector<std::string> texts;
   for (const toml::node* each : nodes) {
     std::optional<std::string> const text = each->value_exact<std::string>();
@@ -547,6 +575,9 @@ void check_together(Config& config, Problems& problems) {
                  "is not a loopback address, and auth.mode is \"none\": any caller could act as "
                  "any hunter. Set auth.mode to \"bearer\" or \"hunter\", or set "
                  "auth.allow_unauthenticated = true if a proxy authenticates the callers");
+  if (config.http.proxy_protocol && config.http.trusted_proxies.empty())
+    problems.add(where("http.proxy_protocol"),
+                 "needs http.trusted_proxies: the addresses of the proxies that send the header");
   if (config.auth.mode == "none" &&
       !(config.auth.tokens_file.empty() && config.auth.hunter_keys_file.empty()))
     problems.add(where("auth.mode"),

@@ -38,6 +38,8 @@ struct Config {
     uint32_t drain_deadline_ms = 10'000;
     uint32_t connections_max = 16'384;
     uint32_t connections_per_address_max = 0;
+    std::vector<std::string> trusted_proxies;
+    bool proxy_protocol = false;
     std::string access_log = "off";
     uint32_t access_log_sample = 100;
   } http;

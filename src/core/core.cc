@@ -80,7 +80,6 @@ class OpenCore final : public Core,
         parent_(links.parent),
         authenticator_(settings_.secrets),
         leaving_(settings_.leaving),
-        address_limit_(config_.http.connections_per_address_max),
         map_(static_cast<uint32_t>(links.cores.size())),
         redis_(network_, resolver_, scheduler_, clock_, metrics_, redis_options(settings_)),
         ledger_(redis_, scheduler_, clock_, config_.redis.idempotency_ttl_s),
@@ -109,6 +108,9 @@ class OpenCore final : public Core,
     if (!bundle) return bundle.error();
     use_bundle(std::move(*bundle), workers_.limits());
     access_log = {access_log_mode(config_.http.access_log), config_.http.access_log_sample};
+    address_limit = AddressLimit(config_.http.connections_per_address_max);
+    proxies = TrustedProxies(config_.http.trusted_proxies);
+    proxy_protocol = config_.http.proxy_protocol;
     if (!settings_.seed_secret.empty()) seed_key_.emplace(settings_.seed_secret);
     for (const PeerUpdate& update : settings_.peers) apply(update);
     parent_.set_user(*this);
@@ -151,7 +153,7 @@ class OpenCore final : public Core,
 
  private:
   // --- connections -----------------------------------------------------------------------------
-  void on_accepted(StreamPtr stream, std::optional<ClientAddress> from) override {
+  void on_accepted(StreamPtr stream, const Peer& from) override {
     // Also in a drain: the kernel accepted it before the core stopped accepting.
     metrics_.add(Counter::connections_accepted);
     huntd::start(serve_client(std::move(stream), from, "", true));
@@ -163,7 +165,10 @@ class OpenCore final : public Core,
     return max - std::min(max, connections_.size());
   }
 
-  void start_accepting() { network_.start_accepting(*this, address_limit_.bounded()); }
+  void start_accepting() {
+    bool const with_peers = address_limit.bounded() || proxies.any() || access_log.on();
+    network_.start_accepting(*this, with_peers);
+  }
 
   void stop_accepting_if_full() {
     if (full_ || connections_.size() < config_.http.connections_max) return;
@@ -178,30 +183,32 @@ class OpenCore final : public Core,
   }
 
   // PeerUser: a connection from another core.
-  void take_over(int descriptor, std::string_view bytes) override {
+  void take_over(int descriptor, const Peer& client, std::string_view bytes) override {
     if (descriptor < 0) {
       log::error("connection from another core lost: its file descriptor did not arrive",
                  {{"hint", "raise LimitNOFILE"}});
       return;
     }
-    std::optional<ClientAddress> from;
-    if (address_limit_.bounded()) from = network_.address_of(descriptor);
-    huntd::start(serve_client(network_.adopt(descriptor), from, std::string(bytes), false));
+    huntd::start(serve_client(network_.adopt(descriptor), client, std::string(bytes), false));
     stop_accepting_if_full();
   }
 
   // Serves a client's connection until it closes. `accepted`: by this core.
-  Task<> serve_client(StreamPtr stream, std::optional<ClientAddress> from, std::string first_bytes,
-                      bool accepted) {
-    Connection connection(*this, std::move(stream), std::move(first_bytes), accepted);
+  Task<> serve_client(StreamPtr stream, Peer from, std::string first_bytes, bool accepted) {
+    Connection connection(*this, std::move(stream), from, std::move(first_bytes), accepted);
     auto const entry = connections_.insert(connections_.end(), &connection);
     metrics_.set(Gauge::connections_open, connections_.size());
     // The kernel may accept more than connections_max within a tick; those are served. Connections
     // from other cores above the limit are rejected.
     bool const room = accepted || connections_.size() <= config_.http.connections_max;
-    if (room && (!from || address_limit_.enter(*from))) {
+    bool known = true;
+    if (room && connection.awaits_proxy_header()) known = co_await connection.read_proxy_header();
+    std::optional<ClientAddress> const counted = connection.counted_address();
+    if (!known) {
+      // Closed without a response: where the first request starts is unknown.
+    } else if (room && (!counted || address_limit.enter(*counted))) {
       co_await connection.serve();
-      if (from) address_limit_.leave(*from);
+      if (counted) address_limit.leave(*counted);
     } else {
       co_await reject(connection);
     }
@@ -238,8 +245,8 @@ class OpenCore final : public Core,
     peers_.cancel_hand_over(static_cast<uint32_t>(core), bytes);
   }
 
-  void hand_over(int core, int descriptor, std::string_view bytes) override {
-    peers_.hand_over(static_cast<uint32_t>(core), descriptor, bytes);
+  void hand_over(int core, int descriptor, const Peer& client, std::string_view bytes) override {
+    peers_.hand_over(static_cast<uint32_t>(core), descriptor, client, bytes);
   }
 
   Response reject_unsent(HuntRequest::Kind kind, std::string_view hunt_id, bool keyed) override {
@@ -513,7 +520,6 @@ class OpenCore final : public Core,
   MessageLink& parent_;
   Authenticator authenticator_;
   bool leaving_;
-  AddressLimit address_limit_;
   CoreMap map_;
   std::string map_json_;  // empty: not computed since the map changed
   RedisLink redis_;

@@ -4,10 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/ip_address.h"
 #include "base/result.h"
 #include "config/config.h"
 
@@ -70,20 +70,19 @@ class ConnectUser {
   ~ConnectUser() = default;
 };
 
-// A client's address, at the granularity of a per-client limit: an IPv4 address, or the first 64
-// bits of an IPv6 address, which is the smallest network that a customer is given (RFC 6177, RFC
-// 4291).
-struct ClientAddress {
-  bool v6 = false;
-  uint64_t bits = 0;
-  bool operator==(const ClientAddress&) const = default;
+// Who is at the other end of a client's connection. It goes from core to core as bytes.
+struct Peer {
+  enum class Kind : uint8_t { unknown, unix_socket, ip };
+  Kind kind = Kind::unknown;
+  IpAddress address{};  // ip
+  bool operator==(const Peer&) const = default;
 };
 
 // Receives accepted connections.
 class AcceptUser {
  public:
-  // `from` is set only if start_accepting() asked for addresses, and only for TCP.
-  virtual void on_accepted(StreamPtr stream, std::optional<ClientAddress> from) = 0;
+  // `from` is unknown unless start_accepting() asked for peers.
+  virtual void on_accepted(StreamPtr stream, const Peer& from) = 0;
   // How many more connections can be accepted now. Further clients wait in the listen backlog.
   virtual size_t room() const = 0;
 
@@ -96,13 +95,11 @@ class Network {
   virtual ~Network() = default;
   // REQUIRES: `address` is a numeric one or a unix socket.
   virtual void connect(const Address& address, ConnectUser& user) = 0;
-  // `with_addresses` asks for each client's address, which costs one more operation per connection.
-  virtual void start_accepting(AcceptUser& user, bool with_addresses) = 0;
+  // `with_peers` asks who connects, which costs one more operation per connection over TCP.
+  virtual void start_accepting(AcceptUser& user, bool with_peers) = 0;
   virtual void stop_accepting() = 0;
   // Makes a stream of a connection that another core handed over. Takes ownership of `descriptor`.
   virtual StreamPtr adopt(int descriptor) = 0;
-  // The peer's address of a connected socket; nothing if it is unknown.
-  virtual std::optional<ClientAddress> address_of(int descriptor) = 0;
 };
 
 }  // namespace huntd::server

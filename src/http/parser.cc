@@ -88,9 +88,12 @@ std::string_view trace_context_of(std::string_view value) {
   return valid ? context : std::string_view();
 }
 
-bool same_text(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return lower(x) == lower(y); });
+// The size of "http://" or "https://" at the front of a target that goes on behind it; else 0.
+size_t scheme_bytes(std::string_view target) {
+  for (std::string_view scheme : {"http://", "https://"})
+    if (target.size() > scheme.size() && same_name(target.substr(0, scheme.size()), scheme))
+      return scheme.size();
+  return 0;
 }
 
 }  // namespace
@@ -252,17 +255,19 @@ ParseStatus HeadParser::parse_target(RequestHead& head) {
   if (path == "*") {
     if (head.method != Method::options)
       return fail(Problem::malformed_request, "the target * is only for OPTIONS");
-  } else if (path.size() > 7 && same_name(path.substr(0, 7), "http://")) {
-    // The absolute form, which proxies send (RFC 9112 section 3.2.2).
-    path.remove_prefix(7);
+  } else if (size_t const scheme = scheme_bytes(path); scheme > 0) {
+    // The absolute form, which proxies send. Its authority replaces the value of Host, which may
+    // differ from it (RFC 9112 section 3.2.2); huntd has one origin, so neither is used.
+    path.remove_prefix(scheme);
     size_t const authority_end = std::min(path.find_first_of("/?"), path.size());
-    authority_ = path.substr(0, authority_end);
-    if (authority_.empty() || !is_authority(authority_))
+    std::string_view const authority = path.substr(0, authority_end);
+    if (authority.empty() || !is_authority(authority))
       return fail(Problem::malformed_request, "the target's authority is malformed");
     path.remove_prefix(authority_end);
     if (path.empty() || path.front() == '?') path = "/";
   } else if (path.front() != '/') {
-    return fail(Problem::malformed_request, "the target is neither a path nor an http URI");
+    return fail(Problem::malformed_request,
+                "the target is neither a path nor an http or https URI");
   }
   head.path = path.substr(0, path.find('?'));
   return ParseStatus::done;
@@ -303,7 +308,6 @@ ParseStatus HeadParser::note_field(std::string_view name, std::string_view value
 
 ParseStatus HeadParser::take_host(std::string_view value, RequestHead&) {
   if (!is_authority(value)) return fail(Problem::malformed_request, "Host is malformed");
-  host_ = value;
   return ParseStatus::done;
 }
 
@@ -377,8 +381,6 @@ ParseStatus HeadParser::finish(RequestHead& head) {
     return fail(Problem::malformed_request, "HTTP/1.0 has no Transfer-Encoding");
   if (!seen(Field::host) && head.minor_version == 1)
     return fail(Problem::malformed_request, "Host is missing");
-  if (!authority_.empty() && seen(Field::host) && !same_text(authority_, host_))
-    return fail(Problem::malformed_request, "Host and the target's authority differ");
   if (head.content_length > limits::request_body_bytes_max)
     return fail(Problem::body_too_large, "the body has more than 16384 bytes");
   if (head.minor_version == 0) {

@@ -108,8 +108,6 @@ class HeadParser {
   size_t scanned_ = 0;
   size_t consumed_ = 0;
   BadRequest bad_;
-  std::string_view host_;
-  std::string_view authority_;  // of a target in absolute form, else empty
   std::bitset<static_cast<size_t>(Field::count_)> seen_;
   bool wants_close_ = false;  // options of Connection
   bool wants_keep_alive_ = false;

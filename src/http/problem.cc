@@ -122,7 +122,8 @@ constexpr ProblemKind kinds[] = {
      "Too many connections",
      "The client's address has `http.connections_per_address_max` connections on the core, or "
      "the core that serves the hunter has `http.connections_max`. No request was read from the "
-     "connection; it is closed.",
+     "connection; it is closed. Or the client sends through a trusted proxy and that many of its "
+     "requests run on the core: only this request is rejected, and nothing was awarded.",
      "close some connections, or send more requests over each"},
     {Problem::redis_unavailable, "redis-unavailable", 503,
      "Redis is unavailable",

@@ -50,17 +50,20 @@ socklen_t name_bytes(int listen_descriptor) {
   return name.ss_family == AF_INET || name.ss_family == AF_INET6 ? length : 0;
 }
 
-std::optional<ClientAddress> client_address(const sockaddr_storage& of) {
-  if (of.ss_family == AF_INET)
-    return ClientAddress{false, ntohl(reinterpret_cast<const sockaddr_in&>(of).sin_addr.s_addr)};
-  if (of.ss_family != AF_INET6) return std::nullopt;
-  const in6_addr& address = reinterpret_cast<const sockaddr_in6&>(of).sin6_addr;
-  ClientAddress found;
-  // A socket that listens on [::] shows IPv4 clients as ::ffff:a.b.c.d (RFC 4291).
-  found.v6 = !IN6_IS_ADDR_V4MAPPED(&address);
-  for (int i = found.v6 ? 0 : 12; i < (found.v6 ? 8 : 16); ++i)
-    found.bits = found.bits << 8 | address.s6_addr[i];
-  return found;
+Peer peer_of(const sockaddr_storage& name) {
+  if (name.ss_family == AF_INET) {
+    const in_addr& address = reinterpret_cast<const sockaddr_in&>(name).sin_addr;
+    return {Peer::Kind::ip, ipv4_of(reinterpret_cast<const uint8_t*>(&address.s_addr))};
+  }
+  if (name.ss_family != AF_INET6) return {};
+  return {Peer::Kind::ip, ipv6_of(reinterpret_cast<const sockaddr_in6&>(name).sin6_addr.s6_addr)};
+}
+
+Peer peer_of(int descriptor) {
+  sockaddr_storage name{};
+  socklen_t length = sizeof name;
+  if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&name), &length) != 0) return {};
+  return peer_of(name);
 }
 
 }  // namespace
@@ -71,10 +74,12 @@ UringNetwork::UringNetwork(Ring& ring, Scheduler& scheduler,
   for (int const descriptor : listen_descriptors) listeners_.emplace_back(*this, descriptor);
 }
 
-void UringNetwork::start_accepting(AcceptUser& user, bool with_addresses) {
+void UringNetwork::start_accepting(AcceptUser& user, bool with_peers) {
   accept_user_ = &user;
-  for (Listener& listener : listeners_)
-    listener.name_bytes = with_addresses ? name_bytes(listener.descriptor) : 0;
+  for (Listener& listener : listeners_) {
+    listener.with_peers = with_peers;
+    listener.name_bytes = name_bytes(listener.descriptor);
+  }
   accept_wanted_ = true;
   if (!pause_.armed()) arm_accepts();
 }
@@ -145,7 +150,7 @@ void UringNetwork::on_accepted(Listener& listener, int32_t result, uint32_t flag
       stream.open_slot(result, BufferGroup::clients);
     else
       stream.open(result, BufferGroup::clients);
-    deliver_accepted(stream, result, listener.name_bytes);
+    deliver_accepted(stream, result, listener);
   }
   if (!accept_wanted_ || pause_.armed()) return;
   if (more) {
@@ -163,10 +168,11 @@ void UringNetwork::on_accepted(Listener& listener, int32_t result, uint32_t flag
   arm_accepts(listener);
 }
 
-void UringNetwork::deliver_accepted(UringStream& stream, int accepted, socklen_t name_size) {
-  if (name_size == 0) return accept_user_->on_accepted(StreamPtr(&stream), std::nullopt);
-  if (!ring_.has_slots())
-    return accept_user_->on_accepted(StreamPtr(&stream), address_of(accepted));
+void UringNetwork::deliver_accepted(UringStream& stream, int accepted, const Listener& listener) {
+  if (!listener.with_peers) return accept_user_->on_accepted(StreamPtr(&stream), {});
+  if (listener.name_bytes == 0)
+    return accept_user_->on_accepted(StreamPtr(&stream), {Peer::Kind::unix_socket});
+  if (!ring_.has_slots()) return accept_user_->on_accepted(StreamPtr(&stream), peer_of(accepted));
   auto* op = new GetPeerName(*this, StreamPtr(&stream));  // frees itself at its completion
   ++naming_;
   io_uring_sqe* sqe = ring_.prepare(*op);
@@ -174,7 +180,7 @@ void UringNetwork::deliver_accepted(UringStream& stream, int accepted, socklen_t
   sqe->flags |= IOSQE_FIXED_FILE;
   // The arguments of getsockopt(2), in the fields where the kernel reads them.
   sqe->addr = static_cast<uint64_t>(SO_PEERNAME) << 32 | SOL_SOCKET;
-  sqe->file_index = name_size;
+  sqe->file_index = listener.name_bytes;
   sqe->addr3 = reinterpret_cast<uint64_t>(&op->address);
 }
 
@@ -183,17 +189,8 @@ void UringNetwork::GetPeerName::complete(int32_t result, uint32_t flags) {
   if (result < 0)
     log::warning("client address unknown: the connection does not count for its address",
                  {{"error", std::strerror(-result)}});
-  network.accept_user_->on_accepted(std::move(stream),
-                                    result < 0 ? std::nullopt : client_address(address));
+  network.accept_user_->on_accepted(std::move(stream), result < 0 ? Peer() : peer_of(address));
   delete this;
-}
-
-std::optional<ClientAddress> UringNetwork::address_of(int descriptor) {
-  sockaddr_storage name{};
-  socklen_t length = sizeof name;
-  if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&name), &length) != 0)
-    return std::nullopt;
-  return client_address(name);
 }
 
 StreamPtr UringNetwork::adopt(int descriptor) {

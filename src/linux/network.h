@@ -23,10 +23,9 @@ class UringNetwork final : public Network {
   UringNetwork(Ring& ring, Scheduler& scheduler, const std::vector<int>& listen_descriptors);
 
   void connect(const Address& address, ConnectUser& user) override;
-  void start_accepting(AcceptUser& user, bool with_addresses) override;
+  void start_accepting(AcceptUser& user, bool with_peers) override;
   void stop_accepting() override;
   StreamPtr adopt(int descriptor) override;
-  std::optional<ClientAddress> address_of(int descriptor) override;
 
   Ring& ring() { return ring_; }
   // Takes a closed stream back into the pool.
@@ -42,7 +41,8 @@ class UringNetwork final : public Network {
     }
     UringNetwork& network;
     int const descriptor;
-    socklen_t name_bytes = 0;  // size of a client's address; 0: addresses are not wanted
+    socklen_t name_bytes = 0;  // size of a client's address; 0: it is not a TCP socket
+    bool with_peers = false;   // who connects is wanted
     size_t accepting = 0;      // accept operations in the kernel
     bool multishot = false;    // it is the multishot one
   };
@@ -82,7 +82,7 @@ class UringNetwork final : public Network {
   void cancel_accepts();
   void refresh_accepts();
   void on_accepted(Listener& listener, int32_t result, uint32_t flags);
-  void deliver_accepted(UringStream& stream, int accepted, socklen_t name_size);
+  void deliver_accepted(UringStream& stream, int accepted, const Listener& listener);
 
   Ring& ring_;
   Scheduler& scheduler_;

@@ -106,7 +106,7 @@ def test_a_malformed_request_has_what_is_known_of_it(stack):
     with RawConnection(stack.http) as connection:
         connection.send("nonsense\r\n\r\n")
         line = line_of(stack, connection.answer())
-    assert set(line) == {"core", "status", "request_id", "duration_us", "bytes"}
+    assert set(line) == {"core", "client", "status", "request_id", "duration_us", "bytes"}
 
 
 def test_errors_are_the_responses_with_status_400_and_above(own_stack):

@@ -310,7 +310,7 @@ void MachineNetwork::start_accepting(AcceptUser& user, bool with_addresses) {
     listener_.add(id_, [this, &user](const WirePtr& wire) {
       // Accepted for this core: the kernel closes it if the core dies.
       auto* stream = new WireStream(machine_, descriptors_, wire, on_client_send_);
-      machine_.post([&user, stream] { user.on_accepted(StreamPtr(stream), std::nullopt); });
+      machine_.post([&user, stream] { user.on_accepted(StreamPtr(stream), server::Peer()); });
     });
   });
 }

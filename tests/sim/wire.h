@@ -180,10 +180,9 @@ class MachineNetwork final : public Network {
   MachineNetwork(Machine& machine, Descriptors& descriptors, Listener& listener, Server& redis,
                  Watch on_client_send, Watch on_redis_send);
   void connect(const Address& address, ConnectUser& user) override;
-  void start_accepting(AcceptUser& user, bool with_addresses) override;
+  void start_accepting(AcceptUser& user, bool with_peers) override;
   void stop_accepting() override;
   StreamPtr adopt(int descriptor) override;
-  std::optional<ClientAddress> address_of(int descriptor) override { return std::nullopt; }
 
  private:
   Machine& machine_;

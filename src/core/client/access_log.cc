@@ -54,6 +54,7 @@ auto with_fields(const Access& access, std::string_view request_id, const HuntRe
                                         if_set("call", access.call),
                                         if_set("hunt_id", access.hunt_id),
                                         if_set("hunter_id", access.hunter_id),
+                                        if_set("client", access.client),
                                         {"status", access.status},
                                         if_set("outcome", outcome_name(report.outcome)),
                                         {"request_id", request_id},

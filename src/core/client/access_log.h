@@ -36,6 +36,7 @@ struct Access {
   PoolString hunt_id;
   PoolString hunter_id;
   PoolString trace_id;
+  PoolString client;  // its address
   int status = 0;
   size_t bytes = 0;             // of the response, with its head
   uint64_t received_at_ns = 0;  // its first byte

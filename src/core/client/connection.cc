@@ -11,14 +11,18 @@
 #include "base/format_text.h"
 #include "base/kept_buffer.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "core/client/rejection.h"
 #include "core/client/router.h"
 #include "http/problem.h"
+#include "http/proxy_header.h"
 
 namespace huntd::server {
 namespace {
 
 constexpr uint32_t linger_ms = 1000;
+// Between two log lines of a core about malformed headers of the PROXY protocol.
+constexpr uint64_t proxy_fault_log_every_ns = 60 * ns_per_s;
 
 Counter status_class(int status) {
   if (status < 300) return Counter::http_2xx;
@@ -36,6 +40,11 @@ RequestId make_request_id(Clock& clock) {
 }
 
 std::string_view text_of(const RequestId& id) { return {id.data(), id.size()}; }
+
+// Empty if it is not known, or has no address.
+std::string text_of(const Peer& peer) {
+  return peer.kind == Peer::Kind::ip ? ip_text(peer.address) : std::string();
+}
 
 HuntRequest::Kind kind_of(const Route& route) {
   return route.to == Route::To::run_hunt ? HuntRequest::Kind::run : HuntRequest::Kind::read_held;
@@ -62,13 +71,17 @@ struct Connection::Incoming {
   HuntRequest hunt;        // run_hunt, read_held
   ProduceRequest produce;  // produce
   uint64_t deadline_at_ns = 0;
-  uint64_t hunt_received_at_ns = 0;  // 0 if it does not run a hunt
+  uint64_t hunt_received_at_ns = 0;   // 0 if it does not run a hunt
+  std::optional<AddressPlace> place;  // set if the request counts for its client's address
 };
 
-Connection::Connection(HttpService& service, StreamPtr stream, std::string first_bytes,
-                       bool accepted)
+Connection::Connection(HttpService& service, StreamPtr stream, const Peer& peer,
+                       std::string first_bytes, bool accepted)
     : service_(service),
       stream_(std::move(stream)),
+      peer_(peer),
+      trusted_(service.proxies.trusts(peer)),
+      awaits_proxy_header_(trusted_ && accepted && service.proxy_protocol),
       event_(service.scheduler),
       in_(std::move(first_bytes)),
       may_hand_over_(accepted),
@@ -76,9 +89,56 @@ Connection::Connection(HttpService& service, StreamPtr stream, std::string first
   stream_->set_user(*this);
 }
 
+Task<bool> Connection::read_proxy_header() {
+  uint64_t deadline_at_ns = deadline_in_ms(service_.timeouts.first_byte_ms);
+  for (ProxyHeader header;;) {
+    ParseStatus const status = parse_proxy_header(in_, header);
+    if (status == ParseStatus::bad) {
+      reject_proxy_header(header.fault);
+      co_return false;
+    }
+    if (status == ParseStatus::done) {
+      in_.erase(0, header.bytes);
+      awaits_proxy_header_ = false;
+      if (header.client) peer_ = {Peer::Kind::ip, *header.client};
+      trusted_ = service_.proxies.trusts(peer_);
+      co_return true;
+    }
+    bool const first = in_.empty();
+    Input const input = co_await read_more(deadline_at_ns);
+    if (input == Input::end || input == Input::unsent) co_return false;
+    if (input == Input::deadline) {
+      service_.metrics.add(first ? Counter::expired_first_byte : Counter::expired_request);
+      co_return false;
+    }
+    if (input == Input::drained)  // it may be on its way
+      deadline_at_ns = std::min(deadline_at_ns, deadline_in_ms(limits::drain_first_byte_ms));
+    else if (first && !in_.empty())
+      deadline_at_ns = deadline_in_ms(service_.timeouts.read_ms);
+  }
+}
+
+void Connection::reject_proxy_header(const char* fault) {
+  service_.metrics.add(Counter::proxy_headers_rejected);
+  uint64_t const now_ns = service_.scheduler.now_ns();
+  if (now_ns < service_.proxy_fault_log_at_ns) return;
+  service_.proxy_fault_log_at_ns = now_ns + proxy_fault_log_every_ns;
+  log::warning("connection of a trusted proxy closed: no valid header of the PROXY protocol",
+               {log::if_set("client", text_of(peer_)),
+                {"reason", fault},
+                {"hint", "let the proxy send one, or set http.proxy_protocol = false"}});
+}
+
+std::optional<ClientAddress> Connection::counted_address() const {
+  if (trusted_ || peer_.kind != Peer::Kind::ip) return std::nullopt;
+  return client_address(peer_.address);
+}
+
 Task<> Connection::serve() {
-  reading_ = true;
-  stream_->read();
+  if (!reading_ && !ended_) {
+    reading_ = true;
+    stream_->read();
+  }
   for (bool keep_alive = true; keep_alive;) {
     // A drain was requested while the last response was being sent.
     if (service_.draining() && in_.empty() && !fresh_) co_return co_await all_sent();
@@ -234,9 +294,28 @@ void Connection::stay(Incoming& request, int core, Moved moved) {
                                              !request.head.idempotency_key.empty());
 }
 
+// Finds out who sent the request. If a trusted proxy has passed it on, it counts for that client
+// while it runs (decision 52); otherwise the whole connection counts.
+void Connection::find_client(Incoming& request) {
+  bool const counts = trusted_ && service_.address_limit.bounded();
+  if (!counts && !request.access) return;
+  Peer const client = trusted_ ? service_.proxies.client_of(request.head, peer_) : peer_;
+  if (request.access) request.access->client = text_of(client);
+  if (!counts || client.kind != Peer::Kind::ip || request.rejection) return;
+  ClientAddress const address = client_address(client.address);
+  if (service_.address_limit.enter(address)) {
+    request.place.emplace(service_.address_limit, address);
+    return;
+  }
+  service_.metrics.add(Counter::requests_over_address_limit);
+  request.rejection = rejection(request.route.kafka_rest, Problem::too_many_connections,
+                                "nothing was awarded: wait for the responses to other requests");
+}
+
 // Copies what the request needs from the head, and removes the head from in_.
 void Connection::start_body(Incoming& request) {
   body_.clear();
+  find_client(request);
   if (request.access) request.access->take(request.head, request.route);
   if (request.failed) return;
   const RequestHead& head = request.head;
@@ -419,7 +498,7 @@ Task<Connection::Moved> Connection::hand_over_to(int core) {
     co_return Moved::no;
   }
   service_.metrics.add(Counter::connections_handed_over);
-  service_.hand_over(core, *released_, in_);
+  service_.hand_over(core, *released_, peer_, in_);
   co_return Moved::yes;
 }
 

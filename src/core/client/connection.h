@@ -10,6 +10,8 @@
 #include "base/scheduler.h"
 #include "base/task.h"
 #include "core/client/access_log.h"
+#include "core/client/address_limit.h"
+#include "core/client/trusted_proxies.h"
 #include "core/hunt/request.h"
 #include "core/kafka_rest/request.h"
 #include "environment/clock.h"
@@ -47,9 +49,9 @@ class HttpService {
   // the core went down.
   virtual Task<bool> reserve_hand_over(int core, size_t bytes, uint64_t deadline_at_ns) = 0;
   virtual void cancel_hand_over(int core, size_t bytes) = 0;
-  // Moves a connection to another core, with the bytes that were read from it. Takes ownership of
-  // the descriptor.
-  virtual void hand_over(int core, int descriptor, std::string_view bytes) = 0;
+  // Moves a connection of `client` to another core, with the bytes that were read from it. Takes
+  // ownership of the descriptor.
+  virtual void hand_over(int core, int descriptor, const Peer& client, std::string_view bytes) = 0;
   // The response to a request that could not reach its core in time, which it counts. `keyed`: the
   // client sent an Idempotency-Key.
   virtual Response reject_unsent(HuntRequest::Kind kind, std::string_view hunt_id, bool keyed) = 0;
@@ -64,6 +66,10 @@ class HttpService {
   CoreMetrics& metrics;
   Timeouts timeouts;
   AccessLog access_log;
+  AddressLimit address_limit{0};
+  TrustedProxies proxies;
+  bool proxy_protocol = false;         // connections of `proxies` begin with a PROXY header
+  uint64_t proxy_fault_log_at_ns = 0;  // from then on, the next malformed one is logged
   DateText date;
 
  protected:
@@ -72,10 +78,20 @@ class HttpService {
 
 class Connection final : private StreamUser {
  public:
-  // `first_bytes` were read by the core that handed the connection over. `accepted`: this core
-  // accepted the connection, so it may hand it over, once.
-  Connection(HttpService& service, StreamPtr stream, std::string first_bytes, bool accepted);
+  // `peer`: whom it comes from, as far as that is known. `first_bytes` were read by the core that
+  // handed the connection over. `accepted`: this core accepted the connection, so it may hand it
+  // over, once.
+  Connection(HttpService& service, StreamPtr stream, const Peer& peer, std::string first_bytes,
+             bool accepted);
 
+  // Whether it begins with a header of the PROXY protocol, which is not read yet.
+  bool awaits_proxy_header() const { return awaits_proxy_header_; }
+  // Reads that header: whom it names is the peer then. Returns false if there is no valid one in
+  // time: the connection must be closed.
+  Task<bool> read_proxy_header();
+  // The address for which the connection counts; nothing if it counts for none, or if each of its
+  // requests counts for the client that its proxy names.
+  std::optional<ClientAddress> counted_address() const;
   // Serves requests until the connection closes. Call either this or reject(), once.
   Task<> serve();
   // Sends a response without reading a request, and closes the connection.
@@ -94,6 +110,7 @@ class Connection final : private StreamUser {
   void on_released(int descriptor) override;
 
   // The steps of serve() between two waits.
+  void reject_proxy_header(const char* fault);
   void start_head(Incoming& request);
   void give_back_buffers();
   bool parse_head(Incoming& request);
@@ -101,6 +118,7 @@ class Connection final : private StreamUser {
   void finish_head(Incoming& request);
   int core_to_move_to(Incoming& request);
   void stay(Incoming& request, int core, Moved moved);
+  void find_client(Incoming& request);
   void start_body(Incoming& request);
   bool parse_body(Incoming& request);
   bool body_continues(Incoming& request, Input input);
@@ -127,6 +145,9 @@ class Connection final : private StreamUser {
 
   HttpService& service_;
   StreamPtr stream_;
+  Peer peer_;
+  bool trusted_;  // the peer is one of http.trusted_proxies
+  bool awaits_proxy_header_;
   OneShot<Signal> event_;
   std::string in_;    // received, not yet consumed
   std::string out_;   // to be sent; what is in flight is the stream's

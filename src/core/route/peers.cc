@@ -44,7 +44,9 @@ size_t request_bytes(const HuntRequest& request) {
 }
 
 // The size of the message with a connection from which `bytes` were read.
-size_t hand_over_bytes(size_t bytes) { return sizeof(PeerMessage) + sizeof(uint32_t) + bytes; }
+size_t hand_over_bytes(size_t bytes) {
+  return sizeof(PeerMessage) + sizeof(Peer) + sizeof(uint32_t) + bytes;
+}
 
 // Reads what follows the id.
 HuntRequest read_request(WireReader& reader) {
@@ -136,11 +138,12 @@ void Peers::cancel_hand_over(uint32_t core, size_t bytes) {
   links_[core]->out.cancel(Outgoing::Kind::connection, hand_over_bytes(bytes));
 }
 
-void Peers::hand_over(uint32_t core, int descriptor, std::string_view bytes) {
+void Peers::hand_over(uint32_t core, int descriptor, const Peer& client, std::string_view bytes) {
   PoolString message;
   message.reserve(hand_over_bytes(bytes.size()));
   WireWriter writer(message);
   writer.number(PeerMessage::connection);
+  writer.number(client);
   writer.text(bytes);
   links_[core]->out.send(message, descriptor);
 }
@@ -159,9 +162,11 @@ void Peers::set_up(uint32_t core, bool up, uint32_t incarnation) {
 void Peers::on_message(Link& from, std::string_view message, int descriptor) {
   WireReader reader(message);
   switch (reader.number<PeerMessage>()) {
-    case PeerMessage::connection:
-      user_.take_over(descriptor, reader.text());
+    case PeerMessage::connection: {
+      Peer const client = reader.number<Peer>();
+      user_.take_over(descriptor, client, reader.text());
       break;
+    }
     case PeerMessage::request: {
       // A request to an earlier incarnation of this core: its sender has been notified
       // that it went down, and no longer waits.

@@ -12,6 +12,7 @@
 #include "core/hunt/request.h"
 #include "core/route/outgoing.h"
 #include "environment/message_link.h"
+#include "environment/network.h"
 #include "http/response.h"
 #include "metrics/core_metrics.h"
 
@@ -22,9 +23,9 @@ class PeerUser {
  public:
   // Runs a request that a peer forwarded.
   virtual Task<Response> run_forwarded(HuntRequest request) = 0;
-  // Takes over a connection, with the bytes that were read from it. Takes ownership of the
-  // descriptor; it is -1 if the kernel could not pass it.
-  virtual void take_over(int descriptor, std::string_view bytes) = 0;
+  // Takes over a connection of `client`, with the bytes that were read from it. Takes ownership of
+  // the descriptor; it is -1 if the kernel could not pass it.
+  virtual void take_over(int descriptor, const Peer& client, std::string_view bytes) = 0;
 
  protected:
   ~PeerUser() = default;
@@ -59,7 +60,7 @@ class Peers {
   Task<bool> reserve_hand_over(uint32_t core, size_t bytes, uint64_t deadline_at_ns);
   void cancel_hand_over(uint32_t core, size_t bytes);
   // Takes ownership of the descriptor.
-  void hand_over(uint32_t core, int descriptor, std::string_view bytes);
+  void hand_over(uint32_t core, int descriptor, const Peer& client, std::string_view bytes);
 
   // A core came up as this incarnation, or went down. What waits for a core that is down gets no
   // response, and no room.

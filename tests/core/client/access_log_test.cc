@@ -47,17 +47,19 @@ TEST_CASE("the line of a hunt has what is known of it") {
   head.path = "/v1/hunts/gold/hunters/ann";
   head.trace_context = "fedcba9876543210fedcba9876543210-0123456789abcdef-01";
   access.take(head, find_route(head.method, head.path));
+  access.client = "192.0.2.1";
   access.status = 200;
   access.bytes = 512;
   access.duration_ns = 1'234'567;
   Response response;
   report_outcome(response, Counter::hunts_ok);
   response.report.stage_ns = {999, 500'000, 20'000, 90'900};
-  CHECK(access_line(access, id, response.report) ==
-        "<6>access method=POST call=run_hunt hunt_id=gold hunter_id=ann status=200 outcome=ok "
-        "request_id=0123456789abcdef0123456789abcdef trace_id=fedcba9876543210fedcba9876543210 "
-        "duration_us=1234 queue_us=0 worker_start_us=500 script_us=20 redis_commit_us=90 "
-        "bytes=512\n");
+  CHECK(
+      access_line(access, id, response.report) ==
+      "<6>access method=POST call=run_hunt hunt_id=gold hunter_id=ann client=192.0.2.1 status=200 "
+      "outcome=ok request_id=0123456789abcdef0123456789abcdef trace_id=fedcba9876543210fedcba9876543210 "
+      "duration_us=1234 queue_us=0 worker_start_us=500 script_us=20 redis_commit_us=90 "
+      "bytes=512\n");
 }
 
 TEST_CASE("the line of a request that was not read has only what is known") {

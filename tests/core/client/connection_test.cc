@@ -108,7 +108,8 @@ struct TestService final : HttpService {
     co_return granted;
   }
   void cancel_hand_over(int, size_t bytes) override { reserved_bytes -= bytes; }
-  void hand_over(int core, int descriptor, std::string_view bytes) override {
+  void hand_over(int core, int descriptor, const Peer& client, std::string_view bytes) override {
+    handed_over_client = client;
     reserved_bytes -= bytes.size();
     handed_over =
         std::to_string(core) + " " + std::to_string(descriptor) + " " + std::string(bytes);
@@ -136,14 +137,18 @@ struct TestService final : HttpService {
   OneShot<bool> room;  // what a connection that waits for room gets
   size_t reserved_bytes = 0;
   std::string handed_over;  // CORE DESCRIPTOR BYTES
+  Peer handed_over_client;
   bool is_draining = false;
   bool is_leaving = false;
 };
 
 struct Fixture {
-  explicit Fixture(uint32_t first_byte_ms = 20)
+  explicit Fixture(uint32_t first_byte_ms = 20, const Peer& peer = Peer(),
+                   bool proxy_protocol = false)
       : service(scheduler, clock, *metrics, first_byte_ms) {
-    connection = std::make_unique<Connection>(service, StreamPtr(&stream), "", true);
+    service.proxies = TrustedProxies({"10.0.0.0/8"});
+    service.proxy_protocol = proxy_protocol;
+    connection = std::make_unique<Connection>(service, StreamPtr(&stream), peer, "", true);
     start(serve());
   }
   ~Fixture() {
@@ -155,7 +160,9 @@ struct Fixture {
     run();
   }
   Task<> serve() {
-    co_await connection->serve();
+    bool known = true;
+    if (connection->awaits_proxy_header()) known = co_await connection->read_proxy_header();
+    if (known) co_await connection->serve();
     done = true;
   }
   void run() {
@@ -549,7 +556,7 @@ TEST_CASE("a connection that is rejected before its first byte gets a request id
   auto const metrics = std::make_unique<CoreMetrics>();
   TestService service(scheduler, clock, *metrics, 20);
   TestStream stream;
-  Connection connection(service, StreamPtr(&stream), "", true);
+  Connection connection(service, StreamPtr(&stream), Peer(), "", true);
   Response busy;
   busy.status = 503;
   start(connection.reject(std::move(busy)));
@@ -772,6 +779,131 @@ TEST_CASE("a connection whose core goes down while it waits for room is served h
   f.service.room.set(false);
   f.run();
   CHECK(f.stream.sent.ends_with("echo:"));
+}
+
+// Whom requests of these tests come from: a trusted proxy, and two clients of it.
+const Peer proxy{Peer::Kind::ip, *parse_ip("10.0.0.1")};
+const Peer ada{Peer::Kind::ip, *parse_ip("192.0.2.1")};
+constexpr std::string_view header_of_ada = "PROXY TCP4 192.0.2.1 192.0.2.9 1 2\r\n";
+constexpr uint32_t patient_ms = 20;
+
+std::string run_of(std::string_view client) {
+  return run_hunt("X-Forwarded-For: " + std::string(client) + "\r\n", "");
+}
+
+TEST_CASE("a header of the PROXY protocol names the client, however it arrives") {
+  for (size_t cut = 0; cut <= header_of_ada.size(); ++cut) {
+    CAPTURE(cut);
+    Fixture f(patient_ms, proxy, true);
+    CHECK_FALSE(f.connection->counted_address());
+    std::string const all = std::string(header_of_ada) + run_hunt("", "");
+    if (cut > 0) CHECK(f.exchange(all.substr(0, cut)) == "");
+    CHECK(f.exchange(all.substr(cut)).ends_with("echo:"));
+    CHECK(f.connection->counted_address() == client_address(ada.address));
+    CHECK(f.metrics->value(Counter::proxy_headers_rejected) == 0);
+  }
+}
+
+TEST_CASE("a header that names no client leaves the proxy as the peer") {
+  Fixture f(patient_ms, proxy, true);
+  CHECK(f.exchange("PROXY UNKNOWN\r\n" + std::string(core_map)).ends_with("{}"));
+  CHECK_FALSE(f.connection->counted_address());
+}
+
+TEST_CASE("a connection of a trusted proxy without a valid header is closed") {
+  for (std::string_view bytes : {core_map, std::string_view("PROXY TCP4 x\r\n")}) {
+    CAPTURE(bytes);
+    Fixture f(patient_ms, proxy, true);
+    CHECK(f.exchange(bytes) == "");
+    CHECK(f.done);
+    CHECK(f.metrics->value(Counter::proxy_headers_rejected) == 1);
+    CHECK(f.metrics->value(Counter::http_4xx) == 0);
+  }
+}
+
+TEST_CASE("a header has the deadlines of a request's head") {
+  Fixture silent(patient_ms, proxy, true);
+  silent.wait_ms(19);
+  CHECK_FALSE(silent.done);
+  silent.wait_ms(1);
+  CHECK(silent.done);
+  CHECK(silent.metrics->value(Counter::expired_first_byte) == 1);
+  Fixture slow(patient_ms, proxy, true);
+  slow.wait_ms(15);
+  CHECK(slow.exchange(header_of_ada.substr(0, 5)) == "");
+  slow.wait_ms(9);
+  CHECK(slow.exchange(header_of_ada.substr(5, 5)) == "");
+  CHECK_FALSE(slow.done);
+  slow.wait_ms(1);
+  CHECK(slow.done);
+  CHECK(slow.metrics->value(Counter::expired_request) == 1);
+}
+
+TEST_CASE("a drain closes a connection that waits for its header") {
+  Fixture f(600, proxy, true);
+  f.service.is_draining = true;
+  f.connection->drain();
+  f.run();
+  f.wait_ms(limits::drain_first_byte_ms - 1);
+  CHECK_FALSE(f.done);
+  f.wait_ms(1);
+  CHECK(f.done);
+}
+
+TEST_CASE("from other peers, and if it is off, the header is a malformed request") {
+  for (bool const on : {true, false}) {
+    Fixture f(patient_ms, on ? ada : proxy, on);
+    CHECK(f.exchange(std::string(header_of_ada) + "\r\n").starts_with("HTTP/1.1 400 "));
+  }
+}
+
+TEST_CASE("a connection moves with the client that its header named") {
+  Fixture f(patient_ms, proxy, true);
+  f.service.better = 1;
+  f.stream.descriptor = 7;
+  CHECK(f.exchange(std::string(header_of_ada) + run_hunt("", "")) == "");
+  CHECK(f.service.handed_over == "1 7 " + run_hunt("", ""));
+  CHECK(f.service.handed_over_client == ada);
+}
+
+TEST_CASE("a request through a trusted proxy counts for its client while it runs") {
+  Fixture f(patient_ms, proxy);
+  f.service.address_limit = AddressLimit(1);
+  CHECK_FALSE(f.connection->counted_address());
+  REQUIRE(f.service.address_limit.enter(client_address(ada.address)));
+  CHECK(f.exchange(run_of("192.0.2.1")).starts_with("HTTP/1.1 503 "));
+  CHECK(f.stream.sent.find("too-many-connections") != std::string::npos);
+  CHECK(f.stream.sent.find("Connection: close") == std::string::npos);
+  CHECK(f.metrics->value(Counter::requests_over_address_limit) == 1);
+  CHECK(f.exchange(run_of("192.0.2.2")).ends_with("echo:"));
+  f.service.address_limit.leave(client_address(ada.address));
+  CHECK(f.exchange(run_of("192.0.2.1")).ends_with("echo:"));
+  CHECK(f.service.hunts == 2);
+  CHECK(f.service.address_limit.addresses() == 0);
+  f.service.holds_hunts = true;
+  f.exchange(run_of("192.0.2.1"));
+  CHECK_FALSE(f.service.address_limit.enter(client_address(ada.address)));
+  f.end_hunt();
+  CHECK(f.service.address_limit.addresses() == 0);
+}
+
+TEST_CASE("a request whose connection ends while it is read counts no more") {
+  Fixture f(patient_ms, proxy);
+  f.service.address_limit = AddressLimit(1);
+  f.exchange(run_hunt("X-Forwarded-For: 192.0.2.1\r\nContent-Length: 2\r\n", "["));
+  CHECK(f.service.address_limit.addresses() == 1);
+  f.stream.user->on_end(0);
+  f.run();
+  CHECK(f.done);
+  CHECK(f.service.address_limit.addresses() == 0);
+}
+
+TEST_CASE("what another peer forwards counts for its own connection") {
+  Fixture f(patient_ms, ada);
+  f.service.address_limit = AddressLimit(1);
+  CHECK(f.connection->counted_address() == client_address(ada.address));
+  CHECK(f.exchange(run_of("192.0.2.7")).ends_with("echo:"));
+  CHECK(f.service.address_limit.addresses() == 0);
 }
 
 }  // namespace

@@ -74,7 +74,6 @@ struct FakeRedis final : Stream, Network {
   void start_accepting(AcceptUser& by, bool with_addresses) override {}
   void stop_accepting() override {}
   StreamPtr adopt(int descriptor) override { return nullptr; }
-  std::optional<ClientAddress> address_of(int descriptor) override { return std::nullopt; }
 
   void read_all() {
     std::string const bytes = std::exchange(unread, "");

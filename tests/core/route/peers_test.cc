@@ -48,8 +48,9 @@ struct TestCore final : PeerUser {
     response.report = {7, {1, 2, 3, 4}};
     co_return response;
   }
-  void take_over(int descriptor, std::string_view bytes) override {
+  void take_over(int descriptor, const Peer& client, std::string_view bytes) override {
     taken.emplace_back(descriptor, bytes);
+    taken_from.push_back(client);
   }
 
   std::unique_ptr<CoreMetrics> metrics = std::make_unique<CoreMetrics>();
@@ -57,6 +58,7 @@ struct TestCore final : PeerUser {
   PoolString answer = "response";
   std::vector<HuntRequest> ran;
   std::vector<std::pair<int, std::string>> taken;
+  std::vector<Peer> taken_from;  // the clients of `taken`
   Peers peers;
 };
 
@@ -192,25 +194,27 @@ TEST_CASE("two cores whose links are full of requests still exchange responses")
 
 TEST_CASE("a connection moves with its bytes when there is room") {
   World world;
-  world.one.link.bytes_max = 150;
+  world.one.link.bytes_max = 170;
   std::optional<bool> first, second;
   start(world.reserve(100, first));
   start(world.reserve(100, second));
   CHECK(first == true);
   CHECK_FALSE(second);
-  world.one.peers.hand_over(1, 7, std::string(100, 'a'));
+  Peer const client{Peer::Kind::ip, *parse_ip("192.0.2.1")};
+  world.one.peers.hand_over(1, 7, client, std::string(100, 'a'));
   world.read(world.one, world.two);
   CHECK(second == true);
-  world.one.peers.hand_over(1, 8, std::string(100, 'b'));
+  world.one.peers.hand_over(1, 8, {Peer::Kind::unix_socket}, std::string(100, 'b'));
   world.read(world.one, world.two);
   REQUIRE(world.two.taken.size() == 2);
   CHECK(world.two.taken[0] == std::pair(7, std::string(100, 'a')));
   CHECK(world.two.taken[1] == std::pair(8, std::string(100, 'b')));
+  CHECK(world.two.taken_from == std::vector<Peer>{client, {Peer::Kind::unix_socket}});
 }
 
 TEST_CASE("a connection that can't move gives its room to the next") {
   World world;
-  world.one.link.bytes_max = 150;
+  world.one.link.bytes_max = 170;
   std::optional<bool> first, second, third;
   start(world.reserve(100, first));
   start(world.reserve(100, second));
