@@ -22,10 +22,10 @@ BENCHES: dict[str, tuple[str, dict]] = {
     "fleet-task-rate": ("fleet_rate", {"mode": "task"}),
     "redis-memory": ("redis_memory", {}),
     **{name: (name, {}) for name in ("redis", "kafka", "rest", "overload", "memory", "idle", "aggregator", "lag", "leaderboard",
-                                   "reconcile", "upgrade")}}
+                                   "reconcile", "upgrade", "hosts")}}
 # option -> the benches whose run() takes it
 TAKE = {"minutes": ("fleet", "fleet-task", "fleet-fork", "fleet-process", "fleet-task-rate", "lag"), "events": ("leaderboard", "reconcile"),
-        "restarts": ("upgrade",), "seconds": ("upgrade",)}
+        "restarts": ("upgrade",), "seconds": ("upgrade", "hosts")}
 
 
 def _taken(bench: str, options: dict) -> dict:

@@ -2,6 +2,7 @@
 """The benches at the fleet load in a tiny form: they run to their end and print their figures. Values are not checked."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -52,6 +53,16 @@ def test_restarts_under_load_fail_no_request_and_the_awards_are_exact():
     assert {name for name, figure in figures.items() if figure["bar"] is not None} == {"failed_requests", "p99_ratio", "awards_off"}
     # One of each: another program, another config, another number of cores. The time is too short for a P99.
     assert [figures[name]["value"] for name in ("restarts", "failed_requests", "awards_off")] == [3, 0, 0], done.stderr
+
+
+def test_a_host_that_is_killed_and_comes_back_costs_no_request_and_no_award():
+    if shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin") is None:
+        pytest.skip("haproxy is not installed")
+    done = bench("hosts", "--seconds", "12", "--json")
+    assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
+    figures = {figure["name"]: figure["value"] for figure in json.loads(done.stdout)["figures"]}
+    assert [figures[name] for name in ("errors", "unreconciled")] == [0, 0], done.stderr
+    assert {f"{phase}_p99_ms" for phase in ("before", "killed", "back", "after")} < set(figures)
 
 
 @pytest.mark.parametrize("mode", ["process", "fork", "batch"])
