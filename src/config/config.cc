@@ -26,6 +26,9 @@ namespace {
 enum class When { reload, restart };
 // Entries of http.trusted_proxies: each connection is compared with all of them.
 constexpr size_t trusted_proxies_max = 64;
+// Entries of http.cors_origins, and the bytes of one.
+constexpr size_t cors_origins_max = 64;
+constexpr size_t origin_bytes_max = 256;
 
 // What a text must be.
 enum class Check {
@@ -34,6 +37,7 @@ enum class Check {
   tcp_or_unix,
   listen,
   proxies,  // may be an empty array
+  origins,  // may be an empty array
   file_mode,
   bootstrap,
   topic,
@@ -116,6 +120,9 @@ const Key keys_table[] = {
          "Each connection of `http.trusted_proxies` begins with a header of the PROXY protocol, "
          "version 1 or 2, and counts for the client that it names; one without a header is closed. "
          "Other peers send none."),
+    TEXTS(http, cors_origins, origins, restart,
+         "Web origins whose pages may call the public port from a browser (CORS), such as "
+         "`\"https://game.example\"`. `\"*\"`: every origin. Empty: none."),
     TEXT(http, access_log, access_log, restart,
          "Which responses get a line in the log. `\"off\"`: none. `\"errors\"`: those with status "
          "400 and above. `\"sampled\"`: one of `http.access_log_sample`. `\"all\"`: every one. Lines "
@@ -360,6 +367,24 @@ std::optional<std::string> proxies_fault(const std::string& text) {
   return std::nullopt;
 }
 
+// The error if `text` is not an origin as browsers write it (RFC 6454 section 6.2), nor "*".
+std::optional<std::string> origin_fault(const std::string& text) {
+  constexpr const char* form =
+      "must be \"*\" or SCHEME://HOST[:PORT] in lower case without a path, such as "
+      "\"https://game.example\"";
+  if (text == "*") return std::nullopt;
+  size_t const scheme = text.find("://");
+  std::string const host = scheme == std::string::npos ? "" : text.substr(scheme + 3);
+  bool const plain = std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           std::string_view("+-.:[]_/").find(c) != std::string_view::npos;
+  });
+  if (scheme == 0 || host.empty() || host.find('/') != std::string::npos || !plain) return form;
+  if (text.size() > origin_bytes_max)
+    return fmt::format("must be at most {} bytes", origin_bytes_max);
+  return std::nullopt;
+}
+
 std::optional<std::string> file_mode_fault(const std::string& text) {
   bool const octal = std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '7'; });
   if (octal && (text.size() == 3 || (text.size() == 4 && text[0] == '0'))) return std::nullopt;
@@ -409,6 +434,8 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
       return listen_fault(text);
     case Check::proxies:
       return proxies_fault(text);
+    case Check::origins:
+      return origin_fault(text);
     case Check::file_mode:
       return file_mode_fault(text);
     case Check::bootstrap:
@@ -449,6 +476,8 @@ std::string range_of(const Key& key) {
     case Check::proxies:
       return fmt::format("`ADDRESS/BITS`, an address or `unix:`, or an array of 0 to {}",
                          trusted_proxies_max);
+    case Check::origins:
+      return fmt::format("`SCHEME://HOST[:PORT]` or `*`, or an array of 0 to {}", cors_origins_max);
     case Check::file_mode:
       return "an octal number in quotes";
     case Check::bootstrap:
@@ -480,8 +509,10 @@ void read_texts(const Key& key, const toml::node& node, const std::string& where
     nodes.clear();
     for (const toml::node& each : *array) nodes.push_back(&each);
   }
-  bool const may_be_empty = key.check == Check::proxies;
-  size_t const max = may_be_empty ? trusted_proxies_max : limits::listeners_max;
+  bool const may_be_empty = key.check == Check::proxies || key.check == Check::origins;
+  size_t const max = key.check == Check::proxies   ? trusted_proxies_max
+                     : key.check == Check::origins ? cors_origins_max
+                                                   : limits::listeners_max;
   if ((nodes.empty() && !may_be_empty) || nodes.size() > max)
     return problems.add(where, fmt::format("must be {} to {} texts, not {}", may_be_empty ? 0 : 1,
                                            max, nodes.size()));

@@ -40,6 +40,7 @@ struct Config {
     uint32_t connections_per_address_max = 0;
     std::vector<std::string> trusted_proxies;
     bool proxy_protocol = false;
+    std::vector<std::string> cors_origins;
     std::string access_log = "off";
     uint32_t access_log_sample = 100;
   } http;

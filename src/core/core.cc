@@ -111,6 +111,7 @@ class OpenCore final : public Core,
     address_limit = AddressLimit(config_.http.connections_per_address_max);
     proxies = TrustedProxies(config_.http.trusted_proxies);
     proxy_protocol = config_.http.proxy_protocol;
+    cors = CorsOrigins(config_.http.cors_origins);
     if (!settings_.seed_secret.empty()) seed_key_.emplace(settings_.seed_secret);
     for (const PeerUpdate& update : settings_.peers) apply(update);
     parent_.set_user(*this);

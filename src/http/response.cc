@@ -11,6 +11,8 @@ std::string_view reason_phrase(int status) {
   switch (status) {
     case 200:
       return "OK";
+    case 204:
+      return "No Content";
     case 400:
       return "Bad Request";
     case 401:
@@ -54,6 +56,9 @@ std::string_view reason_phrase(int status) {
 
 namespace {
 
+// How long a browser may keep the result of a preflight; browsers have bounds of their own.
+constexpr uint64_t cors_max_age_s = 7200;
+
 void append_number(std::string& out, uint64_t number) {
   char digits[24];
   auto const end = std::to_chars(digits, digits + sizeof digits, number).ptr;
@@ -70,6 +75,23 @@ void append_connection(std::string& out, Framing framing) {
   } else if (framing.http_1_0) {
     out.append("\r\nConnection: keep-alive");
   }
+}
+
+// What a page of another origin may read of the response, and after a preflight send (Fetch
+// Standard, section 3.2). The lists are explicit: "*" would not include Authorization.
+void append_cors(std::string& out, const Response& response, std::string_view origin) {
+  if (origin.empty()) return;
+  out.append("\r\nAccess-Control-Allow-Origin: ").append(origin);
+  if (origin != "*") out.append("\r\nVary: Origin");
+  if (response.cors_methods.empty()) {
+    out.append("\r\nAccess-Control-Expose-Headers: X-Request-Id, Hunt-Bundle, Retry-After");
+    return;
+  }
+  out.append("\r\nAccess-Control-Allow-Methods: ").append(response.cors_methods);
+  out.append(
+      "\r\nAccess-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, traceparent");
+  out.append("\r\nAccess-Control-Max-Age: ");
+  append_number(out, cors_max_age_s);
 }
 
 }  // namespace
@@ -89,11 +111,15 @@ void append_response(std::string& out, const Response& response, Framing framing
   out.append(reason_phrase(response.status));
   out.append("\r\nServer: huntd\r\nDate: ");
   out.append(date);
-  out.append("\r\nContent-Type: ");
-  out.append(response.content_type);
   // What a hunter holds changes with each request, and an error is of this moment.
-  out.append("\r\nCache-Control: no-store\r\nContent-Length: ");
-  append_number(out, response.body.size());
+  constexpr std::string_view uncached = "\r\nCache-Control: no-store";
+  if (response.status == 204) {  // it has neither a body nor a length (RFC 9110 section 8.6)
+    out.append(uncached);
+  } else {
+    out.append("\r\nContent-Type: ").append(response.content_type);
+    out.append(uncached).append("\r\nContent-Length: ");
+    append_number(out, response.body.size());
+  }
   out.append("\r\nX-Request-Id: ").append(request_id);
   if (!response.bundle.empty()) out.append("\r\nHunt-Bundle: ").append(response.bundle);
   if (response.retry_after_s != 0) {
@@ -103,6 +129,7 @@ void append_response(std::string& out, const Response& response, Framing framing
   if (!response.authenticate.empty())
     out.append("\r\nWWW-Authenticate: ").append(response.authenticate);
   if (!response.allow.empty()) out.append("\r\nAllow: ").append(response.allow);
+  append_cors(out, response, framing.cors_origin);
   append_connection(out, framing);
   out.append("\r\n\r\n");
   if (!framing.head_only) out.append(response.body);

@@ -28,6 +28,8 @@ struct Response {
   uint32_t retry_after_s = 0;                 // Retry-After; 0: no such header
   std::string_view allow = {};                // Allow; static text; empty: no such header
   std::string_view authenticate = {};         // WWW-Authenticate; as allow
+  // Access-Control-Allow-Methods, if this responds to a preflight; as allow.
+  std::string_view cors_methods = {};
   PoolString body;
   HuntReport report = {};
 };
@@ -38,6 +40,8 @@ struct Framing {
   bool keep_alive = true;
   bool http_1_0 = false;  // the client closes the connection unless the response has keep-alive
   uint32_t idle_s = 0;    // Keep-Alive: timeout, if keep_alive; 0: no such header
+  // Access-Control-Allow-Origin, "*" or an origin; outlives the response; empty: no such header.
+  std::string_view cors_origin = {};
 };
 
 // How many seconds a client may leave a connection idle, so that none of its requests meets the

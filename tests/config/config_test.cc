@@ -94,6 +94,41 @@ TEST_CASE("http.access_log is off, or one of three kinds of lines") {
   }
 }
 
+TEST_CASE("http.cors_origins has origins as browsers write them") {
+  auto const parse = [](const std::string& value) {
+    return parse_config("[http]\ncors_origins = " + value, "h.toml");
+  };
+  CHECK(parse("[]")->http.cors_origins.empty());
+  for (std::string const origin : {"*", "https://game.example", "http://localhost:3000",
+                                   "https://[2001:db8::1]:8443", "capacitor://localhost"}) {
+    CAPTURE(origin);
+    Result<Config> const config = parse("\"" + origin + "\"");
+    REQUIRE(config);
+    CHECK(config->http.cors_origins == std::vector<std::string>{origin});
+  }
+  for (std::string const wrong : {"", "null", "game.example", "https://", "https://Game.example",
+                                  "https://game.example/", "https://a b", "://game.example",
+                                  "https://*.game.example", "https://game.example, https://b"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(parse("\"" + wrong + "\""));
+  }
+  CHECK_FALSE(parse("\"https://" + std::string(250, 'a') + "\""));
+}
+
+TEST_CASE("http.trusted_proxies has networks, addresses and unix:") {
+  Result<Config> const config = parse_config(
+      "[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"2001:db8::1\", \"unix:\"]\n"
+      "proxy_protocol = true",
+      "h.toml");
+  REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
+  CHECK(config->http.trusted_proxies.size() == 3);
+  CHECK(parse_config("[http]\ntrusted_proxies = []", "h.toml"));
+  std::string many;
+  for (int i = 0; i < 65; ++i) many += fmt::format("{}\"10.0.0.{}\"", i == 0 ? "" : ", ", i);
+  CHECK(error_of("[http]\ntrusted_proxies = [" + many + "]") ==
+        "h.toml:2: http.trusted_proxies: must be 0 to 64 texts, not 65");
+}
+
 TEST_CASE("the installed example is valid") {
   Result<Config> const config = load_config(from_root("systemd/huntd.toml"));
   REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
@@ -217,6 +252,9 @@ TEST_CASE("an error of a listening address names file, line, key and what to do"
       {"[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"proxy\"]",
        "h.toml:2: http.trusted_proxies: must be an IP address or ADDRESS/BITS, not \"proxy\"; or "
        "\"unix:\""},
+      {"[http]\ncors_origins = \"https://game.example/\"",
+       "h.toml:2: http.cors_origins: must be \"*\" or SCHEME://HOST[:PORT] in lower case without a "
+       "path, such as \"https://game.example\""},
       {"[http]\nproxy_protocol = true",
        "h.toml:2: http.proxy_protocol: needs http.trusted_proxies: the addresses of the proxies "
        "that send the header"},

@@ -60,6 +60,30 @@ TEST_CASE("optional headers are sent if they are set") {
       "Allow: GET, HEAD\r\nConnection: close\r\n\r\n");
 }
 
+TEST_CASE("a response that another origin may read says so") {
+  Response response;
+  response.body = "{}";
+  std::string const one = wire(response, {.cors_origin = "https://game.example"});
+  CHECK(one.ends_with(
+      "Access-Control-Allow-Origin: https://game.example\r\nVary: Origin\r\n"
+      "Access-Control-Expose-Headers: X-Request-Id, Hunt-Bundle, Retry-After\r\n\r\n{}"));
+  CHECK(wire(response, {.cors_origin = "*"}).find("Vary") == std::string::npos);
+  CHECK(wire(response).find("Access-Control") == std::string::npos);
+}
+
+TEST_CASE("a preflight's response has no length and lists what may be sent") {
+  Response response;
+  response.status = 204;
+  response.cors_methods = "GET, HEAD";
+  CHECK(
+      wire(response, {.cors_origin = "*"}) ==
+      "HTTP/1.1 204 No Content\r\nServer: huntd\r\nDate: Tue, 24 Nov 2026 03:15:00 GMT\r\n"
+      "Cache-Control: no-store\r\nX-Request-Id: 0123456789abcdef0123456789abcdef\r\n"
+      "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: GET, HEAD\r\n"
+      "Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, traceparent\r\n"
+      "Access-Control-Max-Age: 7200\r\n\r\n");
+}
+
 TEST_CASE("a response to HEAD has the length of the body and no body") {
   Response response;
   response.body = "12345";

@@ -268,9 +268,12 @@ void Connection::finish_head(Incoming& request) {
                      .keep_alive = head.keep_alive && !service_.draining(),
                      .http_1_0 = head.minor_version == 0,
                      .idle_s = idle_promise_s(service_.timeouts.idle_ms)};
-  request.rejection =
-      check_authorization(service_.authenticator(), request.route, head.authorization,
-                          service_.clock.wall_ms(), service_.metrics);
+  request.framing.cors_origin = service_.cors.origin_of(head);
+  if (!request.framing.cors_origin.empty()) request.rejection = preflight(head, request.route);
+  if (!request.rejection)
+    request.rejection =
+        check_authorization(service_.authenticator(), request.route, head.authorization,
+                            service_.clock.wall_ms(), service_.metrics);
 }
 
 // The core that the connection should move to, or -1 for none. A connection can move once: to the

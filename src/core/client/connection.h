@@ -11,6 +11,7 @@
 #include "base/task.h"
 #include "core/client/access_log.h"
 #include "core/client/address_limit.h"
+#include "core/client/cors.h"
 #include "core/client/trusted_proxies.h"
 #include "core/hunt/request.h"
 #include "core/kafka_rest/request.h"
@@ -68,6 +69,7 @@ class HttpService {
   AccessLog access_log;
   AddressLimit address_limit{0};
   TrustedProxies proxies;
+  CorsOrigins cors;
   bool proxy_protocol = false;         // connections of `proxies` begin with a PROXY header
   uint64_t proxy_fault_log_at_ns = 0;  // from then on, the next malformed one is logged
   DateText date;
