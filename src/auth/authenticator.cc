@@ -33,6 +33,10 @@ Authenticator::Authenticator(const Secrets& secrets) : mode_(secrets.mode) {
   }
 }
 
+std::string_view Authenticator::token_of(std::string_view authorization) const {
+  return mode_ == AuthMode::none ? std::string_view() : bearer_token(authorization);
+}
+
 bool Authenticator::is_known(std::string_view token) const {
   Padded padded{};
   if (token.size() > padded.size() || token.find('\0') != std::string_view::npos) return false;

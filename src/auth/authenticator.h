@@ -29,6 +29,8 @@ class Authenticator {
   Outcome check(std::string_view authorization, std::string_view hunter_id, int64_t wall_ms) const;
   // Whether a request may act for all hunters. A valid hunter's token is forbidden.
   Outcome check_for_all(std::string_view authorization, int64_t wall_ms) const;
+  // The token of an allowed request; empty if callers do not authenticate.
+  std::string_view token_of(std::string_view authorization) const;
 
  private:
   // A token padded with zeros, so that every comparison takes the same time.

@@ -29,6 +29,9 @@ constexpr size_t trusted_proxies_max = 64;
 // Entries of http.cors_origins, and the bytes of one.
 constexpr size_t cors_origins_max = 64;
 constexpr size_t origin_bytes_max = 256;
+// Of [rate]. A thousandth of a second is the smallest period that is of use.
+constexpr uint64_t rate_per_minute_max = 60'000'000;
+constexpr uint64_t rate_burst_max = 1'000'000;
 
 // What a text must be.
 enum class Check {
@@ -166,6 +169,19 @@ const Key keys_table[] = {
          "Directory in which huntd saves the scripts that it serves. A start whose `hunts.dir` has "
          "an error then serves the saved ones. Empty: the directory of the unit's "
          "`StateDirectory=` (environment variable `STATE_DIRECTORY`); without one nothing is saved."),
+    NUMBER(rate, hunter_per_minute, 0, rate_per_minute_max, restart,
+         "Runs and reads of one hunter per minute, in a long term; above it 429. 0: no limit."),
+    NUMBER(rate, hunter_burst, 1, rate_burst_max, restart,
+         "How many of them may come at once."),
+    NUMBER(rate, token_per_minute, 0, rate_per_minute_max, restart,
+         "The same with one token (`[auth]`), on the whole host, about: each core counts its share. "
+         "0: no limit."),
+    NUMBER(rate, token_burst, 1, rate_burst_max, restart,
+         "How many of them may come at once."),
+    NUMBER(rate, hunt_per_minute, 0, rate_per_minute_max, restart,
+         "The same of one hunt, on the whole host, about: each core counts its share. 0: no limit."),
+    NUMBER(rate, hunt_burst, 1, rate_burst_max, restart,
+         "How many of them may come at once."),
     TEXT(worker, binary, path, restart,
          "The program `hunt_worker`. Empty: the one in the directory of `huntd`."),
     NUMBER(worker, deadline_ms, 1, 10'000, reload,

@@ -65,6 +65,14 @@ struct Config {
     std::string state_dir;
   } hunts;
   struct {
+    uint32_t hunter_per_minute = 0;
+    uint32_t hunter_burst = 20;
+    uint32_t token_per_minute = 0;
+    uint32_t token_burst = 200;
+    uint32_t hunt_per_minute = 0;
+    uint32_t hunt_burst = 2000;
+  } rate;
+  struct {
     std::string binary;
     uint32_t deadline_ms = 50;
     uint64_t memory_bytes = 32 * 1024 * 1024;

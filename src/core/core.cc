@@ -19,6 +19,7 @@
 #include "core/hunt/hunt.h"
 #include "core/hunt/hunt_ranking.h"
 #include "core/hunt/hunter_queue.h"
+#include "core/hunt/rate_limit.h"
 #include "core/kafka_rest/produce.h"
 #include "core/ledger/ledger.h"
 #include "core/ledger/redis_link.h"
@@ -60,6 +61,13 @@ RedisLink::Options redis_options(const CoreSettings& settings) {
           settings.seed_secret.empty()};
 }
 
+// Each hunter has one core, so its limit is exact; a token and a hunt have requests on all.
+RateLimits rate_limits(const Config& config, uint32_t cores, uint64_t secret) {
+  return {rate_of(config.rate.hunter_per_minute, config.rate.hunter_burst, 1),
+          rate_of(config.rate.token_per_minute, config.rate.token_burst, cores),
+          rate_of(config.rate.hunt_per_minute, config.rate.hunt_burst, cores), secret};
+}
+
 class OpenCore final : public Core,
                        private HttpService,
                        private PeerUser,
@@ -80,6 +88,7 @@ class OpenCore final : public Core,
         parent_(links.parent),
         authenticator_(settings_.secrets),
         leaving_(settings_.leaving),
+        rates_(rate_limits(config_, static_cast<uint32_t>(links.cores.size()), clock_.random())),
         map_(static_cast<uint32_t>(links.cores.size())),
         redis_(network_, resolver_, scheduler_, clock_, metrics_, redis_options(settings_)),
         ledger_(redis_, scheduler_, clock_, config_.redis.idempotency_ttl_s),
@@ -112,6 +121,7 @@ class OpenCore final : public Core,
     proxies = TrustedProxies(config_.http.trusted_proxies);
     proxy_protocol = config_.http.proxy_protocol;
     cors = CorsOrigins(config_.http.cors_origins);
+    counts_tokens = rates_.of_tokens();
     if (!settings_.seed_secret.empty()) seed_key_.emplace(settings_.seed_secret);
     for (const PeerUpdate& update : settings_.peers) apply(update);
     parent_.set_user(*this);
@@ -302,9 +312,40 @@ class OpenCore final : public Core,
   }
 
   Task<Response> run_here(HuntRequest request) {
+    if (std::optional<Response> rejected = reject_above_rate(request))
+      return respond(std::move(*rejected));
     ++requests_;
     return request.kind == HuntRequest::Kind::read_held ? read_held_counted(std::move(request))
                                                         : run_hunt_counted(std::move(request));
+  }
+
+  Task<Response> respond(Response response) { co_return response; }
+
+  // The response to a request above a limit of [rate], which it counts. Nothing: it may run.
+  std::optional<Response> reject_above_rate(const HuntRequest& request) {
+    if (!rates_.any()) return std::nullopt;
+    auto const exceeded =
+        rates_.take(request.hunter_id, request.token, request.hunt_id, clock_.now_ns());
+    if (!exceeded) return std::nullopt;
+    static constexpr struct {
+      Counter counter;
+      std::string_view what;
+    } limits_of[] = {{Counter::rate_limited_hunter, "the hunter has used up its requests"},
+                     {Counter::rate_limited_token, "the token has used up its requests"},
+                     {Counter::rate_limited_hunt, "the hunt has used up its requests"}};
+    auto const& [counter, what] = limits_of[static_cast<size_t>(exceeded->first)];
+    metrics_.add(counter);
+    PoolString text(what);
+    bool const runs = request.kind == HuntRequest::Kind::run;
+    if (runs && !request.idempotency_key.empty()) text = detail_of_attempt(text);
+    Response rejected = problem_response(Problem::rate_limited, text);
+    rejected.retry_after_s = static_cast<uint32_t>((exceeded->second + ns_per_s - 1) / ns_per_s);
+    rejected.bundle = bundle_.name();
+    if (!runs) return rejected;
+    metrics_.add(Counter::hunts_rate_limited);
+    hunt_ranking_.count(request.hunt_id, HuntOutcome::refused, std::nullopt);
+    report_outcome(rejected, Counter::hunts_rate_limited);
+    return rejected;
   }
 
   Task<Response> read_held_counted(HuntRequest request) {
@@ -521,6 +562,7 @@ class OpenCore final : public Core,
   MessageLink& parent_;
   Authenticator authenticator_;
   bool leaving_;
+  RateLimits rates_;
   CoreMap map_;
   std::string map_json_;  // empty: not computed since the map changed
   RedisLink redis_;

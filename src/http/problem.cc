@@ -84,6 +84,11 @@ constexpr ProblemKind kinds[] = {
      "As with 503, for a request without an Idempotency-Key. Tools do not repeat a request because "
      "of this status.",
      "to find out, repeat within 60 s with the member `request_id` as the Idempotency-Key"},
+    {Problem::rate_limited, "rate-limited", 429,
+     "Too many requests",
+     "The hunter, the token or the hunt has used up its requests (`[rate]`); `detail` says which. "
+     "Nothing was awarded by this attempt.",
+     "wait `Retry-After` seconds, then try again"},
     {Problem::head_too_large, "head-too-large", 431,
      "The request line or the headers are too large",
      "The request line has more than 4096 bytes, the head more than 8192 bytes or 64 headers, or "

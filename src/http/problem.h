@@ -26,6 +26,7 @@ enum class Problem {
   expectation_failed,
   rejected,
   outcome_unknown_unkeyed,
+  rate_limited,
   head_too_large,
   script_failed,
   script_out_of_memory,

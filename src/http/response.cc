@@ -37,6 +37,8 @@ std::string_view reason_phrase(int status) {
       return "Unprocessable Content";
     case 424:
       return "Failed Dependency";
+    case 429:
+      return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
     case 500:

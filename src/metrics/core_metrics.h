@@ -49,6 +49,7 @@ enum class Counter : uint8_t {
   hunts_closed,
   hunts_held_full,
   hunts_supplies_full,
+  hunts_rate_limited,
   hunts_owner,
   runs_process,
   runs_fork,
@@ -71,6 +72,9 @@ enum class Counter : uint8_t {
   connections_rejected,
   requests_over_address_limit,
   proxy_headers_rejected,
+  rate_limited_hunter,
+  rate_limited_token,
+  rate_limited_hunt,
   expired_first_byte,
   expired_idle,
   expired_request,
@@ -148,6 +152,8 @@ inline constexpr std::string_view expired_help =
     "Connections closed by a deadline, by what did not happen in time.";
 inline constexpr std::string_view rest_help =
     "Records of produce calls (POST /topics/...), by the outcome in the response.";
+inline constexpr std::string_view rate_help =
+    "Runs and reads above a limit of [rate], by the limit: 429.";
 inline constexpr std::string_view supply_help = "Draws on a shared supply, by result.";
 }  // namespace metrics_detail
 
@@ -196,6 +202,8 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
      metrics_detail::hunts_help},
     {Counter::hunts_supplies_full, "huntd_hunts_total", R"(outcome="supplies_full")",
      metrics_detail::hunts_help},
+    {Counter::hunts_rate_limited, "huntd_hunts_total", R"(outcome="rate_limited")",
+     metrics_detail::hunts_help},
     {Counter::hunts_owner, "huntd_hunts_owner_total", "",
      "Hunts that ran on the owner core of their hunter."},
     {Counter::runs_process, "huntd_worker_runs_total", R"(isolation="process")",
@@ -235,6 +243,12 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
     {Counter::proxy_headers_rejected, "huntd_proxy_headers_rejected_total", "",
      "Connections of http.trusted_proxies closed because they had no valid header of the PROXY "
      "protocol."},
+    {Counter::rate_limited_hunter, "huntd_rate_limited_total", R"(limit="hunter")",
+     metrics_detail::rate_help},
+    {Counter::rate_limited_token, "huntd_rate_limited_total", R"(limit="token")",
+     metrics_detail::rate_help},
+    {Counter::rate_limited_hunt, "huntd_rate_limited_total", R"(limit="hunt")",
+     metrics_detail::rate_help},
     {Counter::expired_first_byte, "huntd_connections_expired_total", R"(reason="first_byte")",
      metrics_detail::expired_help},
     {Counter::expired_idle, "huntd_connections_expired_total", R"(reason="next_request")",
@@ -370,6 +384,7 @@ constexpr std::optional<HuntOutcome> hunt_outcome_of(Counter counter) {
     case Counter::hunts_closed:
     case Counter::hunts_held_full:
     case Counter::hunts_supplies_full:
+    case Counter::hunts_rate_limited:
       return HuntOutcome::refused;
     default:
       return std::nullopt;

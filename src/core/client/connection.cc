@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/format_text.h"
+#include "base/hash.h"
 #include "base/kept_buffer.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -315,6 +316,12 @@ void Connection::find_client(Incoming& request) {
                                 "nothing was awarded: wait for the responses to other requests");
 }
 
+// So that no token is passed to other cores.
+PoolString Connection::hash_of_token(std::string_view authorization) const {
+  std::string_view const token = service_.authenticator().token_of(authorization);
+  return token.empty() ? PoolString() : hash128_hex(token);
+}
+
 // Copies what the request needs from the head, and removes the head from in_.
 void Connection::start_body(Incoming& request) {
   body_.clear();
@@ -333,6 +340,7 @@ void Connection::start_body(Incoming& request) {
     request.hunt.hunter_id = route.hunter_id;
     request.hunt.idempotency_key = head.idempotency_key;
     request.hunt.trace_context = head.trace_context;
+    if (service_.counts_tokens) request.hunt.token = hash_of_token(head.authorization);
   }
   in_.erase(0, request.parser.consumed());
   // The client sends the body only after 100 Continue. If the request is rejected instead, no body

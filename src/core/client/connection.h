@@ -70,6 +70,7 @@ class HttpService {
   AddressLimit address_limit{0};
   TrustedProxies proxies;
   CorsOrigins cors;
+  bool counts_tokens = false;          // a HuntRequest needs its token
   bool proxy_protocol = false;         // connections of `proxies` begin with a PROXY header
   uint64_t proxy_fault_log_at_ns = 0;  // from then on, the next malformed one is logged
   DateText date;
@@ -121,6 +122,7 @@ class Connection final : private StreamUser {
   int core_to_move_to(Incoming& request);
   void stay(Incoming& request, int core, Moved moved);
   void find_client(Incoming& request);
+  PoolString hash_of_token(std::string_view authorization) const;
   void start_body(Incoming& request);
   bool parse_body(Incoming& request);
   bool body_continues(Incoming& request, Input input);

@@ -19,6 +19,7 @@ struct HuntRequest {
   PoolString trace_context;     // of the client's traceparent; empty: none
   PoolString idempotency_key;   // empty: none
   PoolString body;              // JSON, not yet checked; empty: none
+  PoolString token;             // a hash of the caller's token, for [rate]; empty: none
   uint64_t received_at_ns = 0;  // CLOCK_MONOTONIC, the same for all cores of a host
 };
 

@@ -31,16 +31,17 @@ void write_request(PoolString& message, uint32_t incarnation, uint64_t id,
   writer.text(request.trace_context);
   writer.text(request.idempotency_key);
   writer.text(request.body);
+  writer.text(request.token);
 }
 
 // The size of what write_request() writes.
 size_t request_bytes(const HuntRequest& request) {
   constexpr size_t numbers = sizeof(PeerMessage) + sizeof(uint32_t) + sizeof(uint64_t) +
                              sizeof(request.kind) + sizeof(request.received_at_ns);
-  constexpr size_t lengths = 6 * sizeof(uint32_t);
+  constexpr size_t lengths = 7 * sizeof(uint32_t);
   return numbers + lengths + request.hunt_id.size() + request.hunter_id.size() +
          request.request_id.size() + request.trace_context.size() + request.idempotency_key.size() +
-         request.body.size();
+         request.body.size() + request.token.size();
 }
 
 // The size of the message with a connection from which `bytes` were read.
@@ -59,6 +60,7 @@ HuntRequest read_request(WireReader& reader) {
   request.trace_context = reader.text();
   request.idempotency_key = reader.text();
   request.body = reader.text();
+  request.token = reader.text();
   return request;
 }
 
