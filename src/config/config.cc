@@ -46,7 +46,8 @@ enum class Check {
   topic,
   group,
   postgres,
-  pg_name,  // may be empty
+  pg_name,     // may be empty
+  redis_user,  // may be empty
   isolation,
   auth_mode,
   access_log
@@ -222,8 +223,12 @@ const Key keys_table[] = {
          "scripts do not delay the cores."),
     TEXT(redis, address, tcp_or_unix, restart,
          "Address of Redis."),
-    TEXT(redis, password_file, path, restart,
-         "File with the password, for example a systemd credential. Empty: no AUTH."),
+    TEXT(redis, user, redis_user, reload,
+         "User of Redis' ACL (Redis 6.0 and later), whose password is in `redis.password_file`. Empty: "
+         "the default user."),
+    TEXT(redis, password_file, path, reload,
+         "File with the password, for example a systemd credential. Empty: no AUTH. It is read again at "
+         "a reload, and when Redis has rejected the password."),
     NUMBER(redis, database, 0, 1'000'000, restart,
          "Number of the database."),
     LARGE(redis, idempotency_ttl_s, 60, 31'536'000, restart,
@@ -444,6 +449,9 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
       if (text.size() > limits::pg_name_bytes_max)
         return fmt::format("must be at most {} bytes", limits::pg_name_bytes_max);
       return std::nullopt;
+    case Check::redis_user:
+      if (text.find(' ') != std::string::npos) return "must not contain spaces";
+      return std::nullopt;
     case Check::tcp_or_unix:
       return address_fault(text);
     case Check::listen:
@@ -505,6 +513,7 @@ std::string range_of(const Key& key) {
     case Check::postgres:
       return "libpq URI or keywords";
     case Check::pg_name:
+    case Check::redis_user:
       return "a name";
     case Check::isolation:
       return "`\"process\"`, `\"fork\"`, `\"task\"`, `\"batch\"`";
@@ -633,6 +642,8 @@ void check_together(Config& config, Problems& problems) {
     problems.add(where("auth.mode"), "\"bearer\" needs auth.tokens_file");
   if (config.auth.mode == "hunter" && config.auth.hunter_keys_file.empty())
     problems.add(where("auth.mode"), "\"hunter\" needs auth.hunter_keys_file");
+  if (!config.redis.user.empty() && config.redis.password_file.empty())
+    problems.add(where("redis.user"), "needs redis.password_file");
   if (config.kafka.topic == config.kafka.dead_topic)
     problems.add(where("kafka.dead_topic"),
                  "must differ from kafka.topic, or every dead letter would be read again");

@@ -89,8 +89,9 @@ struct Config {
     uint32_t idle_ms = 2000;
     uint32_t priority = 0;
   } worker;
-  struct {
+  struct Redis {
     std::string address = "127.0.0.1:6379";
+    std::string user;
     std::string password_file;
     uint32_t database = 0;
     uint64_t idempotency_ttl_s = 86'400;

@@ -52,7 +52,7 @@ HttpService::Timeouts http_timeouts(const Config& config) {
 
 RedisLink::Options redis_options(const CoreSettings& settings) {
   return {settings.redis,
-          settings.redis_password,
+          settings.redis_login,
           settings.config.redis.database,
           settings.config.redis.linger_us * ns_per_us,
           settings.index,
@@ -90,7 +90,8 @@ class OpenCore final : public Core,
         leaving_(settings_.leaving),
         rates_(rate_limits(config_, static_cast<uint32_t>(links.cores.size()), clock_.random())),
         map_(static_cast<uint32_t>(links.cores.size())),
-        redis_(network_, resolver_, scheduler_, clock_, metrics_, redis_options(settings_)),
+        redis_({network_, resolver_, environment.secrets, scheduler_, clock_, metrics_},
+               redis_options(settings_)),
         ledger_(redis_, scheduler_, clock_, config_.redis.idempotency_ttl_s),
         supply_(redis_, scheduler_, clock_, metrics_, config_.redis.idempotency_ttl_s,
                 config_.http.request_deadline_ms),
@@ -409,6 +410,9 @@ class OpenCore final : public Core,
       case ControlMessage::secrets:
         authenticator_ = Authenticator(read_secrets(reader));
         if (seed_key_ && !draining_ && redis_.up()) huntd::start(read_seed_secret());
+        break;
+      case ControlMessage::redis_login:
+        redis_.use(read_redis_login(reader));
         break;
       case ControlMessage::drain:
         start_drain();

@@ -13,6 +13,7 @@
 #include "core/control.h"
 #include "core/hunt/worker_pool.h"
 #include "environment/environment.h"
+#include "environment/redis_access.h"
 #include "metrics/core_metrics.h"
 
 namespace huntd::server {
@@ -22,7 +23,7 @@ struct CoreSettings {
   uint32_t incarnation = 1;  // counts the starts of this core
   Config config;
   Address redis;  // a name is looked up at each connect
-  std::string redis_password;
+  RedisLogin redis_login;
   Secrets secrets;
   std::string seed_secret;        // of hunts.seed_secret_file; empty: of the ledger
   std::vector<PeerUpdate> peers;  // the state of the other cores at the start

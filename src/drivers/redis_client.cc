@@ -32,15 +32,12 @@ std::string_view text_of(const redisReply* reply) {
   return {reply->str, static_cast<size_t>(reply->len)};
 }
 
-RedisClient::RedisClient(std::string address, std::string password_file, uint32_t database)
-    : address_(std::move(address)), password_file_(std::move(password_file)), database_(database) {}
-
 Result<void> RedisClient::connect() {
   if (context_) return {};
-  Result<Address> address = parse_address(address_);
+  Result<Address> address = parse_address(config_.address);
   if (!address) return Error{"redis.address: " + address.error().message};
   int64_t const give_up_at_ms = monotonic_ms() + peer_timeout_ms();
-  connected_to_ = address_;
+  connected_to_ = config_.address;
   if (address->unix_socket || is_numeric(address->host)) return connect_to(*address, give_up_at_ms);
   // The addresses get at least half of the time.
   Result<std::vector<Address>> found = look_up(*address, give_up_at_ms - peer_timeout_ms() / 2);
@@ -50,7 +47,7 @@ Result<void> RedisClient::connect() {
   std::string failures;
   Error last;
   for (size_t i = 0; i < found->size(); ++i) {
-    connected_to_ = fmt::format("{} ({})", address_, address_text((*found)[i]));
+    connected_to_ = fmt::format("{} ({})", config_.address, address_text((*found)[i]));
     auto const left = static_cast<int64_t>(found->size() - i);
     int64_t const now_ms = monotonic_ms();
     Result<void> const connected =
@@ -119,14 +116,17 @@ Result<void> RedisClient::connect_to(const Address& address, int64_t give_up_at_
 }
 
 Result<void> RedisClient::authenticate() {
-  if (!password_file_.empty()) {
-    Result<std::string> const password = read_secret(password_file_, "redis.password_file");
+  if (!config_.password_file.empty()) {
+    Result<std::string> const password = read_secret(config_.password_file, "redis.password_file");
     if (!password) return Error{password.error().message, ErrorKind::usage};
-    Result<RedisReply> reply = execute({"AUTH", *password});
+    std::vector<std::string_view> words{"AUTH"};
+    if (!config_.user.empty()) words.emplace_back(config_.user);
+    words.emplace_back(*password);
+    Result<RedisReply> reply = execute(words);
     if (!reply) return reply.error();
   }
-  if (database_ != 0) {
-    Result<RedisReply> reply = execute({"SELECT", std::to_string(database_)});
+  if (config_.database != 0) {
+    Result<RedisReply> reply = execute({"SELECT", std::to_string(config_.database)});
     if (!reply) return reply.error();
   }
   return {};

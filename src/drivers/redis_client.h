@@ -24,8 +24,7 @@ std::string_view text_of(const redisReply* reply);
 
 class RedisClient {
  public:
-  // Address, password file and database are those of [redis] in the config.
-  RedisClient(std::string address, std::string password_file, uint32_t database);
+  explicit RedisClient(Config::Redis config) : config_(std::move(config)) {}
 
   // Connects, authenticates and selects the database; does nothing if connected. A name is looked
   // up each time, and its addresses are tried in turn until one lets the client in; a connection
@@ -66,13 +65,11 @@ class RedisClient {
   // Takes the reply over.
   static Result<RedisReply> checked(void* received);
 
-  std::string address_;
+  Config::Redis config_;
   std::string connected_to_;  // as in errors: of a name, with the address
   Address at_;                // the present or last one that was tried
   std::string left_host_;     // of the address that leave() left
   std::unique_ptr<NameLookup> lookup_;
-  std::string password_file_;
-  uint32_t database_;
   std::unique_ptr<redisContext, void (*)(redisContext*)> context_{nullptr, &redisFree};
 };
 

@@ -11,6 +11,7 @@
 #include "environment/message_link.h"
 #include "environment/network.h"
 #include "environment/resolver.h"
+#include "environment/secret_files.h"
 #include "environment/worker_host.h"
 
 namespace huntd::server {
@@ -20,6 +21,7 @@ struct Environment {
   Clock& clock;
   Network& network;
   Resolver& resolver;
+  SecretFiles& secrets;
   WorkerHost& workers;
   EventLog* events;  // null if Kafka is not configured
 };

@@ -20,13 +20,13 @@ class ResolveUser {
   ~ResolveUser() = default;
 };
 
-// One name: there is at most one look-up at a time.
+// One name at a time.
 class Resolver {
  public:
   virtual ~Resolver() = default;
   // Looks the name up. May call back before it returns. If the user has given up on a look-up
   // of this name that still runs, or that has ended since, gives the result of that one. REQUIRES:
-  // `name` is not a unix socket and the same at each call; no user waits.
+  // `name` is not a unix socket; no user waits.
   virtual void resolve(const Address& name, ResolveUser& user) = 0;
   // The user waits no longer: no callback follows.
   virtual void give_up() = 0;

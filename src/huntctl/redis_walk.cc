@@ -52,9 +52,7 @@ Result<std::string> read_page(
 
 }  // namespace
 
-RedisClient redis_client(const Config& config) {
-  return {config.redis.address, config.redis.password_file, config.redis.database};
-}
+RedisClient redis_client(const Config& config) { return RedisClient(config.redis); }
 
 Result<int64_t> redis_time_ms(RedisClient& redis) {
   Result<RedisReply> const time = redis.execute({"TIME"});

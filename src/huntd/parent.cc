@@ -195,7 +195,7 @@ class Parent {
            !listeners_.only_this_host();
   }
 
-  // What a reload applies: the scripts, the limits of workers, and the secrets.
+  // What a reload applies: the scripts, the limits of workers, the login to Redis, and the secrets.
   Result<void> apply(ReloadContent next) {
     if (next.config.worker.queue_deadline_ms + next.config.worker.deadline_ms >=
         prepared_.config.http.request_deadline_ms)
@@ -215,9 +215,13 @@ class Parent {
     prepared_.config.hunts.state_dir = next.config.hunts.state_dir;
     prepared_.config.worker = next.config.worker;
     prepared_.config.auth = next.config.auth;
+    prepared_.config.redis.user = next.config.redis.user;
+    prepared_.config.redis.password_file = next.config.redis.password_file;
+    prepared_.redis_login = std::move(next.redis_login);
     prepared_.secrets = std::move(next.secrets);
     children_.send(encode(ControlMessage::bundle, worker_limits(prepared_.config)),
                    prepared_.bundle.descriptor());
+    children_.send(encode(ControlMessage::redis_login, prepared_.redis_login));
     children_.send(encode(ControlMessage::secrets, prepared_.secrets));
     log::notice("reloaded",
                 {{"bundle", prepared_.bundle.name()}, {"same_scripts", same ? "yes" : "no"}});

@@ -14,6 +14,7 @@
 #include "base/unique_fd.h"
 #include "bundle/bundle.h"
 #include "config/config.h"
+#include "environment/redis_access.h"
 #include "huntd/child.h"
 #include "huntd/prepare.h"
 
@@ -22,6 +23,7 @@ namespace huntd::server {
 // What a check found, if it found no error.
 struct ReloadContent {
   Config config;
+  RedisLogin redis_login;
   Secrets secrets;
   Bundle bundle;                           // scripts compiled
   std::vector<std::string> skipped_files;  // of hunts.dir, as in Prepared

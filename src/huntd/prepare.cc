@@ -83,6 +83,15 @@ Result<void> prepare_worker(Prepared& prepared, const PrepareOptions& options) {
   return {};
 }
 
+Result<RedisLogin> read_redis_login(const Config& config) {
+  RedisLogin login{config.redis.user, config.redis.password_file, ""};
+  if (login.password_file.empty()) return login;
+  Result<std::string> password = read_secret(login.password_file, "redis.password_file");
+  if (!password) return password.error();
+  login.password = std::move(*password);
+  return login;
+}
+
 }  // namespace
 
 std::string state_dir_of(const Config& config) {
@@ -108,11 +117,9 @@ Result<Prepared> prepare(const std::string& config_path, const PrepareOptions& o
   if (!redis) return redis.error();
   prepared.redis = std::move(*redis);
   report(options, "reading the files of secrets");
-  if (const std::string& file = prepared.config.redis.password_file; !file.empty()) {
-    Result<std::string> password = read_secret(file, "redis.password_file");
-    if (!password) return password.error();
-    prepared.redis_password = std::move(*password);
-  }
+  Result<RedisLogin> login = read_redis_login(prepared.config);
+  if (!login) return login.error();
+  prepared.redis_login = std::move(*login);
   if (Result<void> kafka = prepare_kafka_properties(prepared.config); !kafka) return kafka.error();
   if (const std::string& file = prepared.config.hunts.seed_secret_file; !file.empty()) {
     Result<std::string> secret = read_seed_secret_file(file);

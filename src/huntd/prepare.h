@@ -12,6 +12,7 @@
 #include "bundle/worker_program.h"
 #include "config/config.h"
 #include "core/control.h"
+#include "environment/redis_access.h"
 
 namespace huntd::server {
 
@@ -19,7 +20,7 @@ struct Prepared {
   Config config;
   std::string config_text;  // of which `config` was made
   Address redis;            // not resolved: the cores look a name up
-  std::string redis_password;
+  RedisLogin redis_login;
   Secrets secrets;
   std::string seed_secret;  // empty: the ledger has it
   std::shared_ptr<const WorkerProgram> worker;

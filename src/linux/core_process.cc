@@ -19,6 +19,7 @@
 #include "linux/network.h"
 #include "linux/real_clock.h"
 #include "linux/resolver.h"
+#include "linux/secret_files.h"
 #include "linux/spawner.h"
 #include "linux/stall_watch.h"
 #include "linux/worker_host.h"
@@ -38,6 +39,7 @@ class CoreProcess {
         listen_sockets_(setup.listen_descriptors.begin(), setup.listen_descriptors.end()),
         network_(ring, scheduler_, setup.listen_descriptors),
         resolver_(ring),
+        secrets_(ring),
         host_(ring, spawner_socket),
         control_(ring, setup.control_descriptor) {
     scheduler_.set_now(clock_.now_ns());
@@ -57,7 +59,7 @@ class CoreProcess {
     std::vector<MessageLink*> links;
     for (auto& link : peer_links_) links.push_back(link.get());
     Result<std::unique_ptr<Core>> core =
-        open_core(std::move(setup), {clock_, network_, resolver_, host_, kafka_.get()},
+        open_core(std::move(setup), {clock_, network_, resolver_, secrets_, host_, kafka_.get()},
                   {control_, links}, scheduler_);
     if (!core) return core.error();
     core_ = std::move(*core);
@@ -151,6 +153,7 @@ class CoreProcess {
   uint64_t lines_dropped_ = 0;  // of those, how many the metric counts
   UringNetwork network_;
   UringResolver resolver_;
+  UringSecretFiles secrets_;
   UringWorkerHost host_;
   UringMessageLink control_;
   std::vector<std::unique_ptr<UringMessageLink>> peer_links_;

@@ -3,32 +3,26 @@
 // the ring by an eventfd. A numeric address needs none of this. The core's process ends by
 // _exit(2), which does not wait for the thread.
 #pragma once
-#include <optional>
+#include <string>
+#include <vector>
 
-#include "base/name_lookup.h"
 #include "environment/resolver.h"
-#include "linux/ring.h"
+#include "linux/ring_call.h"
 
 namespace huntd::server {
 
-class UringResolver final : public Resolver, private Op {
+class UringResolver final : public Resolver {
  public:
-  // `ring` outlives it, and it outlives the look-up that it has started.
-  explicit UringResolver(Ring& ring) : ring_(ring) {}
+  // `ring` outlives it, and it outlives the look-ups that it has started.
+  explicit UringResolver(Ring& ring) : calls_(ring, "huntd-resolver") {}
 
   void resolve(const Address& name, ResolveUser& user) override;
-  void give_up() override { user_ = nullptr; }
+  void give_up() override;
 
  private:
-  void complete(int32_t result, uint32_t flags) override;
-  void deliver();
-  void poll();
-
-  Ring& ring_;
-  std::optional<NameLookup> lookup_;  // from the first resolve() on
-  Address name_;
-  ResolveUser* user_ = nullptr;
-  bool polling_ = false;  // the kernel watches the look-up's descriptor
+  using Hosts = std::vector<std::string>;
+  RingCalls<Hosts> calls_;
+  RingCall<Hosts>* waited_for_ = nullptr;  // by the user
 };
 
 }  // namespace huntd::server

@@ -281,7 +281,7 @@ Error with_kind(const Error& error, bool connected) {
 Result<Report> reconcile(const Config& config, const ReconcileOptions& options) {
   Result<MemoryPlan> const plan = plan_memory(options.memory_bytes);
   if (!plan) return plan.error();
-  RedisClient redis(config.redis.address, config.redis.password_file, config.redis.database);
+  RedisClient redis(config.redis);
   PgLink postgres(config.aggregator.postgres, config.aggregator.schema);
   int64_t const until_ms = monotonic_ms() + options.wait_s * 1000LL;
   for (int64_t pause_ms = poll_first_ms;; pause_ms = std::min(2 * pause_ms, poll_max_ms)) {

@@ -533,4 +533,17 @@ TEST_CASE("an auth mode needs its secrets file, and a flag is true or false") {
 }
 
 }  // namespace
+
+TEST_CASE("redis.user needs a password file, and a reload applies both") {
+  Result<Config> const alone = parse_config("[redis]\nuser = \"huntd\"", "h.toml");
+  REQUIRE_FALSE(alone);
+  CHECK(alone.error().message == "h.toml:2: redis.user: needs redis.password_file");
+  CHECK_FALSE(parse_config("[redis]\nuser = \"a b\"\npassword_file = \"/p\"", "h.toml"));
+  Result<Config> const both =
+      parse_config("[redis]\nuser = \"huntd\"\npassword_file = \"/p\"", "h.toml");
+  REQUIRE(both);
+  CHECK(both->redis.user == "huntd");
+  CHECK(keys_that_wait_for_restart(Config(), *both).empty());
+}
+
 }  // namespace huntd

@@ -392,7 +392,7 @@ def test_a_redis_that_reports_no_changes_is_named_and_read_anyhow(pipeline, reje
 @undisturbed.scenario()
 def test_the_documented_acl_rule_is_enough_for_the_aggregator(pipeline):
     document = (ROOT / "docs" / "operations.md").read_text()
-    [rules] = re.findall(r"^user default on >PASSWORD (.+)$", document, re.M)
+    [rules] = re.findall(r"^ACL SETUSER huntd reset resetchannels on >PASSWORD (.+)$", document, re.M)
     [more] = re.findall(r"^hunt-aggregator without Kafka needs also `([^`]+)`", document, re.M)
     pipeline.redis.call("ACL", "SETUSER", "default", "resetchannels", *rules.split(), *more.split())
     process = start_well(pipeline)

@@ -586,7 +586,7 @@ def test_a_reservation_stamped_in_the_future_goes_back(drawn):
 # --- the ACL rule of the documents -----------------------------------------------------------------------------------
 
 def test_the_documented_acl_rule_is_enough_for_huntd(own_stack):
-    [rules] = re.findall(r"^user default on >PASSWORD (.+)$", (ROOT / "docs" / "operations.md").read_text(), re.M)
+    [rules] = re.findall(r"^ACL SETUSER huntd reset resetchannels on >PASSWORD (.+)$", (ROOT / "docs" / "operations.md").read_text(), re.M)
     stack = own_stack()
     stack.start_stores()
     acl(stack, *rules.split())

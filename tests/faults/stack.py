@@ -59,10 +59,10 @@ def all_processes():
 
 class FaultStack(HuntdStack):
     """`shifted_clock`: huntd's and Redis' wall clock is set by set_clock_ahead(). `redis_disk_bytes`: Redis has a disk of its
-    own of that size."""
+    own of that size. `redis_user`: huntd and the aggregator log in as the user `huntd`, whose password is word-0."""
 
     def __init__(self, directory, *, proxied_redis: bool = False, shifted_clock: bool = False,
-                 redis_disk_bytes: int = 0, settings: dict | None = None, **options):
+                 redis_disk_bytes: int = 0, redis_user: bool = False, settings: dict | None = None, **options):
         super().__init__(directory, **{"cores": 2, "kafka": {"partitions": 4}, "append_only": True, "hunts": HUNTS,
                                        "settings": {**SETTINGS, **(settings or {})}, **options})
         self.more_servers: list[Server] = []
@@ -75,6 +75,10 @@ class FaultStack(HuntdStack):
             library = build_folder() / "tests" / "harness" / "shift_clock.so"
             for server in (self.huntd, self.redis):
                 server.environment = {"LD_PRELOAD": str(library), "HUNTD_TEST_CLOCK": str(self._clock)}
+        if redis_user:
+            self.write_redis_password("word-0")
+            self.redis.options = (*self.redis.options, "--user", *"huntd on >word-0 allkeys allchannels +@all".split())
+            self.settings.update({"redis.user": "huntd", "redis.password_file": str(self.redis_password)})
         self.replication: RedisProxy | None = None  # between the primary and its replica
         self.proxy = RedisProxy(int(self.redis.port)) if proxied_redis else None
         if self.proxy:
@@ -121,6 +125,17 @@ class FaultStack(HuntdStack):
         self.more_servers.remove(replica)
         self.redis = replica
         self.proxy.redis_port = int(replica.port)
+
+    @property
+    def redis_password(self) -> pathlib.Path:
+        return self.directory / "redis-password"
+
+    def write_redis_password(self, password: str) -> None:
+        """Replaces the file in one step."""
+        new = self.redis_password.with_suffix(".new")
+        new.touch(0o600)
+        new.write_text(password + "\n")
+        new.rename(self.redis_password)
 
     def start_stores(self) -> None:
         if self.proxy:

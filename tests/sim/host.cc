@@ -123,6 +123,7 @@ struct Host::Process {
   MachineClock clock;
   MachineNetwork network;
   MachineResolver resolver;
+  NoSecretFiles secrets;
   Workers workers;
   Producer producer;
   Channel to_core;
@@ -226,8 +227,8 @@ void Host::start_core(CoreEntry& entry) {
   }
   Result<std::unique_ptr<Core>> core =
       open_core(std::move(settings),
-                {process->clock, process->network, process->resolver, process->workers,
-                 plan_.kafka ? &process->producer : nullptr},
+                {process->clock, process->network, process->resolver, process->secrets,
+                 process->workers, plan_.kafka ? &process->producer : nullptr},
                 {process->control, links}, process->machine.scheduler());
   CHECK(bool(core));
   process->core = std::move(*core);

@@ -212,4 +212,13 @@ class MachineResolver final : public Resolver {
   uint64_t asked_ = 0;  // number of the newest look-up
 };
 
+// No core of the simulation logs in.
+class NoSecretFiles final : public SecretFiles {
+ public:
+  void read(const std::string& path, const char* key, SecretUser& user) override {
+    user.on_secret(Error{"the simulation has no files"});
+  }
+  void give_up() override {}
+};
+
 }  // namespace huntd::server::sim

@@ -48,8 +48,7 @@ bool begins_with_code(const Error& error, std::string_view code) {
 
 }  // namespace
 
-OutboxLengths::OutboxLengths(const Config& config)
-    : redis_(config.redis.address, config.redis.password_file, config.redis.database) {}
+OutboxLengths::OutboxLengths(const Config& config) : redis_(config.redis) {}
 
 std::optional<uint64_t> OutboxLengths::total(int64_t now_ms) {
   if (counted_at_ms_ != 0 && now_ms - counted_at_ms_ < limits::outbox_count_interval_ms)

@@ -15,8 +15,7 @@ constexpr std::string_view channel = "__redis__:invalidate";
 
 }  // namespace
 
-OutboxWatch::OutboxWatch(const Config& config)
-    : subscriber_(config.redis.address, config.redis.password_file, config.redis.database) {
+OutboxWatch::OutboxWatch(const Config& config) : subscriber_(config.redis) {
   for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket)
     bucket_of_.emplace(std::string_view(keys::outbox(bucket)), bucket);
 }

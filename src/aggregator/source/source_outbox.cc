@@ -91,7 +91,7 @@ Result<void> check_primary(RedisClient& redis) {
 }  // namespace
 
 OutboxSource::OutboxSource(const Config& config)
-    : redis_(config.redis.address, config.redis.password_file, config.redis.database),
+    : redis_(config.redis),
       watch_(config),
       lengths_(config),
       sweep_interval_ms_(config.aggregator.interval_s * 1000LL) {

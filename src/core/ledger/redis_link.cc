@@ -10,7 +10,6 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/net.h"
 #include "core/ledger/probe_script.h"
 #include "core/ledger/redis_words.h"
 #include "wire/redis_keys.h"
@@ -58,16 +57,14 @@ std::string describe_server(std::string_view info) {
 
 }  // namespace
 
-RedisLink::RedisLink(Network& network, Resolver& resolver, Scheduler& scheduler, Clock& clock,
-                     CoreMetrics& metrics, Options options)
-    : network_(network),
-      resolver_(resolver),
-      scheduler_(scheduler),
-      clock_(clock),
-      metrics_(metrics),
+RedisLink::RedisLink(const World& world, Options options)
+    : network_(world.network),
+      scheduler_(world.scheduler),
+      clock_(world.clock),
+      metrics_(world.metrics),
       options_(std::move(options)),
-      named_(!options_.address.unix_socket && !is_numeric(options_.address.host)),
-      probe_(add_script(scripts::probe)) {}
+      probe_(add_script(scripts::probe)),
+      lookup_(world.resolver, world.secrets, world.scheduler) {}
 
 RedisLink::~RedisLink() {
   if (reader_ != nullptr) redisReaderFree(reader_);
@@ -107,20 +104,33 @@ Task<> RedisLink::run() {
   }
 }
 
+// As connect_as_known(). If a server rejects the login and the password file has another password now,
+// tries once more with that.
+Task<bool> RedisLink::connect() {
+  login_rejected_ = false;
+  bool const ready = co_await connect_as_known();
+  if (ready || !login_rejected_ || options_.login.password_file.empty()) co_return ready;
+  Result<bool> const is_new = co_await lookup_.read_password(options_.login, "redis.password_file");
+  if (!is_new) last_error_.append("; ").append(is_new.error().message);
+  if (!is_new || !*is_new) co_return false;
+  log::notice("redis rejected the password: trying what redis.password_file has now");
+  bool const ready_now = co_await connect_as_known();
+  co_return ready_now;
+}
+
 // Connects to the first address with which the handshake succeeds. Returns false if there is none;
 // then last_error_ says for each why not.
-Task<bool> RedisLink::connect() {
-  std::vector<Address> addresses{options_.address};
-  std::string failures;
-  if (named_) {
-    Result<std::vector<Address>> found = co_await look_up();
-    if (!found) {
-      last_error_ = found.error().message;
-      co_return false;
-    }
-    addresses = std::move(*found);
-    failures = options_.address.host + " is ";
+Task<bool> RedisLink::connect_as_known() {
+  const std::string& host = options_.address.host;
+  bool const named = Lookup::is_name(options_.address);
+  if (named && reason_.empty()) set_reason(host + " is being looked up");
+  Result<std::vector<Address>> const found = co_await lookup_.addresses(options_.address);
+  if (!found) {
+    last_error_ = found.error().message;
+    co_return false;
   }
+  std::string failures = named ? host + " is " : "";
+  const std::vector<Address>& addresses = *found;
   for (size_t i = 0; i < addresses.size(); ++i) {
     bool const ready = co_await connect_to(addresses[i]);
     if (ready) co_return true;
@@ -128,19 +138,6 @@ Task<bool> RedisLink::connect() {
   }
   last_error_ = std::move(failures);
   co_return false;
-}
-
-// The addresses of the name. It is waited for limits::resolve_wait_ns at most.
-Task<Result<std::vector<Address>>> RedisLink::look_up() {
-  const std::string& host = options_.address.host;
-  if (reason_.empty()) set_reason(host + " is being looked up");
-  resolver_.resolve(options_.address, *this);
-  std::optional<Result<std::vector<Address>>> found =
-      co_await resolved_.wait(scheduler_.now_ns() + limits::resolve_wait_ns);
-  if (found) co_return std::move(*found);
-  resolver_.give_up();
-  constexpr uint64_t wait_s = limits::resolve_wait_ns / ns_per_s;
-  co_return Error{"cannot resolve " + host + ": no reply within " + std::to_string(wait_s) + " s"};
 }
 
 Task<bool> RedisLink::connect_to(const Address& address) {
@@ -243,8 +240,10 @@ Task<bool> RedisLink::expect_ok(PoolVector<std::string_view> words, uint64_t dea
 
 Task<bool> RedisLink::handshake() {
   uint64_t const deadline_at_ns = scheduler_.now_ns() + handshake_timeout_ms * ns_per_ms;
-  if (!options_.password.empty()) {
-    PoolVector<std::string_view> auth{"AUTH", options_.password};
+  if (const RedisLogin& login = options_.login; !login.password.empty()) {
+    PoolVector<std::string_view> auth{"AUTH"};
+    if (!login.user.empty()) auth.push_back(login.user);
+    auth.push_back(login.password);
     bool const ok = co_await expect_ok(std::move(auth), deadline_at_ns);
     if (!ok) co_return false;
   }
@@ -392,8 +391,6 @@ void RedisLink::note_lineage(std::string_view info) {
   lineage_ = lineage;
   lineage_known_ = true;
 }
-
-void RedisLink::on_resolved(Result<std::vector<Address>> found) { resolved_.set(std::move(found)); }
 
 void RedisLink::on_connected(Result<StreamPtr> stream) {
   connecting_ = false;
@@ -584,6 +581,7 @@ void RedisLink::on_sent(int error) {
 void RedisLink::drop(const char* reason) {
   if (!connected_) return;
   last_error_ = redis_fault_in_words(reason);
+  login_rejected_ = login_rejected_ || is_login_rejection(reason);
   connected_ = false;
   if (std::exchange(up_, false)) {
     returning_until_ns_ = scheduler_.now_ns() + limits::redis_return_max_ns;

@@ -19,8 +19,10 @@
 
 #include "base/scheduler.h"
 #include "base/task.h"
+#include "core/ledger/lookup.h"
 #include "core/ledger/redis_reply.h"
 #include "environment/environment.h"
+#include "environment/redis_access.h"
 #include "metrics/core_metrics.h"
 
 namespace huntd::server {
@@ -31,11 +33,11 @@ struct RedisScript {
   std::string sha1;  // 40 hex digits, from SCRIPT LOAD; empty before the first connection
 };
 
-class RedisLink final : private StreamUser, private ConnectUser, private ResolveUser {
+class RedisLink final : private StreamUser, private ConnectUser {
  public:
   struct Options {
-    Address address;       // a name is looked up at each connect
-    std::string password;  // empty: no AUTH
+    Address address;  // a name is looked up at each connect
+    RedisLogin login;
     uint32_t database = 0;
     uint64_t linger_ns = 0;  // the least time between two writes
     uint32_t core = 0;       // names the keys of the self-test
@@ -43,8 +45,15 @@ class RedisLink final : private StreamUser, private ConnectUser, private Resolve
     uint32_t memory_max_percent = 100;  // of maxmemory; more: the link is not suitable
     bool holds_seed_secret = true;      // Redis has the secret of hunt.random()
   };
-  RedisLink(Network& network, Resolver& resolver, Scheduler& scheduler, Clock& clock,
-            CoreMetrics& metrics, Options options);
+  struct World {
+    Network& network;
+    Resolver& resolver;
+    SecretFiles& secrets;
+    Scheduler& scheduler;
+    Clock& clock;
+    CoreMetrics& metrics;
+  };
+  RedisLink(const World& world, Options options);
   ~RedisLink();
 
   // Adds a script that each connection loads before any other command. The pointer stays valid.
@@ -54,6 +63,10 @@ class RedisLink final : private StreamUser, private ConnectUser, private Resolve
   // at each connect, and its addresses are tried in turn until the handshake with one succeeds
   // (decision 39). Never returns.
   Task<> run();
+
+  // Logs in so from the next connection on; the present one stays. If Redis rejects the password, the
+  // file is read again, and what it has now is tried.
+  void use(RedisLogin login) { options_.login = std::move(login); }
 
   // Connected, and the handshake is done.
   bool up() const { return up_; }
@@ -104,7 +117,6 @@ class RedisLink final : private StreamUser, private ConnectUser, private Resolve
   size_t in_flight() const { return waiting_.size(); }
 
  private:
-  void on_resolved(Result<std::vector<Address>> found) override;
   void on_connected(Result<StreamPtr> stream) override;
   void on_bytes(std::string_view bytes) override;
   void on_end(int error) override;
@@ -120,7 +132,7 @@ class RedisLink final : private StreamUser, private ConnectUser, private Resolve
   bool take(RedisReply reply);
   void deliver(size_t count);
   Task<bool> connect();
-  Task<Result<std::vector<Address>>> look_up();
+  Task<bool> connect_as_known();
   Task<bool> connect_to(const Address& address);
   Task<> serve();
   Task<bool> handshake();
@@ -137,23 +149,22 @@ class RedisLink final : private StreamUser, private ConnectUser, private Resolve
   void drop(const char* reason);
 
   Network& network_;
-  Resolver& resolver_;
   Scheduler& scheduler_;
   Clock& clock_;
   CoreMetrics& metrics_;
   Options options_;
-  bool const named_;  // the address is a host name
   std::deque<RedisScript> scripts_;
   RedisScript* probe_;
 
-  OneShot<Result<std::vector<Address>>> resolved_{scheduler_};
+  Lookup lookup_;
   std::string connected_to_;             // the address of the present or last connection
   OneShot<Signal> changed_{scheduler_};  // run() waits here for the connection to start or end
   StreamPtr stream_;
   bool connecting_ = false;
   bool connected_ = false;
   bool up_ = false;
-  bool demoted_ = false;  // the server is a replica
+  bool demoted_ = false;         // the server is a replica
+  bool login_rejected_ = false;  // by the server that was tried last
   std::string last_error_;
   std::string reason_;  // why the link is not suitable
   std::string server_;  // as in CoreMetrics::redis_server

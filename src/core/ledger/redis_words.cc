@@ -25,6 +25,7 @@ constexpr Fault faults[] = {
     {"no reply", "timed out: connected, and Redis does not reply"},
     {"NOAUTH", "Redis asks for a password: set redis.password_file"},
     {"WRONGPASS", "wrong password: see redis.password_file"},
+    {"wrong number of arguments for 'auth'", "this Redis has no users: redis.user needs Redis 6.0"},
     {"invalid password", "wrong password: see redis.password_file"},
     {"no password is set", "Redis has no password, but redis.password_file is set"},
     {"without any password", "Redis has no password, but redis.password_file is set"},
@@ -41,6 +42,12 @@ std::string redis_fault_in_words(std::string_view error) {
     return std::string(fault.words).append(" (").append(error).append(")");
   }
   return std::string(error);
+}
+
+bool is_login_rejection(std::string_view error) {
+  for (std::string_view const text : {"WRONGPASS", "NOAUTH", "invalid password"})
+    if (error.find(text) != error.npos) return true;
+  return false;
 }
 
 }  // namespace huntd::server

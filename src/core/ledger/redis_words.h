@@ -9,5 +9,7 @@ namespace huntd::server {
 // "WORDS (ERROR)": nothing listens, timed out, no password, a wrong one, loading, …; `error` itself if its
 // meaning is not known. Two errors with different remedies have different words.
 std::string redis_fault_in_words(std::string_view error);
+// Whether Redis rejected the login, or asked for one.
+bool is_login_rejection(std::string_view error);
 
 }  // namespace huntd::server

@@ -48,6 +48,11 @@ struct Names final : Resolver {
   bool waits = false;
 };
 
+struct NoFiles final : SecretFiles {
+  void read(const std::string& path, const char* key, SecretUser& user) override {}
+  void give_up() override {}
+};
+
 // Nothing listens at any address.
 struct Closed final : Network {
   void connect(const Address& address, ConnectUser& user) override {
@@ -65,7 +70,7 @@ struct World {
   explicit World(const Address& address) {
     RedisLink::Options options;
     options.address = address;
-    link = new RedisLink(network, names, scheduler, time, *metrics, options);
+    link = new RedisLink({network, names, files, scheduler, time, *metrics}, options);
     start(link->run());
     run_to(0);
   }
@@ -78,6 +83,7 @@ struct World {
   Scheduler scheduler;
   Time time;
   Names names;
+  NoFiles files;
   Closed network;
   std::unique_ptr<CoreMetrics> metrics = std::make_unique<CoreMetrics>();
   RedisLink* link = nullptr;

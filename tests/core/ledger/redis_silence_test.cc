@@ -31,6 +31,11 @@ struct NoNames final : Resolver {
   void give_up() override {}
 };
 
+struct NoFiles final : SecretFiles {
+  void read(const std::string& path, const char* key, SecretUser& user) override {}
+  void give_up() override {}
+};
+
 std::string bulk(std::string_view text) {
   return "$" + std::to_string(text.size()) + "\r\n" + std::string(text) + "\r\n";
 }
@@ -124,9 +129,10 @@ struct World {
   Scheduler scheduler;
   Time time;
   NoNames names;
+  NoFiles files;
   FakeRedis redis;
   std::unique_ptr<CoreMetrics> metrics = std::make_unique<CoreMetrics>();
-  RedisLink link{redis, names, scheduler, time, *metrics, options()};
+  RedisLink link{{redis, names, files, scheduler, time, *metrics}, options()};
   std::vector<std::string> replies;
 };
 

@@ -207,3 +207,21 @@ def every_reply_200_ms_late(run):
     run.lifted()
     run.checks.append(lambda _, report: report.figures.update({"rate_with_late_replies": round(rate)}))
     run.expect(rate >= 0.9 * run.load.rate, f"{rate:.0f} responses per second to {run.load.rate} requests per second")
+
+
+@scenario(may_see=UNAVAILABLE, stack={"redis_user": True})
+def acl_password_rotated(run):
+    """Connections that exist stay logged in; those that are made after the rotation read the new password from the file, without
+    a restart and without a reload (docs/operations.md "A user of Redis' ACL"). Clients see what the end of a connection costs."""
+    redis = run.stack.redis
+    for number in range(1, 4):
+        old, new = f"word-{number - 1}", f"word-{number}"
+        redis.call("ACL", "SETUSER", "huntd", f">{new}")
+        run.stack.write_redis_password(new)
+        redis.call("ACL", "SETUSER", "huntd", f"<{old}")
+        run.go_on_for(run.span(1, 0.5))
+        redis.call("CLIENT", "KILL", "USER", "huntd")
+        run.go_on_for(run.span(1, 0.5))
+    run.lifted()
+    run.stack.await_ready()
+    run.expect("trying what redis.password_file has now" in run.stack.huntd.log_text(), "the file was read again")

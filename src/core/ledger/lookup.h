@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a connect has to look up, as coroutines: the addresses of a name, the content of a password
+// file.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/scheduler.h"
+#include "base/task.h"
+#include "environment/environment.h"
+#include "environment/redis_access.h"
+
+namespace huntd::server {
+
+// One coroutine at a time.
+class Lookup final : private ResolveUser, private SecretUser {
+ public:
+  Lookup(Resolver& resolver, SecretFiles& secrets, Scheduler& scheduler)
+      : resolver_(resolver), secrets_(secrets), scheduler_(scheduler) {}
+
+  // Whether addresses() asks the resolver.
+  static bool is_name(const Address& address);
+  // The address itself, or of a name all of its addresses: at least one. A resolver is waited for
+  // limits::resolve_wait_ns at most.
+  Task<Result<std::vector<Address>>> addresses(Address address);
+  // Reads the password file of `login` again. Returns whether it has another password, which is in
+  // `login` then. The file is waited for limits::secret_wait_ns at most; `key` names it in errors.
+  // REQUIRES: `login` has a file and outlives the call.
+  Task<Result<bool>> read_password(RedisLogin& login, const char* key);
+
+ private:
+  void on_resolved(Result<std::vector<Address>> found) override { resolved_.set(std::move(found)); }
+  void on_secret(Result<std::string> secret) override { secret_.set(std::move(secret)); }
+
+  Resolver& resolver_;
+  SecretFiles& secrets_;
+  Scheduler& scheduler_;
+  OneShot<Result<std::vector<Address>>> resolved_{scheduler_};
+  OneShot<Result<std::string>> secret_{scheduler_};
+};
+
+}  // namespace huntd::server
