@@ -37,6 +37,7 @@ constexpr uint64_t rate_burst_max = 1'000'000;
 enum class Check {
   path,  // may be empty
   directory,
+  tcp,
   tcp_or_unix,
   listen,
   proxies,  // may be an empty array
@@ -48,6 +49,7 @@ enum class Check {
   postgres,
   pg_name,     // may be empty
   redis_user,  // may be empty
+  redis_name,
   isolation,
   auth_mode,
   access_log
@@ -62,7 +64,7 @@ struct Key {
   uint64_t* (*large)(Config&);
   std::string* (*text)(Config&);
   bool* (*flag)(Config&);
-  uint64_t min;  // of a number, inclusive
+  uint64_t min;  // of a number, or of the count of texts; inclusive
   uint64_t max;
   Check check;                                            // of a text
   const char* help;                                       // full sentences; `code` in backticks
@@ -79,15 +81,15 @@ struct Key {
 #define TEXT(section, member, check, when, help)                                                \
   Key { #section "." #member, When::when, nullptr, nullptr,                                     \
         [](Config& c) { return &c.section.member; }, nullptr, 0, 0, Check::check, help }
-#define TEXTS(section, member, check, when, help)                                               \
-  Key { #section "." #member, When::when, nullptr, nullptr, nullptr, nullptr, 0, 0,             \
+#define TEXTS(section, member, check, low, high, when, help)                                    \
+  Key { #section "." #member, When::when, nullptr, nullptr, nullptr, nullptr, low, high,        \
         Check::check, help, [](Config& c) { return &c.section.member; } }
 #define FLAG(section, member, when, help)                                                       \
   Key { #section "." #member, When::when, nullptr, nullptr, nullptr,                            \
         [](Config& c) { return &c.section.member; }, 0, 1, Check::path, help }
 
 const Key keys_table[] = {
-    TEXTS(http, listen, listen, restart,
+    TEXTS(http, listen, listen, 1, limits::listeners_max, restart,
          "Addresses of the public port. A name that has several addresses is listened on at each of "
          "them. If systemd passes sockets, it listens on those instead."),
     TEXT(http, unix_mode, file_mode, restart,
@@ -116,7 +118,7 @@ const Key keys_table[] = {
     NUMBER(http, connections_per_address_max, 0, 1'000'000, restart,
          "Open connections per client address and core; above the limit 503 "
          "`too-many-connections`. 0: no limit."),
-    TEXTS(http, trusted_proxies, proxies, restart,
+    TEXTS(http, trusted_proxies, proxies, 0, trusted_proxies_max, restart,
          "Proxies that may say who the client is. Of a request that one of them sends, the client's "
          "address is the last one in `X-Forwarded-For` that is not a trusted proxy's; other peers' "
          "`X-Forwarded-For` is ignored. `unix:`: all peers of the unix sockets of `http.listen`."),
@@ -124,7 +126,7 @@ const Key keys_table[] = {
          "Each connection of `http.trusted_proxies` begins with a header of the PROXY protocol, "
          "version 1 or 2, and counts for the client that it names; one without a header is closed. "
          "Other peers send none."),
-    TEXTS(http, cors_origins, origins, restart,
+    TEXTS(http, cors_origins, origins, 0, cors_origins_max, restart,
          "Web origins whose pages may call the public port from a browser (CORS), such as "
          "`\"https://game.example\"`. `\"*\"`: every origin. Empty: none."),
     TEXT(http, access_log, access_log, restart,
@@ -221,8 +223,19 @@ const Key keys_table[] = {
     NUMBER(worker, priority, 0, limits::priority_max, restart,
          "Workers run at this nice value, negated. Set it below `cores.priority`, so that "
          "scripts do not delay the cores."),
-    TEXT(redis, address, tcp_or_unix, restart,
-         "Address of Redis."),
+    TEXTS(redis, address, tcp_or_unix, 1, redis_servers_max, restart,
+         "Address of Redis. Of several, the first that is a primary and can be used is taken, at each "
+         "connect."),
+    TEXTS(redis, sentinels, tcp, 0, redis_servers_max, restart,
+         "Addresses of Redis Sentinel. At each connect one of them is asked where the primary is; "
+         "`redis.address` must not be set then."),
+    TEXT(redis, sentinel_primary, redis_name, restart,
+         "Name of the primary, as in `sentinel monitor NAME …`."),
+    TEXT(redis, sentinel_user, redis_user, reload,
+         "User of the sentinels' ACL, whose password is in `redis.sentinel_password_file`. Empty: the "
+         "default user."),
+    TEXT(redis, sentinel_password_file, path, reload,
+         "File with the password of the sentinels, read again as `redis.password_file`. Empty: no AUTH."),
     TEXT(redis, user, redis_user, reload,
          "User of Redis' ACL (Redis 6.0 and later), whose password is in `redis.password_file`. Empty: "
          "the default user."),
@@ -452,6 +465,13 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
     case Check::redis_user:
       if (text.find(' ') != std::string::npos) return "must not contain spaces";
       return std::nullopt;
+    case Check::redis_name:
+      if (text.empty() || text.find(' ') != std::string::npos)
+        return "must not be empty, and must not contain spaces";
+      return std::nullopt;
+    case Check::tcp:
+      if (text.starts_with("unix:")) return "must be HOST:PORT, not a unix socket";
+      return address_fault(text);
     case Check::tcp_or_unix:
       return address_fault(text);
     case Check::listen:
@@ -492,16 +512,19 @@ std::string range_of(const Key& key) {
       return "a path";
     case Check::directory:
       return "a directory";
+    case Check::tcp:
+      return fmt::format("address, or an array of {} to {}", key.min, key.max);
     case Check::tcp_or_unix:
-      return "address or `unix:/path`";
+      return fmt::format("address or `unix:/path`, or an array of {} to {}", key.min, key.max);
     case Check::listen:
       if (key.text != nullptr) return "address or `unix:/path`";
-      return fmt::format("address or `unix:/path`, or an array of 1 to {}", limits::listeners_max);
+      return fmt::format("address or `unix:/path`, or an array of {} to {}", key.min, key.max);
     case Check::proxies:
-      return fmt::format("`ADDRESS/BITS`, an address or `unix:`, or an array of 0 to {}",
-                         trusted_proxies_max);
+      return fmt::format("`ADDRESS/BITS`, an address or `unix:`, or an array of {} to {}", key.min,
+                         key.max);
     case Check::origins:
-      return fmt::format("`SCHEME://HOST[:PORT]` or `*`, or an array of 0 to {}", cors_origins_max);
+      return fmt::format("`SCHEME://HOST[:PORT]` or `*`, or an array of {} to {}", key.min,
+                         key.max);
     case Check::file_mode:
       return "an octal number in quotes";
     case Check::bootstrap:
@@ -514,6 +537,7 @@ std::string range_of(const Key& key) {
       return "libpq URI or keywords";
     case Check::pg_name:
     case Check::redis_user:
+    case Check::redis_name:
       return "a name";
     case Check::isolation:
       return "`\"process\"`, `\"fork\"`, `\"task\"`, `\"batch\"`";
@@ -534,13 +558,9 @@ void read_texts(const Key& key, const toml::node& node, const std::string& where
     nodes.clear();
     for (const toml::node& each : *array) nodes.push_back(&each);
   }
-  bool const may_be_empty = key.check == Check::proxies || key.check == Check::origins;
-  size_t const max = key.check == Check::proxies   ? trusted_proxies_max
-                     : key.check == Check::origins ? cors_origins_max
-                                                   : limits::listeners_max;
-  if ((nodes.empty() && !may_be_empty) || nodes.size() > max)
-    return problems.add(where, fmt::format("must be {} to {} texts, not {}", may_be_empty ? 0 : 1,
-                                           max, nodes.size()));
+  if (nodes.size() < key.min || nodes.size() > key.max)
+    return problems.add(
+        where, fmt::format("must be {} to {} texts, not {}", key.min, key.max, nodes.size()));
   std::vector<std::string> texts;
   for (const toml::node* each : nodes) {
     std::optional<std::string> const text = each->value_exact<std::string>();
@@ -644,6 +664,11 @@ void check_together(Config& config, Problems& problems) {
     problems.add(where("auth.mode"), "\"hunter\" needs auth.hunter_keys_file");
   if (!config.redis.user.empty() && config.redis.password_file.empty())
     problems.add(where("redis.user"), "needs redis.password_file");
+  if (!config.redis.sentinel_user.empty() && config.redis.sentinel_password_file.empty())
+    problems.add(where("redis.sentinel_user"), "needs redis.sentinel_password_file");
+  if (!config.redis.sentinels.empty() && config.origin.contains("redis.address"))
+    problems.add(where("redis.address"),
+                 "has no effect, because redis.sentinels is set: remove one of the two");
   if (config.kafka.topic == config.kafka.dead_topic)
     problems.add(where("kafka.dead_topic"),
                  "must differ from kafka.topic, or every dead letter would be read again");
@@ -804,6 +829,13 @@ std::string address_text(const Address& address) {
   if (address.unix_socket) return "unix:" + address.host;
   bool const v6 = address.host.find(':') != std::string::npos;
   return fmt::format("{}{}{}:{}", v6 ? "[" : "", address.host, v6 ? "]" : "", address.port);
+}
+
+std::string redis_text(const Config::Redis& redis) {
+  if (!redis.sentinels.empty()) return redis.sentinel_primary;
+  std::string all;
+  for (const std::string& address : redis.address) all += (all.empty() ? "" : ", ") + address;
+  return all;
 }
 
 }  // namespace huntd

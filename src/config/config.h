@@ -24,6 +24,9 @@ struct KafkaProperty {
   std::string file;   // of NAME_file; else empty
 };
 
+// Entries of redis.address, or of redis.sentinels.
+inline constexpr size_t redis_servers_max = 16;
+
 // Each member is the config key `section.member`; the member's initializer is the default.
 struct Config {
   struct {
@@ -90,7 +93,11 @@ struct Config {
     uint32_t priority = 0;
   } worker;
   struct Redis {
-    std::string address = "127.0.0.1:6379";
+    std::vector<std::string> address = {"127.0.0.1:6379"};
+    std::vector<std::string> sentinels;  // if not empty, `address` is not used
+    std::string sentinel_primary = "mymaster";
+    std::string sentinel_user;
+    std::string sentinel_password_file;
     std::string user;
     std::string password_file;
     uint32_t database = 0;
@@ -172,5 +179,7 @@ Result<Address> parse_address(const std::string& text);
 mode_t file_mode_of(const std::string& octal);
 // The reverse of parse_address().
 std::string address_text(const Address& address);
+// The addresses of Redis, or the name that the sentinels know it by; for people.
+std::string redis_text(const Config::Redis& redis);
 
 }  // namespace huntd

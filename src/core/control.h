@@ -14,13 +14,13 @@ namespace huntd::server {
 
 enum class ControlMessage : uint8_t {
   // Parent to core:
-  peer = 1,         // PeerUpdate: another core came up or went down
-  bundle = 2,       // WorkerLimits, and the descriptor of a bundle: new hunts use both
-  secrets = 3,      // Secrets: they authenticate callers from now on
-  drain = 4,        // finish the requests that run, then end
-  end = 5,          // all cores are idle
-  leaving = 8,      // bool: whether the host says that it is not ready, so that clients should go
-  redis_login = 9,  // RedisLogin: of the connections to Redis that are made from now on
+  peer = 1,          // PeerUpdate: another core came up or went down
+  bundle = 2,        // WorkerLimits, and the descriptor of a bundle: new hunts use both
+  secrets = 3,       // Secrets: they authenticate callers from now on
+  drain = 4,         // finish the requests that run, then end
+  end = 5,           // all cores are idle
+  leaving = 8,       // bool: whether the host says that it is not ready, so that clients should go
+  redis_logins = 9,  // RedisLogins: of the connections to Redis that are made from now on
   // Core to parent:
   listening = 6,  // the core accepts connections
   idle = 7,       // the core drains and has no work of its own; it still runs its peers' requests
@@ -43,10 +43,12 @@ inline void append_value(WireWriter<std::string>& writer, const Secrets& secrets
   for (const std::string& text : secrets.texts) writer.text(text);
 }
 
-inline void append_value(WireWriter<std::string>& writer, const RedisLogin& login) {
-  writer.text(login.user);
-  writer.text(login.password_file);
-  writer.text(login.password);
+inline void append_value(WireWriter<std::string>& writer, const RedisLogins& logins) {
+  for (const RedisLogin* login : {&logins.redis, &logins.sentinel}) {
+    writer.text(login->user);
+    writer.text(login->password_file);
+    writer.text(login->password);
+  }
 }
 
 // Encodes a message. REQUIRES: `value` is what the comment of its kind names, if it names one.
@@ -59,13 +61,15 @@ std::string encode(ControlMessage kind, const Value&... value) {
   return message;
 }
 
-// Reads the value of a `redis_login` message.
-inline RedisLogin read_redis_login(WireReader& reader) {
-  RedisLogin login;
-  login.user = reader.text();
-  login.password_file = reader.text();
-  login.password = reader.text();
-  return login;
+// Reads the value of a `redis_logins` message.
+inline RedisLogins read_redis_logins(WireReader& reader) {
+  RedisLogins logins;
+  for (RedisLogin* login : {&logins.redis, &logins.sentinel}) {
+    login->user = reader.text();
+    login->password_file = reader.text();
+    login->password = reader.text();
+  }
+  return logins;
 }
 
 // Reads the value of a `secrets` message; the other kinds' values are read with number().

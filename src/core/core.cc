@@ -52,7 +52,7 @@ HttpService::Timeouts http_timeouts(const Config& config) {
 
 RedisLink::Options redis_options(const CoreSettings& settings) {
   return {settings.redis,
-          settings.redis_login,
+          settings.redis_logins,
           settings.config.redis.database,
           settings.config.redis.linger_us * ns_per_us,
           settings.index,
@@ -411,8 +411,8 @@ class OpenCore final : public Core,
         authenticator_ = Authenticator(read_secrets(reader));
         if (seed_key_ && !draining_ && redis_.up()) huntd::start(read_seed_secret());
         break;
-      case ControlMessage::redis_login:
-        redis_.use(read_redis_login(reader));
+      case ControlMessage::redis_logins:
+        redis_.use(read_redis_logins(reader));
         break;
       case ControlMessage::drain:
         start_drain();

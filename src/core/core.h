@@ -22,8 +22,8 @@ struct CoreSettings {
   uint32_t index = 0;
   uint32_t incarnation = 1;  // counts the starts of this core
   Config config;
-  Address redis;  // a name is looked up at each connect
-  RedisLogin redis_login;
+  RedisServers redis;
+  RedisLogins redis_logins;
   Secrets secrets;
   std::string seed_secret;        // of hunts.seed_secret_file; empty: of the ledger
   std::vector<PeerUpdate> peers;  // the state of the other cores at the start

@@ -32,55 +32,162 @@ std::string_view text_of(const redisReply* reply) {
   return {reply->str, static_cast<size_t>(reply->len)};
 }
 
+uint32_t RedisClient::timeout_ms() const {
+  if (peer_ == Peer::redis) return peer_timeout_ms();
+  return std::min(peer_timeout_ms(), limits::sentinel_timeout_ms);
+}
+
+// The full name of a config key.
+std::string RedisClient::key(std::string_view name) const {
+  return fmt::format("redis.{}{}", peer_ == Peer::redis ? "" : "sentinel_", name);
+}
+
 Result<void> RedisClient::connect() {
   if (context_) return {};
-  Result<Address> address = parse_address(config_.address);
-  if (!address) return Error{"redis.address: " + address.error().message};
-  int64_t const give_up_at_ms = monotonic_ms() + peer_timeout_ms();
-  connected_to_ = config_.address;
-  if (address->unix_socket || is_numeric(address->host)) return connect_to(*address, give_up_at_ms);
-  // The addresses get at least half of the time.
-  Result<std::vector<Address>> found = look_up(*address, give_up_at_ms - peer_timeout_ms() / 2);
-  if (!found) return found.error();
-  std::stable_partition(found->begin(), found->end(),
-                        [this](const Address& each) { return each.host != left_host_; });
-  std::string failures;
-  Error last;
-  for (size_t i = 0; i < found->size(); ++i) {
-    connected_to_ = fmt::format("{} ({})", config_.address, address_text((*found)[i]));
-    auto const left = static_cast<int64_t>(found->size() - i);
-    int64_t const now_ms = monotonic_ms();
-    Result<void> const connected =
-        connect_to((*found)[i], now_ms + std::max<int64_t>(give_up_at_ms - now_ms, 0) / left);
-    if (connected || connected.error().kind == ErrorKind::usage) return connected;
-    last = connected.error();
-    failures += fmt::format("{}{}", i == 0 ? "" : "; ", last.message);
+  return connect_until(monotonic_ms() + timeout_ms());
+}
+
+Result<void> RedisClient::connect_until(int64_t give_up_at_ms) {
+  std::vector<std::string> servers = config_.address;
+  if (!config_.sentinels.empty()) {
+    Result<std::string> primary = ask_sentinels();
+    if (!primary) return primary.error();
+    primary_ = *primary;
+    servers = {primary_};
+    give_up_at_ms = monotonic_ms() + timeout_ms();
   }
-  return Error{std::move(failures), last.kind};
+  std::string failures;
+  std::vector<Candidate> candidates = find_candidates(servers, failures, give_up_at_ms);
+  return try_each(std::move(candidates), std::move(failures), give_up_at_ms);
+}
+
+// The addresses of all servers, in the order in which they are to be tried. Appends to `failures`
+// which names have none.
+std::vector<RedisClient::Candidate> RedisClient::find_candidates(
+    const std::vector<std::string>& servers, std::string& failures, int64_t give_up_at_ms) {
+  std::vector<Candidate> candidates;
+  auto const fail = [&failures](const std::string& why) {
+    failures += fmt::format("{}{}", failures.empty() ? "" : "; ", why);
+  };
+  for (const std::string& server : servers) {
+    Result<Address> const address = parse_address(server);
+    if (!address) {
+      fail(fmt::format("redis: {}: {}", server, address.error().message));
+      continue;
+    }
+    if (address->unix_socket || is_numeric(address->host)) {
+      candidates.push_back({*address, server});
+      continue;
+    }
+    // The addresses get at least half of the time.
+    Result<std::vector<Address>> const found = look_up(*address, give_up_at_ms - timeout_ms() / 2);
+    if (!found) fail(found.error().message);
+    if (!found) continue;
+    for (const Address& each : *found)
+      candidates.push_back({each, fmt::format("{} ({})", server, address_text(each))});
+  }
+  std::ranges::stable_partition(
+      candidates, [this](const Candidate& each) { return address_text(each.address) != left_; });
+  return candidates;
+}
+
+// `failures` are those that have been found already.
+Result<void> RedisClient::try_each(std::vector<Candidate> candidates, std::string failures,
+                                   int64_t give_up_at_ms) {
+  bool const must_be_primary = candidates.size() > 1 || !config_.sentinels.empty();
+  ErrorKind kind = ErrorKind::unreachable;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    auto const left = static_cast<int64_t>(candidates.size() - i);
+    int64_t const now_ms = monotonic_ms();
+    int64_t const share_ms = std::max<int64_t>(give_up_at_ms - now_ms, 0) / left;
+    Result<void> connected = connect_to(candidates[i], now_ms + share_ms);
+    if (connected && must_be_primary) connected = check_primary();
+    if (connected || connected.error().kind == ErrorKind::usage) return connected;
+    kind = connected.error().kind;
+    failures += fmt::format("{}{}", failures.empty() ? "" : "; ", connected.error().message);
+  }
+  return Error{std::move(failures), kind};
+}
+
+// The address of the primary, as the first sentinel that knows it has it.
+Result<std::string> RedisClient::ask_sentinels() {
+  size_t const count = config_.sentinels.size();
+  size_t const first = latest_;
+  std::string failures;
+  for (size_t i = 0; i < count; ++i) {
+    latest_ = (first + i) % count;
+    Result<std::string> found = ask_sentinel(latest_);
+    if (found || found.error().kind == ErrorKind::usage) return found;
+    failures += fmt::format("{}{}", i == 0 ? "" : "; ", found.error().message);
+  }
+  latest_ = first;
+  return Error{std::move(failures), ErrorKind::unreachable};
+}
+
+Result<std::string> RedisClient::ask_sentinel(size_t index) {
+  for (size_t i = sentinels_.size(); i < config_.sentinels.size(); ++i) {
+    Config::Redis one;
+    one.address = {config_.sentinels[i]};
+    one.user = config_.sentinel_user;
+    one.password_file = config_.sentinel_password_file;
+    sentinels_.emplace_back(new RedisClient(std::move(one), Peer::sentinel));
+  }
+  RedisClient& sentinel = *sentinels_[index];
+  auto const fail = [&](const std::string& why, ErrorKind kind = ErrorKind::unreachable) {
+    return Error{fmt::format("sentinel {}: {}", config_.sentinels[index], why), kind};
+  };
+  if (Result<void> connected = sentinel.connect(); !connected)
+    return fail(connected.error().message, connected.error().kind);
+  Result<RedisReply> const reply =
+      sentinel.execute({"SENTINEL", "get-master-addr-by-name", config_.sentinel_primary});
+  sentinel.close();
+  if (!reply) return fail(reply.error().message);
+  const redisReply& found = **reply;
+  if (found.type == REDIS_REPLY_NIL)
+    return fail(
+        fmt::format("it knows no primary {} (redis.sentinel_primary)", config_.sentinel_primary));
+  if (found.type != REDIS_REPLY_ARRAY || found.elements != 2) return fail("malformed reply");
+  std::string const host(text_of(found.element[0]));
+  bool const v6 = host.find(':') != std::string::npos;
+  return fmt::format("{}{}{}:{}", v6 ? "[" : "", host, v6 ? "]" : "", text_of(found.element[1]));
+}
+
+bool RedisClient::is_replaced() {
+  if (!context_ || config_.sentinels.empty()) return false;
+  Result<std::string> const named = ask_sentinel(latest_);
+  if (!named) latest_ = (latest_ + 1) % config_.sentinels.size();
+  return named && *named != primary_;
 }
 
 Result<void> RedisClient::connect_beside(const RedisClient& other) {
   if (context_) return {};
-  connected_to_ = other.connected_to_;
-  return connect_to(other.at_, monotonic_ms() + peer_timeout_ms());
+  return connect_to({other.at_, other.connected_to_}, monotonic_ms() + timeout_ms());
 }
 
-void RedisClient::leave() {
-  left_host_ = at_.host;
+Result<void> RedisClient::check_primary() {
+  Result<RedisReply> info = execute({"INFO", "replication"});
+  if (!info && info.error().kind == ErrorKind::unreachable) context_.reset();
+  if (!info && !context_) return info.error();
+  // Who may not ask may still read.
+  if (!info || text_of(info->get()).find("role:slave") == std::string_view::npos) return {};
+  left_ = address_text(at_);
   context_.reset();
+  bool const several = connected_to_ != redis_text(config_);
+  return Error{fmt::format("redis: {}the server is a replica", several ? connected_to_ + ": " : ""),
+               ErrorKind::unreachable};
 }
 
 // Waits for the resolver until `give_up_at_ms`, or until a signal comes.
 Result<std::vector<Address>> RedisClient::look_up(const Address& name, int64_t give_up_at_ms) {
-  if (!lookup_) lookup_ = std::make_unique<NameLookup>(name.host);
-  if (Result<void> started = lookup_->start(); !started)
+  NameLookup& lookup = lookups_.try_emplace(name.host, name.host).first->second;
+  if (Result<void> started = lookup.start(); !started)
     return Error{"redis: " + started.error().message, ErrorKind::unreachable};
-  std::optional<Result<std::vector<std::string>>> found = lookup_->take();
+  std::optional<Result<std::vector<std::string>>> found = lookup.take();
   if (!found) {
-    pollfd ended{.fd = lookup_->descriptor(), .events = POLLIN, .revents = 0};
+    pollfd ended{.fd = lookup.descriptor(), .events = POLLIN, .revents = 0};
     int64_t const wait_ms = std::max<int64_t>(give_up_at_ms - monotonic_ms(), 0);
     static_cast<void>(::poll(&ended, 1, static_cast<int>(wait_ms)));
-    found = lookup_->take();
+    found = lookup.take();
   }
   if (!found)
     return Error{fmt::format("redis: cannot resolve {}: no reply yet", name.host),
@@ -91,11 +198,13 @@ Result<std::vector<Address>> RedisClient::look_up(const Address& name, int64_t g
   return addresses;
 }
 
-Result<void> RedisClient::connect_to(const Address& address, int64_t give_up_at_ms) {
+Result<void> RedisClient::connect_to(const Candidate& candidate, int64_t give_up_at_ms) {
+  const Address& address = candidate.address;
   auto const span = [](int64_t ms) {
     return timeval{.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
   };
   at_ = address;
+  connected_to_ = candidate.shown;
   timeval const connect_time = span(std::max<int64_t>(give_up_at_ms - monotonic_ms(), 1));
   context_.reset(address.unix_socket
                      ? redisConnectUnixWithTimeout(address.host.c_str(), connect_time)
@@ -107,7 +216,7 @@ Result<void> RedisClient::connect_to(const Address& address, int64_t give_up_at_
     context_.reset();
     return error;
   }
-  redisSetTimeout(context_.get(), span(peer_timeout_ms()));
+  redisSetTimeout(context_.get(), span(timeout_ms()));
   // On a Unix socket it would fail, and the connection with it.
   if (!address.unix_socket) redisEnableKeepAlive(context_.get());
   Result<void> authenticated = authenticate();
@@ -117,7 +226,8 @@ Result<void> RedisClient::connect_to(const Address& address, int64_t give_up_at_
 
 Result<void> RedisClient::authenticate() {
   if (!config_.password_file.empty()) {
-    Result<std::string> const password = read_secret(config_.password_file, "redis.password_file");
+    Result<std::string> const password =
+        read_secret(config_.password_file, key("password_file").c_str());
     if (!password) return Error{password.error().message, ErrorKind::usage};
     std::vector<std::string_view> words{"AUTH"};
     if (!config_.user.empty()) words.emplace_back(config_.user);
@@ -149,7 +259,7 @@ Error RedisClient::lost() {
   // has given up.
   bool const silent = context_->err == 0 || (context_->err == REDIS_ERR_IO && errno == EAGAIN);
   Error error{silent ? fmt::format("redis: {}: no reply within {:g} s", connected_to_,
-                                   peer_timeout_ms() / 1000.0)
+                                   timeout_ms() / 1000.0)
                      : fmt::format("redis: {}: {}", connected_to_, context_->errstr),
               ErrorKind::unreachable};
   context_.reset();

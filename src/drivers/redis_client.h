@@ -4,7 +4,7 @@
 #pragma once
 #include <hiredis/hiredis.h>
 
-#include <initializer_list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,20 +26,26 @@ class RedisClient {
  public:
   explicit RedisClient(Config::Redis config) : config_(std::move(config)) {}
 
-  // Connects, authenticates and selects the database; does nothing if connected. A name is looked
-  // up each time, and its addresses are tried in turn until one lets the client in; a connection
-  // that can't be made takes at most peer_timeout_ms() for all of them, and as long again for the
-  // replies. Reads the password file every time, so a changed password needs no restart. A
-  // world-readable password file is an error. An error names each address and why it failed.
+  // Connects, authenticates and selects the database; does nothing if connected. Names are looked up
+  // each time, and all addresses tried in turn until one lets the client in and, if there are several,
+  // is a primary. With redis.sentinels, connects to the primary that the first of them that knows it
+  // names. A connection that can't be made takes at most peer_timeout_ms() for all of them, and as
+  // long again for the replies; a sentinel at most limits::sentinel_timeout_ms. Reads the password
+  // file every time, so a changed password needs no restart. A world-readable password file is an
+  // error. An error names each address and why it failed.
   Result<void> connect();
   // The same, at the address to which `other` is connected: another one of the name may be another
   // server. REQUIRES: `other` is connected.
   Result<void> connect_beside(const RedisClient& other);
   bool connected() const { return context_ != nullptr; }
   void close() { context_.reset(); }
-  // Closes a connection to a server of no use. The next connect() tries this address of the name
-  // last.
-  void leave();
+  // Closes the connection, and returns an error, if the server is a replica: it accepts no write, and
+  // its primary may have another address now. The next connect() tries this address last. A server
+  // that may not be asked counts as a primary.
+  Result<void> check_primary();
+  // Whether a sentinel names another primary than the one to which this is connected: asks one of
+  // them, if redis.sentinels is set.
+  bool is_replaced();
 
   // Appends a command to the pipeline; read() sends it.
   void append(const std::vector<std::string_view>& words);
@@ -57,8 +63,24 @@ class RedisClient {
   int fd() const { return context_ ? context_->fd : -1; }
 
  private:
+  // An address to try.
+  struct Candidate {
+    Address address;    // numeric, or a unix socket
+    std::string shown;  // in errors: of a name, with the address
+  };
+  enum class Peer { redis, sentinel };
+  RedisClient(Config::Redis config, Peer peer) : config_(std::move(config)), peer_(peer) {}
+  uint32_t timeout_ms() const;
+  std::string key(std::string_view name) const;
+  Result<void> connect_until(int64_t give_up_at_ms);
+  Result<void> try_each(std::vector<Candidate> candidates, std::string failures,
+                        int64_t give_up_at_ms);
+  Result<std::string> ask_sentinels();
+  Result<std::string> ask_sentinel(size_t index);
+  std::vector<Candidate> find_candidates(const std::vector<std::string>& servers,
+                                         std::string& failures, int64_t give_up_at_ms);
   Result<std::vector<Address>> look_up(const Address& name, int64_t give_up_at_ms);
-  Result<void> connect_to(const Address& address, int64_t give_up_at_ms);
+  Result<void> connect_to(const Candidate& candidate, int64_t give_up_at_ms);
   Result<void> authenticate();
   // Closes the connection after an error of it.
   Error lost();
@@ -66,10 +88,15 @@ class RedisClient {
   static Result<RedisReply> checked(void* received);
 
   Config::Redis config_;
-  std::string connected_to_;  // as in errors: of a name, with the address
-  Address at_;                // the present or last one that was tried
-  std::string left_host_;     // of the address that leave() left
-  std::unique_ptr<NameLookup> lookup_;
+  Peer peer_ = Peer::redis;
+  std::string connected_to_;                   // as in errors: of a name, with the address
+  Address at_;                                 // the present or last one that was tried
+  std::string left_;                           // the address of a replica that was left
+  std::map<std::string, NameLookup> lookups_;  // by name
+  std::vector<std::unique_ptr<RedisClient>>
+      sentinels_;        // of the config; empty before the first question
+  size_t latest_ = 0;    // the sentinel to ask first
+  std::string primary_;  // as a sentinel has it: of the present or last connection
   std::unique_ptr<redisContext, void (*)(redisContext*)> context_{nullptr, &redisFree};
 };
 

@@ -2,6 +2,9 @@
 // How a core gets to Redis.
 #pragma once
 #include <string>
+#include <vector>
+
+#include "config/config.h"
 
 namespace huntd::server {
 
@@ -10,6 +13,20 @@ struct RedisLogin {
   std::string user;           // of Redis' ACL; empty: the default user
   std::string password_file;  // empty: no AUTH
   std::string password;       // what the file had when it was read last
+};
+
+struct RedisLogins {
+  RedisLogin redis;
+  RedisLogin sentinel;
+};
+
+// The servers to try.
+struct RedisServers {
+  // Tried in turn until one is a primary that lets huntd in. Names are looked up at each connect.
+  std::vector<Address> addresses;
+  // If there are any, they are asked for the primary, and `addresses` is empty.
+  std::vector<Address> sentinels;
+  std::string primary;  // the name by which they know it
 };
 
 }  // namespace huntd::server

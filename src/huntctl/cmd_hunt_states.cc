@@ -33,7 +33,7 @@ std::string state_json(std::string_view hunt_id, const HuntState& state) {
 // Reads the state of the hunt, and writes what `next_of(state, now_ms)` returns if that differs.
 template <class NextOf>
 Result<HuntState> change_state(const Config& config, const std::string& hunt_id, NextOf next_of) {
-  PeerCall const waiting("Redis at " + config.redis.address);
+  PeerCall const waiting("Redis at " + redis_text(config.redis));
   RedisClient redis = redis_client(config);
   if (Result<void> connected = redis.connect(); !connected) return connected.error();
   Result<int64_t> const now_ms = redis_time_ms(redis);
@@ -148,7 +148,7 @@ std::string list_json(const Hunts& hunts, bool tables) {
 int list(const NoOptions&, const Context& context) {
   Result<Config> const config = context.config();
   if (!config) return fail(config.error());
-  PeerCall const waiting("Redis at " + config->redis.address);
+  PeerCall const waiting("Redis at " + redis_text(config->redis));
   RedisClient redis = redis_client(*config);
   if (Result<void> connected = redis.connect(); !connected) return fail(connected.error());
   Result<std::map<std::string, HuntState>> const states = read_hunt_states(redis);

@@ -125,7 +125,7 @@ Result<SupplyLine> read_supply(RedisClient& redis, const std::string& hunt_id,
 }
 
 Result<std::vector<SupplyLine>> read_supplies(const Config& config) {
-  PeerCall const waiting("Redis at " + config.redis.address);
+  PeerCall const waiting("Redis at " + redis_text(config.redis));
   RedisClient redis(config.redis);
   if (Result<void> connected = redis.connect(); !connected) return connected.error();
   Result<SupplyNames> const names = read_names(redis);

@@ -70,7 +70,7 @@ Result<std::map<std::string, uint64_t>> read_held(const std::string& text) {
 Result<std::string> ledger_secret(const Options& options, const Config& config) {
   if (!config.hunts.seed_secret_file.empty())
     return read_seed_secret_file(config.hunts.seed_secret_file);
-  PeerCall const waiting("Redis at " + config.redis.address);
+  PeerCall const waiting("Redis at " + redis_text(config.redis));
   RedisClient redis = redis_client(config);
   if (Result<void> connected = redis.connect(); !connected) return connected.error();
   Result<RedisReply> const reply = redis.execute({"HGETALL", keys::seed_secret});

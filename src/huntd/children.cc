@@ -113,7 +113,7 @@ void Children::run_as_core(Core& core, UniqueFd control) {
   setup.cpu = cpus_.empty() ? -1 : cpus_[core.index % cpus_.size()];
   setup.config = prepared_.config;
   setup.redis = prepared_.redis;
-  setup.redis_login = prepared_.redis_login;
+  setup.redis_logins = prepared_.redis_logins;
   setup.secrets = prepared_.secrets;
   setup.seed_secret = prepared_.seed_secret;
   setup.worker_descriptor = prepared_.worker->descriptor();

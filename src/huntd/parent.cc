@@ -195,7 +195,7 @@ class Parent {
            !listeners_.only_this_host();
   }
 
-  // What a reload applies: the scripts, the limits of workers, the login to Redis, and the secrets.
+  // What a reload applies: the scripts, the limits of workers, the logins to Redis, and the secrets.
   Result<void> apply(ReloadContent next) {
     if (next.config.worker.queue_deadline_ms + next.config.worker.deadline_ms >=
         prepared_.config.http.request_deadline_ms)
@@ -217,11 +217,13 @@ class Parent {
     prepared_.config.auth = next.config.auth;
     prepared_.config.redis.user = next.config.redis.user;
     prepared_.config.redis.password_file = next.config.redis.password_file;
-    prepared_.redis_login = std::move(next.redis_login);
+    prepared_.config.redis.sentinel_user = next.config.redis.sentinel_user;
+    prepared_.config.redis.sentinel_password_file = next.config.redis.sentinel_password_file;
+    prepared_.redis_logins = std::move(next.redis_logins);
     prepared_.secrets = std::move(next.secrets);
     children_.send(encode(ControlMessage::bundle, worker_limits(prepared_.config)),
                    prepared_.bundle.descriptor());
-    children_.send(encode(ControlMessage::redis_login, prepared_.redis_login));
+    children_.send(encode(ControlMessage::redis_logins, prepared_.redis_logins));
     children_.send(encode(ControlMessage::secrets, prepared_.secrets));
     log::notice("reloaded",
                 {{"bundle", prepared_.bundle.name()}, {"same_scripts", same ? "yes" : "no"}});

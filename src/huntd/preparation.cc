@@ -100,7 +100,7 @@ std::string content_of(const Result<Prepared>& next, const Prepared& running) {
     return content;
   }
   writer.text(next->config_text);
-  append_value(writer, next->redis_login);
+  append_value(writer, next->redis_logins);
   append_value(writer, next->secrets);
   std::vector<std::string> skipped = next->skipped_files;
   if (size_t const all = skipped.size(); all > limits::check_warnings_max) {
@@ -245,7 +245,7 @@ Result<ReloadContent> Preparation::read_report() const {
   Result<Config> config = parse_config(std::string(reader.text()), config_path_);
   if (!config) return config.error();
   content.config = std::move(*config);
-  content.redis_login = read_redis_login(reader);
+  content.redis_logins = read_redis_logins(reader);
   content.secrets = read_secrets(reader);
   content.skipped_files = read_texts(reader);
   content.waiting_keys = read_texts(reader);

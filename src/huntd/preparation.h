@@ -23,7 +23,7 @@ namespace huntd::server {
 // What a check found, if it found no error.
 struct ReloadContent {
   Config config;
-  RedisLogin redis_login;
+  RedisLogins redis_logins;
   Secrets secrets;
   Bundle bundle;                           // scripts compiled
   std::vector<std::string> skipped_files;  // of hunts.dir, as in Prepared

@@ -83,13 +83,42 @@ Result<void> prepare_worker(Prepared& prepared, const PrepareOptions& options) {
   return {};
 }
 
-Result<RedisLogin> read_redis_login(const Config& config) {
-  RedisLogin login{config.redis.user, config.redis.password_file, ""};
-  if (login.password_file.empty()) return login;
-  Result<std::string> password = read_secret(login.password_file, "redis.password_file");
+Result<std::vector<Address>> parse_addresses(const std::vector<std::string>& texts) {
+  std::vector<Address> addresses;
+  for (const std::string& text : texts) {
+    Result<Address> address = parse_address(text);
+    if (!address) return address.error();
+    addresses.push_back(std::move(*address));
+  }
+  return addresses;
+}
+
+Result<RedisServers> redis_servers(const Config::Redis& config) {
+  bool const by_sentinel = !config.sentinels.empty();
+  Result<std::vector<Address>> addresses =
+      parse_addresses(by_sentinel ? config.sentinels : config.address);
+  if (!addresses) return addresses.error();
+  if (by_sentinel) return RedisServers{{}, std::move(*addresses), config.sentinel_primary};
+  return RedisServers{std::move(*addresses), {}, ""};
+}
+
+// `key` names the file in errors.
+Result<RedisLogin> read_login(const std::string& user, const std::string& file, const char* key) {
+  RedisLogin login{user, file, ""};
+  if (file.empty()) return login;
+  Result<std::string> password = read_secret(file, key);
   if (!password) return password.error();
   login.password = std::move(*password);
   return login;
+}
+
+Result<RedisLogins> read_redis_logins(const Config::Redis& config) {
+  Result<RedisLogin> redis = read_login(config.user, config.password_file, "redis.password_file");
+  if (!redis) return redis.error();
+  Result<RedisLogin> sentinel = read_login(config.sentinel_user, config.sentinel_password_file,
+                                           "redis.sentinel_password_file");
+  if (!sentinel) return sentinel.error();
+  return RedisLogins{std::move(*redis), std::move(*sentinel)};
 }
 
 }  // namespace
@@ -113,13 +142,13 @@ Result<Prepared> prepare(const std::string& config_path, const PrepareOptions& o
   int64_t const end_at_ms = options.end_at_ms != 0
                                 ? options.end_at_ms
                                 : monotonic_ms() + prepared.config.hunts.check_deadline_ms;
-  Result<Address> redis = parse_address(prepared.config.redis.address);
+  Result<RedisServers> redis = redis_servers(prepared.config.redis);
   if (!redis) return redis.error();
   prepared.redis = std::move(*redis);
   report(options, "reading the files of secrets");
-  Result<RedisLogin> login = read_redis_login(prepared.config);
-  if (!login) return login.error();
-  prepared.redis_login = std::move(*login);
+  Result<RedisLogins> logins = read_redis_logins(prepared.config.redis);
+  if (!logins) return logins.error();
+  prepared.redis_logins = std::move(*logins);
   if (Result<void> kafka = prepare_kafka_properties(prepared.config); !kafka) return kafka.error();
   if (const std::string& file = prepared.config.hunts.seed_secret_file; !file.empty()) {
     Result<std::string> secret = read_seed_secret_file(file);

@@ -19,8 +19,8 @@ namespace huntd::server {
 struct Prepared {
   Config config;
   std::string config_text;  // of which `config` was made
-  Address redis;            // not resolved: the cores look a name up
-  RedisLogin redis_login;
+  RedisServers redis;       // not resolved: the cores look names up
+  RedisLogins redis_logins;
   Secrets secrets;
   std::string seed_secret;  // empty: the ledger has it
   std::shared_ptr<const WorkerProgram> worker;

@@ -546,4 +546,26 @@ TEST_CASE("redis.user needs a password file, and a reload applies both") {
   CHECK(keys_that_wait_for_restart(Config(), *both).empty());
 }
 
+TEST_CASE("redis.address is one text or several, and sentinels are in its place") {
+  using Texts = std::vector<std::string>;
+  auto const redis = [](const std::string& lines) {
+    Result<Config> const config = parse_config("[redis]\n" + lines, "h.toml");
+    REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
+    return config->redis;
+  };
+  CHECK(redis("address = \"unix:/r\"").address == Texts{"unix:/r"});
+  Config::Redis const two = redis("address = [\"a:1\", \"b:2\"]");
+  CHECK(two.address == Texts{"a:1", "b:2"});
+  CHECK(redis_text(two) == "a:1, b:2");
+  Config::Redis const watched =
+      redis("sentinels = [\"a:1\", \"[::1]:2\"]\nsentinel_primary = \"x\"");
+  CHECK(watched.sentinels == Texts{"a:1", "[::1]:2"});
+  CHECK(redis_text(watched) == "x");
+  CHECK(redis("sentinels = []").sentinels.empty());
+  for (const char* lines :
+       {"address = []", "sentinels = [\"unix:/s\"]", "sentinels = [\"a:1\"]\naddress = \"b:2\"",
+        "sentinels = [\"a:1\", \"a:1\"]", "sentinel_primary = \"\"", "sentinel_user = \"x\""})
+    CHECK_FALSE(parse_config(std::string("[redis]\n") + lines, "h.toml"));
+}
+
 }  // namespace huntd

@@ -14,6 +14,7 @@ from harness.huntd_stack import AggregatorServer, HuntdStack, build_folder, http
 from harness.ports import reserve_port
 from harness.process import Server, children_of, is_running, process_state, wait_until
 from harness.redis_server import RedisServer
+from harness.sentinel_server import SentinelServer, await_acquainted, await_primary
 
 HUNTS = pathlib.Path(__file__).resolve().parents[1] / "e2e" / "hunts"
 # Patient enough for a busy machine, and still less than what clients wait.
@@ -59,10 +60,11 @@ def all_processes():
 
 class FaultStack(HuntdStack):
     """`shifted_clock`: huntd's and Redis' wall clock is set by set_clock_ahead(). `redis_disk_bytes`: Redis has a disk of its
-    own of that size. `redis_user`: huntd and the aggregator log in as the user `huntd`, whose password is word-0."""
+    own of that size. `redis_user`: huntd and the aggregator log in as the user `huntd`, whose password is word-0.
+    `sentinels`: three of them watch Redis and a replica, and all programs ask them where Redis is."""
 
     def __init__(self, directory, *, proxied_redis: bool = False, shifted_clock: bool = False,
-                 redis_disk_bytes: int = 0, redis_user: bool = False, settings: dict | None = None, **options):
+                 redis_disk_bytes: int = 0, redis_user: bool = False, sentinels: bool = False, settings: dict | None = None, **options):
         super().__init__(directory, **{"cores": 2, "kafka": {"partitions": 4}, "append_only": True, "hunts": HUNTS,
                                        "settings": {**SETTINGS, **(settings or {})}, **options})
         self.more_servers: list[Server] = []
@@ -79,6 +81,13 @@ class FaultStack(HuntdStack):
             self.write_redis_password("word-0")
             self.redis.options = (*self.redis.options, "--user", *"huntd on >word-0 allkeys allchannels +@all".split())
             self.settings.update({"redis.user": "huntd", "redis.password_file": str(self.redis_password)})
+        self.replica: RedisServer | None = None
+        # Long enough to see what the replica has before it is promoted.
+        self.sentinels = [SentinelServer(self.directory / f"sentinel{number}", int(self.redis.port), down_after_ms=4000)
+                          for number in range(3 if sentinels else 0)]
+        if sentinels:
+            del self.settings["redis.address"]
+            self.settings["redis.sentinels"] = [each.address for each in self.sentinels]
         self.replication: RedisProxy | None = None  # between the primary and its replica
         self.proxy = RedisProxy(int(self.redis.port)) if proxied_redis else None
         if self.proxy:
@@ -86,7 +95,7 @@ class FaultStack(HuntdStack):
 
     @property
     def servers(self) -> list[Server]:
-        return [*self.more_servers, *super().servers]
+        return [*self.sentinels, *self.more_servers, *super().servers]
 
     def start_another_aggregator(self) -> AggregatorServer:
         """A second member of the consumer group; its application_name in Postgres is `another`."""
@@ -102,15 +111,23 @@ class FaultStack(HuntdStack):
 
     def start_replica(self, lag_s: float) -> RedisServer:
         """A replica of Redis that is `lag_s` behind: what is under way to it is lost with the primary."""
-        self.replication = RedisProxy(int(self.redis.port))
-        self.replication.start()
+        replica = self.start_plain_replica()
+        self.delay(replica, lag_s)
+        return replica
+
+    def start_plain_replica(self) -> RedisServer:
         replica = RedisServer(self.directory / "replica")
         self.more_servers.append(replica)
         replica.start()
         self.redis.call("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+        return replica
+
+    def delay(self, replica: RedisServer, lag_s: float) -> None:
+        """From now on the replica follows the primary by a proxy, `lag_s` behind. Sentinels undo that after 8 s."""
+        self.replication = RedisProxy(int(self.redis.port))
+        self.replication.start()
         replica.follow(int(self.replication.port))
         self.replication.mode = Late(lag_s)
-        return replica
 
     def kill_primary(self, replica: RedisServer) -> None:
         """Returns when the replica has noticed it; it has now what it will ever have of the primary's writes."""
@@ -125,6 +142,14 @@ class FaultStack(HuntdStack):
         self.more_servers.remove(replica)
         self.redis = replica
         self.proxy.redis_port = int(replica.port)
+
+    def await_promoted(self, replica: RedisServer) -> None:
+        """Until the sentinels have made the replica the primary; the former one is dead."""
+        await_primary(self.sentinels, int(replica.port))
+        for port in self.redis.ports:
+            port.release()
+        self.more_servers.remove(replica)
+        self.redis = replica
 
     @property
     def redis_password(self) -> pathlib.Path:
@@ -143,6 +168,12 @@ class FaultStack(HuntdStack):
         if self.redis_disk_bytes:
             self._mount_redis_disk()
         super().start_stores()
+        if self.sentinels:
+            self.replica = self.start_plain_replica()
+            self.replica.follow(int(self.redis.port))
+            for sentinel in self.sentinels:
+                sentinel.start()
+            await_acquainted(self.sentinels)
 
     def _mount_redis_disk(self) -> None:
         self.redis.directory.mkdir(parents=True, exist_ok=True)

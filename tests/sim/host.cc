@@ -209,7 +209,7 @@ void Host::start_core(CoreEntry& entry) {
   settings.index = entry.index;
   settings.incarnation = entry.incarnation;
   settings.config = plan_.config;
-  settings.redis = {false, plan_.redis_named ? redis_name : "192.0.2.2", 6379};
+  settings.redis.addresses = {{false, plan_.redis_named ? redis_name : "192.0.2.2", 6379}};
   settings.bundle_descriptor = fcntl(bundle_.descriptor(), F_DUPFD_CLOEXEC, 0);
   settings.metrics = &region_.core(entry.number);
   std::vector<MessageLink*> links;

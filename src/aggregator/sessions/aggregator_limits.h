@@ -44,6 +44,8 @@ inline constexpr int64_t outbox_read_pause_ms = 100;
 inline constexpr int64_t outbox_watch_ping_ms = 1'000;
 inline constexpr int64_t outbox_watch_silence_ms = 5'000;
 inline constexpr int64_t outbox_watch_pause_ms = 1'000;
+// Between two questions to a sentinel where the primary is, while connected.
+inline constexpr int64_t outbox_sentinel_ms = 5'000;
 // If Redis does not report: until it is asked again.
 inline constexpr int64_t outbox_watch_retry_ms = 30'000;
 // Should a report be lost nevertheless: this many outboxes are read each time, all in 256 s.

@@ -54,6 +54,7 @@ std::optional<uint64_t> OutboxLengths::total(int64_t now_ms) {
   if (counted_at_ms_ != 0 && now_ms - counted_at_ms_ < limits::outbox_count_interval_ms)
     return total_;
   counted_at_ms_ = now_ms;
+  if (redis_.is_replaced()) redis_.close();
   Result<void> counted = redis_.connect();
   if (counted && !one_by_one_) {
     counted = count_all();

@@ -77,17 +77,6 @@ bool begins_with_code(const Error& error, std::string_view code) {
   return error.message.find(fmt::format("redis: {}", code)) == 0;
 }
 
-// A replica accepts no XDEL, and its primary may have another address now.
-Result<void> check_primary(RedisClient& redis) {
-  Result<RedisReply> info = redis.execute({"INFO", "replication"});
-  if (!info && begins_with_code(info.error(), "NOAUTH")) redis.close();
-  if (!info && !redis.connected()) return info.error();
-  // Who may not ask may still read.
-  if (!info || text_of(info->get()).find("role:slave") == std::string_view::npos) return {};
-  redis.leave();
-  return Error{"redis: the server is a replica"};
-}
-
 }  // namespace
 
 OutboxSource::OutboxSource(const Config& config)
@@ -111,7 +100,10 @@ void OutboxSource::restart() {
 // --- the connections ---------------------------------------------------------------------------
 
 Result<void> OutboxSource::connect() {
-  if (redis_.connected()) return keep_watch();
+  if (redis_.connected() && is_replaced())
+    log::notice("a sentinel names another primary: connecting to that one");
+  else if (redis_.connected())
+    return keep_watch();
   // Each new connection reads all outboxes.
   if (watch_started_at_ms_ != 0 &&
       monotonic_ms() - watch_started_at_ms_ < limits::outbox_watch_pause_ms)
@@ -120,8 +112,19 @@ Result<void> OutboxSource::connect() {
   watch_failure_.clear();
   restart();
   if (Result<void> connected = redis_.connect(); !connected) return connected;
-  if (Result<void> primary = check_primary(redis_); !primary) return primary;
+  if (Result<void> primary = redis_.check_primary(); !primary) return primary;
   return start_watch();
+}
+
+// Asked at intervals. Closes the connection to a server that the sentinels have replaced, which may
+// not know that itself.
+bool OutboxSource::is_replaced() {
+  int64_t const now_ms = monotonic_ms();
+  if (now_ms < ask_sentinel_at_ms_) return false;
+  ask_sentinel_at_ms_ = now_ms + limits::outbox_sentinel_ms;
+  if (!redis_.is_replaced()) return false;
+  redis_.close();
+  return true;
 }
 
 Result<void> OutboxSource::start_watch() {

@@ -56,6 +56,7 @@ class OutboxSource final : public Source {
   Result<void> connect();
   // Starts the watch again, and marks every bucket as changed.
   Result<void> start_watch();
+  bool is_replaced();
   // Replaces a watch that was lost, or tries again after a rejection.
   Result<void> keep_watch();
   // Takes what Redis has reported, and waits for nothing.
@@ -102,6 +103,7 @@ class OutboxSource final : public Source {
   int64_t watch_started_at_ms_ = 0;
   int64_t read_at_ms_ = 0;
   int64_t check_at_ms_ = 0;  // the next check_some()
+  int64_t ask_sentinel_at_ms_ = 0;
   int64_t counted_at_ms_ = 0;
   bool count_due_ = false;      // something has changed since the last count
   uint64_t counted_ = 0;        // entries of all streams; counts only while not all is read

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bounds of a connect to Redis; further ones are in base/limits.h.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 namespace huntd::limits {
 
 // A connect waits this long for a password file. The read goes on: its result serves the next one.
 inline constexpr uint64_t secret_wait_ns = 5'000'000'000;
+// One address of a sentinel may take this long, from the connect to the reply.
+inline constexpr uint64_t sentinel_wait_ns = 1'000'000'000;
+inline constexpr size_t sentinel_reply_bytes_max = 64 * 1024;
+// Connects to sentinels that hang at the same time. The kernel ends each within 5 s.
+inline constexpr size_t sentinel_calls_max = 16;
 
 }  // namespace huntd::limits

@@ -64,7 +64,10 @@ RedisLink::RedisLink(const World& world, Options options)
       metrics_(world.metrics),
       options_(std::move(options)),
       probe_(add_script(scripts::probe)),
-      lookup_(world.resolver, world.secrets, world.scheduler) {}
+      lookup_(world.resolver, world.secrets, world.scheduler) {
+  if (!options_.servers.sentinels.empty())
+    sentinels_.emplace(network_, lookup_, scheduler_, options_.servers, options_.logins.sentinel);
+}
 
 RedisLink::~RedisLink() {
   if (reader_ != nullptr) redisReaderFree(reader_);
@@ -109,8 +112,9 @@ Task<> RedisLink::run() {
 Task<bool> RedisLink::connect() {
   login_rejected_ = false;
   bool const ready = co_await connect_as_known();
-  if (ready || !login_rejected_ || options_.login.password_file.empty()) co_return ready;
-  Result<bool> const is_new = co_await lookup_.read_password(options_.login, "redis.password_file");
+  if (ready || !login_rejected_ || options_.logins.redis.password_file.empty()) co_return ready;
+  Result<bool> const is_new =
+      co_await lookup_.read_password(options_.logins.redis, "redis.password_file");
   if (!is_new) last_error_.append("; ").append(is_new.error().message);
   if (!is_new || !*is_new) co_return false;
   log::notice("redis rejected the password: trying what redis.password_file has now");
@@ -121,22 +125,48 @@ Task<bool> RedisLink::connect() {
 // Connects to the first address with which the handshake succeeds. Returns false if there is none;
 // then last_error_ says for each why not.
 Task<bool> RedisLink::connect_as_known() {
-  const std::string& host = options_.address.host;
-  bool const named = Lookup::is_name(options_.address);
-  if (named && reason_.empty()) set_reason(host + " is being looked up");
-  Result<std::vector<Address>> const found = co_await lookup_.addresses(options_.address);
-  if (!found) {
-    last_error_ = found.error().message;
+  if (!sentinels_) {
+    bool const ready = co_await connect_to_each(options_.servers.addresses, "");
+    co_return ready;
+  }
+  Result<Address> primary = co_await sentinels_->primary();
+  if (!primary) {
+    last_error_ = primary.error().message;
     co_return false;
   }
-  std::string failures = named ? host + " is " : "";
-  const std::vector<Address>& addresses = *found;
-  for (size_t i = 0; i < addresses.size(); ++i) {
-    bool const ready = co_await connect_to(addresses[i]);
+  primary_ = std::move(*primary);
+  std::vector<Address> servers{primary_};
+  bool const ready = co_await connect_to_each(std::move(servers), options_.servers.primary + ": ");
+  co_return ready;
+}
+
+// `prefix` is that of last_error_.
+Task<bool> RedisLink::connect_to_each(std::vector<Address> servers, std::string prefix) {
+  std::string failures;
+  for (const Address& server : servers) {
+    if (!failures.empty()) failures.append("; ");
+    bool const ready = co_await connect_to_name(server, failures);
+    if (ready) co_return true;
+  }
+  last_error_ = prefix + failures;
+  co_return false;
+}
+
+// Appends to `failures` why it returns false.
+Task<bool> RedisLink::connect_to_name(const Address& server, std::string& failures) {
+  bool const named = Lookup::is_name(server);
+  if (named && reason_.empty()) set_reason(server.host + " is being looked up");
+  Result<std::vector<Address>> const found = co_await lookup_.addresses(server);
+  if (!found) {
+    failures.append(found.error().message);
+    co_return false;
+  }
+  if (named) failures.append(server.host).append(" is ");
+  for (size_t i = 0; i < found->size(); ++i) {
+    bool const ready = co_await connect_to((*found)[i]);
     if (ready) co_return true;
     failures.append(i == 0 ? "" : "; ").append(connected_to_).append(": ").append(last_error_);
   }
-  last_error_ = std::move(failures);
   co_return false;
 }
 
@@ -167,8 +197,28 @@ Task<> RedisLink::serve() {
     bool const all = suspected_ || !reason_.empty();
     suspected_ = false;
     co_await check(all ? Check::all : Check::settings);
+    if (connected_ && sentinels_) co_await follow_sentinels();
   }
   returning_until_ns_ = scheduler_.now_ns() + limits::redis_return_max_ns;
+}
+
+// Leaves a server that the sentinels have replaced: it may not know that yet, if it is cut off from
+// them.
+Task<> RedisLink::follow_sentinels() {
+  Result<Address> const named = co_await sentinels_->primary_by_latest();
+  std::string const error = named ? "" : named.error().message;
+  if (!error.empty() && sentinel_error_.empty())
+    log::warning("a sentinel can't be asked where the primary is", {{"error", error}});
+  sentinel_error_ = error;
+  if (!named || !connected_) co_return;
+  std::string const address = address_text(*named);
+  if (address == address_text(primary_)) co_return;
+  drop(("a sentinel says that " + address + " is the primary now").c_str());
+}
+
+void RedisLink::use(RedisLogins logins) {
+  if (sentinels_) sentinels_->use(logins.sentinel);
+  options_.logins = std::move(logins);
 }
 
 void RedisLink::suspect() {
@@ -240,7 +290,7 @@ Task<bool> RedisLink::expect_ok(PoolVector<std::string_view> words, uint64_t dea
 
 Task<bool> RedisLink::handshake() {
   uint64_t const deadline_at_ns = scheduler_.now_ns() + handshake_timeout_ms * ns_per_ms;
-  if (const RedisLogin& login = options_.login; !login.password.empty()) {
+  if (const RedisLogin& login = options_.logins.redis; !login.password.empty()) {
     PoolVector<std::string_view> auth{"AUTH"};
     if (!login.user.empty()) auth.push_back(login.user);
     auth.push_back(login.password);

@@ -12,6 +12,7 @@
 #pragma once
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@
 #include "base/task.h"
 #include "core/ledger/lookup.h"
 #include "core/ledger/redis_reply.h"
+#include "core/ledger/sentinels.h"
 #include "environment/environment.h"
 #include "environment/redis_access.h"
 #include "metrics/core_metrics.h"
@@ -36,8 +38,8 @@ struct RedisScript {
 class RedisLink final : private StreamUser, private ConnectUser {
  public:
   struct Options {
-    Address address;  // a name is looked up at each connect
-    RedisLogin login;
+    RedisServers servers;
+    RedisLogins logins;
     uint32_t database = 0;
     uint64_t linger_ns = 0;  // the least time between two writes
     uint32_t core = 0;       // names the keys of the self-test
@@ -66,7 +68,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
 
   // Logs in so from the next connection on; the present one stays. If Redis rejects the password, the
   // file is read again, and what it has now is tried.
-  void use(RedisLogin login) { options_.login = std::move(login); }
+  void use(RedisLogins logins);
 
   // Connected, and the handshake is done.
   bool up() const { return up_; }
@@ -133,6 +135,9 @@ class RedisLink final : private StreamUser, private ConnectUser {
   void deliver(size_t count);
   Task<bool> connect();
   Task<bool> connect_as_known();
+  Task<bool> connect_to_each(std::vector<Address> servers, std::string prefix);
+  Task<bool> connect_to_name(const Address& server, std::string& failures);
+  Task<> follow_sentinels();
   Task<bool> connect_to(const Address& address);
   Task<> serve();
   Task<bool> handshake();
@@ -157,6 +162,9 @@ class RedisLink final : private StreamUser, private ConnectUser {
   RedisScript* probe_;
 
   Lookup lookup_;
+  std::optional<Sentinels> sentinels_;
+  Address primary_;                      // as a sentinel has it: of the present or last connection
+  std::string sentinel_error_;           // of the last question, as logged
   std::string connected_to_;             // the address of the present or last connection
   OneShot<Signal> changed_{scheduler_};  // run() waits here for the connection to start or end
   StreamPtr stream_;

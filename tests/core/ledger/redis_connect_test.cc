@@ -69,7 +69,7 @@ struct Closed final : Network {
 struct World {
   explicit World(const Address& address) {
     RedisLink::Options options;
-    options.address = address;
+    options.servers.addresses = {address};
     link = new RedisLink({network, names, files, scheduler, time, *metrics}, options);
     start(link->run());
     run_to(0);

@@ -31,8 +31,8 @@ LinkWorld& make_world(Redis& redis) {
   world.network.servers["127.0.0.1:1"] = &redis.server;
   world.files.content[file] = "first";
   RedisLink::Options options;
-  options.address = {false, "127.0.0.1", 1};
-  options.login = {"huntd", file, "first"};
+  options.servers.addresses = {{false, "127.0.0.1", 1}};
+  options.logins.redis = {"huntd", file, "first"};
   world.start(std::move(options));
   return world;
 }
@@ -105,7 +105,7 @@ TEST_CASE("a password file that hangs is given up") {
 TEST_CASE("another login holds from the next connection on") {
   Redis& redis = *new Redis;
   LinkWorld& world = make_world(redis);
-  world.link->use({"later", "/other", "another"});
+  world.link->use({{"later", "/other", "another"}, {}});
   world.pass(ns_per_s);
   CHECK(redis.server.connects == 1);
   CHECK(world.link->suitable());

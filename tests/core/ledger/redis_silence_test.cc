@@ -115,7 +115,7 @@ struct World {
   }
   static RedisLink::Options options() {
     RedisLink::Options options;
-    options.address = {false, "127.0.0.1", 1};
+    options.servers.addresses = {{false, "127.0.0.1", 1}};
     return options;
   }
   Task<> send_echo() {

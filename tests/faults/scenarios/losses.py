@@ -65,6 +65,26 @@ def failed_over_to_a_lagging_replica(run):
     run.load.await_answers(int(run.span(600, 150)))
 
 
+@scenario(may_see=UNAVAILABLE, stack={"sentinels": True})
+def sentinel_failover(run):
+    """The primary dies, and three sentinels promote its replica, a second behind: all that it had not received is lost (redis.io,
+    "Sentinel": replication is asynchronous; docs/guarantees.md "Replicas and failover"). huntd, the aggregator and huntctl ask the
+    sentinels and find it; another lineage is noticed, and what was lost is named and restored."""
+    stack = run.stack
+    run.load.await_answers(int(run.span(600, 200)))
+    _await_sold_out(run)
+    stack.delay(stack.replica, LAG_S)
+    run.load.await_answers(int(run.span(150, 100)))
+    stack.kill_primary(stack.replica)
+    with stack.replica.client() as client:
+        run.lost(Loss.to("failover by Sentinel", _now_ms(), client))
+        run.expect(client.call("ROLE")[0] == "slave", "this is what it had before it was promoted")
+    stack.await_promoted(stack.replica)
+    run.lifted()
+    stack.await_ready()
+    run.load.await_answers(int(run.span(600, 150)))
+
+
 @scenario()
 def flushall_and_restore(run):
     """FLUSHALL, by mistake, under load: hunters go on and see no error, with nothing that they held. huntctl restore brings it back
