@@ -160,6 +160,16 @@ std::string not_regular(const std::string& path, mode_t mode) {
   return fmt::format("{}: is {}, not a regular file", path, type_name(mode));
 }
 
+std::filesystem::path hunt_of_test(const std::filesystem::path& path) {
+  std::string const name = path.stem().string();
+  return path.parent_path() / (name.substr(0, name.size() - test_suffix.size()) + ".lua");
+}
+
+// Whether it is NAME_test.lua beside NAME.lua.
+bool is_test_of_hunt(const std::filesystem::path& path) {
+  return is_test_name(path.stem().string()) && access(hunt_of_test(path).c_str(), F_OK) == 0;
+}
+
 // Why a file DIR/*.lua is not a hunt, by its name or type; empty if it can be one. Opens nothing:
 // to open a FIFO waits for its writer, and to open a device can act on it.
 std::string why_no_hunt(const std::filesystem::path& path) {
@@ -167,6 +177,10 @@ std::string why_no_hunt(const std::filesystem::path& path) {
     return path.string() +
            ": the file of a hunt must be named HUNT_ID.lua, with 1 to 64 of A-Z a-z 0-9 _ . -, "
            "not . or ..";
+  if (is_test_name(path.stem().string()))
+    return fmt::format(
+        "{}: is the test of {}, which is not here; the name of a hunt cannot end in {}",
+        path.string(), hunt_of_test(path).filename().string(), test_suffix);
   struct stat status {};
   if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
     return not_regular(path.string(), status.st_mode);
@@ -314,6 +328,7 @@ Result<LoadedBundle> load_bundle(const std::string& dir) {
     std::filesystem::path const& path = files->path();
     // Names with a dot in front are those of editors, copies of a Mac and rsync.
     if (path.extension() != ".lua" || path.filename().native().starts_with('.')) continue;
+    if (is_test_of_hunt(path)) continue;
     if (std::string why = why_no_hunt(path); !why.empty()) {
       loaded.skipped.push_back(std::move(why));
       continue;

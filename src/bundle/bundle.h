@@ -44,13 +44,20 @@ class Bundle {
   std::vector<BundledHunt> hunts_;
 };
 
+// The name behind that of the hunt: "campfire_test" is the test of "campfire", and no hunt.
+inline constexpr std::string_view test_suffix = "_test";
+constexpr bool is_test_name(std::string_view name) {
+  return name.size() > test_suffix.size() && name.ends_with(test_suffix);
+}
+
 struct LoadedBundle {
   Bundle bundle;
   std::vector<std::string> skipped;  // "PATH: why" of each file *.lua that is not a hunt, sorted
 };
 // Reads every DIR/*.lua; the hunt_id is the file's name without ".lua". Names that begin with a dot
-// are ignored. A file whose name is not a hunt_id, or that is not a regular file or a link to
-// one, is skipped and never opened. The error has a line for each file that has the name and type
+// are ignored, and so are the tests of hunts, NAME_test.lua beside NAME.lua. A test without its
+// hunt, a file whose name is not a hunt_id, or one that is not a regular file or a link to one, is
+// skipped and never opened. The error has a line for each file that has the name and type
 // of a hunt and cannot be used: then there is no bundle.
 Result<LoadedBundle> load_bundle(const std::string& dir);
 // Bundles scripts given as (hunt_id, source), in any order.

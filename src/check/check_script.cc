@@ -98,7 +98,8 @@ void sort_and_cut(std::vector<Finding>& findings) {
 
 }  // namespace
 
-std::vector<Finding> check_script(std::string_view script, const std::optional<LuaError>& error) {
+std::vector<Finding> check_script(std::string_view script, const std::optional<LuaError>& error,
+                                  ScriptKind kind) {
   Tokens tokens = split_script(script);
   std::vector<Finding> findings = tokens.odd_characters;
   Parsed parsed;
@@ -107,7 +108,7 @@ std::vector<Finding> check_script(std::string_view script, const std::optional<L
   append(syntax, std::move(parsed.findings));
   if (!error) syntax.clear();
   if (parsed.chunk != nullptr && tokens.odd_characters.empty()) {
-    Scopes const scopes = resolve(parsed.chunk);
+    Scopes const scopes = resolve(parsed.chunk, kind == ScriptKind::hunt);
     append(findings, check_values(script, parsed.chunk, scopes));
     append(findings, check_variables(script, scopes));
     drop_of_same_lines(findings, script, syntax);

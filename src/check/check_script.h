@@ -19,9 +19,15 @@ struct LuaError {
   std::string message;
 };
 
+enum class ScriptKind {
+  hunt,
+  test,  // of a hunt: its function gets `test` in place of `hunt`
+};
+
 // Returns the findings in the order of the script. `error` is that of hunt_worker; nothing: the
 // script compiles, and its top-level code returns a function.
-std::vector<Finding> check_script(std::string_view script, const std::optional<LuaError>& error);
+std::vector<Finding> check_script(std::string_view script, const std::optional<LuaError>& error,
+                                  ScriptKind kind = ScriptKind::hunt);
 
 // Finds the error of a hunt in what check_bundle() reports: a line "DIR/HUNT_ID.lua:LINE: message".
 // Nothing if it has none.

@@ -10,9 +10,11 @@ namespace {
 
 class Resolver {
  public:
+  explicit Resolver(bool of_hunt) : of_hunt_(of_hunt) {}
+
   Scopes resolve(Node* chunk) {
     visit(chunk);
-    mark_hunt(chunk);
+    if (of_hunt_) mark_hunt(chunk);
     mark_reads(chunk, scopes_);
     return std::move(scopes_);
   }
@@ -156,12 +158,13 @@ class Resolver {
     first->variable->hunt_by_name = false;
   }
 
+  bool of_hunt_;
   Scopes scopes_;
   std::vector<Variable*> visible_;
 };
 
 }  // namespace
 
-Scopes resolve(Node* chunk) { return Resolver().resolve(chunk); }
+Scopes resolve(Node* chunk, bool of_hunt) { return Resolver(of_hunt).resolve(chunk); }
 
 }  // namespace huntd::check

@@ -48,7 +48,8 @@ struct Scopes {
   bool uses_g = false;                   // the script uses _G, so it may set any global
 };
 
-// Sets Node::variable of each name below `chunk`, and Node::read.
-Scopes resolve(Node* chunk);
+// Sets Node::variable of each name below `chunk`, and Node::read. `of_hunt`: the script's function
+// gets the hunt table.
+Scopes resolve(Node* chunk, bool of_hunt = true);
 
 }  // namespace huntd::check

@@ -2,11 +2,7 @@
 // huntctl check: the mistakes of scripts, each with its place and what to do. A real hunt_worker
 // compiles each script; src/check/ explains.
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,29 +12,23 @@
 #include <unistd.h>
 
 #include "base/format_text.h"
-#include "base/ids.h"
-#include "base/limits.h"
-#include "bundle/bundle.h"
-#include "bundle/check.h"
 #include "bundle/worker_program.h"
 #include "check/check_script.h"
 #include "check/report.h"
 #include "huntctl/commands.h"
+#include "huntctl/hunt_script.h"
+#include "huntctl/script_findings.h"
 
 namespace huntd::huntctl {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint32_t check_deadline_ms = 5000;
-
 struct Options {
   std::vector<std::string> paths;
 };
 
-Error usage_error(std::string message) { return Error{std::move(message), ErrorKind::usage}; }
-
-// The scripts of a folder, as huntd finds them.
+// The scripts of a folder, as huntd finds them, and their tests.
 Result<void> add_folder(const fs::path& folder, std::vector<fs::path>& files) {
   std::error_code error;
   fs::directory_iterator entries(folder, error);
@@ -75,52 +65,6 @@ Result<std::vector<fs::path>> find_files(const Options& options, const Config& c
   return files;
 }
 
-Result<std::string> read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(limits::script_bytes_max + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!file && !file.eof())
-    return usage_error(fmt::format("{}: cannot be read: {}", path.string(), std::strerror(errno)));
-  text.resize(static_cast<size_t>(file.gcount()));
-  return text;
-}
-
-check::Finding whole_file(check::Severity severity, std::string code, std::string message,
-                          std::string help) {
-  return {0, severity, std::move(code), std::move(message), std::move(help), 1, 1};
-}
-
-// The findings of one script. The error says why no worker could compile it.
-Result<std::vector<check::Finding>> check_file(const fs::path& path, const std::string& text,
-                                               const Config& config, const std::string& worker) {
-  using check::Severity;
-  if (text.size() > limits::script_bytes_max)
-    return std::vector{
-        whole_file(Severity::error, "too-large",
-                   fmt::format("this script is larger than {} bytes", limits::script_bytes_max),
-                   "make two hunts of it, or a shorter list")};
-  std::string hunt_id = path.stem().string();
-  bool const named = is_path_id(hunt_id) && path.extension() == ".lua";
-  if (!named) hunt_id = "hunt";
-  Result<Bundle> const sources = make_bundle({{hunt_id, text}});
-  if (!sources) return sources.error();
-  Result<Bundle> const bundle =
-      check_bundle(*sources, ".", worker, std::max(check_deadline_ms, config.worker.deadline_ms),
-                   config.worker.memory_bytes);
-  std::optional<check::LuaError> error;
-  if (!bundle) {
-    error = check::lua_error_of(bundle.error().message, hunt_id);
-    if (!error) return bundle.error();
-  }
-  std::vector<check::Finding> findings = check::check_script(text, error);
-  if (!named)
-    findings.insert(findings.begin(),
-                    whole_file(Severity::warning, "file-name",
-                               "huntd does not take a file of this name for a hunt",
-                               "name it HUNT.lua, with 1 to 64 of A-Z a-z 0-9 _ . - for HUNT"));
-  return findings;
-}
-
 int check_scripts(const Options& options, const Context& context) {
   Result<Config> const config = context.config();
   if (!config) return fail(config.error());
@@ -132,9 +76,9 @@ int check_scripts(const Options& options, const Context& context) {
   std::vector<std::string> objects;
   std::string text;
   for (const fs::path& path : *files) {
-    Result<std::string> const script = read_file(path);
+    Result<std::string> const script = read_script_file(path);
     if (!script) return fail(script.error());
-    Result<std::vector<check::Finding>> const found = check_file(path, *script, *config, worker);
+    Result<std::vector<check::Finding>> const found = find_mistakes(path, *script, *config, worker);
     if (!found) return fail(found.error());
     for (const check::Finding& finding : *found) {
       text += check::finding_text(path.string(), *script, finding, colour) + "\n";

@@ -88,6 +88,7 @@ void add_restore(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
 void add_try(CLI::App& app, Context& context);
 void add_simulate(CLI::App& app, Context& context);
+void add_test(CLI::App& app, Context& context);
 void add_hunt_states(CLI::App& hunt, Context& context);
 void add_hunt_purge(CLI::App& hunt, Context& context);
 

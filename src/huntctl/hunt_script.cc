@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -14,6 +13,7 @@
 
 #include "base/ids.h"
 #include "base/read_text.h"
+#include "base/utc_time.h"
 #include "bundle/check.h"
 
 namespace huntd::huntctl {
@@ -52,25 +52,9 @@ Result<Bundle> checked_bundle(const HuntScript& script, const Config& config,
 
 Result<int64_t> read_now(const std::string& text) {
   if (std::optional<int64_t> const ms = read_number<int64_t>(text)) return *ms;
-  Error const malformed =
-      usage_error("--now takes milliseconds since 1970, or a time such as 2026-12-24T18:00+01:00");
-  std::tm time{};
-  const char* at = strptime(text.c_str(), "%Y-%m-%dT%H:%M", &time);
-  if (at == nullptr) return malformed;
-  if (const char* const seconds = strptime(at, ":%S", &time)) at = seconds;
-  int64_t offset_s = 0;
-  if (*at == 'Z') {
-    ++at;
-  } else {
-    std::tm zone{};
-    bool const east = *at == '+';
-    const char* const end = east || *at == '-' ? strptime(at + 1, "%H:%M", &zone) : nullptr;
-    if (end == nullptr) return malformed;
-    offset_s = (zone.tm_hour * 3600 + zone.tm_min * 60) * (east ? 1 : -1);
-    at = end;
-  }
-  if (*at != '\0') return malformed;
-  return (static_cast<int64_t>(timegm(&time)) - offset_s) * 1000;
+  if (std::optional<int64_t> const ms = read_utc_ms(text)) return *ms;
+  return usage_error(
+      "--now takes milliseconds since 1970, or a time such as 2026-12-24T18:00+01:00");
 }
 
 }  // namespace huntd::huntctl

@@ -41,6 +41,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_check(app, context);
   add_try(app, context);
   add_simulate(app, context);
+  add_test(app, context);
 }
 
 std::vector<CLI::App*> commands_of(const CLI::App& app) {

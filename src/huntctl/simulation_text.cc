@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/utf8.h"
+#include "huntctl/shell_word.h"
 #include "huntctl/text_table.h"
 
 namespace huntd::huntctl {
@@ -150,16 +151,6 @@ std::string reasons(const SimulationReport& report) {
   return text + more_text(figures.reasons.size(), shown, "reason");
 }
 
-// A word for a shell, in quotes if it needs them.
-std::string quoted(const std::string& word) {
-  constexpr std::string_view plain =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./-+,:=@%";
-  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
-  std::string text = "'";
-  for (char const c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
 }  // namespace
 
 std::string per_cent_text(uint64_t n, uint64_t of) {
@@ -207,7 +198,7 @@ std::string reason_text(const Figures::Reason& reason) {
 std::string again_text(const SimulationReport& report, const Figures::Example& example) {
   const SimulationPlan& plan = report.figures.plan;
   std::string text = fmt::format(
-      "huntctl try {} {} --seed {:016x}{:016x} --now {}", quoted(report.script),
+      "huntctl try {} {} --seed {:016x}{:016x} --now {}", shell_word(report.script),
       simulated_hunter_id(plan.hunter_of(example.run)), example.seed[0], example.seed[1],
       plan.now_ms + static_cast<int64_t>(plan.hunt_of(example.run) * plan.every_ms));
   std::string held;
@@ -218,7 +209,7 @@ std::string again_text(const SimulationReport& report, const Figures::Example& e
   bool const short_enough = example.held.size() <= held_shown_max;
   if (!held.empty()) text += " --held " + (short_enough ? held : "...");
   if (!gone.empty()) text += " --gone " + gone;
-  if (!report.input.empty()) text += " --input " + quoted(report.input);
+  if (!report.input.empty()) text += " --input " + shell_word(report.input);
   return text;
 }
 

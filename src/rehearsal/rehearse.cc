@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rehearsal/rehearse.h"
 
-#include <sys/wait.h>
-
 #include <algorithm>
 #include <optional>
 #include <string_view>
@@ -31,8 +29,10 @@ class Run {
         supply_left_(rehearsal.supply_left),
         buffer_(limits::worker_frame_bytes_max, '\0') {}
 
-  std::string_view job(const BundledHunt& hunt);
-  bool take(std::string_view frame, WorkerProcess& worker);
+  std::string_view job(const BundledHunt& hunt, uint32_t flags);
+  // Takes a frame, and replies to it on `worker`: a WorkerProcess or a JobWorker.
+  template <class Worker>
+  bool take(std::string_view frame, Worker& worker);
   bool fail(std::string reason) {
     rehearsed_.end = End::worker_failed;
     rehearsed_.reason = std::move(reason);
@@ -55,8 +55,9 @@ class Run {
   Rehearsed rehearsed_;
 };
 
-std::string_view Run::job(const BundledHunt& hunt) {
+std::string_view Run::job(const BundledHunt& hunt, uint32_t flags) {
   wf_job job = hunt_job(hunt, rehearsal_.memory_bytes);
+  job.flags = flags;
   job.seed[0] = rehearsal_.seed[0];
   job.seed[1] = rehearsal_.seed[1];
   job.now_ms = rehearsal_.now_ms;
@@ -82,9 +83,13 @@ std::optional<std::string_view> Run::supply_reply(wf_reader& reader) {
   std::string const loot_id = string_of(wf_get_id(&reader));
   uint64_t const limit = wf_get_u64(&reader);
   if (wf_all_read(&reader) == 0) return std::nullopt;
-  uint64_t& left = supply_left_.try_emplace(loot_id, limit).first->second;
+  auto const given = rehearsal_.supply_given.find(loot_id);
+  uint64_t const taken = given == rehearsal_.supply_given.end() ? 0 : given->second;
+  uint64_t& left = supply_left_.try_emplace(loot_id, limit - std::min(limit, taken)).first->second;
   bool const granted = left > 0;
   if (granted) --left;
+  rehearsed_.supplies_asked.insert(loot_id);
+  if (!granted) rehearsed_.supplies_gone.insert(loot_id);
   return unit_reply(buffer_.data(), buffer_.size(), granted);
 }
 
@@ -101,7 +106,8 @@ void Run::take_outcome(const wf_outcome& outcome) {
   rehearsed_.script_us = script_ns_of(outcome) / 1000;
 }
 
-bool Run::take(std::string_view frame, WorkerProcess& worker) {
+template <class Worker>
+bool Run::take(std::string_view frame, Worker& worker) {
   wf_reader reader;
   switch (wf_open(&reader, frame.data(), frame.size())) {
     case WF_ASK_HELD:
@@ -131,8 +137,8 @@ Result<Rehearsed> rehearse(const Bundle& bundle, const std::string& worker_path,
   const BundledHunt* const hunt = bundle.find(rehearsal.hunt_id);
   CHECK(hunt != nullptr);
   Run run(rehearsal);
-  Result<WorkerProcess> worker =
-      WorkerProcess::start(worker_path, rehearsal.hunter_id, bundle.descriptor(), run.job(*hunt));
+  Result<WorkerProcess> worker = WorkerProcess::start(worker_path, rehearsal.hunter_id,
+                                                      bundle.descriptor(), run.job(*hunt, 0));
   if (!worker) return worker.error();
   int64_t const deadline_at_ms = monotonic_ms() + rehearsal.deadline_ms;
   for (bool running = true; running;) {
@@ -143,15 +149,37 @@ Result<Rehearsed> rehearse(const Bundle& bundle, const std::string& worker_path,
       break;
     }
     if (frame->empty()) {
-      int const status = worker->end();
-      run.fail(WIFSIGNALED(status)
-                   ? fmt::format("the worker was killed by signal {}", WTERMSIG(status))
-                   : fmt::format("the worker exited with status {}", WEXITSTATUS(status)));
+      run.fail(end_of_worker(worker->end()));
       break;
     }
     running = run.take(*frame, *worker);
   }
   return run.result();
+}
+
+Result<Rehearsed> HuntPlayer::play(const Rehearsal& rehearsal) {
+  const BundledHunt* const hunt = bundle_.find(rehearsal.hunt_id);
+  CHECK(hunt != nullptr && rehearsal.deadline_ms == worker_.deadline_ms());
+  Run run(rehearsal);
+  if (Result<void> started = worker_.start(run.job(*hunt, WF_JOB_MORE)); !started)
+    return started.error();
+  for (bool running = true; running;) {
+    std::optional<std::string_view> const frame = worker_.next_frame();
+    if (frame) {
+      running = run.take(*frame, worker_);
+      continue;
+    }
+    if (worker_.deadline_passed())
+      run.end(End::deadline,
+              fmt::format("it ran longer than worker.deadline_ms, {} ms", rehearsal.deadline_ms));
+    else
+      run.fail(worker_.end());
+    running = false;
+  }
+  Rehearsed rehearsed = run.result();
+  // It may be in the middle of its job.
+  if (rehearsed.end == End::worker_failed) worker_.stop();
+  return rehearsed;
 }
 
 }  // namespace huntd

@@ -5,11 +5,13 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "bundle/bundle.h"
+#include "rehearsal/job_worker.h"
 #include "rehearsal/run_end.h"
 
 namespace huntd {
@@ -23,8 +25,10 @@ struct Rehearsal {
   uint32_t deadline_ms = 0;
   std::string input;  // as encode_json_value() writes it; empty: the request has no body
   std::map<std::string, uint64_t> held;
-  // Units left of each supply, by loot_id. A supply that is not here has all its units.
+  // Units left of each supply, by loot_id. A supply that is not here has all its units but those
+  // that supply_given says.
   std::map<std::string, uint64_t> supply_left;
+  std::map<std::string, uint64_t> supply_given;
 };
 
 struct Rehearsed {
@@ -34,16 +38,34 @@ struct Rehearsed {
     bool limited = false;  // a unit of a supply
   };
   End end = End::worker_failed;
-  std::vector<Award> awards;  // ok
-  std::string result;         // ok: JSON
-  std::string reason;         // of any other end
-  std::string log;            // lines of hunt.log, each with its line end
-  uint64_t start_us = 0;      // from the worker's start until its VM was ready; 0: never
-  uint64_t script_us = 0;     // of the script itself; 0: it did not end
+  std::vector<Award> awards;             // ok
+  std::string result;                    // ok: JSON
+  std::string reason;                    // of any other end
+  std::string log;                       // lines of hunt.log, each with its line end
+  std::set<std::string> supplies_asked;  // of which the run asked for a unit
+  std::set<std::string> supplies_gone;   // of these, those that had none left
+  uint64_t start_us = 0;                 // from the worker's start until its VM was ready; 0: never
+  uint64_t script_us = 0;                // of the script itself; 0: it did not end
 };
 
 // REQUIRES: `bundle` is checked and has the hunt. The error says why no worker could be started.
 Result<Rehearsed> rehearse(const Bundle& bundle, const std::string& worker_path,
                            const Rehearsal& rehearsal);
+
+// Does the same for many runs of one bundle, on a worker that is kept between them. The deadline is
+// one of CPU time.
+class HuntPlayer {
+ public:
+  // REQUIRES: `bundle` is checked, and exists as long as this object.
+  HuntPlayer(const Bundle& bundle, std::string worker_path, uint32_t deadline_ms)
+      : bundle_(bundle), worker_(std::move(worker_path), bundle.descriptor(), deadline_ms) {}
+
+  // REQUIRES: as rehearse(), and the deadline is that of this object.
+  Result<Rehearsed> play(const Rehearsal& rehearsal);
+
+ private:
+  const Bundle& bundle_;
+  JobWorker worker_;
+};
 
 }  // namespace huntd

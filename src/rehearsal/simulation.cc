@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <optional>
@@ -18,6 +16,7 @@
 #include "bundle/hunt_job.h"
 #include "bundle/worker_process.h"
 #include "chance/seed.h"
+#include "rehearsal/job_worker.h"
 #include "rehearsal/pretend_ledger.h"
 #include "rehearsal/run_tally.h"
 #include "wire/worker_frame.h"
@@ -31,13 +30,6 @@ using Unit = PretendLedger::Unit;
 // Between two looks at the CPU time of workers.
 constexpr uint64_t watch_every_ns = 5 * ns_per_ms;
 constexpr uint64_t progress_every_ns = 50 * ns_per_ms;
-
-std::string end_of_worker(int status) {
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
-    return "the worker tried a forbidden system call";
-  return WIFSIGNALED(status) ? fmt::format("the worker was killed by signal {}", WTERMSIG(status))
-                             : fmt::format("the worker exited with status {}", WEXITSTATUS(status));
-}
 
 // A worker, and the run that it plays.
 struct Slot {

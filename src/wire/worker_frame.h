@@ -44,6 +44,8 @@ enum wf_type {
   WF_OUTCOME = 6,      /* worker -> core: the last frame of a job */
   WF_IMAGE = 7,        /* worker -> core: a piece of the image, before WF_JOB_CHECK's outcome */
   WF_CLEAN = 8,        /* holder -> core: the job's task has ended, and nothing of it is left */
+  WF_ASK_PLAY = 9,     /* worker -> huntctl: text JSON; of a WF_JOB_TEST only */
+  WF_REPLY_PLAY = 10,  /* huntctl -> worker: text, which is a value (wire/value.h) */
 };
 
 enum wf_status {
@@ -58,6 +60,7 @@ enum {
   /* Compile the script, check that it returns a function, and send the image; do not call it. */
   WF_JOB_CHECK = 1,
   WF_JOB_MORE = 2, /* another job may follow on this socket: do not exit after the outcome */
+  WF_JOB_TEST = 4, /* of a test script, which has hunt.play: no core sends it */
 };
 enum { WF_AWARD_LIMITED = 1 /* granted by WF_REPLY_SUPPLY */ };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "wire/script_names.h"
+#include "worker/json_out.h"
 #include "worker/utf8.h"
 #include "worker/value_in.h"
 
@@ -229,6 +230,21 @@ static int api_log(lua_State* L) {
   return 0;
 }
 
+/* hunt.play(request), of a test script: what huntctl replies to the request, a table. */
+static int api_play(lua_State* L) {
+  struct run* run = run_of(L);
+  lua_settop(L, 1);
+  const char* reason = "";
+  int const length = write_json(L, 1, run->texts->result, sizeof run->texts->result, &reason);
+  if (length < 0) return luaL_error(L, "what a test asks for %s", reason);
+  struct wf_writer writer = wf_begin(reply_frame, sizeof reply_frame, WF_ASK_PLAY);
+  wf_put_text(&writer, run->texts->result, (size_t)length);
+  struct wf_reader reply;
+  ask(reply_frame, wf_end(&writer), WF_REPLY_PLAY, &reply);
+  push_value(L, wf_get_text(&reply, WF_FRAME_BYTES_MAX));
+  return 1;
+}
+
 /* Takes the value on top of the stack; the hunt table is below it. */
 static void set_value(lua_State* L, enum hunt_value value) {
   lua_setfield(L, -2, hunt_value_names[value]);
@@ -264,6 +280,11 @@ void begin_hunt(lua_State* L, struct run* run) {
   set_value(L, HUNT_VALUE_hunter_id);
   lua_pushnumber(L, (double)run->job.now_ms);
   set_value(L, HUNT_VALUE_now);
+  if ((run->job.flags & WF_JOB_TEST) != 0) {
+    lua_pushlightuserdata(L, run);
+    lua_pushcclosure(L, api_play, 1);
+    lua_setfield(L, -2, "play");
+  }
   if (run->job.input.size == 0) return;
   push_value(L, run->job.input);
   set_value(L, HUNT_VALUE_input);

@@ -269,3 +269,21 @@ TEST_CASE("a bundle is the same again from its sources, with and without images"
   CHECK_FALSE(bundle_of(*read_sources(*bundle) + "x"));
   CHECK_FALSE(bundle_of(""));
 }
+
+TEST_CASE("the test of a hunt is ignored, and one without its hunt is named") {
+  TempDir dir;
+  dir.write("chest.lua", "return 1");
+  dir.write("chest_test.lua", "return 2");
+  dir.write("lost_test.lua", "return 3");
+  dir.write("_test.lua", "return 4");  // a hunt: nothing is in front of the suffix
+  Result<LoadedBundle> const loaded = load_bundle(dir.path());
+  REQUIRE(loaded);
+  REQUIRE(loaded->bundle.hunts().size() == 2);
+  CHECK(loaded->bundle.find("chest") != nullptr);
+  CHECK(loaded->bundle.find("_test") != nullptr);
+  REQUIRE(loaded->skipped.size() == 1);
+  CHECK(loaded->skipped[0] ==
+        dir.path() +
+            "/lost_test.lua: is the test of lost.lua, which is not here; the name of a "
+            "hunt cannot end in _test");
+}

@@ -13,7 +13,8 @@ namespace huntd::test {
 // Why hunt_worker does not take the script; nothing if it does.
 std::optional<check::LuaError> compile(const std::string& script);
 
-std::vector<check::Finding> check_of(const std::string& script);
+std::vector<check::Finding> check_of(const std::string& script,
+                                     check::ScriptKind kind = check::ScriptKind::hunt);
 
 // "LINE:COLUMN code: message; help", one per line.
 std::string text_of(const std::vector<check::Finding>& findings);

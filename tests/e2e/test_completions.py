@@ -62,6 +62,8 @@ def test_the_files_are_those_of_the_help_texts():
     (["huntctl", "dead", "--timeout", "--json", "re"], ["retry"]),  # as after an option whose value may be left out
     (["huntctl", "try", "go"], ["gold.lua"]),
     (["huntctl", "check", "go"], ["gold.lua"]),
+    (["huntctl", "test", "go"], ["gold.lua"]),
+    (["huntctl", "test", "--junit", "go"], ["gold.lua"]),
     (["huntctl", "simulate", "gold.lua", "--hunt"], ["--hunters", "--hunts"]),
     (["huntctl", "simulate", "go"], ["gold.lua"]),
     (["huntd", "--print"], ["--print-config"]),

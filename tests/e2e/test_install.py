@@ -38,7 +38,7 @@ def sections(program: pathlib.Path) -> str:
 def test_the_tree_has_the_programs_units_documents_and_man_pages(tree):
     assert {path.name for path in (tree / "bin").iterdir() if path.is_file()} == set(PROGRAMS)
     assert [name for name in INSTALLED if not (tree / name).is_file()] == []
-    assert list((tree / "share/huntd/lua").glob("*.lua"))
+    assert list((tree / "share/huntd/lua").glob("*_test.lua"))
     assert not (tree / "share/doc/huntd/lab").exists() and not (tree / "share/doc/huntd/man").exists()
 
 
