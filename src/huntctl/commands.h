@@ -89,6 +89,8 @@ void add_check(CLI::App& app, Context& context);
 void add_try(CLI::App& app, Context& context);
 void add_simulate(CLI::App& app, Context& context);
 void add_test(CLI::App& app, Context& context);
+void add_new(CLI::App& app, Context& context);
+void add_editor(CLI::App& app, Context& context);
 void add_hunt_states(CLI::App& hunt, Context& context);
 void add_hunt_purge(CLI::App& hunt, Context& context);
 

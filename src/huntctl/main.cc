@@ -42,6 +42,8 @@ void add_commands(CLI::App& app, Context& context) {
   add_try(app, context);
   add_simulate(app, context);
   add_test(app, context);
+  add_new(app, context);
+  add_editor(app, context);
 }
 
 std::vector<CLI::App*> commands_of(const CLI::App& app) {

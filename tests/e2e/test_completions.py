@@ -63,6 +63,8 @@ def test_the_files_are_those_of_the_help_texts():
     (["huntctl", "try", "go"], ["gold.lua"]),
     (["huntctl", "check", "go"], ["gold.lua"]),
     (["huntctl", "test", "go"], ["gold.lua"]),
+    (["huntctl", "new", "bell", "--l"], ["--like"]),
+    (["huntctl", "editor", "go"], ["gold.lua"]),
     (["huntctl", "test", "--junit", "go"], ["gold.lua"]),
     (["huntctl", "simulate", "gold.lua", "--hunt"], ["--hunters", "--hunts"]),
     (["huntctl", "simulate", "go"], ["gold.lua"]),

@@ -2,8 +2,8 @@
 # huntctl in fish. Written by `./dev docs` (tools/make_completions.py) from --help.
 # True if the words before the cursor are of the command PATH, and have at most MAX arguments behind it.
 function __huntctl_at --argument-names path max
-    set -l valued --admin --aggregator --config --count --delay --every --expires-in --gone --held --html --http --hunt --hunter --hunters --hunts --input --junit --key --keys-file --limit --list --max --memory --now --pid --secret --seed --since --svg --timeout --token-file --wait --workers -c status:--watch
-    set -l known latency status top reload health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore check try simulate test
+    set -l valued --admin --aggregator --config --count --delay --every --expires-in --gone --held --html --http --hunt --hunter --hunters --hunts --input --junit --key --keys-file --like --limit --list --max --memory --now --pid --secret --seed --since --svg --timeout --token-file --wait --workers -c status:--watch
+    set -l known latency status top reload health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore check try simulate test new editor
     set -l words (commandline -opc)
     set -l command ''
     set -l arguments 0
@@ -49,6 +49,8 @@ complete -c huntctl -n '__huntctl_at "" 0' -a check -d 'Find the mistakes of scr
 complete -c huntctl -n '__huntctl_at "" 0' -a try -d 'Run a hunt against a pretended ledger; nothing is awarded'
 complete -c huntctl -n '__huntctl_at "" 0' -a simulate -d 'Play many runs of a hunt and report its odds; nothing is awarded'
 complete -c huntctl -n '__huntctl_at "" 0' -a test -d 'Play the tests of hunts, NAME_test.lua beside NAME.lua'
+complete -c huntctl -n '__huntctl_at "" 0' -a new -d 'Write a new hunt with its test; without a name: list the samples'
+complete -c huntctl -n '__huntctl_at "" 0' -a editor -d 'Write what editors have to know: for luacheck and the Lua language server'
 complete -c huntctl -n '__huntctl_at ""' -s h -l help -d 'Print this help message and exit'
 complete -c huntctl -n '__huntctl_at ""' -l version -d 'Display program version information and exit'
 complete -c huntctl -n '__huntctl_at ""' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
@@ -276,3 +278,16 @@ complete -c huntctl -n '__huntctl_at "test"' -l json -d 'Print one JSON object, 
 complete -c huntctl -n '__huntctl_at "test"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
 complete -c huntctl -n '__huntctl_at "test"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
 complete -c huntctl -n '__huntctl_at "test"' -l token-file -r -F -d 'File whose first line is the token for the public port'
+complete -c huntctl -n '__huntctl_at "new" 0' -F
+complete -c huntctl -n '__huntctl_at "new"' -s h -l help -d 'Print this help message and exit'
+complete -c huntctl -n '__huntctl_at "new"' -l like -x -d 'The sample to begin with'
+complete -c huntctl -n '__huntctl_at "new"' -l json -d 'Print one JSON object, also for an error'
+complete -c huntctl -n '__huntctl_at "new"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
+complete -c huntctl -n '__huntctl_at "new"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
+complete -c huntctl -n '__huntctl_at "new"' -l token-file -r -F -d 'File whose first line is the token for the public port'
+complete -c huntctl -n '__huntctl_at "editor" 0' -F
+complete -c huntctl -n '__huntctl_at "editor"' -s h -l help -d 'Print this help message and exit'
+complete -c huntctl -n '__huntctl_at "editor"' -l json -d 'Print one JSON object, also for an error'
+complete -c huntctl -n '__huntctl_at "editor"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
+complete -c huntctl -n '__huntctl_at "editor"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
+complete -c huntctl -n '__huntctl_at "editor"' -l token-file -r -F -d 'File whose first line is the token for the public port'
