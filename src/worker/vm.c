@@ -12,6 +12,7 @@
 #include "wire/script_names.h"
 #include "worker/arena.h"
 #include "worker/clock.h"
+#include "worker/error_help.h"
 #include "worker/hunt_api.h"
 #include "worker/json_out.h"
 
@@ -100,10 +101,12 @@ static void explain(lua_State* L, struct run* run, int line) {
   } else {
     const char* const thrown = lua_tostring(L, -1);
     const char* const after = after_file_name(thrown, file, file_size);
+    char help[80];
+    error_help(thrown, help, sizeof help);
     if (after != NULL)
-      snprintf(text, sizeof text, "%s%s", file, after);
+      snprintf(text, sizeof text, "%s%s%s", file, after, help);
     else
-      snprintf(text, sizeof text, "%s%s: %s", file, where, thrown);
+      snprintf(text, sizeof text, "%s%s: %s%s", file, where, thrown, help);
   }
   set_reason(run, text, strlen(text));
 }

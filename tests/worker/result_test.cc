@@ -139,6 +139,45 @@ TEST_CASE("an error in the script names its file and line") {
   }
 }
 
+TEST_CASE("an error that a beginner makes has what to do about it") {
+  struct Pair {
+    std::string body, reason;
+  };
+  for (
+      const Pair& pair : std::vector<Pair>{
+          {"hunt.awrd('a')",
+           "attempt to call field 'awrd' (a nil value); did you mean hunt.award?"},
+          {"hunt.awrad('a')",
+           "attempt to call field 'awrad' (a nil value); did you mean hunt.award?"},
+          {"hunt.hold()", "attempt to call field 'hold' (a nil value); did you mean hunt.held?"},
+          {"hunt.logs('a')", "attempt to call field 'logs' (a nil value); did you mean hunt.log?"},
+          {"hunt.rejekt()",
+           "attempt to call field 'rejekt' (a nil value); did you mean hunt.reject?"},
+          {"hunt.give('a')", "attempt to call field 'give' (a nil value)"},
+          {"hunt['']()", "attempt to call field '' (a nil value)"},
+          {"return hunt.held.gold",
+           "attempt to index field 'held' (a function value); write hunt.held()"},
+          {"return hunt.held().iron + 1",
+           "attempt to perform arithmetic on field 'iron' (a nil value); if it may be nil, as what is "
+           "not held, write (it or 0)"},
+          {"return hunt.held().iron >= 3",
+           "attempt to compare number with nil; if it may be nil, as what is not held, write (it or "
+           "0)"},
+          {"return 'x' .. hunt.input",
+           "attempt to concatenate field 'input' (a nil value); to join what may be nil, write "
+           "tostring(it)"},
+          {"return {} + 1", "attempt to perform arithmetic on a table value"},
+          {"error('nothing is nil')", "nothing is nil"},
+      }) {
+    HuntEnd const end = run_hunt({.script = "return function(hunt)\n" + pair.body + "\nend"});
+    CHECK(end.status == WF_SCRIPT_ERROR);
+    CHECK(end.reason == "hunt.lua:2: " + pair.reason);
+  }
+  HuntEnd const longest =
+      run_hunt({.script = "return function(hunt) hunt." + std::string(600, 'x') + "() end"});
+  CHECK(longest.reason.size() == WF_REASON_BYTES_MAX);
+}
+
 TEST_CASE("an error in a called function names that function's line") {
   HuntEnd const end = run_hunt({.script = R"(local function deep(n)
   if n == 0 then

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What to do about an error of a script, in words for people who do not write programs. */
+#pragma once
+#include <stddef.h>
+
+/* Writes what to do about the error that Lua describes by `message`, as "; did you mean hunt.award?",
+ * NUL-terminated and cut to `size`; "" if nothing is known about it. Allocates nothing.
+ */
+void error_help(const char* message, char* into, size_t size);
