@@ -49,8 +49,7 @@ class WorkerHost {
   virtual void send(uint32_t slot, std::string_view frame) = 0;
   // Sends SIGKILL, by the process that started the worker.
   virtual void kill(uint32_t slot) = 0;
-  // The worker has sent its last outcome, so its exit status is not needed: on_worker_exit() comes
-  // without it.
+  // The worker has sent its last outcome: what it sends after it is not passed on.
   virtual void detach(uint32_t slot) = 0;
   // Asks an idle worker to exit. Otherwise as detach().
   virtual void stop(uint32_t slot) = 0;

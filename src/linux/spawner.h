@@ -22,7 +22,7 @@ struct Spawner {
 // socket at descriptor 3 and the bundle at 4.
 Result<Spawner> fork_spawner(int worker_descriptor);
 
-// Kills the spawner, and so its workers, and waits for its end: nothing of a core outlives it.
+// Kills the spawner and waits for its end. The kernel kills its workers then (PR_SET_PDEATHSIG).
 // REQUIRES: this process has forked it.
 void end_spawner(const Spawner& spawner);
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "linux/worker_host.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -49,7 +51,7 @@ void UringWorkerHost::request_start(uint32_t kind, uint32_t index, std::string_v
   CHECK(!slot.in_use);
   slot.in_use = true;
   slot.started = slot.ended = slot.detached = false;
-  slot.kill_when_started = slot.stop_when_started = false;
+  slot.kill_when_started = slot.stop_when_started = slot.kill_sent = slot.has_sent = false;
   slot.clean_key = 0;
   slot.spawn_errno = slot.wait_status = 0;
   slot.has_job = kind == SPAWNER_START && !body.empty();
@@ -73,6 +75,7 @@ void UringWorkerHost::request_start(uint32_t kind, uint32_t index, std::string_v
 }
 
 void UringWorkerHost::flush() {
+  flush_kills();
   stop_old_zygotes();
   if (starts_.empty()) return;
   if (method_ == StartMethod::fork && zygote_ == nullptr) return request_zygote();
@@ -174,14 +177,16 @@ void UringWorkerHost::on_zygote_end(Zygote& zygote) {
     // The kernel kills its workers with it (PR_SET_PDEATHSIG). Starts and exits that it has not
     // reported are lost. The socket is not used again: the worker may take a moment to die.
     slot->has_job = false;
-    if (!slot->ended) end(*slot, slot->started ? 0 : ECHILD, slot->started ? SIGKILL : 0);
+    bool const ran = slot->started || slot->has_sent;
+    if (!slot->ended) end(*slot, ran ? 0 : ECHILD, ran ? SIGKILL : 0);
   }
 }
 
 // Closes the sockets of zygotes of earlier bundles that have no worker left; they exit.
 void UringWorkerHost::stop_old_zygotes() {
   std::erase_if(zygotes_, [this](const std::unique_ptr<Zygote>& zygote) {
-    if (zygote.get() != zygote_ && zygote->workers == 0 && !zygote->stopping) {
+    if (zygote.get() != zygote_ && zygote->workers == 0 && !zygote->stopping &&
+        zygote->socket.queued_bytes() == 0) {
       zygote->stopping = true;
       zygote->socket.finish_sending();
     }
@@ -260,7 +265,8 @@ void UringWorkerHost::Receive::complete(int32_t result, uint32_t flags) {
 
 void UringWorkerHost::on_frame(Slot& slot, int32_t result) {
   slot.receiving = false;
-  if (result == -EINTR || result == -EAGAIN) return arm_receive(slot);
+  if ((result == -EINTR || result == -EAGAIN) && !slot.ended) return arm_receive(slot);
+  if (result == 0) on_empty_packet(slot);
   if (result > 0) {
     size_t const length = static_cast<size_t>(result);
     // A frame above the limit is delivered as an empty one, which the pool treats as a protocol
@@ -272,8 +278,18 @@ void UringWorkerHost::on_frame(Slot& slot, int32_t result) {
   finish_if_gone(slot);
 }
 
+// The end of the socket, or an empty packet, which no correct worker sends: it is passed on as an
+// empty frame. The socket is not used again.
+void UringWorkerHost::on_empty_packet(Slot& slot) {
+  slot.has_job = false;
+  pollfd wait{slot.socket.get(), POLLIN, 0};
+  bool const at_end = poll(&wait, 1, 0) > 0 && (wait.revents & POLLHUP) != 0;
+  if (!at_end && !slot.detached) pass_frame(slot, "");
+}
+
 // A WF_CLEAN counts only with the holder's key: a script that took its task over could send one.
-void UringWorkerHost::pass_frame(const Slot& slot, std::string_view frame) {
+void UringWorkerHost::pass_frame(Slot& slot, std::string_view frame) {
+  slot.has_sent = true;
   wf_reader reader;
   wf_clean clean{};
   bool const says_clean = slot.clean_key != 0 && frame.size() == WF_CLEAN_BYTES &&
@@ -306,13 +322,18 @@ void UringWorkerHost::finish_if_gone(Slot& slot) {
   free_slot(slot);
 }
 
-// Empties the socket, so that the next worker's frames are its own. Nothing more can come.
+// Empties the socket, so that the next worker's frames are its own. Nothing more can come from this
+// one, except from a holder's task, whose socket is not used again. Nor is it if it was not emptied.
 void UringWorkerHost::read_rest(Slot& slot) {
   for (;;) {
     ssize_t const length = ::recv(slot.socket.get(), slot.buffer.get(),
                                   limits::worker_frame_bytes_max, MSG_DONTWAIT | MSG_TRUNC);
     if (length < 0 && errno == EINTR) continue;
-    if (length <= 0) return;
+    if (length < 0 && errno == EAGAIN) return;
+    if (length <= 0) {
+      slot.has_job = false;
+      return;
+    }
     size_t const bytes = static_cast<size_t>(length);
     bool const fits = bytes <= limits::worker_frame_bytes_max;
     if (!slot.detached) pass_frame(slot, fits ? std::string_view(slot.buffer.get(), bytes) : "");
@@ -320,15 +341,31 @@ void UringWorkerHost::read_rest(Slot& slot) {
 }
 
 // Asks the process that started this worker to kill it.
-void UringWorkerHost::send_kill(const Slot& slot) {
+void UringWorkerHost::send_kill(Slot& slot) {
+  if (std::exchange(slot.kill_sent, true)) return;
   spawner_request const request{SPAWNER_KILL, slot.index, slot.run, 0, 0, 0};
-  PacketSocket& launcher = slot.zygote != nullptr ? slot.zygote->socket : spawner_;
-  launcher.send(PoolString(reinterpret_cast<const char*>(&request), sizeof request));
+  PoolString& kills = slot.zygote != nullptr ? slot.zygote->kills : kills_;
+  kills.append(reinterpret_cast<const char*>(&request), sizeof request);
+}
+
+// A packet of them for each process; before the starts.
+void UringWorkerHost::flush_kills() {
+  auto const send_all = [](PacketSocket& launcher, PoolString& kills) {
+    while (!kills.empty()) {
+      size_t const most = SPAWNER_PACKET_BYTES_MAX / sizeof(spawner_request);
+      size_t const bytes = std::min(kills.size(), most * sizeof(spawner_request));
+      launcher.send(kills.substr(0, bytes));
+      kills.erase(0, bytes);
+    }
+  };
+  send_all(spawner_, kills_);
+  for (const std::unique_ptr<Zygote>& zygote : zygotes_) send_all(zygote->socket, zygote->kills);
 }
 
 void UringWorkerHost::free_slot(Slot& slot) {
   // A stopped worker's socket is shut down, and a holder's task may have survived it for a moment.
-  if (!slot.has_job || slot.spawn_errno != 0) slot.socket.reset();
+  bool const keeps = slot.has_job && slot.spawn_errno == 0 && slot.index < SPAWNER_KEPT_SLOTS;
+  if (!keeps) slot.socket.reset();
   slot.in_use = false;
   slot.first_job.clear();
   if (slot.zygote != nullptr) --std::exchange(slot.zygote, nullptr)->workers;

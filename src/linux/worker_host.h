@@ -51,6 +51,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
     uint32_t const number;
     PacketSocket socket;
     LauncherWatch watch;
+    PoolString kills;      // of the tick
     uint32_t workers = 0;  // slots in use that this zygote starts or has started
     bool stopping = false;
   };
@@ -67,8 +68,10 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
     uint32_t socket_of = spawner_number;  // the launcher that has the other end
     uint32_t run = 0;                     // counts the starts
     bool in_use = false;
-    bool has_job = false;  // from its start: the worker exits after it
-    bool started = false;  // reported
+    bool has_job = false;   // from its start: the worker exits after it
+    bool started = false;   // reported
+    bool has_sent = false;  // a frame
+    bool kill_sent = false;
     bool receiving = false;
     bool cancelling = false;  // of that receive
     bool ended = false;       // it has exited, or could not be started
@@ -103,10 +106,12 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   void fail_starts(int spawn_errno);
   void send_frame(Slot& slot, std::string_view frame);
   void stop_old_zygotes();
-  void send_kill(const Slot& slot);
+  void send_kill(Slot& slot);
+  void flush_kills();
   void arm_receive(Slot& slot);
   void on_frame(Slot& slot, int32_t result);
-  void pass_frame(const Slot& slot, std::string_view frame);
+  void on_empty_packet(Slot& slot);
+  void pass_frame(Slot& slot, std::string_view frame);
   void end(Slot& slot, int spawn_errno, int wait_status);
   void finish_if_gone(Slot& slot);
   void read_rest(Slot& slot);
@@ -119,6 +124,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   WorkerUser* user_ = nullptr;
   std::vector<std::unique_ptr<Slot>> slots_;
   StartMethod method_ = StartMethod::exec;
+  PoolString kills_;                  // the tick's kill requests to the spawner
   PoolString starts_;                 // the tick's start requests, as one packet
   PoolVector<uint32_t> start_slots_;  // their slots
   std::vector<std::unique_ptr<Zygote>> zygotes_;

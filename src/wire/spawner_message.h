@@ -33,6 +33,11 @@ enum {
 /* Slots of a core's workers: more than twice the largest worker.max_live. */
 enum { SPAWNER_SLOTS_MAX = 16384 };
 
+/* The first slots keep their sockets; a worker of another one gets a new pair. Each descriptor that
+ * a launcher has is copied and closed by each start.
+ */
+enum { SPAWNER_KEPT_SLOTS = 32 };
+
 /* Followed by `hunter_bytes` of hunter_id and `job_bytes` of job frame (SPAWNER_START), or of a
  * holder_start (SPAWNER_HOLDER). If job_bytes is 0, the job comes later on the slot's socket.
  */

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -39,6 +40,11 @@ static void close_pair(const struct launcher* launcher, const int pair[2]) {
   close_descriptor(launcher, pair[1]);
 }
 
+static void drop_pair(const struct launcher* launcher, struct launcher_slot* slot) {
+  if (slot->has_pair) close_pair(launcher, slot->pair);
+  slot->has_pair = 0;
+}
+
 /* --- exits --- */
 
 static void note_exit(struct launcher* launcher, pid_t pid, int wait_status) {
@@ -47,6 +53,7 @@ static void note_exit(struct launcher* launcher, pid_t pid, int wait_status) {
     struct launcher_slot* const slot = &launcher->slots[i];
     if (slot->pid != pid) continue;
     slot->pid = 0;
+    if (i >= SPAWNER_KEPT_SLOTS) drop_pair(launcher, slot);
     struct spawner_report const report = {
         .kind = SPAWNER_ENDED, .slot = i, .run = slot->run, .wait_status = wait_status};
     add_report(launcher, &report);
@@ -93,8 +100,12 @@ static void send_packet(struct launcher* launcher, const void* bytes, size_t siz
   while (launcher->call(SYS_sendmsg, (uintptr_t)launcher->core_socket, (uintptr_t)&header,
                         MSG_NOSIGNAL, 0, 0) < 0) {
     if (errno == EINTR) continue;
-    launcher->core_gone = 1;
-    return;
+    if (errno != ENOBUFS && errno != ENOMEM && errno != ETOOMANYREFS) {
+      launcher->core_gone = 1;
+      return;
+    }
+    struct timespec const pause = {0, 10 * 1000 * 1000}; /* for the kernel to have room again */
+    launcher->call(SYS_ppoll, 0, 0, (uintptr_t)&pause, 0, 0);
   }
 }
 
@@ -119,15 +130,18 @@ static void report_with(struct launcher* launcher, const struct spawner_report* 
 
 /* --- starts --- */
 
-/* Drops what the last worker of the slot did not read: it was for that one. */
-static void empty_socket(const struct launcher* launcher, int socket) {
+/* Drops what the last worker of the slot did not read: it was for that one. Returns 0 if the socket
+ * can't be used again. The core sends no empty packet, so an empty one is the socket's end.
+ */
+static int empty_socket(const struct launcher* launcher, int socket) {
   struct msghdr header;
   memset(&header, 0, sizeof header);
-  long size;
-  do
-    size = launcher->call(SYS_recvmsg, (uintptr_t)socket, (uintptr_t)&header,
-                          MSG_DONTWAIT | MSG_TRUNC, 0, 0);
-  while (size >= 0 || errno == EINTR);
+  for (;;) {
+    long const size = launcher->call(SYS_recvmsg, (uintptr_t)socket, (uintptr_t)&header,
+                                     MSG_DONTWAIT | MSG_TRUNC, 0, 0);
+    if (size > 0 || (size < 0 && errno == EINTR)) continue;
+    return size < 0 && errno == EAGAIN;
+  }
 }
 
 /* The core does not start a worker before the last one of the slot has ended, unless it gave that
@@ -144,12 +158,9 @@ static void end_last_worker(struct launcher* launcher, struct launcher_slot* slo
 
 /* Makes the slot's pair of sockets ready for a new worker. Returns 0 or an errno. */
 static int prepare_pair(struct launcher* launcher, struct launcher_slot* slot, int new_socket) {
-  if (!new_socket && slot->has_pair) {
-    empty_socket(launcher, slot->pair[1]);
-    return 0;
-  }
+  if (!new_socket && slot->has_pair) return empty_socket(launcher, slot->pair[1]) ? 0 : EPIPE;
   if (!new_socket) _exit(exit_malformed);
-  if (slot->has_pair) close_pair(launcher, slot->pair);
+  drop_pair(launcher, slot);
   int const error = open_pair(launcher, slot->pair);
   slot->has_pair = error == 0;
   return error;
@@ -172,10 +183,15 @@ static void start_worker(struct launcher* launcher, const struct spawner_request
     slot->run = request->run;
   }
   if (report.spawn_errno == 0) ++launcher->live;
-  if (report.spawn_errno == 0 && request->new_socket)
-    report_with(launcher, &report, slot->pair[0]);
-  else
+  if (report.spawn_errno != 0 || !request->new_socket) {
     add_report(launcher, &report);
+    return;
+  }
+  report_with(launcher, &report, slot->pair[0]);
+  if (launcher->inherits_jobs) { /* the core's end is not needed for them */
+    close_descriptor(launcher, slot->pair[0]);
+    slot->pair[0] = -1;
+  }
 }
 
 static void start_zygote(struct launcher* launcher, const struct spawner_request* request) {
@@ -292,4 +308,10 @@ void launcher_run(struct launcher* launcher) {
     send_reports(launcher);
   }
   close_descriptor(launcher, exits);
+}
+
+void launcher_end(struct launcher* launcher) {
+  for (unsigned i = 0; i < launcher->slots_used; ++i)
+    if (launcher->slots[i].pid != 0) kill_worker(launcher, &launcher->slots[i]);
+  launcher_collect(launcher, 0);
 }

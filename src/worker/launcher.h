@@ -48,6 +48,7 @@ struct launcher {
    */
   int (*start)(struct launcher* launcher, const struct spawner_request* request,
                const char* hunter_id, const char* job, struct launch* launch);
+  int inherits_jobs; /* a worker has its job in memory, not in its socket */
   int core_socket;
   int bundle;          /* of SPAWNER_USE_BUNDLE; -1 until then */
   int core_gone;       /* the core has closed its end */
@@ -61,7 +62,7 @@ struct launcher {
 
 /* Serves requests until the core closes its end of the socket. Exits with status 3 if a packet is
  * malformed, with 4 without a descriptor for its children's exits. REQUIRES: all members are 0,
- * except `call`, `start`, `core_socket` and `bundle`; SIGCHLD is blocked.
+ * except `call`, `start`, `inherits_jobs`, `core_socket` and `bundle`; SIGCHLD is blocked.
  */
 void launcher_run(struct launcher* launcher);
 
@@ -69,6 +70,9 @@ void launcher_run(struct launcher* launcher);
  * wait; with 0 it waits until no child is left.
  */
 void launcher_collect(struct launcher* launcher, int wait_flags);
+
+/* Kills the workers that are left once the core has closed its end, and collects all children. */
+void launcher_end(struct launcher* launcher);
 
 #ifdef __cplusplus
 }

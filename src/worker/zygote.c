@@ -129,10 +129,11 @@ _Noreturn void run_zygote(void) {
   launcher = map_for_zygote_only(sizeof *launcher);
   launcher->call = pass_gate;
   launcher->start = fork_worker;
+  launcher->inherits_jobs = 1;
   launcher->core_socket = core_socket;
   launcher->bundle = -1; /* children inherit theirs at bundle_descriptor */
   launcher_run(launcher);
-  /* The core closed its end. If the zygote exited first, its workers would be killed with it. */
-  launcher_collect(launcher, 0);
+  /* The core closed its end: workers that are left have nobody to report to. */
+  launcher_end(launcher);
   _exit(0);
 }

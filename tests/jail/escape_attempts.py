@@ -120,6 +120,7 @@ def send(packet: bytes) -> str:
 
 GOLD = outcome(("gold", 0))
 FIRST = frame(OUTCOME, outcome(("gold", 0), result='{"n":1}'))
+FORGED = frame(OUTCOME, outcome(("forged", 0), result='{"n":9}'))
 A_LINE = frame(OUTCOME, outcome(status=SCRIPT_ERROR, reason="\nlevel=error msg=forged"))
 FORGED_FRAMES = [
     _forged("wrong-magic", frame(OUTCOME, GOLD, magic=0x50545448)),
@@ -128,6 +129,7 @@ FORGED_FRAMES = [
     _forged("length-of-4-gigabytes", frame(OUTCOME, GOLD, length=2**32 - 1)),
     _forged("half-a-header", frame(OUTCOME)[:7]),
     _forged("unknown-type", frame(99)),
+    _forged("an-empty-packet", b""),
     _forged("a-job-for-another-hunter", frame(JOB, struct.pack("<I", 0) + bytes(48) + text("gold") + text("other") + text(""))),
     _forged("outcome-of-nothing", frame(OUTCOME)),
     _forged("another-hunters-id-behind-it", frame(OUTCOME, outcome(("gold", 0), after=text("other")))),
@@ -147,6 +149,8 @@ FORGED_FRAMES = [
     _forged("a-unit-taken-and-not-awarded", frame(ASK_SUPPLY, struct.pack("<I", 0) + text("ticket") + struct.pack("<Q", 5))),
     Attempt("a-forged-error-forges-no-log-line", f"{send(A_LINE)} while true do end", "script_error", harms_the_next_in_a_batch=True),
     Attempt("two-outcomes", f"{send(FIRST)} hunt.award('second') return {{n = 2}}", None, result={"n": 1}, held={"gold": 1}, sends_after_outcome=True),
+    Attempt("an-outcome-behind-empty-packets", f"{send(FIRST)} for i = 1, 3 do {send(b'')} end {send(FORGED)} hunt.syscall(231, 0)", None,
+            result={"n": 1}, held={"gold": 1}, sends_after_outcome=True),
     Attempt("three-forged-outcomes", f"for i = 1, 3 do {send(FIRST)} end return {{}}", None, result={"n": 1}, held={"gold": 1}, sends_after_outcome=True),
 ]
 

@@ -85,6 +85,7 @@ class Core {
     while (read_packet(ours.get())) {
     }
   }
+  void end() { launcher_end(launcher_.get()); }
   // Waits for the children that are left. Their ends are in `reports`.
   void collect() {
     launcher_collect(launcher_.get(), 0);
@@ -190,7 +191,7 @@ TEST_CASE("a worker does not get what the last one of its slot did not read") {
   core.run();
   core.collect();
   REQUIRE(core.sockets.size() == 1);
-  for (const char* packet : {"seventh", "", "another"})
+  for (const char* packet : {"seventh", "another"})
     REQUIRE(send(core.sockets[0].get(), packet, std::strlen(packet), 0) >= 0);
   core.request(SPAWNER_START, 0, 2, "read", 0);
   core.run();
@@ -198,6 +199,40 @@ TEST_CASE("a worker does not get what the last one of its slot did not read") {
   std::vector<spawner_report> const ended = core.of_kind(SPAWNER_ENDED);
   REQUIRE(ended.size() == 2);
   CHECK(ended[1].wait_status == 0);
+}
+
+TEST_CASE("a start with a socket that the core has shut down fails") {
+  Core core;
+  core.request(SPAWNER_START, 0, 1, "0");
+  core.run();
+  core.collect();
+  REQUIRE(core.sockets.size() == 1);
+  shutdown(core.sockets[0].get(), SHUT_WR);
+  core.request(SPAWNER_START, 0, 2, "0", 0);
+  core.run();
+  core.collect();
+  CHECK(core.of_kind(SPAWNER_STARTED).at(1).spawn_errno == EPIPE);
+  CHECK(children.size() == 1);
+}
+
+TEST_CASE("a slot above the bound does not keep its socket") {
+  Core core;
+  core.request(SPAWNER_START, SPAWNER_KEPT_SLOTS, 1, "0");
+  core.request(SPAWNER_START, SPAWNER_KEPT_SLOTS - 1, 1, "0");
+  core.run();
+  core.collect();
+  REQUIRE(core.sockets.size() == 2);
+  char byte;
+  CHECK(recv(core.sockets[0].get(), &byte, 1, MSG_DONTWAIT) == 0);
+  CHECK(recv(core.sockets[1].get(), &byte, 1, MSG_DONTWAIT) < 0);
+}
+
+TEST_CASE("workers that are left at its end are killed") {
+  Core core;
+  core.request(SPAWNER_START, 0, 1, "stay");
+  core.run();
+  core.end();
+  CHECK(killed == children);
 }
 
 TEST_CASE("a start in a slot ends a worker that the core gave up") {
