@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-/* Reports that are gathered before they are sent, in one packet. */
+/* Reports that wait for each other, to be sent in one packet. */
 enum { launcher_reports_max = 8 };
 
 /* A system call through the gate of the filter (worker/syscall_filter.h). Like syscall(2): -1 on

@@ -133,7 +133,7 @@ _Noreturn void run_zygote(void) {
   launcher->core_socket = core_socket;
   launcher->bundle = -1; /* children inherit theirs at bundle_descriptor */
   launcher_run(launcher);
-  /* The core closed its end: workers that are left have nobody to report to. */
+  /* The core closed its end: workers that are left have no core to report to. */
   launcher_end(launcher);
   _exit(0);
 }
