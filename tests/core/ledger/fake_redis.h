@@ -90,7 +90,6 @@ struct FakeNetwork final : Network {
   void start_accepting(AcceptUser& user, bool with_addresses) override {}
   void stop_accepting() override {}
   StreamPtr adopt(int descriptor) override { return nullptr; }
-  std::optional<ClientAddress> address_of(int descriptor) override { return std::nullopt; }
 
   std::map<std::string, FakeServer*> servers;  // by address
   std::vector<std::string> tried;
