@@ -121,14 +121,14 @@ Result<std::optional<Bundle>> compile(const fs::path& path, const std::string& t
   for (const check::Finding& finding : *found)
     if (finding.severity == check::Severity::error)
       mistakes += check::finding_text(path.string(), text, finding, false);
-  if (mistakes.empty()) mistakes = bundle.error().message + "\n";
+  if (mistakes.empty()) mistakes = fmt::format("{}: {}\n", path.string(), bundle.error().message);
   return std::optional<Bundle>();
 }
 
-// Plays the test of one hunt. The error says why no worker could be started, or what cannot be read.
-Result<TestedHunt> test_one(const fs::path& path, const Config& config, const std::string& worker) {
-  fs::path const test_path = test_of(path);
-  TestedHunt tested{path.stem().string(), path.string(), test_path.string(), {}, {}, {}};
+// Plays the test of one hunt, and fills in what came of it. The error says why that cannot be done.
+Result<void> play_test(const fs::path& path, const Config& config, const std::string& worker,
+                       TestedHunt& tested) {
+  fs::path const test_path = tested.test_path;
   Result<std::string> const hunt = read_script_file(path);
   if (!hunt) return hunt.error();
   Result<std::string> script = read_script_file(test_path);
@@ -138,7 +138,7 @@ Result<TestedHunt> test_one(const fs::path& path, const Config& config, const st
   Result<std::optional<Bundle>> const test_bundle =
       compile(test_path, *script, config, worker, tested.error);
   if (!test_bundle) return test_bundle.error();
-  if (!tested.error.empty()) return tested;
+  if (!tested.error.empty()) return {};
   TestPlan plan;
   plan.hunt = &**bundle;
   plan.hunt_id = tested.hunt_id;
@@ -148,8 +148,16 @@ Result<TestedHunt> test_one(const fs::path& path, const Config& config, const st
   plan.memory_bytes = config.worker.memory_bytes;
   plan.deadline_ms = config.worker.deadline_ms;
   Result<std::vector<TestedCase>> cases = test_hunt(plan);
-  if (!cases) return cases.error();
+  if (!cases) return Error{fmt::format("{}: {}", tested.test_path, cases.error().message)};
   tested.cases = std::move(*cases);
+  return {};
+}
+
+// A test that cannot be played is a failure of its own, beside those of the others.
+TestedHunt test_one(const fs::path& path, const Config& config, const std::string& worker) {
+  TestedHunt tested{path.stem().string(), path.string(), test_of(path).string(), {}, {}, {}};
+  Result<void> const played = play_test(path, config, worker, tested);
+  if (!played) tested.error += played.error().message + "\n";
   return tested;
 }
 
@@ -160,11 +168,7 @@ Result<TestReport> play(const Options& options, const Context& context) {
   Result<std::vector<fs::path>> const hunts = find_hunts(options, *config, report.untested);
   if (!hunts) return hunts.error();
   std::string const worker = find_worker(config->worker.binary);
-  for (const fs::path& path : *hunts) {
-    Result<TestedHunt> tested = test_one(path, *config, worker);
-    if (!tested) return tested.error();
-    report.hunts.push_back(std::move(*tested));
-  }
+  for (const fs::path& path : *hunts) report.hunts.push_back(test_one(path, *config, worker));
   return report;
 }
 

@@ -232,7 +232,7 @@ std::string test_tap(const TestReport& report) {
   };
   for (const TestedHunt& hunt : report.hunts) {
     if (!hunt.error.empty()) {
-      add(false, hunt.hunt_id + ": the scripts compile");
+      add(false, hunt.hunt_id + ": the test can be played");
       text += fmt::format("  ---\n  message: {}\n  ...\n", json_string(hunt.error));
     }
     for (const TestedCase& tested : hunt.cases) {
@@ -255,8 +255,8 @@ std::string test_junit(const TestReport& report) {
                         failed_of(hunt));
     if (!hunt.error.empty())
       text += fmt::format(
-          "    <testcase classname=\"{}\" name=\"the scripts compile\" file=\"{}\" time=\"0\">\n"
-          "      <failure message=\"a script does not compile\">{}</failure>\n    </testcase>\n",
+          "    <testcase classname=\"{}\" name=\"the test can be played\" file=\"{}\" time=\"0\">\n"
+          "      <failure message=\"the test cannot be played\">{}</failure>\n    </testcase>\n",
           xml_text(hunt.hunt_id), xml_text(hunt.test_path), xml_text(hunt.error));
     for (const TestedCase& tested : hunt.cases) text += junit_case(hunt, tested);
     text += "  </testsuite>\n";

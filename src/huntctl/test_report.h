@@ -15,7 +15,8 @@ struct TestedHunt {
   std::string hunt_path;  // of NAME.lua, as the user named it
   std::string test_path;  // of NAME_test.lua
   std::string script;     // the text of the test
-  // Why no case was played: what does not compile, for people. Then there are no cases.
+  // Why no case was played, for people: what does not compile, or is too large. Then there are no
+  // cases.
   std::string error;
   std::vector<TestedCase> cases;
 };

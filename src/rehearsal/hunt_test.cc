@@ -25,8 +25,12 @@ namespace {
 
 constexpr char script_hunter[] = "test";
 
-// The script, and behind it what gives it `test`: so its lines keep their numbers.
+// The script, and behind it what gives it `test`: so its lines keep their numbers. A BOM or a first
+// line with "#", which Lua skips at the start of a file, is not at its start here.
 std::string whole_script(std::string_view script) {
+  constexpr std::string_view bom = "\xef\xbb\xbf";
+  if (script.starts_with(bom)) script.remove_prefix(bom.size());
+  if (script.starts_with('#')) script.remove_prefix(std::min(script.find('\n'), script.size()));
   auto const lines = 1 + std::count(script.begin(), script.end(), '\n');
   return fmt::format(
       "local script = (function(...) {}\nend)()\n{}\n"

@@ -37,11 +37,15 @@ class JobWorker {
   uint32_t deadline_ms() const { return deadline_ms_; }
 
  private:
+  // Whether the CPU time of the job has passed the deadline; then end() has it.
+  bool ran_too_long();
+
   std::string worker_path_;
   int bundle_descriptor_;
   uint32_t deadline_ms_;
   std::optional<WorkerProcess> worker_;
   uint64_t cpu_at_start_ns_ = 0;
+  uint64_t waited_ns_ = 0;  // for frames of this job
   bool deadline_passed_ = false;
   std::string end_;
 };

@@ -14,7 +14,7 @@ local hunter = "hunter"
 local now = 1767268800000 -- 2026-01-01T12:00Z
 local last -- what the last test.when returned
 local last_is_many = false
-local unseen = false -- no test.expect has looked at `last`, which is not ok
+local unseen = false -- no test.expect has looked at `last`, of which not all is ok
 local expectations = 0
 
 local function sorted_keys(from)
@@ -292,10 +292,20 @@ local function expect_none_failed(options)
   end
 end
 
--- Ends the case if nothing has looked at a run that did not end well.
+-- How many runs ended, if not all were ok.
+local function ends_text(runs)
+  local parts = {}
+  if runs.failed > 0 then parts[1] = ("%d failed, the first one: %s"):format(runs.failed, runs.first_failure) end
+  local rejected = runs.ends.rejected or 0
+  if rejected > 0 then table.insert(parts, 1, rejected .. " rejected") end
+  return ("of %d runs, %s"):format(runs.runs, table.concat(parts, ", "))
+end
+
+-- Ends the case if nothing has looked at runs that did not end well.
 local function look_at_last()
   if not unseen then return end
   unseen = false
+  if last_is_many then fail("the last runs, which no test.expect looks at", "ok", ends_text(last)) end
   fail("the last run, which no test.expect looks at", "ok", end_text(last))
 end
 
@@ -354,7 +364,10 @@ function test.when(options)
       runs = options.runs, hunters = options.hunters,
     },
   })
-  if last_is_many then return last end
+  if last_is_many then
+    unseen = last.failed > 0 or (last.ends.rejected or 0) > 0
+    return last
+  end
   last.hunter = hunter
   if last.reason == null then last.reason = nil end
   unseen = last.ended ~= "ok"

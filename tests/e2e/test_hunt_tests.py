@@ -164,6 +164,8 @@ def test_of_a_thousand_runs_some_are_lucky_and_the_seed_repeats_them(bench):
      "rejected: opened before"),
     ('test.equal(1, 1) test.given{held = "key"}\ntest.when()', None, "the last run, which no test.expect looks at", "ok",
      "rejected: opened before"),
+    ('test.equal(1, 1)\ntest.when{runs = 10}\ntest.when()', 5, "the last runs, which no test.expect looks at", "ok",
+     "of 10 runs, 9 rejected"),
     ('test.when()', None, "this case expects nothing: it needs a test.expect", None, None),
     ('local x\ntest.equal(x.y, 1)', 4, "attempt to index local 'x' (a nil value)", None, None),
     ('error("stop")', 3, "stop", None, None),
@@ -200,10 +202,19 @@ def test_a_run_that_fails_ends_the_case_unless_it_is_expected(bench, hunt, end, 
     assert only_case(bench(hunt, f'test.when() test.expect{{ended = "{end}"}} test.when() test.expect{{ended = "{end}"}}'))["passed"]
     line, message, _, came = failure(bench(hunt, "test.when{runs = 2}\ntest.expect{ok = 0}"))
     assert message == "runs that failed" and came.startswith(f"2, the first one: {end}")
+    for body in ('test.when{runs = 2} test.equal(1, 1)', f'test.when{{runs = 2}} test.when() test.expect{{ended = "{end}"}}'):
+        line, message, _, came = failure(bench(hunt, body))
+        assert message == "the last runs, which no test.expect looks at" and came.startswith(f"of 2 runs, 2 failed, the first one: {end}")
+
+
+def test_a_hunt_that_asks_without_end_has_a_deadline_too(bench):
+    hunt = 'return function(hunt) repeat local won = hunt.award("t", {limit = 1}) until won end\n'
+    _, message, _, came = failure(bench(hunt, 'test.given{gone = "t"} test.when() test.expect()'))
+    assert message == "the run" and came.startswith("deadline-passed"), came
 
 
 @pytest.mark.parametrize("body, words", [
-    ("while true do end", "the test: it ran longer than 10000 ms"), ('local t = "x" while true do t = t .. t end', "not enough memory"),
+    ("while true do end", "the test: it ran longer than 10000 ms"), ("while true do test.held() end", "it ran longer than 10000 ms"), ('local t = "x" while true do t = t .. t end', "not enough memory"),
 ])
 def test_a_test_that_never_ends_costs_only_its_case(bench, body, words):
     script = f"""return function(test)
@@ -276,7 +287,31 @@ def test_a_script_that_does_not_compile_is_explained(bench, file, text, words):
     found = report(folder, code=1)
     assert words in found["hunts"][0]["error"] and found["failed"] == 1
     tap = run_tests(folder, "--tap").stdout
-    assert "1..1\nnot ok 1 - chest: the scripts compile\n" in tap
+    assert "1..1\nnot ok 1 - chest: the test can be played\n" in tap
+
+
+@pytest.mark.parametrize("begin, line", [("\ufeff", 3), ("#!/usr/bin/lua\n", 4), ("\ufeff# a test\n", 4)])
+def test_a_byte_order_mark_or_a_first_line_for_the_shell_is_skipped(bench, begin, line):
+    script = begin + 'return function(test)\n  test.case("it works", function()\n    test.equal(1, 2)\n  end)\nend\n'
+    assert failure(bench(CHEST, script=script)) == (line, "the value", "2", "1")
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda good: good + "--" + "x" * (256 * 1024 - len(good) - 2), "a_test.lua: a test has at most"),
+    (lambda good: good + "--" + "x" * (256 * 1024), "a_test.lua"),
+    (lambda good: good.replace("test.equal(1, 1)", "local x = " + "(" * 192 + "1" + ")" * 192), "chunk has too many syntax levels"),
+    (lambda good: "local t = {} for i = 1, 160000 do t[i] = 'text ' .. i end\n" + good, "has more than 8388608 bytes"),
+])
+def test_a_test_that_cannot_be_played_is_a_failure_beside_the_others(bench, tmp_path, make, words):
+    good = 'return function(test)\n  test.case("it works", function() test.equal(1, 1) end)\nend\n'
+    bench(CHEST, script=good, name="b")
+    folder = bench(CHEST, script=make(good), name="a")
+    found = report(folder, code=1)
+    bad, other = found["hunts"]
+    assert words in bad["error"] and bad["cases"] == [] and other["cases"][0]["passed"], bad
+    assert (found["passed"], found["failed"]) == (1, 1)
+    run_tests(folder, "--junit", tmp_path / "report.xml")
+    assert words in xml.etree.ElementTree.parse(tmp_path / "report.xml").getroot().find(".//failure").text
 
 
 @pytest.mark.parametrize("script, message", [
