@@ -43,13 +43,30 @@ static int is_hunt_function(const char* name, size_t size) {
   return 0;
 }
 
+static int ends_with(const char* text, const char* end) {
+  size_t const text_size = strlen(text);
+  size_t const end_size = strlen(end);
+  return text_size >= end_size && memcmp(text + text_size - end_size, end, end_size) == 0;
+}
+
+/* Whether `message` has `head`, and is about a nil behind it: not only in a name. */
+static int is_about_nil(const char* message, const char* head) {
+  const char* const at = strstr(message, head);
+  if (at == NULL) return 0;
+  return ends_with(at, " nil value") || ends_with(at, "(a nil value)") ||
+         ends_with(at, " two nil values") || ends_with(at, " with nil") ||
+         strncmp(at + strlen(head), "nil with ", strlen("nil with ")) == 0;
+}
+
 void error_help(const char* message, char* into, size_t size) {
   size_t name_size = 0;
   const char* name = name_behind(message, "attempt to call field '", &name_size);
   into[0] = '\0';
+  if (name != NULL && !ends_with(name, "(a nil value)")) name = NULL;
   for (size_t i = 0; name != NULL && i < hunt_function_count; ++i)
     if (nearly_equal(name, name_size, hunt_function_names[i])) {
-      snprintf(into, size, "; did you mean hunt.%s?", hunt_function_names[i]);
+      /* Lua does not name the table. */
+      snprintf(into, size, "; if this is a field of hunt, it is hunt.%s", hunt_function_names[i]);
       return;
     }
   name = name_behind(message, "attempt to index field '", &name_size);
@@ -58,10 +75,9 @@ void error_help(const char* message, char* into, size_t size) {
     snprintf(into, size, "; write hunt.%.*s()", (int)name_size, name);
     return;
   }
-  if (strstr(message, "nil") == NULL) return;
-  if (strstr(message, "attempt to perform arithmetic on ") != NULL ||
-      strstr(message, "attempt to compare ") != NULL)
+  if (is_about_nil(message, "attempt to perform arithmetic on ") ||
+      is_about_nil(message, "attempt to compare "))
     snprintf(into, size, "; if it may be nil, as what is not held, write (it or 0)");
-  else if (strstr(message, "attempt to concatenate ") != NULL)
+  else if (is_about_nil(message, "attempt to concatenate "))
     snprintf(into, size, "; to join what may be nil, write tostring(it)");
 }

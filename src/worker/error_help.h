@@ -3,7 +3,7 @@
 #pragma once
 #include <stddef.h>
 
-/* Writes what to do about the error that Lua describes by `message`, as "; did you mean hunt.award?",
+/* Writes what to do about the error that Lua describes by `message`, as "; write hunt.held()",
  * NUL-terminated and cut to `size`; "" if nothing is known about it. Allocates nothing.
  */
 void error_help(const char* message, char* into, size_t size);

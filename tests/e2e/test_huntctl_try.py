@@ -77,7 +77,7 @@ def test_a_supply_that_is_gone_is_pretended(script):
 @pytest.mark.parametrize("body, end, code, words", [
     ('hunt.reject("closed today")', "rejected", 4, "closed today"),
     ("local x = nil + 1", "script-error", 1, "bad.lua:1"),
-    ('hunt.awrd("gold")', "script-error", 1, "attempt to call field 'awrd' (a nil value); did you mean hunt.award?"),
+    ('hunt.awrd("gold")', "script-error", 1, "attempt to call field 'awrd' (a nil value); if this is a field of hunt, it is hunt.award"),
     ("while true do end", "deadline-passed", 1, "worker.deadline_ms"),
     ('local text = "x" while true do text = text .. text end', "out-of-memory", 1, ""),
 ])

@@ -146,13 +146,15 @@ TEST_CASE("an error that a beginner makes has what to do about it") {
   for (
       const Pair& pair : std::vector<Pair>{
           {"hunt.awrd('a')",
-           "attempt to call field 'awrd' (a nil value); did you mean hunt.award?"},
+           "attempt to call field 'awrd' (a nil value); if this is a field of hunt, it is hunt.award"},
           {"hunt.awrad('a')",
-           "attempt to call field 'awrad' (a nil value); did you mean hunt.award?"},
-          {"hunt.hold()", "attempt to call field 'hold' (a nil value); did you mean hunt.held?"},
-          {"hunt.logs('a')", "attempt to call field 'logs' (a nil value); did you mean hunt.log?"},
+           "attempt to call field 'awrad' (a nil value); if this is a field of hunt, it is hunt.award"},
+          {"hunt.hold()",
+           "attempt to call field 'hold' (a nil value); if this is a field of hunt, it is hunt.held"},
+          {"hunt.logs('a')",
+           "attempt to call field 'logs' (a nil value); if this is a field of hunt, it is hunt.log"},
           {"hunt.rejekt()",
-           "attempt to call field 'rejekt' (a nil value); did you mean hunt.reject?"},
+           "attempt to call field 'rejekt' (a nil value); if this is a field of hunt, it is hunt.reject"},
           {"hunt.give('a')", "attempt to call field 'give' (a nil value)"},
           {"hunt['']()", "attempt to call field '' (a nil value)"},
           {"return hunt.held.gold",
@@ -166,6 +168,21 @@ TEST_CASE("an error that a beginner makes has what to do about it") {
           {"return 'x' .. hunt.input",
            "attempt to concatenate field 'input' (a nil value); to join what may be nil, write "
            "tostring(it)"},
+          {"return hunt.vanilla + 1",
+           "attempt to perform arithmetic on field 'vanilla' (a nil value); if it may be nil, as what "
+           "is not held, write (it or 0)"},
+          {"local vanilla = {} return vanilla + 1",
+           "attempt to perform arithmetic on local 'vanilla' (a table value)"},
+          {"local vanilla = {} return 'x' .. vanilla",
+           "attempt to concatenate local 'vanilla' (a table value)"},
+          {"return nil < 1",
+           "attempt to compare nil with number; if it may be nil, as what is not held, write (it or "
+           "0)"},
+          {"local a, b return a < b",
+           "attempt to compare two nil values; if it may be nil, as what is not held, write (it or "
+           "0)"},
+          {"return {} < 1", "attempt to compare table with number"},
+          {"local game = {logs = 1} game.logs()", "attempt to call field 'logs' (a number value)"},
           {"return {} + 1", "attempt to perform arithmetic on a table value"},
           {"error('nothing is nil')", "nothing is nil"},
       }) {
