@@ -6,6 +6,7 @@
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -91,6 +92,12 @@ Result<void> add_hunt(const std::string& word, const Config& config, std::vector
   return {};
 }
 
+// Whether the file comes again, perhaps named otherwise, as by its test.
+bool is_again(std::set<fs::path>& seen, const fs::path& path) {
+  std::error_code ignored;
+  return !seen.insert(fs::absolute(path, ignored).lexically_normal()).second;
+}
+
 Result<std::vector<fs::path>> find_hunts(const Options& options, const Config& config,
                                          std::vector<std::string>& untested) {
   std::vector<std::string> words = options.paths;
@@ -102,6 +109,9 @@ Result<std::vector<fs::path>> find_hunts(const Options& options, const Config& c
                                                                : add_hunt(word, config, hunts);
     if (!added) return added.error();
   }
+  std::set<fs::path> seen;
+  std::erase_if(hunts, [&seen](const fs::path& path) { return is_again(seen, path); });
+  std::erase_if(untested, [&seen](const std::string& path) { return is_again(seen, path); });
   if (hunts.empty())
     return usage_error(
         fmt::format("{} has no test: write NAME_test.lua beside NAME.lua", words.front()));

@@ -5,22 +5,43 @@
 
 #include <iterator>
 
+#include "base/utf8.h"
+
 namespace huntd::huntctl {
+
+namespace {
+
+constexpr std::string_view replacement = "\xef\xbf\xbd";  // U+FFFD
+
+// Of one character, as UTF-8.
+std::string_view xml_character(std::string_view character) {
+  if (character == "\xef\xbf\xbe" || character == "\xef\xbf\xbf") return replacement;
+  if (character.size() > 1) return character;
+  switch (character.front()) {
+    case '<':
+      return "&lt;";
+    case '>':
+      return "&gt;";
+    case '&':
+      return "&amp;";
+    case '"':
+      return "&quot;";
+    case '\n':
+    case '\t':
+      return character;
+    default:
+      return static_cast<unsigned char>(character.front()) < 0x20 ? replacement : character;
+  }
+}
+
+}  // namespace
 
 std::string xml_text(std::string_view text) {
   std::string escaped;
-  for (char const c : text) {
-    bool const control = static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t';
-    if (c == '<')
-      escaped += "&lt;";
-    else if (c == '&')
-      escaped += "&amp;";
-    else if (c == '"')
-      escaped += "&quot;";
-    else if (control)
-      escaped += "\xef\xbf\xbd";
-    else
-      escaped += c;
+  while (!text.empty()) {
+    size_t const bytes = utf8_sequence_bytes(text);
+    escaped += bytes == 0 ? replacement : xml_character(text.substr(0, bytes));
+    text.remove_prefix(bytes == 0 ? 1 : bytes);
   }
   return escaped;
 }

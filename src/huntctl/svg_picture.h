@@ -6,7 +6,8 @@
 
 namespace huntd::huntctl {
 
-// XML 1.0 section 2.4. Control characters, which XML 1.0 does not allow, become U+FFFD.
+// XML 1.0 section 2.4. What its section 2.2 does not allow becomes U+FFFD: control characters,
+// U+FFFE, U+FFFF and each byte that is not UTF-8.
 std::string xml_text(std::string_view text);
 
 // Lengths are in SVG units (pixels at its natural size); `style` is attributes.

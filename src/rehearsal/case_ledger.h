@@ -25,6 +25,10 @@ class CaseLedger {
 
   const Held& held(const std::string& hunter_id) const;
   void set_held(const std::string& hunter_id, Held held) { held_[hunter_id] = std::move(held); }
+  // The same, unless something is known of what this hunter holds.
+  void set_first_held(const std::string& hunter_id, const Held& held) {
+    held_.try_emplace(hunter_id, held);
+  }
   // From now on this many units are left, with any limit of the script.
   void set_left(const std::string& loot_id, uint64_t units) { left_[loot_id] = units; }
 

@@ -50,6 +50,10 @@ std::string read_counts(const simdjson::dom::object& from,
   return {};
 }
 
+bool is_there(const simdjson::dom::object& object, std::string_view name) {
+  return object[name].error() == simdjson::SUCCESS;
+}
+
 std::string lines_json(std::string_view log) {
   std::string json;
   while (!log.empty()) {
@@ -101,17 +105,25 @@ std::string CaseSession::given_reply(const Object& given) {
   std::string_view seed;
   if (given["hunter"].get(hunter_id) != simdjson::SUCCESS || !is_path_id(hunter_id))
     return problem("a hunter is 1 to 64 of A-Z a-z 0-9 _ . -");
-  if (given["seed"].get(seed) == simdjson::SUCCESS) seed_ = seed;
+  if (is_there(given, "seed")) {
+    if (given["seed"].get(seed) != simdjson::SUCCESS) return problem("seed is a text");
+    seed_ = seed;
+  }
   Object counts;
-  if (given["held"].get(counts) == simdjson::SUCCESS) {
+  if (is_there(given, "held")) {
     CaseLedger::Held held;
+    if (given["held"].get(counts) != simdjson::SUCCESS)
+      return problem("held is a table of counts, as in {pearl = 2}");
     if (std::string wrong = read_counts(counts, held); !wrong.empty()) return problem(wrong);
     if (held.size() > limits::held_loot_max)
       return problem(fmt::format("a hunter holds at most {} loot_ids", limits::held_loot_max));
+    given_held_[std::string(hunter_id)] = held;
     ledger_.set_held(std::string(hunter_id), std::move(held));
   }
-  if (given["left"].get(counts) == simdjson::SUCCESS) {
+  if (is_there(given, "left")) {
     std::map<std::string, uint64_t> left;
+    if (given["left"].get(counts) != simdjson::SUCCESS)
+      return problem("left is a table of counts, as in {pearl = 2}");
     if (std::string wrong = read_counts(counts, left); !wrong.empty()) return problem(wrong);
     for (const auto& [loot_id, units] : left) ledger_.set_left(loot_id, units);
   }
@@ -197,18 +209,21 @@ Result<std::string> CaseSession::play_one(const Request& request) {
   return run_json(run_end_text(came->run.end), came->run, came->replayed);
 }
 
-// The hunters take turns, as in a simulation.
+// The hunters take turns, as in a simulation. What test.given has for the name that they share is
+// what each of them holds at first.
 Result<std::string> CaseSession::play_many(const Request& request) {
   std::map<std::string, uint64_t> ends;
   std::map<std::string, uint64_t> runs_with;
   std::map<std::string, uint64_t> units;
   uint64_t failed = 0;
   std::string first_failure;
+  auto const given = given_held_.find(request.hunter_id);
   for (uint64_t i = 0; i < request.runs * request.hunters; ++i) {
     std::string const hunter_id =
         request.hunters == 1 ? request.hunter_id
                              : fmt::format("{}-{}", request.hunter_id, i % request.hunters + 1);
     if (!is_path_id(hunter_id)) return problem("the name of the hunter is too long");
+    if (given != given_held_.end()) ledger_.set_first_held(hunter_id, given->second);
     Result<Came> const came = play(request, hunter_id);
     if (!came) return came.error();
     const Rehearsed& run = came->run;

@@ -4,6 +4,7 @@
 #include <simdjson.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -59,6 +60,7 @@ class CaseSession {
   HuntPlayer& player_;
   CaseLedger ledger_;
   std::string seed_ = "test";
+  std::map<std::string, CaseLedger::Held> given_held_;  // by test.given, of each hunter
   std::optional<TestedCase::Run> last_run_;
   uint64_t runs_ = 0;
 };

@@ -38,6 +38,11 @@ local function shortened(text)
   return text:sub(1, bytes) .. "..."
 end
 
+-- A table that the result shows as [] if it is empty.
+local function is_list(value)
+  return getmetatable(value) == getmetatable(list())
+end
+
 local function show(value, depth)
   depth = depth or 0
   if value == null then return "test.null" end
@@ -48,7 +53,7 @@ local function show(value, depth)
     end) .. '"'
   end
   if type(value) ~= "table" then return tostring(value) end
-  if next(value) == nil then return "{}" end
+  if next(value) == nil then return is_list(value) and "test.list()" or "{}" end
   if depth == 4 then return "{...}" end
   local parts = {}
   for _, key in ipairs(sorted_keys(value)) do
@@ -138,6 +143,7 @@ local function counts_of(name, loot)
     if type(key) == "number" and type(value) == "string" then
       counts[value] = (counts[value] or 0) + 1
     elseif type(key) == "string" and type(value) == "number" then
+      if not (value >= 0) then fail(("%s: the count of %s is a number from 0 on"):format(name, key), nil, show(value)) end
       if value > 0 then counts[key] = (counts[key] or 0) + value end
     else
       fail(name .. ' is a list, as in {"pearl", "pearl"}, or counts, as in {pearl = 2}', nil, show(loot))
@@ -156,9 +162,14 @@ local function text_of(counts)
 end
 
 -- The first place at which two values differ: its path and both values; nothing if they are equal.
-local function difference(came, expected, path)
+-- As JSON, an empty list and an empty object differ.
+local function difference(came, expected, path, as_json)
   if type(came) ~= "table" or type(expected) ~= "table" then
     if came ~= expected then return path, came, expected end
+    return nil
+  end
+  if as_json and next(came) == nil and next(expected) == nil then
+    if is_list(came) ~= is_list(expected) then return path, came, expected end
     return nil
   end
   local keys = {}
@@ -166,14 +177,14 @@ local function difference(came, expected, path)
   for key in pairs(expected) do keys[key] = true end
   for _, key in ipairs(sorted_keys(keys)) do
     local where = type(key) == "string" and path .. "." .. key or path .. "[" .. tostring(key) .. "]"
-    local found, a, b = difference(came[key], expected[key], where)
+    local found, a, b = difference(came[key], expected[key], where, as_json)
     if found then return found, a, b end
   end
   return nil
 end
 
-local function expect_equal(what, came, expected)
-  local path, a, b = difference(came, expected, what)
+local function expect_equal(what, came, expected, as_json)
+  local path, a, b = difference(came, expected, what, as_json)
   if path then fail(path, show(b), show(a)) end
 end
 
@@ -208,12 +219,12 @@ local expect_one = {}
 function expect_one.awards(run, wanted)
   expect_counts("awards", counts_of("awards", run.awards), wanted)
 end
-function expect_one.result(run, wanted) expect_equal("result", run.result, wanted) end
+function expect_one.result(run, wanted) expect_equal("result", run.result, wanted, true) end
 function expect_one.result_has(run, wanted)
   check_type("result_has", wanted, "table")
   if type(run.result) ~= "table" then fail("result", show(wanted), show(run.result)) end
   for _, key in ipairs(sorted_keys(wanted)) do
-    expect_equal("result." .. tostring(key), run.result[key], wanted[key])
+    expect_equal("result." .. tostring(key), run.result[key], wanted[key], true)
   end
 end
 function expect_one.log(run, wanted)
@@ -333,12 +344,21 @@ function test.given(options)
   local change = { hunter = hunter }
   if options.held ~= nil then change.held = counts_of("held", options.held) end
   local left = {}
-  for loot_id, count in pairs(check_type("left", options.left, "table") or {}) do left[loot_id] = count end
+  for loot_id, count in pairs(check_type("left", options.left, "table") or {}) do
+    if type(loot_id) ~= "string" or type(count) ~= "number" then
+      fail("left is counts, as in {pearl = 2}", nil, show(options.left))
+    end
+    left[loot_id] = count
+  end
   if options.gone ~= nil then
     for loot_id in pairs(counts_of("gone", options.gone)) do left[loot_id] = 0 end
   end
   if next(left) ~= nil then change.left = left end
-  if options.seed ~= nil then change.seed = tostring(options.seed) end
+  if type(options.seed) == "number" then
+    change.seed = tostring(options.seed)
+  else
+    change.seed = check_type("seed", options.seed, "string")
+  end
   ask({ given = change })
 end
 

@@ -110,7 +110,7 @@ def test_a_sample_hunt_that_is_broken_fails_its_test(bench, name, old, new):
     'test.given{now = 0} test.when{hunter = "a", after = "1d"} test.when{hunter = "b", after = 5} test.equal(test.now(), 86400005)'
     ' test.expect{result_has = {now = 86400005}}',
     'test.when{input = {a = {1, "x"}, b = test.null, c = test.list()}}'
-    ' test.expect{result_has = {input = {a = {1, "x"}, b = test.null, c = {}}}}',
+    ' test.expect{result_has = {input = {a = {1, "x"}, b = test.null, c = test.list()}}}',
     'local run = test.when() test.equal(run.awards[1], "key") test.equal(run.ended, "ok") test.equal(run.reason, nil)',
     'local first = test.when{key = "k"} test.when{key = "k"} test.expect{replayed = true, result = first.result, held = {key = 1}}',
     'test.when{key = "k"} test.when{key = "k", input = 1} test.expect{ended = "key-reused"}',
@@ -124,9 +124,43 @@ def test_what_a_case_can_say(bench, body):
 
 
 @pytest.mark.parametrize("body", [
+    'test.given{held = "key"} test.when{hunters = 3} test.expect{rejected = 3} test.equal(test.held("hunter-3").key, 1)',
+    'test.given{held = "key"} test.given{hunter = "hunter-2", held = {}} test.given{hunter = "hunter"}'
+    ' test.when{hunters = 3} test.expect{units = {key = 1}, rejected = 2} test.equal(test.held("hunter-2").key, 1)',
+    'test.given{hunter = "ann", held = "key"} test.when{hunter = "ben", hunters = 2} test.expect{units = {key = 2}}'
+    ' test.when{hunter = "ann", hunters = 2} test.expect{rejected = 2}',
+    # each hunter goes on with what it has, and not with what it was given again
+    'test.given{held = {gold = 5}} test.when{hunters = 2} test.expect{ok = 2} test.given{held = {}} test.when{hunters = 2}'
+    ' test.expect{rejected = 2} test.equal(test.held("hunter-1").gold, 5)',
+])
+def test_what_a_hunter_holds_is_held_by_each_of_many(bench, body):
+    assert only_case(bench(CHEST, body))["passed"]
+
+
+@pytest.mark.parametrize("returned, expected, differs", [
+    ("hunt.list()", "test.list()", None), ("{}", "{}", None), ("hunt.list{1}", "{1}", None), ("hunt.list{1}", "test.list{1}", None),
+    ("{}", "test.list()", ("result.found", "test.list()", "{}")), ("hunt.list()", "{}", ("result.found", "{}", "test.list()")),
+])
+def test_an_empty_list_is_not_an_empty_object(bench, returned, expected, differs):
+    folder = bench(f"return function(hunt) return {{found = {returned}}} end\n", f"test.when()\ntest.expect{{result = {{found = {expected}}}}}")
+    if differs:
+        assert failure(folder)[1:] == differs
+    else:
+        assert only_case(folder)["passed"]
+    folder = bench(f"return function(hunt) return {{found = {returned}}} end\n", f"test.when()\ntest.expect{{result_has = {{found = {expected}}}}}")
+    assert only_case(folder, code=1 if differs else 0)["passed"] is not bool(differs)
+
+
+def test_lists_of_a_run_are_equal_to_plain_tables(bench):
+    body = 'local run = test.when() test.expect{awards = {}, log = {}} test.equal(run.awards, {}) test.equal(run.log, {})'
+    assert only_case(bench("return function() end\n", body))["passed"]
+
+
+@pytest.mark.parametrize("body", [
     'test.when{runs = 4} test.expect{units = {ticket = 3}}',
     'test.given{gone = "ticket"} test.when() test.expect{awards = {}, result = {won = false}}',
     'test.given{left = {ticket = 1}} test.when{hunters = 2} test.expect{units = {ticket = 1}}',
+    'test.given{left = {ticket = 1, other = 2}, seed = 7} test.when{hunters = 2} test.expect{units = {ticket = 1}}',
     'for i = 1, 3 do test.when{hunter = "h" .. i} test.expect{result = {won = true}} end'
     ' test.when{hunter = "late"} test.expect{result = {won = false}, held = {}}',
 ])
@@ -180,6 +214,12 @@ def test_of_a_thousand_runs_some_are_lucky_and_the_seed_repeats_them(bench):
     ('test.when{after = "1 day"}', 3, "after is a time such as 30s, 15m, 12h or 1d, or a number of milliseconds", None, '"1 day"'),
     ('test.given{held = {["a b"] = 1}}', 3, '"a b" is not a loot_id: 1 to 64 of A-Z a-z 0-9 _ . -', None, None),
     ('test.when{hunter = "a:b"}', 3, "a hunter is 1 to 64 of A-Z a-z 0-9 _ . -", None, None),
+    ('test.given{left = {"ticket"}}', 3, "left is counts, as in {pearl = 2}", None, '{"ticket"}'),
+    ('test.given{left = "ticket"}', 3, "left is a table", None, '"ticket"'),
+    ('test.given{left = {ticket = 0.5}}', 3, "the count of ticket is a whole number from 0 on", None, None),
+    ('test.given{seed = {}}', 3, "seed is a string", None, "{}"), ('test.given{seed = true}', 3, "seed is a string", None, "true"),
+    ('test.given{held = true}', 3, "held is a table of loot_ids", None, "true"),
+    ('test.given{held = {key = -1}}', 3, "held: the count of key is a number from 0 on", None, "-1"),
     ('test.when{runs = 0.5}', 3, "runs is a whole number from 1 on", None, None),
     ('test.when{runs = 2e6}', 3, "a case has at most 1000000 runs", None, None),
     ('test.when{input = function() end}', 3, "what a test asks for holds a value that JSON cannot express (a function, a thread)", None,
@@ -354,6 +394,10 @@ end
     assert first.get("name") == "less < more" and first.find("system-out").text == "seen\n" and float(first.get("time")) > 0
     assert second.get("classname") == "chest" and second.find("failure").get("message") == "awards"
     assert "expected  gold" in second.find("failure").text
+    bench(CHEST, 'test.log("a\\255]]>\\239\\191\\191\\27") test.equal(1, 2, "\\1")')
+    assert run_tests(tmp_path / "hunts", "--junit", file).returncode == 1
+    case = xml.etree.ElementTree.parse(file).getroot().find("./testsuite/testcase")
+    assert case.find("system-out").text == "a\ufffd]]>\ufffd\ufffd\n" and "\ufffd" in case.find("failure").get("message")
     assert run_tests(bench(CHEST, script=script), "--junit", tmp_path / "no" / "x.xml").stderr.startswith("huntctl: cannot write")
 
 
@@ -365,6 +409,8 @@ def test_a_folder_is_all_its_tests_and_names_the_hunts_without_one(bench):
     assert [hunt["hunt_id"] for hunt in found["hunts"]] == ["a", "b"] and found["untested"] == [f"{folder}/c.lua"]
     config = folder.parent / "huntd.toml"
     assert run_tests(config=config).stdout == f"a\n  ok    it works\nb\n  ok    it works\nno test: {folder}/c.lua\n"
+    twice = report(folder, folder, "b", folder / "b.lua", folder / "b_test.lua", folder / ".." / "hunts" / "b.lua")
+    assert [hunt["hunt_id"] for hunt in twice["hunts"]] == ["a", "b"] and twice["untested"] == [f"{folder}/c.lua"]
     for word in ("b", folder / "b.lua", folder / "b_test.lua"):
         assert [hunt["hunt_id"] for hunt in report(folder, word)["hunts"]] == ["b"]
 

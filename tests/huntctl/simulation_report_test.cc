@@ -137,7 +137,10 @@ TEST_CASE("the JSON has the same figures, with ids and numbers") {
 }
 
 TEST_CASE("texts of a script are escaped in a picture and in a page") {
-  CHECK(xml_text("a<b>&\"\x01") == "a&lt;b>&amp;&quot;\xef\xbf\xbd");
+  CHECK(xml_text("a<b>&\"\x01") == "a&lt;b&gt;&amp;&quot;\xef\xbf\xbd");
+  CHECK(xml_text("\xc3\xa9\xff-\xef\xbf\xbe-\xef\xbf\xbf\n") ==
+        "\xc3\xa9\xef\xbf\xbd-\xef\xbf\xbd-\xef\xbf\xbd\n");
+  CHECK(xml_text("\xed\xa0\x80") == "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
   std::string const page = simulation_html(sample());
   CHECK(has(page, "dip.lua:7: a &lt; b"));
   CHECK_FALSE(has(page, "a < b"));
