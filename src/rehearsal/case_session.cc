@@ -18,6 +18,9 @@ namespace {
 
 using simdjson::dom::element;
 
+// The name of a hunt in its draws: a copy of it under another name draws the same.
+constexpr std::string_view drawn_for = "hunt";
+
 std::string json_of(std::string_view text) {
   std::string json;
   append_json_string(json, text);
@@ -188,7 +191,7 @@ Result<CaseSession::Came> CaseSession::play(const Request& request, const std::s
     return Came{same ? stored->run : Rehearsed(), same, !same};
   }
   std::string const drawn_by = request.key.empty() ? fmt::format("run-{}", runs_) : request.key;
-  asked.seed = SeedKey(seed_).seed(hunter_id, plan_.hunt_id, drawn_by);
+  asked.seed = SeedKey(seed_).seed(hunter_id, drawn_for, drawn_by);
   Result<Rehearsed> played = player_.play(asked);
   if (!played) return played.error();
   run.outcome = std::move(*played);

@@ -174,6 +174,12 @@ def test_of_a_thousand_runs_some_are_lucky_and_the_seed_repeats_them(bench):
     assert first["passed"] and first["runs"] == 1000 and only_case(folder)["log"] == first["log"]
     body = 'local logs = {} for _, seed in ipairs{"a", "b", "c"} do test.given{seed = seed}' \
            ' logs[#logs + 1] = test.when{runs = 1000}.runs_with.coin end test.expect() test.log(unpack(logs))'
+    body_of_any_name = 'test.when{runs = 1000} test.expect() test.log(test.when{runs = 1000}.runs_with.coin)'
+    bench(COIN, body_of_any_name, name="other")
+    named = report(bench(COIN, body_of_any_name))["hunts"]
+    assert len({hunt["cases"][0]["log"] for hunt in named}) == 1 and len(named) == 2, "a copy draws as the hunt"
+    (folder / "other.lua").unlink()
+    (folder / "other_test.lua").unlink()
     counts = only_case(bench(COIN, body))["log"].split()
     assert len(counts) == 3 and len(set(counts)) > 1, "other seeds draw otherwise"
 
