@@ -227,7 +227,7 @@ const Key keys_table[] = {
          "Address of Redis. Of several, the first that is a primary and can be used is taken, at each "
          "connect."),
     TEXTS(redis, sentinels, tcp, 0, redis_servers_max, restart,
-         "Addresses of Redis Sentinel. At each connect one of them is asked where the primary is; "
+         "Addresses of Redis Sentinel. At each connect they are asked where the primary is; "
          "`redis.address` must not be set then."),
     TEXT(redis, sentinel_primary, redis_name, restart,
          "Name of the primary, as in `sentinel monitor NAME …`."),

@@ -10,6 +10,8 @@ namespace huntd::limits {
 inline constexpr uint64_t secret_wait_ns = 5'000'000'000;
 // One address of a sentinel may take this long, from the connect to the reply.
 inline constexpr uint64_t sentinel_wait_ns = 1'000'000'000;
+// A question may take this long, for all sentinels together.
+inline constexpr uint64_t sentinels_wait_ns = 3'000'000'000;
 inline constexpr size_t sentinel_reply_bytes_max = 64 * 1024;
 // Connects to sentinels that hang at the same time. The kernel ends each within 5 s.
 inline constexpr size_t sentinel_calls_max = 16;

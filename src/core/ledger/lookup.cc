@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/ledger/lookup.h"
 
+#include <algorithm>
+
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/net.h"
@@ -12,25 +14,35 @@ bool Lookup::is_name(const Address& address) {
   return !address.unix_socket && !is_numeric(address.host);
 }
 
-Task<Result<std::vector<Address>>> Lookup::addresses(Address address) {
+Task<Result<std::vector<Address>>> Lookup::addresses(Address address, uint64_t deadline_at_ns) {
   if (!is_name(address)) co_return std::vector<Address>{std::move(address)};
+  uint64_t const wait_until_ns = scheduler_.now_ns() + limits::resolve_wait_ns;
+  resolving_ = true;
   resolver_.resolve(address, *this);
   std::optional<Result<std::vector<Address>>> found =
-      co_await resolved_.wait(scheduler_.now_ns() + limits::resolve_wait_ns);
+      co_await resolved_.wait(std::min(wait_until_ns, deadline_at_ns));
+  resolving_ = false;
   if (found) co_return std::move(*found);
   resolver_.give_up();
+  if (deadline_at_ns < wait_until_ns)
+    co_return Error{"cannot resolve " + address.host + ": no reply in time"};
   constexpr uint64_t wait_s = limits::resolve_wait_ns / ns_per_s;
   co_return Error{"cannot resolve " + address.host + ": no reply within " + std::to_string(wait_s) +
                   " s"};
 }
 
-Task<Result<bool>> Lookup::read_password(RedisLogin& login, const char* key) {
+Task<Result<bool>> Lookup::read_password(RedisLogin& login, const char* key,
+                                         uint64_t deadline_at_ns) {
   std::string const path = login.password_file;
+  uint64_t const wait_until_ns = scheduler_.now_ns() + limits::secret_wait_ns;
+  reading_ = true;
   secrets_.read(path, key, *this);
   std::optional<Result<std::string>> read =
-      co_await secret_.wait(scheduler_.now_ns() + limits::secret_wait_ns);
+      co_await secret_.wait(std::min(wait_until_ns, deadline_at_ns));
+  reading_ = false;
   if (!read) {
     secrets_.give_up();
+    if (deadline_at_ns < wait_until_ns) co_return Error{path + " is not read in time"};
     constexpr uint64_t wait_s = limits::secret_wait_ns / ns_per_s;
     co_return Error{path + " is not read within " + std::to_string(wait_s) + " s"};
   }
@@ -40,6 +52,17 @@ Task<Result<bool>> Lookup::read_password(RedisLogin& login, const char* key) {
   if (**read == login.password) co_return false;
   login.password = std::move(**read);
   co_return true;
+}
+
+void Lookup::give_up() {
+  if (resolving_ && !resolved_.is_set()) {
+    resolver_.give_up();
+    resolved_.set(Error{"given up"});
+  }
+  if (reading_ && !secret_.is_set()) {
+    secrets_.give_up();
+    secret_.set(Error{"given up"});
+  }
 }
 
 }  // namespace huntd::server

@@ -21,12 +21,15 @@ class Lookup final : private ResolveUser, private SecretUser {
   // Whether addresses() asks the resolver.
   static bool is_name(const Address& address);
   // The address itself, or of a name all of its addresses: at least one. A resolver is waited for
-  // limits::resolve_wait_ns at most.
-  Task<Result<std::vector<Address>>> addresses(Address address);
+  // limits::resolve_wait_ns at most, and until `deadline_at_ns`.
+  Task<Result<std::vector<Address>>> addresses(Address address, uint64_t deadline_at_ns = never_ns);
   // Reads the password file of `login` again. Returns whether it has another password, which is in
-  // `login` then. The file is waited for limits::secret_wait_ns at most; `key` names it in errors.
-  // REQUIRES: `login` has a file and outlives the call.
-  Task<Result<bool>> read_password(RedisLogin& login, const char* key);
+  // `login` then. The file is waited for limits::secret_wait_ns at most, and until `deadline_at_ns`;
+  // `key` names it in errors. REQUIRES: `login` has a file and outlives the call.
+  Task<Result<bool>> read_password(RedisLogin& login, const char* key,
+                                   uint64_t deadline_at_ns = never_ns);
+  // Ends the call that waits, if one does, with an error.
+  void give_up();
 
  private:
   void on_resolved(Result<std::vector<Address>> found) override { resolved_.set(std::move(found)); }
@@ -35,6 +38,8 @@ class Lookup final : private ResolveUser, private SecretUser {
   Resolver& resolver_;
   SecretFiles& secrets_;
   Scheduler& scheduler_;
+  bool resolving_ = false;
+  bool reading_ = false;
   OneShot<Result<std::vector<Address>>> resolved_{scheduler_};
   OneShot<Result<std::string>> secret_{scheduler_};
 };

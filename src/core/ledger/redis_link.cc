@@ -129,14 +129,17 @@ Task<bool> RedisLink::connect_as_known() {
     bool const ready = co_await connect_to_each(options_.servers.addresses, "");
     co_return ready;
   }
-  Result<Address> primary = co_await sentinels_->primary();
-  if (!primary) {
-    last_error_ = primary.error().message;
+  Sentinels::Named named = co_await sentinels_->primary();
+  std::vector<Address> servers;
+  for (NamedPrimary& each : named.choice.candidates)
+    servers.push_back({false, std::move(each.host), each.port});
+  if (servers.empty()) {
+    last_error_ = std::move(named.failures);
     co_return false;
   }
-  primary_ = std::move(*primary);
-  std::vector<Address> servers{primary_};
   bool const ready = co_await connect_to_each(std::move(servers), options_.servers.primary + ": ");
+  if (!ready && !named.choice.by_majority && !named.failures.empty())
+    last_error_.append("; ").append(named.failures);
   co_return ready;
 }
 
@@ -145,6 +148,7 @@ Task<bool> RedisLink::connect_to_each(std::vector<Address> servers, std::string 
   std::string failures;
   for (const Address& server : servers) {
     if (!failures.empty()) failures.append("; ");
+    server_address_ = server;
     bool const ready = co_await connect_to_name(server, failures);
     if (ready) co_return true;
   }
@@ -202,18 +206,25 @@ Task<> RedisLink::serve() {
   returning_until_ns_ = scheduler_.now_ns() + limits::redis_return_max_ns;
 }
 
-// Leaves a server that the sentinels have replaced: it may not know that yet, if it is cut off from
+// Leaves a server that most sentinels have replaced: it may not know that yet, if it is cut off from
 // them.
 Task<> RedisLink::follow_sentinels() {
-  Result<Address> const named = co_await sentinels_->primary_by_latest();
-  std::string const error = named ? "" : named.error().message;
-  if (!error.empty() && sentinel_error_.empty())
-    log::warning("a sentinel can't be asked where the primary is", {{"error", error}});
-  sentinel_error_ = error;
-  if (!named || !connected_) co_return;
-  std::string const address = address_text(*named);
-  if (address == address_text(primary_)) co_return;
-  drop(("a sentinel says that " + address + " is the primary now").c_str());
+  Sentinels::Named const named = co_await sentinels_->primary();
+  if (!connected_) co_return;
+  std::string disagreement;
+  for (const NamedPrimary& each : named.choice.candidates)
+    disagreement.append(disagreement.empty() ? "they name " : ", ")
+        .append(address_text({false, each.host, each.port}));
+  bool const agreed = named.choice.by_majority;
+  if (!agreed && !no_majority_logged_)
+    log::warning("no majority of the sentinels names one primary: the connection stays",
+                 {{"error", named.failures.empty() ? disagreement : named.failures}});
+  no_majority_logged_ = !agreed;
+  if (!agreed) co_return;
+  const NamedPrimary& primary = named.choice.candidates[0];
+  if (primary == NamedPrimary{server_address_.host, server_address_.port}) co_return;
+  std::string const address = address_text({false, primary.host, primary.port});
+  drop(("most sentinels name " + address + " as the primary now").c_str());
 }
 
 void RedisLink::use(RedisLogins logins) {
@@ -640,6 +651,7 @@ void RedisLink::drop(const char* reason) {
     metrics_.redis_reason.set(last_error_);
   }
   stream_.reset();
+  if (sentinels_) sentinels_->give_up();  // serve() waits for no question
   out_.clear();
   replied_ = 0;
   // The replies still due are lost.

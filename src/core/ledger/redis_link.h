@@ -163,9 +163,9 @@ class RedisLink final : private StreamUser, private ConnectUser {
 
   Lookup lookup_;
   std::optional<Sentinels> sentinels_;
-  Address primary_;                      // as a sentinel has it: of the present or last connection
-  std::string sentinel_error_;           // of the last question, as logged
-  std::string connected_to_;             // the address of the present or last connection
+  Address server_address_;           // as configured or named: of the present or last connection
+  bool no_majority_logged_ = false;  // of the sentinels
+  std::string connected_to_;         // the address of the present or last connection
   OneShot<Signal> changed_{scheduler_};  // run() waits here for the connection to start or end
   StreamPtr stream_;
   bool connecting_ = false;

@@ -2,10 +2,11 @@
 #include "core/ledger/sentinels.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <initializer_list>
 #include <iterator>
+#include <numeric>
+#include <optional>
 
 #include "base/check.h"
 #include "core/ledger/connect_limits.h"
@@ -37,24 +38,24 @@ SentinelCall::~SentinelCall() {
   if (reader_ != nullptr) redisReaderFree(reader_);
 }
 
-Task<Result<Address>> SentinelCall::ask(Address at, std::string name, const RedisLogin& login,
-                                        bool& rejected) {
+Task<Result<NamedPrimary>> SentinelCall::ask(Address at, std::string name, const RedisLogin& login,
+                                             uint64_t deadline_at_ns, bool& rejected) {
   CHECK(free());
-  uint64_t const deadline_at_ns = scheduler_.now_ns() + limits::sentinel_wait_ns;
+  deadline_at_ns = std::min(deadline_at_ns, scheduler_.now_ns() + limits::sentinel_wait_ns);
   failure_.clear();
   replies_.clear();
   connecting_ = waited_for_ = true;
   network_.connect(at, *this);
-  while (connecting_ && scheduler_.now_ns() < deadline_at_ns)
+  while (connecting_ && failure_.empty() && scheduler_.now_ns() < deadline_at_ns)
     co_await changed_.wait(deadline_at_ns);
-  if (connecting_) failure_ = "connect: timed out";
+  if (connecting_ && failure_.empty()) failure_ = "connect: timed out";
   if (failure_.empty()) send(name, login);
   while (failure_.empty() && replies_.size() < expected_) {
     if (scheduler_.now_ns() >= deadline_at_ns) failure_ = "no reply";
     if (failure_.empty()) co_await changed_.wait(deadline_at_ns);
   }
   waited_for_ = false;
-  Result<Address> found =
+  Result<NamedPrimary> found =
       failure_.empty() ? read_replies(name, rejected) : Error{in_words(failure_)};
   close();
   co_return found;
@@ -75,7 +76,7 @@ void SentinelCall::send(std::string_view name, const RedisLogin& login) {
 }
 
 // REQUIRES: all replies have arrived.
-Result<Address> SentinelCall::read_replies(std::string_view name, bool& rejected) const {
+Result<NamedPrimary> SentinelCall::read_replies(std::string_view name, bool& rejected) const {
   for (const RedisReply& reply : replies_) {
     if (!reply.is_error()) continue;
     rejected = is_login_rejection(reply.text());
@@ -84,13 +85,15 @@ Result<Address> SentinelCall::read_replies(std::string_view name, bool& rejected
   const RedisReply& reply = replies_.back();
   if (reply.is_nil())
     return Error{"it knows no primary " + std::string(name) + " (redis.sentinel_primary)"};
-  std::string_view const port_text = reply[1].text();
-  Address primary{false, std::string(reply[0].text()), 0};
-  const char* const end = port_text.data() + port_text.size();
-  auto const [read_to, fault] = std::from_chars(port_text.data(), end, primary.port);
-  if (reply.size() != 2 || primary.host.empty() || fault != std::errc() || read_to != end)
-    return Error{"malformed reply"};
-  return primary;
+  std::optional<NamedPrimary> primary = read_named_primary(reply[0].text(), reply[1].text());
+  if (reply.size() != 2 || !primary) return Error{"malformed reply"};
+  return std::move(*primary);
+}
+
+void SentinelCall::give_up() {
+  if (!waited_for_) return;
+  failure_ = "given up";
+  changed_.set({});
 }
 
 void SentinelCall::close() {
@@ -138,33 +141,50 @@ void SentinelCall::on_sent(int error) {
   if (error != 0) on_end(error);
 }
 
-Task<Result<Address>> Sentinels::primary() {
+Task<Sentinels::Named> Sentinels::primary() {
   size_t const count = servers_.sentinels.size();
-  size_t const first = latest_;
-  std::string failures;
-  for (size_t i = 0; i < count; ++i) {
-    latest_ = (first + i) % count;
-    Result<Address> found = co_await ask(latest_);
-    if (found) co_return found;
-    failures.append(i == 0 ? "" : "; ").append(found.error().message);
+  std::vector<size_t> order(count);
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_partition(order, [this](size_t index) { return !silent_[index]; });
+  asking_ = true;
+  given_up_ = false;
+  deadline_at_ns_ = scheduler_.now_ns() + limits::sentinels_wait_ns;
+  Named result;
+  std::vector<NamedPrimary> named;
+  size_t asked = 0;
+  while (asked < count && may_ask() && !result.choice.by_majority) {
+    size_t const index = order[asked++];
+    Result<NamedPrimary> found = co_await ask(index);
+    if (given_up_) break;
+    silent_[index] = !found;
+    if (found)
+      named.push_back(std::move(*found));
+    else
+      result.failures.append(result.failures.empty() ? "" : "; ").append(found.error().message);
+    result.choice = choose_primary(named, count);
   }
-  latest_ = first;
-  co_return Error{std::move(failures)};
+  asking_ = false;
+  if (asked < count && !result.choice.by_majority)
+    result.failures.append("; no time was left to ask the other sentinels");
+  co_return result;
 }
 
-Task<Result<Address>> Sentinels::primary_by_latest() {
-  Result<Address> found = co_await ask(latest_);
-  if (!found) latest_ = (latest_ + 1) % servers_.sentinels.size();
-  co_return found;
+void Sentinels::give_up() {
+  if (!asking_) return;
+  given_up_ = true;
+  lookup_.give_up();
+  for (SentinelCall& call : calls_) call.give_up();
 }
 
-Task<Result<Address>> Sentinels::ask(size_t index) {
+Task<Result<NamedPrimary>> Sentinels::ask(size_t index) {
   const Address& sentinel = servers_.sentinels[index];
-  Result<std::vector<Address>> const addresses = co_await lookup_.addresses(sentinel);
+  Result<std::vector<Address>> const addresses =
+      co_await lookup_.addresses(sentinel, deadline_at_ns_);
   if (!addresses) co_return addresses.error();
   std::string failures;
   for (const Address& at : *addresses) {
-    Result<Address> found = co_await ask_at(at);
+    if (!failures.empty() && !may_ask()) break;
+    Result<NamedPrimary> found = co_await ask_at(at);
     if (found) co_return found;
     failures.append(failures.empty() ? "" : "; ")
         .append("sentinel ")
@@ -176,7 +196,7 @@ Task<Result<Address>> Sentinels::ask(size_t index) {
 }
 
 // A password that is rejected is read again.
-Task<Result<Address>> Sentinels::ask_at(Address at) {
+Task<Result<NamedPrimary>> Sentinels::ask_at(Address at) {
   for (bool again = false;; again = true) {
     auto call = std::find_if(calls_.begin(), calls_.end(),
                              [](const SentinelCall& each) { return each.free(); });
@@ -187,10 +207,11 @@ Task<Result<Address>> Sentinels::ask_at(Address at) {
       call = std::prev(calls_.end());
     }
     bool rejected = false;
-    Result<Address> found = co_await call->ask(at, servers_.primary, login_, rejected);
+    Result<NamedPrimary> found =
+        co_await call->ask(at, servers_.primary, login_, deadline_at_ns_, rejected);
     if (found || !rejected || again || login_.password_file.empty()) co_return found;
     Result<bool> const is_new =
-        co_await lookup_.read_password(login_, "redis.sentinel_password_file");
+        co_await lookup_.read_password(login_, "redis.sentinel_password_file", deadline_at_ns_);
     if (!is_new) co_return Error{found.error().message + "; " + is_new.error().message};
     if (!*is_new) co_return found;
   }

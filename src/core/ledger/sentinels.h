@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/named_primary.h"
 #include "base/scheduler.h"
 #include "base/task.h"
 #include "core/ledger/lookup.h"
@@ -27,9 +28,13 @@ class SentinelCall final : private StreamUser, private ConnectUser {
 
   // A connect can't be cancelled: until it has ended the object stays in use.
   bool free() const { return !connecting_; }
-  // The address of the primary called `name`, as the sentinel has it: numeric or a name. `rejected`:
-  // whether the login was. REQUIRES: free(); `at` is numeric; one coroutine at a time.
-  Task<Result<Address>> ask(Address at, std::string name, const RedisLogin& login, bool& rejected);
+  // The primary called `name`, as the sentinel has it. Waits for limits::sentinel_wait_ns at most, and
+  // until `deadline_at_ns`. `rejected`: whether the login was. REQUIRES: free(); `at` is numeric; one
+  // coroutine at a time.
+  Task<Result<NamedPrimary>> ask(Address at, std::string name, const RedisLogin& login,
+                                 uint64_t deadline_at_ns, bool& rejected);
+  // Ends ask(), if it waits, with an error.
+  void give_up();
 
  private:
   void on_connected(Result<StreamPtr> stream) override;
@@ -37,7 +42,7 @@ class SentinelCall final : private StreamUser, private ConnectUser {
   void on_end(int error) override;
   void on_sent(int error) override;
   void send(std::string_view name, const RedisLogin& login);
-  Result<Address> read_replies(std::string_view name, bool& rejected) const;
+  Result<NamedPrimary> read_replies(std::string_view name, bool& rejected) const;
   void close();
 
   Network& network_;
@@ -62,27 +67,37 @@ class Sentinels {
         lookup_(lookup),
         scheduler_(scheduler),
         servers_(std::move(servers)),
-        login_(std::move(login)) {}
+        login_(std::move(login)),
+        silent_(servers_.sentinels.size()) {}
 
   // Logs in so from the next call on.
   void use(RedisLogin login) { login_ = std::move(login); }
 
-  // Asks one sentinel after the other, each for limits::sentinel_wait_ns at most per address, until
-  // one knows the primary; first the one that knew it last. The error says for each why not.
-  Task<Result<Address>> primary();
-  // Asks one only: the one that knew last. If it fails, the next call asks the next one.
-  Task<Result<Address>> primary_by_latest();
+  struct Named {
+    PrimaryChoice choice;
+    std::string failures;  // for each sentinel that named none, why
+  };
+  // Asks one sentinel after the other, each for limits::sentinel_wait_ns at most per address and all
+  // for limits::sentinels_wait_ns, until a majority of all names one primary. Those that named none
+  // at the last question are asked last. REQUIRES: one coroutine at a time.
+  Task<Named> primary();
+  // Ends primary(), if it waits, with what it has.
+  void give_up();
 
  private:
-  Task<Result<Address>> ask(size_t index);
-  Task<Result<Address>> ask_at(Address at);
+  bool may_ask() const { return !given_up_ && scheduler_.now_ns() < deadline_at_ns_; }
+  Task<Result<NamedPrimary>> ask(size_t index);
+  Task<Result<NamedPrimary>> ask_at(Address at);
 
   Network& network_;
   Lookup& lookup_;
   Scheduler& scheduler_;
   RedisServers const servers_;
   RedisLogin login_;
-  size_t latest_ = 0;  // the sentinel to ask first
+  std::vector<bool> silent_;  // each sentinel: named no primary at the last question
+  bool asking_ = false;
+  bool given_up_ = false;
+  uint64_t deadline_at_ns_ = 0;  // of the question
   std::deque<SentinelCall> calls_;
 };
 

@@ -105,6 +105,7 @@ struct FakeClock final : Clock {
 // Each name has the addresses of `hosts`.
 struct FakeNames final : Resolver {
   void resolve(const Address& name, ResolveUser& user) override {
+    if (hangs) return;
     auto const found = hosts.find(name.host);
     if (found == hosts.end())
       return user.on_resolved(Error{"cannot resolve " + name.host + ": there is no such name"});
@@ -112,7 +113,9 @@ struct FakeNames final : Resolver {
     for (const std::string& host : found->second) addresses.push_back({false, host, name.port});
     user.on_resolved(std::move(addresses));
   }
-  void give_up() override {}
+  void give_up() override { ++given_up; }
+  bool hangs = false;
+  int given_up = 0;
   std::map<std::string, std::vector<std::string>> hosts;
 };
 

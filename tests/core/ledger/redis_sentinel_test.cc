@@ -63,12 +63,17 @@ struct Hosts {
     options.servers.addresses = std::move(addresses);
     world.start(std::move(options));
   }
+  // The sentinels `first` to `last` name the second server.
+  void name_second(size_t first, size_t last) {
+    for (size_t i = first; i <= last; ++i) sentinels[i]->reply = pair_of("127.0.0.1", 2);
+  }
   std::string connected_to() const { return world.metrics->redis_address.get(); }
   bool has(std::string_view words) { return world.reason().find(words) != std::string::npos; }
 
   LinkWorld& world = make_link_world();
   std::vector<std::unique_ptr<Redis>> redis;
   std::vector<std::unique_ptr<Sentinel>> sentinels;
+  Sentinel silent;
 };
 
 // Never destroyed, as its link.
@@ -102,13 +107,15 @@ TEST_CASE("a name that is not resolved does not keep the next address from being
   CHECK(hosts.world.link->suitable());
 }
 
-TEST_CASE("the primary that a sentinel names is connected to") {
+TEST_CASE("the primary that a majority of the sentinels names is connected to") {
   Hosts& hosts = make_hosts();
   hosts.start_with_sentinels();
   CHECK(hosts.world.link->suitable());
   CHECK(hosts.connected_to() == "127.0.0.1:1");
   CHECK(hosts.sentinels[0]->last == Words{"SENTINEL", "get-master-addr-by-name", "game"});
-  CHECK(hosts.sentinels[1]->server.connects == 0);
+  // Two of three are a majority.
+  CHECK(hosts.sentinels[1]->server.connects == 1);
+  CHECK(hosts.sentinels[2]->server.connects == 0);
   for (const auto& stream : hosts.world.network.streams)
     CHECK(stream->is_open() == (stream == hosts.world.network.streams.back()));
 }
@@ -116,7 +123,7 @@ TEST_CASE("the primary that a sentinel names is connected to") {
 TEST_CASE("a name that a sentinel gives is looked up") {
   Hosts& hosts = make_hosts();
   hosts.world.names.hosts["redis-2.test"] = {"127.0.0.1"};
-  hosts.sentinels[0]->reply = pair_of("redis-2.test", 2);
+  for (const auto& sentinel : hosts.sentinels) sentinel->reply = pair_of("redis-2.test", 2);
   hosts.start_with_sentinels();
   CHECK(hosts.world.link->suitable());
   CHECK(hosts.connected_to() == "127.0.0.1:2");
@@ -133,9 +140,9 @@ TEST_CASE("a sentinel that does not reply, or does not know, is skipped") {
   // The one that knew is asked first from now on.
   hosts.world.pass(ns_per_s);
   hosts.world.network.streams.back()->end();
+  hosts.world.network.tried.clear();
   hosts.world.settle();
-  CHECK(hosts.world.link->suitable());
-  CHECK(hosts.sentinels[1]->server.connects == 1);
+  CHECK(hosts.world.network.tried.at(0) == "127.0.0.1:13");
 }
 
 TEST_CASE("a sentinel that accepts and is silent is skipped") {
@@ -177,10 +184,115 @@ TEST_CASE("a primary that turns out to be a replica is asked for again") {
   hosts.redis[0]->role = "slave";
   hosts.start_with_sentinels();
   CHECK(hosts.has("game: 127.0.0.1:1: the server is a replica"));
-  hosts.sentinels[0]->reply = pair_of("127.0.0.1", 2);
+  hosts.name_second(1, 2);
   hosts.world.pass(limits::redis_backoff_first_ms * ns_per_ms);
   CHECK(hosts.world.link->suitable());
   CHECK(hosts.connected_to() == "127.0.0.1:2");
+}
+
+TEST_CASE("a stale sentinel that names a replica is outvoted") {
+  Hosts& hosts = make_hosts();
+  hosts.redis[0]->role = "slave";
+  hosts.name_second(1, 2);
+  hosts.start_with_sentinels();
+  CHECK(hosts.world.link->suitable());
+  CHECK(hosts.connected_to() == "127.0.0.1:2");
+}
+
+TEST_CASE("a stale sentinel that names a server that is down is outvoted") {
+  Hosts& hosts = make_hosts();
+  hosts.world.network.servers.erase("127.0.0.1:1");
+  hosts.name_second(1, 2);
+  hosts.start_with_sentinels();
+  CHECK(hosts.world.link->suitable());
+  CHECK(hosts.connected_to() == "127.0.0.1:2");
+}
+
+TEST_CASE("without a majority each server that was named is tried and the reason is complete") {
+  Hosts& hosts = make_hosts();
+  hosts.redis[0]->role = "slave";
+  hosts.name_second(1, 1);
+  hosts.sentinels[2]->reply = nil;
+  hosts.start_with_sentinels();
+  CHECK(hosts.world.link->suitable());
+  CHECK(hosts.connected_to() == "127.0.0.1:2");
+  // It stays: neither is named by two.
+  uint64_t const connections = hosts.world.link->connections();
+  for (int i = 0; i < 3; ++i) hosts.world.pass(limits::redis_check_ns);
+  CHECK(hosts.world.link->connections() == connections);
+  hosts.redis[1]->role = "slave";
+  hosts.world.pass(limits::redis_check_ns);
+  CHECK(hosts.has("127.0.0.1:1: the server is a replica"));
+  CHECK(hosts.has("; 127.0.0.1:2: the server is a replica"));
+  CHECK(hosts.has("; sentinel 127.0.0.1:13: it knows no primary game"));
+}
+
+TEST_CASE("a primary that is cut off with one sentinel is left") {
+  Hosts& hosts = make_hosts();
+  hosts.start_with_sentinels();
+  hosts.name_second(1, 2);
+  hosts.world.pass(limits::redis_check_ns);
+  CHECK(hosts.world.link->connections() == 2);
+  CHECK(hosts.connected_to() == "127.0.0.1:2");
+  CHECK(hosts.world.link->suitable());
+  hosts.world.pass(limits::redis_check_ns);
+  CHECK(hosts.world.link->connections() == 2);
+}
+
+TEST_CASE("one sentinel of three does not move a connection") {
+  Hosts& hosts = make_hosts();
+  hosts.start_with_sentinels();
+  hosts.name_second(0, 0);
+  for (int i = 0; i < 3; ++i) hosts.world.pass(limits::redis_check_ns);
+  CHECK(hosts.world.link->connections() == 1);
+  CHECK(hosts.connected_to() == "127.0.0.1:1");
+}
+
+TEST_CASE("the sentinels have a bound together") {
+  Hosts& hosts = make_hosts();
+  RedisLink::Options options;
+  options.servers.primary = "game";
+  for (uint16_t port = 20; port < 26; ++port) {
+    hosts.world.network.servers["127.0.0.1:" + std::to_string(port)] = &hosts.silent.server;
+    options.servers.sentinels.push_back({false, "127.0.0.1", port});
+  }
+  hosts.world.start(std::move(options));
+  for (int i = 0; i < 3; ++i) hosts.world.pass(limits::sentinel_wait_ns);
+  CHECK(hosts.has("sentinel 127.0.0.1:22: timed out"));
+  CHECK(hosts.has("; no time was left to ask the other sentinels"));
+  CHECK(hosts.silent.server.connects == 3);
+}
+
+TEST_CASE("a connect does not wait for a silent sentinel that was asked before") {
+  Hosts& hosts = make_hosts();
+  hosts.start_with_sentinels();
+  for (const auto& sentinel : hosts.sentinels) sentinel->reply = "";
+  FakeStream& redis = *hosts.world.network.streams.back();
+  hosts.world.pass(limits::redis_check_ns);
+  CHECK(hosts.sentinels[0]->server.connects == 2);
+  for (const auto& sentinel : hosts.sentinels) sentinel->reply = pair_of("127.0.0.1", 1);
+  redis.end();
+  hosts.world.settle();
+  CHECK(hosts.world.link->suitable());
+  CHECK(hosts.world.link->connections() == 2);
+}
+
+TEST_CASE("a connect does not wait for the name of a sentinel that was looked up before") {
+  Hosts& hosts = make_hosts();
+  hosts.world.names.hosts["sentinel.test"] = {"127.0.0.1"};
+  RedisLink::Options options;
+  options.servers = {{}, {{false, "sentinel.test", 11}}, "game"};
+  hosts.world.start(std::move(options));
+  REQUIRE(hosts.world.link->suitable());
+  FakeStream& redis = *hosts.world.network.streams.back();
+  hosts.world.names.hangs = true;
+  hosts.world.pass(limits::redis_check_ns);
+  hosts.world.names.hangs = false;
+  redis.end();
+  hosts.world.settle();
+  CHECK(hosts.world.names.given_up == 1);
+  CHECK(hosts.world.link->suitable());
+  CHECK(hosts.world.link->connections() == 2);
 }
 
 TEST_CASE("a server that the sentinels have replaced is left") {
@@ -188,7 +300,7 @@ TEST_CASE("a server that the sentinels have replaced is left") {
   hosts.start_with_sentinels();
   hosts.world.pass(limits::redis_check_ns);
   CHECK(hosts.world.link->connections() == 1);
-  hosts.sentinels[0]->reply = pair_of("127.0.0.1", 2);
+  hosts.name_second(0, 2);
   hosts.world.pass(limits::redis_check_ns);
   CHECK(hosts.world.link->connections() == 2);
   CHECK(hosts.connected_to() == "127.0.0.1:2");
