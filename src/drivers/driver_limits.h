@@ -10,8 +10,10 @@ namespace huntd::limits {
 inline constexpr uint32_t peer_timeout_ms = 10'000;
 
 // --- Redis -----------------------------------------------------------------------------------
-inline constexpr uint32_t sentinel_timeout_ms = 1'000;  // to connect to one, and for its reply
-inline constexpr size_t outbox_read_max = 256;          // entries of one bucket per XRANGE
+inline constexpr uint32_t sentinel_timeout_ms = 1'000;   // for one, from the connect to the reply
+inline constexpr uint32_t sentinels_timeout_ms = 3'000;  // for all of them together
+inline constexpr size_t sentinel_reply_bytes_max = 64 * 1024;
+inline constexpr size_t outbox_read_max = 256;     // entries of one bucket per XRANGE
 inline constexpr size_t outbox_delete_max = 128;   // entries that one script compares and deletes
 inline constexpr size_t outbox_pipeline_max = 64;  // commands sent before the first reply is read
 

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdint>
+#include <numeric>
 
 #include "base/clock.h"
 #include "base/net.h"
@@ -25,6 +27,8 @@ bool serves_no_client(std::string_view error) {
   return false;
 }
 
+uint32_t sentinel_timeout_ms() { return std::min(peer_timeout_ms(), limits::sentinel_timeout_ms); }
+
 }  // namespace
 
 std::string_view text_of(const redisReply* reply) {
@@ -33,8 +37,7 @@ std::string_view text_of(const redisReply* reply) {
 }
 
 uint32_t RedisClient::timeout_ms() const {
-  if (peer_ == Peer::redis) return peer_timeout_ms();
-  return std::min(peer_timeout_ms(), limits::sentinel_timeout_ms);
+  return peer_ == Peer::redis ? peer_timeout_ms() : sentinel_timeout_ms();
 }
 
 // The full name of a config key.
@@ -48,43 +51,57 @@ Result<void> RedisClient::connect() {
 }
 
 Result<void> RedisClient::connect_until(int64_t give_up_at_ms) {
-  std::vector<std::string> servers = config_.address;
-  if (!config_.sentinels.empty()) {
-    Result<std::string> primary = ask_sentinels();
-    if (!primary) return primary.error();
-    primary_ = *primary;
-    servers = {primary_};
+  std::string failures;
+  std::vector<Candidate> servers;
+  if (config_.sentinels.empty()) {
+    servers = configured_servers(failures);
+  } else {
+    Result<PrimaryChoice> named = ask_sentinels();
+    if (!named) return named.error();
+    for (NamedPrimary& each : named->candidates) {
+      Address address{false, std::move(each.host), each.port};
+      std::string const text = address_text(address);
+      servers.push_back({std::move(address), text, text});
+    }
     give_up_at_ms = monotonic_ms() + timeout_ms();
   }
-  std::string failures;
   std::vector<Candidate> candidates = find_candidates(servers, failures, give_up_at_ms);
   return try_each(std::move(candidates), std::move(failures), give_up_at_ms);
+}
+
+// Those of redis.address. Appends to `failures` which are malformed.
+std::vector<RedisClient::Candidate> RedisClient::configured_servers(std::string& failures) const {
+  std::vector<Candidate> servers;
+  for (const std::string& text : config_.address) {
+    Result<Address> address = parse_address(text);
+    if (address)
+      servers.push_back({std::move(*address), text, text});
+    else
+      failures += fmt::format("{}redis: {}: {}", failures.empty() ? "" : "; ", text,
+                              address.error().message);
+  }
+  return servers;
 }
 
 // The addresses of all servers, in the order in which they are to be tried. Appends to `failures`
 // which names have none.
 std::vector<RedisClient::Candidate> RedisClient::find_candidates(
-    const std::vector<std::string>& servers, std::string& failures, int64_t give_up_at_ms) {
+    const std::vector<Candidate>& servers, std::string& failures, int64_t give_up_at_ms) {
   std::vector<Candidate> candidates;
-  auto const fail = [&failures](const std::string& why) {
-    failures += fmt::format("{}{}", failures.empty() ? "" : "; ", why);
-  };
-  for (const std::string& server : servers) {
-    Result<Address> const address = parse_address(server);
-    if (!address) {
-      fail(fmt::format("redis: {}: {}", server, address.error().message));
-      continue;
-    }
-    if (address->unix_socket || is_numeric(address->host)) {
-      candidates.push_back({*address, server});
+  for (const Candidate& server : servers) {
+    const Address& address = server.address;
+    if (address.unix_socket || is_numeric(address.host)) {
+      candidates.push_back(server);
       continue;
     }
     // The addresses get at least half of the time.
-    Result<std::vector<Address>> const found = look_up(*address, give_up_at_ms - timeout_ms() / 2);
-    if (!found) fail(found.error().message);
+    Result<std::vector<Address>> const found = look_up(address, give_up_at_ms - timeout_ms() / 2);
+    if (!found)
+      failures += fmt::format("{}{}", failures.empty() ? "" : "; ", found.error().message);
     if (!found) continue;
     for (const Address& each : *found)
-      candidates.push_back({each, fmt::format("{} ({})", server, address_text(each))});
+      candidates.push_back(
+          {each, fmt::format("{} ({})", server.server, address_text(each)), server.server});
   }
   std::ranges::stable_partition(
       candidates, [this](const Candidate& each) { return address_text(each.address) != left_; });
@@ -109,22 +126,37 @@ Result<void> RedisClient::try_each(std::vector<Candidate> candidates, std::strin
   return Error{std::move(failures), kind};
 }
 
-// The address of the primary, as the first sentinel that knows it has it.
-Result<std::string> RedisClient::ask_sentinels() {
+// Asks until more than half of all sentinels name one primary; those that named none at the last
+// question are asked last. Returns at least one candidate.
+Result<PrimaryChoice> RedisClient::ask_sentinels() {
   size_t const count = config_.sentinels.size();
-  size_t const first = latest_;
+  silent_.resize(count);
+  std::vector<size_t> order(count);
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_partition(order, [this](size_t index) { return !silent_[index]; });
+  int64_t const give_up_at_ms = monotonic_ms() + limits::sentinels_timeout_ms;
+  PrimaryChoice choice;
+  std::vector<NamedPrimary> named;
   std::string failures;
-  for (size_t i = 0; i < count; ++i) {
-    latest_ = (first + i) % count;
-    Result<std::string> found = ask_sentinel(latest_);
-    if (found || found.error().kind == ErrorKind::usage) return found;
-    failures += fmt::format("{}{}", i == 0 ? "" : "; ", found.error().message);
+  for (size_t const index : order) {
+    int64_t const now_ms = monotonic_ms();
+    if (choice.by_majority || now_ms >= give_up_at_ms) break;
+    Result<NamedPrimary> found =
+        ask_sentinel(index, std::min(give_up_at_ms, now_ms + sentinel_timeout_ms()));
+    silent_[index] = !found;
+    if (found)
+      named.push_back(std::move(*found));
+    else if (found.error().kind == ErrorKind::usage)
+      return found.error();
+    else
+      failures += fmt::format("{}{}", failures.empty() ? "" : "; ", found.error().message);
+    choice = choose_primary(named, count);
   }
-  latest_ = first;
-  return Error{std::move(failures), ErrorKind::unreachable};
+  if (choice.candidates.empty()) return Error{std::move(failures), ErrorKind::unreachable};
+  return choice;
 }
 
-Result<std::string> RedisClient::ask_sentinel(size_t index) {
+Result<NamedPrimary> RedisClient::ask_sentinel(size_t index, int64_t give_up_at_ms) {
   for (size_t i = sentinels_.size(); i < config_.sentinels.size(); ++i) {
     Config::Redis one;
     one.address = {config_.sentinels[i]};
@@ -133,10 +165,11 @@ Result<std::string> RedisClient::ask_sentinel(size_t index) {
     sentinels_.emplace_back(new RedisClient(std::move(one), Peer::sentinel));
   }
   RedisClient& sentinel = *sentinels_[index];
+  sentinel.question_ends_at_ms_ = give_up_at_ms;
   auto const fail = [&](const std::string& why, ErrorKind kind = ErrorKind::unreachable) {
     return Error{fmt::format("sentinel {}: {}", config_.sentinels[index], why), kind};
   };
-  if (Result<void> connected = sentinel.connect(); !connected)
+  if (Result<void> connected = sentinel.connect_until(give_up_at_ms); !connected)
     return fail(connected.error().message, connected.error().kind);
   Result<RedisReply> const reply =
       sentinel.execute({"SENTINEL", "get-master-addr-by-name", config_.sentinel_primary});
@@ -147,21 +180,23 @@ Result<std::string> RedisClient::ask_sentinel(size_t index) {
     return fail(
         fmt::format("it knows no primary {} (redis.sentinel_primary)", config_.sentinel_primary));
   if (found.type != REDIS_REPLY_ARRAY || found.elements != 2) return fail("malformed reply");
-  std::string const host(text_of(found.element[0]));
-  bool const v6 = host.find(':') != std::string::npos;
-  return fmt::format("{}{}{}:{}", v6 ? "[" : "", host, v6 ? "]" : "", text_of(found.element[1]));
+  std::optional<NamedPrimary> primary =
+      read_named_primary(text_of(found.element[0]), text_of(found.element[1]));
+  if (!primary) return fail("malformed reply");
+  return std::move(*primary);
 }
 
 bool RedisClient::is_replaced() {
   if (!context_ || config_.sentinels.empty()) return false;
-  Result<std::string> const named = ask_sentinel(latest_);
-  if (!named) latest_ = (latest_ + 1) % config_.sentinels.size();
-  return named && *named != primary_;
+  Result<PrimaryChoice> const named = ask_sentinels();
+  if (!named || !named->by_majority) return false;
+  const NamedPrimary& primary = named->candidates[0];
+  return address_text({false, primary.host, primary.port}) != server_;
 }
 
 Result<void> RedisClient::connect_beside(const RedisClient& other) {
   if (context_) return {};
-  return connect_to({other.at_, other.connected_to_}, monotonic_ms() + timeout_ms());
+  return connect_to({other.at_, other.connected_to_, other.server_}, monotonic_ms() + timeout_ms());
 }
 
 Result<void> RedisClient::check_primary() {
@@ -205,6 +240,7 @@ Result<void> RedisClient::connect_to(const Candidate& candidate, int64_t give_up
   };
   at_ = address;
   connected_to_ = candidate.shown;
+  server_ = candidate.server;
   timeval const connect_time = span(std::max<int64_t>(give_up_at_ms - monotonic_ms(), 1));
   context_.reset(address.unix_socket
                      ? redisConnectUnixWithTimeout(address.host.c_str(), connect_time)
@@ -276,17 +312,36 @@ Result<RedisReply> RedisClient::checked(void* received) {
   return reply;
 }
 
+// Waits for input. Returns false if there is none in time. With INT64_MAX it does not wait: the
+// socket's own timeout is for each part of a reply.
+bool RedisClient::readable_until(int64_t give_up_at_ms) const {
+  if (give_up_at_ms == INT64_MAX) return true;
+  int64_t const wait_ms = give_up_at_ms - monotonic_ms();
+  if (wait_ms <= 0) return false;
+  pollfd readable{.fd = context_->fd, .events = POLLIN, .revents = 0};
+  return ::poll(&readable, 1, static_cast<int>(std::min<int64_t>(wait_ms, INT_MAX))) != 0;
+}
+
 Result<RedisReply> RedisClient::read() {
   if (!context_) return Error{"redis: not connected"};
   uint32_t const timeout_ms = whole_reply_timeout_ms();
-  int64_t const give_up_at_ms = timeout_ms > 0 ? monotonic_ms() + timeout_ms : INT64_MAX;
+  int64_t const give_up_at_ms =
+      std::min(timeout_ms > 0 ? monotonic_ms() + timeout_ms : INT64_MAX, question_ends_at_ms_);
+  size_t received = 0;
   void* reply = nullptr;
   if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return lost();
   if (reply == nullptr)
     if (Result<void> sent = send(); !sent) return sent.error();
   while (reply == nullptr) {
-    if (monotonic_ms() >= give_up_at_ms) return lost();
+    if (!readable_until(give_up_at_ms)) return lost();
+    size_t const unread = context_->reader->len;
     if (redisBufferRead(context_.get()) != REDIS_OK) return lost();
+    received += context_->reader->len - unread;
+    if (peer_ == Peer::sentinel && received > limits::sentinel_reply_bytes_max) {
+      context_.reset();
+      return Error{fmt::format("redis: {}: reply too large", connected_to_),
+                   ErrorKind::unreachable};
+    }
     if (redisGetReplyFromReader(context_.get(), &reply) != REDIS_OK) return lost();
   }
   return checked(reply);

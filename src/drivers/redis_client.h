@@ -4,6 +4,7 @@
 #pragma once
 #include <hiredis/hiredis.h>
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "base/name_lookup.h"
+#include "base/named_primary.h"
 #include "base/result.h"
 #include "config/config.h"
 
@@ -28,9 +30,10 @@ class RedisClient {
 
   // Connects, authenticates and selects the database; does nothing if connected. Names are looked up
   // each time, and all addresses tried in turn until one lets the client in and, if there are several,
-  // is a primary. With redis.sentinels, connects to the primary that the first of them that knows it
-  // names. A connection that can't be made takes at most peer_timeout_ms() for all of them, and as
-  // long again for the replies; a sentinel at most limits::sentinel_timeout_ms. Reads the password
+  // is a primary. With redis.sentinels, connects to the primary that more than half of them name;
+  // if there is no such majority, tries each that one names. A connection that can't be made takes at most peer_timeout_ms() for all of them, and as
+  // long again for the replies; a sentinel at most limits::sentinel_timeout_ms, and all of them
+  // limits::sentinels_timeout_ms. Reads the password
   // file every time, so a changed password needs no restart. A world-readable password file is an
   // error. An error names each address and why it failed.
   Result<void> connect();
@@ -43,8 +46,8 @@ class RedisClient {
   // its primary may have another address now. The next connect() tries this address last. A server
   // that may not be asked counts as a primary.
   Result<void> check_primary();
-  // Whether a sentinel names another primary than the one to which this is connected: asks one of
-  // them, if redis.sentinels is set.
+  // Whether more than half of redis.sentinels, if set, name another primary than the one to which
+  // this is connected. Takes at most limits::sentinels_timeout_ms.
   bool is_replaced();
 
   // Appends a command to the pipeline; read() sends it.
@@ -63,10 +66,11 @@ class RedisClient {
   int fd() const { return context_ ? context_->fd : -1; }
 
  private:
-  // An address to try.
+  // A server, or one address of it.
   struct Candidate {
-    Address address;    // numeric, or a unix socket
-    std::string shown;  // in errors: of a name, with the address
+    Address address;
+    std::string shown;   // in errors: of a name, with the address
+    std::string server;  // as the config, or a sentinel, has it
   };
   enum class Peer { redis, sentinel };
   RedisClient(Config::Redis config, Peer peer) : config_(std::move(config)), peer_(peer) {}
@@ -75,13 +79,15 @@ class RedisClient {
   Result<void> connect_until(int64_t give_up_at_ms);
   Result<void> try_each(std::vector<Candidate> candidates, std::string failures,
                         int64_t give_up_at_ms);
-  Result<std::string> ask_sentinels();
-  Result<std::string> ask_sentinel(size_t index);
-  std::vector<Candidate> find_candidates(const std::vector<std::string>& servers,
+  Result<PrimaryChoice> ask_sentinels();
+  Result<NamedPrimary> ask_sentinel(size_t index, int64_t give_up_at_ms);
+  std::vector<Candidate> configured_servers(std::string& failures) const;
+  std::vector<Candidate> find_candidates(const std::vector<Candidate>& servers,
                                          std::string& failures, int64_t give_up_at_ms);
   Result<std::vector<Address>> look_up(const Address& name, int64_t give_up_at_ms);
   Result<void> connect_to(const Candidate& candidate, int64_t give_up_at_ms);
   Result<void> authenticate();
+  bool readable_until(int64_t give_up_at_ms) const;
   // Closes the connection after an error of it.
   Error lost();
   // Takes the reply over.
@@ -94,9 +100,10 @@ class RedisClient {
   std::string left_;                           // the address of a replica that was left
   std::map<std::string, NameLookup> lookups_;  // by name
   std::vector<std::unique_ptr<RedisClient>>
-      sentinels_;        // of the config; empty before the first question
-  size_t latest_ = 0;    // the sentinel to ask first
-  std::string primary_;  // as a sentinel has it: of the present or last connection
+      sentinels_;                            // of the config; empty before the first question
+  std::vector<bool> silent_;                 // each sentinel: named no primary at the last question
+  int64_t question_ends_at_ms_ = INT64_MAX;  // of a sentinel: no reply is waited for longer
+  std::string server_;  // as the config, or a sentinel, has it: of the present or last connection
   std::unique_ptr<redisContext, void (*)(redisContext*)> context_{nullptr, &redisFree};
 };
 

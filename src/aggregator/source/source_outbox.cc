@@ -101,7 +101,7 @@ void OutboxSource::restart() {
 
 Result<void> OutboxSource::connect() {
   if (redis_.connected() && is_replaced())
-    log::notice("a sentinel names another primary: connecting to that one");
+    log::notice("the sentinels name another primary: connecting to that one");
   else if (redis_.connected())
     return keep_watch();
   // Each new connection reads all outboxes.
@@ -116,7 +116,7 @@ Result<void> OutboxSource::connect() {
   return start_watch();
 }
 
-// Asked at intervals. Closes the connection to a server that the sentinels have replaced, which may
+// Asked at intervals. Closes the connection to a server that most sentinels have replaced, which may
 // not know that itself.
 bool OutboxSource::is_replaced() {
   int64_t const now_ms = monotonic_ms();
