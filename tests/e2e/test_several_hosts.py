@@ -3,6 +3,7 @@
 their host; a host that is killed, drained or added under load loses nothing and gives nothing twice; and neither does a proxy that
 sends each request to any host."""
 import http.client
+import http.server
 import itertools
 import json
 import os
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import threading
 from collections import Counter, defaultdict
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -314,6 +316,51 @@ def test_the_client_behind_the_proxy_is_in_the_access_log(hosts, proxy):
     wait_until(lambda: any("hunter_id=ada client=127.0.0.77 " in host.huntd.log_text() for host in hosts.all), 20, "the line")
 
 
+class Closing(http.server.BaseHTTPRequestHandler):
+    """A host that is killed during each request: it closes the connection without a response. Its checks succeed."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.seen.append(self.path)
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def closing():
+    """Three of them, as the proxies see a host."""
+    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Closing) for _ in range(3)]
+    seen: list[str] = []
+    for server in servers:
+        server.seen = seen
+        threading.Thread(target=server.serve_forever).start()
+    addresses = [f"127.0.0.1:{server.server_port}" for server in servers]
+    yield SimpleNamespace(all=[SimpleNamespace(http=address, admin=address) for address in addresses], seen=seen)
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("kind", [HAProxy, Nginx], ids=["haproxy", "nginx"])
+@pytest.mark.parametrize("path, key, times", [
+    ("/v1/hunts/gold/hunters/ada", "k", 2), ("/v1/hunts/gold/hunters/ada", "0", 2), ("/v1/hunts/gold/hunters/ada", None, 1),
+    ("/topics/loot_events", "k", 1), ("/topics/loot_events", None, 1)])
+def test_what_a_proxy_repeats_after_a_host_was_killed(closing, servers, tmp_path, kind, path, key, times):
+    proxy = make(kind, closing, servers, tmp_path)
+    connection = http.client.HTTPConnection(*proxy.port.address.split(":"), timeout=60)
+    connection.request("POST", path, body=b"", headers={} if key is None else {"Idempotency-Key": key})
+    assert connection.getresponse().status == 502
+    connection.close()
+    assert closing.seen == [path] * times
+
+
 def test_the_configuration_of_envoy_has_the_same_rules(tmp_path):
     """Its form; Envoy itself validates it if HUNTD_ENVOY names the program."""
     text = (PROXIES / "envoy.yaml").read_text()
@@ -322,6 +369,7 @@ def test_the_configuration_of_envoy_has_the_same_rules(tmp_path):
     assert cluster["lb_policy"] == "RING_HASH" and cluster["ring_hash_lb_config"]["hash_function"] == "XX_HASH"
     assert cluster["health_checks"][0]["http_health_check"]["path"] == "/readyz"
     routes = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+    assert [route["match"]["prefix"] for route in routes] == ["/v1/hunts/", "/", "/"]
     keyed, reads, others = (route["route"] for route in routes)
     assert keyed == reads and "reset" in keyed["retry_policy"]["retry_on"]
     assert others["retry_policy"]["retry_on"] == "connect-failure"
