@@ -150,7 +150,8 @@ ParseStatus parse_v2(std::string_view bytes, ProxyHeader& header) {
     return bad(header, "a header of version 2 has more than 4096 bytes");
   if (bytes.size() < v2_fixed_bytes + length) return ParseStatus::need_more;
   header.bytes = v2_fixed_bytes + length;
-  if (byte_at(bytes, 12) == command_local) return ParseStatus::done;
+  header.local = byte_at(bytes, 12) == command_local;
+  if (header.local) return ParseStatus::done;
   return read_addresses(bytes.substr(0, header.bytes), header);
 }
 

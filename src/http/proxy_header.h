@@ -17,8 +17,9 @@ inline constexpr size_t proxy_header_bytes_max = 4096;
 struct ProxyHeader {
   size_t bytes = 0;  // its length
   // The address that the proxy accepted the connection from. Nothing: the proxy does not know it
-  // (UNKNOWN, UNSPEC, a unix socket), or the connection is its own (LOCAL).
+  // (UNKNOWN, UNSPEC, a unix socket), or the connection is its own.
   std::optional<IpAddress> client;
+  bool local = false;      // the connection is the proxy's own (LOCAL)
   const char* fault = "";  // after ParseStatus::bad: the reason
 };
 

@@ -101,7 +101,11 @@ Task<bool> Connection::read_proxy_header() {
     if (status == ParseStatus::done) {
       in_.erase(0, header.bytes);
       awaits_proxy_header_ = false;
-      if (header.client) peer_ = {Peer::Kind::ip, *header.client};
+      // Whom the proxy does not know may have written an X-Forwarded-For.
+      if (header.client)
+        peer_ = {Peer::Kind::ip, *header.client};
+      else if (!header.local)
+        peer_ = Peer();
       trusted_ = service_.proxies.trusts(peer_);
       co_return true;
     }

@@ -804,9 +804,25 @@ TEST_CASE("a header of the PROXY protocol names the client, however it arrives")
   }
 }
 
-TEST_CASE("a header that names no client leaves the proxy as the peer") {
+TEST_CASE("whom a header does not name is not believed what it forwards") {
+  std::string const unspecified("\r\n\r\n\0\r\nQUIT\n\x21\0\0\0", 16);
+  std::string unix_stream("\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8", 16);
+  unix_stream.resize(16 + 216, 'p');
+  for (const std::string& header : {std::string("PROXY UNKNOWN\r\n"), unspecified, unix_stream}) {
+    Fixture f(patient_ms, proxy, true);
+    f.service.address_limit = AddressLimit(1);
+    REQUIRE(f.service.address_limit.enter(client_address(ada.address)));
+    CHECK(f.exchange(header + run_of("192.0.2.1")).ends_with("echo:"));
+    CHECK_FALSE(f.connection->counted_address());
+  }
+}
+
+TEST_CASE("a connection of the proxy itself is believed what it forwards") {
   Fixture f(patient_ms, proxy, true);
-  CHECK(f.exchange("PROXY UNKNOWN\r\n" + std::string(core_map)).ends_with("{}"));
+  f.service.address_limit = AddressLimit(1);
+  REQUIRE(f.service.address_limit.enter(client_address(ada.address)));
+  std::string const local("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16);
+  CHECK(f.exchange(local + run_of("192.0.2.1")).starts_with("HTTP/1.1 503 "));
   CHECK_FALSE(f.connection->counted_address());
 }
 
