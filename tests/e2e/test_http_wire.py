@@ -275,7 +275,7 @@ def from_address(stack, address: str) -> RawConnection:
 # Both ways in: slots of the ring, and plain descriptors where the limit is too small for the ring's table.
 @pytest.mark.parametrize("before", [[], ["prlimit", "--nofile=500"]], ids=["slots", "descriptors"])
 def test_connections_are_limited_per_address(own_stack, before):
-    stack = own_stack(cores=1, before_huntd=before, settings={"http.connections_per_address_max": 3}).start()
+    stack = own_stack(cores=1, before_huntd=before, settings={"http.connections_per_address_max": 3, "http.access_log": "errors"}).start()
     assert ("client sockets are plain descriptors" in stack.huntd.log_text()) == bool(before)
     with from_address(stack, "127.0.0.2") as first, from_address(stack, "127.0.0.2") as second, \
             from_address(stack, "127.0.0.2") as third:
@@ -288,6 +288,7 @@ def test_connections_are_limited_per_address(own_stack, before):
             assert answer.headers["connection"] == "close" and int(answer.headers["retry-after"]) > 0
             assert fourth.is_closed()
         assert stack.metric("huntd_connections_rejected_total") == 1
+        wait_until(lambda: re.search(r"^<6>access .*client=127\.0\.0\.2 .*status=503", stack.huntd.log_text(), re.MULTILINE), 20, "its line")
         with from_address(stack, "127.0.0.3") as other:
             other.send(get())
             assert other.answer().status == 200

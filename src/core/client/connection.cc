@@ -424,6 +424,7 @@ void Connection::fail_head(Incoming& request, BadRequest bad) {
   if (line.starts_with("\r\n")) line.remove_prefix(2);
   request.framing.head_only = line.starts_with("HEAD ");
   request.route = find_route(request.head.method, request.head.path);
+  request.framing.cors_origin = service_.cors.origin_of(request.head);
   fail(request, bad);
 }
 
@@ -431,6 +432,7 @@ Task<> Connection::reject(Response response) {
   service_.metrics.add(status_class(response.status));
   RequestId const id = make_request_id(service_.clock);
   Access access;
+  if (service_.access_log.on()) access.client = text_of(peer_);
   write(response, {.keep_alive = false}, text_of(id), &access);
   co_await all_sent();
   if (!send_failed_) co_await linger();

@@ -550,6 +550,29 @@ TEST_CASE("errors that come before a hunt have a request id") {
   CHECK(ids_of(late.stream.sent).size() == 1);
 }
 
+TEST_CASE("a page may read why its request was rejected, if its Origin was read") {
+  const std::vector<std::string> allowed{"https://play.example"};
+  const std::string origin = "Origin: https://play.example\r\n";
+  std::string many;
+  for (size_t i = 0; i < limits::request_headers_max; ++i) many += "X: y\r\n";
+  for (const std::string& headers :
+       {"Content-Length: 16385\r\n" + origin, origin + many, origin + "X : y\r\n"}) {
+    CAPTURE(headers.substr(0, 60));
+    Fixture f;
+    f.service.cors = CorsOrigins(allowed);
+    std::string const response = f.exchange(run_hunt(headers, ""));
+    CHECK(response.starts_with("HTTP/1.1 4"));
+    CHECK(response.find("Access-Control-Allow-Origin: https://play.example") != response.npos);
+  }
+  // A head that does not end is not read.
+  Fixture late;
+  late.service.cors = CorsOrigins(allowed);
+  CHECK(late.exchange("GET /v1/core-map HTTP/1.1\r\n" + origin) == "");
+  late.wait_ms(10);
+  CHECK(late.stream.sent.starts_with("HTTP/1.1 408 "));
+  CHECK(late.stream.sent.find("Access-Control") == std::string::npos);
+}
+
 TEST_CASE("a connection that is rejected before its first byte gets a request id") {
   Scheduler scheduler;
   TestClock clock;
