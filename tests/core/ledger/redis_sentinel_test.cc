@@ -208,7 +208,7 @@ TEST_CASE("a stale sentinel that names a server that is down is outvoted") {
   CHECK(hosts.connected_to() == "127.0.0.1:2");
 }
 
-TEST_CASE("without a majority each server that was named is tried and the reason is complete") {
+TEST_CASE("without a majority each server that was named is tried, and the reason has all") {
   Hosts& hosts = make_hosts();
   hosts.redis[0]->role = "slave";
   hosts.name_second(1, 1);
