@@ -5,6 +5,7 @@ import json
 import threading
 
 import pytest
+import re
 
 from client import RawConnection, call, held
 from harness.ports import reserve_port
