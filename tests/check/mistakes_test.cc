@@ -495,7 +495,8 @@ return play
     {R"(local odds = nil + 1
 return function(hunt) end
 )",
-     "1:1 lua: Lua reports: attempt to perform arithmetic on a nil value; look at this line, and "
+     "1:1 lua: Lua reports: attempt to perform arithmetic on a nil value; if it may be nil, as what "
+     "is not held, write (it or 0); look at this line, and "
      "at the line before it"},
     {R"(return function(hunt)
 if hunt.now > 3 then

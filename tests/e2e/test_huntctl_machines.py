@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -31,6 +32,7 @@ OK, NO, USAGE, UNREACHABLE, REJECTED = range(5)
 # With --timeout 1 or 3. A command that ignores it would take the 30 s of an HTTP response, or wait for ever.
 SOON_S = 25
 AT_ONCE = 6  # commands that wait for a peer at the same time
+EDITOR = tempfile.TemporaryDirectory()  # the one folder that `editor` writes to
 # The words after each command's name, with which it succeeds.
 COMMANDS = {
     "latency": [], "status": [], "top": ["--count", "1"], "reload": [], "health": [], "drain": [], "undrain": [], "core-map": [],
@@ -38,12 +40,13 @@ COMMANDS = {
     "token": ["--hunter", "ann", "--expires-in", "1h"], "forget": ["nobody", "--yes", "--wait", "0"], "restore": ["--yes"],
     "dead list": [], "dead retry": ["--all"], "try": [HUNTS / "gold.lua", "ann", "--key", "k-1"],  # reads Redis for the key
     "simulate": [HUNTS / "gold.lua", "--hunters", "10", "--hunts", "2"], "check": [HUNTS / "gold.lua"],
+    "test": [HUNTS.parents[2] / "lua"], "new": [], "editor": [EDITOR.name],
     "hunt run": ["gold", "ann"], "hunt close": ["never-played"], "hunt open": ["never-played"], "hunt list": [],
     "hunt purge": ["never-purged", "--yes"],
 }
-WITHOUT_PEER = {"token", "check", "simulate"}
+WITHOUT_PEER = {"token", "check", "simulate", "test", "new", "editor"}
 # Not twice at the same time.
-WRITES = {"reload", "drain", "undrain", "forget", "restore", "dead retry", "hunt run", "hunt close", "hunt open", "hunt purge"}
+WRITES = {"editor", "reload", "drain", "undrain", "forget", "restore", "dead retry", "hunt run", "hunt close", "hunt open", "hunt purge"}
 OF_POSTGRES = ["hunt list", "hunt purge", "forget", "restore", "reconcile"]
 OF_REDIS = ["supplies", "hunt list", "hunt close", "forget", "reconcile", "try"]
 OF_KAFKA = ["dead list", "dead retry", "reconcile"]

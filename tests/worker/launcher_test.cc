@@ -73,22 +73,22 @@ class Core {
   void run() {
     int pair[2];
     REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-    UniqueFd const ours(pair[0]);
-    UniqueFd const theirs(pair[1]);
-    launcher_->core_socket = theirs.get();
+    ours_ = UniqueFd(pair[0]);
+    theirs_ = UniqueFd(pair[1]);
+    launcher_->core_socket = theirs_.get();
     launcher_->core_gone = 0;
     ssize_t const bytes = static_cast<ssize_t>(packet_.size());
-    REQUIRE(send(ours.get(), packet_.data(), packet_.size(), 0) == bytes);
+    REQUIRE(send(ours_.get(), packet_.data(), packet_.size(), 0) == bytes);
     packet_.clear();
-    shutdown(ours.get(), SHUT_WR);
+    shutdown(ours_.get(), SHUT_WR);
     launcher_run(launcher_.get());
-    while (read_packet(ours.get())) {
-    }
+    read_packets();
   }
   void end() { launcher_end(launcher_.get()); }
   // Waits for the children that are left. Their ends are in `reports`.
   void collect() {
     launcher_collect(launcher_.get(), 0);
+    read_packets();
     for (unsigned i = 0; i < launcher_->report_count; ++i) reports.push_back(launcher_->reports[i]);
     launcher_->report_count = 0;
   }
@@ -105,7 +105,12 @@ class Core {
   size_t packets = 0;
 
  private:
-  bool read_packet(int socket) {
+  void read_packets() {
+    while (read_packet()) {
+    }
+  }
+
+  bool read_packet() {
     spawner_report packet[launcher_reports_max];
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
     iovec iov{packet, sizeof packet};
@@ -114,7 +119,7 @@ class Core {
     header.msg_iovlen = 1;
     header.msg_control = control;
     header.msg_controllen = sizeof control;
-    ssize_t const got = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t const got = recvmsg(ours_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got <= 0) return false;
     ++packets;
     reports.insert(reports.end(), packet, packet + static_cast<size_t>(got) / sizeof packet[0]);
@@ -127,6 +132,8 @@ class Core {
   }
 
   std::unique_ptr<launcher> launcher_ = std::make_unique<launcher>();
+  UniqueFd ours_;  // kept until the next run(): collect() reports too
+  UniqueFd theirs_;
   std::string packet_;
 };
 
