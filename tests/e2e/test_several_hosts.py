@@ -25,6 +25,7 @@ from harness.process import find_program, wait_until
 from harness.several_hosts import PROXIES, HAProxy, Hosts, Nginx
 from harness.stores import in_redis
 
+pytestmark = pytest.mark.long(reason="three hosts behind two proxies: three minutes")
 SETTINGS = {**PATIENT, "worker.isolation": "batch", "http.access_log": "all", "http.trusted_proxies": ["127.0.0.1"],
             "http.drain_delay_ms": 10_000, "aggregator.interval_s": 1}
 CLIENTS = 8
