@@ -103,8 +103,9 @@ std::vector<RedisClient::Candidate> RedisClient::find_candidates(
       candidates.push_back(
           {each, fmt::format("{} ({})", server.server, address_text(each)), server.server});
   }
-  std::ranges::stable_partition(
-      candidates, [this](const Candidate& each) { return address_text(each.address) != left_; });
+  std::stable_partition(candidates.begin(), candidates.end(), [this](const Candidate& each) {
+    return address_text(each.address) != left_;
+  });
   return candidates;
 }
 
@@ -133,7 +134,8 @@ Result<PrimaryChoice> RedisClient::ask_sentinels() {
   silent_.resize(count);
   std::vector<size_t> order(count);
   std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_partition(order, [this](size_t index) { return !silent_[index]; });
+  std::stable_partition(order.begin(), order.end(),
+                        [this](size_t index) { return !silent_[index]; });
   int64_t const give_up_at_ms = monotonic_ms() + limits::sentinels_timeout_ms;
   PrimaryChoice choice;
   std::vector<NamedPrimary> named;

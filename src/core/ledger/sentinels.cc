@@ -145,7 +145,8 @@ Task<Sentinels::Named> Sentinels::primary() {
   size_t const count = servers_.sentinels.size();
   std::vector<size_t> order(count);
   std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_partition(order, [this](size_t index) { return !silent_[index]; });
+  std::stable_partition(order.begin(), order.end(),
+                        [this](size_t index) { return !silent_[index]; });
   asking_ = true;
   given_up_ = false;
   deadline_at_ns_ = scheduler_.now_ns() + limits::sentinels_wait_ns;
