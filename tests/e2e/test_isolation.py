@@ -4,11 +4,14 @@ import json
 import os
 import re
 import signal
+import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from client import held, run_hunt
+from harness.huntd_stack import build_folder
 from harness.process import children_of, is_running, wait_until
 
 MODES = ("process", "fork", "task", "batch")
@@ -216,3 +219,27 @@ def test_an_unknown_isolation_mode_is_reported(own_stack, huntd_program, tmp_pat
     assert re.search(r'bad.toml:2: worker.isolation: must be "process", "fork", "task" or "batch"', done.stderr)
 
 
+
+
+def test_each_hunt_is_run_while_reloads_change_the_mode(own_stack):
+    stack = own_stack(settings={**PATIENT, "worker.max_live": 6}).start()
+    ended = threading.Event()
+
+    def play(client: int) -> set[int]:
+        statuses, number = set(), 0
+        while not ended.is_set():
+            statuses.add(run_hunt(stack.http, "gold", f"v{client}-{number % 3}").status)
+            number += 1
+        return statuses
+
+    with ThreadPoolExecutor(12) as pool:
+        clients = [pool.submit(play, client) for client in range(12)]
+        try:
+            for mode in ("fork", "task", "process", "batch", "fork", "batch", "process", "task", "fork", "process"):
+                stack.set(worker__isolation=mode)
+                subprocess.run([str(build_folder() / "huntctl"), "-c", str(stack.config), "reload"], check=True, capture_output=True)
+                assert run_hunt(stack.http, "gold", "between").status == 200
+        finally:
+            ended.set()
+        assert {status for client in clients for status in client.result()} == {200}
+    wait_until(lambda: stack.metric("huntd_workers_live") == 0, 30, "the workers of the replaced modes to end")
