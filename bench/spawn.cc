@@ -29,6 +29,7 @@
 #include "base/scm_rights.h"
 #include "bundle/bundle.h"
 #include "bundle/check.h"
+#include "bundle/hunt_job.h"
 #include "bundle/worker_program.h"
 #include "linux/spawner.h"
 #include "wire/spawner_message.h"
@@ -76,14 +77,8 @@ void collect(pid_t pid) {
 
 std::string job_frame(const Bundle& bundle) {
   const BundledHunt& hunt = bundle.hunts().front();
-  wf_job job{};
+  wf_job job = hunt_job(hunt, memory_bytes);
   job.seed[0] = 1;
-  job.memory_bytes = memory_bytes;
-  job.script_offset = hunt.offset;
-  job.script_bytes = hunt.bytes;
-  job.image_offset = hunt.image_offset;
-  job.image_bytes = hunt.image_bytes;
-  job.hunt_id = {hunt.hunt_id.data(), static_cast<uint32_t>(hunt.hunt_id.size())};
   job.hunter_id = {"ada", 3};
   std::string frame(WF_FRAME_BYTES_MAX, '\0');
   frame.resize(wf_write_job(frame.data(), frame.size(), &job));

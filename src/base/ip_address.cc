@@ -5,10 +5,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/read_text.h"
 
 namespace huntd {
 namespace {
@@ -27,11 +27,8 @@ IpAddress masked(IpAddress address, unsigned bits) {
 
 // `text` as a number without leading zeros.
 std::optional<unsigned> whole_number(std::string_view text) {
-  unsigned number = 0;
-  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   bool const padded = text.size() > 1 && text.front() == '0';
-  if (error != std::errc() || end != text.data() + text.size() || padded) return std::nullopt;
-  return number;
+  return padded ? std::nullopt : read_number<unsigned>(text);
 }
 
 }  // namespace

@@ -2,18 +2,15 @@
 #include "base/named_primary.h"
 
 #include <algorithm>
-#include <charconv>
-#include <system_error>
+
+#include "base/read_text.h"
 
 namespace huntd {
 
 std::optional<NamedPrimary> read_named_primary(std::string_view host, std::string_view port) {
-  NamedPrimary primary{std::string(host), 0};
-  const char* const end = port.data() + port.size();
-  auto const [read_to, fault] = std::from_chars(port.data(), end, primary.port);
-  if (host.empty() || host == "unix" || fault != std::errc() || read_to != end || primary.port == 0)
-    return std::nullopt;
-  return primary;
+  std::optional<uint16_t> const number = read_number<uint16_t>(port);
+  if (host.empty() || host == "unix" || number.value_or(0) == 0) return std::nullopt;
+  return NamedPrimary{std::string(host), *number};
 }
 
 PrimaryChoice choose_primary(const std::vector<NamedPrimary>& named, size_t sentinels) {

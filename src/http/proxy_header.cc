@@ -2,8 +2,9 @@
 #include "http/proxy_header.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
+
+#include "base/read_text.h"
 
 namespace huntd {
 namespace {
@@ -35,19 +36,9 @@ ParseStatus bad(ProxyHeader& header, const char* fault) {
   return ParseStatus::bad;
 }
 
-// Removes the text up to the next space and that space. Without a space, the rest is removed.
-std::string_view next_word(std::string_view& rest) {
-  size_t const space = rest.find(' ');
-  std::string_view const word = rest.substr(0, space);
-  rest.remove_prefix(space == std::string_view::npos ? rest.size() : space + 1);
-  return word;
-}
-
 bool is_port(std::string_view text) {
-  uint32_t port = 0;
-  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
   bool const padded = text.size() > 1 && text.front() == '0';
-  return error == std::errc() && end == text.data() + text.size() && port <= 65535 && !padded;
+  return !padded && read_number<uint16_t>(text).has_value();
 }
 
 // An address in the notation of the family.
@@ -68,15 +59,15 @@ ParseStatus parse_v1(std::string_view bytes, ProxyHeader& header) {
   header.bytes = lf + 1;
   std::string_view rest = known.substr(v1_start.size(), lf - 1 - v1_start.size());
   if (rest == "UNKNOWN" || rest.starts_with("UNKNOWN ")) return ParseStatus::done;
-  std::string_view const family = next_word(rest);
+  std::string_view const family = take_word(rest);
   if (family != "TCP4" && family != "TCP6")
     return bad(header, "the family is not TCP4, TCP6 or UNKNOWN");
   bool const v6 = family == "TCP6";
   bool const four_words = std::ranges::count(rest, ' ') == 3;
-  header.client = address_of(next_word(rest), v6);
-  bool const addresses = header.client && address_of(next_word(rest), v6);
+  header.client = address_of(take_word(rest), v6);
+  bool const addresses = header.client && address_of(take_word(rest), v6);
   if (!four_words || !addresses) return bad(header, "an address is malformed");
-  if (!is_port(next_word(rest)) || !is_port(rest)) return bad(header, "a port is malformed");
+  if (!is_port(take_word(rest)) || !is_port(rest)) return bad(header, "a port is malformed");
   return ParseStatus::done;
 }
 

@@ -269,13 +269,17 @@ void UringWorkerHost::on_frame(Slot& slot, int32_t result) {
   if (result == 0) on_empty_packet(slot);
   if (result > 0) {
     size_t const length = static_cast<size_t>(result);
-    // A frame above the limit is delivered as an empty one, which the pool treats as a protocol
-    // violation.
-    bool const fits = length <= limits::worker_frame_bytes_max;
-    pass_frame(slot, fits ? std::string_view(slot.buffer.get(), length) : "");
+    pass_frame(slot, frame_in(slot, length));
     if (!slot.detached && !slot.ended) return arm_receive(slot);
   }
   finish_if_gone(slot);
+}
+
+// What a receive of `bytes` has put into the buffer. A frame above the limit is delivered as an empty
+// one, which the pool treats as a protocol violation.
+std::string_view UringWorkerHost::frame_in(const Slot& slot, size_t bytes) {
+  bool const fits = bytes <= limits::worker_frame_bytes_max;
+  return fits ? std::string_view(slot.buffer.get(), bytes) : std::string_view();
 }
 
 // The end of the socket, or an empty packet, which no correct worker sends: it is passed on as an
@@ -335,8 +339,7 @@ void UringWorkerHost::read_rest(Slot& slot) {
       return;
     }
     size_t const bytes = static_cast<size_t>(length);
-    bool const fits = bytes <= limits::worker_frame_bytes_max;
-    if (!slot.detached) pass_frame(slot, fits ? std::string_view(slot.buffer.get(), bytes) : "");
+    if (!slot.detached) pass_frame(slot, frame_in(slot, bytes));
   }
 }
 

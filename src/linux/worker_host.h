@@ -110,6 +110,7 @@ class UringWorkerHost final : public WorkerHost, private PacketUser {
   void flush_kills();
   void arm_receive(Slot& slot);
   void on_frame(Slot& slot, int32_t result);
+  static std::string_view frame_in(const Slot& slot, size_t bytes);
   void on_empty_packet(Slot& slot);
   void pass_frame(Slot& slot, std::string_view frame);
   void end(Slot& slot, int spawn_errno, int wait_status);

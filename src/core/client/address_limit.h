@@ -50,8 +50,8 @@ class AddressLimit {
 
   bool bounded() const { return max_ > 0; }
 
-  // Counts a new connection or request of `address`. Returns false, and counts nothing, if the address already
-  // has `max`. Each true needs one leave().
+  // Counts a new connection or request of `address`. Returns false, and counts nothing, if the
+  // address already has `max`. Each true needs one leave().
   bool enter(const ClientAddress& address) {
     if (!bounded()) return true;
     uint32_t& open = open_.try_emplace(address).first->second;

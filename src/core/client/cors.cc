@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/client/cors.h"
 
-#include <algorithm>
+#include "http/characters.h"
 
 namespace huntd::server {
 namespace {
@@ -12,11 +12,7 @@ std::string_view only_header(const RequestHead& head, std::string_view name) {
   std::string_view value;
   bool found = false;
   for (size_t i = 0; i < head.header_count; ++i) {
-    std::string_view const its_name = head.headers[i].name;
-    bool const same = std::ranges::equal(its_name, name, [](char c, char wanted) {
-      return (c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c) == wanted;
-    });
-    if (!same) continue;
+    if (!http::same_name(head.headers[i].name, name)) continue;
     if (found) return {};
     found = true;
     value = head.headers[i].value;

@@ -5,24 +5,12 @@
 #include <optional>
 
 #include "base/check.h"
+#include "http/characters.h"
 
 namespace huntd::server {
 namespace {
 
 constexpr std::string_view forwarded_for = "x-forwarded-for";
-
-bool is_forwarded_for(std::string_view name) {
-  return name.size() == forwarded_for.size() &&
-         std::equal(name.begin(), name.end(), forwarded_for.begin(), [](char c, char wanted) {
-           return (c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c) == wanted;
-         });
-}
-
-std::string_view without_space(std::string_view text) {
-  size_t const first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
 
 // An element of X-Forwarded-For: an address, or one with a port, as some proxies write it:
 // 192.0.2.1:80, [2001:db8::1]:80, [2001:db8::1].
@@ -63,12 +51,12 @@ Peer TrustedProxies::client_of(const RequestHead& head, const Peer& peer) const 
   Peer client = peer;
   // Several headers are one list in their order (RFC 9110 section 5.3), which is read from its end.
   for (size_t i = head.header_count; i > 0; --i) {
-    if (!is_forwarded_for(head.headers[i - 1].name)) continue;
+    if (!http::same_name(head.headers[i - 1].name, forwarded_for)) continue;
     std::string_view list = head.headers[i - 1].value;
     for (bool more = true; more;) {
       size_t const comma = list.rfind(',');
       more = comma != std::string_view::npos;
-      std::string_view const element = without_space(more ? list.substr(comma + 1) : list);
+      std::string_view const element = http::trim(more ? list.substr(comma + 1) : list);
       list = list.substr(0, more ? comma : 0);
       if (element.empty()) continue;  // RFC 9110 section 5.6.1.2
       std::optional<IpAddress> const address = element_address(element);
