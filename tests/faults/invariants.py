@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 from faults import losses
 from faults.load import HUNTS
-from faults.stack import ALIVE_WITHIN_S, descriptors
+from faults.stack import ALIVE_WITHIN_S, descriptors, worker_sockets
 from harness.huntd_stack import build_folder
 from harness.process import wait_until
 from harness.stores import Held, Record, floors_in, held_in, in_kafka, in_postgres
@@ -32,6 +32,8 @@ LOOT = {"gold": {"gold"}, "slow": {"gold"}, "pair": {"sword", "shield"}, "scarce
 assert set(LOOT) == set(HUNTS)
 SUPPLY = {("scarce", "relic"): 40}
 WAS_MAX = 15  # earlier generations that a hash names (docs/formats/redis.md)
+KEPT_SLOTS = 32  # SPAWNER_KEPT_SLOTS in src/wire/spawner_message.h
+CORES_OWN = 4   # SOCK_SEQPACKET sockets of a core that lead to no worker
 DESCRIPTORS_MARGIN = 2  # librdkafka may hold a connection more or less to the same broker
 SETTLE_S = 90
 # Log lines of a program of ours that crashed: CHECK (src/base/check.h), std::terminate, glibc, a sanitizer; and huntd's lines
@@ -285,14 +287,25 @@ def gauges(stack) -> dict[str, float]:
 
 
 def census(stack) -> dict[str, list[int]]:
-    """The number of open descriptors of each process, by the process's name."""
+    """The number of open descriptors of each process, by the process's name; without the sockets to workers, which a core and
+    its spawner keep once a slot was used (decision 56): see sockets_kept()."""
     found: dict[str, list[int]] = {}
     found["huntd"] = [len(descriptors(stack.huntd.pid))]
     for name in ("huntd-core", "huntd-spawner", "huntd-admin"):
-        found[name] = sorted(len(descriptors(pid)) for pid in stack.of_name(name))
+        found[name] = sorted(len(descriptors(pid)) - worker_sockets(pid) for pid in stack.of_name(name))
     if stack.aggregator:
         found["hunt-aggregator"] = [len(descriptors(stack.aggregator.pid))] if stack.aggregator.running else []
     return found
+
+
+def sockets_kept(stack) -> list[str]:
+    """What is wrong with the sockets to workers of an idle huntd: a core has one per kept slot, and those to its parent, its spawner
+    and its zygote; its spawner has both ends of the first, and its own."""
+    ends = {name: [worker_sockets(pid) for pid in stack.of_name(name)] for name in ("huntd-core", "huntd-spawner")}
+    wrong = [f"a huntd-core has {count} sockets to workers" for count in ends["huntd-core"] if count > KEPT_SLOTS + CORES_OWN]
+    if sum(ends["huntd-spawner"]) > 2 * sum(ends["huntd-core"]):
+        wrong.append(f"the spawners have {ends['huntd-spawner']} ends of sockets to workers, the cores {ends['huntd-core']}")
+    return wrong
 
 
 def is_idle(stack) -> bool:
@@ -315,7 +328,7 @@ def check_leaks(run, report: Report) -> None:
         wrong = [f"{name}: {len(run.census[name])} processes were there, now {len(now[name])}"
                  for name in run.census if len(now[name]) != len(run.census[name])]
         return wrong + [f"{name} had {run.census[name]} descriptors, now {now[name]}" for name in run.census
-                        if max(now[name], default=0) > max(run.census[name]) + DESCRIPTORS_MARGIN]
+                        if max(now[name], default=0) > max(run.census[name]) + DESCRIPTORS_MARGIN] + sockets_kept(stack)
     try:
         wait_until(lambda: not over() and not stack.lost_processes(), 10, "nothing left over", poll_s=0.2)
     except TimeoutError:

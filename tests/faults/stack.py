@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real stack under test, and what a scenario needs beside HuntdStack."""
+import contextlib
 import json
 import os
 import pathlib
@@ -44,6 +45,16 @@ def descriptors(pid: int) -> list[str]:
             found.append(re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{name}")))
         except FileNotFoundError:
             pass  # closed meanwhile
+    return found
+
+
+def worker_sockets(pid: int) -> int:
+    """How many sockets to workers a process has open: the only SOCK_SEQPACKET ones that huntd makes (type 0005, proc(5))."""
+    inodes = {fields[6] for fields in map(str.split, pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]) if fields[4] == "0005"}
+    found = 0
+    for link in pathlib.Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += os.readlink(link).removeprefix("socket:[").removesuffix("]") in inodes
     return found
 
 
