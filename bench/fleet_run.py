@@ -4,7 +4,7 @@
 The fleet load: 10,000 keep-alive connections, each a hunter, 9,600 hunts/s of goblin-hoard (which awards every time),
 open loop, by hunt-load on the same CPUs as everything else. HUNTD_BENCH_CONNECTIONS makes it smaller, at the same rate a
 connection; HUNTD_BENCH_SECONDS shorter; HUNTD_BENCH_ROUNDS fewer; HUNTD_BENCH_INTERVAL_S lets the aggregator merge more
-often; HUNTD_BENCH_KAFKA=no leaves Kafka out; HUNTD_BENCH_REDIS=tcp connects to Redis over TCP. All that is for trying, not for figures.
+often; HUNTD_BENCH_KAFKA=no leaves Kafka out; HUNTD_BENCH_REDIS=tcp connects to Redis over TCP, tls by TLS. All that is for trying, not for figures.
 """
 import contextlib
 import json
@@ -22,9 +22,12 @@ from bench.report import ROUNDS, Figure, Report, median, progress
 from bench.isolation_modes import isolation_settings
 from harness.huntd_stack import HuntdStack, build_folder, http_get
 from harness.process import wait_until
+from harness.redis_tls import use_tls
 
 CONNECTIONS = int(os.environ.get("HUNTD_BENCH_CONNECTIONS", 10_000))
 RATE = 0.96 * CONNECTIONS
+REDIS = os.environ.get("HUNTD_BENCH_REDIS", "unix")
+OVER = {"unix": "over its unix socket", "tcp": "over TCP", "tls": "over TCP by TLS"}
 AGGREGATOR_INTERVAL_S = int(os.environ.get("HUNTD_BENCH_INTERVAL_S", 5))
 DRAIN_TIMEOUT_S = 300
 WARMUP_S = 8
@@ -51,9 +54,11 @@ def fleet_stack(mode: str = "batch", **settings):
     """The whole stack with Kafka and the aggregator, 2 cores, warmed up; huntd starts again with empty histograms."""
     with tempfile.TemporaryDirectory() as name:
         stack = HuntdStack(pathlib.Path(name) / "stack", cores=2, kafka=os.environ.get("HUNTD_BENCH_KAFKA") != "no" and KAFKA,
-                           redis_unix_socket=os.environ.get("HUNTD_BENCH_REDIS") != "tcp",
+                           redis_unix_socket=REDIS == "unix",
                            settings={"aggregator.interval_s": AGGREGATOR_INTERVAL_S, **PRIORITIES, **isolation_settings(mode),
                                      **settings})
+        if REDIS == "tls":
+            use_tls(stack, pathlib.Path(name) / "tls")
         stack.redis.nice = REDIS_NICE
         stack.aggregator.nice = AGGREGATOR_NICE
         with stack:
@@ -73,7 +78,7 @@ def stack_notes(stack) -> list[str]:
         kafka = "WITHOUT Kafka (HUNTD_BENCH_KAFKA=no): the aggregator reads the outbox"
     else:
         kafka = f"Kafka: {stack.kafka.kind}" + (f", since {stack.kafka.why}" if stack.kafka.why else "")
-    return [f"{kafka}, {KAFKA['partitions']} partition; Redis without AOF, over {'its unix socket' if stack.redis.unix_socket else 'TCP'}; aggregator.interval_s {stack.settings['aggregator.interval_s']}; "
+    return [f"{kafka}, {KAFKA['partitions']} partition; Redis without AOF, {OVER[REDIS]}; aggregator.interval_s {stack.settings['aggregator.interval_s']}; "
             "cores.count 2; hunts without Idempotency-Key; all on one machine with the generator",
             f"nice: cores -{PRIORITIES['cores.priority']}, Redis {REDIS_NICE}, workers -{PRIORITIES['worker.priority']}, "
             f"Kafka {KAFKA['nice']}, librdkafka and the generator 0, aggregator {AGGREGATOR_NICE}; all in one session"]

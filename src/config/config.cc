@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <optional>
+#include <utility>
 #include <sstream>
 #include <string_view>
 
@@ -242,6 +243,22 @@ const Key keys_table[] = {
     TEXT(redis, password_file, path, reload,
          "File with the password, for example a systemd credential. Empty: no AUTH. It is read again at "
          "a reload, and when Redis has rejected the password."),
+    FLAG(redis, tls, restart,
+         "Whether Redis, and its sentinels, are connected to by TLS (1.2 or later). Their certificates "
+         "are checked. The `redis.tls_` files are read at each connect, so a renewed one needs no "
+         "restart."),
+    TEXT(redis, tls_ca_file, path, restart,
+         "PEM file with the certificates of the authorities that may issue those of Redis. Empty: the "
+         "system's."),
+    TEXT(redis, tls_cert_file, path, restart,
+         "PEM file with huntd's own certificate, and its chain, for a Redis that asks for one "
+         "(`tls-auth-clients`). Empty: none."),
+    TEXT(redis, tls_key_file, path, restart,
+         "PEM file with the key of `redis.tls_cert_file`, which other users may not read."),
+    TEXT(redis, tls_server_name, redis_user, restart,
+         "The name that the certificate of Redis must have. Empty: the one in `redis.address`, or its IP "
+         "address. Sentinels name addresses, so set it with `redis.sentinels` unless the certificates "
+         "have them."),
     NUMBER(redis, database, 0, 1'000'000, restart,
          "Number of the database."),
     LARGE(redis, idempotency_ttl_s, 60, 31'536'000, restart,
@@ -633,13 +650,42 @@ bool is_loopback(const std::string& listen) {
   return address->host == "localhost" || address->host == "::1";
 }
 
+// "FILE:LINE: KEY" of a key that is set, "FILE: KEY" of another one.
+std::string place_of(const char* name, const Config& config, const Problems& problems) {
+  auto const found = config.origin.find(name);
+  return fmt::format("{}: {}", found == config.origin.end() ? problems.file : found->second, name);
+}
+
+void check_redis(const Config& config, Problems& problems) {
+  auto const where = [&](const char* name) { return place_of(name, config, problems); };
+  if (!config.redis.user.empty() && config.redis.password_file.empty())
+    problems.add(where("redis.user"), "needs redis.password_file");
+  if (!config.redis.sentinel_user.empty() && config.redis.sentinel_password_file.empty())
+    problems.add(where("redis.sentinel_user"), "needs redis.sentinel_password_file");
+  if (!config.redis.sentinels.empty() && config.origin.contains("redis.address"))
+    problems.add(where("redis.address"),
+                 "has no effect, because redis.sentinels is set: remove one of the two");
+  if (config.redis.tls_cert_file.empty() != config.redis.tls_key_file.empty())
+    problems.add(
+        where(config.redis.tls_key_file.empty() ? "redis.tls_cert_file" : "redis.tls_key_file"),
+        "set both redis.tls_cert_file and redis.tls_key_file, or neither");
+  std::pair<const char*, const std::string&> const of_tls[] = {
+      {"redis.tls_ca_file", config.redis.tls_ca_file},
+      {"redis.tls_cert_file", config.redis.tls_cert_file},
+      {"redis.tls_key_file", config.redis.tls_key_file},
+      {"redis.tls_server_name", config.redis.tls_server_name}};
+  for (const auto& [key, value] : of_tls)
+    if (!config.redis.tls && !value.empty())
+      problems.add(where(key), "has no effect: set redis.tls = true");
+  auto const is_socket = [](const std::string& address) { return address.starts_with("unix:"); };
+  if (config.redis.tls && config.redis.sentinels.empty() &&
+      std::ranges::any_of(config.redis.address, is_socket))
+    problems.add(where("redis.tls"), "needs TCP: redis.address names a unix socket");
+}
+
 // The rules that concern more than one key.
 void check_together(Config& config, Problems& problems) {
-  auto const where = [&](const char* name) {
-    auto const found = config.origin.find(name);
-    return fmt::format("{}: {}", found == config.origin.end() ? problems.file : found->second,
-                       name);
-  };
+  auto const where = [&](const char* name) { return place_of(name, config, problems); };
   if (config.worker.queue_deadline_ms + config.worker.deadline_ms >=
       config.http.request_deadline_ms)
     problems.add(where("http.request_deadline_ms"),
@@ -662,13 +708,7 @@ void check_together(Config& config, Problems& problems) {
     problems.add(where("auth.mode"), "\"bearer\" needs auth.tokens_file");
   if (config.auth.mode == "hunter" && config.auth.hunter_keys_file.empty())
     problems.add(where("auth.mode"), "\"hunter\" needs auth.hunter_keys_file");
-  if (!config.redis.user.empty() && config.redis.password_file.empty())
-    problems.add(where("redis.user"), "needs redis.password_file");
-  if (!config.redis.sentinel_user.empty() && config.redis.sentinel_password_file.empty())
-    problems.add(where("redis.sentinel_user"), "needs redis.sentinel_password_file");
-  if (!config.redis.sentinels.empty() && config.origin.contains("redis.address"))
-    problems.add(where("redis.address"),
-                 "has no effect, because redis.sentinels is set: remove one of the two");
+  check_redis(config, problems);
   if (config.kafka.topic == config.kafka.dead_topic)
     problems.add(where("kafka.dead_topic"),
                  "must differ from kafka.topic, or every dead letter would be read again");

@@ -100,6 +100,11 @@ struct Config {
     std::string sentinel_password_file;
     std::string user;
     std::string password_file;
+    bool tls = false;
+    std::string tls_ca_file;
+    std::string tls_cert_file;
+    std::string tls_key_file;
+    std::string tls_server_name;
     uint32_t database = 0;
     uint64_t idempotency_ttl_s = 86'400;
     uint32_t linger_us = 0;
@@ -172,6 +177,7 @@ struct Address {
   bool unix_socket = false;
   std::string host;  // IPv4, IPv6 without brackets, a name, or the path of a unix socket
   uint16_t port = 0;
+  std::string name{};  // of which a resolver gave `host`; empty: of none
 };
 // Parses "host:port", "[v6]:port" or "unix:/path". The error says what is wrong.
 Result<Address> parse_address(const std::string& text);

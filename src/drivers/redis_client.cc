@@ -10,7 +10,9 @@
 #include <climits>
 #include <cstdint>
 #include <numeric>
+#include <utility>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/net.h"
 #include "base/private_file.h"
@@ -160,10 +162,12 @@ Result<PrimaryChoice> RedisClient::ask_sentinels() {
 
 Result<NamedPrimary> RedisClient::ask_sentinel(size_t index, int64_t give_up_at_ms) {
   for (size_t i = sentinels_.size(); i < config_.sentinels.size(); ++i) {
-    Config::Redis one;
+    Config::Redis one = config_;
+    one.sentinels.clear();
     one.address = {config_.sentinels[i]};
     one.user = config_.sentinel_user;
     one.password_file = config_.sentinel_password_file;
+    one.database = 0;
     sentinels_.emplace_back(new RedisClient(std::move(one), Peer::sentinel));
   }
   RedisClient& sentinel = *sentinels_[index];
@@ -203,12 +207,12 @@ Result<void> RedisClient::connect_beside(const RedisClient& other) {
 
 Result<void> RedisClient::check_primary() {
   Result<RedisReply> info = execute({"INFO", "replication"});
-  if (!info && info.error().kind == ErrorKind::unreachable) context_.reset();
+  if (!info && info.error().kind == ErrorKind::unreachable) close();
   if (!info && !context_) return info.error();
   // Who may not ask may still read.
   if (!info || text_of(info->get()).find("role:slave") == std::string_view::npos) return {};
   left_ = address_text(at_);
-  context_.reset();
+  close();
   bool const several = connected_to_ != redis_text(config_);
   return Error{fmt::format("redis: {}the server is a replica", several ? connected_to_ + ": " : ""),
                ErrorKind::unreachable};
@@ -231,7 +235,7 @@ Result<std::vector<Address>> RedisClient::look_up(const Address& name, int64_t g
                  ErrorKind::unreachable};
   if (!*found) return Error{"redis: " + found->error().message, ErrorKind::unreachable};
   std::vector<Address> addresses;
-  for (const std::string& host : **found) addresses.push_back({false, host, name.port});
+  for (const std::string& host : **found) addresses.push_back({false, host, name.port, name.host});
   return addresses;
 }
 
@@ -244,6 +248,7 @@ Result<void> RedisClient::connect_to(const Candidate& candidate, int64_t give_up
   connected_to_ = candidate.shown;
   server_ = candidate.server;
   timeval const connect_time = span(std::max<int64_t>(give_up_at_ms - monotonic_ms(), 1));
+  close();
   context_.reset(address.unix_socket
                      ? redisConnectUnixWithTimeout(address.host.c_str(), connect_time)
                      : redisConnectWithTimeout(address.host.c_str(), address.port, connect_time));
@@ -257,9 +262,32 @@ Result<void> RedisClient::connect_to(const Candidate& candidate, int64_t give_up
   redisSetTimeout(context_.get(), span(timeout_ms()));
   // On a Unix socket it would fail, and the connection with it.
   if (!address.unix_socket) redisEnableKeepAlive(context_.get());
-  Result<void> authenticated = authenticate();
-  if (!authenticated) context_.reset();
-  return authenticated;
+  Result<void> ready = config_.tls ? secure(give_up_at_ms) : Result<void>();
+  if (ready) ready = authenticate();
+  if (!ready) close();
+  return ready;
+}
+
+// Puts TLS on the new connection.
+Result<void> RedisClient::secure(int64_t give_up_at_ms) {
+  Result<tls::Context> const context = tls::load_context(tls::files_of(config_));
+  if (!context) return Error{context.error().message, ErrorKind::usage};
+  std::string name = config_.tls_server_name;
+  if (name.empty()) name = at_.name.empty() ? at_.host : at_.name;
+  Result<std::unique_ptr<TlsSocket>> opened =
+      TlsSocket::open(context_->fd, *context, std::move(name), give_up_at_ms);
+  if (!opened)
+    return Error{fmt::format("redis: {}: {}", connected_to_, opened.error().message),
+                 ErrorKind::unreachable};
+  tls_ = std::move(*opened);
+  return {};
+}
+
+void RedisClient::close() {
+  tls_.reset();
+  context_.reset();
+  out_.clear();
+  fault_.clear();
 }
 
 Result<void> RedisClient::authenticate() {
@@ -288,19 +316,39 @@ void RedisClient::append(const std::vector<std::string_view>& words) {
     starts.push_back(word.data());
     lengths.push_back(word.size());
   }
-  redisAppendCommandArgv(context_.get(), static_cast<int>(words.size()), starts.data(),
-                         lengths.data());
+  if (!tls_) {
+    redisAppendCommandArgv(context_.get(), static_cast<int>(words.size()), starts.data(),
+                           lengths.data());
+    return;
+  }
+  char* formatted = nullptr;
+  int const bytes = redisFormatCommandArgv(&formatted, static_cast<int>(words.size()),
+                                           starts.data(), lengths.data());
+  CHECK(bytes >= 0);
+  out_.append(formatted, static_cast<size_t>(bytes));
+  redisFreeCommand(formatted);
+}
+
+// Reads from the socket once. Returns false if that failed: see lost().
+bool RedisClient::receive() {
+  if (!tls_) return redisBufferRead(context_.get()) == REDIS_OK;
+  std::string plain;
+  Result<void> const received = tls_->receive(plain);
+  if (!received) fault_ = received.error().message;
+  return received && redisReaderFeed(context_->reader, plain.data(), plain.size()) == REDIS_OK;
 }
 
 Error RedisClient::lost() {
   // On a blocking socket with a timeout, hiredis' text is that of EAGAIN. It has no error if read()
   // has given up.
-  bool const silent = context_->err == 0 || (context_->err == REDIS_ERR_IO && errno == EAGAIN);
-  Error error{silent ? fmt::format("redis: {}: no reply within {:g} s", connected_to_,
-                                   timeout_ms() / 1000.0)
-                     : fmt::format("redis: {}: {}", connected_to_, context_->errstr),
-              ErrorKind::unreachable};
-  context_.reset();
+  bool const silent =
+      fault_.empty() && (context_->err == 0 || (context_->err == REDIS_ERR_IO && errno == EAGAIN));
+  Error error{
+      silent
+          ? fmt::format("redis: {}: no reply within {:g} s", connected_to_, timeout_ms() / 1000.0)
+          : fmt::format("redis: {}: {}", connected_to_, fault_.empty() ? context_->errstr : fault_),
+      ErrorKind::unreachable};
+  close();
   return error;
 }
 
@@ -337,10 +385,10 @@ Result<RedisReply> RedisClient::read() {
   while (reply == nullptr) {
     if (!readable_until(give_up_at_ms)) return lost();
     size_t const unread = context_->reader->len;
-    if (redisBufferRead(context_.get()) != REDIS_OK) return lost();
+    if (!receive()) return lost();
     received += context_->reader->len - unread;
     if (peer_ == Peer::sentinel && received > limits::sentinel_reply_bytes_max) {
-      context_.reset();
+      close();
       return Error{fmt::format("redis: {}: reply too large", connected_to_),
                    ErrorKind::unreachable};
     }
@@ -351,6 +399,12 @@ Result<RedisReply> RedisClient::read() {
 
 Result<void> RedisClient::send() {
   if (!context_) return Error{"redis: not connected"};
+  if (tls_) {
+    Result<void> const done = tls_->send(std::exchange(out_, {}));
+    if (done) return {};
+    fault_ = done.error().message;
+    return lost();
+  }
   int sent = 0;
   while (sent == 0)
     if (redisBufferWrite(context_.get(), &sent) != REDIS_OK) return lost();
@@ -365,7 +419,7 @@ Result<std::optional<RedisReply>> RedisClient::received() {
     if (reply != nullptr) break;
     pollfd readable{.fd = context_->fd, .events = POLLIN, .revents = 0};
     if (::poll(&readable, 1, 0) <= 0) return std::optional<RedisReply>();
-    if (redisBufferRead(context_.get()) != REDIS_OK) return lost();
+    if (!receive()) return lost();
   }
   Result<RedisReply> taken = checked(reply);
   if (!taken) return taken.error();

@@ -16,6 +16,7 @@
 #include "base/named_primary.h"
 #include "base/result.h"
 #include "config/config.h"
+#include "drivers/tls_socket.h"
 
 namespace huntd {
 
@@ -41,7 +42,7 @@ class RedisClient {
   // server. REQUIRES: `other` is connected.
   Result<void> connect_beside(const RedisClient& other);
   bool connected() const { return context_ != nullptr; }
-  void close() { context_.reset(); }
+  void close();
   // Closes the connection, and returns an error, if the server is a replica: it accepts no write, and
   // its primary may have another address now. The next connect() tries this address last. A server
   // that may not be asked counts as a primary.
@@ -86,7 +87,9 @@ class RedisClient {
                                          std::string& failures, int64_t give_up_at_ms);
   Result<std::vector<Address>> look_up(const Address& name, int64_t give_up_at_ms);
   Result<void> connect_to(const Candidate& candidate, int64_t give_up_at_ms);
+  Result<void> secure(int64_t give_up_at_ms);
   Result<void> authenticate();
+  bool receive();
   bool readable_until(int64_t give_up_at_ms) const;
   // Closes the connection after an error of it.
   Error lost();
@@ -105,6 +108,9 @@ class RedisClient {
   int64_t question_ends_at_ms_ = INT64_MAX;  // of a sentinel: no reply is waited for longer
   std::string server_;  // as the config, or a sentinel, has it: of the present or last connection
   std::unique_ptr<redisContext, void (*)(redisContext*)> context_{nullptr, &redisFree};
+  std::unique_ptr<TlsSocket> tls_;  // with redis.tls: over the socket of context_
+  std::string out_;                 // with TLS: the commands that are not sent
+  std::string fault_;               // with TLS: why the connection is lost; empty: silence
 };
 
 }  // namespace huntd

@@ -43,6 +43,8 @@ class Stream {
   // reused. REQUIRES: not sending().
   virtual void send(std::string& bytes) = 0;
   virtual bool sending() const = 0;
+  // Says more of what on_end() or on_sent() reported than its errno; empty: there is no more.
+  virtual std::string_view fault() const { return {}; }
   // Detaches the socket so that it can be passed to another process. Calls on_released(), possibly
   // before release() returns; on failure the stream remains usable. REQUIRES: paused and not
   // sending.
@@ -93,7 +95,7 @@ class AcceptUser {
 class Network {
  public:
   virtual ~Network() = default;
-  // REQUIRES: `address` is a numeric one or a unix socket.
+  // REQUIRES: `address` is a numeric one or a unix socket, perhaps with the name that it was found by.
   virtual void connect(const Address& address, ConnectUser& user) = 0;
   // `with_peers` asks who connects, which costs one more operation per connection over TCP.
   virtual void start_accepting(AcceptUser& user, bool with_peers) = 0;

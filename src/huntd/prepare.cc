@@ -15,6 +15,7 @@
 #include "bundle/saved_bundle.h"
 #include "chance/seed_secrets.h"
 #include "drivers/kafka_properties.h"
+#include "tls/context.h"
 
 namespace huntd::server {
 namespace {
@@ -149,6 +150,10 @@ Result<Prepared> prepare(const std::string& config_path, const PrepareOptions& o
   Result<RedisLogins> logins = read_redis_logins(prepared.config.redis);
   if (!logins) return logins.error();
   prepared.redis_logins = std::move(*logins);
+  if (prepared.config.redis.tls) {
+    Result<tls::Context> const context = tls::load_context(tls::files_of(prepared.config.redis));
+    if (!context) return context.error();
+  }
   if (Result<void> kafka = prepare_kafka_properties(prepared.config); !kafka) return kafka.error();
   if (const std::string& file = prepared.config.hunts.seed_secret_file; !file.empty()) {
     Result<std::string> secret = read_seed_secret_file(file);

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/cpus.h"
@@ -22,6 +23,7 @@
 #include "linux/secret_files.h"
 #include "linux/spawner.h"
 #include "linux/stall_watch.h"
+#include "linux/tls_network.h"
 #include "linux/worker_host.h"
 
 namespace huntd::server {
@@ -43,6 +45,9 @@ class CoreProcess {
         host_(ring, spawner_socket),
         control_(ring, setup.control_descriptor) {
     scheduler_.set_now(clock_.now_ns());
+    const Config::Redis& redis = setup.config.redis;
+    if (redis.tls)
+      tls_network_.emplace(network_, ring, scheduler_, tls::files_of(redis), redis.tls_server_name);
     for (int descriptor : setup.peer_descriptors)
       peer_links_.push_back(descriptor < 0 ? nullptr
                                            : std::make_unique<UringMessageLink>(ring, descriptor));
@@ -59,7 +64,9 @@ class CoreProcess {
     std::vector<MessageLink*> links;
     for (auto& link : peer_links_) links.push_back(link.get());
     Result<std::unique_ptr<Core>> core =
-        open_core(std::move(setup), {clock_, network_, resolver_, secrets_, host_, kafka_.get()},
+        open_core(std::move(setup),
+                  {clock_, tls_network_ ? static_cast<Network&>(*tls_network_) : network_,
+                   resolver_, secrets_, host_, kafka_.get()},
                   {control_, links}, scheduler_);
     if (!core) return core.error();
     core_ = std::move(*core);
@@ -152,6 +159,7 @@ class CoreProcess {
   bool has_backlog_ = false;    // the last tick left completions
   uint64_t lines_dropped_ = 0;  // of those, how many the metric counts
   UringNetwork network_;
+  std::optional<TlsNetwork> tls_network_;  // over network_, with redis.tls
   UringResolver resolver_;
   UringSecretFiles secrets_;
   UringWorkerHost host_;

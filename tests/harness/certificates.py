@@ -43,12 +43,15 @@ class Authority:
             raise RuntimeError(f"openssl {words[0]}: {done.stderr.strip()}")
 
     def issue(self, host: str, *, name: str = "server", expired: bool = False) -> pathlib.Path:
-        """A new key and its certificate for a host name, in one file, as Kafka reads it."""
+        """A new key and its certificate for a host name or an IPv4 address, in one file, as Kafka reads it; and each in its own, NAME.key
+        and NAME.crt."""
+        kind = "IP" if host.replace(".", "").isdigit() else "DNS"
         self._run("req", "-newkey", "rsa:2048", "-nodes", "-sha256", "-subj", f"/CN={host}", "-addext",
-                  f"subjectAltName=DNS:{host}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+                  f"subjectAltName={kind}:{host}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
         dates = ("-startdate", PAST[0], "-enddate", PAST[1]) if expired else ("-days", "365")
         self._run("ca", "-batch", "-config", "ca.conf", "-cert", "ca.pem", "-keyfile", "ca.key", "-notext", *dates,
                   "-in", f"{name}.csr", "-out", f"{name}.crt")
+        (self.directory / f"{name}.key").chmod(0o600)
         both = self.directory / f"{name}.pem"
         both.write_text((self.directory / f"{name}.key").read_text() + (self.directory / f"{name}.crt").read_text())
         return both

@@ -22,6 +22,8 @@ Task<Result<std::vector<Address>>> Lookup::addresses(Address address, uint64_t d
   std::optional<Result<std::vector<Address>>> found =
       co_await resolved_.wait(std::min(wait_until_ns, deadline_at_ns));
   resolving_ = false;
+  if (found && *found)
+    for (Address& each : **found) each.name = address.host;
   if (found) co_return std::move(*found);
   resolver_.give_up();
   if (deadline_at_ns < wait_until_ns)

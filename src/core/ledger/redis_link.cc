@@ -632,11 +632,12 @@ void RedisLink::fail_protocol(std::string_view command) {
 }
 
 void RedisLink::on_end(int error) {
+  if (connected_ && !stream_->fault().empty()) return drop(std::string(stream_->fault()).c_str());
   drop(error == 0 ? "the server closed the connection" : std::strerror(error));
 }
 
 void RedisLink::on_sent(int error) {
-  if (error != 0) drop(std::strerror(error));
+  if (error != 0) on_end(error);
 }
 
 void RedisLink::drop(const char* reason) {

@@ -132,7 +132,9 @@ void SentinelCall::on_bytes(std::string_view bytes) {
 }
 
 void SentinelCall::on_end(int error) {
-  if (failure_.empty() && replies_.size() < expected_)
+  bool const too_early = failure_.empty() && replies_.size() < expected_;
+  if (too_early) failure_ = stream_->fault();
+  if (too_early && failure_.empty())
     failure_ = error == 0 ? "the server closed the connection" : std::strerror(error);
   changed_.set({});
 }
