@@ -15,6 +15,8 @@ from harness.huntd_stack import AggregatorServer, HuntdStack, build_folder, http
 from harness.ports import reserve_port
 from harness.process import Server, children_of, is_running, process_state, wait_until
 from harness.redis_server import RedisServer
+from harness.redis_tls import HOST as TLS_HOST
+from harness.redis_tls import use_tls
 from harness.sentinel_server import SentinelServer, await_acquainted, await_primary
 
 HUNTS = pathlib.Path(__file__).resolve().parents[1] / "e2e" / "hunts"
@@ -72,10 +74,12 @@ def all_processes():
 class FaultStack(HuntdStack):
     """`shifted_clock`: huntd's and Redis' wall clock is set by set_clock_ahead(). `redis_disk_bytes`: Redis has a disk of its
     own of that size. `redis_user`: huntd and the aggregator log in as the user `huntd`, whose password is word-0.
-    `sentinels`: three of them watch Redis and a replica, and all programs ask them where Redis is."""
+    `sentinels`: three of them watch Redis and a replica, and all programs ask them where Redis is. `tls`: all programs
+    connect to Redis by TLS."""
 
     def __init__(self, directory, *, proxied_redis: bool = False, shifted_clock: bool = False,
-                 redis_disk_bytes: int = 0, redis_user: bool = False, sentinels: bool = False, settings: dict | None = None, **options):
+                 redis_disk_bytes: int = 0, redis_user: bool = False, sentinels: bool = False, tls: bool = False,
+                 settings: dict | None = None, **options):
         super().__init__(directory, **{"cores": 2, "kafka": {"partitions": 4}, "append_only": True, "hunts": HUNTS,
                                        "settings": {**SETTINGS, **(settings or {})}, **options})
         self.more_servers: list[Server] = []
@@ -99,6 +103,7 @@ class FaultStack(HuntdStack):
         if sentinels:
             del self.settings["redis.address"]
             self.settings["redis.sentinels"] = [each.address for each in self.sentinels]
+        self.authority, self.tls_port = use_tls(self, self.directory / "tls") if tls else (None, None)
         self.replication: RedisProxy | None = None  # between the primary and its replica
         self.proxy = RedisProxy(int(self.redis.port)) if proxied_redis else None
         if self.proxy:
@@ -161,6 +166,13 @@ class FaultStack(HuntdStack):
             port.release()
         self.more_servers.remove(replica)
         self.redis = replica
+
+    def replace_certificate(self, *, expired: bool) -> None:
+        """Redis has another certificate of the same authority from now on; its connections end."""
+        self.authority.issue(TLS_HOST, expired=expired)
+        self.redis.call("CONFIG", "SET", "tls-cert-file", self.authority.directory / "server.crt", "tls-key-file",
+                        self.authority.directory / "server.key")
+        self.redis.call("CLIENT", "KILL", "LADDR", self.tls_port.address)
 
     @property
     def redis_password(self) -> pathlib.Path:

@@ -225,3 +225,17 @@ def acl_password_rotated(run):
     run.lifted()
     run.stack.await_ready()
     run.expect("trying what redis.password_file has now" in run.stack.huntd.log_text(), "the file was read again")
+
+
+@scenario(may_see=UNAVAILABLE, stack={"tls": True})
+def tls_certificate_expired_and_renewed(run):
+    """A certificate that has expired gets no command (docs/operations.md "TLS to Redis"): 503 redis-unavailable from the end of the
+    connections on. Once Redis has a renewed one, hunts are served, without a restart and without a reload."""
+    pids = run.stack.core_pids()
+    run.stack.replace_certificate(expired=True)
+    run.go_on_for(run.span(3, 1))
+    run.expect("has expired: renew it" in run.stack.huntd.log_text(), "the log has the reason")
+    run.stack.replace_certificate(expired=False)
+    run.lifted()
+    run.stack.await_ready()
+    run.expect(run.stack.core_pids() == pids, "the cores are the same")
