@@ -21,6 +21,7 @@ inline constexpr size_t json_depth_max = 32;
 
 // --- config ----------------------------------------------------------------------------------
 inline constexpr size_t config_bytes_max = 1024 * 1024;  // the whole file
+inline constexpr uint32_t redis_replicas_max = 16;  // redis.wait_replicas
 inline constexpr size_t pg_name_bytes_max = 63;          // of a schema or role (PostgreSQL's own)
 inline constexpr size_t topic_bytes_max = 249;           // a Kafka topic's name (Kafka's own bound)
 

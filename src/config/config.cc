@@ -11,9 +11,9 @@
 #include <cstring>
 #include <fstream>
 #include <optional>
-#include <utility>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 #include "base/ids.h"
 #include "base/ip_address.h"
@@ -274,6 +274,12 @@ const Key keys_table[] = {
          "If Redis uses this share of its `maxmemory`, hunts get 503 `redis-unavailable`; stored "
          "responses are still returned. 100: Redis alone decides. Without a `maxmemory`, or if it "
          "evicts, the share has no effect."),
+    NUMBER(redis, wait_replicas, 0, limits::redis_replicas_max, restart,
+         "A 200 is sent when so many replicas have the commit too (`WAIT`). If they do not have it in "
+         "time, the response is 503 `outcome-unknown`; if fewer are connected, hunts get 503 "
+         "`redis-unavailable`. 0: huntd waits for none."),
+    NUMBER(redis, wait_ms, 1, 2000, restart,
+         "How long Redis waits for `redis.wait_replicas`. Further commits of the core wait behind it."),
     TEXT(kafka, bootstrap, bootstrap, restart,
          "Brokers for the first connection. Empty: no Kafka, and the aggregator reads the outbox "
          "in Redis."),

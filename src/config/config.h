@@ -110,6 +110,8 @@ struct Config {
     uint32_t linger_us = 0;
     bool allow_eviction = false;
     uint32_t memory_max_percent = 90;
+    uint32_t wait_replicas = 0;
+    uint32_t wait_ms = 200;
   } redis;
   struct Kafka {
     std::string bootstrap;

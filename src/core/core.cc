@@ -58,7 +58,9 @@ RedisLink::Options redis_options(const CoreSettings& settings) {
           settings.index,
           settings.config.redis.allow_eviction,
           settings.config.redis.memory_max_percent,
-          settings.seed_secret.empty()};
+          settings.seed_secret.empty(),
+          settings.config.redis.wait_replicas,
+          settings.config.redis.wait_ms};
 }
 
 // Each hunter has one core, so its limit is exact; a token and a hunt have requests on all.

@@ -211,7 +211,9 @@ Task<std::pair<Ledger::Found, ResponseRecord>> Ledger::find_response(const Reque
                                                                      uint64_t deadline_at_ns) {
   PoolString const key = keys::done(name.hunter_id, name.hunt_id, name.key);
   PoolVector<std::string_view> words{"GET", key};
-  RedisReply reply = co_await link_.retried(std::move(words), deadline_at_ns);
+  // The response is as durable as the commit that stored it.
+  RedisReply reply =
+      co_await link_.retried(std::move(words), deadline_at_ns, RedisLink::Copies::replicas);
   if (reply.lost() || reply.is_error()) co_return std::pair(Found::unavailable, ResponseRecord());
   if (!reply.is_text() && !reply.is_nil()) {
     link_.fail_protocol("GET");
@@ -284,8 +286,9 @@ Task<CommitResult> Ledger::commit(const Commit& commit, uint64_t deadline_at_ns)
       prepared.set_target(lineage, hunt_states_.of(commit.name.hunt_id).floor);
       PoolVector<std::string_view> script_keys = prepared.script_keys();
       PoolVector<std::string_view> arguments = prepared.arguments();
-      RedisReply reply = co_await link_.evaluate(*commit_, std::move(script_keys),
-                                                 std::move(arguments), deadline_at_ns);
+      RedisReply reply =
+          co_await link_.evaluate(*commit_, std::move(script_keys), std::move(arguments),
+                                  deadline_at_ns, RedisLink::Copies::replicas);
       if (!reply.lost() && !reply.is_error() && !is_commit_reply(reply, commit.awards.size())) {
         link_.fail_protocol("commit");
         reply = RedisReply();

@@ -348,6 +348,11 @@ Task<bool> RedisLink::check(Check what) {
       up_ ? never_ns : scheduler_.now_ns() + handshake_timeout_ms * ns_per_ms;
   std::string reason;
   if (what == Check::all) reason = co_await self_test(deadline_at_ns);
+  if (connected_ && what == Check::all && options_.wait_replicas > 0 && reason.empty()) {
+    PoolVector<std::string_view> wait{"WAIT", "0", "1"};
+    RedisReply const waited = co_await command(std::move(wait), deadline_at_ns);
+    if (waited.is_error()) reason.append("WAIT: ").append(waited.text());
+  }
   PoolVector<std::string_view> words{"INFO"};
   RedisReply const info = co_await command(std::move(words), deadline_at_ns);
   if (info.lost())
@@ -407,6 +412,10 @@ std::string RedisLink::read_settings(const RedisReply& info) {
         .append(info_field(info.text(), "master_port"));
   }
   note_lineage(info.text());
+  uint64_t const replicas = info_number(info.text(), "connected_slaves");
+  if (replicas < options_.wait_replicas)
+    return "Redis has " + std::to_string(replicas) + " of the " +
+           std::to_string(options_.wait_replicas) + " replicas in redis.wait_replicas";
   uint64_t const used_bytes = info_number(info.text(), "used_memory");
   uint64_t const max_bytes = info_number(info.text(), "maxmemory");
   metrics_.set(Gauge::redis_memory_used_bytes, used_bytes);
@@ -475,13 +484,15 @@ void RedisLink::on_connected(Result<StreamPtr> stream) {
   changed_.set({});
 }
 
-bool RedisLink::append(std::span<const std::string_view> words, OneShot<RedisReply>* slot) {
+bool RedisLink::append(std::span<const std::string_view> words, OneShot<RedisReply>* slot,
+                       Copies copies) {
   if (!connected_ || waiting_.size() >= limits::redis_in_flight_max ||
       out_.size() >= limits::redis_out_bytes_max)
     return false;
   write(words);
-  waiting_.push_back({slot, scheduler_.ran_ns(), 0, RedisReply()});
+  waiting_.push_back({slot, scheduler_.ran_ns(), Waiting::Kind::command, copies, 0, RedisReply()});
   metrics_.add(Counter::redis_commands);
+  wait_due_ = wait_due_ || (copies == Copies::replicas && options_.wait_replicas > 0);
   return true;
 }
 
@@ -494,18 +505,31 @@ void RedisLink::write(std::span<const std::string_view> words) {
   }
 }
 
+// Behind the commands of a tick: Redis replies when the replicas have them, or wait_ms later.
+void RedisLink::append_wait() {
+  wait_due_ = false;
+  std::string const replicas = std::to_string(options_.wait_replicas);
+  std::string const ms = std::to_string(options_.wait_ms);
+  std::string_view const words[] = {"WAIT", replicas, ms};
+  write(words);
+  waiting_.push_back(
+      {nullptr, scheduler_.ran_ns(), Waiting::Kind::wait, Copies::primary, 0, RedisReply()});
+}
+
 void RedisLink::append_marker() {
   char digits[24];
   char* const end = std::to_chars(digits, std::end(digits), ++last_marker_).ptr;
   std::string_view const words[] = {"ECHO", {digits, static_cast<size_t>(end - digits)}};
   write(words);
-  waiting_.push_back({nullptr, scheduler_.ran_ns(), last_marker_, RedisReply()});
+  waiting_.push_back({nullptr, scheduler_.ran_ns(), Waiting::Kind::marker, Copies::primary,
+                      last_marker_, RedisReply()});
 }
 
-Task<RedisReply> RedisLink::command(PoolVector<std::string_view> words, uint64_t deadline_at_ns) {
+Task<RedisReply> RedisLink::command(PoolVector<std::string_view> words, uint64_t deadline_at_ns,
+                                    Copies copies) {
   OneShot<RedisReply> slot(scheduler_);
   uint64_t const ticket = first_ticket_ + waiting_.size();
-  if (!append(words, &slot)) co_return RedisReply();
+  if (!append(words, &slot, copies)) co_return RedisReply();
   std::optional<RedisReply> reply = co_await slot.wait(deadline_at_ns);
   if (reply) co_return std::move(*reply);
   // Too late. The entry stays, because its reply still has its turn in the order.
@@ -513,14 +537,15 @@ Task<RedisReply> RedisLink::command(PoolVector<std::string_view> words, uint64_t
   co_return RedisReply();
 }
 
-Task<RedisReply> RedisLink::retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns) {
+Task<RedisReply> RedisLink::retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns,
+                                    Copies copies) {
   for (int tries = 1;; ++tries) {
     if (!up_) {
       bool const usable_again = co_await usable(deadline_at_ns);
       if (!usable_again) co_return RedisReply();
     }
     PoolVector<std::string_view> copy = words;
-    RedisReply reply = co_await command(std::move(copy), deadline_at_ns);
+    RedisReply reply = co_await command(std::move(copy), deadline_at_ns, copies);
     bool const late = scheduler_.now_ns() >= deadline_at_ns;
     if (!reply.lost() || late || tries == limits::redis_tries_max) co_return reply;
   }
@@ -528,7 +553,7 @@ Task<RedisReply> RedisLink::retried(PoolVector<std::string_view> words, uint64_t
 
 Task<RedisReply> RedisLink::evaluate(const RedisScript& script, PoolVector<std::string_view> keys,
                                      PoolVector<std::string_view> arguments,
-                                     uint64_t deadline_at_ns) {
+                                     uint64_t deadline_at_ns, Copies copies) {
   if (!up_) co_return RedisReply();
   std::string const key_count = std::to_string(keys.size());
   PoolVector<std::string_view> words{"EVALSHA", script.sha1, key_count};
@@ -536,7 +561,7 @@ Task<RedisReply> RedisLink::evaluate(const RedisScript& script, PoolVector<std::
   words.insert(words.end(), arguments.begin(), arguments.end());
   for (int attempt = 0;; ++attempt) {
     PoolVector<std::string_view> copy = words;
-    RedisReply reply = co_await command(std::move(copy), deadline_at_ns);
+    RedisReply reply = co_await command(std::move(copy), deadline_at_ns, copies);
     if (attempt > 0 || !reply.is_error() || !reply.text().starts_with("NOSCRIPT")) co_return reply;
     metrics_.add(Counter::redis_noscript);
     PoolVector<std::string_view> load{"SCRIPT", "LOAD", script.text};
@@ -547,7 +572,7 @@ Task<RedisReply> RedisLink::evaluate(const RedisScript& script, PoolVector<std::
 
 bool RedisLink::send_ignoring_reply(PoolVector<std::string_view> words) {
   if (!up_) return false;
-  return append(words, nullptr);
+  return append(words, nullptr, Copies::primary);
 }
 
 void RedisLink::flush(Leave leave) {
@@ -564,6 +589,7 @@ void RedisLink::flush(Leave leave) {
   }
   if (linger_.armed()) scheduler_.disarm(linger_);
   sent_at_ns_ = now_ns;
+  if (wait_due_) append_wait();
   append_marker();
   metrics_.add(Counter::redis_batches);
   stream_->send(out_);
@@ -595,7 +621,12 @@ bool RedisLink::take(RedisReply reply) {
     return false;
   }
   Waiting& next = waiting_[replied_];
-  if (next.marker == 0) {
+  if (next.kind == Waiting::Kind::wait) {
+    take_wait(reply);
+    ++replied_;
+    return true;
+  }
+  if (next.kind == Waiting::Kind::command) {
     next.reply = std::move(reply);
     ++replied_;
     if (!up_) deliver(1);
@@ -613,6 +644,16 @@ bool RedisLink::take(RedisReply reply) {
   std::string const reason = reply.is_error() ? std::string(text) : "replies are out of sync";
   drop(reason.c_str());
   return false;
+}
+
+// The reply to a WAIT says how many replicas have what the commands before it wrote. If they are too
+// few, whether it outlives the primary is unknown, as if its reply had not come.
+void RedisLink::take_wait(const RedisReply& reply) {
+  if (reply.is_number() && reply.number() >= options_.wait_replicas) return;
+  metrics_.add(Counter::redis_wait_failures);
+  for (size_t i = 0; i < replied_; ++i)
+    if (waiting_[i].copies == Copies::replicas) waiting_[i].reply = RedisReply();
+  suspect();
 }
 
 // Passes the first `count` replies to the coroutines that wait for them.
@@ -654,6 +695,7 @@ void RedisLink::drop(const char* reason) {
   stream_.reset();
   if (sentinels_) sentinels_->give_up();  // serve() waits for no question
   out_.clear();
+  wait_due_ = false;
   replied_ = 0;
   // The replies still due are lost.
   while (!waiting_.empty()) {

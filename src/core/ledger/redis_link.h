@@ -46,6 +46,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
     bool allow_eviction = false;
     uint32_t memory_max_percent = 100;  // of maxmemory; more: the link is not suitable
     bool holds_seed_secret = true;      // Redis has the secret of hunt.random()
+    uint32_t wait_replicas = 0;         // that must have what Copies::replicas asks for
+    uint32_t wait_ms = 0;               // how long Redis waits for them
   };
   struct World {
     Network& network;
@@ -95,18 +97,26 @@ class RedisLink final : private StreamUser, private ConnectUser {
   // Whether the link is up; waits for it while it is returning().
   Task<bool> usable(uint64_t deadline_at_ns);
 
+  // Who must have what a command has written, or read, before its reply counts: with
+  // Copies::replicas so many as Options says, by WAIT behind the commands of a tick. If they do not
+  // have it in time, the reply is lost.
+  enum class Copies : uint8_t { primary, replicas };
+
   // Queues one command and waits for its reply, at most until `deadline_at_ns`. After a lost reply
   // it is unknown whether the command was executed. If the link is down or full, the reply is lost
   // at once and the command was not sent. The words are copied when the task starts.
-  Task<RedisReply> command(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
+  Task<RedisReply> command(PoolVector<std::string_view> words, uint64_t deadline_at_ns,
+                           Copies copies = Copies::primary);
   // The same for a command that may be executed twice: if the connection ends before the reply, the
   // command is sent again once the link is up.
-  Task<RedisReply> retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
+  Task<RedisReply> retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns,
+                           Copies copies = Copies::primary);
   // The same as command() for a script, by EVALSHA. If Redis does not have the script (NOSCRIPT: it
   // was not executed), loads it and tries once more. Keys and arguments must live until this
   // returns.
   Task<RedisReply> evaluate(const RedisScript& script, PoolVector<std::string_view> keys,
-                            PoolVector<std::string_view> arguments, uint64_t deadline_at_ns);
+                            PoolVector<std::string_view> arguments, uint64_t deadline_at_ns,
+                            Copies copies = Copies::primary);
   // Queues a command without waiting for its reply. Returns false if the link is down or full.
   bool send_ignoring_reply(PoolVector<std::string_view> words);
   // A reply was malformed, so the connection can't be trusted: logs `command`, loses the replies
@@ -128,9 +138,11 @@ class RedisLink final : private StreamUser, private ConnectUser {
   struct Linger final : Deadline {
     void on_deadline() override {}
   };
-  bool append(std::span<const std::string_view> words, OneShot<RedisReply>* slot);
+  bool append(std::span<const std::string_view> words, OneShot<RedisReply>* slot, Copies copies);
   void write(std::span<const std::string_view> words);
+  void append_wait();
   void append_marker();
+  void take_wait(const RedisReply& reply);
   bool take(RedisReply reply);
   void deliver(size_t count);
   Task<bool> connect();
@@ -193,12 +205,15 @@ class RedisLink final : private StreamUser, private ConnectUser {
   struct Waiting {
     OneShot<RedisReply>* slot;  // null if no coroutine waits for the reply
     uint64_t queued_at_ns;      // on the clock of Scheduler::ran_ns()
-    uint64_t marker;            // 0: a command
-    RedisReply reply;           // kept until the next marker
+    enum class Kind : uint8_t { command, wait, marker } kind;
+    Copies copies;     // of a command
+    uint64_t marker;   // the number that it echoes
+    RedisReply reply;  // kept until the next marker
   };
   PoolDeque<Waiting> waiting_;
   size_t replied_ = 0;  // the first of waiting_ that have their reply
   uint64_t last_marker_ = 0;
+  bool wait_due_ = false;  // a command since the last write wants Copies::replicas
   uint64_t first_ticket_ = 0;
   std::vector<OneShot<Signal>*> waiters_;  // for a change of up() or suitable()
 };

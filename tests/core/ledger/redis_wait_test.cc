@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// redis.wait_replicas: which replies wait for replicas, and what a WAIT that was too short does.
+#include "fake_redis.h"
+
+#undef CHECK  // base/check.h's
+#include <doctest/doctest.h>
+
+#include <optional>
+
+using namespace huntd;
+using namespace huntd::server;
+using Copies = RedisLink::Copies;
+
+namespace {
+
+// A primary: how many replicas it has, and how many of them have what was written when it is asked.
+struct Primary {
+  int connected = 2;
+  std::string acknowledged = ":2\r\n";
+  std::vector<Words> commands;
+  FakeServer server{[this](const Words& words) {
+    commands.push_back(words);
+    if (words[0] == "WAIT") return words[1] == "0" ? std::string(":0\r\n") : acknowledged;
+    if (words[0] == "GET") return bulk("stored");
+    if (words[0] != "INFO") return reply_of_redis(words);
+    std::string const usual = "run_id:1\r\nrole:master\r\nmaxmemory_policy:noeviction\r\n";
+    return bulk(usual + "connected_slaves:" + std::to_string(connected) + "\r\n");
+  }};
+
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const Words& each : commands) names.push_back(each[0]);
+    return names;
+  }
+};
+
+LinkWorld& make_world(Primary& primary, uint32_t replicas = 1) {
+  LinkWorld& world = make_link_world();
+  world.network.servers["127.0.0.1:1"] = &primary.server;
+  RedisLink::Options options;
+  options.servers.addresses = {{false, "127.0.0.1", 1}};
+  options.wait_replicas = replicas;
+  options.wait_ms = 50;
+  world.start(std::move(options));
+  primary.commands.clear();
+  return world;
+}
+
+struct Reply {
+  std::optional<RedisReply> reply;
+  bool lost() const { return reply.has_value() && reply->lost(); }
+  std::string text() const { return reply ? std::string(reply->text()) : "none"; }
+};
+
+Task<> get(RedisLink& link, Reply& into, Copies copies) {
+  PoolVector<std::string_view> words{"GET", "key"};
+  into.reply = co_await link.command(std::move(words), never_ns, copies);
+}
+
+Reply& ask(LinkWorld& world, Copies copies) {
+  Reply& reply = *new Reply;
+  start(get(*world.link, reply, copies));
+  return reply;
+}
+
+}  // namespace
+
+TEST_CASE("one WAIT stands behind the commands of a tick, if one of them asks for it") {
+  Primary& primary = *new Primary;
+  LinkWorld& world = make_world(primary);
+  Reply& first = ask(world, Copies::replicas);
+  Reply& second = ask(world, Copies::primary);
+  Reply& third = ask(world, Copies::replicas);
+  world.settle();
+  CHECK(primary.names() == std::vector<std::string>{"GET", "GET", "GET", "WAIT", "ECHO"});
+  CHECK(primary.commands[3] == Words{"WAIT", "1", "50"});
+  for (Reply* each : {&first, &second, &third}) CHECK(each->text() == "stored");
+
+  primary.commands.clear();
+  CHECK(ask(world, Copies::primary).text() == "none");
+  world.settle();
+  CHECK(primary.names() == std::vector<std::string>{"GET", "ECHO"});
+}
+
+TEST_CASE("without redis.wait_replicas nothing waits") {
+  Primary& primary = *new Primary;
+  LinkWorld& world = make_world(primary, 0);
+  Reply& reply = ask(world, Copies::replicas);
+  world.settle();
+  CHECK(reply.text() == "stored");
+  CHECK(primary.names() == std::vector<std::string>{"GET", "ECHO"});
+}
+
+TEST_CASE("what too few replicas have is lost, other replies are not") {
+  for (const char* acknowledged : {":1\r\n", "-ERR unknown command\r\n", "+OK\r\n"}) {
+    Primary& primary = *new Primary;
+    LinkWorld& world = make_world(primary, 2);
+    primary.acknowledged = acknowledged;
+    Reply& waits = ask(world, Copies::replicas);
+    Reply& does_not = ask(world, Copies::primary);
+    world.settle();
+    CHECK(waits.lost());
+    CHECK(does_not.text() == "stored");
+    CHECK(world.link->up());
+    primary.acknowledged = ":2\r\n";
+    Reply& later = ask(world, Copies::replicas);
+    world.settle();
+    CHECK(later.text() == "stored");
+  }
+}
+
+TEST_CASE("a primary with too few replicas is not suitable, and is again when they are back") {
+  Primary& primary = *new Primary;
+  primary.connected = 0;
+  LinkWorld& world = make_world(primary);
+  CHECK(world.link->up());
+  CHECK_FALSE(world.link->suitable());
+  CHECK(world.reason() == "Redis has 0 of the 1 replicas in redis.wait_replicas");
+  primary.connected = 1;
+  world.pass(limits::redis_check_unsuitable_ns);
+  CHECK(world.link->suitable());
+
+  primary.connected = 0;
+  primary.acknowledged = ":0\r\n";
+  Reply& reply = ask(world, Copies::replicas);
+  world.settle();
+  CHECK(reply.lost());
+  world.pass(limits::redis_check_suspected_ns);
+  CHECK_FALSE(world.link->suitable());
+}
+
+TEST_CASE("a connection that ends takes its WAIT with it") {
+  Primary& primary = *new Primary;
+  LinkWorld& world = make_world(primary);
+  Reply& reply = ask(world, Copies::replicas);
+  world.network.streams.back()->end();
+  world.pass(ns_per_s);
+  CHECK(reply.lost());
+  CHECK(world.link->suitable());
+  primary.commands.clear();
+  Reply& later = ask(world, Copies::primary);
+  world.settle();
+  CHECK(later.text() == "stored");
+  CHECK(primary.names() == std::vector<std::string>{"GET", "ECHO"});
+}
