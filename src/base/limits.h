@@ -20,10 +20,11 @@ inline constexpr size_t chunk_extension_bytes_max = 256;     // all extensions o
 inline constexpr size_t json_depth_max = 32;
 
 // --- config ----------------------------------------------------------------------------------
-inline constexpr size_t config_bytes_max = 1024 * 1024;  // the whole file
-inline constexpr uint32_t redis_replicas_max = 16;  // redis.wait_replicas
-inline constexpr size_t pg_name_bytes_max = 63;          // of a schema or role (PostgreSQL's own)
-inline constexpr size_t topic_bytes_max = 249;           // a Kafka topic's name (Kafka's own bound)
+inline constexpr size_t config_bytes_max = 1024 * 1024;     // the whole file
+inline constexpr uint32_t redis_replicas_max = 16;          // redis.wait_replicas
+inline constexpr uint32_t redis_replicas_listed_max = 256;  // that are looked for in INFO
+inline constexpr size_t pg_name_bytes_max = 63;  // of a schema or role (PostgreSQL's own)
+inline constexpr size_t topic_bytes_max = 249;   // a Kafka topic's name (Kafka's own bound)
 
 // --- names and addresses ----------------------------------------------------------------------
 inline constexpr size_t addresses_max = 16;  // of one name that are tried; further ones are not

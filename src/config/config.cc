@@ -683,6 +683,10 @@ void check_redis(const Config& config, Problems& problems) {
   for (const auto& [key, value] : of_tls)
     if (!config.redis.tls && !value.empty())
       problems.add(where(key), "has no effect: set redis.tls = true");
+  if (config.redis.wait_replicas > 0 && config.redis.wait_ms >= config.http.request_deadline_ms)
+    problems.add(where("redis.wait_ms"),
+                 fmt::format("must be less than http.request_deadline_ms ({})",
+                             config.http.request_deadline_ms));
   auto const is_socket = [](const std::string& address) { return address.starts_with("unix:"); };
   if (config.redis.tls && config.redis.sentinels.empty() &&
       std::ranges::any_of(config.redis.address, is_socket))

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "drivers/tls_socket.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "base/clock.h"
@@ -18,7 +21,9 @@ Result<std::unique_ptr<TlsSocket>> TlsSocket::open(int socket, const tls::Contex
   while (done) {
     done = opened->flush();
     if (!done || opened->session_.established()) break;
-    if (monotonic_ms() >= give_up_at_ms)
+    pollfd readable{.fd = socket, .events = POLLIN, .revents = 0};
+    int64_t const wait_ms = std::clamp<int64_t>(give_up_at_ms - monotonic_ms(), 0, INT_MAX);
+    if (::poll(&readable, 1, static_cast<int>(wait_ms)) == 0)
       done = Error{""};
     else
       done = opened->receive(early);
@@ -35,7 +40,7 @@ Result<void> TlsSocket::flush() {
   while (!left.empty()) {
     ssize_t const sent = ::send(socket_, left.data(), left.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0) return Error{session_.end_in_words(errno)};
+    if (sent < 0) return Error{errno == EAGAIN ? "" : session_.end_in_words(errno)};
     left.remove_prefix(static_cast<size_t>(sent));
   }
   return {};

@@ -18,7 +18,7 @@ class TlsSocket {
   static Result<std::unique_ptr<TlsSocket>> open(int socket, const tls::Context& context,
                                                  std::string peer, int64_t give_up_at_ms);
 
-  // Sends all of `bytes`.
+  // Sends all of `bytes`. The message of the error is empty if the server took nothing in time.
   Result<void> send(std::string_view bytes);
   // Reads once, and appends what that says to `plain`: perhaps nothing, if it is only a part of a
   // record, or if a signal came. The message of the error is empty if nothing came in time.

@@ -50,8 +50,9 @@ void TlsStream::on_bytes(std::string_view bytes) {
 }
 
 void TlsStream::read() {
-  Call const call(*this);
   reading_ = true;
+  if (calls_ > 0) return;  // in on_connected(), behind which receive() delivers
+  Call const call(*this);
   deliver();
 }
 

@@ -29,8 +29,12 @@ Result<void> check_readable(const char* key, const std::string& path) {
 
 Result<void> trust(ssl_ctx_st* context, const std::string& ca_file) {
   if (ca_file.empty()) {
-    if (SSL_CTX_set_default_verify_paths(context) == 1) return {};
-    return Error{"the system's authorities can't be read: " + take_error()};
+    // Not its folder beside, whose files would be read during a handshake.
+    static_cast<void>(SSL_CTX_set_default_verify_file(context));
+    ERR_clear_error();
+    if (sk_X509_OBJECT_num(X509_STORE_get0_objects(SSL_CTX_get_cert_store(context))) > 0) return {};
+    return Error{fmt::format("redis.tls_ca_file: set it: the system has no authorities in {}",
+                             X509_get_default_cert_file())};
   }
   if (Result<void> readable = check_readable("ca", ca_file); !readable) return readable;
   if (SSL_CTX_load_verify_file(context, ca_file.c_str()) == 1) return {};
@@ -58,7 +62,9 @@ Result<void> identify(ssl_ctx_st* context, const Files& files) {
       PEM_read_bio_PrivateKey(bytes.get(), nullptr, &no_passphrase, nullptr), &EVP_PKEY_free);
   ERR_clear_error();
   if (!key) return unusable("key", files.key, "there is no key without a passphrase in it (PEM)");
-  if (SSL_CTX_use_PrivateKey(context, key.get()) == 1) return {};
+  // The first alone does not compare a key of another type with the certificate.
+  if (SSL_CTX_use_PrivateKey(context, key.get()) == 1 && SSL_CTX_check_private_key(context) == 1)
+    return {};
   ERR_clear_error();
   return unusable("key", files.key, "the key is not that of redis.tls_cert_file");
 }
@@ -81,6 +87,8 @@ Result<Context> load_context(const Files& files) {
   CHECK(context != nullptr);
   CHECK(SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) == 1);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
+  // What is sent is taken at once, also in TLS 1.2.
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);
   // An idle connection keeps no buffers.
   SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS);
   if (Result<void> trusted = trust(context.get(), files.ca); !trusted) return trusted.error();

@@ -81,7 +81,7 @@ def test_a_name_of_the_config_is_the_one_that_counts(own_stack, tmp_path):
     ("another authority", "no authority that is trusted has issued the server's certificate: see redis.tls_ca_file"),
     ("the system's authorities", "no authority that is trusted has issued the server's certificate: see redis.tls_ca_file"),
     ("expired", "the server's certificate, or one of its chain, has expired: renew it"),
-    ("no TLS there", "TLS"),
+    ("no TLS there", "the server does not complete the TLS handshake: is this address one with TLS?"),
 ])
 def test_a_server_that_is_not_trusted_gets_no_command(own_stack, tmp_path, fault, words):
     secured = Secured(own_stack, tmp_path, expired=fault == "expired")

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A redis-server of our own on a free loopback port."""
+import os
 import pathlib
 import shutil
 import socket
 
 from harness.ports import reserve_port
 from harness.process import Server, find_program, wait_until
+
+
+def server_words() -> list[str]:
+    """The program and its first arguments: redis-server, or what HUNTD_REDIS_SERVER names in its place (`./dev test valkey`)."""
+    return os.environ.get("HUNTD_REDIS_SERVER", "").split() or [find_program("redis-server")]
 
 
 class RedisServer(Server):
@@ -38,7 +44,7 @@ class RedisServer(Server):
 
     def command(self) -> list[str]:
         listen_too = ["--unixsocket", str(self._socket_path), "--unixsocketperm", "700"] if self.unix_socket else []
-        return [find_program("redis-server"), "--bind", "127.0.0.1", "--port", str(self.port), *listen_too, "--daemonize", "no",
+        return [*server_words(), "--bind", "127.0.0.1", "--port", str(self.port), *listen_too, "--daemonize", "no",
                 "--dir", str(self.directory), "--save", "", "--appendonly", "yes" if self.append_only else "no",
                 # Never "everysec" here: while an fsync runs it answers up to 2 s before it writes, and a SIGKILL would
                 # lose what was answered. A process's death, unlike the machine's, needs no fsync.

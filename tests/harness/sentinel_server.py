@@ -4,8 +4,8 @@ import contextlib
 import pathlib
 
 from harness.ports import reserve_port
-from harness.process import Server, find_program, wait_until
-from harness.redis_server import RedisClient, RedisError, RedisServer
+from harness.process import Server, wait_until
+from harness.redis_server import RedisClient, RedisError, RedisServer, server_words
 
 PRIMARY = "mymaster"
 
@@ -38,7 +38,7 @@ class SentinelServer(Server):
             self.config.write_text("\n".join(self.lines) + "\n")
 
     def command(self) -> list[str]:
-        return [find_program("redis-server"), str(self.config), "--sentinel"]
+        return [*server_words(), str(self.config), "--sentinel"]
 
     def ready(self) -> bool:
         try:

@@ -24,6 +24,8 @@ from harness import kafka_server
 from harness.huntd_stack import ROOT
 from harness.previous_build import VARIABLE, build_of
 from harness.process import ServerFailed
+from harness.tree import TreeUnavailable
+from harness.valkey import valkey_words, version
 
 PYTHON = "/usr/bin/python3"
 RESULTS = ROOT / "build" / "test-results"
@@ -32,6 +34,8 @@ LINT_LINES_MAX = 200
 # Those that ask of Kafka what may differ from one release to another.
 KAFKA_SUITES = ("restart_without_kafka", "aggregator_topic", "aggregator_kafka", "kafka")
 KAFKA_SUITES_AT_A_TIME = 4
+REDIS_SUITES = ("redis", "redis_login", "redis_sentinel", "redis_tls", "redis_wait", "ledger_redis", "guarantees", "generations", "supply",
+                "supply_scripts", "commit_script", "chance", "huntctl_restore", "aggregator", "losses")
 DOCTEST = re.compile(r"\[doctest\] test cases:\s*\d+\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed\s*\|\s*(\d+) skipped")
 
 
@@ -256,10 +260,30 @@ def run_kafka_versions(releases: list[str]) -> Count:
     return count
 
 
+def run_valkey() -> Count:
+    """REDIS_SUITES on the Valkey of Debian 13."""
+    count = Count()
+    try:
+        words = valkey_words()
+    except TreeUnavailable as reason:
+        count.skip(f"valkey: {reason}")
+        return count
+    print(f"valkey: {version(words)}", flush=True)
+    for suite in REDIS_SUITES:
+        counted = _run_elsewhere(f"valkey_{suite}", suite, {"HUNTD_REDIS_SERVER": " ".join(words)})
+        print(f"valkey: {suite}: {counted}", flush=True)
+        count.add(counted)
+    return count
+
+
 def _run_kafka_suite(release: str, suite: str) -> Count:
-    """Prints pytest's output only if a test failed."""
+    return _run_elsewhere(f"kafka_{release}_{suite}", suite, {"HUNTD_KAFKA_VERSION": release})
+
+
+def _run_elsewhere(name: str, suite: str, variables: dict[str, str]) -> Count:
+    """A suite with another peer. Prints pytest's output only if a test failed."""
     with tempfile.TemporaryFile("w+", errors="replace") as output:
-        count = run_pytest(f"kafka_{release}_{suite}", pytest_files()[suite], output, {"HUNTD_KAFKA_VERSION": release})
+        count = run_pytest(name, pytest_files()[suite], output, variables)
         if count.failed:
             output.seek(0)
             print(output.read(), flush=True)
@@ -353,6 +377,7 @@ def built_in(arguments: list[str]) -> dict[str, Suite]:
         Suite("asan", lambda: run_meson("asan", "unit"), ("build", "run", "test", "fuzz"), ("asan @unit",)),
         Suite("clang", lambda: run_meson("clang", "unit"), ("build", "run", "test", "tidy"), ("clang @unit",)),
         Suite("kafka_versions", lambda: run_kafka_versions(arguments), ("build", "run", "test", "kafka"), ("release @programs @pieces",)),
+        Suite("valkey", run_valkey, ("build", "run", "test", "tree"), ("release @programs @pieces",)),
         Suite("upgrade", lambda: run_upgrade(arguments), ("build", "run", "test", "kafka"), ("release @programs @pieces",)),
         Suite("sim", lambda: run_sim(arguments), ("build",), ("release tests/sim/sim",)),
         Suite("fuzz", lambda: run_fuzz(arguments), ("build", "fuzz"), ("fuzz fuzzers",)))}

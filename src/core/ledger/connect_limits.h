@@ -13,7 +13,8 @@ inline constexpr uint64_t sentinel_wait_ns = 1'000'000'000;
 // A question may take this long, for all sentinels together.
 inline constexpr uint64_t sentinels_wait_ns = 3'000'000'000;
 inline constexpr size_t sentinel_reply_bytes_max = 64 * 1024;
-// Connects to sentinels that hang at the same time. The kernel ends each within 5 s.
+// Connects to sentinels that hang at the same time. The kernel ends each within 5 s; by TLS it takes up
+// to 15 s: the files, the connect and the handshake have 5 s each.
 inline constexpr size_t sentinel_calls_max = 16;
 
 }  // namespace huntd::limits

@@ -134,6 +134,13 @@ bool failed_in_redis(const RedisReply& reply, const Commit& commit) {
   return reply.is_error() || status == "rejected" || status == "torn";
 }
 
+// Whether the reply is about an award, this one or an earlier one with the same key. If the replicas do
+// not have it, whether it outlives the primary is as unknown as after a lost reply.
+bool is_awarded(const RedisReply& reply) {
+  std::string_view const status = reply[0].text();
+  return status == "committed" || status == "replayed";
+}
+
 // REQUIRES: the reply is an error or is_commit_reply(). `may_have_run`: an earlier attempt has had
 // no reply.
 CommitResult read_commit_reply(const RedisReply& reply, const Commit& commit,
@@ -211,9 +218,7 @@ Task<std::pair<Ledger::Found, ResponseRecord>> Ledger::find_response(const Reque
                                                                      uint64_t deadline_at_ns) {
   PoolString const key = keys::done(name.hunter_id, name.hunt_id, name.key);
   PoolVector<std::string_view> words{"GET", key};
-  // The response is as durable as the commit that stored it.
-  RedisReply reply =
-      co_await link_.retried(std::move(words), deadline_at_ns, RedisLink::Copies::replicas);
+  RedisReply reply = co_await link_.retried(std::move(words), deadline_at_ns);
   if (reply.lost() || reply.is_error()) co_return std::pair(Found::unavailable, ResponseRecord());
   if (!reply.is_text() && !reply.is_nil()) {
     link_.fail_protocol("GET");
@@ -222,6 +227,13 @@ Task<std::pair<Ledger::Found, ResponseRecord>> Ledger::find_response(const Reque
   std::optional<ResponseRecord> record = read_record(reply.text());
   // No record, or a voided request: it may run.
   if (!record) co_return std::pair(Found::no, ResponseRecord());
+  if (link_.waits_for_replicas()) {
+    PoolVector<std::string_view> again{"GET", key};
+    RedisReply const read =
+        co_await link_.command(std::move(again), deadline_at_ns, RedisLink::Copies::replicas);
+    if (!read.is_text() || read.few_copies())
+      co_return std::pair(Found::unavailable, ResponseRecord());
+  }
   co_return std::pair(Found::yes, std::move(*record));
 }
 
@@ -294,6 +306,7 @@ Task<CommitResult> Ledger::commit(const Commit& commit, uint64_t deadline_at_ns)
         reply = RedisReply();
       }
       if (failed_in_redis(reply, commit)) link_.suspect();
+      if (reply.few_copies() && is_awarded(reply)) reply = RedisReply();
       if (!reply.lost()) co_return read_commit_reply(reply, commit, prepared, sent_to.has_value());
       sent_to = lineage;
     }

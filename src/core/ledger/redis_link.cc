@@ -45,6 +45,18 @@ uint64_t info_number(std::string_view info, std::string_view name) {
   return number;
 }
 
+// How many replicas receive the writes: "slave0:ip=…,port=…,state=online,…". One that is still sent
+// the data set counts for no WAIT.
+uint32_t online_replicas(std::string_view info) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < limits::redis_replicas_listed_max; ++i) {
+    std::string_view const replica = info_field(info, "slave" + std::to_string(i));
+    if (replica.empty()) break;
+    if (replica.find("state=online") != replica.npos) ++count;
+  }
+  return count;
+}
+
 // Version, role and persistence by INFO.
 std::string describe_server(std::string_view info) {
   std::string_view const valkey = info_field(info, "valkey_version");
@@ -412,7 +424,7 @@ std::string RedisLink::read_settings(const RedisReply& info) {
         .append(info_field(info.text(), "master_port"));
   }
   note_lineage(info.text());
-  uint64_t const replicas = info_number(info.text(), "connected_slaves");
+  uint32_t const replicas = online_replicas(info.text());
   if (replicas < options_.wait_replicas)
     return "Redis has " + std::to_string(replicas) + " of the " +
            std::to_string(options_.wait_replicas) + " replicas in redis.wait_replicas";
@@ -467,7 +479,6 @@ void RedisLink::on_connected(Result<StreamPtr> stream) {
   if (stream) {
     stream_ = std::move(*stream);
     stream_->set_user(*this);
-    stream_->read();
     if (reader_ != nullptr) redisReaderFree(reader_);
     reader_ = redisReaderCreateWithFunctions(RedisReply::functions());
     reader_->maxbuf = 64 * 1024;
@@ -477,6 +488,7 @@ void RedisLink::on_connected(Result<StreamPtr> stream) {
     reason_.clear();
     connected_ = true;
     ++connections_;
+    stream_->read();
   } else {
     last_error_ = redis_fault_in_words(stream.error().message);
     reason_ = "";
@@ -508,6 +520,7 @@ void RedisLink::write(std::span<const std::string_view> words) {
 // Behind the commands of a tick: Redis replies when the replicas have them, or wait_ms later.
 void RedisLink::append_wait() {
   wait_due_ = false;
+  waiting_for_copies_ = true;
   std::string const replicas = std::to_string(options_.wait_replicas);
   std::string const ms = std::to_string(options_.wait_ms);
   std::string_view const words[] = {"WAIT", replicas, ms};
@@ -537,15 +550,14 @@ Task<RedisReply> RedisLink::command(PoolVector<std::string_view> words, uint64_t
   co_return RedisReply();
 }
 
-Task<RedisReply> RedisLink::retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns,
-                                    Copies copies) {
+Task<RedisReply> RedisLink::retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns) {
   for (int tries = 1;; ++tries) {
     if (!up_) {
       bool const usable_again = co_await usable(deadline_at_ns);
       if (!usable_again) co_return RedisReply();
     }
     PoolVector<std::string_view> copy = words;
-    RedisReply reply = co_await command(std::move(copy), deadline_at_ns, copies);
+    RedisReply reply = co_await command(std::move(copy), deadline_at_ns);
     bool const late = scheduler_.now_ns() >= deadline_at_ns;
     if (!reply.lost() || late || tries == limits::redis_tries_max) co_return reply;
   }
@@ -581,6 +593,8 @@ void RedisLink::flush(Leave leave) {
       scheduler_.ran_ns() > waiting_.front().queued_at_ns + limits::redis_silence_max_ns)
     return drop("no reply for 5 s");
   if (!connected_ || out_.empty() || stream_->sending()) return;
+  // Redis executes nothing behind a WAIT until it ends, so what comes meanwhile shares the next one.
+  if (wait_due_ && waiting_for_copies_) return;
   uint64_t const now_ns = scheduler_.now_ns();
   if (leave == Leave::when_due && up_ && now_ns < sent_at_ns_ + options_.linger_ns &&
       out_.size() < limits::redis_linger_bytes_max) {
@@ -646,13 +660,13 @@ bool RedisLink::take(RedisReply reply) {
   return false;
 }
 
-// The reply to a WAIT says how many replicas have what the commands before it wrote. If they are too
-// few, whether it outlives the primary is unknown, as if its reply had not come.
+// The reply to a WAIT is how many replicas have what the commands before it wrote or read.
 void RedisLink::take_wait(const RedisReply& reply) {
+  waiting_for_copies_ = false;
   if (reply.is_number() && reply.number() >= options_.wait_replicas) return;
   metrics_.add(Counter::redis_wait_failures);
   for (size_t i = 0; i < replied_; ++i)
-    if (waiting_[i].copies == Copies::replicas) waiting_[i].reply = RedisReply();
+    if (waiting_[i].copies == Copies::replicas) waiting_[i].reply.note_few_copies();
   suspect();
 }
 
@@ -695,7 +709,7 @@ void RedisLink::drop(const char* reason) {
   stream_.reset();
   if (sentinels_) sentinels_->give_up();  // serve() waits for no question
   out_.clear();
-  wait_due_ = false;
+  wait_due_ = waiting_for_copies_ = false;
   replied_ = 0;
   // The replies still due are lost.
   while (!waiting_.empty()) {

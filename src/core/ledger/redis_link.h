@@ -81,6 +81,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   // Why the link is not suitable; of a failed connect with each address that was tried. Empty if it
   // is suitable, and before the first connect has failed.
   std::string_view reason() const { return reason_; }
+  // Whether Copies::replicas makes a difference.
+  bool waits_for_replicas() const { return options_.wait_replicas > 0; }
   // A commit was rejected: checks Redis soon.
   void suspect();
   // Which server this is, in which history: a hash of INFO's run_id and master_replid. Another
@@ -99,7 +101,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
 
   // Who must have what a command has written, or read, before its reply counts: with
   // Copies::replicas so many as Options says, by WAIT behind the commands of a tick. If they do not
-  // have it in time, the reply is lost.
+  // have it in time, the reply has few_copies().
   enum class Copies : uint8_t { primary, replicas };
 
   // Queues one command and waits for its reply, at most until `deadline_at_ns`. After a lost reply
@@ -109,8 +111,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
                            Copies copies = Copies::primary);
   // The same for a command that may be executed twice: if the connection ends before the reply, the
   // command is sent again once the link is up.
-  Task<RedisReply> retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns,
-                           Copies copies = Copies::primary);
+  Task<RedisReply> retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
   // The same as command() for a script, by EVALSHA. If Redis does not have the script (NOSCRIPT: it
   // was not executed), loads it and tries once more. Keys and arguments must live until this
   // returns.
@@ -213,7 +214,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   PoolDeque<Waiting> waiting_;
   size_t replied_ = 0;  // the first of waiting_ that have their reply
   uint64_t last_marker_ = 0;
-  bool wait_due_ = false;  // a command since the last write wants Copies::replicas
+  bool wait_due_ = false;            // a command since the last write wants Copies::replicas
+  bool waiting_for_copies_ = false;  // a WAIT has no reply yet
   uint64_t first_ticket_ = 0;
   std::vector<OneShot<Signal>*> waiters_;  // for a change of up() or suitable()
 };

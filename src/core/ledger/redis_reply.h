@@ -30,6 +30,10 @@ class RedisReply {
   // No reply arrived before the connection ended or the deadline passed. It is unknown whether the
   // command was executed.
   bool lost() const { return node_ == nullptr; }
+  // Too few replicas had what the command wrote or read when the reply came
+  // (RedisLink::Copies::replicas).
+  bool few_copies() const { return few_copies_; }
+  void note_few_copies() { few_copies_ = true; }
   bool is_error() const { return is(REDIS_REPLY_ERROR); }
   bool is_nil() const { return is(REDIS_REPLY_NIL); }
   bool is_text() const { return is(REDIS_REPLY_STRING) || is(REDIS_REPLY_STATUS); }
@@ -49,6 +53,7 @@ class RedisReply {
 
   std::unique_ptr<Node, Free> owned_;
   const Node* node_ = nullptr;
+  bool few_copies_ = false;
 };
 
 }  // namespace huntd::server

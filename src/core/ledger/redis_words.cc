@@ -37,6 +37,7 @@ constexpr Fault faults[] = {
 }  // namespace
 
 std::string redis_fault_in_words(std::string_view error) {
+  if (error.starts_with("redis.tls_")) return std::string(error);  // of a file, with its key
   for (const Fault& fault : faults) {
     if (error.find(fault.error) == error.npos) continue;
     return std::string(fault.words).append(" (").append(error).append(")");

@@ -108,8 +108,8 @@ void SentinelCall::on_connected(Result<StreamPtr> stream) {
   if (stream) {
     stream_ = std::move(*stream);
     stream_->set_user(*this);
-    stream_->read();
     reader_ = redisReaderCreateWithFunctions(RedisReply::functions());
+    stream_->read();
   } else {
     failure_ = stream.error().message;
   }

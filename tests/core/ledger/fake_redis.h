@@ -64,6 +64,10 @@ class FakeStream final : public Stream {
     std::string const bytes = std::exchange(unread_, "");
     if (user_ != nullptr && !bytes.empty()) user_->on_bytes(bytes);
   }
+  // Delivers bytes of a server that replies late.
+  void receive(std::string_view bytes) {
+    if (user_ != nullptr) user_->on_bytes(bytes);
+  }
   // The server closes the connection.
   void end() {
     if (user_ != nullptr) user_->on_end(0);

@@ -13,19 +13,34 @@ using Copies = RedisLink::Copies;
 
 namespace {
 
-// A primary: how many replicas it has, and how many of them have what was written when it is asked.
+// A primary: how many of its replicas receive its writes, and how many of them have what was written when it is asked.
 struct Primary {
   int connected = 2;
   std::string acknowledged = ":2\r\n";
   std::vector<Words> commands;
+  std::string get = bulk("stored");
+  bool waits = false;       // no replica replies: a WAIT, and all behind it, has no reply yet
+  std::string replies_due;  // then
   FakeServer server{[this](const Words& words) {
     commands.push_back(words);
-    if (words[0] == "WAIT") return words[1] == "0" ? std::string(":0\r\n") : acknowledged;
-    if (words[0] == "GET") return bulk("stored");
-    if (words[0] != "INFO") return reply_of_redis(words);
-    std::string const usual = "run_id:1\r\nrole:master\r\nmaxmemory_policy:noeviction\r\n";
-    return bulk(usual + "connected_slaves:" + std::to_string(connected) + "\r\n");
+    bool const is_wait = words[0] == "WAIT" && words[1] != "0";
+    if (!waits || (!is_wait && replies_due.empty())) return reply_to(words);
+    replies_due += reply_to(words);
+    return std::string();
   }};
+
+  std::string reply_to(const Words& words) const {
+    if (words[0] == "WAIT") return words[1] == "0" ? std::string(":0\r\n") : acknowledged;
+    if (words[0] == "GET") return get;
+    if (words[0] != "INFO") return reply_of_redis(words);
+    std::string info = "run_id:1\r\nrole:master\r\nmaxmemory_policy:noeviction\r\n";
+    info += "connected_slaves:3\r\n";
+    for (int i = 0; i < 3; ++i) {
+      std::string const state = i < connected ? "online" : "wait_bgsave";
+      info += "slave" + std::to_string(i) + ":ip=10.0.0.1,port=1,state=" + state + ",lag=0\r\n";
+    }
+    return bulk(info);
+  }
 
   std::vector<std::string> names() const {
     std::vector<std::string> names;
@@ -49,6 +64,7 @@ LinkWorld& make_world(Primary& primary, uint32_t replicas = 1) {
 struct Reply {
   std::optional<RedisReply> reply;
   bool lost() const { return reply.has_value() && reply->lost(); }
+  bool few() const { return reply.has_value() && reply->few_copies(); }
   std::string text() const { return reply ? std::string(reply->text()) : "none"; }
 };
 
@@ -91,7 +107,7 @@ TEST_CASE("without redis.wait_replicas nothing waits") {
   CHECK(primary.names() == std::vector<std::string>{"GET", "ECHO"});
 }
 
-TEST_CASE("what too few replicas have is lost, other replies are not") {
+TEST_CASE("a reply knows that too few replicas have its data, also that of an error") {
   for (const char* acknowledged : {":1\r\n", "-ERR unknown command\r\n", "+OK\r\n"}) {
     Primary& primary = *new Primary;
     LinkWorld& world = make_world(primary, 2);
@@ -99,14 +115,55 @@ TEST_CASE("what too few replicas have is lost, other replies are not") {
     Reply& waits = ask(world, Copies::replicas);
     Reply& does_not = ask(world, Copies::primary);
     world.settle();
-    CHECK(waits.lost());
-    CHECK(does_not.text() == "stored");
+    CHECK(waits.few());
+    CHECK(waits.text() == "stored");
+    CHECK_FALSE(does_not.few());
     CHECK(world.link->up());
+    primary.get = "-OOM\r\n";
+    Reply& error = ask(world, Copies::replicas);
+    world.settle();
+    CHECK(error.few());
+    CHECK(error.text() == "OOM");
     primary.acknowledged = ":2\r\n";
     Reply& later = ask(world, Copies::replicas);
     world.settle();
-    CHECK(later.text() == "stored");
+    CHECK_FALSE(later.few());
   }
+}
+
+TEST_CASE("what comes during a WAIT shares the next one") {
+  Primary& primary = *new Primary;
+  LinkWorld& world = make_world(primary);
+  primary.waits = true;
+  Reply& first = ask(world, Copies::replicas);
+  world.settle();
+  std::vector<Reply*> later;
+  for (int tick = 0; tick < 5; ++tick) {
+    later.push_back(&ask(world, Copies::replicas));
+    world.pass(ns_per_ms);
+  }
+  CHECK(primary.names() == std::vector<std::string>{"GET", "WAIT", "ECHO"});
+  CHECK(first.text() == "none");
+
+  primary.waits = false;
+  primary.commands.clear();
+  world.network.streams.back()->receive(std::exchange(primary.replies_due, ""));
+  world.settle();
+  CHECK(first.text() == "stored");
+  CHECK(primary.names() ==
+        std::vector<std::string>{"GET", "GET", "GET", "GET", "GET", "WAIT", "ECHO"});
+  for (Reply* each : later) CHECK(each->text() == "stored");
+}
+
+TEST_CASE("what waits for no replica goes on during a WAIT") {
+  Primary& primary = *new Primary;
+  LinkWorld& world = make_world(primary);
+  primary.waits = true;
+  ask(world, Copies::replicas);
+  world.settle();
+  ask(world, Copies::primary);
+  world.settle();
+  CHECK(primary.names() == std::vector<std::string>{"GET", "WAIT", "ECHO", "GET", "ECHO"});
 }
 
 TEST_CASE("a primary with too few replicas is not suitable, and is again when they are back") {
@@ -124,7 +181,7 @@ TEST_CASE("a primary with too few replicas is not suitable, and is again when th
   primary.acknowledged = ":0\r\n";
   Reply& reply = ask(world, Copies::replicas);
   world.settle();
-  CHECK(reply.lost());
+  CHECK(reply.few());
   world.pass(limits::redis_check_suspected_ns);
   CHECK_FALSE(world.link->suitable());
 }
@@ -132,11 +189,13 @@ TEST_CASE("a primary with too few replicas is not suitable, and is again when th
 TEST_CASE("a connection that ends takes its WAIT with it") {
   Primary& primary = *new Primary;
   LinkWorld& world = make_world(primary);
+  world.pass(ns_per_s);  // the connection has settled, so it is replaced without a pause
   Reply& reply = ask(world, Copies::replicas);
   world.network.streams.back()->end();
-  world.pass(ns_per_s);
+  world.settle();
   CHECK(reply.lost());
   CHECK(world.link->suitable());
+  for (const Words& each : primary.commands) CHECK(each != Words{"WAIT", "1", "50"});
   primary.commands.clear();
   Reply& later = ask(world, Copies::primary);
   world.settle();
