@@ -2,7 +2,7 @@
 -- campfire: come back every day.
 --
 -- Each day (UTC) gives one ember and a mark of that day, "day-20416". The script uses the marks to
--- remember: it has no storage, only what the hunter holds. The streak is the number of marked days
+-- remember, so a player can look at them; hunt.state() would be another way. The streak is the number of marked days
 -- in a row up to today; every seventh day of a streak also gives a feast.
 --
 -- hunt.now may go back: hosts have clocks of their own, and a clock can be set. So a day before the

@@ -65,7 +65,10 @@ inline constexpr size_t secrets_file_bytes_max = 64 * 1024;  // with comments
 // --- scripts and workers ---------------------------------------------------------------------
 // The worker is C and has its own names for some of these (wire/worker_frame.h);
 // wire/limits_agree.cc compares them.
-inline constexpr size_t awards_max = 32;                      // loot per request
+inline constexpr size_t awards_max = 32;  // loot per request
+// Units of one loot that one award gives, or one take takes away.
+inline constexpr int32_t loot_units_max = 1'000'000;
+inline constexpr size_t state_bytes_max = 4 * 1024;           // of a hunter in a hunt, as JSON
 inline constexpr size_t held_loot_max = 1024;                 // distinct loot per hunter and hunt
 inline constexpr size_t result_bytes_max = 16 * 1024;         // the script's result as JSON
 inline constexpr size_t reason_bytes_max = 512;               // text of hunt.reject or of an error

@@ -19,7 +19,8 @@ struct Described {
 };
 
 constexpr Described functions[] = {
-    {"award", R"(---Awards a loot, after the function has returned. With a limit: one of N units.
+    {"award",
+     R"(---Awards a loot, after the function has returned. With a limit: one of N units. With a count: so many.
 ---@param loot_id string 1 to 64 of A-Z a-z 0-9 _ . -
 ---@param options? HuntAwardOptions
 ---@return boolean awarded
@@ -45,6 +46,16 @@ constexpr Described functions[] = {
     {"reject", R"(---Ends the run: nothing is awarded, and the caller gets the reason.
 ---@param reason? string
 (reason))"},
+    {"state",
+     R"(---A table that the ledger keeps of this hunter in this hunt; changes are stored with the awards.
+---@return table
+())"},
+    {"take", R"(---Takes n of a loot that the hunter held before this run, together with the awards.
+---@param loot_id string
+---@param n? integer 1 if it is left out
+---@return boolean taken
+---@return integer? held how much the hunter has, if that is less
+(loot_id, n))"},
 };
 
 constexpr Described values[] = {
@@ -56,6 +67,7 @@ constexpr Described values[] = {
 };
 
 constexpr Described options[] = {
+    {"count", "integer # how many the hunter gets"},
     {"limit", "integer # how many units all hunters share"},
 };
 
@@ -63,6 +75,8 @@ constexpr std::string_view test_class = R"(
 ---@class HuntRun
 ---@field ended string # "ok", "rejected", "script-error", ...
 ---@field awards string[]
+---@field given table<string, integer>
+---@field taken table<string, integer>
 ---@field result any
 ---@field reason? string
 ---@field log string[]
@@ -86,7 +100,7 @@ function HuntTest.given(options) end
 function HuntTest.when(options) end
 
 ---What has to come of the last test.when.
----@param options? {awards?: table|string, result?: any, result_has?: table, log?: string[]|string, log_has?: string, rejected?: string|true, error?: string|true, ended?: string, held?: table|string, held_has?: table, replayed?: boolean, runs_with?: table, units?: table, ok?: integer|integer[], failed?: integer|integer[]}
+---@param options? {awards?: table|string, taken?: table|string, result?: any, result_has?: table, log?: string[]|string, log_has?: string, rejected?: string|true, error?: string|true, ended?: string, held?: table|string, held_has?: table, replayed?: boolean, runs_with?: table, units?: table, ok?: integer|integer[], failed?: integer|integer[]}
 function HuntTest.expect(options) end
 
 ---@param came any

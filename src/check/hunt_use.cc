@@ -137,7 +137,9 @@ class Values {
   void award(const Node* node);
   void loot_id(const Node* node);
   void options(const Node* node);
-  void limit(const Node* node);
+  void whole_number(const Node* node, std::string_view what, int low, int high,
+                    std::string_view help);
+  void take(const Node* node);
   void random(const Node* node);
   void text_argument(const Node* node, std::string_view what);
 
@@ -361,6 +363,7 @@ void Values::arguments(const Node* node, std::string_view function) {
   size_t const count = node->parts.size() - 1;
   const Node* const last = node->parts.back();
   if (function == "award") return award(node);
+  if (function == "take") return take(node);
   if (function == "random") return random(node);
   if (function == "reject" && count > 0) return text_argument(node->parts[1], "a reason");
   if (function == "list" && count > 0) {
@@ -384,7 +387,7 @@ void Values::award(const Node* node) {
                  "write the loot_id in quotes, as in hunt.award(\"gold\")");
   if (count > 2)
     return error(node->parts[3]->begin, "arguments",
-                 "hunt.award takes a loot_id, and perhaps a limit",
+                 "hunt.award takes a loot_id, and perhaps a limit or a count",
                  "call hunt.award once for each loot; a limit is written {limit = 100}");
   loot_id(node->parts[1]);
   if (count == 2) options(node->parts[2]);
@@ -435,39 +438,59 @@ void Values::options(const Node* node) {
                  fmt::format("write {{limit = {}}}", number));
   }
   if (literal != node) return;  // a variable: the table may get other fields later
-  bool limited = false;
+  std::set<std::string_view> named;
   for (const Node* const field : node->parts) {
     const Node* const key = field->parts.size() == 2 ? field->parts[0] : nullptr;
-    if (key != nullptr && key->kind != NodeKind::text) {
-      limited = true;  // computed
-      continue;
-    }
+    if (key != nullptr && key->kind != NodeKind::text) return;  // computed
     if (key != nullptr && contains(award_options(), key->text)) {
-      limited = true;
-      limit(field->parts[1]);
+      named.insert(key->text);
+      if (key->text == "limit")
+        whole_number(field->parts[1], "a limit", 0, WF_SUPPLY_LIMIT_MAX,
+                     "write it without quotes, as in {limit = 100}");
+      else
+        whole_number(field->parts[1], "a count", 1, WF_LOOT_UNITS_MAX,
+                     "write it without quotes, as in {count = 5}");
       continue;
     }
-    limited = true;
     std::string_view const name = key == nullptr ? "without a name" : key->text;
-    error(field->begin, "option", fmt::format("hunt.award has no option {}", name),
-          "did you mean limit? It is written {limit = 100}");
+    std::string_view const near = key == nullptr ? "" : nearest_name(name, award_options());
+    return error(field->begin, "option", fmt::format("hunt.award has no option {}", name),
+                 near == "count" ? "did you mean count? It is written {count = 5}"
+                                 : "did you mean limit? It is written {limit = 100}");
   }
-  if (!limited)
+  if (named.empty())
     error(node->begin, "option", "this table has no limit in it",
           "write {limit = 100}, or nothing");
+  if (named.size() > 1)
+    error(node->begin, "option", "an award has a limit or a count, not both",
+          "award one unit with the limit, in a loop");
 }
 
-void Values::limit(const Node* node) {
+void Values::whole_number(const Node* node, std::string_view what, int low, int high,
+                          std::string_view help) {
   const Node* const literal = literal_of(node);
   std::optional<double> const number = number_of(node);
-  bool const wrong_number = number && !(*number >= 0 && *number == std::floor(*number) &&
-                                        *number <= static_cast<int>(WF_SUPPLY_LIMIT_MAX));
+  bool const wrong_number =
+      number && !(*number >= low && *number == std::floor(*number) && *number <= high);
   bool const wrong_kind = literal != nullptr && literal->kind != NodeKind::number;
   if (!wrong_number && !wrong_kind) return;
-  error(
-      node->begin, "option",
-      fmt::format("a limit is a whole number from 0 to {}", static_cast<int>(WF_SUPPLY_LIMIT_MAX)),
-      "write it without quotes, as in {limit = 100}");
+  error(node->begin, "option", fmt::format("{} is a whole number from {} to {}", what, low, high),
+        std::string(help));
+}
+
+void Values::take(const Node* node) {
+  size_t const count = node->parts.size() - 1;
+  if (count == 0)
+    return error(node->offset, "arguments", "hunt.take does not say which loot",
+                 "write the loot_id in quotes, as in hunt.take(\"iron\", 3)");
+  if (count > 2)
+    return error(node->parts[3]->begin, "arguments", "hunt.take takes a loot_id, and how many",
+                 "call hunt.take once for each loot");
+  loot_id(node->parts[1]);
+  const Node* const literal = count == 1 ? nullptr : literal_of(node->parts[2]);
+  if (count == 1 || (literal != nullptr && literal->kind == NodeKind::nil)) return;
+  whole_number(node->parts[2], "how many", 1, WF_LOOT_UNITS_MAX,
+               "write a number, as in hunt.take(\"iron\", 3)");
 }
 
 void Values::random(const Node* node) {

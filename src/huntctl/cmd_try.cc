@@ -6,6 +6,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,6 +43,7 @@ struct Options {
   std::string input;
   std::string held;
   std::string gone;
+  std::string state;
   std::string now;
   std::string key;
   std::string seed;
@@ -127,6 +129,14 @@ Result<Rehearsal> plan_of(const Options& options, const Config& config, const Hu
   Result<std::map<std::string, uint64_t>> held = read_held(options.held);
   if (!held) return held.error();
   plan.held = std::move(*held);
+  if (!options.state.empty()) {
+    Result<PoolString> const value = encode_json_value(options.state);
+    if (!value) return usage_error("--state: " + value.error().message);
+    if (options.state.front() != '{' || options.state.size() > limits::state_bytes_max)
+      return usage_error(
+          fmt::format("--state is a JSON object of at most {} bytes", limits::state_bytes_max));
+    plan.state = options.state;
+  }
   for (const std::string& loot_id : CLI::detail::split(options.gone, ','))
     if (!loot_id.empty()) plan.supply_left[loot_id] = 0;
   if (!options.input.empty()) {
@@ -145,10 +155,18 @@ std::string as_json(const Rehearsal& plan, const Rehearsed& run) {
   add_member(object, "hunter_id", json_string(plan.hunter_id));
   add_member(object, "end", json_string(run_end_text(run.end)));
   std::string loot;
+  std::string taken;
   for (const Rehearsed::Award& award : run.awards)
-    loot += fmt::format("{}{{\"loot_id\":{},\"limited\":{}}}", loot.empty() ? "" : ",",
-                        json_string(award.loot_id), award.limited);
+    if (award.units > 0)
+      loot += fmt::format("{}{{\"loot_id\":{},\"limited\":{}{}}}", loot.empty() ? "" : ",",
+                          json_string(award.loot_id), award.limited,
+                          award.units == 1 ? "" : fmt::format(",\"count\":{}", award.units));
+    else
+      taken += fmt::format("{}{{\"loot_id\":{},\"count\":{}}}", taken.empty() ? "" : ",",
+                           json_string(award.loot_id), -award.units);
   add_member(object, "loot", "[" + loot + "]");
+  if (!taken.empty()) add_member(object, "taken", "[" + taken + "]");
+  if (run.state) add_member(object, "state", *run.state);
   add_member(object, "result", run.result.empty() ? "null" : run.result);
   add_member(object, "reason", run.reason.empty() ? "null" : json_string(run.reason));
   add_member(object, "log", json_string(run.log));
@@ -165,7 +183,11 @@ std::string as_text(const Rehearsal& plan, const Rehearsed& run) {
       fmt::format("{} for {}: {}\n", plan.hunt_id, plan.hunter_id, run_end_text(run.end));
   if (!run.reason.empty()) text += fmt::format("reason   {}\n", run.reason);
   for (const Rehearsed::Award& award : run.awards)
-    text += fmt::format("award    {}{}\n", award.loot_id, award.limited ? "  (limited)" : "");
+    text +=
+        fmt::format("{}{}{}{}\n", award.units > 0 ? "award    " : "take     ", award.loot_id,
+                    std::abs(award.units) == 1 ? "" : fmt::format(" x {}", std::abs(award.units)),
+                    award.limited ? "  (limited)" : "");
+  if (run.state) text += fmt::format("state    {}\n", *run.state);
   if (!run.result.empty()) text += fmt::format("result   {}\n", run.result);
   std::istringstream lines(run.log);
   for (std::string line; std::getline(lines, line);) text += fmt::format("log      {}\n", line);
@@ -210,6 +232,7 @@ void add_try(CLI::App& app, Context& context) {
   command->add_option("--input", options->input, "The body of the request, as JSON");
   command->add_option("--held", options->held, "What the hunter holds: LOOT_ID=COUNT,...");
   command->add_option("--gone", options->gone, "Supplies that have no unit left: LOOT_ID,...");
+  command->add_option("--state", options->state, "What hunt.state() has, as JSON");
   command->add_option("--now", options->now, "The time that hunt.now is");
   auto* const key = command->add_option(
       "--key", options->key,

@@ -70,7 +70,7 @@ Result<void> add_page(RedisClient& redis, const HunterKeys& page, HunterSurvey& 
         survey.hunts += 1;
         Result<HeldHash> const hash = HeldHash::read(pairs_of(reply));
         if (!hash) return {};  // it is deleted without its figures
-        survey.loot += hash->before + hash->seq;
+        survey.loot += hash->units();
         survey.newest_generation = std::max(survey.newest_generation, hash->newest_generation());
         return {};
       });

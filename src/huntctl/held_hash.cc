@@ -20,21 +20,26 @@ bool read_field(HeldHash& held, std::string_view name, std::string_view value) {
     return present.has_value();
   }
   bool const earlier = name.starts_with(keys::was_prefix);
-  bool const known = earlier || name == keys::seq_field || name == keys::before_field;
-  if (name.starts_with(keys::field_mark) && !known) return true;
+  if (!name.starts_with(keys::field_mark)) {
+    std::optional<int64_t> const count = read_number<int64_t>(value);
+    if (count && *count != 0) held.loot.emplace(name, *count);
+    return count.has_value();
+  }
+  uint64_t* const into = name == keys::seq_field      ? &held.seq
+                         : name == keys::before_field ? &held.before
+                         : name == keys::added_field  ? &held.added
+                         : name == keys::taken_field  ? &held.taken
+                                                      : nullptr;
+  if (!earlier && into == nullptr) return true;
   std::optional<uint64_t> const number = read_number<uint64_t>(value);
   if (!number || *number > limits::seq_max) return false;
-  if (name == keys::seq_field) {
-    held.seq = *number;
-  } else if (name == keys::before_field) {
-    held.before = *number;
-  } else if (earlier) {
+  if (earlier) {
     std::optional<uint64_t> const generation =
         read_generation(name.substr(keys::was_prefix.size()));
     if (!generation) return false;
     held.was[*generation] = *number;
-  } else if (*number > 0) {
-    held.loot.emplace(name, *number);
+  } else {
+    *into = *number;
   }
   return true;
 }

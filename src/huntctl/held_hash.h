@@ -18,14 +18,21 @@ struct HeldHash {
   // All fields as they were read; empty if the hash does not exist.
   std::vector<std::pair<std::string, std::string>> fields;
 
-  std::map<std::string, uint64_t, std::less<>> loot;
+  // Not 0; below 0: so much the hunter owes (docs/formats/redis.md).
+  std::map<std::string, int64_t, std::less<>> loot;
   uint64_t seq = 0;                  // of the present generation
   uint64_t before = 0;               // loot of earlier generations
   uint64_t generation = 0;           // the present one; 0: there is no #gen
   std::map<uint64_t, uint64_t> was;  // earlier generation -> the seq that it had reached
+  // Of all generations: units that awards gave beyond one each; units that takes took, and one for
+  // each take.
+  uint64_t added = 0;
+  uint64_t taken = 0;
 
   // The seq that each generation has reached here, earlier ones and the present one.
   std::map<uint64_t, uint64_t> reached() const;
+  // How much loot the hunter holds, by the fields that count it.
+  uint64_t units() const { return before + seq + added - taken; }
   // The greatest generation; 0 if there is none.
   uint64_t newest_generation() const;
 

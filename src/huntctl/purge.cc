@@ -133,7 +133,7 @@ Result<void> Surveyor::read_held(const std::vector<std::string>& hunter_ids) {
 }
 
 void Surveyor::compare(const std::string& hunter_id, const HeldHash& held, const TableRow* row) {
-  survey_.loot += held.before + held.seq;
+  survey_.loot += held.units();
   survey_.newest_generation = std::max(survey_.newest_generation, held.newest_generation());
   if (row == nullptr && held.reached().empty()) return;
   if (row == nullptr && survey_.rows_have_expired)
@@ -202,9 +202,10 @@ Result<void> purge_tables(PgLink& postgres, std::string_view hunt_id, uint64_t f
   constexpr const char* archive =
       "WITH gone AS (DELETE FROM hunt_session WHERE hunt_id = ($1)[1] RETURNING *) "
       "INSERT INTO hunt_session_past (hunter_id, hunt_id, loot, loot_count, first_loot_at, "
-      "last_loot_at, bundle, seen_upto, seen_beyond, generation, past, forgotten_generation, more) "
+      "last_loot_at, bundle, seen_upto, seen_beyond, generation, past, forgotten_generation, more, "
+      "added, taken) "
       "SELECT hunter_id, hunt_id, loot, loot_count, first_loot_at, last_loot_at, bundle, "
-      "seen_upto, seen_beyond, generation, past, forgotten_generation, more FROM gone";
+      "seen_upto, seen_beyond, generation, past, forgotten_generation, more, added, taken FROM gone";
   std::vector<const char*> statements = {"DELETE FROM hunt_session_waiting WHERE hunt_id = ($1)[1]",
                                          "DELETE FROM hunt_supply WHERE hunt_id = ($1)[1]",
                                          "DELETE FROM hunt_leader WHERE hunt_id = ($1)[1]",

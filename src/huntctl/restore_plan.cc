@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -53,27 +54,38 @@ RestorePlan skipped(Kind kind, std::string reason) {
   return plan;
 }
 
-// The loot that the row has counted and Redis lacks; nothing if Redis has more of one.
+// What the row has counted and Redis lacks; nothing if Redis has more of it than the row, although
+// it knows no event that the row has not counted. A take that Redis has lost leaves it with more of
+// a loot.
 std::optional<RestorePlan> add_missing(const HeldHash& held, const aggregator::Session& row) {
-  for (const auto& [loot_id, count] : held.loot) {
-    auto const counted = row.loot.find(loot_id);
-    if (counted == row.loot.end() || counted->second < count) return std::nullopt;
-  }
+  if (row.added < held.added || row.taken < held.taken) return std::nullopt;
   RestorePlan plan;
-  for (const auto& [loot_id, count] : row.loot) {
-    auto const has = held.loot.find(loot_id);
-    uint64_t const missing = count - (has == held.loot.end() ? 0 : has->second);
-    if (missing == 0) continue;
-    plan.loot += missing;
-    plan.set.emplace_back(loot_id, std::to_string(count));
+  std::map<std::string, int64_t, std::less<>> missing = row.loot;
+  for (const auto& [loot_id, count] : held.loot) missing[loot_id] -= count;
+  for (const auto& [loot_id, more] : missing) {
+    if (more == 0) continue;
+    if (more < 0 && row.taken == held.taken) return std::nullopt;
+    plan.loot += static_cast<uint64_t>(std::abs(more));
+    auto const counted = row.loot.find(loot_id);
+    if (counted == row.loot.end())
+      plan.remove.push_back(loot_id);
+    else
+      plan.set.emplace_back(loot_id, std::to_string(counted->second));
   }
   return plan;
+}
+
+// How many events Redis lacks, by the loot of both.
+uint64_t events_missing(const HeldHash& held, const aggregator::Session& row) {
+  int64_t loot = row.loot_count();
+  for (const auto& [loot_id, count] : held.loot) loot -= count;
+  return static_cast<uint64_t>(loot) - (row.added - held.added) + (row.taken - held.taken);
 }
 
 // Adds the fields that say which seqs were given out before.
 void add_generations(RestorePlan& plan, const HeldHash& held, const aggregator::Session& row) {
   Seqs was = held.was;
-  uint64_t before = held.before + plan.loot;
+  uint64_t before = held.before + events_missing(held, row);
   uint64_t seq = held.seq;
   for (const auto& [generation, newest] : newest_of(row)) {
     if (generation == held.generation) {
@@ -94,6 +106,8 @@ void add_generations(RestorePlan& plan, const HeldHash& held, const aggregator::
   }
   plan.set.emplace_back(keys::seq_field, std::to_string(seq));
   plan.set.emplace_back(keys::before_field, std::to_string(before));
+  if (row.added != held.added) plan.set.emplace_back(keys::added_field, std::to_string(row.added));
+  if (row.taken != held.taken) plan.set.emplace_back(keys::taken_field, std::to_string(row.taken));
   for (const auto& [generation, reached] : was)
     plan.set.emplace_back(was_field(generation), std::to_string(reached));
 }
@@ -114,7 +128,7 @@ RestorePlan plan_restore(const HeldHash& held, const aggregator::Session& row, u
                      "Redis lacks no event, but the loot differs: see huntctl reconcile");
   }
   std::optional<RestorePlan> plan = add_missing(held, row);
-  if (!behind && plan && plan->set.empty()) return {};
+  if (!behind && plan && plan->set.empty() && plan->remove.empty()) return {};
   if (behind)
     return skipped(Kind::later, fmt::format("the table has not counted seq {} of generation {} yet",
                                             behind->seq, generation_text(behind->generation)));

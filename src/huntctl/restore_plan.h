@@ -20,7 +20,7 @@ struct RestorePlan {
   };
   Kind kind = Kind::nothing;
   std::string reason;  // of later and differs
-  uint64_t loot = 0;   // units to add
+  uint64_t loot = 0;   // units to add, and to take away
   // The change of the hash `held`.
   std::vector<std::pair<std::string, std::string>> set;
   std::vector<std::string> remove;

@@ -14,11 +14,12 @@ const Sample* all_samples() {
                                {"goblin-hoard", goblin_hoard, goblin_hoard_test},
                                {"golden-ticket", golden_ticket, golden_ticket_test},
                                {"seven-runes", seven_runes, seven_runes_test},
+                               {"smithy", smithy, smithy_test},
                                {"sphinx", sphinx, sphinx_test},
                                {"sunken-chest", sunken_chest, sunken_chest_test}};
   return all;
 }
-constexpr size_t sample_count = 6;
+constexpr size_t sample_count = 7;
 
 void replace_all(std::string& text, const std::string& from, std::string_view to) {
   for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))

@@ -13,7 +13,7 @@ struct Sample {
   std::string_view test;  // the text of NAME_test.lua
 };
 
-// The six samples, sorted by name.
+// The seven samples, sorted by name.
 std::span<const Sample> samples();
 // The shortest hunt, for a start without a sample.
 const Sample& plain_hunt();

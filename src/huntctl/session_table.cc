@@ -11,13 +11,13 @@ namespace {
 
 using Of = PgArray::Of;
 
-// The schema with generations, floors and leaders. A later one may have columns that an archived
+// The schema with generations, floors, leaders and units. A later one may have columns that an archived
 // row would lose.
-constexpr int64_t schema_version = 4;
+constexpr int64_t schema_version = 5;
 
 constexpr const char* row_columns =
     "s.hunter_id, s.hunt_id, s.loot, s.seen_upto, s.seen_beyond, s.generation, "
-    "coalesce(s.past::text, ''), s.forgotten_generation";
+    "coalesce(s.past::text, ''), s.forgotten_generation, s.added, s.taken";
 
 std::vector<TableRow> read_rows(const PgRows& rows) {
   std::vector<TableRow> read;
@@ -30,7 +30,9 @@ std::vector<TableRow> read_rows(const PgRows& rows) {
                                              .seen_beyond = rows.text(row, 4),
                                              .generation = number(row, 5),
                                              .past = rows.text(row, 6),
-                                             .forgotten_generation = number(row, 7)};
+                                             .forgotten_generation = number(row, 7),
+                                             .added = number(row, 8),
+                                             .taken = number(row, 9)};
     read.push_back({std::string(rows.text(row, 0)), std::string(rows.text(row, 1)),
                     aggregator::Session::read(columns)});
   }

@@ -57,9 +57,11 @@ std::string again_text(const TestedHunt& hunt, const TestedCase::Run& run) {
   return text;
 }
 
-std::string loot_text(const std::vector<Rehearsed::Award>& awards) {
-  std::map<std::string, size_t> counts;
-  for (const Rehearsed::Award& award : awards) ++counts[award.loot_id];
+// What the run gives (sign 1) or takes (sign -1).
+std::string loot_text(const std::vector<Rehearsed::Award>& awards, int32_t sign) {
+  std::map<std::string, int64_t> counts;
+  for (const Rehearsed::Award& award : awards)
+    if (award.units * sign > 0) counts[award.loot_id] += int64_t{award.units} * sign;
   std::string text;
   for (const auto& [loot_id, count] : counts)
     text += (text.empty() ? "" : ", ") + loot_id + (count == 1 ? "" : fmt::format(" x {}", count));
@@ -70,8 +72,12 @@ std::string run_text(const TestedCase::Run& run) {
   const Rehearsed& outcome = run.outcome;
   std::string text = run_end_text(outcome.end);
   if (!outcome.reason.empty()) text += ": " + printable(outcome.reason);
-  if (outcome.end == RunEnd::ok)
-    text += fmt::format("; awards {}; result {}", loot_text(outcome.awards), outcome.result);
+  if (outcome.end != RunEnd::ok) return text;
+  text += "; awards " + loot_text(outcome.awards, 1);
+  auto const takes = [](const Rehearsed::Award& award) { return award.units < 0; };
+  if (std::any_of(outcome.awards.begin(), outcome.awards.end(), takes))
+    text += "; takes " + loot_text(outcome.awards, -1);
+  text += "; result " + outcome.result;
   return text;
 }
 

@@ -48,7 +48,8 @@ void Comparison::add(const RowFindings& findings, const SessionSnapshot& session
   totals.expired += findings.expired ? 1 : 0;
   totals.lost += findings.lost;
   for (const auto& [loot_id, count] : findings.lost_loot)
-    supplies_.add_held(session.hunt_id, loot_id, count);
+    supplies_.add_held(session.hunt_id, loot_id,
+                       static_cast<uint64_t>(std::max(count, int64_t{0})));
 }
 
 // Sorts by session, generation, seq and event_id. If an event is in Kafka and in the outbox, its
@@ -103,7 +104,9 @@ void Comparison::check_session(uint32_t index, std::span<const EventSnapshot> ev
   totals.row_loot += sum_of(session.row.loot);
   totals.rows += session.has_row ? 1 : 0;
   for (const auto& [loot_id, count] : session.held.loot)
-    supplies_.add_held(session.hunt_id, loot_id, count);
+    supplies_.add_held(session.hunt_id, loot_id,
+                       static_cast<uint64_t>(std::max(count, int64_t{0})));
+  supplies_.add_taken(session.hunt_id, session.held.taken);
   count_events(session, events);
   SessionCheck const check(snapshots_, session, events);
   totals.purged_events += check.purged_events();

@@ -2,7 +2,7 @@
 // Checks whether Redis, Kafka and PostgreSQL agree on every award.
 //
 // Redis is the reference. For every hunter and hunt
-//   - the counts in held add up to #before + #seq;
+//   - the counts in held add up to #before + #seq + #added - #taken;
 //   - with Kafka, the distinct events of topic and outbox have, of each generation, all seqs that
 //     Redis has assigned, and their loot adds up to held;
 //   - the row has seen the same seqs, and its loot equals held. An event that is in the outbox and

@@ -31,7 +31,7 @@ void Doubts::add(const Snapshots& from, Comparison::Doubt doubt) {
   doubt.session = index;
   for (EventSnapshot& event : doubt.events) {
     event.session = index;
-    event.loot = snapshots_.loot_index(from.loot_ids[event.loot]);
+    event.loot = snapshots_.loot_index(from.loot_ids[event.loot], from.loot_units[event.loot]);
   }
   comparison_.add_doubt(std::move(doubt));
 }

@@ -24,9 +24,17 @@ bool add_field(std::string_view field, std::string_view value, HeldSnapshot& hel
     return present.has_value();
   }
   bool const is_was = field.starts_with(keys::was_prefix);
-  if (field.starts_with(keys::field_mark) && !is_was && field != keys::seq_field &&
-      field != keys::before_field)
-    return true;  // of a later huntd
+  if (!field.starts_with(keys::field_mark)) {
+    std::optional<int64_t> const count = read_number<int64_t>(value);
+    if (count && *count != 0) held.loot[std::string(field)] = *count;
+    return count.has_value();
+  }
+  uint64_t* const into = field == keys::seq_field      ? &held.seq
+                         : field == keys::before_field ? &held.before
+                         : field == keys::added_field  ? &held.added
+                         : field == keys::taken_field  ? &held.taken
+                                                       : nullptr;
+  if (!is_was && into == nullptr) return true;  // the script's, or of a later huntd
   std::optional<uint64_t> const count = read_number<uint64_t>(value);
   if (!count) return false;
   if (is_was) {
@@ -35,12 +43,7 @@ bool add_field(std::string_view field, std::string_view value, HeldSnapshot& hel
     if (generation) held.was[*generation] = *count;
     return generation.has_value();
   }
-  if (field == keys::seq_field)
-    held.seq = *count;
-  else if (field == keys::before_field)
-    held.before = *count;
-  else if (*count > 0)
-    held.loot[std::string(field)] = *count;
+  *into = *count;
   return true;
 }
 

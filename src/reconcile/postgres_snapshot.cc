@@ -18,7 +18,7 @@ constexpr size_t page_bytes = 4 << 20;
 constexpr size_t page_rows_again = 1000;  // sessions that are read again
 constexpr const char* row_columns =
     "s.hunter_id, s.hunt_id, s.loot, s.loot_count, s.seen_upto, s.seen_beyond, s.generation, "
-    "s.past, s.forgotten_generation";
+    "s.past, s.forgotten_generation, s.added, s.taken";
 
 // Calls `handle` for each row of `query`, which is fetched in pages. A page has about as many rows
 // as page_bytes have room for.
@@ -47,12 +47,14 @@ Result<void> each_row(PgLink& postgres, const std::string& query, Handle handle)
 RowColumns columns_of(const PgRows& rows, int row) {
   auto const number = [&](int column) { return static_cast<uint64_t>(rows.integer(row, column)); };
   return {.loot = rows.text(row, 2),
-          .loot_count = number(3),
+          .loot_count = rows.integer(row, 3),
           .seen_upto = number(4),
           .seen_beyond = rows.text(row, 5),
           .generation = number(6),
           .past = rows.text(row, 7),
-          .forgotten_generation = number(8)};
+          .forgotten_generation = number(8),
+          .added = number(9),
+          .taken = number(10)};
 }
 
 // Ids contain no quote.

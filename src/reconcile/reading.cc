@@ -24,6 +24,7 @@ enum Kind : uint8_t { held_kind = 0, row_kind = 1, waiting_kind = 2, event_kind 
 // An event's kind byte also has these.
 constexpr uint8_t in_outbox_flag = 8;
 constexpr uint8_t expired_flag = 16;
+constexpr uint8_t units_flag = 32;  // it gives or takes several, and how many follows
 
 uint32_t id_partition_of(const EventId& event_id) {
   // The ids of tests and of other producers are not random.
@@ -47,6 +48,7 @@ bool load_record(std::string_view record, const Group& group, Snapshots& into) {
     event.event_id.low = reader.fixed();
     event.generation = reader.fixed();
     event.seq = reader.number();
+    if ((kind & units_flag) != 0) event.units = static_cast<int32_t>(reader.fixed());
     event.in_outbox = (kind & in_outbox_flag) != 0;
     event.expired = (kind & expired_flag) != 0;
     into.add_event(event);
@@ -68,12 +70,14 @@ bool load_record(std::string_view record, const Group& group, Snapshots& into) {
   }
   RowColumns columns;
   columns.loot = reader.text();
-  columns.loot_count = reader.number();
+  columns.loot_count = static_cast<int64_t>(reader.fixed());
   columns.seen_upto = reader.number();
   columns.seen_beyond = reader.text();
   columns.generation = reader.number();
   columns.past = reader.text();
   columns.forgotten_generation = reader.number();
+  columns.added = reader.number();
+  columns.taken = reader.number();
   set_row(columns, session, into);
   return true;
 }
@@ -120,9 +124,10 @@ Result<void> Reading::add_row(std::string_view hunter_id, std::string_view hunt_
                               const RowColumns& columns) {
   if (!scope_.has(hunter_id, hunt_id)) return {};
   RecordWriter& record = begin_record(row_kind, hunter_id, hunt_id);
-  record.text(columns.loot).number(columns.loot_count).number(columns.seen_upto);
+  record.text(columns.loot).fixed(static_cast<uint64_t>(columns.loot_count));
+  record.number(columns.seen_upto);
   record.text(columns.seen_beyond).number(columns.generation).text(columns.past);
-  record.number(columns.forgotten_generation);
+  record.number(columns.forgotten_generation).number(columns.added).number(columns.taken);
   return sessions_.add(bucket_of(hunter_id), record.bytes());
 }
 
@@ -149,11 +154,13 @@ Result<void> Reading::add_event(const LootEventView& event, bool in_outbox) {
   if (!scope_.has(event.hunter_id, event.hunt_id)) return {};
   EventId const id = EventId::of(event.event_id);
   bool const expired = event.timestamp_ms < facts.expired_before_ms;
-  auto const kind = static_cast<uint8_t>(event_kind | (in_outbox ? in_outbox_flag : 0) |
-                                         (expired ? expired_flag : 0));
+  auto const kind =
+      static_cast<uint8_t>(event_kind | (in_outbox ? in_outbox_flag : 0) |
+                           (expired ? expired_flag : 0) | (event.units != 1 ? units_flag : 0));
   RecordWriter& record = begin_record(kind, event.hunter_id, event.hunt_id);
   record.text(event.loot_id).fixed(id.high).fixed(id.low).fixed(event.generation);
   record.number(event.seq);
+  if (event.units != 1) record.fixed(static_cast<uint64_t>(int64_t{event.units}));
   uint32_t const bucket = bucket_of(event.hunter_id);
   events_[bucket] += 1;
   if (Result<void> added = sessions_.add(bucket, record.bytes()); !added) return added;
@@ -284,7 +291,8 @@ EventParts parts_of(const LootEventView& event, bool in_outbox, int64_t expired_
           .generation = event.generation,
           .seq = event.seq,
           .in_outbox = in_outbox,
-          .expired = event.timestamp_ms < expired_before_ms};
+          .expired = event.timestamp_ms < expired_before_ms,
+          .units = event.units};
 }
 
 }  // namespace huntd::reconcile

@@ -14,9 +14,9 @@
 namespace huntd::reconcile {
 
 struct Report {
-  uint64_t sessions = 0;   // (hunter, hunt) pairs in any of the stores
-  uint64_t held_loot = 0;  // loot in Redis
-  uint64_t row_loot = 0;   // loot in hunt_session
+  uint64_t sessions = 0;  // (hunter, hunt) pairs in any of the stores
+  int64_t held_loot = 0;  // loot in Redis
+  int64_t row_loot = 0;   // loot in hunt_session
   uint64_t rows = 0;
   uint64_t kafka_records = 0;  // readable records, with duplicates
   uint64_t kafka_events = 0;   // distinct events

@@ -23,9 +23,9 @@ Result<LootCounts> read_loot(std::string_view json) {
     return Error{"loot is not a JSON object"};
   LootCounts loot;
   for (auto [loot_id, value] : object) {
-    uint64_t count = 0;
+    int64_t count = 0;
     if (value.get(count) != simdjson::SUCCESS) return Error{"loot has a value that is not a count"};
-    if (count > 0) loot[std::string(loot_id)] = count;
+    if (count != 0) loot[std::string(loot_id)] = count;
   }
   return loot;
 }
@@ -45,6 +45,8 @@ Result<void> read_row(const RowColumns& columns, RowSnapshot& into) {
     into.past = std::move(*past);
   }
   into.forgotten_generation = columns.forgotten_generation;
+  into.added = columns.added;
+  into.taken = columns.taken;
   return {};
 }
 

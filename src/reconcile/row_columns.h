@@ -12,12 +12,14 @@ namespace huntd::reconcile {
 // In text form.
 struct RowColumns {
   std::string_view loot = {};
-  uint64_t loot_count = 0;
+  int64_t loot_count = 0;
   uint64_t seen_upto = 0;
   std::string_view seen_beyond = {};
   uint64_t generation = 0;
   std::string_view past = {};  // empty: NULL
   uint64_t forgotten_generation = 0;
+  uint64_t added = 0;
+  uint64_t taken = 0;
 };
 
 // Sets the session's row. If the columns cannot be read, the row exists, and the reason is added to

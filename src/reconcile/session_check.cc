@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 #include "base/limits.h"
 #include "wire/generation.h"
@@ -16,16 +17,20 @@ namespace {
 std::string loot_text(const LootCounts& loot) {
   std::string text;
   for (const auto& [loot_id, count] : loot)
-    if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, loot_id);
+    if (count != 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, loot_id);
   return text.empty() ? "nothing" : text;
+}
+
+int64_t count_in(const LootCounts& loot, std::string_view loot_id) {
+  auto const at = loot.find(loot_id);
+  return at == loot.end() ? 0 : at->second;
 }
 
 // Returns the counts of `left` that `right` does not have.
 LootCounts excess_of(const LootCounts& left, const LootCounts& right) {
   LootCounts excess;
   for (const auto& [loot_id, count] : left) {
-    auto const at = right.find(loot_id);
-    uint64_t const other = at == right.end() ? 0 : at->second;
+    int64_t const other = count_in(right, loot_id);
     if (count > other) excess[loot_id] = count - other;
   }
   return excess;
@@ -35,17 +40,22 @@ void add_to(LootCounts& loot, const LootCounts& more) {
   for (const auto& [loot_id, count] : more) loot[loot_id] += count;
 }
 
+// Returns `left` without `right`.
+LootCounts minus(LootCounts left, const LootCounts& right) {
+  for (const auto& [loot_id, count] : right) left[loot_id] -= count;
+  std::erase_if(left, [](const auto& each) { return each.second == 0; });
+  return left;
+}
+
 // Returns the counts of both sides that differ; empty if the sides agree.
 std::string difference_text(const LootCounts& left, const LootCounts& right) {
   LootCounts only_left;
   LootCounts only_right;
   for (const auto& [loot_id, count] : left) {
-    auto at = right.find(loot_id);
-    if (at == right.end() || at->second != count) only_left[loot_id] = count;
+    if (count_in(right, loot_id) != count) only_left[loot_id] = count;
   }
   for (const auto& [loot_id, count] : right) {
-    auto at = left.find(loot_id);
-    if (at == left.end() || at->second != count) only_right[loot_id] = count;
+    if (count_in(left, loot_id) != count) only_right[loot_id] = count;
   }
   if (only_left.empty() && only_right.empty()) return "";
   return loot_text(only_left) + " against " + loot_text(only_right);
@@ -109,8 +119,8 @@ bool is_purged(uint64_t generation, std::optional<uint64_t> floor) {
 
 }  // namespace
 
-uint64_t sum_of(const LootCounts& loot) {
-  uint64_t total = 0;
+int64_t sum_of(const LootCounts& loot) {
+  int64_t total = 0;
   for (const auto& [loot_id, count] : loot) total += count;
   return total;
 }
@@ -244,7 +254,8 @@ std::vector<Difference> SessionCheck::check_counts_and_events() const {
   if (!snapshots_.has_kafka || !add_missing_events(found) || held_has_purged_) return found;
   LootCounts loot;  // of the events that Redis has
   for (const EventSnapshot& event : distinct_)
-    if (event.seq <= generations_.at(generation_of(event)).assigned) loot[loot_of(event)] += 1;
+    if (event.seq <= generations_.at(generation_of(event)).assigned)
+      loot[loot_of(event)] += units_of(event);
   if (std::string const differs = difference_text(session_.held.loot, loot); !differs.empty())
     found.push_back(difference("event_loot", "Redis against the events: " + differs));
   return found;
@@ -252,14 +263,18 @@ std::vector<Difference> SessionCheck::check_counts_and_events() const {
 
 void SessionCheck::check_counts(std::vector<Difference>& found) const {
   const HeldSnapshot& held = session_.held;
-  if (uint64_t const total = sum_of(held.loot); total != held.before + held.seq)
+  auto const expected = static_cast<int64_t>(held.before + held.seq + held.added - held.taken);
+  if (int64_t const total = sum_of(held.loot); total != expected)
     found.push_back(difference(
         "held_seq",
         fmt::format(
-            "Redis holds {} loot, but has assigned {} seqs{}", total, held.seq,
-            held.before > 0 ? fmt::format(" after {} of earlier generations", held.before) : "")));
+            "Redis holds {} loot, but has assigned {} seqs{}{}", total, held.seq,
+            held.before > 0 ? fmt::format(" after {} of earlier generations", held.before) : "",
+            held.added + held.taken > 0
+                ? fmt::format(", with #added {} and #taken {}", held.added, held.taken)
+                : "")));
   const RowSnapshot& row = session_.row;
-  if (uint64_t const total = sum_of(row.loot); session_.has_row && total != row.loot_count)
+  if (int64_t const total = sum_of(row.loot); session_.has_row && total != row.loot_count)
     found.push_back(difference(
         "row_count",
         fmt::format("the row's loot adds up to {}, its loot_count is {}", total, row.loot_count)));
@@ -373,12 +388,12 @@ LootCounts SessionCheck::table_loot(uint64_t& waiting) const {
     if (at == generations_.end() || at->second.counted.contains(event.seq)) continue;
     if (added.try_emplace(event.generation, SIZE_MAX).first->second.insert(event.seq) ==
         SeqSet::Insert::added)
-      loot[event.loot_id] += 1;
+      loot[event.loot_id] += event.units;
   }
   for (const EventSnapshot& event : distinct_) {
     const Generation& state = generations_.at(generation_of(event));
     if (!event.in_outbox || state.in_table.contains(event.seq) || state.row_forgot) continue;
-    loot[loot_of(event)] += 1;
+    loot[loot_of(event)] += units_of(event);
     waiting += 1;
   }
   return loot;
@@ -394,20 +409,52 @@ std::vector<SessionCheck::Lost> SessionCheck::lost_seqs() const {
     lost.generation = generation;
     lost.count = count_of(seqs);
     lost.seqs = std::move(seqs);
+    auto const add = [&lost](std::string_view loot_id, int32_t units) {
+      lost.loot[std::string(loot_id)] += units;
+      lost.known += 1;
+    };
     for (const EventSnapshot& event : distinct_)
       if (generation_of(event) == generation && contains(lost.seqs, event.seq))
-        lost.loot[loot_of(event)] += 1;
+        add(loot_of(event), units_of(event));
     for (const LootEvent& event : session_.row.waiting)
       if (event.generation == generation && contains(lost.seqs, event.seq) &&
           !state.in_events.contains(event.seq))
-        lost.loot[event.loot_id] += 1;
+        add(event.loot_id, event.units);
   }
   return all;
 }
 
-// The loot of a lost seq is its event's. If its event is not known: what the row has more than
-// Redis. Of several generations without events, the first gets as much of that as it has room
-// for.
+// Whether all that Redis can have lost are awards of one unit, as far as it is known.
+bool SessionCheck::is_of_single_units() const {
+  return session_.row.added == session_.held.added && session_.row.taken == session_.held.taken &&
+         std::all_of(distinct_.begin(), distinct_.end(),
+                     [this](const EventSnapshot& event) { return units_of(event) == 1; });
+}
+
+// The loot of lost seqs whose events are not known, from `left`: what the row has more than Redis.
+// Of several generations without events, the first gets as much of that as it has room for; if an
+// event may be of several units, all of it.
+void SessionCheck::guess_lost_loot(std::vector<Lost>& all, LootCounts left) const {
+  bool const single = is_of_single_units();
+  for (Lost& lost : all) {
+    if (lost.known == lost.count) continue;
+    if (!single) {
+      if (left.empty()) return;
+      add_to(lost.loot, std::exchange(left, {}));
+      lost.known = lost.count;
+      continue;
+    }
+    for (auto& [loot_id, count] : left) {
+      int64_t const taken = std::min(count, static_cast<int64_t>(lost.count - lost.known));
+      if (taken <= 0) continue;
+      lost.loot[loot_id] += taken;
+      lost.known += static_cast<uint64_t>(taken);
+      count -= taken;
+    }
+  }
+}
+
+// The loot of a lost seq is its event's. If its event is not known, it is guessed.
 void SessionCheck::add_lost(RowFindings& found, const LootCounts& in_table) const {
   std::vector<Lost> all = lost_seqs();
   if (all.empty()) return;
@@ -415,20 +462,15 @@ void SessionCheck::add_lost(RowFindings& found, const LootCounts& in_table) cons
   for (const EventSnapshot& event : distinct_)
     if (const Generation& state = generations_.at(generation_of(event));
         event.seq > state.assigned && !state.table_soon.contains(event.seq))
-      left[loot_of(event)] += 1;
-  left = excess_of(left, session_.held.loot);
-  for (const Lost& lost : all) left = excess_of(left, lost.loot);
+      left[loot_of(event)] += units_of(event);
+  left = minus(std::move(left), session_.held.loot);
+  for (const Lost& lost : all) left = minus(std::move(left), lost.loot);
+  guess_lost_loot(all, std::move(left));
   for (Lost& lost : all) {
-    for (auto& [loot_id, count] : left) {
-      uint64_t const taken = std::min(count, lost.count - sum_of(lost.loot));
-      if (taken == 0) continue;
-      lost.loot[loot_id] += taken;
-      count -= taken;
-    }
     found.is_doubtful = true;
     found.lost += lost.count;
     add_to(found.lost_loot, lost.loot);
-    uint64_t const unknown = lost.count - sum_of(lost.loot);
+    uint64_t const unknown = lost.count - lost.known;
     Difference& named = found.differences.emplace_back(difference(
         "lost_by_redis",
         fmt::format("Redis has lost seq {}: {}{}; huntctl restore gives it back",

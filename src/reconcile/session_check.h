@@ -31,7 +31,7 @@ struct Difference {
   LootCounts loot = {};
 };
 
-uint64_t sum_of(const LootCounts& loot);
+int64_t sum_of(const LootCounts& loot);
 // "3, 5 to 9"; of more than `shown_max` ranges the rest as a number.
 std::string ranges_text(std::span<const SeqRange> ranges, size_t shown_max = SIZE_MAX);
 
@@ -95,7 +95,8 @@ class SessionCheck {
     uint64_t generation = 0;
     std::vector<SeqRange> seqs;
     uint64_t count = 0;
-    LootCounts loot;  // of the seqs whose events are known
+    uint64_t known = 0;  // of these, the seqs whose events are known
+    LootCounts loot;     // of the seqs whose events are known
   };
 
   void add_held(std::optional<uint64_t> floor);
@@ -105,6 +106,7 @@ class SessionCheck {
   const std::string& loot_of(const EventSnapshot& event) const {
     return snapshots_.loot_ids[event.loot];
   }
+  int32_t units_of(const EventSnapshot& event) const { return snapshots_.loot_units[event.loot]; }
   uint64_t generation_of(const EventSnapshot& event) const {
     return session_.generations[event.generation];
   }
@@ -122,6 +124,8 @@ class SessionCheck {
   bool add_missing_in_table(RowFindings& found) const;
   LootCounts table_loot(uint64_t& waiting) const;
   std::vector<Lost> lost_seqs() const;
+  bool is_of_single_units() const;
+  void guess_lost_loot(std::vector<Lost>& all, LootCounts left) const;
   void add_lost(RowFindings& found, const LootCounts& in_table) const;
   void compare_loot(RowFindings& found, const LootCounts& in_table) const;
 

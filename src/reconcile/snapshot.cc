@@ -38,11 +38,13 @@ uint32_t Snapshots::session_index(std::string_view hunter_id, std::string_view h
   return at->second;
 }
 
-uint32_t Snapshots::loot_index(std::string_view loot_id) {
-  auto [at, is_new] =
-      loot_indexes_.emplace(std::string(loot_id), static_cast<uint32_t>(loot_ids.size()));
+uint32_t Snapshots::loot_index(std::string_view loot_id, int32_t units) {
+  auto [at, is_new] = loot_indexes_.emplace(
+      units == 1 ? std::string(loot_id) : joined(loot_id, std::to_string(units)),
+      static_cast<uint32_t>(loot_ids.size()));
   if (is_new) {
     loot_ids.emplace_back(loot_id);
+    loot_units.push_back(units);
     bytes += 2 * loot_id.size() + 120;
   }
   return at->second;
@@ -69,7 +71,7 @@ EventSnapshot Snapshots::make_event(const EventParts& event) {
   return {.event_id = event.event_id,
           .seq = event.seq,
           .session = index,
-          .loot = loot_index(event.loot_id),
+          .loot = loot_index(event.loot_id, event.units),
           .generation = generation_index(sessions[index].generations, event.generation),
           .in_outbox = event.in_outbox,
           .expired = event.expired};
@@ -88,7 +90,8 @@ void Snapshots::add_event(const LootEvent& event, bool in_outbox) {
              .generation = event.generation,
              .seq = event.seq,
              .in_outbox = in_outbox,
-             .expired = event.timestamp_ms < expired_before_ms});
+             .expired = event.timestamp_ms < expired_before_ms,
+             .units = event.units});
 }
 
 void Snapshots::drop_duplicates() {

@@ -19,7 +19,9 @@
 
 namespace huntd::reconcile {
 
-using LootCounts = std::map<std::string, uint64_t, std::less<>>;
+// loot_id -> count. It may be below 0: a hunter owes loot if Redis has lost a take, and then took it
+// once more; a row may have counted a take before the awards.
+using LootCounts = std::map<std::string, int64_t, std::less<>>;
 
 // The Redis hash held:{bN}:hunter:hunt.
 struct HeldSnapshot {
@@ -29,16 +31,22 @@ struct HeldSnapshot {
   uint64_t before = 0;      // how much of the loot is of earlier generations
   // An earlier generation -> the seq that it had reached.
   std::map<uint64_t, uint64_t> was = {};
+  // Of all generations: units that awards gave beyond one each; units that takes took, and one for
+  // each take.
+  uint64_t added = 0;
+  uint64_t taken = 0;
 };
 
 // A row of hunt_session, and its events in hunt_session_waiting.
 struct RowSnapshot {
   LootCounts loot = {};  // no count is 0
-  uint64_t loot_count = 0;
+  int64_t loot_count = 0;
   uint64_t generation = 0;               // the greatest that it has counted
   SeqSet seen = {};                      // the seqs of that generation that it has counted
   std::map<uint64_t, SeqSet> past = {};  // the same of earlier generations
   uint64_t forgotten_generation = 0;     // the greatest that it has removed from `past`
+  uint64_t added = 0;                    // as of HeldSnapshot
+  uint64_t taken = 0;
   std::vector<LootEvent> waiting = {};
 };
 
@@ -58,7 +66,7 @@ struct EventSnapshot {
   EventId event_id;
   uint64_t seq;
   uint32_t session;     // index in Snapshots::sessions
-  uint32_t loot;        // index in Snapshots::loot_ids
+  uint32_t loot;        // index in Snapshots::loot_ids and loot_units
   uint32_t generation;  // index in SessionSnapshot::generations
   bool in_outbox;       // else in Kafka
   bool expired;         // older than StoreFacts::expired_before_ms
@@ -83,6 +91,7 @@ struct EventParts {
   uint64_t seq = 0;
   bool in_outbox = false;
   bool expired = false;
+  int32_t units = 1;  // below 0: taken
 };
 
 // What is the same for all sessions.
@@ -114,18 +123,20 @@ class Snapshots : public StoreFacts {
 
   std::deque<SessionSnapshot> sessions;
   std::vector<EventSnapshot> events;
+  // Of events: a loot_id that is given by one, by three and taken is there three times.
   std::vector<std::string> loot_ids;
+  std::vector<int32_t> loot_units;
   std::vector<NamedRecord> unreadable;  // keys and rows
   uint64_t kafka_records = 0;           // events from Kafka, with duplicates
   uint64_t bytes = 0;                   // about what the sessions take, without the events
   std::unordered_map<std::string, uint64_t> hunter_floors;  // by hunter_id
 
-  // Returns the index of the loot_id, and adds it if it is new.
-  uint32_t loot_index(std::string_view loot_id);
+  // Returns the index of the loot_id with these units, and adds it if it is new.
+  uint32_t loot_index(std::string_view loot_id, int32_t units);
 
  private:
   std::unordered_map<std::string, uint32_t> session_indexes_;  // by "hunter_id:hunt_id"
-  std::unordered_map<std::string, uint32_t> loot_indexes_;
+  std::unordered_map<std::string, uint32_t> loot_indexes_;  // by loot_id, and of several ":units"
 };
 
 }  // namespace huntd::reconcile

@@ -45,6 +45,12 @@ void Supplies::add_held(std::string_view hunt_id, std::string_view loot_id, uint
     all[at->second].held += count;
 }
 
+void Supplies::add_taken(std::string_view hunt_id, uint64_t units) {
+  if (units == 0) return;
+  for (SupplySnapshot& supply : all)
+    if (supply.hunt_id == hunt_id) supply.taken_away += units;
+}
+
 void Supplies::check(bool hunters_deleted, Findings& findings) const {
   std::vector<const SupplySnapshot*> sorted;
   for (const SupplySnapshot& supply : all) sorted.push_back(&supply);

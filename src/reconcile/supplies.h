@@ -23,10 +23,13 @@ struct SupplySnapshot {
   uint64_t pending = 0;  // units reserved, neither settled nor released
   uint64_t counted = 0;  // by the table
   uint64_t held = 0;     // by hunters, or lost by Redis
+  // The units of any loot that takes took from the hunters of the hunt, at least: how many of them
+  // were of this supply is not known.
+  uint64_t taken_away = 0;
 
   uint64_t taken() const { return given + before + pending; }
-  // More units are given than hunters hold.
-  bool is_over() const { return given + before > held; }
+  // More units are given than hunters hold or may have held.
+  bool is_over() const { return given + before > held + taken_away; }
   // The table has counted more units than Redis knows.
   bool is_lost() const { return counted > taken(); }
 };
@@ -40,6 +43,8 @@ class Supplies {
   }
   // Adds to what hunters hold, if this loot is of a supply.
   void add_held(std::string_view hunt_id, std::string_view loot_id, uint64_t count);
+  // Adds to what takes took from the hunters of a hunt.
+  void add_taken(std::string_view hunt_id, uint64_t units);
   // `hunters_deleted`: what deleted hunters held is not known.
   void check(bool hunters_deleted, Findings& findings) const;
 

@@ -30,8 +30,15 @@ const CaseLedger::Held& CaseLedger::held(const std::string& hunter_id) const {
   return found == held_.end() ? nothing : found->second;
 }
 
+const std::string& CaseLedger::state(const std::string& hunter_id) const {
+  static const std::string nothing;
+  auto const found = states_.find(hunter_id);
+  return found == states_.end() ? nothing : found->second;
+}
+
 void CaseLedger::prepare(Rehearsal& rehearsal) const {
   rehearsal.held = held(rehearsal.hunter_id);
+  rehearsal.state = state(rehearsal.hunter_id);
   rehearsal.supply_left = left_;
   rehearsal.supply_given = given_;
 }
@@ -52,11 +59,13 @@ void CaseLedger::commit(const Rehearsal& rehearsal, const std::string& key, Rehe
   if (run.end == RunEnd::ok && !run.awards.empty()) {
     Held held = this->held(rehearsal.hunter_id);
     size_t const before = held.size();
-    for (const Rehearsed::Award& award : run.awards) ++held[award.loot_id];
+    for (const Rehearsed::Award& award : run.awards)
+      held[award.loot_id] += static_cast<uint64_t>(int64_t{award.units});
     if (held.size() > before && held.size() > limits::held_loot_max) {
       end(run, RunEnd::held_full,
           fmt::format("the hunter would hold more than {} different loots", limits::held_loot_max));
     } else {
+      std::erase_if(held, [](const auto& each) { return each.second == 0; });
       held_[rehearsal.hunter_id] = std::move(held);
       for (const Rehearsed::Award& award : run.awards) {
         if (!award.limited) continue;
@@ -65,6 +74,7 @@ void CaseLedger::commit(const Rehearsal& rehearsal, const std::string& key, Rehe
       }
     }
   }
+  if (run.end == RunEnd::ok && run.state) set_state(rehearsal.hunter_id, *run.state);
   // As huntd stores them: what means "try again" is not.
   bool const stored = run.end == RunEnd::ok || run.end == RunEnd::rejected;
   if (stored && !key.empty()) stored_[{rehearsal.hunter_id, key}] = {rehearsal.input, run};

@@ -29,6 +29,15 @@ class CaseLedger {
   void set_first_held(const std::string& hunter_id, const Held& held) {
     held_.try_emplace(hunter_id, held);
   }
+  // What the script keeps of the hunter, as JSON; empty: nothing.
+  const std::string& state(const std::string& hunter_id) const;
+  void set_state(const std::string& hunter_id, std::string json) {
+    states_[hunter_id] = std::move(json);
+  }
+  // The same, unless something was kept of this hunter before.
+  void set_first_state(const std::string& hunter_id, const std::string& json) {
+    states_.try_emplace(hunter_id, json);
+  }
   // From now on this many units are left, with any limit of the script.
   void set_left(const std::string& loot_id, uint64_t units) { left_[loot_id] = units; }
 
@@ -42,8 +51,9 @@ class CaseLedger {
   bool enlist(const Rehearsed& run);
 
   std::map<std::string, Held> held_;
-  std::map<std::string, uint64_t> left_;   // of supplies for which the test says it
-  std::map<std::string, uint64_t> given_;  // of all supplies, by loot_id
+  std::map<std::string, std::string> states_;  // by hunter_id
+  std::map<std::string, uint64_t> left_;       // of supplies for which the test says it
+  std::map<std::string, uint64_t> given_;      // of all supplies, by loot_id
   std::map<std::pair<std::string, std::string>, Stored> stored_;  // by hunter_id and key
 };
 

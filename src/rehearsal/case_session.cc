@@ -67,13 +67,23 @@ std::string lines_json(std::string_view log) {
   return "[" + json + "]";
 }
 
+// What the run gives (sign 1) or takes (sign -1), by loot_id.
+std::map<std::string, int64_t> units_of(const Rehearsed& run, int32_t sign) {
+  std::map<std::string, int64_t> units;
+  for (const Rehearsed::Award& award : run.awards)
+    if (award.units * sign > 0) units[award.loot_id] += int64_t{award.units} * sign;
+  return units;
+}
+
 std::string run_json(std::string_view ended, const Rehearsed& run, bool replayed) {
   std::string awards;
   for (const Rehearsed::Award& award : run.awards)
-    awards += (awards.empty() ? "" : ",") + json_of(award.loot_id);
+    if (award.units > 0) awards += (awards.empty() ? "" : ",") + json_of(award.loot_id);
   return fmt::format(
-      R"({{"ended":"{}","awards":[{}],"result":{},"reason":{},"log":{},"replayed":{}}})", ended,
-      awards, run.result.empty() ? "null" : run.result,
+      R"({{"ended":"{}","awards":[{}],"given":{},"taken":{},"state":{},"result":{},"reason":{},)"
+      R"("log":{},"replayed":{}}})",
+      ended, awards, counts_json(units_of(run, 1)), counts_json(units_of(run, -1)),
+      run.state.value_or("null"), run.result.empty() ? "null" : run.result,
       run.reason.empty() ? "null" : json_of(run.reason), lines_json(run.log), replayed);
 }
 
@@ -122,6 +132,17 @@ std::string CaseSession::given_reply(const Object& given) {
       return problem(fmt::format("a hunter holds at most {} loot_ids", limits::held_loot_max));
     given_held_[std::string(hunter_id)] = held;
     ledger_.set_held(std::string(hunter_id), std::move(held));
+  }
+  if (is_there(given, "state")) {
+    element state;
+    std::string json;
+    if (given["state"].get(state) != simdjson::SUCCESS || !state.is_object())
+      return problem("state is a table with names, as in {visits = 2}");
+    json = simdjson::minify(state);
+    if (json.size() > limits::state_bytes_max)
+      return problem(fmt::format("a state has at most {} bytes of JSON", limits::state_bytes_max));
+    given_state_[std::string(hunter_id)] = json;
+    ledger_.set_state(std::string(hunter_id), std::move(json));
   }
   if (is_there(given, "left")) {
     std::map<std::string, uint64_t> left;
@@ -227,15 +248,15 @@ Result<std::string> CaseSession::play_many(const Request& request) {
                              : fmt::format("{}-{}", request.hunter_id, i % request.hunters + 1);
     if (!is_path_id(hunter_id)) return problem("the name of the hunter is too long");
     if (given != given_held_.end()) ledger_.set_first_held(hunter_id, given->second);
+    if (auto const kept = given_state_.find(request.hunter_id); kept != given_state_.end())
+      ledger_.set_first_state(hunter_id, kept->second);
     Result<Came> const came = play(request, hunter_id);
     if (!came) return came.error();
     const Rehearsed& run = came->run;
     ++ends[run_end_text(run.end)];
-    std::map<std::string, uint64_t> of_this_run;
-    for (const Rehearsed::Award& award : run.awards) ++of_this_run[award.loot_id];
-    for (const auto& [loot_id, count] : of_this_run) {
+    for (const auto& [loot_id, count] : units_of(run, 1)) {
       ++runs_with[loot_id];
-      units[loot_id] += count;
+      units[loot_id] += static_cast<uint64_t>(count);
     }
     if (!is_failure(run.end)) continue;
     if (++failed == 1) first_failure = fmt::format("{}: {}", run_end_text(run.end), run.reason);

@@ -61,6 +61,7 @@ class CaseSession {
   CaseLedger ledger_;
   std::string seed_ = "test";
   std::map<std::string, CaseLedger::Held> given_held_;  // by test.given, of each hunter
+  std::map<std::string, std::string> given_state_;
   std::optional<TestedCase::Run> last_run_;
   uint64_t runs_ = 0;
 };

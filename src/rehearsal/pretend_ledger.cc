@@ -56,12 +56,12 @@ PretendLedger::Unit PretendLedger::draw(Loot loot, uint64_t limit, std::span<con
   return Unit::later;
 }
 
-PretendLedger::Commit PretendLedger::commit(size_t hunter, std::span<const Loot> awards,
+PretendLedger::Commit PretendLedger::commit(size_t hunter, std::span<const Given> awards,
                                             std::span<const Draw> draws) {
   std::vector<Held>& held = held_[hunter];
   size_t const before = held.size();
-  for (Loot const loot : awards)
-    if (find(held, loot) == nullptr) held.push_back({loot, 0});
+  for (const Given& given : awards)
+    if (find(held, given.loot) == nullptr) held.push_back({given.loot, 0});
   size_t const added = held.size() - before;
   bool const too_many = added > 0 && held.size() > limits::held_loot_max;
   bool const too_large = held_pairs_ + added > simulation::held_pairs_max;
@@ -70,8 +70,11 @@ PretendLedger::Commit PretendLedger::commit(size_t hunter, std::span<const Loot>
     release(draws);
     return too_many ? Commit::held_full : Commit::too_large;
   }
-  held_pairs_ += added;
-  for (Loot const loot : awards) ++find(held, loot)->count;
+  for (const Given& given : awards)
+    find(held, given.loot)->count += static_cast<uint64_t>(int64_t{given.units});
+  size_t const with_empty = held.size();
+  std::erase_if(held, [](const Held& one) { return one.count == 0; });
+  held_pairs_ = held_pairs_ + added - (with_empty - held.size());
   release(draws);
   for (const Draw& draw : draws)
     if (draw.granted) ++supplies_[draw.loot].given;

@@ -21,7 +21,13 @@ class PretendLedger {
 
   struct Held {
     Loot loot;
-    uint32_t count;
+    uint64_t count;
+  };
+  // What a run gives of a loot; below 0: what it takes.
+  struct Given {
+    Given(Loot its_loot, int32_t its_units = 1) : loot(its_loot), units(its_units) {}
+    Loot loot;
+    int32_t units;
   };
   // What a run asked of a supply, and got.
   struct Draw {
@@ -58,14 +64,20 @@ class PretendLedger {
 
   // In the order of the first award, which no other hunter's runs influence.
   std::span<const Held> held(size_t hunter) const { return held_[hunter]; }
+  // What the script keeps of a hunter, as JSON; empty: nothing.
+  std::string_view state(size_t hunter) const {
+    auto const found = states_.find(hunter);
+    return found == states_.end() ? std::string_view() : found->second;
+  }
+  void set_state(size_t hunter, std::string json) { states_[hunter] = std::move(json); }
   const Supply& supply(Loot loot) const { return supplies_[loot]; }
   size_t hunters() const { return held_.size(); }
 
   // A unit for a run that has made `draws` before, while `earlier` runs before it have not ended.
   Unit draw(Loot loot, uint64_t limit, std::span<const Draw> draws, uint64_t earlier) const;
   // Ends a run that gives `awards`. Its granted draws are among them.
-  // REQUIRES: all runs before it have ended.
-  Commit commit(size_t hunter, std::span<const Loot> awards, std::span<const Draw> draws);
+  // REQUIRES: all runs before it have ended, and the hunter holds what the run takes.
+  Commit commit(size_t hunter, std::span<const Given> awards, std::span<const Draw> draws);
   // Ends a run that gives nothing: its units are left for later runs.
   // REQUIRES: all runs before it have ended.
   void release(std::span<const Draw> draws);
@@ -82,6 +94,7 @@ class PretendLedger {
   size_t enlisted_ = 0;
   std::vector<std::vector<Held>> held_;  // by hunter
   uint64_t held_pairs_ = 0;
+  std::unordered_map<size_t, std::string> states_;  // by hunter
 };
 
 }  // namespace huntd

@@ -46,6 +46,7 @@ class Run {
 
  private:
   std::string_view held_reply();
+  std::string_view state_reply();
   std::optional<std::string_view> supply_reply(wf_reader& reader);
   void take_outcome(const wf_outcome& outcome);
 
@@ -78,6 +79,10 @@ std::string_view Run::held_reply() {
   return std::string_view(buffer_).substr(0, wf_end(&writer));
 }
 
+std::string_view Run::state_reply() {
+  return huntd::state_reply(buffer_.data(), buffer_.size(), rehearsal_.state);
+}
+
 std::optional<std::string_view> Run::supply_reply(wf_reader& reader) {
   wf_get_u32(&reader);  // the position of the award
   std::string const loot_id = string_of(wf_get_id(&reader));
@@ -96,9 +101,11 @@ std::optional<std::string_view> Run::supply_reply(wf_reader& reader) {
 void Run::take_outcome(const wf_outcome& outcome) {
   rehearsed_.end = run_end_of(outcome.status);
   for (uint32_t i = 0; i < outcome.award_count; ++i)
-    rehearsed_.awards.push_back(
-        {string_of(outcome.awards[i].loot_id), (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0});
+    rehearsed_.awards.push_back({string_of(outcome.awards[i].loot_id),
+                                 (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0,
+                                 wf_units(&outcome.awards[i])});
   rehearsed_.result = string_of(outcome.result);
+  if (outcome.state.data != nullptr) rehearsed_.state = string_of(outcome.state);
   rehearsed_.reason = string_of(outcome.reason);
   rehearsed_.log = string_of(outcome.log);
   if (outcome.vm_ready_at_ns > outcome.started_at_ns)
@@ -113,6 +120,10 @@ bool Run::take(std::string_view frame, Worker& worker) {
     case WF_ASK_HELD:
       if (wf_all_read(&reader) == 0) return fail("the worker sent a malformed query");
       return worker.send(held_reply()) || fail("the worker exited before the reply to hunt.held()");
+    case WF_ASK_STATE:
+      if (wf_all_read(&reader) == 0) return fail("the worker sent a malformed query");
+      return worker.send(state_reply()) ||
+             fail("the worker exited before the reply to hunt.state()");
     case WF_ASK_SUPPLY: {
       std::optional<std::string_view> const reply = supply_reply(reader);
       if (!reply) return fail("the worker sent a malformed query");

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct Rehearsal {
   uint32_t deadline_ms = 0;
   std::string input;  // as encode_json_value() writes it; empty: the request has no body
   std::map<std::string, uint64_t> held;
+  std::string state;  // what the script keeps of the hunter, as JSON; empty: nothing
   // Units left of each supply, by loot_id. A supply that is not here has all its units but those
   // that supply_given says.
   std::map<std::string, uint64_t> supply_left;
@@ -36,10 +38,12 @@ struct Rehearsed {
   struct Award {
     std::string loot_id;
     bool limited = false;  // a unit of a supply
+    int32_t units = 1;     // below 0: taken
   };
   End end = End::worker_failed;
-  std::vector<Award> awards;             // ok
+  std::vector<Award> awards;             // ok: also what is taken
   std::string result;                    // ok: JSON
+  std::optional<std::string> state;      // ok: what the script keeps then; nothing: it did not ask
   std::string reason;                    // of any other end
   std::string log;                       // lines of hunt.log, each with its line end
   std::set<std::string> supplies_asked;  // of which the run asked for a unit

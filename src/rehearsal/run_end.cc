@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rehearsal/run_end.h"
 
+#include <utility>
+
+#include "base/check.h"
+#include "wire/json_value.h"
+
 namespace huntd {
 
 const char* run_end_text(RunEnd end) {
@@ -46,6 +51,18 @@ uint64_t script_ns_of(const wf_outcome& outcome) {
   return outcome.script_done_at_ns > outcome.vm_ready_at_ns
              ? outcome.script_done_at_ns - outcome.vm_ready_at_ns
              : 0;
+}
+
+std::string_view state_reply(char* buffer, size_t size, std::string_view state) {
+  PoolString value;
+  if (!state.empty()) {
+    Result<PoolString> encoded = encode_json_value(state);
+    CHECK(encoded);
+    value = std::move(*encoded);
+  }
+  wf_writer writer = wf_begin(buffer, size, WF_REPLY_STATE);
+  wf_put_text(&writer, value.data(), value.size());
+  return {buffer, wf_end(&writer)};
 }
 
 std::string_view unit_reply(char* buffer, size_t size, bool granted) {

@@ -30,6 +30,8 @@ bool is_failure(RunEnd end);
 
 // How long the script ran, by the times in its outcome; 0 if it did not end.
 uint64_t script_ns_of(const wf_outcome& outcome);
+// The reply to a query for the state; `buffer` holds it. REQUIRES: `state` is JSON, or empty.
+std::string_view state_reply(char* buffer, size_t size, std::string_view state);
 // The reply to a query for a unit. `buffer` holds it.
 std::string_view unit_reply(char* buffer, size_t size, bool granted);
 

@@ -58,6 +58,7 @@ void PlayedRun::clear() {
   reason.clear();
   loot.clear();
   draws.clear();
+  state.reset();
   script_ns = 0;
 }
 
@@ -76,6 +77,7 @@ bool RunTally::take(PretendLedger& ledger, PlayedRun& run, const SeedOf& seed) {
     switch (ledger.commit(hunter, run.loot, run.draws)) {
       case PretendLedger::Commit::done:
         given = true;
+        if (run.state) ledger.set_state(hunter, *run.state);
         break;
       case PretendLedger::Commit::held_full:
         run.end = RunEnd::held_full;
@@ -96,9 +98,10 @@ bool RunTally::take(PretendLedger& ledger, PlayedRun& run, const SeedOf& seed) {
 }
 
 void RunTally::count_loot(const PlayedRun& run) {
-  for (PretendLedger::Loot const loot : run.loot) {
-    LootCount& count = loot_[loot];
-    ++count.given;
+  for (const PretendLedger::Given& given : run.loot) {
+    if (given.units < 0) continue;
+    LootCount& count = loot_[given.loot];
+    count.given += static_cast<uint64_t>(given.units);
     if (count.last_run == figures_.runs + 1) continue;
     count.last_run = figures_.runs + 1;
     ++count.runs;

@@ -4,6 +4,7 @@
 #include <array>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,10 +17,11 @@ namespace huntd {
 // A run as its worker ended it.
 struct PlayedRun {
   RunEnd end = RunEnd::worker_failed;
-  std::string reason;                     // not with ok
-  std::vector<PretendLedger::Loot> loot;  // ok: its awards
+  std::string reason;                      // not with ok
+  std::vector<PretendLedger::Given> loot;  // ok: its awards, and what it takes
   std::vector<PretendLedger::Draw> draws;
-  uint64_t script_ns = 0;  // 0: not known
+  std::optional<std::string> state;  // ok: what the script keeps then; nothing: it did not ask
+  uint64_t script_ns = 0;            // 0: not known
 
   void clear();  // keeps the memory
 };

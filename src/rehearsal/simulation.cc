@@ -84,6 +84,7 @@ class Simulation {
   void take_frames(Slot& slot);
   void take_frame(Slot& slot, std::string_view frame);
   void take_held_query(Slot& slot, wf_reader& reader);
+  void take_state_query(Slot& slot, wf_reader& reader);
   void take_supply_query(Slot& slot, wf_reader& reader);
   void reply_to_supply_query(Slot& slot);
   void take_outcome(Slot& slot, wf_reader& reader);
@@ -193,6 +194,8 @@ void Simulation::take_frame(Slot& slot, std::string_view frame) {
   switch (wf_open(&reader, frame.data(), frame.size())) {
     case WF_ASK_HELD:
       return take_held_query(slot, reader);
+    case WF_ASK_STATE:
+      return take_state_query(slot, reader);
     case WF_ASK_SUPPLY:
       return take_supply_query(slot, reader);
     case WF_OUTCOME:
@@ -206,6 +209,12 @@ void Simulation::take_held_query(Slot& slot, wf_reader& reader) {
   if (wf_all_read(&reader) == 0)
     return end_with_worker(slot, RunEnd::worker_failed, "the worker sent a malformed query");
   send(slot, held_reply(plan_.hunter_of(slot.run)));
+}
+
+void Simulation::take_state_query(Slot& slot, wf_reader& reader) {
+  if (wf_all_read(&reader) == 0)
+    return end_with_worker(slot, RunEnd::worker_failed, "the worker sent a malformed query");
+  send(slot, state_reply(buffer_.data(), buffer_.size(), ledger_.state(plan_.hunter_of(slot.run))));
 }
 
 void Simulation::take_supply_query(Slot& slot, wf_reader& reader) {
@@ -246,11 +255,13 @@ void Simulation::take_outcome(Slot& slot, wf_reader& reader) {
   RunEnd const end = run_end_of(outcome.status);
   std::string reason(view_of(outcome.reason));
   if (end == RunEnd::worker_failed) return end_with_worker(slot, end, std::move(reason));
+  if (end == RunEnd::ok && outcome.state.data != nullptr)
+    played.state = std::string(view_of(outcome.state));
   size_t units = 0;
   for (uint32_t i = 0; end == RunEnd::ok && i < outcome.award_count; ++i) {
     std::optional<Loot> const loot = loot_of(outcome.awards[i].loot_id);
     if (!loot) return;
-    played.loot.push_back(*loot);
+    played.loot.push_back({*loot, wf_units(&outcome.awards[i])});
     if ((outcome.awards[i].flags & WF_AWARD_LIMITED) != 0) ++units;
   }
   auto const granted = [](const PretendLedger::Draw& draw) { return draw.granted; };

@@ -17,7 +17,7 @@ inline constexpr uint64_t window_runs_max = 4096;
 // Units that one run asks for. A hunt that waits for Redis each time asks for fewer in its deadline.
 inline constexpr size_t draws_max = 10'000;
 inline constexpr size_t loot_ids_max = 100'000;  // different ones, of all runs
-// What all hunters hold: pairs of a hunter and a loot_id, 8 bytes each.
+// What all hunters hold: pairs of a hunter and a loot_id, 16 bytes each.
 inline constexpr uint64_t held_pairs_max = 50'000'000;
 // Lines of errors, and reasons of rejections, that are counted one by one.
 inline constexpr size_t reasons_max = 100;

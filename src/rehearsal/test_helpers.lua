@@ -217,8 +217,13 @@ end
 local expect_one = {}
 
 function expect_one.awards(run, wanted)
-  expect_counts("awards", counts_of("awards", run.awards), wanted)
+  expect_counts("awards", run.given, wanted)
 end
+function expect_one.state(run, wanted)
+  check_type("state", wanted, "table")
+  expect_equal("state", run.state, wanted)
+end
+function expect_one.taken(run, wanted) expect_counts("taken", run.taken, wanted) end
 function expect_one.result(run, wanted) expect_equal("result", run.result, wanted, true) end
 function expect_one.result_has(run, wanted)
   check_type("result_has", wanted, "table")
@@ -334,7 +339,7 @@ function test.case(name, body)
   cases[#cases + 1] = { name = name, body = body }
 end
 
-local given_options = { hunter = true, now = true, held = true, left = true, gone = true, seed = true }
+local given_options = { hunter = true, now = true, held = true, left = true, gone = true, seed = true, state = true }
 
 function test.given(options)
   of_a_case("given")
@@ -343,6 +348,7 @@ function test.given(options)
   if options.now ~= nil then now = ms_of("now", options.now) end
   local change = { hunter = hunter }
   if options.held ~= nil then change.held = counts_of("held", options.held) end
+  change.state = check_type("state", options.state, "table")
   local left = {}
   for loot_id, count in pairs(check_type("left", options.left, "table") or {}) do
     if type(loot_id) ~= "string" or type(count) ~= "number" then

@@ -8,6 +8,8 @@ namespace huntd::limits {
 
 static_assert(id_bytes_max == WF_ID_BYTES_MAX);
 static_assert(awards_max == WF_AWARDS_MAX);
+static_assert(loot_units_max == WF_LOOT_UNITS_MAX);
+static_assert(state_bytes_max == WF_STATE_BYTES_MAX);
 static_assert(held_loot_max == WF_HELD_LOOT_MAX);
 static_assert(result_bytes_max == WF_RESULT_BYTES_MAX);
 static_assert(reason_bytes_max == WF_REASON_BYTES_MAX);
@@ -19,7 +21,7 @@ static_assert(script_bytes_max == WF_SCRIPT_BYTES_MAX);
 
 // The largest outcome and the largest reply to hunt.held() fit one frame.
 static_assert(worker_frame_bytes_max > result_bytes_max + reason_bytes_max + log_bytes_max +
-                                           awards_max * (id_bytes_max + 8));
+                                           state_bytes_max + awards_max * (id_bytes_max + 12));
 static_assert(worker_frame_bytes_max > held_loot_max * (id_bytes_max + 16));
 
 }  // namespace huntd::limits

@@ -19,18 +19,32 @@ PoolString make_event_id(std::string_view hunter_id, std::string_view hunt_id,
   return hash128_hex(format_text("{}:{}:{}:{}", hunter_id, hunt_id, position, request_id));
 }
 
+namespace {
+
+constexpr std::string_view kind_award = "award";
+constexpr std::string_view kind_take = "take";
+
+// An award of one unit has no kind.
+PoolString kind_text(int32_t units) {
+  if (units == 1) return {};
+  return format_text(R"(,"kind":"{}","count":{})", units > 0 ? kind_award : kind_take,
+                     units > 0 ? units : -units);
+}
+
+}  // namespace
+
 LootEventText loot_event_text(const LootEventFacts& facts) {
   // Ids contain only [A-Za-z0-9_.-], so no value needs escaping.
   return {format_text(R"({{"event_id":"{}","hunter_id":"{}","hunt_id":"{}","loot_id":"{}","seq":)",
                       facts.event_id, facts.hunter_id, facts.hunt_id, facts.loot_id),
-          format_text(R"(","timestamp":{},"bundle":"{}"{}}})", facts.timestamp_ms, facts.bundle,
-                      facts.from_supply ? R"(,"supply":true)" : "")};
+          format_text(R"(","timestamp":{},"bundle":"{}"{}{}}})", facts.timestamp_ms, facts.bundle,
+                      facts.from_supply ? R"(,"supply":true)" : "", kind_text(facts.units))};
 }
 
 std::string write_loot_event(const LootEvent& event) {
   LootEventText const text =
       loot_event_text({event.event_id, event.hunter_id, event.hunt_id, event.loot_id,
-                       event.timestamp_ms, event.bundle, event.from_supply});
+                       event.timestamp_ms, event.bundle, event.from_supply, event.units});
   std::string_view tail = text.tail;
   if (event.generation != 0)
     return fmt::format("{}{}{}{}{}", text.head, event.seq, event_gen_prefix,
@@ -57,13 +71,28 @@ Result<std::string_view> text_field(simdjson::dom::object object, const char* na
   return value;
 }
 
+// Reads what a record with a kind gives or takes.
+Result<int32_t> read_units(simdjson::dom::object object, simdjson::dom::element kind_field) {
+  std::string_view kind = "?";
+  if (kind_field.get(kind) != simdjson::SUCCESS || !is_id(kind)) kind = "?";
+  if (kind != kind_award && kind != kind_take)
+    return Error{fmt::format("kind \"{}\" is not known: upgrade hunt-aggregator", kind)};
+  int64_t count = 0;
+  if (object["count"].get(count) != simdjson::SUCCESS || count < 1 ||
+      count > limits::loot_units_max)
+    return Error{
+        fmt::format("field \"count\" is not a whole number from 1 to {}", limits::loot_units_max)};
+  auto const units = static_cast<int32_t>(count);
+  return kind == kind_take ? -units : units;
+}
+
 // The fields that an event may lack.
 Result<void> read_optional(simdjson::dom::object object, LootEventView& event) {
   simdjson::dom::element field;
   if (object["kind"].get(field) == simdjson::SUCCESS) {
-    std::string_view kind = "?";
-    if (field.get(kind) != simdjson::SUCCESS || !is_id(kind)) kind = "?";
-    return Error{fmt::format("kind \"{}\" is not known: upgrade hunt-aggregator", kind)};
+    Result<int32_t> const units = read_units(object, field);
+    if (!units) return units.error();
+    event.units = *units;
   }
   if (object["gen"].get(field) == simdjson::SUCCESS) {
     std::string_view text;
@@ -126,7 +155,8 @@ Result<LootEvent> copy_of(const Result<LootEventView>& view) {
                    view->timestamp_ms,
                    std::string(view->bundle),
                    view->generation,
-                   view->from_supply};
+                   view->from_supply,
+                   view->units};
 }
 
 }  // namespace

@@ -21,6 +21,8 @@ struct LootEvent {
   std::string bundle;        // 32 hex digits
   uint64_t generation = 0;   // of what the hunter holds in the hunt (wire/generation.h)
   bool from_supply = false;  // the award was drawn from a shared supply
+  // How much of the loot the event gives; below 0: how much it takes away. Not 0.
+  int32_t units = 1;
 };
 
 // The same as views. The function that returns it says who owns the memory.
@@ -34,6 +36,7 @@ struct LootEventView {
   std::string_view bundle;
   uint64_t generation = 0;
   bool from_supply = false;
+  int32_t units = 1;
 };
 
 // Returns the event_id of the award at `position` (from 0) of an attempt. Each attempt has a
@@ -50,6 +53,7 @@ struct LootEventFacts {
   int64_t timestamp_ms = 0;
   std::string_view bundle;
   bool from_supply = false;
+  int32_t units = 1;
 };
 
 // The event's JSON is `head`, seq in decimal, event_gen_prefix, the generation as 16 hex digits,
@@ -64,7 +68,7 @@ LootEventText loot_event_text(const LootEventFacts& facts);
 // Returns the event's JSON; without `gen` if the generation is 0, as an older huntd wrote it.
 std::string write_loot_event(const LootEvent& event);
 // Reads an event's JSON. The error names the field that is missing or malformed. Unknown fields are
-// ignored, but `kind`: it says that the record is not an award of one unit.
+// ignored, and a record of an unknown `kind` is an error: it is not an award of one unit.
 Result<LootEvent> read_loot_event(std::string_view json);
 // The same; the views are valid until this thread calls view_loot_event() or read_loot_event()
 // again.

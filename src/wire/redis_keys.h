@@ -55,6 +55,12 @@ inline constexpr std::string_view gen_field = "#gen";  // HeldGeneration (wire/g
 inline constexpr std::string_view before_field = "#before";
 // And the generation: the seq that this earlier generation had reached.
 inline constexpr std::string_view was_prefix = "#was:";
+// The units that awards of several gave beyond one each, of all generations; absent: 0.
+inline constexpr std::string_view added_field = "#added";
+// The units that takes took away, and one for each take, of all generations; absent: 0.
+inline constexpr std::string_view taken_field = "#taken";
+// "VERSION JSON": what the script keeps of the hunter, and how often it was written.
+inline constexpr std::string_view state_field = "#state";
 inline constexpr std::string_view outbox_key_field = "k";
 inline constexpr std::string_view outbox_value_field = "v";
 

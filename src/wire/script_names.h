@@ -6,13 +6,13 @@
 #pragma once
 
 /* Functions: worker/hunt_api.c has an api_NAME for each. */
-#define HUNT_FUNCTIONS(X) X(award) X(held) X(list) X(log) X(random) X(reject)
+#define HUNT_FUNCTIONS(X) X(award) X(held) X(list) X(log) X(random) X(reject) X(state) X(take)
 
 /* Values. */
 #define HUNT_VALUES(X) X(hunter_id) X(id) X(input) X(now) X(null)
 
 /* Keys of the second argument of hunt.award. */
-#define AWARD_OPTIONS(X) X(limit)
+#define AWARD_OPTIONS(X) X(count) X(limit)
 
 /* Global functions of Lua that a script does not have: they load code, reach files, or stop the
  * collector.

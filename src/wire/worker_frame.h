@@ -11,7 +11,7 @@
 
 enum {
   WF_MAGIC = 0x544e5548, /* "HUNT" */
-  WF_VERSION = 2,
+  WF_VERSION = 3,
   WF_HEADER_BYTES = 12,
   WF_FRAME_BYTES_MAX = 96 * 1024,
   WF_IMAGE_PIECE_BYTES = 64 * 1024,
@@ -19,6 +19,8 @@ enum {
   WF_ID_BYTES_MAX = 64,
   WF_SCRIPT_BYTES_MAX = 256 * 1024,
   WF_AWARDS_MAX = 32,
+  WF_LOOT_UNITS_MAX = 1000000,
+  WF_STATE_BYTES_MAX = 4 * 1024,
   WF_SUPPLY_LIMIT_MAX = 1000000000,
   WF_HELD_LOOT_MAX = 1024,
   WF_RESULT_BYTES_MAX = 16 * 1024,
@@ -46,6 +48,8 @@ enum wf_type {
   WF_CLEAN = 8,        /* holder -> core: the job's task has ended, and nothing of it is left */
   WF_ASK_PLAY = 9,     /* worker -> huntctl: text JSON; of a WF_JOB_TEST only */
   WF_REPLY_PLAY = 10,  /* huntctl -> worker: text, which is a value (wire/value.h) */
+  WF_ASK_STATE = 11,   /* worker -> core: asks for what the script keeps; no payload */
+  WF_REPLY_STATE = 12, /* core -> worker: text, which is a value, or empty: nothing is kept */
 };
 
 enum wf_status {
@@ -62,7 +66,13 @@ enum {
   WF_JOB_MORE = 2, /* another job may follow on this socket: do not exit after the outcome */
   WF_JOB_TEST = 4, /* of a test script, which has hunt.play: no core sends it */
 };
-enum { WF_AWARD_LIMITED = 1 /* granted by WF_REPLY_SUPPLY */ };
+/* The status of an outcome that is WF_OK and has a state. */
+enum { WF_STATUS_STATE = 0x100 };
+enum {
+  WF_AWARD_LIMITED = 1, /* granted by WF_REPLY_SUPPLY; it is of one unit */
+  WF_AWARD_UNITS = 2,   /* the number of units follows; otherwise it is 1 */
+  WF_AWARD_TAKE = 4,    /* the units are taken from the hunter */
+};
 
 struct wf_text {
   const char* data;
@@ -86,7 +96,14 @@ struct wf_job {
 struct wf_award {
   struct wf_text loot_id;
   uint8_t flags;
+  uint32_t units; /* 0 counts as 1 */
 };
+
+/* What the award gives; below 0: what it takes. */
+static inline int32_t wf_units(const struct wf_award* award) {
+  int32_t const units = award->units > 1 ? (int32_t)award->units : 1;
+  return (award->flags & WF_AWARD_TAKE) != 0 ? -units : units;
+}
 
 struct wf_outcome {
   uint32_t status;
@@ -98,6 +115,8 @@ struct wf_outcome {
   struct wf_text result; /* JSON; WF_OK only */
   struct wf_text reason; /* not with WF_OK */
   struct wf_text log;    /* lines of hunt.log, each ended by a newline */
+  /* What the script keeps, as JSON. WF_OK and after a WF_ASK_STATE only; else its data is NULL. */
+  struct wf_text state;
 };
 
 /* The payload of WF_CLEAN; its layout is the frame's. Only a holder and its core know the key, so a
@@ -185,18 +204,22 @@ static inline size_t wf_write_job(void* buffer, size_t size, const struct wf_job
 
 static inline size_t wf_write_outcome(void* buffer, size_t size, const struct wf_outcome* outcome) {
   struct wf_writer w = wf_begin(buffer, size, WF_OUTCOME);
-  wf_put_u32(&w, outcome->status);
+  wf_put_u32(&w, outcome->state.data != NULL ? (uint32_t)WF_STATUS_STATE : outcome->status);
   wf_put_u64(&w, outcome->started_at_ns);
   wf_put_u64(&w, outcome->vm_ready_at_ns);
   wf_put_u64(&w, outcome->script_done_at_ns);
   wf_put_u32(&w, outcome->award_count);
   for (uint32_t i = 0; i < outcome->award_count; ++i) {
     wf_put_text(&w, outcome->awards[i].loot_id.data, outcome->awards[i].loot_id.size);
-    wf_put_u8(&w, outcome->awards[i].flags);
+    uint32_t const units = outcome->awards[i].units;
+    uint8_t const flags = outcome->awards[i].flags & (uint8_t)~WF_AWARD_UNITS;
+    wf_put_u8(&w, units > 1 ? flags | WF_AWARD_UNITS : flags);
+    if (units > 1) wf_put_u32(&w, units);
   }
   wf_put_text(&w, outcome->result.data, outcome->result.size);
   wf_put_text(&w, outcome->reason.data, outcome->reason.size);
   wf_put_text(&w, outcome->log.data, outcome->log.size);
+  if (outcome->state.data != NULL) wf_put_text(&w, outcome->state.data, outcome->state.size);
   return wf_end(&w);
 }
 
@@ -313,7 +336,9 @@ static inline int wf_read_clean(struct wf_reader* r, struct wf_clean* clean) {
  * REQUIRES: wf_open() returned WF_OUTCOME.
  */
 static inline int wf_read_outcome(struct wf_reader* r, struct wf_outcome* outcome) {
-  outcome->status = wf_get_u32(r);
+  uint32_t const status = wf_get_u32(r);
+  int const has_state = status == WF_STATUS_STATE;
+  outcome->status = has_state ? (uint32_t)WF_OK : status;
   if (outcome->status > WF_BAD_JOB) r->failed = 1;
   outcome->started_at_ns = wf_get_u64(r);
   outcome->vm_ready_at_ns = wf_get_u64(r);
@@ -325,10 +350,19 @@ static inline int wf_read_outcome(struct wf_reader* r, struct wf_outcome* outcom
   }
   for (uint32_t i = 0; i < outcome->award_count; ++i) {
     outcome->awards[i].loot_id = wf_get_id(r);
-    outcome->awards[i].flags = wf_get_u8(r);
+    uint8_t const flags = wf_get_u8(r);
+    uint32_t const units = (flags & WF_AWARD_UNITS) != 0 ? wf_get_u32(r) : 1;
+    int const single = (flags & WF_AWARD_LIMITED) != 0;
+    if (units == 0 || units > WF_LOOT_UNITS_MAX || (single && flags != WF_AWARD_LIMITED) ||
+        flags > (WF_AWARD_UNITS | WF_AWARD_TAKE))
+      r->failed = 1;
+    outcome->awards[i].flags = flags;
+    outcome->awards[i].units = units;
   }
   outcome->result = wf_get_text(r, WF_RESULT_BYTES_MAX);
   outcome->reason = wf_get_text(r, WF_REASON_BYTES_MAX);
   outcome->log = wf_get_text(r, WF_LOG_BYTES_MAX);
+  struct wf_text const none = {NULL, 0};
+  outcome->state = has_state ? wf_get_text(r, WF_STATE_BYTES_MAX) : none;
   return wf_all_read(r);
 }

@@ -20,12 +20,14 @@ struct texts {
   char result[WF_RESULT_BYTES_MAX];
   char reason[WF_REASON_BYTES_MAX];
   char log[WF_LOG_BYTES_MAX];
+  char state[WF_STATE_BYTES_MAX];
 };
 
 /* One job: its input, its state, its outcome. */
 struct run {
   uint64_t random_state[4];
-  int rejected; /* hunt.reject() was called; a pcall() in the script does not undo it */
+  int asked_state; /* the table of hunt.state() is in the registry */
+  int rejected;    /* hunt.reject() was called; a pcall() in the script does not undo it */
   struct wf_job job;
   struct wf_outcome outcome;
   struct texts* texts;

@@ -66,12 +66,8 @@ static int api_random(lua_State* L) {
 
 /* --- the hunter's loot --- */
 
-/* hunt.held(): a table loot_id -> count. Asks the core once; then returns the same table. */
-static int api_held(lua_State* L) {
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_rawgeti(L, -1, 1);
-  if (!lua_isnil(L, -1)) return 1;
-  lua_pop(L, 1);
+/* Asks the core, and pushes a new table loot_id -> count. */
+static void push_new_held(lua_State* L) {
   unsigned char frame[WF_HEADER_BYTES];
   struct wf_writer writer = wf_begin(frame, sizeof frame, WF_ASK_HELD);
   struct wf_reader reply;
@@ -86,9 +82,47 @@ static int api_held(lua_State* L) {
     lua_pushnumber(L, (double)held);
     lua_rawset(L, -3);
   }
-  if (!wf_all_read(&reply)) return luaL_error(L, "hunt.held: malformed reply");
+  if (!wf_all_read(&reply)) luaL_error(L, "hunt.held: malformed reply");
+}
+
+/* Pushes the table that the function keeps in its second upvalue; asks the core for it once. */
+static void push_held(lua_State* L) {
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_rawgeti(L, -1, 1);
+  if (!lua_isnil(L, -1)) return;
+  lua_pop(L, 1);
+  push_new_held(L);
   lua_pushvalue(L, -1);
   lua_rawseti(L, -3, 1);
+}
+
+/* hunt.held(): a table loot_id -> count, the same at each call. */
+static int api_held(lua_State* L) {
+  push_held(L);
+  return 1;
+}
+
+/* hunt.state(): the table that the ledger keeps of this hunter in this hunt. What the script changes
+ * in it is stored with its awards. Asks the core once; then returns the same table.
+ */
+static int api_state(lua_State* L) {
+  struct run* run = run_of(L);
+  if (!run->asked_state) {
+    unsigned char frame[WF_HEADER_BYTES];
+    struct wf_writer writer = wf_begin(frame, sizeof frame, WF_ASK_STATE);
+    struct wf_reader reply;
+    ask(frame, wf_end(&writer), WF_REPLY_STATE, &reply);
+    struct wf_text const value = wf_get_text(&reply, WF_FRAME_BYTES_MAX);
+    if (value.size == 0)
+      lua_newtable(L);
+    else
+      push_value(L, value);
+    if (!wf_all_read(&reply) || !lua_istable(L, -1))
+      return luaL_error(L, "hunt.state: malformed reply");
+    lua_rawseti(L, LUA_REGISTRYINDEX, ref_state);
+    run->asked_state = 1;
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_state);
   return 1;
 }
 
@@ -113,32 +147,61 @@ static void require_text(lua_State* L, int index, const char* what) {
 }
 
 /* Reads the id at `index`, which stays on the stack. */
-static struct wf_text check_loot_id(lua_State* L, int index) {
-  require_text(L, index, "hunt.award: a loot_id");
+static struct wf_text check_loot_id(lua_State* L, int index, const char* function) {
+  require_text(L, index, lua_pushfstring(L, "%s: a loot_id", function));
+  lua_pop(L, 1);
   size_t size = 0;
   struct wf_text loot_id;
   loot_id.data = lua_tolstring(L, index, &size);
   loot_id.size = size > WF_ID_BYTES_MAX ? WF_ID_BYTES_MAX + 1 : (uint32_t)size;
   if (!wf_is_id(loot_id))
-    luaL_error(L, "hunt.award: a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -");
+    luaL_error(L, "%s: a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -", function);
   return loot_id;
 }
 
-/* Reads the limit from the options at `index`: the table {limit = N} and nothing else, since a
- * misspelt limit would be an award without one.
+/* What the second argument of hunt.award says. */
+struct award_options {
+  int limited;
+  uint64_t limit;
+  uint32_t count;
+};
+
+/* Whether the number at `index` is whole and from `low` to `high`. */
+static int is_whole(lua_State* L, int index, double low, double high) {
+  lua_Number const number = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : low - 1;
+  return number >= low && number <= high && number == floor(number);
+}
+
+/* Reads the options at `index`: the tables {limit = N} and {count = N} and nothing else, since a
+ * misspelt limit would be an award without one. Both at once are not possible: a unit of a supply
+ * is an award of its own.
  */
-static uint64_t check_limit(lua_State* L, int index) {
+static struct award_options check_options(lua_State* L, int index) {
+  struct award_options options = {0, 0, 1};
   if (!lua_istable(L, index)) luaL_error(L, "hunt.award: options are a table, as in {limit = 100}");
-  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1))
-    if (lua_type(L, -2) != LUA_TSTRING ||
-        strcmp(lua_tostring(L, -2), award_option_names[AWARD_OPTION_limit]) != 0)
-      luaL_error(L, "hunt.award: the one option is limit, as in {limit = 100}");
-  lua_pushstring(L, award_option_names[AWARD_OPTION_limit]);
-  lua_rawget(L, index); /* without metamethods: one could award during this award */
-  lua_Number const limit = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
-  if (!(limit >= 0 && limit == floor(limit) && limit <= WF_SUPPLY_LIMIT_MAX))
-    luaL_error(L, "hunt.award: limit must be a whole number from 0 to %d", WF_SUPPLY_LIMIT_MAX);
-  return (uint64_t)limit;
+  int counted = 0;
+  int given = 0;
+  /* lua_next() does not use metamethods: one could award during this award. */
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1), ++given) {
+    const char* const name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+    if (strcmp(name, award_option_names[AWARD_OPTION_limit]) == 0) {
+      if (!is_whole(L, -1, 0, WF_SUPPLY_LIMIT_MAX))
+        luaL_error(L, "hunt.award: limit must be a whole number from 0 to %d", WF_SUPPLY_LIMIT_MAX);
+      options.limited = 1;
+      options.limit = (uint64_t)lua_tonumber(L, -1);
+    } else if (strcmp(name, award_option_names[AWARD_OPTION_count]) == 0) {
+      if (!is_whole(L, -1, 1, WF_LOOT_UNITS_MAX))
+        luaL_error(L, "hunt.award: count must be a whole number from 1 to %d", WF_LOOT_UNITS_MAX);
+      counted = 1;
+      options.count = (uint32_t)lua_tonumber(L, -1);
+    } else {
+      luaL_error(L, "hunt.award: the options are limit and count, as in {limit = 100}");
+    }
+  }
+  if (given == 0) luaL_error(L, "hunt.award: limit must be a whole number, as in {limit = 100}");
+  if (options.limited && counted)
+    luaL_error(L, "hunt.award: either limit or count; call it once for each unit with a limit");
+  return options;
 }
 
 /* Asks the core for a unit. Returns 1 if it is reserved, 0 if none is left. */
@@ -153,27 +216,84 @@ static int reserve_unit(uint32_t position, struct wf_text loot_id, uint64_t limi
   return wf_get_u8(&reply) == 1;
 }
 
-/* hunt.award(loot_id [, {limit = N}]): true; or false, "gone" if all N have been awarded. */
+/* The next award of the run, with this loot_id; raises an error if it has no room for one. */
+static struct wf_award* next_award(lua_State* L, struct run* run, const char* function) {
+  if (run->outcome.award_count == WF_AWARDS_MAX)
+    luaL_error(L, "%s: a run may award and take %d times", function, WF_AWARDS_MAX);
+  return &run->outcome.awards[run->outcome.award_count];
+}
+
+static void add_award(struct run* run, struct wf_text loot_id, uint8_t flags, uint32_t units) {
+  uint32_t const position = run->outcome.award_count++;
+  struct wf_award* const award = &run->outcome.awards[position];
+  memcpy(run->texts->loot_ids[position], loot_id.data, loot_id.size);
+  award->loot_id.data = run->texts->loot_ids[position];
+  award->loot_id.size = loot_id.size;
+  award->flags = flags;
+  award->units = units;
+}
+
+/* hunt.award(loot_id [, {limit = N} or {count = N}]): true; or false, "gone" if all N of a limit
+ * have been awarded.
+ */
 static int api_award(lua_State* L) {
   struct run* run = run_of(L);
   if (run->rejected) return throw_reject(L);
   if (lua_gettop(L) > 2)
     return luaL_error(L, "hunt.award: use hunt.award(loot_id) or hunt.award(loot_id, {limit = N})");
-  struct wf_text const loot_id = check_loot_id(L, 1);
-  uint32_t const position = run->outcome.award_count;
-  if (position == WF_AWARDS_MAX)
-    return luaL_error(L, "hunt.award: a run may award %d times", WF_AWARDS_MAX);
-  int const limited = !lua_isnoneornil(L, 2);
-  if (limited && !reserve_unit(position, loot_id, check_limit(L, 2))) {
+  struct wf_text const loot_id = check_loot_id(L, 1, "hunt.award");
+  next_award(L, run, "hunt.award");
+  struct award_options options = {0, 0, 1};
+  if (!lua_isnoneornil(L, 2)) options = check_options(L, 2);
+  if (options.limited && !reserve_unit(run->outcome.award_count, loot_id, options.limit)) {
     lua_pushboolean(L, 0);
     lua_pushliteral(L, "gone");
     return 2;
   }
-  struct wf_award* award = &run->outcome.awards[run->outcome.award_count++];
-  memcpy(run->texts->loot_ids[position], loot_id.data, loot_id.size);
-  award->loot_id.data = run->texts->loot_ids[position];
-  award->loot_id.size = loot_id.size;
-  award->flags = limited ? WF_AWARD_LIMITED : 0;
+  add_award(run, loot_id, options.limited ? WF_AWARD_LIMITED : 0, options.count);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* What this run has taken of a loot so far. */
+static double taken_so_far(const struct run* run, struct wf_text loot_id) {
+  double taken = 0;
+  for (uint32_t i = 0; i < run->outcome.award_count; ++i) {
+    const struct wf_award* const award = &run->outcome.awards[i];
+    int const same = award->loot_id.size == loot_id.size &&
+                     memcmp(award->loot_id.data, loot_id.data, loot_id.size) == 0;
+    if (same && (award->flags & WF_AWARD_TAKE) != 0) taken += award->units;
+  }
+  return taken;
+}
+
+/* hunt.take(loot_id [, n]): takes n (1) of what the hunter held before this run: true. If that is
+ * less: false, and how much it is. The ledger looks again when it commits the run. The table that
+ * it reads is not that of hunt.held(), which the script may have changed.
+ */
+static int api_take(lua_State* L) {
+  struct run* run = run_of(L);
+  if (run->rejected) return throw_reject(L);
+  if (lua_gettop(L) > 2) return luaL_error(L, "hunt.take: use hunt.take(loot_id, n)");
+  struct wf_text const loot_id = check_loot_id(L, 1, "hunt.take");
+  if (lua_isnoneornil(L, 2)) {
+    lua_settop(L, 1);
+    lua_pushnumber(L, 1);
+  }
+  if (!is_whole(L, 2, 1, WF_LOOT_UNITS_MAX))
+    return luaL_error(L, "hunt.take: how many is a whole number from 1 to %d", WF_LOOT_UNITS_MAX);
+  double const wanted = lua_tonumber(L, 2);
+  next_award(L, run, "hunt.take");
+  push_held(L);
+  lua_pushvalue(L, 1);
+  lua_rawget(L, -2);
+  double const left = lua_tonumber(L, -1) - taken_so_far(run, loot_id);
+  if (left < wanted) {
+    lua_pushboolean(L, 0);
+    lua_pushnumber(L, left);
+    return 2;
+  }
+  add_award(run, loot_id, WF_AWARD_TAKE, (uint32_t)wanted);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -254,14 +374,14 @@ static void set_value(lua_State* L, enum hunt_value value) {
 
 void push_hunt(lua_State* L, struct run* run) {
   make_list_mark(L);
-  lua_createtable(L, 0, 13);
+  lua_createtable(L, 0, 15);
   lua_pushlstring(L, run->job.hunt_id.data, run->job.hunt_id.size);
   set_value(L, HUNT_VALUE_id);
   push_null(L);
   set_value(L, HUNT_VALUE_null);
   static const luaL_Reg functions[] = {HUNT_FUNCTIONS(API_FUNCTION){NULL, NULL}};
   for (const luaL_Reg* function = functions; function->name != NULL; ++function) {
-    int const keeps_table = function->func == api_held;
+    int const keeps_table = function->func == api_held || function->func == api_take;
     lua_pushlightuserdata(L, run);
     if (keeps_table) lua_createtable(L, 1, 0);
     lua_pushcclosure(L, function->func, keeps_table ? 2 : 1);

@@ -5,6 +5,9 @@
 
 #include "worker/core_link.h"
 
+/* Index in the registry: the table of hunt.state(), if run->asked_state. */
+enum { ref_state = 4 };
+
 /* Pushes the table as it is before a run; it becomes part of the image. Its functions use `run`,
  * which must be at the same address in every process that uses the state.
  */

@@ -19,6 +19,7 @@ enum { keys_max = 4096 };
 struct out {
   char* at;
   char* end;
+  size_t bound;      /* of the text */
   const char* error; /* null while there is none */
 };
 
@@ -28,7 +29,8 @@ static void fail(struct out* out, const char* error) {
 
 static void put(struct out* out, const char* bytes, size_t size) {
   if ((size_t)(out->end - out->at) < size) {
-    fail(out, "is longer than 16384 bytes of JSON");
+    fail(out, out->bound == WF_STATE_BYTES_MAX ? "is longer than 4096 bytes of JSON"
+                                               : "is longer than 16384 bytes of JSON");
     return;
   }
   memcpy(out->at, bytes, size);
@@ -191,7 +193,7 @@ static void put_value(lua_State* L, struct out* out, int depth) {
 }
 
 int write_json(lua_State* L, int index, char* into, size_t size, const char** reason) {
-  struct out out = {into, into + size, NULL};
+  struct out out = {into, into + size, size, NULL};
   lua_pushvalue(L, index);
   put_value(L, &out, 0);
   lua_pop(L, 1);

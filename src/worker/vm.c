@@ -48,7 +48,7 @@ static int open_libraries(lua_State* L) {
 
 /* Indices in the registry: the script's function, the hunt table, the handler of uncaught errors.
  */
-enum { ref_script = 1, ref_hunt, ref_handler };
+enum { ref_script = 1, ref_hunt, ref_handler /* then ref_state */ };
 
 /* A collection touches every object, so it copies every page of the image. The first one therefore
  * waits until the state has grown by this much; LuaJIT's default of 200 applies from then on.
@@ -201,6 +201,23 @@ void prepare_script(struct run* run, const char* script, size_t size) {
   arena_begin()->root = L;
 }
 
+/* Puts what the script keeps into the outcome. Returns 0 if it can't be kept. */
+static int keep_state(lua_State* L, struct run* run) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_state);
+  const char* reason = "";
+  int const length =
+      write_json(L, lua_gettop(L), run->texts->state, sizeof run->texts->state, &reason);
+  if (length < 0) {
+    char what[128];
+    snprintf(what, sizeof what, "the table of hunt.state() %s", reason);
+    fail_with(run, "", what);
+    return 0;
+  }
+  run->outcome.state.data = run->texts->state;
+  run->outcome.state.size = (uint32_t)length;
+  return 1;
+}
+
 static int protected_run(lua_State* L) {
   struct run* run = lua_touserdata(L, 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, ref_handler);
@@ -228,9 +245,10 @@ static int protected_run(lua_State* L) {
     fail_with(run, "", what);
     return 0;
   }
-  run->outcome.status = WF_OK;
   run->outcome.result.data = run->texts->result;
   run->outcome.result.size = (uint32_t)length;
+  if (run->asked_state && !keep_state(L, run)) return 0;
+  run->outcome.status = WF_OK;
   return 0;
 }
 
@@ -239,5 +257,7 @@ void run_script(struct run* run) {
   int const error = lua_cpcall(L, protected_run, run);
   if (error != 0) fail(L, run, error);
   /* Only WF_OK awards loot. */
-  if (run->outcome.status != WF_OK) run->outcome.award_count = 0;
+  if (run->outcome.status == WF_OK) return;
+  run->outcome.award_count = 0;
+  run->outcome.state.data = NULL;
 }

@@ -49,13 +49,13 @@ TEST_CASE("the names of Lua are those that hunt_worker gives a script") {
     CHECK_MESSAGE(sorted_text(library_names(library)) == names_in_worker(library, "true"), library);
 }
 
-TEST_CASE("an option of hunt.award that the check knows is the one that hunt_worker takes") {
-  REQUIRE(award_options().size() == 1);
-  std::string const option(award_options()[0]);
-  HuntEnd const end =
-      run_hunt({.script = hunt_of("hunt.award('gold', {" + option + " = 3})"), .supply_left = 1});
-  CHECK(end.status == WF_OK);
-  CHECK(check_of(hunt_of("hunt.award('gold', {" + option + " = 3})")).empty());
+TEST_CASE("the options of hunt.award that the check knows are those that hunt_worker takes") {
+  REQUIRE(award_options().size() == 2);
+  for (std::string_view const name : award_options()) {
+    std::string const call = "hunt.award('gold', {" + std::string(name) + " = 3})";
+    CHECK(run_hunt({.script = hunt_of(call), .supply_left = 1}).status == WF_OK);
+    CHECK(check_of(hunt_of(call)).empty());
+  }
 }
 
 TEST_CASE("a call that the check reports as an error fails in hunt_worker") {
@@ -72,6 +72,18 @@ TEST_CASE("a call that the check reports as an error fails in hunt_worker") {
                                  "hunt.award('a', {limit = -1})",
                                  "hunt.award('a', {limit = 1.5})",
                                  "hunt.award('a', {})",
+                                 "hunt.award('a', {count = 0})",
+                                 "hunt.award('a', {count = '3'})",
+                                 "hunt.award('a', {count = 1000001})",
+                                 "hunt.award('a', {count = 2, limit = 3})",
+                                 "hunt.take()",
+                                 "hunt.take(7)",
+                                 "hunt.take('a b')",
+                                 "hunt.take('iron', 0)",
+                                 "hunt.take('iron', '1')",
+                                 "hunt.take('iron', {})",
+                                 "hunt.take('iron', 1, 1)",
+                                 "local x = hunt.state.visits",
                                  "hunt.award('a b')",
                                  "hunt.award('')",
                                  "hunt.award(hunt.held)",

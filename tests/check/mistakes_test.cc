@@ -337,9 +337,23 @@ constexpr Mistake mistakes[] = {
      "(held.silver or 0)"},
     {R"(  hunt.award("gold", {}))",
      "2:22 option: this table has no limit in it; write {limit = 100}, or nothing"},
+    {R"(  hunt.award("gold", {cuont = 5}))",
+     "2:23 option: hunt.award has no option cuont; did you mean count? It is written {count = 5}"},
+    {R"(  hunt.award("gold", {count = 0}))",
+     "2:31 option: a count is a whole number from 1 to 1000000; write it without quotes, as in "
+     "{count = 5}"},
+    {R"(  hunt.award("gold", {count = 5, limit = 9}))",
+     "2:22 option: an award has a limit or a count, not both; award one unit with the limit, in a "
+     "loop"},
+    {R"(  hunt.take("gold", 0))",
+     "2:21 option: how many is a whole number from 1 to 1000000; write a number, as in "
+     "hunt.take(\"iron\", 3)"},
+    {R"(  hunt.take())",
+     "2:7 arguments: hunt.take does not say which loot; write the loot_id in quotes, as in "
+     "hunt.take(\"iron\", 3)"},
     {R"(  hunt.award("gold", "silver", "wood"))",
-     "2:32 arguments: hunt.award takes a loot_id, and perhaps a limit; call hunt.award once "
-     "for each loot; a limit is written {limit = 100}"},
+     "2:32 arguments: hunt.award takes a loot_id, and perhaps a limit or a count; call "
+     "hunt.award once for each loot; a limit is written {limit = 100}"},
     {R"(  hunt.award("day " .. 3))",
      "2:14 loot-id: a loot_id cannot have \"day \" in it; a loot_id is 1 to 64 of A-Z a-z 0-9 "
      "_ . -"},
@@ -455,7 +469,7 @@ constexpr Mistake mistakes[] = {
      "2:12 unknown-name: counter is not known here; if it is a text, write \"counter\" in "
      "quotes; if it is a variable, write local counter = ... above\n"
      "2:40 unknown-hunt-name: hunt.tier does not exist; hunt has award, held, list, log, random, "
-     "reject, hunter_id, id, input, now, null"},
+     "reject, state, take, hunter_id, id, input, now, null"},
     {R"(  if hunt.id == gold then hunt.log(hunt.hunter) end)",
      "2:17 warning unknown-name: gold is not known here; if it is a text, write \"gold\" in "
      "quotes; if it is a variable, write local gold = ... above\n"
@@ -512,7 +526,7 @@ return function(h)
 end
 )",
      "2:15 warning unknown-hunt-name: hunt.points does not exist; hunt has award, held, list, log, "
-     "random, reject, hunter_id, id, input, now, null\n"
+     "random, reject, state, take, hunter_id, id, input, now, null\n"
      "2:29 warning colon: hunt:total needs a dot in place of the colon; write hunt.total"},
     {"",
      "1:1 no-function: this file does not return a function; write return function(hunt) before "

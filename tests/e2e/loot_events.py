@@ -7,8 +7,13 @@ from collections import defaultdict
 FIRST_MS = 1_764_000_000_000
 
 
-def make_events(seed, count, hunters=40, hunts=3, holes=0.0):
-    """`count` events in the order of their awards; `holes` is the share of lost ones."""
+def units_of(event):
+    """What an event gives; below 0: what it takes."""
+    return {None: 1, "award": event.get("count"), "take": -event.get("count", 0)}[event.get("kind")]
+
+
+def make_events(seed, count, hunters=40, hunts=3, holes=0.0, units=False):
+    """`count` events in the order of their awards; `holes` is the share of lost ones. With `units` some give several, and some take."""
     rnd = random.Random(seed)
     seqs = defaultdict(int)
     events = []
@@ -18,6 +23,8 @@ def make_events(seed, count, hunters=40, hunts=3, holes=0.0):
         event = {"event_id": f"{seed:08x}{number:024x}", "hunter_id": hunter_id, "hunt_id": hunt_id,
                  "loot_id": f"loot-{rnd.randrange(7)}", "seq": seqs[hunter_id, hunt_id],
                  "timestamp": FIRST_MS + number * 7 + rnd.randrange(500), "bundle": f"{number // 100:032x}"}
+        if units and rnd.random() < 0.5:
+            event |= {"kind": rnd.choice(["award", "take"]), "count": rnd.choice([1, 2, 1000, 1_000_000])}
         if rnd.random() >= holes:
             events.append(event)
     return events
@@ -46,11 +53,12 @@ def expected_rows(events):
     for key, by_seq in sessions.items():
         loot = defaultdict(int)
         for event in by_seq.values():
-            loot[event["loot_id"]] += 1
+            loot[event["loot_id"]] += units_of(event)
+        loot = {loot_id: count for loot_id, count in loot.items() if count != 0}
         ranges = ranges_of(by_seq)
         upto = ranges.pop(0)[1] if ranges[0][0] == 1 else 0
         times = [event["timestamp"] for event in by_seq.values()]
-        rows[key] = (dict(loot), len(by_seq), min(times), max(times), by_seq[max(by_seq)]["bundle"], upto,
+        rows[key] = (loot, sum(loot.values()), min(times), max(times), by_seq[max(by_seq)]["bundle"], upto,
                      "{" + ",".join(f"[{first},{last + 1})" for first, last in ranges) + "}")
     return rows
 

@@ -23,7 +23,7 @@ FIRST_GENERATION = 0x0193_0000_0000_0000
 ROWS = """SELECT hunter_id, hunt_id, loot, loot_count, bundle, generation, seen_upto, seen_beyond, past, forgotten_generation
 FROM hunt_session"""
 
-# What migrations 4 and 3 changed, undone: the tables of schema version 2, with their rows. hunt_session_waiting had no generation.
+# What migrations 5, 4 and 3 changed, undone: the tables of schema version 2, with their rows. hunt_session_waiting had no generation.
 BACK_TO_VERSION_2 = """
 DELETE FROM hunt_schema_version WHERE version >= 3;
 DROP VIEW hunt_leaderboard;
@@ -31,6 +31,7 @@ DROP TABLE hunt_leader, hunt_leader_entry;
 ALTER TABLE hunt_retention DROP COLUMN known_at;
 DROP TABLE hunt_session_past, hunt_floor, hunter_floor, hunt_supply;
 ALTER TABLE hunt_retention RENAME COLUMN expired_before TO forgotten_before;
+ALTER TABLE hunt_session ADD CHECK (loot_count >= 0), DROP COLUMN added, DROP COLUMN taken;
 ALTER TABLE hunt_session DROP COLUMN generation, DROP COLUMN past, DROP COLUMN forgotten_generation, DROP COLUMN more;
 ALTER TABLE hunt_session_waiting DROP CONSTRAINT hunt_session_waiting_pkey;
 ALTER TABLE hunt_session_waiting DROP COLUMN generation;
@@ -277,13 +278,13 @@ def test_an_archived_row_has_every_column_of_its_row(pipeline):
     pipeline.put([event(generation, seq) for generation in (0, FIRST_GENERATION) for seq in (1, 2, 9)])
     pipeline.once()
     columns = ("hunter_id, hunt_id, loot, loot_count, first_loot_at, last_loot_at, bundle, seen_upto, seen_beyond, generation, "
-               "past, forgotten_generation, more")
+               "past, forgotten_generation, more, added, taken")
     [before] = pipeline.sql(f"SELECT {columns} FROM hunt_session")
     pipeline.sql(f"INSERT INTO hunt_session_past ({columns}) SELECT {columns} FROM hunt_session; DELETE FROM hunt_session")
     assert pipeline.sql(f"SELECT {columns} FROM hunt_session_past WHERE purged_at <= now()") == [before]
     names = "SELECT string_agg(column_name, ', ' ORDER BY ordinal_position) FROM information_schema.columns WHERE table_name = "
     assert pipeline.sql(names + "'hunt_session'") == [[columns]]
-    assert pipeline.sql(names + "'hunt_session_past'") == [[columns + ", purged_at"]]
+    assert pipeline.sql(names + "'hunt_session_past'") == [[columns.replace("more,", "more, purged_at,")]]
 
 
 def test_a_database_of_version_2_keeps_its_rows_and_they_go_on_counting(pipeline):
@@ -296,7 +297,7 @@ def test_a_database_of_version_2_keeps_its_rows_and_they_go_on_counting(pipeline
     files = "SELECT pg_relation_filenode('hunt_session')"
     file = pipeline.sql(files)
     assert pipeline.sql("SELECT count(*) FROM hunt_session_waiting") == [["9"]]
-    assert "schema migrated migrations=2 version=4" in pipeline.once()
+    assert "schema migrated migrations=3 version=5" in pipeline.once()
     assert pipeline.sql(files) == file  # the table was not rewritten
     assert [row[:9] for row in pipeline.sql("SELECT * FROM hunt_session ORDER BY 1, 2")] == before
     assert pipeline.sql("SELECT count(*) FROM hunt_session_waiting WHERE generation = 0") == [["9"]]

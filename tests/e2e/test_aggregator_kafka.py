@@ -21,10 +21,10 @@ def pipeline(tmp_path, postgres, kafka):
     made.stop()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_table_does_not_depend_on_how_events_are_delivered(pipeline, seed):
+@pytest.mark.parametrize("seed, units", [(1, False), (2, False), (3, True)])
+def test_the_table_does_not_depend_on_how_events_are_delivered(pipeline, seed, units):
     rnd = random.Random(seed)
-    events = make_events(seed, 4000, hunters=200)
+    events = make_events(seed, 4000, hunters=200, units=units)
     delivered = events + rnd.sample(events, 1500)
     rnd.shuffle(delivered)
     for at in range(0, len(delivered), 2000):

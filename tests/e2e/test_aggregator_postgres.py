@@ -19,7 +19,7 @@ from loot_events import FIRST_MS, expected_rows, make_events
 from test_huntctl_reconcile import give, reconcile
 
 TABLES = "SELECT schemaname, count(*) FROM pg_tables WHERE tablename LIKE 'hunt%' OR tablename LIKE 'loot%' GROUP BY 1"
-NEWEST_VERSION = 4
+NEWEST_VERSION = 5
 
 
 def wait_for(condition, what):
@@ -475,7 +475,8 @@ def test_a_time_without_an_aggregator_is_no_jump(pipeline):
 
 def test_an_upgrade_takes_back_a_horizon_that_is_ahead_of_the_clock(pipeline):
     pipeline.once()
-    pipeline.sql("""DELETE FROM hunt_schema_version WHERE version = 4; DROP VIEW hunt_leaderboard;
+    pipeline.sql("""DELETE FROM hunt_schema_version WHERE version >= 4; ALTER TABLE hunt_session ADD CHECK (loot_count >= 0),
+        DROP COLUMN added, DROP COLUMN taken; ALTER TABLE hunt_session_past DROP COLUMN added, DROP COLUMN taken; DROP VIEW hunt_leaderboard;
         DROP TABLE hunt_leader, hunt_leader_entry; ALTER TABLE hunt_retention DROP COLUMN known_at;
         UPDATE hunt_retention SET expired_before = now() + interval '5 years'""")
     pipeline.once()

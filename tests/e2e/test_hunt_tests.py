@@ -89,7 +89,7 @@ def test_the_test_in_the_documentation_passes(bench):
     ("sunken-chest", "if hunt.held()", "if not hunt.held()"), ("campfire", "% feast_every_days == 0", "% 6 == 0"),
     ("campfire", "if newest > today", "if newest < 0"), ("goblin-hoard", "weight = 3,", "weight = 9,"),
     ("golden-ticket", "local tickets = 100", "local tickets = 101"), ("seven-runes", "and not held[grand_prize]", ""),
-    ("sphinx", "== right", "~= right"),
+    ("sphinx", "== right", "~= right"), ("smithy", '{ "wood", 1 }', '{ "wood", 2 }'), ("smithy", "if not taken", "if not needed"),
 ])
 def test_a_sample_hunt_that_is_broken_fails_its_test(bench, name, old, new):
     text = (LUA / f"{name}.lua").read_text()
@@ -212,9 +212,9 @@ def test_of_a_thousand_runs_some_are_lucky_and_the_seed_repeats_them(bench):
     ('error({})', None, "the test raised a table as its error", None, None),
     ('test.expect()', 3, "there is no test.when before this test.expect", None, None),
     ('test.wen()', 3, "test.wen does not exist; there are case, equal, expect, given, held, list, log, now, null, when", None, None),
-    ('test.given{hled = {}}', 3, "test.given has no option hled; it has gone, held, hunter, left, now, seed", None, None),
+    ('test.given{hled = {}}', 3, "test.given has no option hled; it has gone, held, hunter, left, now, seed, state", None, None),
     ('test.when() test.expect{award = "key"}', 3, "test.expect has no option award; it has awards, ended, error, held, held_has, log, "
-     "log_has, rejected, replayed, result, result_has", None, None),
+     "log_has, rejected, replayed, result, result_has, state, taken", None, None),
     ('test.when("ann")', 3, "test.when takes a table, as in test.when{...}", None, '"ann"'),
     ('test.given{now = "yesterday"}', 3, '"yesterday" is not a time such as 2026-12-24T18:00+01:00', None, None),
     ('test.when{after = "1 day"}', 3, "after is a time such as 30s, 15m, 12h or 1d, or a number of milliseconds", None, '"1 day"'),
@@ -239,7 +239,7 @@ def test_a_failure_has_its_line_what_was_expected_and_what_came(bench, body, lin
 @pytest.mark.parametrize("hunt, end, words", [
     ("local x = nil + 1", "script-error", "chest.lua:2"), ("while true do end", "deadline-passed", "worker.deadline_ms"),
     ('local text = "x" while true do text = text .. text end', "out-of-memory", "worker.memory_bytes"),
-    ('for i = 1, 40 do hunt.award("a" .. i) end', "script-error", "a run may award 32 times"),
+    ('for i = 1, 40 do hunt.award("a" .. i) end', "script-error", "a run may award and take 32 times"),
 ])
 def test_a_run_that_fails_ends_the_case_unless_it_is_expected(bench, hunt, end, words):
     hunt = f"return function(hunt)\n  {hunt}\nend\n"

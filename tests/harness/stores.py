@@ -106,11 +106,16 @@ def in_kafka(stack, poison=frozenset()) -> list[Record]:
     return sorted(records, key=lambda record: (record.partition, record.offset))
 
 
+def units_of(event: dict) -> int:
+    """What an event gives; below 0: what it takes."""
+    return {None: 1, "award": event.get("count"), "take": -event.get("count", 0)}[event.get("kind")]
+
+
 def loot_of(records: list[Record]) -> dict:
     """{(hunter, hunt): Counter of loot_id}, each event once."""
     found: dict[tuple[str, str], Counter] = {}
     for event in {record.event["event_id"]: record.event for record in records}.values():
-        found.setdefault((event["hunter_id"], event["hunt_id"]), Counter())[event["loot_id"]] += 1
+        found.setdefault((event["hunter_id"], event["hunt_id"]), Counter())[event["loot_id"]] += units_of(event)
     return found
 
 

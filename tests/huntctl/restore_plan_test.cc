@@ -53,9 +53,9 @@ Fields apply(Fields fields, const RestorePlan& plan, const Session& row) {
   for (const auto& [field, value] : plan.set) fields[field] = value;
   for (const std::string& field : plan.remove) fields.erase(field);
   HeldHash const held = held_of(fields);
-  uint64_t total = 0;
+  int64_t total = 0;
   for (const auto& [loot_id, count] : held.loot) total += count;
-  CHECK(total == held.before + held.seq);
+  CHECK(total == static_cast<int64_t>(held.units()));
   CHECK(held.loot == row.loot);
   RestorePlan const again = plan_restore(held, row, 0);
   CHECK(again.kind == Kind::nothing);
@@ -164,4 +164,56 @@ TEST_CASE("a row that has dropped generations is restored if Redis lacks loot") 
   apply(before, plan, row);
   row.loot["coin"] = 2;
   CHECK(plan_restore(held_of(before), row, 0).kind == Kind::nothing);
+}
+
+namespace {
+
+Session with_units(Session row, uint64_t added, uint64_t taken) {
+  row.added = added;
+  row.taken = taken;
+  return row;
+}
+
+}  // namespace
+
+TEST_CASE("awards of several units that Redis lost are written with their units") {
+  // seq 1: 5 coins; lost: seq 2, 3 coins, and seq 3, a gem.
+  Session const row = with_units(row_of(9, 3, {{"coin", 8}, {"gem", 1}}), 6, 0);
+  Fields const held = held_fields(9, 1, {{"coin", "5"}, {"#added", "4"}});
+  RestorePlan const plan = plan_restore(held_of(held), row, 0);
+  CHECK(plan.loot == 4);
+  Fields const restored = apply(held, plan, row);
+  CHECK(restored.at("#added") == "6");
+  CHECK(restored.at("#before") == "3");
+}
+
+TEST_CASE("a take that Redis lost is taken again") {
+  // seq 1: 5 coins; lost: seq 2 takes all of them, seq 3 is a sword.
+  Session const row = with_units(row_of(9, 3, {{"sword", 1}}), 4, 6);
+  Fields const held = held_fields(9, 1, {{"coin", "5"}, {"#added", "4"}});
+  RestorePlan const plan = plan_restore(held_of(held), row, 0);
+  CHECK(plan.loot == 6);
+  Fields const restored = apply(held, plan, row);
+  CHECK_FALSE(restored.contains("coin"));
+  CHECK(restored.at("sword") == "1");
+  CHECK(restored.at("#taken") == "6");
+}
+
+TEST_CASE("loot that was spent twice, because Redis lost the first take, is owed") {
+  // 5 coins; a take of 5 is lost; then 5 are taken again in the next generation.
+  Session const row = with_units(row_of(12, 1, {{"coin", -5}}, {{9, 2}}), 4, 12);
+  Fields const held =
+      held_fields(12, 1, {{"#before", "1"}, {was(9), "1"}, {"#added", "4"}, {"#taken", "6"}});
+  Fields const restored = apply(held, plan_restore(held_of(held), row, 0), row);
+  CHECK(restored.at("coin") == "-5");
+}
+
+TEST_CASE("less loot in the table than in Redis is no loss, unless a take was lost") {
+  Session const row = with_units(row_of(9, 3, {{"coin", 1}, {"gem", 2}}), 0, 0);
+  Fields const held = held_fields(9, 2, {{"coin", "2"}});
+  CHECK(plan_restore(held_of(held), row, 0).kind == Kind::differs);
+  // The table has counted fewer units than Redis knows.
+  Session const few = with_units(row_of(9, 3, {{"coin", 3}}), 0, 0);
+  Fields const more = held_fields(9, 1, {{"coin", "3"}, {"#added", "2"}});
+  CHECK(plan_restore(held_of(more), few, 0).kind == Kind::differs);
 }

@@ -33,15 +33,16 @@ HuntEnd play(HuntRun& run) {
   HuntEnd const end = run_hunt(run);
   REQUIRE_MESSAGE(end.outcome_came, end.reason);
   if (end.status == WF_OK)
-    for (const Award& given : end.awards) ++run.held[given.loot_id];
+    for (const Award& given : end.awards)
+      run.held[given.loot_id] += static_cast<uint64_t>(int64_t{given.units});
   return end;
 }
 
 }  // namespace
 
 TEST_CASE("every sample hunt runs in the smallest configurable memory") {
-  for (const char* hunt_id :
-       {"goblin-hoard", "sunken-chest", "campfire", "seven-runes", "sphinx", "golden-ticket"}) {
+  for (const char* hunt_id : {"goblin-hoard", "sunken-chest", "campfire", "seven-runes", "smithy",
+                              "sphinx", "golden-ticket"}) {
     HuntRun run = run_of(hunt_id);
     run.memory_bytes = 1024 * 1024;
     CHECK_MESSAGE(play(run).status == WF_OK, hunt_id);

@@ -93,3 +93,29 @@ TEST_CASE("the bounds of a ledger hold: nothing is given beyond them") {
   CHECK(game.end("ben", {{"more", true}}).end == RunEnd::supplies_full);
   CHECK(game.request("ben").supply_given.count("more") == 0);
 }
+
+TEST_CASE("a run gives several units, and takes what the hunter holds") {
+  Game game;
+  game.end("ann", {{"iron", false, 5}});
+  game.end("ann", {{"iron", false, -3}, {"sword"}});
+  CHECK(game.ledger.held("ann") == CaseLedger::Held{{"iron", 2}, {"sword", 1}});
+  game.end("ann", {{"iron", false, -2}}, "", RunEnd::rejected);
+  CHECK(game.ledger.held("ann").at("iron") == 2);
+  game.end("ann", {{"iron", false, -2}});
+  CHECK(game.ledger.held("ann") == CaseLedger::Held{{"sword", 1}});
+}
+
+TEST_CASE("a state is kept of a run that ends well") {
+  Game game;
+  Rehearsal request = game.request("ann");
+  CHECK(request.state.empty());
+  Rehearsed run;
+  run.state = R"({"visits":1})";
+  run.end = RunEnd::rejected;
+  game.ledger.commit(request, "", run);
+  CHECK(game.request("ann").state.empty());
+  run.end = RunEnd::ok;
+  game.ledger.commit(request, "", run);
+  CHECK(game.request("ann").state == R"({"visits":1})");
+  CHECK(game.request("ben").state.empty());
+}

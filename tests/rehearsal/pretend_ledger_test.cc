@@ -17,6 +17,7 @@ namespace {
 using Unit = PretendLedger::Unit;
 using Commit = PretendLedger::Commit;
 using Loot = PretendLedger::Loot;
+using Given = PretendLedger::Given;
 using Draws = std::vector<PretendLedger::Draw>;
 
 std::string held_text(const PretendLedger& ledger, size_t hunter) {
@@ -33,25 +34,25 @@ TEST_CASE("a hunter holds what its runs have given, in the order of the first aw
   Loot const shell = *ledger.loot_of("shell");
   Loot const gold = *ledger.loot_of("gold");
   CHECK(ledger.loot_of("shell") == shell);
-  CHECK(ledger.commit(1, std::vector<Loot>{gold, shell, gold}, {}) == Commit::done);
-  CHECK(ledger.commit(1, std::vector<Loot>{shell}, {}) == Commit::done);
+  CHECK(ledger.commit(1, std::vector<Given>{gold, shell, gold}, {}) == Commit::done);
+  CHECK(ledger.commit(1, std::vector<Given>{shell}, {}) == Commit::done);
   CHECK(held_text(ledger, 0).empty());
   CHECK(held_text(ledger, 1) == "gold=2 shell=2 ");
 }
 
 TEST_CASE("a hunter who would hold too many different loot_ids gets nothing of the run") {
   PretendLedger ledger(1);
-  std::vector<Loot> awards;
+  std::vector<Given> awards;
   for (size_t i = 0; i < limits::held_loot_max; ++i)
     awards.push_back(*ledger.loot_of("day-" + std::to_string(i)));
   CHECK(ledger.commit(0, awards, {}) == Commit::done);
   Loot const one_more = *ledger.loot_of("one-more");
   Draws const draws = {{one_more, true, 10}};
-  CHECK(ledger.commit(0, std::vector<Loot>{awards[0], one_more}, draws) == Commit::held_full);
+  CHECK(ledger.commit(0, std::vector<Given>{awards[0], one_more}, draws) == Commit::held_full);
   CHECK(ledger.held(0).size() == limits::held_loot_max);
   CHECK(ledger.held(0)[0].count == 1);
   CHECK_MESSAGE(ledger.supply(one_more).given == 0, "its unit is left");
-  CHECK(ledger.commit(0, std::vector<Loot>{awards[0]}, {}) == Commit::done);
+  CHECK(ledger.commit(0, std::vector<Given>{awards[0]}, {}) == Commit::done);
 }
 
 TEST_CASE("a supply gives its units and no more") {
@@ -61,7 +62,7 @@ TEST_CASE("a supply gives its units and no more") {
     Unit const unit = ledger.draw(crown, 3, {}, 0);
     CHECK(unit == (run < 3 ? Unit::granted : Unit::gone));
     Draws const draws = {{crown, unit == Unit::granted, 3}};
-    std::vector<Loot> awards;
+    std::vector<Given> awards;
     if (unit == Unit::granted) awards.push_back(crown);
     CHECK(ledger.commit(0, awards, draws) == Commit::done);
   }
@@ -91,7 +92,7 @@ TEST_CASE("a draw waits only if earlier runs can change its reply") {
   CHECK(ledger.draw(crown, margin, {}, 2) == Unit::later);
   CHECK(ledger.draw(crown, margin + 1, Draws{{crown, true, 1000}}, 2) == Unit::later);
   CHECK(ledger.draw(crown, 1, {}, 2) == Unit::later);
-  ledger.commit(0, std::vector<Loot>{crown}, Draws{{crown, true, 1}});
+  ledger.commit(0, std::vector<Given>{crown}, Draws{{crown, true, 1}});
   CHECK_MESSAGE(ledger.draw(crown, 1, {}, 2) == Unit::gone, "given units do not come back");
 }
 
@@ -104,13 +105,13 @@ TEST_CASE("a draw that does not wait gets what it would get in its turn") {
     Draws const first = {{crown, false, 1}};
     ledger.release(first);
     for (uint64_t i = 0; i < given; ++i)
-      ledger.commit(0, std::vector<Loot>{crown}, Draws{{crown, true, 1000}});
+      ledger.commit(0, std::vector<Given>{crown}, Draws{{crown, true, 1000}});
     uint64_t const limit = random() % 160;
     uint64_t const earlier = random() % 3;
     Unit const early = ledger.draw(crown, limit, {}, earlier);
     for (uint64_t run = 0; run < earlier; ++run) {
       Draws draws;
-      std::vector<Loot> awards;
+      std::vector<Given> awards;
       for (uint64_t n = random() % (limits::awards_max + 1); n > 0; --n) {
         if (ledger.draw(crown, 1000, draws, 0) != Unit::granted) break;
         draws.push_back({crown, true, 1000});
@@ -145,4 +146,15 @@ TEST_CASE("the number of different loot_ids is bounded") {
     REQUIRE(ledger.loot_of("loot-" + std::to_string(i)).has_value());
   CHECK_FALSE(ledger.loot_of("one-more").has_value());
   CHECK(ledger.loot_of("loot-0").has_value());
+}
+
+TEST_CASE("a run gives several units of a loot, and takes what the hunter holds") {
+  PretendLedger ledger(1);
+  Loot const iron = *ledger.loot_of("iron");
+  Loot const sword = *ledger.loot_of("sword");
+  CHECK(ledger.commit(0, std::vector<Given>{{iron, 5}}, {}) == Commit::done);
+  CHECK(ledger.commit(0, std::vector<Given>{{iron, -3}, sword}, {}) == Commit::done);
+  CHECK(held_text(ledger, 0) == "iron=2 sword=1 ");
+  CHECK(ledger.commit(0, std::vector<Given>{{iron, -2}}, {}) == Commit::done);
+  CHECK_MESSAGE(held_text(ledger, 0) == "sword=1 ", "a loot that is all taken is gone");
 }

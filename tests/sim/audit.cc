@@ -163,8 +163,8 @@ bool Audit::read_event(const Words& words, Commit& commit) {
     return false;
   }
   commit.events.push_back({event->event_id, event->hunter_id, event->hunt_id, event->loot_id,
-                           event->generation, event->seq, event->from_supply, words.back(),
-                           world_.now_ns(), 0});
+                           event->generation, event->seq, event->from_supply, event->units,
+                           words.back(), world_.now_ns(), 0});
   return true;
 }
 
@@ -173,6 +173,7 @@ bool Audit::read_commit(const std::vector<Words>& writes, Commit& commit) {
   std::string record;
   for (const Words& words : writes) {
     if (words[0] == "XADD" && !read_event(words, commit)) return false;
+    if (words[0] == "HSET" && words[2] == keys::state_field) commit.state = words[3];
     if (words[0] != "SET" || !words[1].starts_with("done:")) continue;
     commit.record_key = words[1];
     record = words[2];
@@ -193,13 +194,19 @@ bool Audit::read_commit(const std::vector<Words>& writes, Commit& commit) {
 // Redis, so that every core gives the same.
 const WorkerOutcome* Audit::find_outcome(const Commit& commit) {
   std::vector<std::string> loot;
-  for (const AwardedEvent& event : commit.events) loot.push_back(event.loot_id);
+  std::vector<int32_t> units;
+  for (const AwardedEvent& event : commit.events) {
+    loot.push_back(event.loot_id);
+    units.push_back(event.units);
+  }
+  // After its version.
+  std::string const state = commit.state.substr(commit.state.find(' ') + 1);
   const WorkerOutcome* source = nullptr;
   for (const auto& [secret, seed_key] : secrets_) {
     uint64_t const seed = seed_key.seed(commit.hunter_id, commit.hunt_id, commit.key)[0];
     for (const WorkerOutcome& outcome : outcomes_[seed])
-      if (outcome.loot == loot && outcome.hunter_id == commit.hunter_id &&
-          outcome.hunt_id == commit.hunt_id)
+      if (outcome.loot == loot && outcome.units == units && outcome.state == state &&
+          outcome.hunter_id == commit.hunter_id && outcome.hunt_id == commit.hunt_id)
         source = &outcome;
   }
   return source;
@@ -259,6 +266,7 @@ void Audit::add_events(const RedisStore& store, StoreModel& model, Commit& commi
   std::string const key(keys::held(commit.hunter_id, commit.hunt_id));
   HeldModel& held = model.holdings[key];
   check_generation(store, key, held);
+  check_takes(held, commit);
   for (size_t i = 0; i < commit.events.size(); ++i) {
     AwardedEvent& event = commit.events[i];
     event.number = events_.size() + 1;
@@ -275,12 +283,43 @@ void Audit::add_events(const RedisStore& store, StoreModel& model, Commit& commi
       world_.violation("I2", "generation and seq name two events: " + event.value);
     events_[event.value] = event;
     held.events.push_back(event.value);
-    uint64_t const count = ++held.loot[event.loot_id];
-    if (event.loot_id.starts_with("crown") && count > 1)
-      world_.violation("I2",
-                       "a second " + event.loot_id + ": its script read loot that was out of date");
+    add_units(held, event);
     check_ticket(store, model, event);
   }
+  if (commit.hunt_id == "smith") held.states.push_back(held.loot);
+}
+
+// The hunter held all that the run takes, without what it gives.
+void Audit::check_takes(const HeldModel& held, const Commit& commit) {
+  std::map<std::string, int64_t> taken;
+  for (const AwardedEvent& event : commit.events)
+    if (event.units < 0) taken[event.loot_id] -= event.units;
+  for (const auto& [loot_id, count] : taken) {
+    auto const has = held.loot.find(loot_id);
+    if (has == held.loot.end() || static_cast<int64_t>(has->second) < count)
+      world_.violation("I2", fmt::format("{} {} are taken, and the hunter has less: {}", count,
+                                         loot_id, commit.record_key));
+  }
+}
+
+void Audit::add_units(HeldModel& held, const AwardedEvent& event) {
+  uint64_t& count = held.loot[event.loot_id];
+  if (event.units > 0) {
+    count += static_cast<uint64_t>(event.units);
+    held.added += static_cast<uint64_t>(event.units) - 1;
+  } else {
+    auto const taken = static_cast<uint64_t>(-event.units);
+    ++takes_;
+    if (taken > count)
+      return world_.violation("I2", fmt::format("{} {} are taken, of {}: {}", taken, event.loot_id,
+                                                count, event.value));
+    count -= taken;
+    held.taken += taken + 1;
+  }
+  bool const once = event.loot_id.starts_with("crown") || event.loot_id.starts_with("page");
+  if (once && count > 1)
+    world_.violation("I2", "a second " + event.loot_id +
+                               ": its script read loot or a state that was out of date");
 }
 
 // A ticket has its unit, unless Redis has lost the mark of it; then one more may be given.
@@ -356,6 +395,9 @@ void Audit::on_writes(RedisStore& store, const std::vector<Words>& writes) {
     Wish* const wish = find_wish(commit);
     if (wish == nullptr) return;
     wish->commits.push_back(commit.request);
+    if (!commit.state.empty())
+      model.holdings[std::string(keys::held(commit.hunter_id, commit.hunt_id))].state =
+          commit.state;
     if (!commit.events.empty()) add_events(store, model, commit);
   } else {
     check_undone(store, commit);
@@ -381,18 +423,31 @@ void Audit::on_core_response(std::string_view bytes) {
   simdjson::padded_string const text(bytes.substr(body_at + 4));
   if (parser.parse(text).get(body) != simdjson::SUCCESS) return;
   if (text_at(body, "request_id").empty()) return;
+  if (check_units_of(text, body, "loot", 1)) check_units_of(text, body, "taken", -1);
+}
+
+// Checks a list of a response against the events. Returns false after a violation.
+bool Audit::check_units_of(std::string_view response, Dom body, const char* list, int32_t sign) {
   simdjson::dom::array loot;
-  if (body["loot"].get(loot) != simdjson::SUCCESS) return;
+  if (body[list].get(loot) != simdjson::SUCCESS) return true;
   for (Dom unit : loot) {
     auto const newest = newest_.find(text_at(unit, "event_id"));
-    if (newest == newest_.end())
-      return world_.violation("I4", "200 before the commit: " + std::string(text));
+    if (newest == newest_.end()) {
+      world_.violation("I4", "200 before the commit: " + std::string(response));
+      return false;
+    }
+    int64_t count = 1;
+    Dom of_several;
+    if (unit["count"].get(of_several) == simdjson::SUCCESS) count = int64_t(of_several);
     auto const found = events_.find(newest->second);
-    if (found->second.loot_id != text_at(unit, "loot_id") ||
+    if (found->second.loot_id != text_at(unit, "loot_id") || found->second.units != sign * count ||
         found->second.hunter_id != text_at(body, "hunter_id") ||
-        found->second.hunt_id != text_at(body, "hunt_id"))
-      return world_.violation("I4", "200 with other loot than was awarded: " + std::string(text));
+        found->second.hunt_id != text_at(body, "hunt_id")) {
+      world_.violation("I4", "200 with other loot than was awarded: " + std::string(response));
+      return false;
+    }
   }
+  return true;
 }
 
 void Audit::on_core_commands(std::string_view bytes, uint64_t running_ns) {
@@ -468,8 +523,8 @@ bool Audit::on_client_response(Wish& wish, int status, std::string_view body) {
 Audit::Holding Audit::held_now(const std::string& hunter_id, const std::string& hunt_id) const {
   auto const model = models_.find(primary_);
   auto const held = model->second.holdings.find(std::string(keys::held(hunter_id, hunt_id)));
-  if (held == model->second.holdings.end()) return {losses_, {}};
-  return {losses_, held->second.loot};
+  if (held == model->second.holdings.end()) return {losses_, {}, {}};
+  return {losses_, held->second.loot, held->second.states};
 }
 
 void Audit::on_held_response(const std::string& hunter_id, const std::string& hunt_id,
@@ -485,6 +540,20 @@ void Audit::on_held_response(const std::string& hunter_id, const std::string& hu
   for (auto [loot_id, count] : loot) reported[std::string(loot_id)] = uint64_t(count);
   Holding at_last = held_now(hunter_id, hunt_id);
   if (at_first.losses != at_last.losses || world_.now_ns() < former_until_ns_) return;
+  if (hunt_id == "smith") {
+    // Not what it was between two commits.
+    std::erase_if(reported, [](const auto& each) { return each.second == 0; });
+    auto const is_it = [&reported](std::map<std::string, uint64_t> state) {
+      std::erase_if(state, [](const auto& each) { return each.second == 0; });
+      return state == reported;
+    };
+    size_t const first = at_first.states.empty() ? 0 : at_first.states.size() - 1;
+    bool const was_empty = at_first.states.empty() && reported.empty();
+    if (!was_empty && std::none_of(at_last.states.begin() + static_cast<ptrdiff_t>(first),
+                                   at_last.states.end(), is_it))
+      world_.violation("I4", "GET has what the hunter never held: " + std::string(body));
+    return;
+  }
   for (const auto& [loot_id, count] : at_first.loot)
     if (reported[loot_id] < count) world_.violation("I4", "GET misses loot: " + std::string(body));
   for (const auto& [loot_id, count] : reported)

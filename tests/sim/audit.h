@@ -21,6 +21,8 @@
 #include "workers.h"
 #include "world.h"
 
+#include <simdjson.h>
+
 namespace huntd::server::sim {
 
 // A request that Redis has committed.
@@ -60,6 +62,7 @@ struct AwardedEvent {
   uint64_t generation = 0;
   uint64_t seq = 0;
   bool from_supply = false;
+  int32_t units = 1;  // below 0: taken
   std::string value;
   uint64_t committed_at_ns = 0;
   uint64_t number = 0;      // in the order of all commits
@@ -97,6 +100,7 @@ class Audit {
   struct Holding {
     uint64_t losses = 0;
     std::map<std::string, uint64_t> loot;
+    std::vector<std::map<std::string, uint64_t>> states;  // as of HeldModel
   };
   Holding held_now(const std::string& hunter_id, const std::string& hunt_id) const;
   void on_held_response(const std::string& hunter_id, const std::string& hunt_id,
@@ -108,6 +112,7 @@ class Audit {
   void check_topic(const RedisStore& primary, const Topic& topic);
 
   uint64_t awards() const { return events_.size(); }
+  uint64_t takes() const { return takes_; }
   uint64_t responses() const { return responses_; }
   uint64_t repeated_events() const { return repeated_; }
   uint64_t out_of_order() const { return out_of_order_; }
@@ -127,6 +132,7 @@ class Audit {
     std::string key;
     CommittedRequest request;
     std::vector<AwardedEvent> events;
+    std::string state;  // the new field #state; empty: it stays
   };
   struct HuntTimes {
     uint64_t closed_at_ns = never_ns;  // never_ns: it is open
@@ -143,11 +149,15 @@ class Audit {
   void check_tombstone(const RedisStore& store, const std::string& key);
   void check_generation(const RedisStore& store, const std::string& key, HeldModel& held);
   void check_held(const RedisStore& store, const std::string& key);
+  void check_takes(const HeldModel& held, const Commit& commit);
+  void add_units(HeldModel& held, const AwardedEvent& event);
   void check_ticket(const RedisStore& store, StoreModel& model, const AwardedEvent& event);
   Wish* find_wish(const Commit& commit);
   const WorkerOutcome* find_outcome(const Commit& commit);
   static bool follows_from(const Commit& commit, const std::string& event_id, uint32_t position);
   void add_events(const RedisStore& store, StoreModel& model, Commit& commit);
+  bool check_units_of(std::string_view response, simdjson::dom::element body, const char* list,
+                      int32_t sign);
   void take_key(Wish& wish, std::string_view body);
   void note_secrets(const std::vector<Words>& writes);
   bool read_problem(Wish& wish, int status, std::string_view body);
@@ -175,6 +185,7 @@ class Audit {
   uint64_t losses_ = 0;
   uint64_t former_until_ns_ = 0;
   uint64_t responses_ = 0;
+  uint64_t takes_ = 0;
   uint64_t repeated_ = 0;
   uint64_t out_of_order_ = 0;
   uint64_t voided_ = 0;

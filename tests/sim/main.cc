@@ -29,6 +29,7 @@ struct Summary {
   uint64_t faults = 0;
   uint64_t responses = 0;
   uint64_t awards = 0;
+  uint64_t takes = 0;
   uint64_t repeated = 0;
   uint64_t out_of_order = 0;
   uint64_t voided = 0;
@@ -56,6 +57,7 @@ Summary run_seed(uint64_t seed, bool traced) {
   for (const auto& [name, count] : world.faults()) summary.faults += count;
   summary.responses = host->audit().responses();
   summary.awards = host->audit().awards();
+  summary.takes = host->audit().takes();
   summary.repeated = host->audit().repeated_events();
   summary.out_of_order = host->audit().out_of_order();
   summary.voided = host->audit().voided();
@@ -144,6 +146,7 @@ struct Totals {
     sum.faults += summary.faults;
     sum.responses += summary.responses;
     sum.awards += summary.awards;
+    sum.takes += summary.takes;
     sum.repeated += summary.repeated;
     sum.out_of_order += summary.out_of_order;
     sum.voided += summary.voided;
@@ -156,13 +159,13 @@ struct Totals {
     double const took_s = std::chrono::duration<double>(Clock::now() - started).count();
     std::printf(
         "%lu seeds from %lu (%.1f per second): %.2f hours simulated, %lu faults, %lu events, %lu "
-        "responses, %lu awards, %lu repeated in the topic (%lu late behind another core's), %lu "
+        "responses, %lu awards, %lu of them takes, %lu repeated in the topic (%lu late behind another core's), %lu "
         "requests voided, %lu commits undone, %lu further generations, %lu awards lost by Redis, "
         "%lu failed\n",
         runs, first, static_cast<double>(runs) / took_s,
         static_cast<double>(sum.simulated_ns) / 3.6e12, sum.faults, sum.events, sum.responses,
-        sum.awards, sum.repeated, sum.out_of_order, sum.voided, sum.undone, sum.generations,
-        sum.lost, failed);
+        sum.awards, sum.takes, sum.repeated, sum.out_of_order, sum.voided, sum.undone,
+        sum.generations, sum.lost, failed);
   }
 };
 

@@ -298,8 +298,20 @@ void Commands::commit(const std::string& hunter, const std::string& done, const 
              lineage,
              digits,
              no_generation};
-  for (uint64_t loot = random_.below(4); loot > 0; --loot)
+  bool const units = random_.chance(0.3);
+  bool const keeps = units && random_.chance(0.5);
+  if (units) real.push_back(keeps ? "@" : "+");
+  if (keeps) {
+    std::string const versions[] = {"-", "1", "2"};
+    std::string const states[] = {"", "-", "1 {}", "2 {}"};
+    real.push_back(versions[random_.below(std::size(versions))]);
+    real.push_back(states[random_.below(std::size(states))]);
+  }
+  for (uint64_t loot = random_.below(4); loot > 0; --loot) {
     real.insert(real.end(), {fmt::format("coin{}", random_.below(3)), "{\"seq\":", "\",\"x\":1}"});
+    uint64_t const count = random_.between(1, 3);
+    if (units) real.push_back(fmt::format("{}{}", random_.chance(0.5) ? "-" : "", count));
+  }
   Words model = real;
   if (random_.chance(0.3)) {
     auto const [of_real, of_model] = some_generation();

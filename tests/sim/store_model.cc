@@ -32,7 +32,11 @@ bool HeldModel::too_old(uint64_t of) const {
 
 RedisStore::Hash HeldModel::fields() const {
   RedisStore::Hash all;
-  for (const auto& [loot_id, count] : loot) all[loot_id] = fmt::format("{}", count);
+  for (const auto& [loot_id, count] : loot)
+    if (count > 0) all[loot_id] = fmt::format("{}", count);
+  if (!state.empty()) all[std::string(keys::state_field)] = state;
+  if (added > 0) all[std::string(keys::added_field)] = fmt::format("{}", added);
+  if (taken > 0) all[std::string(keys::taken_field)] = fmt::format("{}", taken);
   if (seq > 0) all[std::string(keys::seq_field)] = fmt::format("{}", seq);
   if (before > 0) all[std::string(keys::before_field)] = fmt::format("{}", before);
   for (const auto& [past, its_seq] : was)

@@ -21,7 +21,14 @@ struct HeldModel {
   uint64_t before = 0;
   std::map<uint64_t, uint64_t> was;  // generation -> the seq it has reached
   std::map<std::string, uint64_t> loot;
+  // Of all generations: units that awards gave beyond one each; units that takes took, and one for
+  // each take.
+  uint64_t added = 0;
+  uint64_t taken = 0;
+  std::string state;                // the field #state
   std::vector<std::string> events;  // their JSON, of all generations, in order
+  // After each commit, of a hunt that takes loot.
+  std::vector<std::map<std::string, uint64_t>> states;
 
   void begin(uint64_t next, std::string its_lineage);
   // How far Redis knows a generation, 0 if it does not.

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -75,11 +76,15 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
         uint32_t const count = wf_get_u32(&reader);
         for (uint32_t i = 0; i < count; ++i) {
           std::string const loot_id(view(wf_get_id(&reader)));
-          wf_get_u64(&reader);
+          uint64_t const held = wf_get_u64(&reader);
           if (loot_id.starts_with("crown")) ++crowns;
+          if (loot_id == "iron") iron = held;
         }
         return proceed();
       }
+      case WF_REPLY_STATE:
+        pages = number_of(view(wf_get_text(&reader, limits::worker_frame_bytes_max)));
+        return proceed();
       case WF_REPLY_SUPPLY:
         granted.push_back(wf_get_u8(&reader) == 1);
         return proceed();
@@ -99,10 +104,15 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
                number_of(view(job.input)),
                false,
                {},
+               {},
+               {},
                {}};
     more = (job.flags & WF_JOB_MORE) != 0;
     queried_held = false;
     crowns = 0;
+    iron = 0;
+    pages = 0;
+    queried_state = false;
     granted.clear();
     Random& random = host.machine_.world().random;
     manner =
@@ -114,6 +124,7 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
                                   planned.hunter_id);
     wanted_units = planned.hunt_id == "ticket" ? 1 + (random.chance(0.3) ? 1 : 0) : 0;
     coins = random.between(1, 3);
+    looks = planned.hunt_id == "once" || (planned.hunt_id == "smith" && random.chance(0.7));
     proceed();
   }
 
@@ -129,8 +140,10 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     }
     if (manner == Manner::bad_query)
       return send_frame(frame_of(WF_ASK_SUPPLY, [](wf_writer& w) { wf_put_u32(&w, 1'000'000); }));
-    if (planned.hunt_id == "once" && !std::exchange(queried_held, true))
+    if (looks && !std::exchange(queried_held, true))
       return send_frame(frame_of(WF_ASK_HELD, [](wf_writer&) {}));
+    if (planned.hunt_id == "diary" && !std::exchange(queried_state, true))
+      return send_frame(frame_of(WF_ASK_STATE, [](wf_writer&) {}));
     if (granted.size() < wanted_units)
       return send_frame(frame_of(WF_ASK_SUPPLY, [this](wf_writer& w) {
         wf_put_u32(&w, static_cast<uint32_t>(units_granted()));
@@ -160,6 +173,11 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
       if (crowns < 900) add(fmt::format("crown{}", crowns + 1), false);
       if (crowns > 0 && coins == 1) outcome.status = WF_REJECTED;
     }
+    if (planned.hunt_id == "smith") forge();
+    if (planned.hunt_id == "diary") {
+      planned.state = fmt::format("{{\"n\":{}}}", pages + 1);
+      if (coins > 1 && pages < 900) add(fmt::format("page{}", pages + 1), false);
+    }
     for (size_t i = 0; i < units_granted(); ++i) add("ticket", true);
     if (planned.hunt_id == "ticket" && units_granted() == 0) add("coin", false);
     // It rejects after it has drawn a unit: the unit must be released.
@@ -170,6 +188,7 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     if (outcome.status != WF_OK) {
       planned.loot.clear();
       planned.limited.clear();
+      planned.units.clear();
       result.clear();
       reason = "a reason";
     }
@@ -186,9 +205,12 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     outcome.award_count = static_cast<uint32_t>(planned.loot.size());
     for (size_t i = 0; i < planned.loot.size(); ++i)
       outcome.awards[i] = {text_of(planned.loot[i]),
-                           static_cast<uint8_t>(planned.limited[i] ? WF_AWARD_LIMITED : 0)};
+                           static_cast<uint8_t>((planned.limited[i] ? WF_AWARD_LIMITED : 0) |
+                                                (planned.units[i] < 0 ? WF_AWARD_TAKE : 0)),
+                           static_cast<uint32_t>(std::abs(planned.units[i]))};
     outcome.result = text_of(result);
     outcome.reason = text_of(reason);
+    if (!planned.state.empty()) outcome.state = text_of(planned.state);
     std::string frame(limits::worker_frame_bytes_max, '\0');
     frame.resize(wf_write_outcome(frame.data(), frame.size(), &outcome));
     if (manner == Manner::malformed) {
@@ -207,9 +229,19 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     if (!more) end(0);
   }
 
-  void add(std::string loot_id, bool is_limited) {
+  void add(std::string loot_id, bool is_limited, int32_t units = 1) {
     planned.loot.push_back(std::move(loot_id));
     planned.limited.push_back(is_limited);
+    planned.units.push_back(units);
+  }
+
+  void forge() {
+    if (looks ? iron < 3 : coins == 1) return add("iron", false, static_cast<int32_t>(1 + coins));
+    // In two takes, and with a gift of iron that must not pay for them.
+    add("iron", false, -2);
+    add("sword", false);
+    if (coins == 2) add("iron", false, 2);
+    add("iron", false, -1);
   }
 
   // In order, and before the exit.
@@ -265,6 +297,10 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
   bool more = false;
   bool queried_held = false;
   size_t crowns = 0;
+  uint64_t iron = 0;
+  uint64_t pages = 0;  // of its state
+  bool queried_state = false;
+  bool looks = false;  // it asks for hunt.held()
   size_t wanted_units = 0;
   uint64_t coins = 0;
   std::vector<bool> granted;

@@ -15,12 +15,15 @@ namespace huntd::server::sim {
 // The hunts that clients may ask for, and what their scripts do.
 //   gift    one to three coins
 //   once    the next crown after those that hunt.held() has
+//   smith   three iron that hunt.held() has, for a sword; else two to four iron. Or it takes three iron
+//           without a look at what is held
 //   ticket  one or two units of a shared supply, else a coin; half of the time it then rejects
+//   diary   counts by hunt.state(), and mostly gives the page with the new number
 //   empty   nothing
 //   no      hunt.reject
 //   broken  fails
-inline const std::vector<std::string> hunt_names = {"broken", "empty", "gift",
-                                                    "no",     "once",  "ticket"};
+inline const std::vector<std::string> hunt_names = {"broken", "diary", "empty", "gift",
+                                                    "no",     "once",  "smith", "ticket"};
 
 // The outcome that a worker sent for a job, before it is committed.
 struct WorkerOutcome {
@@ -31,6 +34,8 @@ struct WorkerOutcome {
   bool rejected = false;
   std::vector<std::string> loot;
   std::vector<bool> limited;
+  std::vector<int32_t> units;  // below 0: taken
+  std::string state;           // what its script keeps; empty: it has not asked
 };
 
 class Workers final : public WorkerHost {

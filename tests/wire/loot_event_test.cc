@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wire/loot_event.h"
 
+#include <fmt/format.h>
+
+#include <cstdlib>
+
 #include "base/limits.h"
 #include "wire/generation.h"
 
@@ -94,11 +98,29 @@ TEST_CASE("a malformed gen or supply is an error, and an unknown field is none")
 
 TEST_CASE("a record with a kind is not an award of one unit") {
   for (std::string_view field :
-       {R"("kind":"award",)", R"("kind":"taken",)", R"("kind":7,)", R"("kind":null,)"})
+       {R"("kind":"award",)", R"("kind":"taken","count":1,)", R"("kind":7,)", R"("kind":null,)",
+        R"("kind":"take",)", R"("kind":"take","count":0,)", R"("kind":"take","count":-1,)",
+        R"("kind":"award","count":1000001,)", R"("kind":"award","count":1.5,)",
+        R"("kind":"award","count":"2",)"})
     CHECK_FALSE(read_loot_event(with(field)));
   CHECK(read_loot_event(with(R"("kind":"taken",)")).error().message ==
         R"(kind "taken" is not known: upgrade hunt-aggregator)");
   // It may lack what an award has.
   CHECK(read_loot_event(R"({"kind":"state"})").error().message ==
         R"(kind "state" is not known: upgrade hunt-aggregator)");
+}
+
+TEST_CASE("an award of several units and a take are read as they were written") {
+  for (int32_t const units : {2, 1'000'000, -1, -3, -1'000'000}) {
+    LootEvent event = *read_loot_event(with(""));
+    event.units = units;
+    std::string const json = write_loot_event(event);
+    CHECK(json.ends_with(
+        fmt::format(R"("kind":"{}","count":{}}})", units > 0 ? "award" : "take", std::abs(units))));
+    Result<LootEvent> const read = read_loot_event(json);
+    REQUIRE(read);
+    CHECK(read->units == units);
+  }
+  CHECK(write_loot_event(*read_loot_event(with(R"("kind":"award","count":1,)"))) ==
+        write_loot_event(*read_loot_event(with(""))));
 }

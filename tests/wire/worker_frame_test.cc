@@ -43,8 +43,8 @@ wf_outcome sample_outcome() {
   outcome.vm_ready_at_ns = 2;
   outcome.script_done_at_ns = 3;
   outcome.award_count = 2;
-  outcome.awards[0] = {text_of("pearl"), 0};
-  outcome.awards[1] = {text_of("ticket"), WF_AWARD_LIMITED};
+  outcome.awards[0] = {text_of("pearl"), 0, 1};
+  outcome.awards[1] = {text_of("ticket"), WF_AWARD_LIMITED, 1};
   outcome.result = text_of("{\"a\":1}");
   outcome.log = text_of("seen\n");
   return outcome;
@@ -137,11 +137,49 @@ TEST_CASE("a frame has the bytes of the example in docs/formats/worker-frames.md
   wf_put_u64(&writer, 100);
   packet.resize(wf_end(&writer));
   CHECK(packet == std::string("HUNT"
-                              "\x02\x00\x04\x00\x16\x00\x00\x00"
+                              "\x03\x00\x04\x00\x16\x00\x00\x00"
                               "\x01\x00\x00\x00"
                               "\x06\x00\x00\x00ticket"
                               "\x64\x00\x00\x00\x00\x00\x00\x00",
                               34));
+}
+
+TEST_CASE("awards of several units, takes and a state are read as they were written") {
+  wf_outcome written{};
+  written.award_count = 4;
+  written.awards[0] = {text_of("gold"), 0, 5};
+  written.awards[1] = {text_of("iron"), WF_AWARD_TAKE, 1'000'000};
+  written.awards[2] = {text_of("wood"), WF_AWARD_TAKE, 1};
+  written.awards[3] = {text_of("gem"), 0, 0};
+  written.state = text_of("{}");
+  std::string packet = frame_of(written);
+  wf_outcome outcome{};
+  REQUIRE(reads_outcome(packet, &outcome));
+  CHECK(outcome.status == WF_OK);
+  CHECK(wf_units(&outcome.awards[0]) == 5);
+  CHECK(wf_units(&outcome.awards[1]) == -1'000'000);
+  CHECK(wf_units(&outcome.awards[2]) == -1);
+  CHECK(wf_units(&outcome.awards[3]) == 1);
+  CHECK(view(outcome.state) == "{}");
+  // An ordinary outcome has no more bytes than its awards of one unit.
+  written.state = {nullptr, 0};
+  for (wf_award& award : written.awards) award.units = 1;
+  CHECK(packet.size() == frame_of(written).size() + 2 * 4 + 4 + 2);
+}
+
+TEST_CASE("units that no script can ask for are malformed") {
+  wf_outcome outcome{};
+  outcome.award_count = 1;
+  auto const with = [&](uint8_t flags, uint32_t units) {
+    outcome.awards[0] = {text_of("gold"), flags, units};
+    wf_outcome read{};
+    return reads_outcome(frame_of(outcome), &read);
+  };
+  CHECK(with(WF_AWARD_TAKE, 3));
+  CHECK_FALSE(with(WF_AWARD_LIMITED, 2));
+  CHECK_FALSE(with(WF_AWARD_LIMITED | WF_AWARD_TAKE, 1));
+  CHECK_FALSE(with(0, limits::loot_units_max + 1));
+  CHECK_FALSE(with(8, 1));
 }
 
 TEST_CASE("the largest outcome fits a frame") {
@@ -149,9 +187,11 @@ TEST_CASE("the largest outcome fits a frame") {
   std::string const result(limits::result_bytes_max, 'r');
   std::string const reason(limits::reason_bytes_max, 'e');
   std::string const log(limits::log_bytes_max, 'l');
+  std::string const state(limits::state_bytes_max, 's');
   wf_outcome written{};
   written.award_count = limits::awards_max;
-  for (wf_award& award : written.awards) award.loot_id = text_of(id);
+  for (wf_award& award : written.awards) award = {text_of(id), WF_AWARD_TAKE, 2};
+  written.state = text_of(state);
   written.result = text_of(result);
   written.reason = text_of(reason);
   written.log = text_of(log);

@@ -178,7 +178,7 @@ TEST_CASE("one award more than the limit is an error, and nothing is awarded") {
         limits::awards_max);
   HuntEnd const end = run_body("for i = 1, " + most + " + 1 do hunt.award('a') end");
   CHECK(end.status == WF_SCRIPT_ERROR);
-  CHECK(end.reason == "hunt.lua:2: hunt.award: a run may award 32 times");
+  CHECK(end.reason == "hunt.lua:2: hunt.award: a run may award and take 32 times");
   CHECK(end.awards.empty());
 }
 
@@ -414,4 +414,93 @@ TEST_CASE("hunt.log is cut between two characters") {
 TEST_CASE("a reason that is not UTF-8 is cut without a look beyond its start") {
   HuntEnd const end = run_body("hunt.reject(('\\128'):rep(600))");
   CHECK(end.reason == std::string(512, '\x80'));
+}
+
+TEST_CASE("hunt.award with a count gives so many in one award") {
+  HuntEnd const end = run_body(R"(
+    return {hunt.award('gold', {count = 50}), hunt.award('gold', {count = 1}), hunt.award('ruby')})");
+  CHECK(end.result == "[true,true,true]");
+  CHECK(end.awards ==
+        std::vector<Award>{{"gold", false, 50}, {"gold", false, 1}, {"ruby", false, 1}});
+  CHECK(run_body("hunt.award('gold', {count = 1000000})").awards.at(0).units == 1'000'000);
+  for (const char* count : {"0", "-1", "1.5", "1000001", "'5'", "1/0", "0/0", "{}", "true"}) {
+    HuntEnd const bad = run_body(std::string("hunt.award('gold', {count = ") + count + "})");
+    CHECK(bad.status == WF_SCRIPT_ERROR);
+    CHECK_MESSAGE(
+        bad.reason == "hunt.lua:2: hunt.award: count must be a whole number from 1 to 1000000",
+        count);
+  }
+  HuntEnd const both = run_body("hunt.award('gold', {count = 2, limit = 5})");
+  CHECK(both.reason.starts_with("hunt.lua:2: hunt.award: either limit or count"));
+  CHECK_MESSAGE(both.supply_requests.empty(), "it asks for no unit");
+}
+
+TEST_CASE("hunt.take takes what the hunter held before the run") {
+  HuntRun run{.script = R"(return function(hunt)
+    return {hunt.take('iron', 2), hunt.take('iron'), {hunt.take('iron', 3)}, hunt.take('iron', 2),
+            {hunt.take('iron')}, {hunt.take('wood')}} end)"};
+  run.held = {{"iron", 5}};
+  HuntEnd const end = run_hunt(run);
+  CHECK(end.result == "[true,true,[false,2],true,[false,0],[false,0]]");
+  CHECK(end.awards ==
+        std::vector<Award>{{"iron", false, -2}, {"iron", false, -1}, {"iron", false, -2}});
+  CHECK_MESSAGE(end.held_requests == 1, "it asks once");
+}
+
+TEST_CASE("hunt.take sees neither what this run awards nor what the script does with hunt.held()") {
+  HuntRun run{.script = R"(return function(hunt)
+    hunt.held().iron = 9
+    hunt.award('iron', {count = 9})
+    return {hunt.take('iron', 9)} end)"};
+  run.held = {{"iron", 5}};
+  CHECK(run_hunt(run).result == "[false,5]");
+  run.script = R"(return function(hunt)
+    hunt.take('iron', 5)
+    return hunt.held().iron end)";
+  CHECK_MESSAGE(run_hunt(run).result == "5", "hunt.held() is as it was before the run");
+}
+
+TEST_CASE("hunt.take names what is wrong with its arguments") {
+  for (const char* bad : {"", "nil", "7", "'a b'", "{}"}) {
+    HuntEnd const end = run_body(std::string("hunt.take(") + bad + ")");
+    CHECK(end.status == WF_SCRIPT_ERROR);
+    CHECK_MESSAGE(end.reason.starts_with("hunt.lua:2: hunt.take: a loot_id"), end.reason);
+  }
+  for (const char* count : {"0", "-1", "1.5", "1000001", "'5'", "1/0", "0/0", "{}", "true"}) {
+    HuntEnd const end = run_body(std::string("hunt.take('iron', ") + count + ")");
+    CHECK(end.reason == "hunt.lua:2: hunt.take: how many is a whole number from 1 to 1000000");
+  }
+  CHECK(run_body("hunt.take('iron', 1, 1)").status == WF_SCRIPT_ERROR);
+  HuntRun run{.script = "return function(hunt) for i = 1, 33 do hunt.take('iron') end end"};
+  run.held = {{"iron", 100}};
+  CHECK(run_hunt(run).reason.ends_with("hunt.take: a run may award and take 32 times"));
+}
+
+TEST_CASE("hunt.state() is what the core has, and what the script makes of it is in the outcome") {
+  HuntRun run{.script = R"(return function(hunt)
+    local state = hunt.state()
+    state.visits = (state.visits or 0) + 1
+    return {hunt.state() == state, state.visits, state.best} end)"};
+  CHECK(run_hunt(run).state == R"({"visits":1})");
+  run.state_json = R"({"best":"gold","visits":41})";
+  HuntEnd const end = run_hunt(run);
+  CHECK(end.result == R"([true,42,"gold"])");
+  CHECK(end.state == R"({"best":"gold","visits":42})");
+  CHECK_MESSAGE(end.state_requests == 1, "it asks once");
+  HuntEnd const none = run_body("return 1");
+  CHECK(none.state_requests == 0);
+  CHECK_FALSE(none.state.has_value());
+}
+
+TEST_CASE("a state that cannot be kept is an error, and a run that does not end well has none") {
+  std::string const of_state = "hunt.lua: the table of hunt.state() ";
+  HuntEnd const large = run_body("hunt.award('a') hunt.state().x = ('y'):rep(4096)");
+  CHECK(large.status == WF_SCRIPT_ERROR);
+  CHECK(large.reason == of_state + "is longer than 4096 bytes of JSON");
+  CHECK(large.awards.empty());
+  CHECK(run_body("hunt.state().x = ('y'):rep(4088)").state->size() == 4096);
+  CHECK(run_body("hunt.state().f = function() end").reason.starts_with(of_state));
+  for (const char* body :
+       {"hunt.state().x = 1 hunt.reject('no')", "hunt.state().x = 1 error('no')"})
+    CHECK_FALSE(run_body(body).state.has_value());
 }

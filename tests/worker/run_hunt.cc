@@ -75,9 +75,11 @@ void take_outcome(wf_reader* reader, HuntEnd& end) {
   end.outcome_came = true;
   end.status = outcome.status;
   for (uint32_t i = 0; i < outcome.award_count; ++i)
-    end.awards.push_back(
-        {string_of(outcome.awards[i].loot_id), (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0});
+    end.awards.push_back({string_of(outcome.awards[i].loot_id),
+                          (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0,
+                          wf_units(&outcome.awards[i])});
   end.result = string_of(outcome.result);
+  if (outcome.state.data != nullptr) end.state = string_of(outcome.state);
   end.reason = string_of(outcome.reason);
   end.log = string_of(outcome.log);
   end.started_at_ns = outcome.started_at_ns;
@@ -117,6 +119,14 @@ HuntEnd run_until(Worker worker, const HuntRun& run, Until until = Until::exit) 
         wf_put_text(&writer, loot_id.data(), loot_id.size());
         wf_put_u64(&writer, count);
       }
+      reply(worker.socket, &writer, buffer);
+    } else if (type == WF_ASK_STATE) {
+      CHECK(wf_all_read(&reader) == 1);
+      ++end.state_requests;
+      PoolString value;
+      if (!run.state_json.empty()) value = *encode_json_value(run.state_json);
+      wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_REPLY_STATE);
+      wf_put_text(&writer, value.data(), value.size());
       reply(worker.socket, &writer, buffer);
     } else if (type == WF_ASK_SUPPLY) {
       SupplyRequest request;

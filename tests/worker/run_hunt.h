@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,7 @@ struct HuntRun {
   uint64_t memory_bytes = 32 * 1024 * 1024;
   uint32_t flags = 0;                         // WF_JOB_...
   std::map<std::string, uint64_t> held = {};  // the hunter's loot
+  std::string state_json = {};                // what hunt.state() has; empty: nothing
   uint64_t supply_left = 0;                   // limited awards that are granted
   uint32_t end_after_ms = 20'000;             // then the worker is killed
 };
@@ -37,6 +39,7 @@ struct HuntRun {
 struct Award {
   std::string loot_id;
   bool limited = false;
+  int32_t units = 1;  // below 0: taken
   bool operator==(const Award&) const = default;
 };
 
@@ -47,6 +50,7 @@ struct HuntEnd {
   uint32_t status = 0;        // WF_OK...
   std::vector<Award> awards = {};
   std::string result = {};
+  std::optional<std::string> state = {};
   std::string reason = {};
   std::string log = {};
   uint64_t started_at_ns = 0;
@@ -54,6 +58,7 @@ struct HuntEnd {
   uint64_t script_done_at_ns = 0;
   size_t image_bytes = 0;  // received before the outcome
   int held_requests = 0;
+  int state_requests = 0;
   std::vector<SupplyRequest> supply_requests = {};
 
   // The awards' loot_ids in order, separated by spaces.

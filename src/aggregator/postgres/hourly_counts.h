@@ -15,7 +15,7 @@ namespace huntd::aggregator {
 
 class HourlyCounts {
  public:
-  // Adds the events of one session with the indexes `counted` (SessionChange::counted).
+  // Adds the awards of one session among the events with the indexes `counted` (SessionChange::counted).
   void add(std::string_view hunt_id, const std::vector<SessionEvent>& events,
            const std::vector<size_t>& counted);
   // Adds the counts to the table, in key order. REQUIRES: the merge's transaction is open.
@@ -26,7 +26,7 @@ class HourlyCounts {
   struct Count {
     int64_t hour;
     std::string_view loot_id;
-    int64_t events;
+    int64_t units;
   };
   std::map<std::tuple<std::string, int64_t, std::string>, int64_t> counts_;
   std::vector<Count> session_;  // of the session in add(): few hours, few loot_ids

@@ -99,14 +99,13 @@ Result<void> Leaders::read_entries(PgLink& postgres, Sessions sessions) {
       {hunts});
   if (!rows) return rows.error();
   for (int row = 0; row < rows->count(); ++row)
-    entries_.emplace(rows->text(row, 0),
-                     LeaderKey{static_cast<uint64_t>(rows->integer(row, 1)), rows->integer(row, 2),
-                               std::string(rows->text(row, 3))});
+    entries_.emplace(rows->text(row, 0), LeaderKey{rows->integer(row, 1), rows->integer(row, 2),
+                                                   std::string(rows->text(row, 3))});
   return {};
 }
 
 void Leaders::add(std::string_view hunt_id, LeaderKey row,
-                  std::optional<uint64_t> loot_count_before) {
+                  std::optional<int64_t> loot_count_before) {
   auto const entry = entries_.find(hunt_id);
   if (entry == entries_.end()) {
     if (loot_count_before) return;  // it is a leader already, like every hunter of the hunt
@@ -129,7 +128,7 @@ Result<void> Leaders::write(PgLink& postgres) {
     if (best.size() > limits::leaders_kept) {
       LeaderKey const entry = keep_best(best);
       entry_hunts.add_text(hunt_id);
-      counts.add_int8(static_cast<int64_t>(entry.loot_count));
+      counts.add_int8(entry.loot_count);
       times.add_timestamp_ms(entry.last_loot_at_ms);
       entry_hunters.add_text(entry.hunter_id);
       std::erase_if(keys, [&](const LeaderKey& key) { return entry.better_than(key); });
@@ -222,7 +221,7 @@ Result<bool> refill_leaders(PgLink& postgres) {
     if (!gone) return gone.error();
     Result<PgRows> const few = postgres.execute(fmt::format(
         "SELECT coalesce(string_agg(e.hunt_id, ' '), '') FROM hunt_leader_entry e WHERE "
-        "(SELECT count(*) FROM hunt_leader l WHERE l.hunt_id = e.hunt_id) < {}",
+        "(SELECT count(*) FROM hunt_leaderboard b WHERE b.hunt_id = e.hunt_id) < {}",
         limits::leaders_shown_min));
     if (!few) return few.error();
     if (few->text(0, 0).empty()) return true;

@@ -13,7 +13,7 @@
 // come. An entry may be raised at any time. trim() deletes leaders that have
 // fallen below it, with their rows in hunt_session locked, so that no merge changes these rows
 // meanwhile; a merge reads the entries after it has locked its rows. refill() is for a hunt whose
-// leaders were deleted by retention or huntctl.
+// leaders were deleted by retention or huntctl, or have given loot away.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -30,7 +30,7 @@ namespace huntd::aggregator {
 
 // The place of a row of hunt_session among those of its hunt.
 struct LeaderKey {
-  uint64_t loot_count = 0;
+  int64_t loot_count = 0;
   int64_t last_loot_at_ms = 0;
   std::string hunter_id;
 
@@ -39,7 +39,8 @@ struct LeaderKey {
 };
 
 // Keys of committed rows, by hunt: at most limits::leaders_kept of each hunt, in any order. A row
-// only moves up after its commit, or is deleted.
+// that has lost loot since, or was deleted, raises the entry too far: then fewer leaders are shown,
+// until refill_leaders().
 using LeaderKeys = std::map<std::string, std::vector<LeaderKey>, std::less<>>;
 
 class Leaders {
@@ -51,7 +52,7 @@ class Leaders {
   Result<void> read_entries(PgLink& postgres, Sessions sessions);
   // A row that the merge writes. `loot_count_before` is nothing for a new row. The last_loot_at_ms
   // of an existing row may be earlier than that of the row.
-  void add(std::string_view hunt_id, LeaderKey row, std::optional<uint64_t> loot_count_before);
+  void add(std::string_view hunt_id, LeaderKey row, std::optional<int64_t> loot_count_before);
   // Writes leaders and entries. REQUIRES: the merge's transaction is open, and waits for no lock
   // after this.
   Result<void> write(PgLink& postgres);

@@ -35,7 +35,8 @@ LootEvent loot_event_of(std::string_view hunter_id, std::string_view hunt_id,
           event.timestamp_ms,
           std::string(event.bundle),
           event.generation,
-          event.from_supply};
+          event.from_supply,
+          event.units};
 }
 
 DeadLetter dead_letter_of(std::string_view hunter_id, std::string_view hunt_id,
@@ -79,7 +80,7 @@ Result<std::vector<LockedRow>> lock_rows(PgLink& postgres, Sessions sessions) {
   }
   Result<PgRows> found = postgres.execute(
       "SELECT s.hunter_id, s.hunt_id, s.loot, s.seen_upto, s.seen_beyond, s.generation, s.past, "
-      "s.forgotten_generation "
+      "s.forgotten_generation, s.added, s.taken "
       "FROM unnest($1, $2) AS k (hunter_id, hunt_id) JOIN hunt_session s "
       "ON s.hunter_id = k.hunter_id COLLATE \"C\" AND s.hunt_id = k.hunt_id COLLATE \"C\" "
       "ORDER BY s.hunter_id, s.hunt_id FOR NO KEY UPDATE OF s",
@@ -90,8 +91,9 @@ Result<std::vector<LockedRow>> lock_rows(PgLink& postgres, Sessions sessions) {
     rows.push_back({index_of(sessions, found->text(row, 0), found->text(row, 1)),
                     std::string(found->text(row, 2)), static_cast<uint64_t>(found->integer(row, 3)),
                     std::string(found->text(row, 4)), static_cast<uint64_t>(found->integer(row, 5)),
-                    std::string(found->text(row, 6)),
-                    static_cast<uint64_t>(found->integer(row, 7))});
+                    std::string(found->text(row, 6)), static_cast<uint64_t>(found->integer(row, 7)),
+                    static_cast<uint64_t>(found->integer(row, 8)),
+                    static_cast<uint64_t>(found->integer(row, 9))});
   return rows;
 }
 
@@ -121,9 +123,12 @@ void MergeSlice::read_row(Work& work, const LockedRow& row) {
                                            .seen_beyond = row.seen_beyond,
                                            .generation = row.generation,
                                            .past = row.past,
-                                           .forgotten_generation = row.forgotten_generation});
+                                           .forgotten_generation = row.forgotten_generation,
+                                           .added = row.added,
+                                           .taken = row.taken});
   if (session) {
     work.session = std::move(*session);
+    work.loot_count_before = work.session.loot_count();
     return;
   }
   std::string const reason =
@@ -165,8 +170,8 @@ Result<void> MergeSlice::fetch_waiting() {
   for (size_t i = 0; i < owners.size(); ++i) {
     const LootEvent& event = waited_[i];
     owners[i]->events.push_back({EventId::of(event.event_id), event.generation, event.seq,
-                                 event.timestamp_ms, event.loot_id, event.bundle,
-                                 event.from_supply});
+                                 event.timestamp_ms, event.loot_id, event.bundle, event.from_supply,
+                                 event.units});
     owners[i]->waited += 1;
   }
   return {};
@@ -205,11 +210,12 @@ void MergeSlice::add_to(HourlyCounts& hourly_counts, SupplyCounts& supply_counts
 void MergeSlice::add_to(Leaders& leaders) const {
   for (const Work& work : works_) {
     if (work.change.new_events == 0) continue;
-    uint64_t const count = work.session.loot_count();
-    std::optional<uint64_t> const before =
-        work.exists ? std::optional(count - work.change.new_events) : std::nullopt;
-    leaders.add(work.hunt_id, {count, work.change.last_loot_at_ms, std::string(work.hunter_id)},
-                before);
+    std::optional<int64_t> const before =
+        work.exists ? std::optional(work.loot_count_before) : std::nullopt;
+    leaders.add(
+        work.hunt_id,
+        {work.session.loot_count(), work.change.last_loot_at_ms, std::string(work.hunter_id)},
+        before);
   }
 }
 

@@ -29,6 +29,8 @@ struct LockedRow {
   uint64_t generation;
   std::string past;  // empty: NULL
   uint64_t forgotten_generation;
+  uint64_t added;
+  uint64_t taken;
 
   size_t bytes() const { return loot.size() + seen_beyond.size() + past.size(); }
 };
@@ -67,6 +69,7 @@ class MergeSlice {
     size_t waited = 0;                 // number of events from hunt_session_waiting
     Session session;
     bool exists = false;
+    int64_t loot_count_before = 0;  // of a row that exists
     SessionChange change;
 
     SessionRow row() const { return {hunter_id, hunt_id, session, change}; }

@@ -196,8 +196,28 @@ COMMENT ON VIEW hunt_leaderboard IS 'The first hunters of each hunt, as in hunt_
 COMMENT ON COLUMN hunt_retention.known_at IS 'The last moment that retention has taken for the present';
 )sql";
 
+// Events that give several units, and takes (decision 57). A row tells its loot from the number of
+// its events by the two columns; they have constant defaults, so no row is rewritten. A take may be
+// counted before the awards that it takes from. An aggregator of schema version 4 makes such events
+// dead letters; it stops at this version, since it would write rows that do not add up.
+constexpr const char* units_and_takes = R"sql(
+ALTER TABLE hunt_session
+  ADD COLUMN added bigint NOT NULL DEFAULT 0 CHECK (added >= 0),
+  ADD COLUMN taken bigint NOT NULL DEFAULT 0 CHECK (taken >= 0),
+  DROP CONSTRAINT hunt_session_loot_count_check;
+ALTER TABLE hunt_session_past
+  ADD COLUMN added bigint NOT NULL DEFAULT 0,
+  ADD COLUMN taken bigint NOT NULL DEFAULT 0;
+
+COMMENT ON COLUMN hunt_session.added IS 'The units that the awards counted gave beyond one each';
+COMMENT ON COLUMN hunt_session.taken IS 'The units that the takes counted took, and one for each take';
+COMMENT ON COLUMN hunt_session.loot_count IS 'The sum of loot: the number of events counted + added - taken';
+COMMENT ON VIEW hunt_loot IS 'How much of each loot hunters hold, and how many hunters';
+COMMENT ON VIEW hunt_loot_per_hour IS 'Loot given in each hour, without what takes took';
+)sql";
+
 constexpr std::array all_migrations = {first_tables, views_and_retention, generations,
-                                       leaders_and_clock};
+                                       leaders_and_clock, units_and_takes};
 
 }  // namespace
 

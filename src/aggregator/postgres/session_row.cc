@@ -32,6 +32,8 @@ constexpr Column columns[] = {
     {"generation", Of::int8, "v.generation", "v.generation"},
     {"past", Of::text, "v.past::jsonb", "v.past::jsonb"},
     {"forgotten_generation", Of::int8, "v.forgotten_generation", "v.forgotten_generation"},
+    {"added", Of::int8, "v.added", "v.added"},
+    {"taken", Of::int8, "v.taken", "v.taken"},
 };
 
 // Writes the values of a row in the order of `columns`.
@@ -40,7 +42,7 @@ void write_values(const SessionRow& row, Sink& sink) {
   sink.text(row.hunter_id);
   sink.text(row.hunt_id);
   sink.json(row.session.loot_text());
-  sink.number(row.session.loot_count());
+  sink.integer(row.session.loot_count());
   sink.timestamp(row.change.first_loot_at_ms);
   sink.timestamp(row.change.last_loot_at_ms);
   sink.bundle(row.change.bundle);
@@ -49,6 +51,8 @@ void write_values(const SessionRow& row, Sink& sink) {
   sink.number(row.session.generation);
   sink.json_or_null(row.session.past_text());
   sink.number(row.session.forgotten_generation);
+  sink.number(row.session.added);
+  sink.number(row.session.taken);
 }
 
 // Adds each value to the array of its column.
@@ -58,7 +62,8 @@ class ArraySink {
   void text(std::string_view value) { next().add_text(value); }
   void json(std::string_view value) { next().add_text(value); }
   void json_or_null(std::string_view value) { text_or_null(value); }
-  void number(uint64_t value) { next().add_int8(static_cast<int64_t>(value)); }
+  void integer(int64_t value) { next().add_int8(value); }
+  void number(uint64_t value) { integer(static_cast<int64_t>(value)); }
   void timestamp(int64_t value_ms) { next().add_timestamp_ms(value_ms); }
   void bundle(std::string_view value) { text_or_null(value); }  // null: the row keeps its bundle
   void ranges(const SeqSet& value) { next().add_text(value.beyond_text()); }
@@ -90,7 +95,8 @@ class CopySink {
     else
       copy_.add_jsonb(value);
   }
-  void number(uint64_t value) { copy_.add_int8(static_cast<int64_t>(value)); }
+  void integer(int64_t value) { copy_.add_int8(value); }
+  void number(uint64_t value) { integer(static_cast<int64_t>(value)); }
   void timestamp(int64_t value_ms) { copy_.add_timestamp_ms(value_ms); }
   void bundle(std::string_view value) { copy_.add_text(value); }
   void ranges(const SeqSet& value) {

@@ -110,7 +110,7 @@ void Batch::add(const SourceRecord& record) {
   newest_ms_ = std::max(newest_ms_, read->timestamp_ms);
   uint32_t const added =
       append({event_id, read->seq, read->timestamp_ms, names_.number(read->loot_id),
-              names_.number(read->bundle), none, read->from_supply});
+              names_.number(read->bundle), none, read->units, read->from_supply ? 1U : 0U});
   append_to(chain, read->seq, added);
 }
 
@@ -151,7 +151,8 @@ std::vector<SessionEvent> Batch::events(const BatchSession& session) const {
   auto const add_chain = [&](const BatchChain& chain) {
     for (uint32_t at = chain.first; at != none; at = event(at).next)
       all.push_back({event(at).event_id, chain.generation, event(at).seq, event(at).timestamp_ms,
-                     names_[event(at).loot], names_[event(at).bundle], event(at).from_supply});
+                     names_[event(at).loot], names_[event(at).bundle], event(at).from_supply != 0,
+                     event(at).units});
   };
   add_chain(*session.chain);
   if (session.chain->others != nullptr)

@@ -15,6 +15,7 @@
 #include "aggregator/sessions/aggregator_limits.h"
 #include "aggregator/sessions/session.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "wire/loot_event.h"
 
 namespace huntd::aggregator {
@@ -107,9 +108,11 @@ class Batch {
     uint32_t loot;    // number in names_
     uint32_t bundle;  // number in names_
     uint32_t next;    // event of the same chain, or `none`
-    bool from_supply;
+    int32_t units : 31;
+    uint32_t from_supply : 1;
   };
   static_assert(sizeof(Event) == 48);  // limits::batch_memory_bytes
+  static_assert(limits::loot_units_max < (1 << 30));
   // Stores each distinct text once, and numbers the texts.
   class Names {
    public:

@@ -39,8 +39,8 @@ std::string Session::past_text() const {
   return text;
 }
 
-uint64_t Session::loot_count() const {
-  uint64_t total = 0;
+int64_t Session::loot_count() const {
+  int64_t total = 0;
   for (const auto& [loot_id, count] : loot) total += count;
   return total;
 }
@@ -80,7 +80,7 @@ Result<SeenByGeneration> read_past(std::string_view json) {
 
 namespace {
 
-using Loot = std::map<std::string, uint64_t, std::less<>>;
+using Loot = std::map<std::string, int64_t, std::less<>>;
 
 Result<Loot> read_loot(std::string_view json) {
   Loot loot;
@@ -89,9 +89,10 @@ Result<Loot> read_loot(std::string_view json) {
   if (parser.parse(json.data(), json.size()).get(object) != simdjson::SUCCESS)
     return Error{"loot is not a JSON object"};
   for (auto [key, value] : object) {
-    uint64_t count = 0;
+    int64_t count = 0;
     if (!is_id(key) || value.get(count) != simdjson::SUCCESS || count == 0)
-      return Error{fmt::format("loot \"{}\" is not a whole number from 1", cut_utf8(key, 64))};
+      return Error{
+          fmt::format("loot \"{}\" is not a whole number other than 0", cut_utf8(key, 64))};
     loot.emplace(std::string(key), count);
   }
   return loot;
@@ -131,12 +132,16 @@ Result<Session> Session::read(const SessionColumns& columns) {
   Result<Loot> loot = read_loot(columns.loot);
   if (!loot) return loot.error();
   session.loot = std::move(*loot);
-  uint64_t counted = session.seen.count();
-  for (const auto& [generation, seqs] : session.past) counted += seqs.count();
-  uint64_t const total = session.loot_count();
+  session.added = columns.added;
+  session.taken = columns.taken;
+  auto counted = static_cast<int64_t>(session.seen.count());
+  for (const auto& [generation, seqs] : session.past) counted += static_cast<int64_t>(seqs.count());
+  // By the loot.
+  int64_t const events = session.loot_count() - static_cast<int64_t>(session.added) +
+                         static_cast<int64_t>(session.taken);
   // How many events of dropped generations were counted is not stored.
-  if (session.forgotten_generation == 0 ? total != counted : total <= counted)
-    return Error{fmt::format("loot adds up to {}, but {} events were counted", total, counted)};
+  if (session.forgotten_generation == 0 ? events != counted : events <= counted)
+    return Error{fmt::format("loot adds up to {}, but {} events were counted", events, counted)};
   return session;
 }
 
@@ -193,10 +198,14 @@ void Addition::each_run(const std::vector<size_t>& order, Handle handle) const {
 
 // Counts a new event in loot, timestamps and bundle.
 void Addition::count(const SessionEvent& event, size_t at) {
-  if (auto held = session_.loot.find(event.loot_id); held != session_.loot.end())
-    held->second += 1;
+  if (auto held = session_.loot.find(event.loot_id); held == session_.loot.end())
+    session_.loot.emplace(event.loot_id, event.units);
+  else if ((held->second += event.units) == 0)
+    session_.loot.erase(held);
+  if (event.units > 0)
+    session_.added += static_cast<uint64_t>(event.units) - 1;
   else
-    session_.loot.emplace(event.loot_id, 1);
+    session_.taken += static_cast<uint64_t>(-event.units) + 1;
   bool const is_first = change_.new_events == 0;
   change_.first_loot_at_ms =
       is_first ? event.timestamp_ms : std::min(change_.first_loot_at_ms, event.timestamp_ms);

@@ -23,6 +23,7 @@ struct SessionEvent {
   std::string_view loot_id;
   std::string_view bundle;
   bool from_supply = false;
+  int32_t units = 1;  // below 0: taken
 };
 
 // The seqs counted, by generation.
@@ -36,15 +37,23 @@ struct SessionColumns {
   uint64_t generation = 0;
   std::string_view past;  // empty: NULL
   uint64_t forgotten_generation = 0;
+  uint64_t added = 0;
+  uint64_t taken = 0;
 };
 
 struct Session {
-  std::map<std::string, uint64_t, std::less<>> loot;  // loot_id -> count, of all generations
-  uint64_t generation = 0;                            // the greatest one that was counted
-  SeqSet seen;                                        // of `generation`
-  SeenByGeneration past;                              // of smaller generations
+  // loot_id -> count, of all generations; not 0. It is below 0 as long as a take is counted and
+  // awards before it are not.
+  std::map<std::string, int64_t, std::less<>> loot;
+  uint64_t generation = 0;  // the greatest one that was counted
+  SeqSet seen;              // of `generation`
+  SeenByGeneration past;    // of smaller generations
   // The greatest generation whose seqs were dropped, because `past` had no room; 0: none was.
   uint64_t forgotten_generation = 0;
+  // Of the events counted: the units that awards gave beyond one each, and those that takes took,
+  // with one for each take. So loot_count() is the number of events + added - taken.
+  uint64_t added = 0;
+  uint64_t taken = 0;
 
   // `loot` as a JSON object, keys ascending.
   std::string loot_text() const;
@@ -52,7 +61,7 @@ struct Session {
   // no earlier generations.
   std::string past_text() const;
   // The sum of all counts.
-  uint64_t loot_count() const;
+  int64_t loot_count() const;
   // Whether an event of this generation with this seq was counted, as far as the row knows.
   bool contains(uint64_t event_generation, uint64_t seq) const;
   // Whether the seen set of any generation is full. Only then can events wait for the row.

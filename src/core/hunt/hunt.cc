@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <optional>
 
 #include "base/check.h"
@@ -144,13 +145,35 @@ uint32_t line_of(std::string_view reason, std::string_view hunt_id) {
   return is_line ? line : 0;
 }
 
+// Appends the awards of a run, or what it takes. An award of one unit has no count.
+void append_awards(PoolString& body, const PoolVector<Award>& awards, bool taken) {
+  bool first = true;
+  for (const Award& award : awards) {
+    if ((award.units < 0) != taken) continue;
+    append_format(body, R"({}{{"loot_id":"{}",)", first ? "" : ",", award.loot_id);
+    if (award.units != 1) append_format(body, R"("count":{},)", std::abs(award.units));
+    append_format(body, R"("event_id":"{}"}})", award.event_id);
+    first = false;
+  }
+}
+
+uint64_t units_given(const PoolVector<Award>& awards) {
+  uint64_t units = 0;
+  for (const Award& award : awards)
+    if (award.units > 0) units += static_cast<uint64_t>(award.units);
+  return units;
+}
+
 // The body of the response to a hunt that ran. A replay of it differs only in `replayed`.
 PoolString body_of(const RequestName& name, const RunResult& run) {
   PoolString body = format_text(R"({{"request_id":"{}","hunt_id":"{}","hunter_id":"{}","loot":[)",
                                 name.request_id, name.hunt_id, name.hunter_id);
-  for (size_t i = 0; i < run.awards.size(); ++i)
-    append_format(body, R"({}{{"loot_id":"{}","event_id":"{}"}})", i == 0 ? "" : ",",
-                  run.awards[i].loot_id, run.awards[i].event_id);
+  append_awards(body, run.awards, false);
+  auto const takes = [](const Award& award) { return award.units < 0; };
+  if (std::any_of(run.awards.begin(), run.awards.end(), takes)) {
+    body += R"(],"taken":[)";
+    append_awards(body, run.awards, true);
+  }
   body += R"(],"result":)";
   body += run.result;
   body += R"(,"replayed":false})";
@@ -183,8 +206,8 @@ struct Hunt {
   Response end_unknown() const;
   Response replay(const ResponseRecord& record) const;
 
-  // Whether the run has to be committed: it made awards, or its response must be stored for
-  // retries.
+  // Whether the run has to be committed: it made awards, changed its state, or its response must be
+  // stored for retries.
   bool must_commit(const RunResult& run) const;
   Response response_to(const RunResult& run) const;
   Response end_uncommitted(RunResult& run);
@@ -302,7 +325,8 @@ Response Hunt::replay(const ResponseRecord& record) const {
 }
 
 bool Hunt::must_commit(const RunResult& run) const {
-  if (run.end == End::ok) return keyed || !run.awards.empty();
+  bool const keeps = run.state && run.state->json;
+  if (run.end == End::ok) return keyed || !run.awards.empty() || keeps;
   return run.end == End::rejected && keyed;
 }
 
@@ -370,7 +394,7 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
     case CommitStatus::committed:
       // The events are in the outbox; the emitter sends them with the others of this tick.
       context.emitter.enqueue(std::move(committed.entries));
-      context.metrics.add(Counter::awards, run.awards.size());
+      context.metrics.add(Counter::awards, units_given(run.awards));
       return end_committed(run, std::move(response));
     case CommitStatus::replayed:
       // An earlier attempt of this commit, whose reply was lost, was executed; the sweep emits its
@@ -511,8 +535,8 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
 
     Response response = hunt.response_to(run);
     ResponseRecord const record{hunt.body_hash, response.status, run.bundle, response.body};
-    Commit const commit{hunt.name, run.awards, record, run.held_version, context.clock.wall_ms(),
-                        hunt.keyed};
+    Commit const commit{hunt.name,  run.awards, record, run.held_version, context.clock.wall_ms(),
+                        hunt.keyed, run.state};
     uint64_t const sent_at_ns = context.clock.now_ns();
     CommitResult committed = co_await context.ledger.commit(commit, hunt.deadline_at_ns);
     uint64_t const commit_ns = context.clock.now_ns() - sent_at_ns;

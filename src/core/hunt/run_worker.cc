@@ -15,6 +15,7 @@
 #include "core/hunt/hunt.h"
 #include "wire/json_value.h"
 #include "wire/loot_event.h"
+#include "wire/redis_keys.h"
 #include "wire/worker_frame.h"
 
 namespace huntd::server {
@@ -61,6 +62,22 @@ std::string_view held_frame(const Held& held) {
   return std::string_view(buffer).substr(0, size);
 }
 
+// Nothing if the state is not what a run of a script can have stored.
+std::optional<std::string_view> state_frame(const HunterState& state) {
+  PoolString value;
+  if (!state.json.empty()) {
+    Result<PoolString> encoded = encode_json_value(state.json);
+    if (!encoded) return std::nullopt;
+    value = std::move(*encoded);
+  }
+  std::string& buffer = frame_buffer();
+  wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_REPLY_STATE);
+  wf_put_text(&writer, value.data(), value.size());
+  size_t const size = wf_end(&writer);
+  if (size == 0) return std::nullopt;
+  return std::string_view(buffer).substr(0, size);
+}
+
 std::string_view supply_frame(bool granted) {
   std::string& buffer = frame_buffer();
   wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_REPLY_SUPPLY);
@@ -98,6 +115,7 @@ struct RunSteps {
   RunResult result{};
   uint64_t started_at_ns = 0;
   uint32_t position_min = 0;  // of the next award that is drawn from a supply
+  PoolString state_json{};    // what the script has got for its state
 
   bool end(End end, PoolString reason) {
     result.end = end;
@@ -116,6 +134,7 @@ struct RunSteps {
   bool in_time();
   bool read_held_query(wf_reader& reader);
   bool take_held(const std::optional<Held>& held);
+  std::optional<std::string_view> take_state(const std::optional<HunterState>& state);
   bool read_supply_query(wf_reader& reader, SupplyQuery& query);
   bool take_grant(Supply::Granted granted, const SupplyQuery& query);
 
@@ -123,6 +142,7 @@ struct RunSteps {
   void record_stages(const wf_outcome& outcome);
   void log_lines(std::string_view lines);
   bool take_awards(const wf_outcome& outcome);
+  bool take_new_state(const wf_outcome& outcome);
 };
 
 void RunSteps::end_without_outcome(const WorkerEvent& event) {
@@ -165,8 +185,34 @@ bool RunSteps::take_held(const std::optional<Held>& held) {
                format_text("nothing was awarded: {} holds more than {} different loot_ids in {}; "
                            "hunt.held() can't return them",
                            name.hunter_id, limits::held_loot_max, name.hunt_id));
-  result.held_version = held->version();
+  // hunt.held() and hunt.take() ask one time each. If it has changed in between, the commit is a
+  // conflict.
+  if (!result.held_version) result.held_version = held->version();
   return true;
+}
+
+// The reply to a query for the state; nothing: the run has ended.
+std::optional<std::string_view> RunSteps::take_state(const std::optional<HunterState>& state) {
+  if (!state) {
+    end(End::redis_unavailable, "");
+    return std::nullopt;
+  }
+  std::optional<std::string_view> const frame = state_frame(*state);
+  if (!frame) {
+    end(End::script_error,
+        format_text("{}.lua: what is kept of {} cannot be read: delete the field {} of {}",
+                    name.hunt_id, name.hunter_id, keys::state_field,
+                    keys::held(name.hunter_id, name.hunt_id)));
+    return std::nullopt;
+  }
+  // As for held_version.
+  if (!result.state) {
+    result.state =
+        StateChange{state->version.empty() ? PoolString(HunterState::no_version) : state->version,
+                    std::nullopt};
+    state_json = state->json;
+  }
+  return frame;
 }
 
 bool RunSteps::read_supply_query(wf_reader& reader, SupplyQuery& query) {
@@ -231,7 +277,7 @@ bool RunSteps::take_awards(const wf_outcome& outcome) {
   size_t limited = 0;
   for (uint32_t i = 0; i < outcome.award_count; ++i) {
     Award award{PoolString(view(outcome.awards[i].loot_id)), event_id(i),
-                (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0};
+                (outcome.awards[i].flags & WF_AWARD_LIMITED) != 0, wf_units(&outcome.awards[i])};
     bool const reserved = std::any_of(
         result.reservations.begin(), result.reservations.end(), [&award](const Reservation& unit) {
           return unit.event_id == award.event_id && unit.loot_id == award.loot_id;
@@ -242,6 +288,18 @@ bool RunSteps::take_awards(const wf_outcome& outcome) {
   }
   // All reservations of a committed run are settled, so each must have its award.
   return limited == result.reservations.size() || protocol_violation("a unit without its award");
+}
+
+// A table without a key is not kept.
+bool RunSteps::take_new_state(const wf_outcome& outcome) {
+  if (outcome.state.data == nullptr) return true;
+  std::string_view json = view(outcome.state);
+  if (!result.state) return protocol_violation("a state that it has not asked for");
+  if (!is_json(json) || (json[0] != '{' && json[0] != '['))
+    return protocol_violation("the state is not a JSON object");
+  if (json == "{}" || json == "[]") json = {};
+  if (json != state_json) result.state->json = json;
+  return true;
 }
 
 bool RunSteps::read_outcome(wf_reader& reader) {
@@ -267,7 +325,7 @@ bool RunSteps::read_outcome(wf_reader& reader) {
       end(End::worker_died, std::move(reason));
       return true;
   }
-  if (!take_awards(outcome)) return false;
+  if (!take_awards(outcome) || !take_new_state(outcome)) return false;
   result.result = view(outcome.result);
   if (!is_json(result.result)) return protocol_violation("the result is not JSON");
   result.end = End::ok;
@@ -303,6 +361,16 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
             co_await context.ledger.held(name.hunter_id, name.hunt_id, deadline_at_ns);
         running = steps.take_held(held);
         if (running) run.reply(held_frame(*held));
+        break;
+      }
+      case WF_ASK_STATE: {
+        running = steps.read_held_query(reader);
+        if (!running) break;
+        std::optional<HunterState> const state =
+            co_await context.ledger.state(name.hunter_id, name.hunt_id, deadline_at_ns);
+        std::optional<std::string_view> const reply = steps.take_state(state);
+        running = reply.has_value();
+        if (running) run.reply(*reply);
         break;
       }
       case WF_ASK_SUPPLY: {

@@ -37,6 +37,7 @@ struct RunResult {
   PoolString result;         // ok: JSON
   PoolString reason;
   std::optional<HeldVersion> held_version;  // of what the script read of the hunter
+  std::optional<StateChange> state;         // of the script that has asked for it
   PoolVector<Reservation> reservations;     // units reserved for this run, for each end
   uint64_t worker_start_ns = 0;             // 0: not known, as script_ns
   uint64_t script_ns = 0;

@@ -52,6 +52,9 @@ bool read_record(simdjson::dom::element element, ProduceRecords& read) {
     return rejected(rest_code::not_an_event, "\"value\" is not a JSON object");
   Result<LootEvent> const event = read_loot_event(object);
   if (!event) return rejected(rest_code::not_an_event, event.error().message);
+  if (object["kind"].error() == simdjson::SUCCESS)
+    return rejected(rest_code::not_an_event,
+                    "omit \"kind\": only huntd's own events give several units or take loot");
   // Outside these bounds the aggregator would dead-letter the event.
   if (Result<void> const bounds = check_bounds(event->seq, event->timestamp_ms); !bounds)
     return rejected(rest_code::not_an_event, bounds.error().message);

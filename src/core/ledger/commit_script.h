@@ -17,9 +17,14 @@ namespace huntd::server::scripts {
 //   KEYS   held, done, outbox
 //   ARGV   ttl_ms (0: none), record, request_id, expected ('' any, else "GENERATION SEQ"),
 //          hunter_id, lineage (16 hex digits), random (4 hex digits), floor (16 hex digits),
-//          then per award: loot_id, head and tail of the event
+//          then per award: loot_id, head and tail of the event.
+//          Only if an award is of several units, or takes units: '+' before the first award, and the
+//          units behind the tail of each, below 0 for a take.
+//          Only if the script has asked for the state: in place of '+', '@', the version that it
+//          read ('-' none), and the new value of the field ('' as it is, '-' none)
 //   reply  {'committed', generation, then per award: outbox id, seq} | {'replayed', record} |
 //          {'conflict'} | {'voided'} | {'full', loot_id} (the hash has no room for this loot) |
+//          {'short', loot_id} (the hunter holds less of it than is taken) |
 //          {'rejected', reason} (nothing was changed) |
 //          {'torn', reason} (a write failed, and so did the undo of an earlier one)
 inline constexpr const char* commit = R"lua(
@@ -30,8 +35,11 @@ if done then
   if string.sub(done, 1, 5) ~= 'void ' then return {'replayed', done} end
   if string.find(done, ARGV[3], 6, true) then return {'voided'} end
 end
-local zeros, first, last = '0000000000000000', 9, #ARGV
-local count = (last - first + 1) / 3
+local zeros, first, last, step = '0000000000000000', 9, #ARGV, 3
+local keeps = ARGV[9] == '@'
+local units = keeps or ARGV[9] == '+'
+if units then first, step = keeps and 12 or 10, 4 end
+local count = (last - first + 1) / step
 local old = call('HMGET', held, '#seq', '#gen')
 if old.err then return {'rejected', 'HMGET: ' .. old.err} end
 local seq_text, gen, lineage = old[1] or '0', zeros, nil
@@ -48,6 +56,35 @@ if old[2] then
 end
 if ARGV[4] ~= '' and ARGV[4] ~= gen .. ' ' .. seq_text then return {'conflict'} end
 
+local kept
+if keeps then
+  kept = call('HGET', held, '#state')
+  if type(kept) == 'table' then return {'rejected', 'HGET: ' .. kept.err} end
+  if ARGV[10] ~= (kept and string.match(kept, '^[^ ]*') or '-') then return {'conflict'} end
+end
+
+-- What the units add to the fields #added and #taken (redis.md), and whether the hunter has what is taken: all that the
+-- run takes, without what it gives.
+local added_units, taken_units = 0, 0
+if units then
+  local wanted, ids = {}, {}
+  for i = first, last, step do
+    local by = tonumber(ARGV[i + 3])
+    if by > 0 then
+      added_units = added_units + by - 1
+    else
+      taken_units = taken_units + 1 - by
+      if not wanted[ARGV[i]] then ids[#ids + 1] = ARGV[i] end
+      wanted[ARGV[i]] = (wanted[ARGV[i]] or 0) - by
+    end
+  end
+  for _, id in ipairs(ids) do
+    local has = call('HGET', held, id)
+    if type(has) == 'table' then return {'rejected', 'HGET: ' .. has.err} end
+    if (tonumber(has or '0') or 0) < wanted[id] then return {'short', id} end
+  end
+end
+
 -- Room for the loot. Only a hash with about 1024 fields is counted exactly.
 local size = 0
 if count > 0 then
@@ -56,7 +93,7 @@ if count > 0 then
 end
 if size + count > 1024 then
   local asked, added = {}, {}
-  for i = first, last, 3 do
+  for i = first, last, step do
     if not asked[ARGV[i]] then
       asked[ARGV[i]] = true
       local exists = call('HEXISTS', held, ARGV[i])
@@ -146,6 +183,7 @@ end
 -- Redis does not roll a script back, so each write is undone below if a later one fails. An undo needs only a
 -- command that this script has just executed on the same key, and XDEL.
 local failed, renewed, removed, counted, stored = nil, false, 0, 0, false
+local summed, written = units and {}, false
 local reply = {'committed', gen}
 repeat
   if changed then
@@ -172,13 +210,39 @@ repeat
     if type(result) == 'table' then failed = 'HINCRBY: ' .. result.err break end
     counted = 1
   end
-  for i = first, last, 3 do
-    local result = call('HINCRBY', held, ARGV[i], 1)
+  for i = first, last, step do
+    local result = call('HINCRBY', held, ARGV[i], units and ARGV[i + 3] or 1)
     if type(result) == 'table' then failed = 'HINCRBY: ' .. result.err break end
     counted = counted + 1
+    -- HINCRBY makes the field again if this is undone.
+    if units and result == 0 then
+      result = call('HDEL', held, ARGV[i])
+      if type(result) == 'table' then failed = 'HDEL: ' .. result.err break end
+    end
+  end
+  if units and not failed then
+    for _, sum in ipairs({{'#added', added_units}, {'#taken', taken_units}}) do
+      if sum[2] > 0 then
+        local result = call('HINCRBY', held, sum[1], sum[2])
+        if type(result) == 'table' then failed = 'HINCRBY: ' .. result.err break end
+        summed[#summed + 1] = sum
+      end
+    end
   end
   if failed then break end
   local result
+  if keeps and ARGV[11] ~= '' then
+    -- As above: it shows that an undo could remove the field.
+    result = call('HDEL', held, ARGV[11] == '-' and '#state' or '#')
+    if type(result) == 'table' then failed = 'HDEL: ' .. result.err break end
+    if ARGV[11] == '-' then
+      written = result == 1
+    else
+      result = call('HSET', held, '#state', ARGV[11])
+      if type(result) == 'table' then failed = 'HSET: ' .. result.err break end
+      written = true
+    end
+  end
   if ARGV[1] == '0' then
     result = call('SET', done_key, ARGV[2])
   else
@@ -186,7 +250,7 @@ repeat
   end
   if result.err then failed = 'SET: ' .. result.err break end
   stored = true
-  for i = first, last, 3 do
+  for i = first, last, step do
     seq = seq + 1
     seq_text = string.format('%.0f', seq)
     local id = call('XADD', outbox, '*', 'k', ARGV[5], 'v', ARGV[i + 1] .. seq_text .. ',"gen":"' .. gen .. ARGV[i + 2])
@@ -211,9 +275,18 @@ if stored then
   for _ = 65, listed do attempts = string.gsub(attempts, '^ [^ ]*', '') end
   undo('SET', done_key, 'void' .. attempts, 'PX', '604800000')
 end
+if written then
+  if kept then undo('HSET', held, '#state', kept) else undo('HDEL', held, '#state') end
+end
+for _, sum in ipairs(summed or {}) do
+  if undo('HINCRBY', held, sum[1], -sum[2]) == 0 then call('HDEL', held, sum[1]) end
+end
 for i = counted, 1, -1 do
   local field, by = '#seq', count
-  if i > 1 then field, by = ARGV[first + 3 * (i - 2)], 1 end
+  if i > 1 then
+    local at = first + step * (i - 2)
+    field, by = ARGV[at], units and tonumber(ARGV[at + 3]) or 1
+  end
   local left = undo('HINCRBY', held, field, -by)
   if left == 0 and not (i == 1 and old[1]) then call('HDEL', held, field) end
 end
@@ -225,6 +298,10 @@ end
 if torn then return {'torn', failed} end
 return {'rejected', failed}
 )lua";
+
+// The arguments of `commit` that say that units follow, and a state; no id is one of them.
+inline constexpr std::string_view commit_of_units = "+";
+inline constexpr std::string_view commit_of_state = "@";
 
 // The events that have been in an outbox for more than age_ms, and those of more than age_ms ahead:
 // Redis' clock has gone back, and their age is not known.

@@ -47,6 +47,7 @@ bool is_commit_reply(const RedisReply& reply, size_t award_count) {
   if (status == "replayed" || status == "full" || status == "rejected" || status == "torn")
     return reply.size() == 2 && reply[1].is_text();
   if (status == "conflict" || status == "voided") return reply.size() == 1;
+  if (status == "short") return reply.size() == 2 && reply[1].is_text();
   if (status != "committed" || reply.size() != 2 + 2 * award_count) return false;
   for (size_t i = 2; i < reply.size(); ++i)
     if (reply[i].text().empty()) return false;
@@ -75,6 +76,8 @@ class CommitArguments {
   PoolString held_key_, done_key_, outbox_key_;
   PoolString ttl_ms_, record_, expected_, lineage_, random_, floor_;
   PoolVector<LootEventText> events_;  // by award
+  PoolVector<PoolString> units_;      // by award; empty if each is of one unit and no state is kept
+  PoolString state_;                  // the field's value
 };
 
 CommitArguments::CommitArguments(const Commit& commit, uint64_t idempotency_ttl_ms, uint64_t random)
@@ -91,8 +94,14 @@ CommitArguments::CommitArguments(const Commit& commit, uint64_t idempotency_ttl_
     limited = limited || award.limited;
     events_.push_back(
         loot_event_text({award.event_id, commit.name.hunter_id, commit.name.hunt_id, award.loot_id,
-                         commit.timestamp_ms, commit.response.bundle, award.limited}));
+                         commit.timestamp_ms, commit.response.bundle, award.limited, award.units}));
   }
+  auto const of_one = [](const Award& award) { return award.units == 1; };
+  if (commit.state || !std::all_of(commit.awards.begin(), commit.awards.end(), of_one))
+    for (const Award& award : commit.awards) units_.push_back(format_text("{}", award.units));
+  if (commit.state && commit.state->json)
+    state_ = commit.state->json->empty() ? PoolString(HunterState::no_version)
+                                         : format_text("{:016x} {}", random, *commit.state->json);
   // After a draw on a supply the response does not expire before the unit is settled
   // (Supply::settle).
   ttl_ms_ = format_text("{}", limited        ? 0
@@ -109,13 +118,18 @@ void CommitArguments::set_target(uint64_t lineage, uint64_t floor) {
 
 PoolVector<std::string_view> CommitArguments::arguments() const {
   PoolVector<std::string_view> arguments;
-  arguments.reserve(8 + 3 * events_.size());
+  arguments.reserve(11 + 4 * events_.size());
   arguments.insert(arguments.end(), {ttl_ms_, record_, commit_.name.request_id, expected_,
                                      commit_.name.hunter_id, lineage_, random_, floor_});
+  if (commit_.state)
+    arguments.insert(arguments.end(), {scripts::commit_of_state, commit_.state->expected, state_});
+  else if (!units_.empty())
+    arguments.push_back(scripts::commit_of_units);
   for (size_t i = 0; i < events_.size(); ++i) {
     arguments.push_back(commit_.awards[i].loot_id);
     arguments.push_back(events_[i].head);
     arguments.push_back(events_[i].tail);
+    if (!units_.empty()) arguments.push_back(units_[i]);
   }
   return arguments;
 }
@@ -171,13 +185,14 @@ CommitResult read_commit_reply(const RedisReply& reply, const Commit& commit,
   } else if (status == "torn") {
     result.status = CommitStatus::unknown;
     result.reason = format_text("a part of the commit was executed: {}", reply[1].text());
-  } else if (status == "conflict" && may_have_run) {
+  } else if ((status == "conflict" || status == "short") && may_have_run) {
     // Of this very commit, if its record is gone: the key was deleted, or Redis' clock has passed
     // its TTL.
     result.status = CommitStatus::unknown;
     result.reason = "what the hunter holds has changed after the commit was sent";
   } else {
-    result.status = CommitStatus::conflict;  // or voided: the sweep has given up this attempt
+    // Or voided: the sweep has given up this attempt.
+    result.status = CommitStatus::conflict;
   }
   return result;
 }
@@ -340,6 +355,24 @@ Task<std::optional<Held>> Ledger::held(const PoolString& hunter_id, const PoolSt
   co_return read_held(all, "HGETALL");
 }
 
+Task<std::optional<HunterState>> Ledger::state(const PoolString& hunter_id,
+                                               const PoolString& hunt_id, uint64_t deadline_at_ns) {
+  PoolString const key = keys::held(hunter_id, hunt_id);
+  PoolVector<std::string_view> words{"HGET", key, keys::state_field};
+  RedisReply const reply = co_await link_.retried(std::move(words), deadline_at_ns);
+  if (reply.lost() || reply.is_error()) co_return std::nullopt;
+  HunterState state;
+  if (reply.is_nil()) co_return std::move(state);
+  std::string_view text = reply.text();
+  if (!reply.is_text()) {
+    link_.fail_protocol("HGET");
+    co_return std::nullopt;
+  }
+  state.version = take_word(text);
+  state.json = text;
+  co_return std::move(state);
+}
+
 // Reads fields and values in turn; nothing, and the connection is reset, if `fields` has not this
 // form.
 std::optional<Held> Ledger::read_held(const RedisReply& fields, std::string_view command) {
@@ -351,12 +384,14 @@ std::optional<Held> Ledger::read_held(const RedisReply& fields, std::string_view
   for (size_t i = 0; i + 1 < fields.size(); i += 2) {
     std::string_view const name = fields[i].text();
     std::string_view const value = fields[i + 1].text();
-    if (!name.starts_with(keys::field_mark))
-      held.loot.emplace_back(name, to_number(value));
-    else if (name == keys::seq_field)
+    if (!name.starts_with(keys::field_mark)) {
+      // A hunter who owes loot holds none of it (docs/formats/redis.md).
+      if (uint64_t const count = to_number(value); count > 0) held.loot.emplace_back(name, count);
+    } else if (name == keys::seq_field) {
       held.seq = to_number(value);
-    else if (name == keys::gen_field)
+    } else if (name == keys::gen_field) {
       held.generation = read_held_generation(value).value_or(HeldGeneration()).generation;
+    }
   }
   if (held.loot.size() > limits::held_loot_max) {
     held.loot.clear();

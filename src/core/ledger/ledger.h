@@ -58,6 +58,7 @@ struct Award {
   PoolString loot_id;
   PoolString event_id;
   bool limited = false;  // drawn from a shared supply
+  int32_t units = 1;     // below 0: so many are taken from the hunter
 };
 
 // What a hunter holds at one moment: generation and seq of the newest event.
@@ -68,20 +69,36 @@ struct HeldVersion {
   bool operator==(const HeldVersion&) const = default;
 };
 
+// What the script keeps of a hunter in a hunt.
+struct HunterState {
+  PoolString version;  // of the text, 16 hex digits; empty: there is none
+  PoolString json;     // an object or an array; empty: there is none
+
+  static constexpr std::string_view no_version = "-";
+};
+
+// A run that has asked for a state commits only if that is as it was.
+struct StateChange {
+  PoolString expected;  // its version, or HunterState::no_version
+  // Nothing: it stays. Empty: it is removed.
+  std::optional<PoolString> json;
+};
+
 // What commit() commits. The references must live until it returns.
 struct Commit {
   const RequestName& name;
   const PoolVector<Award>& awards;
   const ResponseRecord& response;
-  std::optional<HeldVersion> expected;  // what the script has read; if it changed: conflict
-  int64_t timestamp_ms = 0;             // of the events
-  bool keyed = false;                   // the client sent an Idempotency-Key
+  std::optional<HeldVersion> expected;      // what the script has read; if it changed: conflict
+  int64_t timestamp_ms = 0;                 // of the events
+  bool keyed = false;                       // the client sent an Idempotency-Key
+  const std::optional<StateChange>& state;  // nothing: the script has not asked for it
 };
 
 enum class CommitStatus {
   committed,
   replayed,  // the request was committed before: `record` is the stored response
-  conflict,  // what the hunter holds has changed since the script read it
+  conflict,  // what the hunter holds has changed since the script read it, or is less than is taken
   full,      // the hunter would hold more than limits::held_loot_max loots; nothing was written
   closed,    // the hunt was closed meanwhile; nothing was written
   rejected,  // nothing was written
@@ -135,6 +152,10 @@ class Ledger {
   // than limits::held_loot_max loots it says so and no more.
   Task<std::optional<Held>> held(const PoolString& hunter_id, const PoolString& hunt_id,
                                  uint64_t deadline_at_ns);
+
+  // Returns what the script keeps of the hunter, or nothing if Redis is unavailable.
+  Task<std::optional<HunterState>> state(const PoolString& hunter_id, const PoolString& hunt_id,
+                                         uint64_t deadline_at_ns);
 
   // Removes acknowledged events from an outbox, without waiting. Returns false if the link is down;
   // the sweep finds the events later.

@@ -39,6 +39,14 @@ SessionEvent of_generation(uint64_t generation, uint64_t seq) {
   return event_of(seq, "coin", 1000, generation);
 }
 
+uint64_t count_of(const Session& session) { return static_cast<uint64_t>(session.loot_count()); }
+
+SessionEvent of_units(uint64_t seq, int32_t units, std::string loot_id = "coin") {
+  SessionEvent event = event_of(seq, std::move(loot_id));
+  event.units = units;
+  return event;
+}
+
 // The session as a row that is written and read again.
 Session reread(const Session& session) {
   std::string const loot = session.loot_text();
@@ -49,7 +57,9 @@ Session reread(const Session& session) {
                              .seen_beyond = beyond,
                              .generation = session.generation,
                              .past = past,
-                             .forgotten_generation = session.forgotten_generation});
+                             .forgotten_generation = session.forgotten_generation,
+                             .added = session.added,
+                             .taken = session.taken});
   REQUIRE_MESSAGE(read, loot << past);
   return *read;
 }
@@ -85,8 +95,8 @@ struct Row {
     waiting.push_back(event);
   }
   std::string text() const {
-    return fmt::format("{} {} {} {} {}", session.loot_text(), first_loot_at_ms, last_loot_at_ms,
-                       bundle, seen_text());
+    return fmt::format("{} {} {} {} {} {} {}", session.loot_text(), first_loot_at_ms,
+                       last_loot_at_ms, bundle, session.added, session.taken, seen_text());
   }
   // What the row knows about generations.
   std::string seen_text() const {
@@ -106,7 +116,7 @@ TEST_CASE("new events are counted by loot, with least and greatest timestamp") {
   CHECK(change.first_loot_at_ms == 10);
   CHECK(change.last_loot_at_ms == 90);
   CHECK(session.loot_text() == R"({"coin":2,"gem":1})");
-  CHECK(session.loot_count() == 3);
+  CHECK(count_of(session) == 3);
 }
 
 TEST_CASE("an event that was counted before changes nothing") {
@@ -133,14 +143,46 @@ TEST_CASE("events wait if the seen set has no room, and are counted later") {
     odd.push_back(event_of(seq));
   row.merge(odd);
   CHECK(row.waiting.size() == 5);
-  CHECK(row.session.loot_count() == huntd::limits::seen_beyond_ranges_max);
+  CHECK(count_of(row.session) == huntd::limits::seen_beyond_ranges_max);
   std::vector<SessionEvent> even;
   for (uint64_t seq = 2; seq < odd.back().seq; seq += 2) even.push_back(event_of(seq));
   row.merge(even);
   CHECK(row.waiting.empty());
-  CHECK(row.session.loot_count() == odd.size() + even.size());
+  CHECK(count_of(row.session) == odd.size() + even.size());
   row.merge({event_of(1)});
   CHECK(row.session.seen.upto() == odd.back().seq);
+}
+
+TEST_CASE("awards of several units and takes count, whichever comes first") {
+  Row row;
+  row.merge({of_units(2, -4), of_units(3, 1)});
+  CHECK(row.session.loot_text() == R"({"coin":-3})");
+  CHECK(row.session.loot_count() == -3);
+  row.merge({of_units(1, 7), of_units(2, -4)});
+  CHECK(row.session.loot_text() == R"({"coin":4})");
+  CHECK(row.session.added == 6);
+  CHECK(row.session.taken == 5);
+  row.merge({of_units(4, -4), of_units(5, 2, "gem")});
+  CHECK_MESSAGE(row.session.loot_text() == R"({"gem":2})", "a loot that is all taken is gone");
+  CHECK(row.session.seen.upto() == 5);
+}
+
+TEST_CASE("a row whose loot does not fit its events and its units is rejected") {
+  auto const row = [](std::string_view loot, uint64_t added, uint64_t taken) {
+    huntd::aggregator::SessionColumns columns;
+    columns.loot = loot;
+    columns.seen_upto = 3;
+    columns.seen_beyond = "{}";
+    columns.added = added;
+    columns.taken = taken;
+    return Session::read(columns);
+  };
+  CHECK(row(R"({"coin":3})", 0, 0));
+  CHECK(row(R"({"coin":7})", 4, 0));
+  CHECK(row(R"({"coin":-2})", 0, 5));
+  CHECK_FALSE(row(R"({"coin":7})", 3, 0));
+  CHECK_FALSE(row(R"({"coin":3})", 0, 1));
+  CHECK_FALSE(row(R"({"coin":-2})", 0, 0));
 }
 
 TEST_CASE("a row is read as it was written, and a row changed by hand is rejected") {
@@ -207,12 +249,12 @@ TEST_CASE("equal seqs of two generations are two events, each counted once") {
   Row row;
   row.merge({of_generation(0, 1), of_generation(0, 2)});
   row.merge({of_generation(5, 1)});
-  CHECK(row.session.loot_count() == 3);
+  CHECK(count_of(row.session) == 3);
   CHECK(row.session.generation == 5);
   CHECK(row.session.seen.upto() == 1);
   CHECK(row.bundle == of_generation(5, 1).bundle);
   row.merge({of_generation(0, 2), of_generation(5, 1), of_generation(0, 3), of_generation(3, 90)});
-  CHECK(row.session.loot_count() == 5);
+  CHECK(count_of(row.session) == 5);
   CHECK(row.session.generation == 5);
   CHECK(row.bundle == of_generation(5, 1).bundle);
   CHECK(row.session.past_text() ==
@@ -232,31 +274,31 @@ TEST_CASE("of more generations than a row keeps the oldest is dropped, but never
   CHECK(row.session.forgotten_generation == 1);
   CHECK(row.session.past.contains(0));
   CHECK_FALSE(row.session.past.contains(1));
-  uint64_t const counted = row.session.loot_count();
+  uint64_t const counted = count_of(row.session);
   CHECK(counted == 1 + 2 * (newest - 1) + 1);
   // Whether an event of 1 was counted is not known any more; of 0 and 2 it is.
   row.merge({of_generation(1, 1), of_generation(1, 3), of_generation(0, 1), of_generation(0, 2),
              of_generation(2, 2), of_generation(2, 3)});
   CHECK(row.of_dropped.size() == 2);
-  CHECK(row.session.loot_count() == counted + 2);
+  CHECK(count_of(row.session) == counted + 2);
 }
 
 TEST_CASE("an old generation for which there is no room is counted and dropped at once") {
   Row row;
   for (uint64_t generation = 2; generation <= huntd::limits::past_generations_max + 2; ++generation)
     row.merge({of_generation(generation, 1)});
-  uint64_t const counted = row.session.loot_count();
+  uint64_t const counted = count_of(row.session);
   // With holes for which a kept generation would have no room.
   std::vector<SessionEvent> late;
   for (uint64_t seq = 2; late.size() < 2 * huntd::limits::seen_beyond_ranges_max; seq += 2)
     late.push_back(of_generation(1, seq));
   row.merge(late);
   CHECK(row.waiting.empty());
-  CHECK(row.session.loot_count() == counted + late.size());
+  CHECK(count_of(row.session) == counted + late.size());
   CHECK(row.session.forgotten_generation == 1);
   row.merge(late);
   CHECK(row.of_dropped.size() == late.size());
-  CHECK(row.session.loot_count() == counted + late.size());
+  CHECK(count_of(row.session) == counted + late.size());
 }
 
 TEST_CASE("events that wait are counted when their generation is dropped") {
@@ -273,7 +315,7 @@ TEST_CASE("events that wait are counted when their generation is dropped") {
   row.merge({of_generation(generation, 1), row.waiting[0]});
   CHECK(row.waiting.empty());
   CHECK(row.session.forgotten_generation == 1);
-  CHECK(row.session.loot_count() == odd.size() + generation - 1);
+  CHECK(count_of(row.session) == odd.size() + generation - 1);
   for (const auto& [event_id, times] : row.counted) CHECK(times == 1);
 }
 
@@ -288,6 +330,9 @@ TEST_CASE("any order, duplicates and split into batches give the same row") {
       if (random() % 20 != 0 || newest > 200)
         events.push_back(event_of(seq, fmt::format("loot{}", random() % 5), random() % 100'000));
     if (events.empty()) continue;
+    constexpr int32_t units[] = {1, 1, 1, 5, 1'000'000, -1, -2};
+    if (seed % 2 == 1)
+      for (SessionEvent& event : events) event.units = units[random() % std::size(units)];
     Row ordered;
     ordered.merge(events);
 

@@ -99,6 +99,9 @@ TEST_CASE("one malformed record rejects the call; the message has its index") {
   for (const char* more : {R"(,"colour":"red")", R"(,"seq":2)"})
     CHECK(second(R"({"value":)" + event("ada", more) + "}") ==
           "42203 record 1: a field is unknown or repeated");
+  for (const char* kind : {R"(,"kind":"take","count":2)", R"(,"kind":"award","count":1)"})
+    CHECK(second(R"({"value":)" + event("ada", kind) + "}")
+              .starts_with(R"(42203 record 1: omit "kind": )"));
   for (const char* key : {R"("bob")", "7", R"({"hunter_id":"ada"})", R"("")"})
     CHECK(second(R"({"key":)" + std::string(key) + R"(,"value":)" + event() + "}") ==
           R"(422 record 1: "key" is not the event's hunter_id: omit it, or send "ada")");

@@ -34,14 +34,20 @@ def attempt(number: int) -> str:
     return f"{number:032x}"
 
 
-def commit(redis, *loot: str, lineage=LINEAGE, request=1, expected="", floor=ZEROS, random="5a5a", ttl_ms=60_000, record="v2 r"):
+def commit(redis, *loot, lineage=LINEAGE, request=1, expected="", floor=ZEROS, random="5a5a", ttl_ms=60_000, record="v2 r", state=None):
+    """`loot` are names, or pairs of a name and its units; `state` is what was read of the state, and what it becomes."""
     arguments = [ttl_ms, record, attempt(request), expected, "ann", lineage, random, floor]
-    for name in loot:
-        arguments += [name, '{"loot_id":"%s","seq":' % name, '"}']
+    units = any(isinstance(one, tuple) for one in loot)
+    if state:
+        arguments += ["@", *state]
+    elif units:
+        arguments.append("+")
+    for name, count in (one if isinstance(one, tuple) else (one, 1) for one in loot):
+        arguments += [name, '{"loot_id":"%s","seq":' % name, '"}'] + ([count] if units or state else [])
     return redis.call("EVAL", SCRIPT, 3, *KEYS, *arguments)
 
 
-def award(redis, *loot: str, **options) -> str:
+def award(redis, *loot, **options) -> str:
     """Commits, and returns the generation; the response is not stored for a next one."""
     reply = commit(redis, *loot, **options)
     assert reply[0] == "committed" and len(reply) == 2 + 2 * len(loot), reply
@@ -67,7 +73,8 @@ def generation_of(redis) -> str:
 def sums_hold(redis) -> bool:
     fields = redis.hash(HELD)
     loot = sum(int(count) for name, count in fields.items() if not name.startswith("#"))
-    return loot == int(fields.get("#before", 0)) + int(fields.get("#seq", 0))
+    parts = {name: int(fields.get(name, 0)) for name in ("#before", "#seq", "#added", "#taken")}
+    return loot == parts["#before"] + parts["#seq"] + parts["#added"] - parts["#taken"]
 
 
 # --- generations ---------------------------------------------------------------------------------------------
@@ -238,6 +245,130 @@ def test_an_ordinary_commit_executes_few_commands(redis):
     assert sorted(name for name in used if name not in ("config|resetstat", "del", "info")) == \
         ["eval", "get", "hincrby", "hlen", "hmget", "set", "xadd"]
     assert redis.call("OBJECT", "ENCODING", HELD) in ("listpack", "ziplist")
+
+
+# --- awards of several units, and takes -------------------------------------------------------------------------------
+
+def test_units_are_given_and_taken_with_one_event_each(redis):
+    first = award(redis, ("iron", 5), ("wood", 1))
+    assert redis.hash(HELD) == {"#seq": "2", "#gen": f"{first} {LINEAGE}", "iron": "5", "wood": "1", "#added": "4"}
+    award(redis, ("iron", -3), ("wood", -1), ("sword", 1))
+    assert redis.hash(HELD) == {"#seq": "5", "#gen": f"{first} {LINEAGE}", "iron": "2", "sword": "1", "#added": "4", "#taken": "6"}
+    assert events(redis) == [(first, 1, "iron"), (first, 2, "wood"), (first, 3, "iron"), (first, 4, "wood"), (first, 5, "sword")]
+    assert sums_hold(redis)
+    second = award(redis, ("iron", 10), "sword", lineage=OTHER_LINEAGE)
+    assert redis.hash(HELD) == {"#seq": "2", "#gen": f"{second} {OTHER_LINEAGE}", "#before": "5", f"#was:{first}": "5", "iron": "12",
+                                "sword": "2", "#added": "13", "#taken": "6"} and sums_hold(redis)
+
+
+@pytest.mark.parametrize("loot, lacks", [
+    ([("iron", -4)], "iron"), ([("iron", -2), ("iron", -2)], "iron"), ([("wood", -1)], "wood"), ([("sword", 1), ("iron", -3), ("wood", -1)], "wood"),
+    ([("iron", 9), ("iron", -4)], "iron"),  # what the run gives is not there to take
+    ([("debt", -1)], "debt"), ([("word", -1)], "word"),
+])
+def test_a_take_of_more_than_is_held_commits_nothing(redis, loot, lacks):
+    award(redis, ("iron", 3))
+    redis.call("HSET", HELD, "debt", "-2", "word", "many")
+    before = everything(redis)
+    assert commit(redis, *loot) == ["short", lacks]
+    assert everything(redis) == before
+
+
+def test_a_debt_is_paid_by_awards(redis):
+    award(redis, "gold")
+    redis.call("HSET", HELD, "iron", "-5", "#taken", "5")
+    award(redis, ("iron", 3))
+    assert redis.call("HGET", HELD, "iron") == "-2" and commit(redis, ("iron", -1)) == ["short", "iron"]
+    award(redis, ("iron", 2))
+    assert redis.call("HGET", HELD, "iron") is None and sums_hold(redis)
+    award(redis, ("iron", 1))
+    award(redis, ("iron", -1))
+    assert sums_hold(redis)
+
+
+def test_two_runs_that_take_the_same_iron_do_not_both_commit(redis):
+    """With what both have read of the hunter, and without."""
+    gen = award(redis, ("iron", 3))
+    assert commit(redis, ("iron", -3), "sword", expected=f"{gen} 1")[0] == "committed"
+    redis.call("DEL", DONE)
+    assert commit(redis, ("iron", -3), "sword", expected=f"{gen} 1", request=2) == ["conflict"]
+    assert commit(redis, ("iron", -3), "sword", request=2) == ["short", "iron"]
+    assert redis.call("HGET", HELD, "sword") == "1"
+
+
+def test_loot_that_is_taken_makes_no_room_in_its_own_commit(redis):
+    fill(redis, 1024)
+    assert commit(redis, ("l5", -1), "new") == ["full", "new"]
+    award(redis, ("l5", -1))
+    award(redis, "new")
+    assert sums_hold(redis)
+
+
+UNIT_FAULTS = {
+    "hget": ("ACL", "-hget"), "hincrby": ("ACL", "-hincrby"), "hdel": ("ACL", "-hdel"), "set": ("ACL", "-set"), "xadd": ("ACL", "-xadd"),
+    "the second loot is full": ("HSET", HELD, "cup", str(2**63 - 1)), "#added is full": ("HSET", HELD, "#added", str(2**63 - 1)),
+    "#taken is a word": ("HSET", HELD, "#taken", "many"), "the outbox is a list": ("LPUSH", OUTBOX, "x"),
+}
+
+
+@pytest.mark.parametrize("fault", UNIT_FAULTS)
+@pytest.mark.parametrize("units", ["first", "later"])
+def test_a_part_of_a_commit_of_units_is_undone(redis, fault, units):
+    award(redis, *([("iron", 3), ("wood", 7)] if units == "later" else ["iron"] * 3 + ["wood"] * 7))
+    redis.call("DEL", OUTBOX)
+    kind, *words = UNIT_FAULTS[fault]
+    if kind != "ACL":
+        redis.call(kind, *words)
+    before = redis.hash(HELD)
+    if kind == "ACL":
+        redis.call("ACL", "SETUSER", "default", *words)
+    reply = commit(redis, ("iron", -3), ("gold", 5), ("cup", 2), ("wood", -1))
+    redis.call("ACL", "SETUSER", "default", "+@all")
+    assert reply[0] == "rejected", reply
+    assert redis.hash(HELD) == before
+
+
+# --- the state ------------------------------------------------------------------------------------------------------
+
+def test_a_state_is_written_if_it_is_as_it_was_read(redis):
+    assert commit(redis, state=("-", "aaaa {}")) == ["committed", ZEROS]
+    assert redis.hash(HELD) == {"#state": "aaaa {}"}
+    redis.call("DEL", DONE)
+    for read in ("-", "bbbb"):
+        assert commit(redis, "gold", state=(read, "cccc {}")) == ["conflict"]
+    gen = award(redis, "gold", ("iron", 3), state=("aaaa", "bbbb {1}"))
+    assert redis.hash(HELD) == {"#state": "bbbb {1}", "#seq": "2", "#gen": f"{gen} {LINEAGE}", "gold": "1", "iron": "3", "#added": "2"}
+    award(redis, "gold", state=("bbbb", ""))
+    assert redis.call("HGET", HELD, "#state") == "bbbb {1}"
+    award(redis, "gold", state=("bbbb", "-"), lineage=OTHER_LINEAGE)
+    assert redis.call("HGET", HELD, "#state") is None and sums_hold(redis)
+    assert commit(redis, "gold", state=("bbbb", "")) == ["conflict"]
+    award(redis, "gold", state=("-", "-"))
+
+
+def test_a_state_is_kept_by_commits_that_do_not_ask_for_it(redis):
+    award(redis, "gold", state=("-", "aaaa {}"))
+    award(redis, "gold", lineage=OTHER_LINEAGE)
+    award(redis, ("gold", -1))
+    assert redis.call("HGET", HELD, "#state") == "aaaa {}" and sums_hold(redis)
+
+
+@pytest.mark.parametrize("former", [None, "aaaa {}"])
+@pytest.mark.parametrize("new", ["bbbb {}", "-"])
+@pytest.mark.parametrize("fault", ["set", "xadd", "hset", "hdel"])
+def test_a_state_is_put_back_if_the_commit_fails_half_way(redis, former, new, fault):
+    award(redis, "gold")
+    if former:
+        redis.call("HSET", HELD, "#state", former)
+    before = redis.hash(HELD)
+    redis.call("ACL", "SETUSER", "default", f"-{fault}")
+    reply = commit(redis, "gold", state=(former.split()[0] if former else "-", new))
+    redis.call("ACL", "SETUSER", "default", "+@all")
+    if reply[0] == "committed":
+        assert fault == "hset" and new == "-"
+        return
+    assert reply[0] == ("torn" if fault == "hset" and new == "-" and former else "rejected"), reply
+    assert redis.hash(HELD) == before
 
 
 # --- a commit that Redis rejects half-way ---------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 -- Written by huntctl editor. What scripts use, for the Lua language server.
 
 ---@class HuntAwardOptions
+---@field count? integer # how many the hunter gets
 ---@field limit? integer # how many units all hunters share
 
 ---@class Hunt
@@ -13,7 +14,7 @@
 ---@field null userdata # the null of JSON
 local Hunt = {}
 
----Awards a loot, after the function has returned. With a limit: one of N units.
+---Awards a loot, after the function has returned. With a limit: one of N units. With a count: so many.
 ---@param loot_id string 1 to 64 of A-Z a-z 0-9 _ . -
 ---@param options? HuntAwardOptions
 ---@return boolean awarded
@@ -44,9 +45,22 @@ function Hunt.random(m, n) end
 ---@param reason? string
 function Hunt.reject(reason) end
 
+---A table that the ledger keeps of this hunter in this hunt; changes are stored with the awards.
+---@return table
+function Hunt.state() end
+
+---Takes n of a loot that the hunter held before this run, together with the awards.
+---@param loot_id string
+---@param n? integer 1 if it is left out
+---@return boolean taken
+---@return integer? held how much the hunter has, if that is less
+function Hunt.take(loot_id, n) end
+
 ---@class HuntRun
 ---@field ended string # "ok", "rejected", "script-error", ...
 ---@field awards string[]
+---@field given table<string, integer>
+---@field taken table<string, integer>
 ---@field result any
 ---@field reason? string
 ---@field log string[]
@@ -70,7 +84,7 @@ function HuntTest.given(options) end
 function HuntTest.when(options) end
 
 ---What has to come of the last test.when.
----@param options? {awards?: table|string, result?: any, result_has?: table, log?: string[]|string, log_has?: string, rejected?: string|true, error?: string|true, ended?: string, held?: table|string, held_has?: table, replayed?: boolean, runs_with?: table, units?: table, ok?: integer|integer[], failed?: integer|integer[]}
+---@param options? {awards?: table|string, taken?: table|string, result?: any, result_has?: table, log?: string[]|string, log_has?: string, rejected?: string|true, error?: string|true, ended?: string, held?: table|string, held_has?: table, replayed?: boolean, runs_with?: table, units?: table, ok?: integer|integer[], failed?: integer|integer[]}
 function HuntTest.expect(options) end
 
 ---@param came any
