@@ -146,16 +146,15 @@ static void require_text(lua_State* L, int index, const char* what) {
              is_null(L, index) ? "hunt.null" : lua_pushfstring(L, "a %s", lua_typename(L, type)));
 }
 
-/* Reads the id at `index`, which stays on the stack. */
-static struct wf_text check_loot_id(lua_State* L, int index, const char* function) {
-  require_text(L, index, lua_pushfstring(L, "%s: a loot_id", function));
-  lua_pop(L, 1);
+/* Reads the id at `index`, which stays on the stack; `what` begins the text of an error. */
+static struct wf_text check_loot_id(lua_State* L, int index, const char* what) {
+  require_text(L, index, what);
   size_t size = 0;
   struct wf_text loot_id;
   loot_id.data = lua_tolstring(L, index, &size);
   loot_id.size = size > WF_ID_BYTES_MAX ? WF_ID_BYTES_MAX + 1 : (uint32_t)size;
   if (!wf_is_id(loot_id))
-    luaL_error(L, "%s: a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -", function);
+    luaL_error(L, "%s is a text, 1 to 64 of A-Z a-z 0-9 _ . -", what);
   return loot_id;
 }
 
@@ -241,7 +240,7 @@ static int api_award(lua_State* L) {
   if (run->rejected) return throw_reject(L);
   if (lua_gettop(L) > 2)
     return luaL_error(L, "hunt.award: use hunt.award(loot_id) or hunt.award(loot_id, {limit = N})");
-  struct wf_text const loot_id = check_loot_id(L, 1, "hunt.award");
+  struct wf_text const loot_id = check_loot_id(L, 1, "hunt.award: a loot_id");
   next_award(L, run, "hunt.award");
   struct award_options options = {0, 0, 1};
   if (!lua_isnoneornil(L, 2)) options = check_options(L, 2);
@@ -275,7 +274,7 @@ static int api_take(lua_State* L) {
   struct run* run = run_of(L);
   if (run->rejected) return throw_reject(L);
   if (lua_gettop(L) > 2) return luaL_error(L, "hunt.take: use hunt.take(loot_id, n)");
-  struct wf_text const loot_id = check_loot_id(L, 1, "hunt.take");
+  struct wf_text const loot_id = check_loot_id(L, 1, "hunt.take: a loot_id");
   if (lua_isnoneornil(L, 2)) {
     lua_settop(L, 1);
     lua_pushnumber(L, 1);

@@ -349,7 +349,7 @@ constexpr Mistake mistakes[] = {
      "2:21 option: how many is a whole number from 1 to 1000000; write a number, as in "
      "hunt.take(\"iron\", 3)"},
     {R"(  hunt.take())",
-     "2:7 arguments: hunt.take does not say which loot; write the loot_id in quotes, as in "
+     "2:12 arguments: hunt.take does not say which loot; write the loot_id in quotes, as in "
      "hunt.take(\"iron\", 3)"},
     {R"(  hunt.award("gold", "silver", "wood"))",
      "2:32 arguments: hunt.award takes a loot_id, and perhaps a limit or a count; call "

@@ -208,7 +208,7 @@ TEST_CASE("loot that was spent twice, because Redis lost the first take, is owed
   CHECK(restored.at("coin") == "-5");
 }
 
-TEST_CASE("less loot in the table than in Redis is no loss, unless a take was lost") {
+TEST_CASE("less loot in the table than in Redis is not a loss, unless a take was lost") {
   Session const row = with_units(row_of(9, 3, {{"coin", 1}, {"gem", 2}}), 0, 0);
   Fields const held = held_fields(9, 2, {{"coin", "2"}});
   CHECK(plan_restore(held_of(held), row, 0).kind == Kind::differs);

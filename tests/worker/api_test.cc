@@ -461,7 +461,8 @@ TEST_CASE("hunt.take sees neither what this run awards nor what the script does 
 }
 
 TEST_CASE("hunt.take names what is wrong with its arguments") {
-  for (const char* bad : {"", "nil", "7", "'a b'", "{}"}) {
+  CHECK(run_body("hunt.take()").reason == "hunt.lua:2: hunt.take: a loot_id is a text, not nil");
+  for (const char* bad : {"nil", "7", "'a b'", "{}"}) {
     HuntEnd const end = run_body(std::string("hunt.take(") + bad + ")");
     CHECK(end.status == WF_SCRIPT_ERROR);
     CHECK_MESSAGE(end.reason.starts_with("hunt.lua:2: hunt.take: a loot_id"), end.reason);

@@ -196,9 +196,9 @@ COMMENT ON VIEW hunt_leaderboard IS 'The first hunters of each hunt, as in hunt_
 COMMENT ON COLUMN hunt_retention.known_at IS 'The last moment that retention has taken for the present';
 )sql";
 
-// Events that give several units, and takes (decision 57). A row tells its loot from the number of
-// its events by the two columns; they have constant defaults, so no row is rewritten. A take may be
-// counted before the awards that it takes from. An aggregator of schema version 4 makes such events
+// Events that give several units, and takes (decision 57). The number of a row's events, plus `added`
+// and minus `taken`, is its loot. Both columns have constant defaults, so no row is rewritten. A take
+// may be counted before the awards that it takes from. An aggregator of schema version 4 makes such events
 // dead letters; it stops at this version, since it would write rows that do not add up.
 constexpr const char* units_and_takes = R"sql(
 ALTER TABLE hunt_session
