@@ -123,6 +123,34 @@ def test_what_a_case_can_say(bench, body):
     assert only_case(bench(CHEST, body))["passed"]
 
 
+SMITH = """return function(hunt)
+  local state = hunt.state()
+  state.visits = (state.visits or 0) + 1
+  if hunt.take("iron", 3) then hunt.award("sword") else hunt.award("iron", {count = 2}) end
+  if hunt.input then hunt.reject("no") end
+  return state.visits
+end
+"""
+
+
+@pytest.mark.parametrize("body, came", [
+    ('test.when() test.expect{awards = {iron = 2}, taken = {}, state = {visits = 1}, held = {iron = 2}}', None),
+    ('test.given{held = {iron = 4}, state = {visits = 8}} test.when() test.expect{awards = "sword", taken = {iron = 3}, result = 9}', None),
+    ('test.when() test.when{input = 1} test.expect{rejected = true} test.when() test.expect{state = {visits = 2}}', None),
+    ('test.given{state = {visits = 5}} test.when{hunters = 9, runs = 3} test.expect{units = {iron = 36, sword = 9}}', None),
+    ('local run = test.when() test.equal(run.given, {iron = 2}) test.equal(run.taken, {}) test.expect()', None),
+    ('test.given{held = {iron = 4}} test.when() test.expect{taken = {iron = 4}}', "iron x 3"),
+    ('test.when() test.expect{state = {visits = 2}}', "1"),
+    ('test.given{state = {1, 2}} test.when() test.expect()', "state is a table with names, as in {visits = 2}"),
+])
+def test_a_case_looks_at_what_is_taken_and_kept(bench, body, came):
+    folder = bench(SMITH, body)
+    if came is None:
+        assert only_case(folder)["passed"]
+    else:
+        assert came in failure(folder)
+
+
 @pytest.mark.parametrize("body", [
     'test.given{held = "key"} test.when{hunters = 3} test.expect{rejected = 3} test.equal(test.held("hunter-3").key, 1)',
     'test.given{held = "key"} test.given{hunter = "hunter-2", held = {}} test.given{hunter = "hunter"}'

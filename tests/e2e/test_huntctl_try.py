@@ -47,6 +47,23 @@ def report(*words, code: int = 0) -> dict:
     return json.loads(done.stdout)
 
 
+def test_what_is_taken_and_the_state_are_shown(script):
+    path = script("smith", """return function(hunt)
+      local state = hunt.state()
+      state.swords = (state.swords or 0) + 1
+      hunt.award("gold", {count = 5})
+      return {hunt.take("iron", 3)}
+    end""")
+    run = report(path, "ann", "--held", "iron=3", "--state", '{"swords": 6}')
+    assert run["loot"] == [{"loot_id": "gold", "limited": False, "count": 5}] and run["taken"] == [{"loot_id": "iron", "count": 3}]
+    assert run["state"] == {"swords": 7} and run["result"] == [True]
+    assert "award    gold x 5\ntake     iron x 3\nstate    {" in try_hunt(path, "ann", "--held", "iron=3").stdout
+    poor = report(path, "ann", "--held", "iron=2")
+    assert poor["result"] == [False, 2] and "taken" not in poor
+    for bad in ("[1]", "{", '{"a": "' + "x" * 4096 + '"}'):
+        assert "--state" in try_hunt(path, "ann", "--state", bad).stderr
+
+
 def test_a_script_runs_without_a_ledger(script):
     path = script("dice", DICE)
     run = report(path, "ann", "--held", "iron=3,wood=1", "--now", "2026-12-24T18:00+01:00", "--input", '{"a": [1, 2]}')

@@ -171,3 +171,31 @@ def test_a_purge_and_a_deletion_take_the_state_along(own_stack, hunts):
     assert huntctl(stack, "hunt", "open", "diary").returncode == 0
     for hunter in ("ann", "ben"):
         wait_until(lambda name=hunter: run_hunt(stack.http, "diary", name).json.get("result") == 1, 30, "the hunt to be open", 0.1)
+
+
+def test_an_award_of_one_unit_sends_what_it_did_before_there_were_units(own_stack, hunts):
+    """By Redis' own log: the words of the commit, and the commands of a run that uses neither takes nor a state."""
+    (hunts / "plain.lua").write_text('return function(hunt) hunt.award("coin") hunt.award("gem", {count = 1}) end')
+    stack = own_stack(hunts=hunts, settings=SETTINGS, cores=1).start()
+
+    def words_of(hunt, **more):
+        with stack.redis.client() as redis:
+            redis.call("CONFIG", "SET", "slowlog-log-slower-than", "0")
+            redis.call("SLOWLOG", "RESET")
+            assert run_hunt(stack.http, hunt, "ann", **more).status == 200
+            entries = [entry[3] for entry in redis.call("SLOWLOG", "GET", "128")]
+            redis.call("CONFIG", "SET", "slowlog-log-slower-than", "-1")
+        [commit] = [words for words in entries if words[0].upper() == "EVALSHA"]
+        # The log has the commands of the script too.
+        asked = [words for words in entries if words[0].upper() == "HSCAN" or (words[0].upper() == "HGET" and "#state" in words)]
+        return commit, asked
+    run_hunt(stack.http, "plain", "ann")  # loads the script
+    commit, asked = words_of("plain")
+    assert asked == [] and len(commit) == 3 + 3 + 8 + 2 * 3
+    assert [commit[14], commit[17]] == ["coin", "gem"] and "kind" not in "".join(commit)
+    # What the others cost: one question each, and the words of the units.
+    commit, asked = words_of("diary", input="award")
+    assert len(asked) == 2 and commit[14] == "@" and len(commit) == 3 + 3 + 8 + 3 + 4
+    find(stack, "ann", iron=3)
+    commit, asked = words_of("smithy", input={"make": "sword"})
+    assert len(asked) == 1 and commit[14] == "+" and len(commit) == 3 + 3 + 8 + 1 + 3 * 4
