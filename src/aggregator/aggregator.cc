@@ -127,6 +127,7 @@ Result<void> Aggregator::merge_batch() {
       schema_ready_ = false;
     return merged.error();
   }
+  if (merged->counts.rows_lowered > 0) retention_.rows_were_lowered();
   report_merge(*merged, started_at_ms);
   if (dead_letter_topic_) {
     dead_letters_ = batch_.dead_letters();
@@ -197,7 +198,7 @@ Result<void> Aggregator::acknowledge() {
   return {};
 }
 
-// Deletes one page, and only if no event waits for PostgreSQL.
+// Deletes one page, or looks for leaders, and only if no event waits for PostgreSQL.
 void Aggregator::delete_expired_rows() {
   if (!schema_ready_ || unacknowledged_ || !batch_.empty()) return;
   int64_t const now_ms = monotonic_ms();

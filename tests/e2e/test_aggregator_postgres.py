@@ -524,6 +524,21 @@ def test_the_leaderboard_shows_the_first_of_every_hunt(pipeline):
     assert int(kept) <= 2000
 
 
+def test_leaders_who_spend_their_loot_are_replaced(pipeline):
+    """All that are shown spend at once: an aggregator that runs looks for the first of the others."""
+    held = {f"p{n}": 20 if n < 1500 else 1 + n % 3 for n in range(3000)}
+    pipeline.put(awards(held, "big"))
+    pipeline.once()
+    assert len(leaders(pipeline, "hunt_leaderboard", "big", 3000)) >= SHOWN_MIN
+    process = pipeline.start()
+    pipeline.put([{**event, "event_id": f"{n:032x}", "seq": 21, "timestamp": event["timestamp"] + 10_000 * 20, "kind": "take", "count": 20}
+                  for n, event in enumerate(awards({f"p{n}": 1 for n in range(1500)}, "big"))])
+    wait_for(lambda: pipeline.sql("SELECT count(*) >= 500 AND max(loot_count) = 3 FROM hunt_leaderboard") == [["t"]], "other leaders")
+    assert_the_board_is_exact(pipeline, "big")
+    process.kill()
+    process.wait()
+
+
 def test_the_leaderboard_of_a_purged_hunt_starts_again(pipeline):
     pipeline.put(awards({f"p{n}": 3 for n in range(2500)}, "big"))
     pipeline.once()

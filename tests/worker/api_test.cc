@@ -447,7 +447,7 @@ TEST_CASE("hunt.take takes what the hunter held before the run") {
   CHECK_MESSAGE(end.held_requests == 1, "it asks once");
 }
 
-TEST_CASE("hunt.take sees neither what this run awards nor what the script does with hunt.held()") {
+TEST_CASE("hunt.take sees no award of this run, and no change of hunt.held()") {
   HuntRun run{.script = R"(return function(hunt)
     hunt.held().iron = 9
     hunt.award('iron', {count = 9})
@@ -477,7 +477,7 @@ TEST_CASE("hunt.take names what is wrong with its arguments") {
   CHECK(run_hunt(run).reason.ends_with("hunt.take: a run may award and take 32 times"));
 }
 
-TEST_CASE("hunt.state() is what the core has, and what the script makes of it is in the outcome") {
+TEST_CASE("hunt.state() is what the core has; its changes are in the outcome") {
   HuntRun run{.script = R"(return function(hunt)
     local state = hunt.state()
     state.visits = (state.visits or 0) + 1
@@ -493,7 +493,7 @@ TEST_CASE("hunt.state() is what the core has, and what the script makes of it is
   CHECK_FALSE(none.state.has_value());
 }
 
-TEST_CASE("a state that cannot be kept is an error, and a run that does not end well has none") {
+TEST_CASE("a state that cannot be kept is an error, and a failed run has none") {
   std::string const of_state = "hunt.lua: the table of hunt.state() ";
   HuntEnd const large = run_body("hunt.award('a') hunt.state().x = ('y'):rep(4096)");
   CHECK(large.status == WF_SCRIPT_ERROR);

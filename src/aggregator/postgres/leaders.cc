@@ -207,12 +207,12 @@ Result<void> trim_leaders(PgLink& postgres, const std::vector<std::string>& hunt
   return {};
 }
 
-Result<bool> refill_leaders(PgLink& postgres) {
-  return in_transaction(postgres, [&]() -> Result<bool> {
+Result<Refilled> refill_leaders(PgLink& postgres) {
+  return in_transaction(postgres, [&]() -> Result<Refilled> {
     Result<PgRows> const locked =
         postgres.execute(fmt::format("SELECT pg_try_advisory_xact_lock({})", merge_lock));
     if (!locked) return locked.error();
-    if (locked->text(0, 0) != "t") return false;
+    if (locked->text(0, 0) != "t") return Refilled::busy;
     if (Result<void> const fine = check_version_in(postgres); !fine) return fine.error();
     // Retention leaves the leaders whose rows it deletes.
     Result<PgRows> const gone = postgres.execute(
@@ -224,7 +224,7 @@ Result<bool> refill_leaders(PgLink& postgres) {
         "(SELECT count(*) FROM hunt_leaderboard b WHERE b.hunt_id = e.hunt_id) < {}",
         limits::leaders_shown_min));
     if (!few) return few.error();
-    if (few->text(0, 0).empty()) return true;
+    if (few->text(0, 0).empty()) return Refilled::enough;
     PgArray const hunts = one_text(few->text(0, 0));
     for (const char* table : {"hunt_leader", "hunt_leader_entry"})
       if (Result<PgRows> const deleted = postgres.execute(
@@ -246,7 +246,7 @@ Result<bool> refill_leaders(PgLink& postgres) {
             limits::leaders_kept, limits::leaders_kept),
         {hunts});
     if (!filled) return filled.error();
-    return true;
+    return Refilled::done;
   });
 }
 

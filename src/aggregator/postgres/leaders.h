@@ -77,8 +77,13 @@ size_t likely_leaders_first(std::vector<BatchSession>& sessions);
 // Deletes the excess leaders of these hunts, in a transaction for each hunt that has too many.
 Result<void> trim_leaders(PgLink& postgres, const std::vector<std::string>& hunts);
 
-// Deletes leaders without a row, and looks all rows through for the leaders of hunts that have too
-// few of them. No merge starts meanwhile. Returns false if a merge is under way; then nothing is changed.
-Result<bool> refill_leaders(PgLink& postgres);
+enum class Refilled {
+  busy,    // a merge is under way: nothing was changed
+  enough,  // no hunt has too few leaders
+  done,
+};
+// Deletes leaders without a row, and looks all rows through for the leaders of hunts of which too few
+// are shown. No merge starts meanwhile.
+Result<Refilled> refill_leaders(PgLink& postgres);
 
 }  // namespace huntd::aggregator

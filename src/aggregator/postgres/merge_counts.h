@@ -13,7 +13,8 @@ struct MergeCounts {
   uint64_t dead_letters = 0;  // records written to the table loot_events_dead
   uint64_t rows_inserted = 0;
   uint64_t rows_updated = 0;
-  uint64_t restarts = 0;  // because another aggregator inserted one of the rows
+  uint64_t rows_lowered = 0;  // of those updated, the rows that have less loot than before
+  uint64_t restarts = 0;      // because another aggregator inserted one of the rows
 
   MergeCounts& operator+=(const MergeCounts& more) {
     new_events += more.new_events;
@@ -23,6 +24,7 @@ struct MergeCounts {
     dead_letters += more.dead_letters;
     rows_inserted += more.rows_inserted;
     rows_updated += more.rows_updated;
+    rows_lowered += more.rows_lowered;
     restarts += more.restarts;
     return *this;
   }

@@ -233,6 +233,8 @@ void MergeSlice::apply_events() {
     work.change = add_events(work.session, work.events);
     counts_.new_events += work.change.new_events;
     counts_.duplicates += work.change.duplicates;
+    if (work.exists && work.session.loot_count() < work.loot_count_before)
+      counts_.rows_lowered += 1;
     reject_of_dropped(work);
   }
 }

@@ -153,10 +153,12 @@ Result<uint64_t> Retention::step(PgLink& postgres, int64_t wall_now_ms, int64_t 
     return deleted;
   }
   if (refills_) {
-    Result<bool> const done = refill_leaders(postgres);
-    if (done && *done) refills_ = false;
-    bool const soon = done && !*done;
-    next_at_ms_ = steady_now_ms + (soon ? limits::retention_pause_ms : limits::retention_every_ms);
+    Result<Refilled> const done = refill_leaders(postgres);
+    if (done && *done != Refilled::busy) refills_ = false;
+    int64_t pause_ms = limits::retention_every_ms;
+    if (done && *done == Refilled::busy) pause_ms = limits::retention_pause_ms;
+    if (done && *done == Refilled::enough && days_ == 0) pause_ms = limits::leaders_look_every_ms;
+    next_at_ms_ = steady_now_ms + pause_ms;
     if (!done) return done.error();
     return uint64_t{0};
   }

@@ -21,10 +21,14 @@ namespace huntd::aggregator {
 
 class Retention {
  public:
-  // If `days` is 0, due() is always false.
+  // If `days` is 0, no row is deleted.
   explicit Retention(uint32_t days) : days_(days) {}
 
-  bool due(int64_t steady_now_ms) const { return days_ > 0 && steady_now_ms >= next_at_ms_; }
+  bool due(int64_t steady_now_ms) const {
+    return (days_ > 0 || refills_) && steady_now_ms >= next_at_ms_;
+  }
+  // A merge has lowered rows: leaders are looked for soon, at most once per retention_every_ms.
+  void rows_were_lowered() { refills_ = refills_ || days_ == 0; }
   // Raises expired_before, or deletes the expired rows of one page, or finds the leaders again
   // after that; returns the number of rows deleted. Skips locked rows, which the next walk finds.
   // Deletes nothing while another program holds the merge lock exclusively. After an error the walk
@@ -44,7 +48,8 @@ class Retention {
   uint32_t days_;
   int64_t next_at_ms_ = 0;
   bool walking_ = false;
-  bool refills_ = false;  // a walk has ended, and leaders were not looked for since
+  // A walk has ended, or rows were lowered, and leaders were not looked for since.
+  bool refills_ = false;
   int64_t doubted_since_ms_ = 0;
   std::string after_hunter_;  // last key of the previous page
   std::string after_hunt_;

@@ -58,6 +58,8 @@ inline constexpr int64_t kafka_pause_after_ms = 30'000;
 inline constexpr size_t retention_page_max = 5'000;       // rows read, or deleted, at a time
 inline constexpr int64_t retention_pause_ms = 100;        // between two pages
 inline constexpr int64_t retention_every_ms = 3'600'000;  // between two walks through the table
+// While merges lower rows and enough leaders are left: between two looks at how many.
+inline constexpr int64_t leaders_look_every_ms = 10'000;
 // The clock may be so far ahead of what is known; if it is for the second time, an error is logged.
 inline constexpr int64_t retention_step_max_ms = 86'400'000;
 inline constexpr int64_t retention_doubt_ms = 10'000;
