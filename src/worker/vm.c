@@ -201,20 +201,21 @@ void prepare_script(struct run* run, const char* script, size_t size) {
   arena_begin()->root = L;
 }
 
-/* Puts what the script keeps into the outcome. Returns 0 if it can't be kept. */
-static int keep_state(lua_State* L, struct run* run) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, ref_state);
+/* Writes the value on top of the stack, which `what` names, as JSON into a text of the outcome.
+ * Returns 0, with the failure in the outcome, if it has no JSON.
+ */
+static int write_value(lua_State* L, struct run* run, const char* what, char* into, size_t size,
+                       struct wf_text* text) {
   const char* reason = "";
-  int const length =
-      write_json(L, lua_gettop(L), run->texts->state, sizeof run->texts->state, &reason);
+  int const length = write_json(L, lua_gettop(L), into, size, &reason);
   if (length < 0) {
-    char what[128];
-    snprintf(what, sizeof what, "the table of hunt.state() %s", reason);
-    fail_with(run, "", what);
+    char failure[128];
+    snprintf(failure, sizeof failure, "%s %s", what, reason);
+    fail_with(run, "", failure);
     return 0;
   }
-  run->outcome.state.data = run->texts->state;
-  run->outcome.state.size = (uint32_t)length;
+  text->data = into;
+  text->size = (uint32_t)length;
   return 1;
 }
 
@@ -236,18 +237,16 @@ static int protected_run(lua_State* L) {
     fail(L, run, error);
     return 0;
   }
-  const char* reason = "";
-  int const length =
-      write_json(L, lua_gettop(L), run->texts->result, sizeof run->texts->result, &reason);
-  if (length < 0) {
-    char what[128];
-    snprintf(what, sizeof what, "the result %s", reason);
-    fail_with(run, "", what);
+  struct texts* const texts = run->texts;
+  struct wf_outcome* const outcome = &run->outcome;
+  if (!write_value(L, run, "the result", texts->result, sizeof texts->result, &outcome->result))
     return 0;
+  if (run->asked_state) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ref_state);
+    if (!write_value(L, run, "the table of hunt.state()", texts->state, sizeof texts->state,
+                     &outcome->state))
+      return 0;
   }
-  run->outcome.result.data = run->texts->result;
-  run->outcome.result.size = (uint32_t)length;
-  if (run->asked_state && !keep_state(L, run)) return 0;
   run->outcome.status = WF_OK;
   return 0;
 }
@@ -259,5 +258,6 @@ void run_script(struct run* run) {
   /* Only WF_OK awards loot. */
   if (run->outcome.status == WF_OK) return;
   run->outcome.award_count = 0;
+  run->outcome.result.size = 0;
   run->outcome.state.data = NULL;
 }
