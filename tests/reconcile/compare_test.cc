@@ -400,3 +400,74 @@ TEST_CASE("the list of differences is bounded, the total is not") {
   CHECK(report.differences_total == 100);
   CHECK(report_text(report, false).find("93 more") != std::string::npos);
 }
+
+namespace {
+
+LootEvent event_of_units(uint64_t seq, int32_t units, std::string loot_id) {
+  LootEvent event = event_of(seq, "ada", std::move(loot_id));
+  event.units = units;
+  return event;
+}
+
+// Hunter ada got five iron, gave three of them, and got a sword. All stores have that.
+Snapshots smith_snapshots(bool has_kafka) {
+  Snapshots snapshots;
+  snapshots.has_kafka = has_kafka;
+  SessionSnapshot& session = snapshots.session("ada", "chest");
+  session.has_held = session.has_row = true;
+  session.held = {
+      .loot = {{"iron", 2}, {"sword", 1}}, .generation = 0, .seq = 3, .added = 4, .taken = 4};
+  session.row.loot = session.held.loot;
+  session.row.loot_count = 3;
+  session.row.added = session.row.taken = 4;
+  for (uint64_t seq = 1; seq <= 3; ++seq) session.row.seen.insert(seq);
+  if (!has_kafka) return snapshots;
+  snapshots.add_event(event_of_units(1, 5, "iron"), false);
+  snapshots.add_event(event_of_units(2, -3, "iron"), false);
+  snapshots.add_event(event_of_units(3, 1, "sword"), false);
+  return snapshots;
+}
+
+}  // namespace
+
+TEST_CASE("awards of several units and takes add up") {
+  for (bool has_kafka : {false, true}) {
+    Snapshots const agreeing = smith_snapshots(has_kafka);
+    CHECK(kinds_in(agreeing).empty());
+    Snapshots snapshots = agreeing;
+    snapshots.session("ada", "chest").held.added = 3;
+    CHECK(kinds_in(snapshots) == "held_seq");
+    snapshots = agreeing;
+    snapshots.session("ada", "chest").held.taken = 0;
+    CHECK(kinds_in(snapshots) == "held_seq");
+  }
+  Snapshots other = smith_snapshots(false);
+  other.has_kafka = true;
+  other.add_event(event_of_units(1, 5, "iron"), false);
+  other.add_event(event_of_units(2, -2, "iron"), false);
+  other.add_event(event_of_units(3, 1, "sword"), false);
+  CHECK(kinds_in(other) == "event_loot");
+}
+
+TEST_CASE("a lost take is named with what it took, with and without its event") {
+  for (bool has_kafka : {false, true}) {
+    Snapshots snapshots = smith_snapshots(has_kafka);
+    snapshots.session("ada", "chest").held = {
+        .loot = {{"iron", 5}}, .generation = 0, .seq = 1, .added = 4};
+    Report const report = compare(snapshots, 50);
+    REQUIRE(kinds_of(report) == "lost_by_redis");
+    huntd::reconcile::LootCounts const lost = {{"iron", -3}, {"sword", 1}};
+    CHECK(report.differences[0].loot == lost);
+    CHECK(report.lost == 2);
+  }
+}
+
+TEST_CASE("units of a supply that were taken from hunters are not missing") {
+  Snapshots snapshots = smith_snapshots(false);
+  huntd::reconcile::Supplies supplies;
+  supplies.supply("chest", "iron").given = 5;
+  CHECK(huntd::reconcile::compare(snapshots, supplies, 50).agrees());
+  huntd::reconcile::Supplies more;
+  more.supply("chest", "iron").given = 7;
+  CHECK(kinds_of(huntd::reconcile::compare(snapshots, more, 50)) == "supply_over");
+}
