@@ -56,6 +56,15 @@ def test_of_hunters_with_equal_loot_the_earliest_ranks_first(pipeline):
     assert pipeline.sql("SELECT rank, hunter_id FROM hunt_top_hunters ORDER BY rank") == [["1", "b"], ["2", "c"], ["3", "a"]]
 
 
+def test_an_hour_of_takes_alone_is_an_hour_in_which_nothing_was_given(pipeline):
+    first = make_events(44, 1)[0]
+    pipeline.put([{**first, "kind": "award", "count": 7},
+                  {**first, "event_id": "f" * 32, "seq": 2, "timestamp": first["timestamp"] + 5 * 3_600_000, "kind": "take", "count": 3}])
+    pipeline.once()
+    assert pipeline.sql("SELECT given FROM hunt_loot_per_hour ORDER BY hour") == [["7"], ["0"]]
+    assert pipeline.sql("SELECT loot_count FROM hunt_session") == [["4"]]
+
+
 def test_a_database_of_the_first_version_keeps_its_rows_and_gets_the_views(pipeline):
     events = make_events(43, 300)
     pipeline.put(events)

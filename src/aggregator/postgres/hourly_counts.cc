@@ -9,7 +9,7 @@ void HourlyCounts::add(std::string_view hunt_id, const std::vector<SessionEvent>
                        const std::vector<size_t>& counted) {
   session_.clear();
   for (size_t at : counted) {
-    if (events[at].units < 0) continue;
+    int64_t const units = std::max(events[at].units, 0);
     int64_t const hour = events[at].timestamp_ms / hour_ms;
     std::string_view const loot_id = events[at].loot_id;
     // Search from the newest hour, which is the most likely.
@@ -17,9 +17,9 @@ void HourlyCounts::add(std::string_view hunt_id, const std::vector<SessionEvent>
       return count.hour == hour && count.loot_id == loot_id;
     });
     if (found != session_.rend())
-      found->units += events[at].units;
+      found->units += units;
     else
-      session_.push_back({hour, loot_id, events[at].units});
+      session_.push_back({hour, loot_id, units});
   }
   for (const Count& count : session_)
     counts_[{std::string(hunt_id), count.hour * hour_ms, std::string(count.loot_id)}] +=

@@ -15,7 +15,8 @@ namespace huntd::aggregator {
 
 class HourlyCounts {
  public:
-  // Adds the awards of one session among the events with the indexes `counted` (SessionChange::counted).
+  // Adds what the events of one session give; an hour of takes alone is there with 0, since retention
+  // goes by the hours of events. Only the events with the indexes `counted` (SessionChange::counted).
   void add(std::string_view hunt_id, const std::vector<SessionEvent>& events,
            const std::vector<size_t>& counted);
   // Adds the counts to the table, in key order. REQUIRES: the merge's transaction is open.

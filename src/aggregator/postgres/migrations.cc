@@ -209,6 +209,11 @@ ALTER TABLE hunt_session_past
   ADD COLUMN added bigint NOT NULL DEFAULT 0,
   ADD COLUMN taken bigint NOT NULL DEFAULT 0;
 
+-- An hour in which loot was taken and none was given.
+ALTER TABLE hunt_loot_hour
+  DROP CONSTRAINT hunt_loot_hour_given_check,
+  ADD CONSTRAINT hunt_loot_hour_given_check CHECK (given >= 0) NOT VALID;
+
 COMMENT ON COLUMN hunt_session.added IS 'The units that the awards counted gave beyond one each';
 COMMENT ON COLUMN hunt_session.taken IS 'The units that the takes counted took, and one for each take';
 COMMENT ON COLUMN hunt_session.loot_count IS 'The sum of loot: the number of events counted + added - taken';
