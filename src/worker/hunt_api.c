@@ -153,8 +153,7 @@ static struct wf_text check_loot_id(lua_State* L, int index, const char* what) {
   struct wf_text loot_id;
   loot_id.data = lua_tolstring(L, index, &size);
   loot_id.size = size > WF_ID_BYTES_MAX ? WF_ID_BYTES_MAX + 1 : (uint32_t)size;
-  if (!wf_is_id(loot_id))
-    luaL_error(L, "%s is a text, 1 to 64 of A-Z a-z 0-9 _ . -", what);
+  if (!wf_is_id(loot_id)) luaL_error(L, "%s is a text, 1 to 64 of A-Z a-z 0-9 _ . -", what);
   return loot_id;
 }
 
