@@ -13,7 +13,7 @@
 #include "base/ids.h"
 #include "check/literals.h"
 #include "check/lua_names.h"
-#include "check/nearest.h"
+#include "base/nearest.h"
 #include "check/uses.h"
 #include "wire/worker_frame.h"
 

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "check/nearest.h"
+#include "base/nearest.h"
 #include "check/open_blocks.h"
 #include "check/parser.h"
 

@@ -10,7 +10,7 @@
 
 #include "base/ids.h"
 #include "bundle/bundle.h"
-#include "check/nearest.h"
+#include "base/nearest.h"
 #include "huntctl/commands.h"
 #include "huntctl/hunt_script.h"
 #include "huntctl/new_file.h"
@@ -50,7 +50,7 @@ Result<Sample> find_sample(const std::string& name) {
     if (sample.name == name) return sample;
     names.push_back(sample.name);
   }
-  std::string_view const near = check::nearest_name(name, names);
+  std::string_view const near = nearest_name(name, names);
   return usage_error(fmt::format("there is no sample \"{}\"{}; `huntctl new` lists them", name,
                                  near.empty() ? "" : fmt::format(": did you mean {}?", near)));
 }

@@ -3,7 +3,7 @@
 #include "check/report.h"
 
 #include "check/check_of.h"
-#include "check/nearest.h"
+#include "base/nearest.h"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>

@@ -21,6 +21,7 @@ ROWS = {
     "admin_http": "base http",
     "chance": "base wire",
     "worker": "wire",
+    "zones": "base wire",
     "bundle": "base wire",
     "check": "base wire",
     "rehearsal": "base wire metrics chance bundle",

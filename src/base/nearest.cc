@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "check/nearest.h"
+#include "base/nearest.h"
 
 #include <algorithm>
 #include <vector>
 
-namespace huntd::check {
+namespace huntd {
 namespace {
 
 // A name that is longer is not compared: the time grows with the product of the lengths.
@@ -49,4 +49,4 @@ std::string_view nearest_name(std::string_view wrong, std::span<const std::strin
   return best;
 }
 
-}  // namespace huntd::check
+}  // namespace huntd

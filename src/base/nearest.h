@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-namespace huntd::check {
+namespace huntd {
 
 // The least number of letters to insert, remove, replace or swap with the next that makes `from`
 // into `to`. Upper and lower case are the same.
@@ -15,4 +15,4 @@ size_t edit_distance(std::string_view from, std::string_view to);
 // edit for up to 5 letters, two for up to 9, three for more.
 std::string_view nearest_name(std::string_view wrong, std::span<const std::string_view> names);
 
-}  // namespace huntd::check
+}  // namespace huntd
