@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <utility>
 
 #include "base/check.h"
@@ -21,8 +20,9 @@
 namespace huntd {
 namespace {
 
-// The magic and the version of the format. The count of hunts follows, then per hunt: u32 id size,
-// id, u32 offset, u32 size; then the sources.
+// The magic and the version of the format. The count of files follows, then per file: u32 name
+// size, name, u32 offset, u32 size; then the sources. The names have a "/" if they are not those of
+// hunts, so a bundle of hunts alone is what it was before there were other files.
 constexpr std::string_view magic = "huntb001";
 
 void put_u32(std::string& out, size_t value) {
@@ -107,15 +107,16 @@ class Mapping {
   std::string_view bytes_;
 };
 
-// The size of the index and the sources together. The images follow.
-size_t sources_end(const std::vector<BundledHunt>& hunts) {
-  size_t end = magic.size() + 4;
-  for (const BundledHunt& hunt : hunts) end += 4 + hunt.hunt_id.size() + 8 + hunt.bytes;
-  return end;
-}
+struct Entry {
+  std::string_view name;
+  uint32_t offset = 0;
+  uint32_t bytes = 0;
+};
 
-// Reads the index of the sources. Returns false if the bytes are not a bundle.
-bool read_index(std::string_view bytes, std::vector<BundledHunt>& hunts) {
+// Reads the index of the sources, and the size of both together. Returns false if the bytes do not
+// begin with one.
+bool read_entries(std::string_view bytes, std::vector<Entry>& entries, size_t& end) {
+  size_t const whole = bytes.size();
   auto const take = [&](size_t size, std::string_view& into) {
     if (bytes.size() < size) return false;
     into = bytes.substr(0, size);
@@ -128,88 +129,23 @@ bool read_index(std::string_view bytes, std::vector<BundledHunt>& hunts) {
     std::memcpy(&into, raw.data(), sizeof into);
     return true;
   };
-  size_t const whole = bytes.size();
   std::string_view text;
   uint32_t count = 0;
   if (!take(magic.size(), text) || text != magic || !take_u32(count)) return false;
+  size_t sources_bytes = 0;
   for (uint32_t i = 0; i < count; ++i) {
-    uint32_t id_bytes = 0;
-    BundledHunt hunt;
-    if (!take_u32(id_bytes) || !take(id_bytes, text) || !is_id(text)) return false;
-    hunt.hunt_id = text;
-    if (!take_u32(hunt.offset) || !take_u32(hunt.bytes)) return false;
-    if (static_cast<size_t>(hunt.offset) + hunt.bytes > whole) return false;
-    hunts.push_back(std::move(hunt));
+    uint32_t name_bytes = 0;
+    Entry entry;
+    if (!take_u32(name_bytes) || !take(name_bytes, entry.name)) return false;
+    if (!take_u32(entry.offset) || !take_u32(entry.bytes)) return false;
+    if (size_t{entry.offset} + entry.bytes > whole) return false;
+    // Strictly ascending, so no file comes twice.
+    if (!entries.empty() && entries.back().name >= entry.name) return false;
+    entries.push_back(entry);
+    sources_bytes += entry.bytes;
   }
-  // Strictly ascending, so no hunt comes twice.
-  return std::adjacent_find(hunts.begin(), hunts.end(),
-                            [](const BundledHunt& a, const BundledHunt& b) {
-                              return a.hunt_id >= b.hunt_id;
-                            }) == hunts.end();
-}
-
-// Names the type of a file that is not a regular one.
-const char* type_name(mode_t mode) {
-  if (S_ISDIR(mode)) return "a directory";
-  if (S_ISFIFO(mode)) return "a FIFO";
-  if (S_ISSOCK(mode)) return "a socket";
-  return "a device";
-}
-
-std::string not_regular(const std::string& path, mode_t mode) {
-  return fmt::format("{}: is {}, not a regular file", path, type_name(mode));
-}
-
-std::filesystem::path hunt_of_test(const std::filesystem::path& path) {
-  std::string const name = path.stem().string();
-  return path.parent_path() / (name.substr(0, name.size() - test_suffix.size()) + ".lua");
-}
-
-// Whether it is NAME_test.lua beside NAME.lua.
-bool is_test_of_hunt(const std::filesystem::path& path) {
-  return is_test_name(path.stem().string()) && access(hunt_of_test(path).c_str(), F_OK) == 0;
-}
-
-// Why a file DIR/*.lua is not a hunt, by its name or type; empty if it can be one. Opens nothing:
-// to open a FIFO waits for its writer, and to open a device can act on it.
-std::string why_no_hunt(const std::filesystem::path& path) {
-  if (!is_path_id(path.stem().string()))
-    return path.string() +
-           ": the file of a hunt must be named HUNT_ID.lua, with 1 to 64 of A-Z a-z 0-9 _ . -, "
-           "not . or ..";
-  if (is_test_name(path.stem().string()))
-    return fmt::format(
-        "{}: is the test of {}, which is not here; the name of a hunt cannot end in {}",
-        path.string(), hunt_of_test(path).filename().string(), test_suffix);
-  struct stat status {};
-  if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
-    return not_regular(path.string(), status.st_mode);
-  return "";
-}
-
-Result<std::string> read_script(const std::string& path) {
-  auto const unreadable = [&path] {
-    return Error{fmt::format("{}: cannot be read: {}", path, std::strerror(errno))};
-  };
-  UniqueFd const file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  struct stat status {};
-  if (!file.valid() || fstat(file.get(), &status) != 0) return unreadable();
-  // It may have been replaced since its type was looked at.
-  if (!S_ISREG(status.st_mode)) return Error{not_regular(path, status.st_mode)};
-  std::string source(limits::script_bytes_max + 1, '\0');
-  size_t have = 0;
-  while (have < source.size()) {
-    ssize_t const got = read(file.get(), source.data() + have, source.size() - have);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return unreadable();
-    if (got == 0) break;
-    have += static_cast<size_t>(got);
-  }
-  if (have > limits::script_bytes_max)
-    return Error{
-        fmt::format("{}: a script may have at most {} bytes", path, limits::script_bytes_max)};
-  source.resize(have);
-  return source;
+  end = whole - bytes.size() + sources_bytes;
+  return end <= whole;
 }
 
 }  // namespace
@@ -221,22 +157,46 @@ const BundledHunt* Bundle::find(std::string_view hunt_id) const {
   return found != hunts_.end() && found->hunt_id == hunt_id ? &*found : nullptr;
 }
 
-Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>>& scripts) {
-  std::vector<std::pair<std::string, std::string>> sorted = scripts;
+bool Bundle::read_index(std::string_view bytes) {
+  std::vector<Entry> entries;
+  if (!read_entries(bytes, entries, sources_bytes_)) return false;
+  for (const Entry& entry : entries) {
+    if (entry.name.find('/') != std::string_view::npos) continue;
+    if (!is_id(entry.name)) return false;
+    BundledHunt hunt;
+    hunt.hunt_id = entry.name;
+    hunt.offset = entry.offset;
+    hunt.bytes = entry.bytes;
+    hunts_.push_back(std::move(hunt));
+  }
+  for (const Entry& entry : entries) {
+    size_t const slash = entry.name.find('/');
+    if (slash == std::string_view::npos) continue;
+    const BundledHunt* const found = find(entry.name.substr(0, slash));
+    if (found == nullptr || entry.name != settings_entry(found->hunt_id)) return false;
+    BundledHunt& hunt = hunts_[static_cast<size_t>(found - hunts_.data())];
+    hunt.settings_offset = entry.offset;
+    hunt.settings_bytes = entry.bytes;
+  }
+  return true;
+}
+
+Result<Bundle> make_bundle(const BundleFiles& files) {
+  BundleFiles sorted = files;
   std::sort(sorted.begin(), sorted.end());
   size_t index_bytes = magic.size() + 4;
-  for (const auto& [hunt_id, source] : sorted) index_bytes += 4 + hunt_id.size() + 8;
+  for (const auto& [name, source] : sorted) index_bytes += 4 + name.size() + 8;
   std::string bytes(magic);
   put_u32(bytes, sorted.size());
   size_t offset = index_bytes;
-  for (const auto& [hunt_id, source] : sorted) {
-    put_u32(bytes, hunt_id.size());
-    bytes += hunt_id;
+  for (const auto& [name, source] : sorted) {
+    put_u32(bytes, name.size());
+    bytes += name;
     put_u32(bytes, offset);
     put_u32(bytes, source.size());
     offset += source.size();
   }
-  for (const auto& [hunt_id, source] : sorted) bytes += source;
+  for (const auto& [name, source] : sorted) bytes += source;
   if (bytes.size() > limits::bundle_bytes_max)
     return Error{fmt::format("the scripts have {} bytes together, more than {}", bytes.size(),
                              limits::bundle_bytes_max)};
@@ -246,7 +206,7 @@ Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>
   Bundle bundle;
   bundle.descriptor_ = std::move(*sealed);
   bundle.name_ = hash128_hex(bytes);
-  if (!read_index(bytes, bundle.hunts_))
+  if (!bundle.read_index(bytes))
     return Error{"a hunt's name is not a valid id, or two hunts have the same name"};
   return bundle;
 }
@@ -289,9 +249,8 @@ Result<Bundle> open_bundle(int descriptor) {
   Result<Mapping> const mapping = Mapping::of(descriptor);
   if (!mapping) return mapping.error();
   std::string_view const bytes = mapping->bytes();
-  if (!read_index(bytes, bundle.hunts_)) return Error{"not a bundle"};
-  size_t const end = sources_end(bundle.hunts_);
-  if (end > bytes.size()) return Error{"not a bundle: it ends too early"};
+  if (!bundle.read_index(bytes)) return Error{"not a bundle"};
+  size_t const end = bundle.sources_bytes_;
   if (end < bytes.size() && !read_images(bytes, page_up(end), bundle.hunts_))
     return Error{"not a bundle: the images are malformed"};
   bundle.name_ = hash128_hex(bytes.substr(0, end));
@@ -299,7 +258,7 @@ Result<Bundle> open_bundle(int descriptor) {
 }
 
 Result<std::string> read_sources(const Bundle& bundle) {
-  std::string bytes(sources_end(bundle.hunts()), '\0');
+  std::string bytes(bundle.sources_bytes(), '\0');
   for (size_t have = 0; have < bytes.size();) {
     ssize_t const got = pread(bundle.descriptor(), bytes.data() + have, bytes.size() - have,
                               static_cast<off_t>(have));
@@ -313,46 +272,9 @@ Result<Bundle> bundle_of(std::string_view sources) {
   Result<UniqueFd> sealed = seal({sources});
   if (!sealed) return sealed.error();
   Result<Bundle> bundle = open_bundle(sealed->release());
-  if (bundle && sources_end(bundle->hunts()) != sources.size())
+  if (bundle && bundle->sources_bytes() != sources.size())
     return Error{"not the sources of a bundle"};
   return bundle;
-}
-
-Result<LoadedBundle> load_bundle(const std::string& dir) {
-  std::error_code error;
-  std::string problems;
-  LoadedBundle loaded;
-  std::vector<std::pair<std::string, std::string>> scripts;
-  std::filesystem::directory_iterator files(dir, error);
-  for (; !error && files != std::filesystem::directory_iterator(); files.increment(error)) {
-    std::filesystem::path const& path = files->path();
-    // Names with a dot in front are those of editors, copies of a Mac and rsync.
-    if (path.extension() != ".lua" || path.filename().native().starts_with('.')) continue;
-    if (is_test_of_hunt(path)) continue;
-    if (std::string why = why_no_hunt(path); !why.empty()) {
-      loaded.skipped.push_back(std::move(why));
-      continue;
-    }
-    Result<std::string> source = read_script(path);
-    if (source)
-      scripts.emplace_back(path.stem().string(), std::move(*source));
-    else
-      problems += (problems.empty() ? "" : "\n") + source.error().message;
-  }
-  if (error)
-    return Error{fmt::format("{}: {}; hunts.dir must name a directory of *.lua files", dir,
-                             error.message())};
-  std::sort(loaded.skipped.begin(), loaded.skipped.end());
-  if (!problems.empty()) return Error{problems};
-  if (scripts.empty()) {
-    problems = dir + ": no *.lua file, so there is no hunt to run";
-    for (const std::string& why : loaded.skipped) problems += "\n" + why;
-    return Error{problems};
-  }
-  Result<Bundle> bundle = make_bundle(scripts);
-  if (!bundle) return bundle.error();
-  loaded.bundle = std::move(*bundle);
-  return loaded;
 }
 
 }  // namespace huntd

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -17,13 +18,22 @@ struct BundledHunt {
   std::string hunt_id;
   uint32_t offset = 0;  // of its source in the bundle
   uint32_t bytes = 0;
+  uint32_t settings_offset = 0;  // of its NAME.toml; 0: there is none
+  uint32_t settings_bytes = 0;
   uint32_t image_offset = 0;  // of its image
   uint32_t image_bytes = 0;   // 0: the bundle has no images
 };
 
+// The files of a bundle, each under its name in the bundle: a script under its hunt_id, NAME.toml
+// under settings_entry(NAME).
+using BundleFiles = std::vector<std::pair<std::string, std::string>>;
+inline std::string settings_entry(std::string_view hunt_id) {
+  return std::string(hunt_id) + "/toml";
+}
+
 class Bundle {
  public:
-  // XXH3-128 of the sources and their index, 32 hex digits: the same scripts have the same name on
+  // XXH3-128 of the sources and their index, 32 hex digits: the same files have the same name on
   // every host.
   const std::string& name() const { return name_; }
   // Sorted by hunt_id.
@@ -33,35 +43,23 @@ class Bundle {
   // The sealed memfd. The bundle owns it.
   int descriptor() const { return descriptor_.get(); }
   bool loaded() const { return descriptor_.valid(); }
+  // Of the index and the sources together. The images follow.
+  size_t sources_bytes() const { return sources_bytes_; }
 
  private:
-  friend Result<Bundle> make_bundle(
-      const std::vector<std::pair<std::string, std::string>>& scripts);
+  friend Result<Bundle> make_bundle(const BundleFiles& files);
   friend Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images);
   friend Result<Bundle> open_bundle(int descriptor);
+  // Reads the index of the sources. Returns false if the bytes do not begin with one.
+  bool read_index(std::string_view bytes);
   UniqueFd descriptor_;
   std::string name_;
   std::vector<BundledHunt> hunts_;
+  size_t sources_bytes_ = 0;
 };
 
-// The name behind that of the hunt: "campfire_test" is the test of "campfire", and no hunt.
-inline constexpr std::string_view test_suffix = "_test";
-constexpr bool is_test_name(std::string_view name) {
-  return name.size() > test_suffix.size() && name.ends_with(test_suffix);
-}
-
-struct LoadedBundle {
-  Bundle bundle;
-  std::vector<std::string> skipped;  // "PATH: why" of each file *.lua that is not a hunt, sorted
-};
-// Reads every DIR/*.lua; the hunt_id is the file's name without ".lua". Names that begin with a dot
-// are ignored, and so are the tests of hunts, NAME_test.lua beside NAME.lua. A test without its
-// hunt, a file whose name is not a hunt_id, or one that is not a regular file or a link to one, is
-// skipped and never opened. The error has a line for each file that has the name and type
-// of a hunt and cannot be used: then there is no bundle.
-Result<LoadedBundle> load_bundle(const std::string& dir);
-// Bundles scripts given as (hunt_id, source), in any order.
-Result<Bundle> make_bundle(const std::vector<std::pair<std::string, std::string>>& scripts);
+// Bundles files, in any order.
+Result<Bundle> make_bundle(const BundleFiles& files);
 // Returns the same bundle with an image of each hunt. `images` are in the order of hunts().
 Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images);
 // Opens the bundle of another process. Takes ownership of the descriptor. Reads the index and the

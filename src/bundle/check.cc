@@ -13,7 +13,9 @@
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/limits.h"
+#include "bundle/setup.h"
 #include "bundle/worker_process.h"
+#include "settings/hunt_settings.h"
 #include "wire/worker_frame.h"
 
 namespace huntd {
@@ -21,8 +23,9 @@ namespace {
 
 constexpr char hunter_id[] = "check";
 
-// The job of a check. The view is valid until the next call.
-std::string_view check_job(const BundledHunt& hunt, uint64_t memory_bytes) {
+// The job of a check; `setup` is what setup_of() returned. The view is valid until the next call.
+std::string_view check_job(const BundledHunt& hunt, uint64_t memory_bytes,
+                           std::string_view setup) {
   static std::string frame(limits::worker_frame_bytes_max, '\0');
   wf_job job{};
   job.flags = WF_JOB_CHECK;
@@ -31,6 +34,7 @@ std::string_view check_job(const BundledHunt& hunt, uint64_t memory_bytes) {
   job.script_bytes = hunt.bytes;
   job.hunt_id = {hunt.hunt_id.data(), static_cast<uint32_t>(hunt.hunt_id.size())};
   job.hunter_id = {hunter_id, sizeof hunter_id - 1};
+  job.input = {setup.data(), static_cast<uint32_t>(setup.size())};
   size_t const size = wf_write_job(frame.data(), frame.size(), &job);
   CHECK(size > 0);
   return std::string_view(frame).substr(0, size);
@@ -56,9 +60,12 @@ std::string result_of(std::string_view frame, const std::string& hunt_id, int wa
 // get the signal when the thread that started them ends (PR_SET_PDEATHSIG).
 class Checks {
  public:
-  Checks(const Bundle& bundle, std::string worker_path, uint32_t deadline_ms, uint64_t memory_bytes,
-         const CheckAll& all)
+  // `sources` is what read_sources() returned, and `dir` names the files in errors.
+  Checks(const Bundle& bundle, std::string_view sources, std::string dir, std::string worker_path,
+         uint32_t deadline_ms, uint64_t memory_bytes, const CheckAll& all)
       : bundle_(bundle),
+        sources_(sources),
+        dir_(std::move(dir)),
         worker_path_(std::move(worker_path)),
         deadline_ms_(deadline_ms),
         memory_bytes_(memory_bytes),
@@ -95,9 +102,14 @@ class Checks {
 
   void start(size_t index) {
     if (monotonic_ms() >= all_.end_at_ms) return finish(index, not_checked(index));
+    const BundledHunt& hunt = bundle_.hunts()[index];
+    Result<HuntSettings> const settings =
+        parse_hunt_settings(sources_.substr(hunt.settings_offset, hunt.settings_bytes),
+                            fmt::format("{}/{}.toml", dir_, hunt.hunt_id));
+    if (!settings) return finish(index, settings.error().message);
     Result<WorkerProcess> worker =
         WorkerProcess::start(worker_path_, hunter_id, bundle_.descriptor(),
-                             check_job(bundle_.hunts()[index], memory_bytes_));
+                             check_job(hunt, memory_bytes_, setup_of(*settings)));
     if (!worker) return finish(index, worker.error().message);
     int64_t const deadline_at_ms = std::min(monotonic_ms() + deadline_ms_, all_.end_at_ms);
     running_.push_back({index, std::move(*worker), deadline_at_ms});
@@ -150,6 +162,8 @@ class Checks {
 
   static constexpr int64_t poll_max_ms = 60'000;
   const Bundle& bundle_;
+  std::string_view const sources_;
+  std::string const dir_;
   std::string const worker_path_;
   uint32_t const deadline_ms_;
   uint64_t const memory_bytes_;
@@ -166,7 +180,9 @@ class Checks {
 Result<Bundle> check_bundle(const Bundle& bundle, const std::string& dir,
                             const std::string& worker_path, uint32_t deadline_ms,
                             uint64_t memory_bytes, const CheckAll& all) {
-  Checks checks(bundle, worker_path, deadline_ms, memory_bytes, all);
+  Result<std::string> const sources = read_sources(bundle);
+  if (!sources) return sources.error();
+  Checks checks(bundle, *sources, dir, worker_path, deadline_ms, memory_bytes, all);
   checks.run();
   std::string problems;
   for (size_t index = 0; index < bundle.hunts().size(); ++index) {

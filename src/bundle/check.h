@@ -25,8 +25,8 @@ struct CheckAll {
 
 // Starts one worker per script, several at a time, which compiles the script, runs its top-level
 // code and checks that it returns a function. Returns the bundle with an image of each hunt. The
-// error has a line for each script that fails, "DIR/HUNT_ID.lua:LINE: message", in the order of the
-// bundle. Blocks for at most `deadline_ms` per script. The workers end with this process.
+// error has a line for each script that fails, "DIR/HUNT_ID.lua:LINE: message", and one for each
+// mistake in its settings, "DIR/HUNT_ID.toml:LINE: message", in the order of the bundle. Blocks for at most `deadline_ms` per script. The workers end with this process.
 Result<Bundle> check_bundle(const Bundle& bundle, const std::string& dir,
                             const std::string& worker_path, uint32_t deadline_ms,
                             uint64_t memory_bytes, const CheckAll& all = {});

@@ -99,7 +99,7 @@ void sort_and_cut(std::vector<Finding>& findings) {
 }  // namespace
 
 std::vector<Finding> check_script(std::string_view script, const std::optional<LuaError>& error,
-                                  ScriptKind kind) {
+                                  const ScriptFacts& facts) {
   Tokens tokens = split_script(script);
   std::vector<Finding> findings = tokens.odd_characters;
   Parsed parsed;
@@ -108,8 +108,8 @@ std::vector<Finding> check_script(std::string_view script, const std::optional<L
   append(syntax, std::move(parsed.findings));
   if (!error) syntax.clear();
   if (parsed.chunk != nullptr && tokens.odd_characters.empty()) {
-    Scopes const scopes = resolve(parsed.chunk, kind == ScriptKind::hunt);
-    append(findings, check_values(script, parsed.chunk, scopes));
+    Scopes const scopes = resolve(parsed.chunk, facts.kind == ScriptKind::hunt);
+    append(findings, check_values(script, parsed.chunk, scopes, facts));
     append(findings, check_variables(script, scopes));
     drop_of_same_lines(findings, script, syntax);
   }

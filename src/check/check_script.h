@@ -24,10 +24,17 @@ enum class ScriptKind {
   test,  // of a hunt: its function gets `test` in place of `hunt`
 };
 
+// What is known of a script beside its text.
+struct ScriptFacts {
+  ScriptKind kind = ScriptKind::hunt;
+  // The names in [config] of its NAME.toml; nothing: they are not known.
+  std::optional<std::vector<std::string>> config_keys;
+};
+
 // Returns the findings in the order of the script. `error` is that of hunt_worker; nothing: the
 // script compiles, and its top-level code returns a function.
 std::vector<Finding> check_script(std::string_view script, const std::optional<LuaError>& error,
-                                  ScriptKind kind = ScriptKind::hunt);
+                                  const ScriptFacts& facts = {});
 
 // Finds the error of a hunt in what check_bundle() reports: a line "DIR/HUNT_ID.lua:LINE: message".
 // Nothing if it has none.

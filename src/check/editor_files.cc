@@ -59,6 +59,7 @@ constexpr Described functions[] = {
 };
 
 constexpr Described values[] = {
+    {"config", "table # [config] of NAME.toml; read-only"},
     {"hunter_id", "string # the hunter who plays"},
     {"id", "string # the name of the hunt"},
     {"input", "any # the body of the request; nil if it has none"},
@@ -84,6 +85,7 @@ constexpr std::string_view test_class = R"(
 
 ---@class HuntTest
 ---@field null userdata # the null of JSON
+---@field config table # [config] of the hunt's NAME.toml
 local HuntTest = {}
 
 ---@param name string what is tested

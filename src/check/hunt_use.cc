@@ -68,7 +68,8 @@ bool may_be_number(std::string_view shown) {
 
 class Values {
  public:
-  Values(std::string_view script, const Scopes& scopes) : script_(script), scopes_(scopes) {}
+  Values(std::string_view script, const Scopes& scopes, const ScriptFacts& facts)
+      : script_(script), scopes_(scopes), facts_(facts) {}
   std::vector<Finding> check(const Node* chunk) {
     visit(chunk);
     return findings_.take();
@@ -123,6 +124,7 @@ class Values {
 
   void index(const Node* node);
   void hunt_field(const Node* node, std::string_view key);
+  void config_field(const Node* node, std::string_view key);
   void library_field(const Node* node, std::string_view library, std::string_view key);
   void method(const Node* node);
   void binary(const Node* node);
@@ -145,6 +147,7 @@ class Values {
 
   std::string_view script_;
   const Scopes& scopes_;
+  const ScriptFacts& facts_;
   std::set<std::string_view> tested_;  // loot_ids of which the script asks if the hunter has them
   bool sure_ = true;                   // of what the visited node is found to be
   FindingList findings_;
@@ -216,6 +219,7 @@ void Values::index(const Node* node) {
   }
   if (key == nullptr || key->kind != NodeKind::text) return;
   if (meant.kind == Meaning::hunt) return hunt_field(node, key->text);
+  if (meant.kind == Meaning::value && meant.name == "config") return config_field(node, key->text);
   if (meant.kind == Meaning::held && !is_id(key->text) && key->text.find('\\') == key->text.npos)
     return add(node->parts[1]->begin, Severity::warning, "loot-id",
                fmt::format("no loot can be called \"{}\"", key->text),
@@ -235,6 +239,18 @@ void Values::hunt_field(const Node* node, std::string_view key) {
   missing(
       node, "unknown-hunt-name", fmt::format("hunt.{} does not exist", key),
       near.empty() ? fmt::format("hunt has {}", all) : fmt::format("did you mean hunt.{}?", near));
+}
+
+// A name in [config] of NAME.toml.
+void Values::config_field(const Node* node, std::string_view key) {
+  if (!facts_.config_keys || node->read == Read::asked) return;
+  std::vector<std::string_view> const keys(facts_.config_keys->begin(), facts_.config_keys->end());
+  if (contains(keys, key)) return;
+  std::string_view const near = nearest_name(key, keys);
+  missing(node, "unknown-config", fmt::format("hunt.config has no {}", key),
+          near.empty()
+              ? fmt::format("write {} = ... under [config] in the .toml file of this script", key)
+              : fmt::format("did you mean {}?", near));
 }
 
 void Values::library_field(const Node* node, std::string_view library, std::string_view key) {
@@ -261,8 +277,21 @@ void Values::method(const Node* node) {
         fmt::format("write hunt.{}", name));
 }
 
+// Whether it is a part of hunt.config.
+bool is_part_of_config(const Node* node) {
+  for (; node->kind == NodeKind::index; node = node->parts[0])
+    if (Meant const object = meaning_of(node->parts[0]);
+        object.kind == Meaning::value && object.name == "config")
+      return true;
+  return false;
+}
+
 // A count that gets a value is not nil behind that.
 void Values::assign(const Node* node) {
+  for (size_t i = 0; i < node->count; ++i)
+    if (is_part_of_config(node->parts[i]))
+      error(node->parts[i]->begin, "read-only", "hunt.config is read-only",
+            "keep the value in a local variable");
   for (size_t i = 0; i < node->count; ++i)
     if (Meant const meant = meaning_of(node->parts[i]);
         meant.kind == Meaning::held_count && node->parts[i]->kind == NodeKind::index)
@@ -523,8 +552,8 @@ void Values::random(const Node* node) {
 }  // namespace
 
 std::vector<Finding> check_values(std::string_view script, const Node* chunk,
-                                  const Scopes& scopes) {
-  return Values(script, scopes).check(chunk);
+                                  const Scopes& scopes, const ScriptFacts& facts) {
+  return Values(script, scopes, facts).check(chunk);
 }
 
 }  // namespace huntd::check

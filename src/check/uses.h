@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "check/check_script.h"
 #include "check/finding.h"
 #include "check/scopes.h"
 #include "check/tree.h"
@@ -11,7 +12,8 @@
 namespace huntd::check {
 
 // Calls of the hunt API, values that are a function or may be nil, fields of libraries.
-std::vector<Finding> check_values(std::string_view script, const Node* chunk, const Scopes& scopes);
+std::vector<Finding> check_values(std::string_view script, const Node* chunk, const Scopes& scopes,
+                                  const ScriptFacts& facts);
 
 // Global names that do not exist, and those that the script makes without `local`.
 std::vector<Finding> check_variables(std::string_view script, const Scopes& scopes);

@@ -28,16 +28,22 @@ struct Options {
   std::vector<std::string> paths;
 };
 
-// The scripts of a folder, as huntd finds them, and their tests.
+// Whether it is a script, or the settings of one.
+bool is_checked(const fs::path& path) {
+  std::error_code ignored;
+  bool const settings = path.extension() == ".toml" &&
+                        fs::exists(fs::path(path).replace_extension(".lua"), ignored);
+  return (path.extension() == ".lua" || settings) && fs::is_regular_file(path, ignored);
+}
+
+// The scripts of a folder, as huntd finds them, their settings and their tests.
 Result<void> add_folder(const fs::path& folder, std::vector<fs::path>& files) {
   std::error_code error;
   fs::directory_iterator entries(folder, error);
   std::vector<fs::path> found;
   for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
     const fs::path& path = entries->path();
-    if (path.extension() != ".lua" || path.filename().native().starts_with('.')) continue;
-    std::error_code ignored;
-    if (fs::is_regular_file(path, ignored)) found.push_back(path);
+    if (!path.filename().native().starts_with('.') && is_checked(path)) found.push_back(path);
   }
   if (error) return usage_error(fmt::format("{}: {}", folder.string(), error.message()));
   if (found.empty()) return usage_error(fmt::format("{} has no file *.lua", folder.string()));
@@ -57,6 +63,8 @@ Result<std::vector<fs::path>> find_files(const Options& options, const Config& c
       if (Result<void> added = add_folder(path, files); !added) return added.error();
     } else if (fs::is_regular_file(status)) {
       files.emplace_back(path);
+      fs::path const settings = fs::path(path).replace_extension(".toml");
+      if (files.back() != settings && is_checked(settings)) files.push_back(settings);
     } else {
       return usage_error(fmt::format(
           "{}: {}", path, fs::exists(status) ? "is not a regular file" : "does not exist"));
@@ -78,7 +86,9 @@ int check_scripts(const Options& options, const Context& context) {
   for (const fs::path& path : *files) {
     Result<std::string> const script = read_script_file(path);
     if (!script) return fail(script.error());
-    Result<std::vector<check::Finding>> const found = find_mistakes(path, *script, *config, worker);
+    Result<std::vector<check::Finding>> const found =
+        path.extension() == ".toml" ? find_settings_mistakes(*script)
+                                    : find_mistakes(path, *script, *config, worker);
     if (!found) return fail(found.error());
     for (const check::Finding& finding : *found) {
       text += check::finding_text(path.string(), *script, finding, colour) + "\n";

@@ -9,8 +9,9 @@
 #include <fmt/format.h>
 
 #include "base/ids.h"
-#include "bundle/bundle.h"
 #include "base/nearest.h"
+#include "bundle/bundle.h"
+#include "bundle/load.h"
 #include "huntctl/commands.h"
 #include "huntctl/hunt_script.h"
 #include "huntctl/new_file.h"

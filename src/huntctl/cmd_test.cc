@@ -16,6 +16,7 @@
 
 #include "base/ids.h"
 #include "bundle/bundle.h"
+#include "bundle/load.h"
 #include "bundle/worker_program.h"
 #include "check/report.h"
 #include "huntctl/commands.h"
@@ -119,12 +120,13 @@ Result<std::vector<fs::path>> find_hunts(const Options& options, const Config& c
 }
 
 // Compiles a script. If that fails, nothing is returned, and `mistakes` has why, as huntctl check
-// prints it. The error says why no worker could be started.
+// prints it. The error says why no worker could be started, or a file not be read.
 Result<std::optional<Bundle>> compile(const fs::path& path, const std::string& text,
                                       const Config& config, const std::string& worker,
                                       std::string& mistakes) {
-  Result<Bundle> bundle =
-      checked_bundle({path.stem().string(), path.parent_path().string(), text}, config, worker);
+  Result<HuntScript> const script = hunt_script(path, text);
+  if (!script) return script.error();
+  Result<Bundle> bundle = checked_bundle(*script, config, worker);
   if (bundle) return std::optional(std::move(*bundle));
   Result<std::vector<check::Finding>> const found = find_mistakes(path, text, config, worker);
   if (!found) return found.error();
@@ -149,8 +151,11 @@ Result<void> play_test(const fs::path& path, const Config& config, const std::st
       compile(test_path, *script, config, worker, tested.error);
   if (!test_bundle) return test_bundle.error();
   if (!tested.error.empty()) return {};
+  Result<HuntScript> beside = hunt_script(test_path, "");
+  if (!beside) return beside.error();
   TestPlan plan;
   plan.hunt = &**bundle;
+  plan.files = std::move(beside->files);
   plan.hunt_id = tested.hunt_id;
   plan.script = tested.script = std::move(*script);
   plan.script_name = test_path.stem().string();

@@ -10,11 +10,13 @@
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 #include "base/ids.h"
 #include "base/read_text.h"
 #include "base/utc_time.h"
 #include "bundle/check.h"
+#include "bundle/load.h"
 
 namespace huntd::huntctl {
 namespace {
@@ -27,9 +29,7 @@ constexpr uint32_t check_deadline_ms = 5000;
 Result<HuntScript> read_hunt_script(const std::string& name, const Config& config) {
   std::filesystem::path path = name;
   if (path.extension() != ".lua") path = std::filesystem::path(config.hunts.dir) / (name + ".lua");
-  HuntScript script{path.stem().string(), path.parent_path().string(), {}};
-  if (script.dir.empty()) script.dir = ".";
-  if (!is_path_id(script.hunt_id))
+  if (!is_path_id(path.stem().string()))
     return usage_error(
         fmt::format("{}: the name of a hunt is 1 to 64 of A-Z a-z 0-9 _ . -", path.string()));
   std::ifstream file(path, std::ios::binary);
@@ -37,13 +37,23 @@ Result<HuntScript> read_hunt_script(const std::string& name, const Config& confi
   text << file.rdbuf();
   if (!file)
     return usage_error(fmt::format("cannot read {}: {}", path.string(), std::strerror(errno)));
-  script.text = text.str();
+  return hunt_script(path, text.str());
+}
+
+Result<HuntScript> hunt_script(const std::filesystem::path& path, std::string text) {
+  std::string const name = path.stem().string();
+  HuntScript script{name, path.parent_path().string(), {}};
+  if (script.dir.empty()) script.dir = ".";
+  std::string const hunt_id = std::string(hunt_of_test(name));
+  if (Result<void> added = add_settings(script.dir, hunt_id, name, script.files); !added)
+    return usage_error(added.error().message);
+  script.files.emplace_back(name, std::move(text));
   return script;
 }
 
 Result<Bundle> checked_bundle(const HuntScript& script, const Config& config,
                               const std::string& worker_path) {
-  Result<Bundle> const sources = make_bundle({{script.hunt_id, script.text}});
+  Result<Bundle> const sources = make_bundle(script.files);
   if (!sources) return sources.error();
   return check_bundle(*sources, script.dir, worker_path,
                       std::max(check_deadline_ms, config.worker.deadline_ms),

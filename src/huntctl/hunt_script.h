@@ -2,6 +2,7 @@
 // What the commands share that run a script on a worker of their own (try, simulate).
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -14,7 +15,7 @@ namespace huntd::huntctl {
 struct HuntScript {
   std::string hunt_id;
   std::string dir;
-  std::string text;
+  BundleFiles files;  // the script, and what it has beside it: NAME.toml
 };
 
 inline Error usage_error(std::string message) {
@@ -23,6 +24,10 @@ inline Error usage_error(std::string message) {
 
 // Reads `name`: FILE.lua, or a hunt in hunts.dir. The error is of kind `usage`.
 Result<HuntScript> read_hunt_script(const std::string& name, const Config& config);
+
+// The script `text` of `path`, with what is beside it. The settings of a test, NAME_test.lua, are
+// those of its hunt. The error names the file that cannot be read.
+Result<HuntScript> hunt_script(const std::filesystem::path& path, std::string text);
 
 // The bundle of this one hunt, with its image. The error has file and line.
 Result<Bundle> checked_bundle(const HuntScript& script, const Config& config,

@@ -13,9 +13,11 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "bundle/bundle.h"
+#include "bundle/load.h"
 #include "bundle/check.h"
 #include "check/check_script.h"
 #include "huntctl/hunt_script.h"
+#include "settings/hunt_settings.h"
 
 namespace huntd::huntctl {
 namespace {
@@ -39,6 +41,22 @@ Result<std::string> read_script_file(const std::filesystem::path& path) {
   return text;
 }
 
+std::vector<check::Finding> find_settings_mistakes(const std::string& text) {
+  if (text.size() > limits::settings_bytes_max)
+    return {whole_file(
+        check::Severity::error, "too-large",
+        fmt::format("the settings of a hunt have at most {} bytes", limits::settings_bytes_max),
+        "make its lists shorter, or two hunts of it")};
+  std::vector<check::Finding> findings;
+  for (SettingsMistake& mistake : read_hunt_settings(text).mistakes) {
+    check::Finding& finding = findings.emplace_back(
+        whole_file(check::Severity::error, "settings", mistake.what, mistake.help));
+    for (; finding.line < mistake.line; ++finding.line)
+      finding.offset = std::min(text.find('\n', finding.offset), text.size() - 1) + 1;
+  }
+  return findings;
+}
+
 Result<std::vector<check::Finding>> find_mistakes(const std::filesystem::path& path,
                                                   const std::string& text, const Config& config,
                                                   const std::string& worker_path) {
@@ -51,7 +69,20 @@ Result<std::vector<check::Finding>> find_mistakes(const std::filesystem::path& p
   std::string hunt_id = path.stem().string();
   bool const named = is_path_id(hunt_id) && path.extension() == ".lua";
   if (!named) hunt_id = "hunt";
-  Result<Bundle> const sources = make_bundle({{hunt_id, text}});
+  Result<HuntScript> script = hunt_script(path.parent_path() / (hunt_id + ".lua"), text);
+  if (!script) return script.error();
+  check::ScriptFacts facts;
+  if (is_test_name(hunt_id)) facts.kind = check::ScriptKind::test;
+  facts.config_keys.emplace();
+  // Mistakes in its settings are found in their own file.
+  std::erase_if(script->files, [&](const auto& file) {
+    if (file.first != settings_entry(hunt_id)) return false;
+    ReadSettings read = read_hunt_settings(file.second);
+    facts.config_keys = std::move(read.config_keys);
+    if (!read.mistakes.empty()) facts.config_keys.reset();
+    return !read.mistakes.empty();
+  });
+  Result<Bundle> const sources = make_bundle(script->files);
   if (!sources) return sources.error();
   Result<Bundle> const bundle = check_bundle(*sources, ".", worker_path,
                                              std::max(check_deadline_ms, config.worker.deadline_ms),
@@ -61,8 +92,7 @@ Result<std::vector<check::Finding>> find_mistakes(const std::filesystem::path& p
     error = check::lua_error_of(bundle.error().message, hunt_id);
     if (!error) return bundle.error();
   }
-  std::vector<check::Finding> findings = check::check_script(
-      text, error, is_test_name(hunt_id) ? check::ScriptKind::test : check::ScriptKind::hunt);
+  std::vector<check::Finding> findings = check::check_script(text, error, facts);
   if (!named)
     findings.insert(findings.begin(),
                     whole_file(Severity::warning, "file-name",

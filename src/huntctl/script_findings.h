@@ -15,6 +15,9 @@ namespace huntd::huntctl {
 // error is of kind `usage`.
 Result<std::string> read_script_file(const std::filesystem::path& path);
 
+// The findings of `text`, the settings of a hunt (NAME.toml).
+std::vector<check::Finding> find_settings_mistakes(const std::string& text);
+
 // The findings of the script `text` of `path`: of a hunt, or of a test if the file's name ends in
 // _test.lua. The error says why no worker could compile it.
 Result<std::vector<check::Finding>> find_mistakes(const std::filesystem::path& path,

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/private_file.h"
 #include "bundle/check.h"
+#include "bundle/load.h"
 #include "bundle/saved_bundle.h"
 #include "chance/seed_secrets.h"
 #include "drivers/kafka_properties.h"

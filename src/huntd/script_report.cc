@@ -3,13 +3,16 @@
 
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "bundle/bundle.h"
+#include "bundle/load.h"
 #include "check/check_script.h"
 #include "check/report.h"
+#include "settings/hunt_settings.h"
 
 namespace huntd::server {
 
@@ -23,7 +26,11 @@ std::string script_report(const std::string& dir, const std::string& errors) {
     std::optional<check::LuaError> const error = check::lua_error_of(errors, hunt.hunt_id);
     if (!error && !errors.empty()) continue;
     std::string_view const script = std::string_view(*sources).substr(hunt.offset, hunt.bytes);
-    for (check::Finding finding : check::check_script(script, error)) {
+    ReadSettings read = read_hunt_settings(
+        std::string_view(*sources).substr(hunt.settings_offset, hunt.settings_bytes));
+    check::ScriptFacts facts;
+    if (read.mistakes.empty()) facts.config_keys = std::move(read.config_keys);
+    for (check::Finding finding : check::check_script(script, error, facts)) {
       if (!error) finding.severity = check::Severity::warning;
       std::string const file = fmt::format("{}/{}.lua", dir, hunt.hunt_id);
       text += "\n" + check::finding_text(file, script, finding, false);

@@ -193,7 +193,10 @@ Result<TestedCase> play_case(ScriptRunner& runner, const TestPlan& plan, size_t 
 }
 
 Result<Bundle> compiled(const TestPlan& plan, const std::string& text) {
-  Result<Bundle> const sources = make_bundle({{plan.script_name, text}});
+  BundleFiles files = plan.files;
+  std::erase_if(files, [&plan](const auto& file) { return file.first == plan.script_name; });
+  files.emplace_back(plan.script_name, text);
+  Result<Bundle> const sources = make_bundle(files);
   if (!sources) return sources.error();
   return check_bundle(*sources, ".", plan.worker_path, test_limits::script_deadline_ms,
                       plan.memory_bytes);

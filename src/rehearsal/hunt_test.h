@@ -27,6 +27,7 @@ struct TestPlan {
   std::string hunt_id;
   std::string script;       // of the test
   std::string script_name;  // its file's name without ".lua": an id
+  BundleFiles files;        // of the test: script_name, with any text, and what is beside it
   std::string worker_path;
   uint64_t memory_bytes = 0;
   uint32_t deadline_ms = 0;  // of a run of the hunt

@@ -457,6 +457,7 @@ local function run_test_job(hunt, script, lines)
   script_lines = lines
   play, null, list, log = hunt.play, hunt.null, hunt.list, hunt.log
   test.null = null
+  test.config = hunt.config
   setmetatable(test, {
     __index = function(_, name)
       fail(("test.%s does not exist; there are %s"):format(tostring(name),

@@ -9,7 +9,7 @@
 #define HUNT_FUNCTIONS(X) X(award) X(held) X(list) X(log) X(random) X(reject) X(state) X(take)
 
 /* Values. */
-#define HUNT_VALUES(X) X(hunter_id) X(id) X(input) X(now) X(null)
+#define HUNT_VALUES(X) X(config) X(hunter_id) X(id) X(input) X(now) X(null)
 
 /* Keys of the second argument of hunt.award. */
 #define AWARD_OPTIONS(X) X(count) X(limit)

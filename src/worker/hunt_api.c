@@ -7,6 +7,7 @@
 
 #include "wire/script_names.h"
 #include "worker/json_out.h"
+#include "worker/setup.h"
 #include "worker/utf8.h"
 #include "worker/value_in.h"
 
@@ -372,11 +373,13 @@ static void set_value(lua_State* L, enum hunt_value value) {
 
 void push_hunt(lua_State* L, struct run* run) {
   make_list_mark(L);
-  lua_createtable(L, 0, 15);
+  lua_createtable(L, 0, 20);
   lua_pushlstring(L, run->job.hunt_id.data, run->job.hunt_id.size);
   set_value(L, HUNT_VALUE_id);
   push_null(L);
   set_value(L, HUNT_VALUE_null);
+  push_config(L, run);
+  set_value(L, HUNT_VALUE_config);
   static const luaL_Reg functions[] = {HUNT_FUNCTIONS(API_FUNCTION){NULL, NULL}};
   for (const luaL_Reg* function = functions; function->name != NULL; ++function) {
     int const keeps_table = function->func == api_held || function->func == api_take;

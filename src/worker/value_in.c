@@ -12,30 +12,44 @@ int is_null(lua_State* L, int index) {
   return lua_islightuserdata(L, index) && lua_touserdata(L, index) == &null_address;
 }
 
-/* A key of the registry; its address is the same in every process of this program. */
+/* Keys of the registry; their addresses are the same in every process of this program. */
 static char list_mark_key;
+static char fixed_list_mark_key;
 
-void make_list_mark(lua_State* L) {
-  lua_pushlightuserdata(L, &list_mark_key);
+static void make_mark(lua_State* L, char* key) {
+  lua_pushlightuserdata(L, key);
   lua_newtable(L);
   lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
-static void push_list_mark(lua_State* L) {
-  lua_pushlightuserdata(L, &list_mark_key);
+static void push_mark(lua_State* L, char* key) {
+  lua_pushlightuserdata(L, key);
   lua_rawget(L, LUA_REGISTRYINDEX);
 }
 
+void make_list_mark(lua_State* L) {
+  make_mark(L, &list_mark_key);
+  make_mark(L, &fixed_list_mark_key);
+}
+
 void mark_list(lua_State* L) {
-  push_list_mark(L);
+  push_mark(L, &list_mark_key);
+  lua_setmetatable(L, -2);
+}
+
+void push_fixed_list_mark(lua_State* L) { push_mark(L, &fixed_list_mark_key); }
+
+void mark_fixed_list(lua_State* L) {
+  push_fixed_list_mark(L);
   lua_setmetatable(L, -2);
 }
 
 int is_list(lua_State* L, int index) {
   if (!lua_getmetatable(L, index)) return 0;
-  push_list_mark(L);
-  int const is_mark = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
+  push_mark(L, &list_mark_key);
+  push_fixed_list_mark(L);
+  int const is_mark = lua_rawequal(L, -3, -2) || lua_rawequal(L, -3, -1);
+  lua_pop(L, 3);
   return is_mark;
 }
 

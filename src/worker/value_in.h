@@ -18,4 +18,10 @@ int is_null(lua_State* L, int index);
 void make_list_mark(lua_State* L);
 /* Marks the table on top of the stack. */
 void mark_list(lua_State* L);
+/* The same for a list that the script must not change, as those of hunt.config. The metatable of
+ * such lists may get fields.
+ */
+void mark_fixed_list(lua_State* L);
+void push_fixed_list_mark(lua_State* L);
+/* Whether the table is one or the other. */
 int is_list(lua_State* L, int index);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bundle/bundle.h"
+#include "bundle/load.h"
 
 #include "base/limits.h"
 #include "temp_dir.h"
@@ -154,6 +155,51 @@ TEST_CASE("each *.lua file of a directory is a hunt, and no other file is") {
   CHECK(source_of(bundle, "North.Gate-2_x") == "return 2");
   CHECK(bundle.name() ==
         make_bundle({{"chest", "return 1"}, {"North.Gate-2_x", "return 2"}})->name());
+}
+
+TEST_CASE("NAME.toml beside NAME.lua is part of the bundle and of its name") {
+  TempDir dir;
+  dir.write("chest.lua", "return 1");
+  dir.write("chest-2.lua", "return 2");
+  std::string const without = load_bundle(dir.path())->bundle.name();
+  dir.write("chest.toml", "");
+  std::string const empty = load_bundle(dir.path())->bundle.name();
+  dir.write("chest.toml", "[config]\nx = 1\n");
+  Result<LoadedBundle> const loaded = load_bundle(dir.path());
+  REQUIRE(loaded);
+  const Bundle& bundle = loaded->bundle;
+  CHECK((without != empty && empty != bundle.name() && without != bundle.name()));
+  REQUIRE(bundle.hunts().size() == 2);
+  const BundledHunt& hunt = *bundle.find("chest");
+  CHECK(bytes_of(bundle).substr(hunt.settings_offset, hunt.settings_bytes) == "[config]\nx = 1\n");
+  CHECK(bundle.find("chest-2")->settings_bytes == 0);
+  CHECK(source_of(bundle, "chest-2") == "return 2");
+  Result<Bundle> const again = bundle_of(*read_sources(bundle));
+  REQUIRE(again);
+  CHECK(again->find("chest")->settings_bytes == hunt.settings_bytes);
+}
+
+TEST_CASE("settings without their hunt are skipped, those that cannot be read are an error") {
+  TempDir dir;
+  dir.write("chest.lua", "return 1");
+  dir.write("chst.toml", "");
+  Result<LoadedBundle> const loaded = load_bundle(dir.path());
+  REQUIRE(loaded);
+  CHECK(loaded->skipped ==
+        std::vector<std::string>{dir.path() +
+                                 "/chst.toml: there is no chst.lua here, to which it could belong"});
+  dir.write("chest.toml", std::string(limits::settings_bytes_max + 1, '#'));
+  Result<LoadedBundle> const large = load_bundle(dir.path());
+  REQUIRE_FALSE(large);
+  CHECK(large.error().message ==
+        dir.path() + "/chest.toml: the settings of a hunt may have at most 65536 bytes");
+}
+
+TEST_CASE("settings in a bundle belong to one of its hunts") {
+  CHECK(make_bundle({{"a", "x"}, {"a/toml", ""}}));
+  CHECK_FALSE(make_bundle({{"a", "x"}, {"b/toml", ""}}));
+  CHECK_FALSE(make_bundle({{"a", "x"}, {"a/yaml", ""}}));
+  CHECK_FALSE(make_bundle({{"a", "x"}, {"a/toml/toml", ""}}));
 }
 
 TEST_CASE("files whose names begin with a dot are ignored") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks bundles with real workers.
 #include "bundle/check.h"
+#include "bundle/load.h"
 
 #include "base/clock.h"
 #include "temp_dir.h"
@@ -111,6 +112,15 @@ TEST_CASE("top-level code that allocates more than an image may have is reported
       problems_of(
           {{"big", "local t = {} for i = 1, 2e5 do t[i] = {i} end return function() end"}}) ==
       "lua/big.lua: the state after its top-level code has more than 8388608 bytes; build it in the function");
+}
+
+TEST_CASE("mistakes in the settings of a hunt are errors of their own file") {
+  CHECK(problems_of({{"a", "return function() end"},
+                     {"a/toml", "\nx = 1\n"},
+                     {"b", "return 1"},
+                     {"b/toml", "[config]\n"}}) ==
+        "lua/a.toml:2: x is not a key of this file; what the script reads is in [config]\n"
+        "lua/b.lua:1: the script must return a function: return function(hunt) ... end");
 }
 
 TEST_CASE("scripts are checked at the same time, and errors keep the order of the bundle") {

@@ -26,7 +26,7 @@ std::optional<check::LuaError> compile(const std::string& script) {
 }
 
 std::vector<check::Finding> check_of(const std::string& script, check::ScriptKind kind) {
-  return check::check_script(script, compile(script), kind);
+  return check::check_script(script, compile(script), {kind, {}});
 }
 
 std::string text_of(const std::vector<check::Finding>& findings) {

@@ -469,7 +469,7 @@ constexpr Mistake mistakes[] = {
      "2:12 unknown-name: counter is not known here; if it is a text, write \"counter\" in "
      "quotes; if it is a variable, write local counter = ... above\n"
      "2:40 unknown-hunt-name: hunt.tier does not exist; hunt has award, held, list, log, random, "
-     "reject, state, take, hunter_id, id, input, now, null"},
+     "reject, state, take, config, hunter_id, id, input, now, null"},
     {R"(  if hunt.id == gold then hunt.log(hunt.hunter) end)",
      "2:17 warning unknown-name: gold is not known here; if it is a text, write \"gold\" in "
      "quotes; if it is a variable, write local gold = ... above\n"
@@ -526,7 +526,7 @@ return function(h)
 end
 )",
      "2:15 warning unknown-hunt-name: hunt.points does not exist; hunt has award, held, list, log, "
-     "random, reject, state, take, hunter_id, id, input, now, null\n"
+     "random, reject, state, take, config, hunter_id, id, input, now, null\n"
      "2:29 warning colon: hunt:total needs a dot in place of the colon; write hunt.total"},
     {"",
      "1:1 no-function: this file does not return a function; write return function(hunt) before "

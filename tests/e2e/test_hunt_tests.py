@@ -239,7 +239,7 @@ def test_of_a_thousand_runs_some_are_lucky_and_the_seed_repeats_them(bench):
     ('error("stop")', 3, "stop", None, None),
     ('error({})', None, "the test raised a table as its error", None, None),
     ('test.expect()', 3, "there is no test.when before this test.expect", None, None),
-    ('test.wen()', 3, "test.wen does not exist; there are case, equal, expect, given, held, list, log, now, null, when", None, None),
+    ('test.wen()', 3, "test.wen does not exist; there are case, config, equal, expect, given, held, list, log, now, null, when", None, None),
     ('test.given{hled = {}}', 3, "test.given has no option hled; it has gone, held, hunter, left, now, seed, state", None, None),
     ('test.when() test.expect{award = "key"}', 3, "test.expect has no option award; it has awards, ended, error, held, held_has, log, "
      "log_has, rejected, replayed, result, result_has, state, taken", None, None),

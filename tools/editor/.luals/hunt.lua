@@ -7,6 +7,7 @@
 ---@field limit? integer # how many units all hunters share
 
 ---@class Hunt
+---@field config table # [config] of NAME.toml; read-only
 ---@field hunter_id string # the hunter who plays
 ---@field id string # the name of the hunt
 ---@field input any # the body of the request; nil if it has none
@@ -68,6 +69,7 @@ function Hunt.take(loot_id, n) end
 
 ---@class HuntTest
 ---@field null userdata # the null of JSON
+---@field config table # [config] of the hunt's NAME.toml
 local HuntTest = {}
 
 ---@param name string what is tested
