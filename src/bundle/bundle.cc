@@ -16,6 +16,8 @@
 #include "base/hash.h"
 #include "base/ids.h"
 #include "base/limits.h"
+#include "wire/zone_table.h"
+#include "zones/zone_table.h"
 
 namespace huntd {
 namespace {
@@ -35,28 +37,39 @@ constexpr size_t page_bytes = 4096;
 size_t page_up(size_t offset) { return (offset + page_bytes - 1) / page_bytes * page_bytes; }
 
 // The index of the images is on the first page after the sources: this magic, the count, then per
-// hunt: u32 offset, u32 size.
-constexpr std::string_view images_magic = "hunti001";
+// hunt: u32 offset, u32 size, u32 size of its rules, its rules (encode_rules()).
+constexpr std::string_view images_magic = "hunti002";
 
-size_t images_index_bytes(size_t hunts) { return images_magic.size() + 4 + 8 * hunts; }
+// Takes parts of `bytes` from its begin. Beyond the end it returns false.
+bool take_part(std::string_view& bytes, size_t size, std::string_view& into) {
+  if (bytes.size() < size) return false;
+  into = bytes.substr(0, size);
+  bytes.remove_prefix(size);
+  return true;
+}
+bool take_u32(std::string_view& bytes, uint32_t& into) {
+  std::string_view raw;
+  if (!take_part(bytes, sizeof into, raw)) return false;
+  std::memcpy(&into, raw.data(), sizeof into);
+  return true;
+}
 
 // Reads the index of the images. Returns false if there is no valid one at `begin`.
-bool read_images(std::string_view bytes, size_t begin, std::vector<BundledHunt>& hunts) {
-  if (bytes.size() < begin + images_index_bytes(hunts.size())) return false;
-  const char* at = bytes.data() + begin;
-  auto const take_u32 = [&at] {
-    uint32_t value = 0;
-    std::memcpy(&value, at, sizeof value);
-    at += sizeof value;
-    return value;
-  };
-  if (bytes.substr(begin, images_magic.size()) != images_magic) return false;
-  at += images_magic.size();
-  if (take_u32() != hunts.size()) return false;
+bool read_images(std::string_view whole, size_t begin, std::vector<BundledHunt>& hunts) {
+  if (whole.size() < begin) return false;
+  std::string_view bytes = whole.substr(begin);
+  std::string_view text;
+  uint32_t count = 0;
+  if (!take_part(bytes, images_magic.size(), text) || text != images_magic ||
+      !take_u32(bytes, count) || count != hunts.size())
+    return false;
   for (BundledHunt& hunt : hunts) {
-    hunt.image_offset = take_u32();
-    hunt.image_bytes = take_u32();
-    if (static_cast<size_t>(hunt.image_offset) + hunt.image_bytes > bytes.size()) return false;
+    uint32_t rules_bytes = 0;
+    if (!take_u32(bytes, hunt.image_offset) || !take_u32(bytes, hunt.image_bytes) ||
+        !take_u32(bytes, rules_bytes) || !take_part(bytes, rules_bytes, text))
+      return false;
+    if (size_t{hunt.image_offset} + hunt.image_bytes > whole.size()) return false;
+    hunt.rules = decode_rules(text);
   }
   return true;
 }
@@ -117,27 +130,16 @@ struct Entry {
 // begin with one.
 bool read_entries(std::string_view bytes, std::vector<Entry>& entries, size_t& end) {
   size_t const whole = bytes.size();
-  auto const take = [&](size_t size, std::string_view& into) {
-    if (bytes.size() < size) return false;
-    into = bytes.substr(0, size);
-    bytes.remove_prefix(size);
-    return true;
-  };
-  auto const take_u32 = [&](uint32_t& into) {
-    std::string_view raw;
-    if (!take(sizeof into, raw)) return false;
-    std::memcpy(&into, raw.data(), sizeof into);
-    return true;
-  };
   std::string_view text;
   uint32_t count = 0;
-  if (!take(magic.size(), text) || text != magic || !take_u32(count)) return false;
+  if (!take_part(bytes, magic.size(), text) || text != magic || !take_u32(bytes, count))
+    return false;
   size_t sources_bytes = 0;
   for (uint32_t i = 0; i < count; ++i) {
     uint32_t name_bytes = 0;
     Entry entry;
-    if (!take_u32(name_bytes) || !take(name_bytes, entry.name)) return false;
-    if (!take_u32(entry.offset) || !take_u32(entry.bytes)) return false;
+    if (!take_u32(bytes, name_bytes) || !take_part(bytes, name_bytes, entry.name)) return false;
+    if (!take_u32(bytes, entry.offset) || !take_u32(bytes, entry.bytes)) return false;
     if (size_t{entry.offset} + entry.bytes > whole) return false;
     // Strictly ascending, so no file comes twice.
     if (!entries.empty() && entries.back().name >= entry.name) return false;
@@ -170,6 +172,12 @@ bool Bundle::read_index(std::string_view bytes) {
     hunts_.push_back(std::move(hunt));
   }
   for (const Entry& entry : entries) {
+    if (entry.name.starts_with(module_prefix)) {
+      std::string_view const name = entry.name.substr(module_prefix.size());
+      if (!is_id(name)) return false;
+      modules_.push_back({std::string(name), entry.offset, entry.bytes});
+      continue;
+    }
     size_t const slash = entry.name.find('/');
     if (slash == std::string_view::npos) continue;
     const BundledHunt* const found = find(entry.name.substr(0, slash));
@@ -211,32 +219,53 @@ Result<Bundle> make_bundle(const BundleFiles& files) {
   return bundle;
 }
 
-Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images) {
+Result<Bundle> add_zones(const Bundle& bundle) {
+  Result<std::string> bytes = read_sources(bundle);
+  if (!bytes) return bytes.error();
+  bytes->resize(page_up(bytes->size()), '\0');
+  *bytes += zone_table();
+  Result<UniqueFd> sealed = seal({*bytes});
+  if (!sealed) return sealed.error();
+  return open_bundle(sealed->release());
+}
+
+Result<Bundle> add_images(const Bundle& bundle, const std::vector<HuntImage>& images) {
   CHECK(images.size() == bundle.hunts_.size());
   Result<std::string> head = read_sources(bundle);
   if (!head) return head.error();
   head->resize(page_up(head->size()), '\0');
-  size_t offset = page_up(head->size() + images_index_bytes(images.size()));
+  if (bundle.zones_offset_ != 0) *head += zone_table();
+  head->resize(page_up(head->size()), '\0');
+  std::vector<std::string> rules;
+  size_t index_bytes = images_magic.size() + 4;
   size_t all_bytes = 0;
-  for (const std::string& image : images) all_bytes += page_up(image.size());
+  for (const HuntImage& image : images) {
+    rules.push_back(encode_rules(image.rules));
+    index_bytes += 12 + rules.back().size();
+    all_bytes += page_up(image.image.size());
+  }
   if (all_bytes > limits::bundle_images_bytes_max)
     return Error{
         fmt::format("the top-level code of the scripts allocates {} bytes together, more than {}",
                     all_bytes, limits::bundle_images_bytes_max)};
+  size_t offset = page_up(head->size() + index_bytes);
   *head += images_magic;
   put_u32(*head, images.size());
-  for (const std::string& image : images) {
+  for (size_t i = 0; i < images.size(); ++i) {
     put_u32(*head, offset);
-    put_u32(*head, image.size());
-    offset += page_up(image.size());
+    put_u32(*head, images[i].image.size());
+    put_u32(*head, rules[i].size());
+    *head += rules[i];
+    offset += page_up(images[i].image.size());
   }
   head->resize(page_up(head->size()), '\0');
   static constexpr char zeros[page_bytes] = {};
   std::vector<std::string_view> parts{*head};
-  for (const std::string& image : images) {
-    parts.emplace_back(image);
+  for (const HuntImage& image : images) {
+    parts.emplace_back(image.image);
     // The last image ends where it ends.
-    if (&image != &images.back()) parts.emplace_back(zeros, page_up(image.size()) - image.size());
+    if (&image != &images.back())
+      parts.emplace_back(zeros, page_up(image.image.size()) - image.image.size());
   }
   Result<UniqueFd> sealed = seal(parts);
   if (!sealed) return sealed.error();
@@ -250,10 +279,18 @@ Result<Bundle> open_bundle(int descriptor) {
   if (!mapping) return mapping.error();
   std::string_view const bytes = mapping->bytes();
   if (!bundle.read_index(bytes)) return Error{"not a bundle"};
-  size_t const end = bundle.sources_bytes_;
+  size_t end = bundle.sources_bytes_;
+  std::string_view const behind = bytes.substr(std::min(page_up(end), bytes.size()));
+  if (zone_table_head head{};
+      behind.starts_with(ZONE_TABLE_MAGIC) && behind.size() >= sizeof head) {
+    std::memcpy(&head, behind.data(), sizeof head);
+    bundle.zones_offset_ = static_cast<uint32_t>(page_up(end));
+    end = bundle.zones_offset_ + size_t{head.bytes};
+    if (end > bytes.size()) return Error{"not a bundle: the time zones are malformed"};
+  }
   if (end < bytes.size() && !read_images(bytes, page_up(end), bundle.hunts_))
     return Error{"not a bundle: the images are malformed"};
-  bundle.name_ = hash128_hex(bytes.substr(0, end));
+  bundle.name_ = hash128_hex(bytes.substr(0, bundle.sources_bytes_));
   return bundle;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "settings/run_rules.h"
 
 namespace huntd {
 
@@ -22,14 +23,32 @@ struct BundledHunt {
   uint32_t settings_bytes = 0;
   uint32_t image_offset = 0;  // of its image
   uint32_t image_bytes = 0;   // 0: the bundle has no images
+  RunRules rules;             // of its NAME.toml, if the bundle has images
+};
+
+// lib/NAME.lua, which scripts share.
+struct BundledModule {
+  std::string name;
+  uint32_t offset = 0;  // of its source in the bundle
+  uint32_t bytes = 0;
 };
 
 // The files of a bundle, each under its name in the bundle: a script under its hunt_id, NAME.toml
-// under settings_entry(NAME).
+// under settings_entry(NAME), lib/NAME.lua under module_entry(NAME).
 using BundleFiles = std::vector<std::pair<std::string, std::string>>;
+inline constexpr std::string_view module_prefix = "/lib/";
 inline std::string settings_entry(std::string_view hunt_id) {
   return std::string(hunt_id) + "/toml";
 }
+inline std::string module_entry(std::string_view name) {
+  return std::string(module_prefix) + std::string(name);
+}
+
+// What the check of a hunt makes of it.
+struct HuntImage {
+  std::string image;
+  RunRules rules;
+};
 
 class Bundle {
  public:
@@ -38,6 +57,10 @@ class Bundle {
   const std::string& name() const { return name_; }
   // Sorted by hunt_id.
   const std::vector<BundledHunt>& hunts() const { return hunts_; }
+  // Sorted by name.
+  const std::vector<BundledModule>& modules() const { return modules_; }
+  // Of the table of time zones (wire/zone_table.h) in the bundle; 0: it has none.
+  uint32_t zones_offset() const { return zones_offset_; }
   // Returns null if the bundle has no such hunt.
   const BundledHunt* find(std::string_view hunt_id) const;
   // The sealed memfd. The bundle owns it.
@@ -48,20 +71,25 @@ class Bundle {
 
  private:
   friend Result<Bundle> make_bundle(const BundleFiles& files);
-  friend Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images);
+  friend Result<Bundle> add_images(const Bundle& bundle, const std::vector<HuntImage>& images);
+  friend Result<Bundle> add_zones(const Bundle& bundle);
   friend Result<Bundle> open_bundle(int descriptor);
   // Reads the index of the sources. Returns false if the bytes do not begin with one.
   bool read_index(std::string_view bytes);
   UniqueFd descriptor_;
   std::string name_;
   std::vector<BundledHunt> hunts_;
+  std::vector<BundledModule> modules_;
   size_t sources_bytes_ = 0;
+  uint32_t zones_offset_ = 0;
 };
 
 // Bundles files, in any order.
 Result<Bundle> make_bundle(const BundleFiles& files);
+// Returns the same bundle with the table of this host's time zones. REQUIRES: it has no images.
+Result<Bundle> add_zones(const Bundle& bundle);
 // Returns the same bundle with an image of each hunt. `images` are in the order of hunts().
-Result<Bundle> add_images(const Bundle& bundle, const std::vector<std::string>& images);
+Result<Bundle> add_images(const Bundle& bundle, const std::vector<HuntImage>& images);
 // Opens the bundle of another process. Takes ownership of the descriptor. Reads the index and the
 // sources; the images are neither read nor copied. REQUIRES: the memfd is sealed.
 Result<Bundle> open_bundle(int descriptor);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -24,8 +25,7 @@ namespace {
 constexpr char hunter_id[] = "check";
 
 // The job of a check; `setup` is what setup_of() returned. The view is valid until the next call.
-std::string_view check_job(const BundledHunt& hunt, uint64_t memory_bytes,
-                           std::string_view setup) {
+std::string_view check_job(const BundledHunt& hunt, uint64_t memory_bytes, std::string_view setup) {
   static std::string frame(limits::worker_frame_bytes_max, '\0');
   wf_job job{};
   job.flags = WF_JOB_CHECK;
@@ -81,7 +81,7 @@ class Checks {
     }
   }
   // By the index in hunts().
-  const std::vector<std::string>& images() const { return images_; }
+  const std::vector<HuntImage>& images() const { return images_; }
   const std::vector<std::string>& problems() const { return problems_; }  // "" if it passed
 
  private:
@@ -107,9 +107,10 @@ class Checks {
         parse_hunt_settings(sources_.substr(hunt.settings_offset, hunt.settings_bytes),
                             fmt::format("{}/{}.toml", dir_, hunt.hunt_id));
     if (!settings) return finish(index, settings.error().message);
+    images_[index].rules = settings->rules;
     Result<WorkerProcess> worker =
         WorkerProcess::start(worker_path_, hunter_id, bundle_.descriptor(),
-                             check_job(hunt, memory_bytes_, setup_of(*settings)));
+                             check_job(hunt, memory_bytes_, setup_of(bundle_, *settings)));
     if (!worker) return finish(index, worker.error().message);
     int64_t const deadline_at_ms = std::min(monotonic_ms() + deadline_ms_, all_.end_at_ms);
     running_.push_back({index, std::move(*worker), deadline_at_ms});
@@ -136,7 +137,7 @@ class Checks {
 
   // Takes what the worker has sent. Returns true if its check has ended.
   bool ended(Running& one) {
-    std::string& image = images_[one.index];
+    std::string& image = images_[one.index].image;
     while (std::optional<std::string_view> const frame = one.worker.next_frame(0)) {
       wf_reader reader{};
       bool const of_image =
@@ -171,7 +172,7 @@ class Checks {
   size_t next_ = 0;
   size_t checked_ = 0;
   std::vector<Running> running_;
-  std::vector<std::string> images_;
+  std::vector<HuntImage> images_;
   std::vector<std::string> problems_;
 };
 
@@ -182,19 +183,31 @@ Result<Bundle> check_bundle(const Bundle& bundle, const std::string& dir,
                             uint64_t memory_bytes, const CheckAll& all) {
   Result<std::string> const sources = read_sources(bundle);
   if (!sources) return sources.error();
-  Checks checks(bundle, *sources, dir, worker_path, deadline_ms, memory_bytes, all);
+  // Without a use of hunt.date the bundle needs no time zones.
+  bool const may_use_dates = sources->find("date") != std::string::npos;
+  std::optional<Bundle> with_zones;
+  if (may_use_dates) {
+    Result<Bundle> added = add_zones(bundle);
+    if (!added) return added.error();
+    with_zones = std::move(*added);
+  }
+  const Bundle& whole = with_zones ? *with_zones : bundle;
+  Checks checks(whole, *sources, dir, worker_path, deadline_ms, memory_bytes, all);
   checks.run();
   std::string problems;
+  std::set<std::string> of_modules;  // one that several hunts need has its mistake once
   for (size_t index = 0; index < bundle.hunts().size(); ++index) {
     const std::string& problem = checks.problems()[index];
-    if (problem.empty()) continue;
+    bool const of_module = problem.starts_with("lib/");
+    if (problem.empty() || (of_module && !of_modules.insert(problem).second)) continue;
     if (!problems.empty()) problems.push_back('\n');
     // The worker knows only the name of the file.
-    if (problem.starts_with(bundle.hunts()[index].hunt_id + ".lua:")) problems += dir + "/";
+    if (of_module || problem.starts_with(bundle.hunts()[index].hunt_id + ".lua:"))
+      problems += dir + "/";
     problems += problem;
   }
   if (!problems.empty()) return Error{problems};
-  return add_images(bundle, checks.images());
+  return add_images(whole, checks.images());
 }
 
 }  // namespace huntd

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "base/ids.h"
@@ -101,6 +102,36 @@ void add_line(std::string& lines, const std::string& line) {
 
 }  // namespace
 
+Result<void> add_modules(const std::string& dir, BundleFiles& files,
+                         std::vector<std::string>& skipped) {
+  std::error_code error;
+  size_t modules = 0;
+  std::filesystem::directory_iterator entries(dir + "/lib", error);
+  for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
+    std::filesystem::path const& path = entries->path();
+    std::string const name = path.stem().string();
+    if (path.filename().native().starts_with('.') || path.extension() != ".lua") continue;
+    struct stat status {};
+    if (!is_path_id(name)) {
+      skipped.push_back(path.string() +
+                        ": a module must be named NAME.lua, with 1 to 64 of A-Z a-z 0-9 _ . -");
+    } else if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+      skipped.push_back(not_regular(path.string(), status.st_mode));
+    } else {
+      Result<std::string> source = read_file(path, "a module", limits::script_bytes_max);
+      if (!source) return source.error();
+      if (++modules > limits::modules_max)
+        return Error{
+            fmt::format("{}/lib: there may be at most {} modules", dir, limits::modules_max)};
+      files.emplace_back(module_entry(name), std::move(*source));
+    }
+  }
+  bool const none =
+      error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
+  if (error && !none) return Error{fmt::format("{}/lib: {}", dir, error.message())};
+  return {};
+}
+
 Result<void> add_settings(const std::string& dir, const std::string& hunt_id,
                           const std::string& name, BundleFiles& files) {
   std::string const path = fmt::format("{}/{}.toml", dir, hunt_id);
@@ -141,9 +172,12 @@ Result<LoadedBundle> load_bundle(const std::string& dir) {
   if (error)
     return Error{fmt::format("{}: {}; hunts.dir must name a directory of *.lua files", dir,
                              error.message())};
+  bool const without_hunts = files.empty();
+  if (Result<void> added = add_modules(dir, files, loaded.skipped); !added)
+    add_line(problems, added.error().message);
   std::sort(loaded.skipped.begin(), loaded.skipped.end());
   if (!problems.empty()) return Error{problems};
-  if (files.empty()) {
+  if (without_hunts) {
     problems = dir + ": no *.lua file, so there is no hunt to run";
     for (const std::string& why : loaded.skipped) problems += "\n" + why;
     return Error{problems};

@@ -25,11 +25,16 @@ struct LoadedBundle {
   std::vector<std::string> skipped;  // "PATH: why" of each file that is not used, sorted
 };
 // Reads every DIR/*.lua; the hunt_id is the file's name without ".lua". NAME.toml beside NAME.lua
-// are the settings of that hunt. Names that begin with a dot are ignored, and so are the tests of
+// are the settings of that hunt, and DIR/lib/NAME.lua a module of all. Names that begin with a dot are ignored, and so are the tests of
 // hunts, NAME_test.lua beside NAME.lua. A test or settings without their hunt, a script whose name
 // is not a hunt_id, or one that is not a regular file or a link to one, is skipped and never opened.
 // The error has a line for each file that cannot be used otherwise: then there is no bundle.
 Result<LoadedBundle> load_bundle(const std::string& dir);
+
+// Adds each DIR/lib/*.lua to `files`. Other files are appended to `skipped`, as in
+// LoadedBundle. The error names the file that cannot be read.
+Result<void> add_modules(const std::string& dir, BundleFiles& files,
+                         std::vector<std::string>& skipped);
 
 // Adds DIR/HUNT_ID.toml to `files` as the settings of the script `name`, if there is such a file.
 // The error names the file.

@@ -4,11 +4,17 @@
 #pragma once
 #include <string>
 
+#include "bundle/bundle.h"
 #include "settings/hunt_settings.h"
 
 namespace huntd {
 
-// An object, as a value (wire/value.h): config, the table hunt.config.
-std::string setup_of(const HuntSettings& settings);
+// An object, as a value (wire/value.h):
+//   config   the table hunt.config
+//   memory   the bytes that the hunt may use, or 0
+//   modules  a list of {name, offset, bytes} of lib/*.lua in the bundle
+//   zone     the time zone of the hunt, if its settings name one
+//   zones    where the table of time zones begins in the bundle, or 0
+std::string setup_of(const Bundle& bundle, const HuntSettings& settings);
 
 }  // namespace huntd

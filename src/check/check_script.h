@@ -21,7 +21,8 @@ struct LuaError {
 
 enum class ScriptKind {
   hunt,
-  test,  // of a hunt: its function gets `test` in place of `hunt`
+  test,    // of a hunt: its function gets `test` in place of `hunt`
+  module,  // lib/NAME.lua: it returns what scripts share
 };
 
 // What is known of a script beside its text.
@@ -29,6 +30,7 @@ struct ScriptFacts {
   ScriptKind kind = ScriptKind::hunt;
   // The names in [config] of its NAME.toml; nothing: they are not known.
   std::optional<std::vector<std::string>> config_keys;
+  bool has_zone = false;  // NAME.toml names a time zone, for hunt.date()
 };
 
 // Returns the findings in the order of the script. `error` is that of hunt_worker; nothing: the

@@ -26,6 +26,11 @@ constexpr Described functions[] = {
 ---@return boolean awarded
 ---@return "gone"? why no unit is left
 (loot_id, options))"},
+    {"date", R"(---The date and the time of day in a time zone.
+---@param zone? string such as "Europe/Berlin"; without it zone of NAME.toml
+---@param ms? number milliseconds since 1970; without it hunt.now
+---@return HuntDate
+(zone, ms))"},
     {"held", R"(---What the hunter held of this hunt before this run: loot_id -> count.
 ---@return table<string, integer?>
 ())"},
@@ -37,6 +42,11 @@ constexpr Described functions[] = {
     {"log", R"(---Writes one line into the log of huntd.
 ---@param ... any
 (...))"},
+    {"pick", R"(---One line of a list, each as often as its weight says.
+---@generic T: {weight: number}
+---@param list T[]
+---@return T
+(list))"},
     {"random",
      R"(---Without arguments from 0 up to 1, else a whole number from 1 to m, or from m to n.
 ---@param m? number
@@ -71,6 +81,21 @@ constexpr Described options[] = {
     {"count", "integer # how many the hunter gets"},
     {"limit", "integer # how many units all hunters share"},
 };
+
+constexpr std::string_view date_class = R"(
+---@class HuntDate
+---@field year integer
+---@field month integer
+---@field day integer
+---@field hour integer
+---@field minute integer
+---@field second integer
+---@field weekday integer # 1 is Monday, 7 is Sunday
+---@field year_day integer # 1 to 366
+---@field day_number integer # days since 1 January 1970
+---@field date string # as in "2026-12-24"
+---@field offset integer # seconds east of UTC
+)";
 
 constexpr std::string_view test_class = R"(
 ---@class HuntRun
@@ -160,7 +185,7 @@ std::string definitions() {
     text += fmt::format("\n{}function Hunt.{}{} end\n", all.substr(0, parameters), name,
                         all.substr(parameters));
   }
-  return text + std::string(test_class);
+  return text + std::string(date_class) + std::string(test_class);
 }
 
 // The names in quotes, in lines that begin with `indent`.
@@ -192,6 +217,7 @@ std::string language_server() {
   return fmt::format(
       "// {}. Settings of the Lua language server.\n{{\n"
       "  \"runtime.version\": \"LuaJIT\",\n"
+      "  \"runtime.path\": [\"lib/?.lua\"],\n"
       "  \"runtime.builtin\": {{{}\n  }},\n"
       "  \"workspace.library\": [\".luals\"]\n}}\n",
       editor_mark, libraries);

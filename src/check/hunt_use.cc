@@ -11,11 +11,12 @@
 #include <fmt/format.h>
 
 #include "base/ids.h"
+#include "base/nearest.h"
 #include "check/literals.h"
 #include "check/lua_names.h"
-#include "base/nearest.h"
 #include "check/uses.h"
 #include "wire/worker_frame.h"
+#include "zones/zone.h"
 
 namespace huntd::check {
 namespace {
@@ -143,13 +144,18 @@ class Values {
                     std::string_view help);
   void take(const Node* node);
   void random(const Node* node);
+  void date(const Node* node);
+  void pick(const Node* node);
+  void require(const Node* node);
   void text_argument(const Node* node, std::string_view what);
 
   std::string_view script_;
   const Scopes& scopes_;
   const ScriptFacts& facts_;
-  std::set<std::string_view> tested_;  // loot_ids of which the script asks if the hunter has them
-  bool sure_ = true;                   // of what the visited node is found to be
+  std::set<std::string_view> tested_;    // loot_ids of which the script asks if the hunter has them
+  std::set<std::string_view> required_;  // modules that the top-level code has loaded
+  size_t functions_ = 0;                 // around the visited node
+  bool sure_ = true;                     // of what the visited node is found to be
   FindingList findings_;
 };
 
@@ -184,6 +190,11 @@ void Values::visit_node(const Node* node) {
     case NodeKind::assign:
       visit_parts(node);
       return assign(node);
+    case NodeKind::function:
+      ++functions_;
+      visit_parts(node);
+      --functions_;
+      return;
     default:
       break;
   }
@@ -382,6 +393,7 @@ void Values::call(const Node* node) {
   if (meant.kind == Meaning::function) return arguments(node, meant.name);
   if (called->kind != NodeKind::name || called->variable != nullptr || node->parts.size() < 2)
     return;
+  if (called->text == "require") return require(node);
   if (called->text == "type" || called->text == "assert") return mark_tested(node->parts[1]);
   if (called->text != "pairs" && called->text != "ipairs" && called->text != "next") return;
   Meant const argument = meaning_of(node->parts[1]);
@@ -394,6 +406,8 @@ void Values::arguments(const Node* node, std::string_view function) {
   if (function == "award") return award(node);
   if (function == "take") return take(node);
   if (function == "random") return random(node);
+  if (function == "date") return date(node);
+  if (function == "pick") return pick(node);
   if (function == "reject" && count > 0) return text_argument(node->parts[1], "a reason");
   if (function == "list" && count > 0) {
     const Node* const literal = literal_of(node->parts[1]);
@@ -549,10 +563,69 @@ void Values::random(const Node* node) {
           std::string(help));
 }
 
+void Values::date(const Node* node) {
+  size_t const count = node->parts.size() - 1;
+  constexpr std::string_view help = "write it as in hunt.date(\"Europe/Berlin\")";
+  if (count > 2)
+    return error(node->parts[3]->begin, "arguments",
+                 "hunt.date takes a time zone, and perhaps a time in milliseconds",
+                 std::string(help));
+  const Node* const zone = count == 0 ? nullptr : literal_of(node->parts[1]);
+  if (count == 0 || (zone != nullptr && zone->kind == NodeKind::nil)) {
+    if (facts_.config_keys && !facts_.has_zone)
+      error(node->offset, "arguments", "hunt.date does not say in which time zone",
+            std::string(help) + ", or set zone in the .toml file of this script");
+  } else if (zone != nullptr && zone->kind != NodeKind::text) {
+    error(node->parts[1]->begin, "arguments",
+          fmt::format("a time zone is a text, not {}", kind_name(zone)), std::string(help));
+  } else if (zone != nullptr && zone->text != "UTC" && zone->text.find('\\') == zone->text.npos) {
+    Result<ZoneChanges> const known = read_zone(std::string(zone->text));
+    if (known) return;
+    std::string const& message = known.error().message;
+    size_t const end = std::min(message.find("; "), message.size());
+    error(node->parts[1]->begin, "time-zone", message.substr(0, end),
+          end == message.size() ? std::string(help) : message.substr(end + 2));
+  }
+}
+
+void Values::pick(const Node* node) {
+  size_t const count = node->parts.size() - 1;
+  constexpr std::string_view help =
+      "write a list such as { {loot_id = \"gold\", weight = 1}, {loot_id = \"iron\", weight = 9} }";
+  const Node* const list = count == 1 ? literal_of(node->parts[1]) : nullptr;
+  if (count != 1 || (list != nullptr && list->kind != NodeKind::table))
+    return error(node->offset, "arguments", "hunt.pick takes one list", std::string(help));
+  if (list == nullptr || list != node->parts[1]) return;  // a variable may get other lines later
+  if (list->parts.empty())
+    return error(list->begin, "arguments", "this list has no line", std::string(help));
+  for (const Node* const field : list->parts) {
+    const Node* const line = field->parts.size() == 1 ? field->parts[0] : nullptr;
+    if (line == nullptr || line->kind != NodeKind::table) continue;
+    bool const weighted = std::ranges::any_of(line->parts, [](const Node* of_line) {
+      const Node* const key = of_line->parts.size() == 2 ? of_line->parts[0] : nullptr;
+      return key != nullptr && (key->kind != NodeKind::text || key->text == "weight");
+    });
+    if (!weighted)
+      error(line->begin, "weight", "this line has no weight",
+            "write weight = 1, or how often it is");
+  }
+}
+
+// A module that is loaded for the first time inside of a function is not in the image.
+void Values::require(const Node* node) {
+  const Node* const name = literal_of(node->parts[1]);
+  if (name == nullptr || name->kind != NodeKind::text) return;
+  if (functions_ == 0)
+    required_.insert(name->text);
+  else if (!required_.contains(name->text))
+    error(node->begin, "require", "a module is loaded at the top of a script, not while it runs",
+          fmt::format("write local {0} = require(\"{0}\") before the function", name->text));
+}
+
 }  // namespace
 
-std::vector<Finding> check_values(std::string_view script, const Node* chunk,
-                                  const Scopes& scopes, const ScriptFacts& facts) {
+std::vector<Finding> check_values(std::string_view script, const Node* chunk, const Scopes& scopes,
+                                  const ScriptFacts& facts) {
   return Values(script, scopes, facts).check(chunk);
 }
 

@@ -17,10 +17,10 @@ constexpr std::string_view of_hunt[] = {HUNT_FUNCTIONS(SCRIPT_NAME_TEXT)
 constexpr std::string_view removed[] = {REMOVED_GLOBALS(SCRIPT_NAME_TEXT)};
 
 constexpr std::string_view globals[] = {
-    "_G",           "_VERSION", "assert",   "bit",    "coroutine",    "error",
-    "getmetatable", "ipairs",   "math",     "next",   "pairs",        "pcall",
-    "rawequal",     "rawget",   "rawset",   "select", "setmetatable", "string",
-    "table",        "tonumber", "tostring", "type",   "unpack",       "xpcall"};
+    "_G",       "_VERSION", "assert", "bit",          "coroutine", "error",    "getmetatable",
+    "ipairs",   "math",     "next",   "pairs",        "pcall",     "rawequal", "rawget",
+    "rawset",   "require",  "select", "setmetatable", "string",    "table",    "tonumber",
+    "tostring", "type",     "unpack", "xpcall"};
 
 constexpr std::string_view of_bit[] = {"arshift", "band", "bnot", "bor",    "bswap", "bxor",
                                        "lshift",  "rol",  "ror",  "rshift", "tobit", "tohex"};
@@ -40,13 +40,13 @@ struct Replacement {
   std::string_view name;
   std::string_view help;
 };
-constexpr std::string_view no_code = "a hunt is one file: it cannot load other code";
+constexpr std::string_view no_code =
+    "put code that hunts share into lib/NAME.lua, and write require(\"NAME\")";
 constexpr std::string_view nil_word = "write nil; null in the input of a request is hunt.null";
 constexpr Replacement of_globals[] = {
     {"print", "use hunt.log(...), which writes into the log of huntd"},
     {"os", "a hunt cannot use the system; the time is hunt.now"},
     {"io", "a hunt cannot use files; what it has to remember is loot"},
-    {"require", no_code},
     {"dofile", no_code},
     {"load", no_code},
     {"loadfile", no_code},
@@ -76,13 +76,14 @@ constexpr Replacement of_hunt_words[] = {
     {"give", "award"},       {"grant", "award"},      {"add", "award"},
     {"loot", "award"},       {"rand", "random"},      {"roll", "random"},
     {"chance", "random"},    {"fail", "reject"},      {"error", "reject"},
-    {"deny", "reject"},      {"time", "now"},         {"date", "now"},
+    {"deny", "reject"},      {"time", "now"},         {"day", "date"},
     {"clock", "now"},        {"print", "log"},        {"has", "held"},
     {"have", "held"},        {"holds", "held"},       {"inventory", "held"},
     {"items", "held"},       {"player", "hunter_id"}, {"player_id", "hunter_id"},
     {"hunter", "hunter_id"}, {"user", "hunter_id"},   {"body", "input"},
     {"request", "input"},    {"name", "id"},          {"hunt_id", "id"},
-    {"array", "list"},
+    {"array", "list"},       {"choose", "pick"},      {"choice", "pick"},
+    {"settings", "config"},  {"weighted", "pick"},    {"today", "date"},
 };
 
 template <size_t count>

@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "check/lua_names.h"
 #include "base/nearest.h"
+#include "check/lua_names.h"
 #include "check/uses.h"
 
 namespace huntd::check {

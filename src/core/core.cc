@@ -99,6 +99,7 @@ class OpenCore final : public Core,
                 config_.http.request_deadline_ms),
         workers_(environment.workers, scheduler_, metrics_, worker_limits(config_)),
         hunter_queue_(scheduler_),
+        run_limits_(clock_.random()),
         hunt_ranking_(metrics_.hunts),
         emitter_(environment.events, ledger_, scheduler_, metrics_),
         produce_context_{scheduler_,
@@ -108,9 +109,19 @@ class OpenCore final : public Core,
                          metrics_,
                          config_.kafka.topic,
                          config_.http.request_deadline_ms},
-        hunt_context_{scheduler_,    clock_,  metrics_,  hunt_ranking_,
-                      ledger_,       supply_, emitter_,  workers_,
-                      hunter_queue_, bundle_, seed_key_, config_.http.request_deadline_ms},
+        hunt_context_{scheduler_,
+                      clock_,
+                      metrics_,
+                      hunt_ranking_,
+                      ledger_,
+                      supply_,
+                      emitter_,
+                      workers_,
+                      hunter_queue_,
+                      run_limits_,
+                      bundle_,
+                      seed_key_,
+                      config_.http.request_deadline_ms},
         sweep_({scheduler_, metrics_, map_, settings_.index, redis_, ledger_, supply_, emitter_,
                 config_.kafka.sweep_after_s * 1000ULL}),
         peers_(settings_.index, settings_.incarnation, links.cores, scheduler_, metrics_, *this) {}
@@ -576,6 +587,7 @@ class OpenCore final : public Core,
   Supply supply_;
   WorkerPool workers_;
   HunterQueue hunter_queue_;
+  RunLimits run_limits_;
   HuntRanking hunt_ranking_;
   Bundle bundle_;
   std::optional<SeedKey> seed_key_;

@@ -29,6 +29,11 @@ constexpr ProblemKind kinds[] = {
      "The token does not belong to this hunter",
      "The token is valid for another hunter.",
      "send the hunter's token"},
+    {Problem::not_selected, "not-selected", 403,
+     "The hunt is not open to this hunter",
+     "The hunt is open to a part of the hunters (`testers` and `percent` of its `NAME.toml`), and this "
+     "one is not among them. Nothing was awarded.",
+     "do not offer the hunt to this hunter"},
     {Problem::no_such_route, "no-such-route", 404,
      "No such path",
      "The path does not exist.",
@@ -53,6 +58,20 @@ constexpr ProblemKind kinds[] = {
      "The hunt is closed",
      "The operator has closed the hunt. A request with the key of an earlier one still gets the "
      "stored response, and what hunters hold can be read.",
+     "inform the player"},
+    {Problem::hunt_disabled, "hunt-disabled", 409,
+     "The hunt is disabled",
+     "`enabled = false` in the `NAME.toml` of the hunt. Nothing was awarded by this attempt; a stored "
+     "response is still returned.",
+     "inform the player"},
+    {Problem::hunt_not_started, "hunt-not-started", 409,
+     "The hunt has not started",
+     "The time `starts` in the `NAME.toml` of the hunt is still to come. Nothing was awarded.",
+     "wait `Retry-After` seconds, then try again"},
+    {Problem::hunt_ended, "hunt-ended", 409,
+     "The hunt has ended",
+     "The time `ends` in the `NAME.toml` of the hunt is over. Nothing was awarded by this attempt; a "
+     "stored response is still returned.",
      "inform the player"},
     {Problem::held_full, "held-full", 409,
      "The hunter holds too many different loot_ids",
@@ -89,6 +108,11 @@ constexpr ProblemKind kinds[] = {
      "The hunter, the token or the hunt has used up its requests (`[rate]`); `detail` says which. "
      "Nothing was awarded by this attempt.",
      "wait `Retry-After` seconds, then try again"},
+    {Problem::hunter_limit, "hunter-limit", 429,
+     "The hunter has used up the runs of this hunt",
+     "The hunter has used up `per_hour` or `per_day` of the hunt's `NAME.toml`; `detail` says which. "
+     "Nothing was awarded by this attempt.",
+     "wait `Retry-After` seconds, then try again"},
     {Problem::head_too_large, "head-too-large", 431,
      "The request line or the headers are too large",
      "The request line has more than 4096 bytes, the head more than 8192 bytes or 64 headers, or "
@@ -122,6 +146,11 @@ constexpr ProblemKind kinds[] = {
      "Too many hunts are waiting",
      "Too many requests wait for a worker, for the hunter or for the hunter's core, this one "
      "waited too long, or no worker could be started.",
+     "wait `Retry-After` seconds, then try again"},
+    {Problem::hunt_busy, "hunt-busy", 503,
+     "Too many runs of this hunt at the same time",
+     "As many requests of the hunt as `in_flight_max` in its `NAME.toml` permits wait, run or commit "
+     "on the core. Other hunts run. Nothing was awarded.",
      "wait `Retry-After` seconds, then try again"},
     {Problem::too_many_connections, "too-many-connections", 503,
      "Too many connections",

@@ -31,12 +31,18 @@ struct Options {
 // Whether it is a script, or the settings of one.
 bool is_checked(const fs::path& path) {
   std::error_code ignored;
-  bool const settings = path.extension() == ".toml" &&
-                        fs::exists(fs::path(path).replace_extension(".lua"), ignored);
+  bool const settings =
+      path.extension() == ".toml" && fs::exists(fs::path(path).replace_extension(".lua"), ignored);
   return (path.extension() == ".lua" || settings) && fs::is_regular_file(path, ignored);
 }
 
-// The scripts of a folder, as huntd finds them, their settings and their tests.
+// Whether it is lib/NAME.lua, which scripts share.
+bool is_module(const fs::path& path) {
+  std::error_code ignored;
+  return fs::absolute(path, ignored).parent_path().filename() == "lib";
+}
+
+// The scripts of a folder, as huntd finds them, their settings, their tests and their modules.
 Result<void> add_folder(const fs::path& folder, std::vector<fs::path>& files) {
   std::error_code error;
   fs::directory_iterator entries(folder, error);
@@ -45,6 +51,12 @@ Result<void> add_folder(const fs::path& folder, std::vector<fs::path>& files) {
     const fs::path& path = entries->path();
     if (!path.filename().native().starts_with('.') && is_checked(path)) found.push_back(path);
   }
+  std::error_code without_modules;
+  fs::directory_iterator modules(folder / "lib", without_modules);
+  for (; !without_modules && modules != fs::directory_iterator();
+       modules.increment(without_modules))
+    if (!modules->path().filename().native().starts_with('.') && is_checked(modules->path()))
+      found.push_back(modules->path());
   if (error) return usage_error(fmt::format("{}: {}", folder.string(), error.message()));
   if (found.empty()) return usage_error(fmt::format("{} has no file *.lua", folder.string()));
   std::sort(found.begin(), found.end());
@@ -73,6 +85,13 @@ Result<std::vector<fs::path>> find_files(const Options& options, const Config& c
   return files;
 }
 
+Result<std::vector<check::Finding>> findings_of(const fs::path& path, const std::string& text,
+                                                const Config& config, const std::string& worker) {
+  if (path.extension() == ".toml") return find_settings_mistakes(text);
+  return is_module(path) ? find_module_mistakes(path, text, config, worker)
+                         : find_mistakes(path, text, config, worker);
+}
+
 int check_scripts(const Options& options, const Context& context) {
   Result<Config> const config = context.config();
   if (!config) return fail(config.error());
@@ -86,9 +105,7 @@ int check_scripts(const Options& options, const Context& context) {
   for (const fs::path& path : *files) {
     Result<std::string> const script = read_script_file(path);
     if (!script) return fail(script.error());
-    Result<std::vector<check::Finding>> const found =
-        path.extension() == ".toml" ? find_settings_mistakes(*script)
-                                    : find_mistakes(path, *script, *config, worker);
+    Result<std::vector<check::Finding>> const found = findings_of(path, *script, *config, worker);
     if (!found) return fail(found.error());
     for (const check::Finding& finding : *found) {
       text += check::finding_text(path.string(), *script, finding, colour) + "\n";

@@ -96,11 +96,14 @@ Result<SimulationReport> play(const Options& options, const Context& context) {
   if (!config) return config.error();
   Result<HuntScript> const script = read_hunt_script(options.script, *config);
   if (!script) return script.error();
-  Result<SimulationPlan> const plan = plan_of(options, *config, *script);
+  Result<SimulationPlan> plan = plan_of(options, *config, *script);
   if (!plan) return plan.error();
   std::string const worker = find_worker(config->worker.binary);
   Result<Bundle> const bundle = checked_bundle(*script, *config, worker);
   if (!bundle) return bundle.error();
+  const RunRules& rules = bundle->find(script->hunt_id)->rules;
+  plan->deadline_ms = rules.deadline_on(plan->deadline_ms);
+  plan->memory_bytes = rules.memory_on(plan->memory_bytes);
   Interrupt const interrupt;
   Progress progress("playing", plan->runs());
   Result<Simulated> simulated = simulate(*bundle, worker, *plan, [&](uint64_t runs) {

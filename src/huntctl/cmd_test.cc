@@ -161,7 +161,8 @@ Result<void> play_test(const fs::path& path, const Config& config, const std::st
   plan.script_name = test_path.stem().string();
   plan.worker_path = worker;
   plan.memory_bytes = config.worker.memory_bytes;
-  plan.deadline_ms = config.worker.deadline_ms;
+  const RunRules& rules = (*bundle)->find(tested.hunt_id)->rules;
+  plan.deadline_ms = rules.deadline_on(config.worker.deadline_ms);
   Result<std::vector<TestedCase>> cases = test_hunt(plan);
   if (!cases) return Error{fmt::format("{}: {}", tested.test_path, cases.error().message)};
   tested.cases = std::move(*cases);

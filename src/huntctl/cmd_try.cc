@@ -149,7 +149,7 @@ Result<Rehearsal> plan_of(const Options& options, const Config& config, const Hu
 
 std::string seed_text(const Seed& seed) { return fmt::format("{:016x}{:016x}", seed[0], seed[1]); }
 
-std::string as_json(const Rehearsal& plan, const Rehearsed& run) {
+std::string as_json(const Rehearsal& plan, Opening opening, const Rehearsed& run) {
   std::string object = "{}";
   add_member(object, "hunt_id", json_string(plan.hunt_id));
   add_member(object, "hunter_id", json_string(plan.hunter_id));
@@ -175,12 +175,15 @@ std::string as_json(const Rehearsal& plan, const Rehearsed& run) {
   add_member(object, "deadline_ms", std::to_string(plan.deadline_ms));
   add_member(object, "now_ms", std::to_string(plan.now_ms));
   add_member(object, "seed", json_string(seed_text(plan.seed)));
+  add_member(object, "opening", json_string(opening_text(opening)));
   return object;
 }
 
-std::string as_text(const Rehearsal& plan, const Rehearsed& run) {
+std::string as_text(const Rehearsal& plan, Opening opening, const Rehearsed& run) {
   std::string text =
       fmt::format("{} for {}: {}\n", plan.hunt_id, plan.hunter_id, run_end_text(run.end));
+  if (opening != Opening::open)
+    text += fmt::format("note     huntd would reject it at this time: {}\n", opening_text(opening));
   if (!run.reason.empty()) text += fmt::format("reason   {}\n", run.reason);
   for (const Rehearsed::Award& award : run.awards)
     text +=
@@ -197,24 +200,23 @@ std::string as_text(const Rehearsal& plan, const Rehearsed& run) {
   return text + fmt::format("seed     {}  (--seed repeats the draws)\n", seed_text(plan.seed));
 }
 
-Result<Rehearsed> run_once(const HuntScript& script, const Rehearsal& plan, const Config& config) {
-  std::string const worker = find_worker(config.worker.binary);
-  Result<Bundle> const bundle = checked_bundle(script, config, worker);
-  if (!bundle) return bundle.error();
-  return rehearse(*bundle, worker, plan);
-}
-
 int try_hunt(const Options& options, const Context& context) {
   Result<Config> const config = context.config();
   if (!config) return fail(config.error());
   Result<HuntScript> const script = read_hunt_script(options.script, *config);
   if (!script) return fail(script.error());
-  Result<Rehearsal> const plan = plan_of(options, *config, *script);
+  Result<Rehearsal> plan = plan_of(options, *config, *script);
   if (!plan) return fail(plan.error());
-  Result<Rehearsed> const run = run_once(*script, *plan, *config);
+  std::string const worker = find_worker(config->worker.binary);
+  Result<Bundle> const bundle = checked_bundle(*script, *config, worker);
+  if (!bundle) return fail(bundle.error());
+  const RunRules& rules = bundle->find(script->hunt_id)->rules;
+  plan->deadline_ms = rules.deadline_on(plan->deadline_ms);
+  Opening const opening = opening_of(rules, plan->hunt_id, plan->hunter_id, plan->now_ms);
+  Result<Rehearsed> const run = rehearse(*bundle, worker, *plan);
   if (!run) return fail(run.error());
-  if (context.json) print_object(as_json(*plan, *run));
-  print(as_text(*plan, *run));
+  if (context.json) print_object(as_json(*plan, opening, *run));
+  print(as_text(*plan, opening, *run));
   if (run->end == Rehearsed::End::ok) return exit_ok;
   fail(fmt::format("{}: {}: {}", plan->hunt_id, run_end_text(run->end), run->reason));
   return run->end == Rehearsed::End::rejected ? exit_rejected : exit_failure;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <sstream>
 #include <utility>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/read_text.h"
@@ -46,6 +47,9 @@ Result<HuntScript> hunt_script(const std::filesystem::path& path, std::string te
   if (script.dir.empty()) script.dir = ".";
   std::string const hunt_id = std::string(hunt_of_test(name));
   if (Result<void> added = add_settings(script.dir, hunt_id, name, script.files); !added)
+    return usage_error(added.error().message);
+  std::vector<std::string> skipped;  // huntd and huntctl check say which
+  if (Result<void> added = add_modules(script.dir, script.files, skipped); !added)
     return usage_error(added.error().message);
   script.files.emplace_back(name, std::move(text));
   return script;

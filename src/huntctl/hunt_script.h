@@ -15,7 +15,7 @@ namespace huntd::huntctl {
 struct HuntScript {
   std::string hunt_id;
   std::string dir;
-  BundleFiles files;  // the script, and what it has beside it: NAME.toml
+  BundleFiles files;  // the script, and what it has beside it: NAME.toml, lib/*.lua
 };
 
 inline Error usage_error(std::string message) {

@@ -13,8 +13,8 @@
 #include "base/ids.h"
 #include "base/limits.h"
 #include "bundle/bundle.h"
-#include "bundle/load.h"
 #include "bundle/check.h"
+#include "bundle/load.h"
 #include "check/check_script.h"
 #include "huntctl/hunt_script.h"
 #include "settings/hunt_settings.h"
@@ -29,6 +29,22 @@ check::Finding whole_file(check::Severity severity, std::string code, std::strin
   return {0, severity, std::move(code), std::move(message), std::move(help), 1, 1};
 }
 
+// A mistake in a module that a script needs: it is found in its own file too.
+check::Finding of_module(const std::string& error) {
+  return whole_file(check::Severity::error, "module",
+                    "a module of this script has a mistake: " + error.substr(0, error.find('\n')),
+                    "check lib/ with this script: huntctl check FOLDER");
+}
+
+Result<Bundle> compiled(const BundleFiles& files, const Config& config,
+                        const std::string& worker_path) {
+  Result<Bundle> const sources = make_bundle(files);
+  if (!sources) return sources.error();
+  return check_bundle(*sources, ".", worker_path,
+                      std::max(check_deadline_ms, config.worker.deadline_ms),
+                      config.worker.memory_bytes);
+}
+
 }  // namespace
 
 Result<std::string> read_script_file(const std::filesystem::path& path) {
@@ -39,6 +55,33 @@ Result<std::string> read_script_file(const std::filesystem::path& path) {
     return usage_error(fmt::format("{}: cannot be read: {}", path.string(), std::strerror(errno)));
   text.resize(static_cast<size_t>(file.gcount()));
   return text;
+}
+
+Result<std::vector<check::Finding>> find_module_mistakes(const std::filesystem::path& path,
+                                                         const std::string& text,
+                                                         const Config& config,
+                                                         const std::string& worker_path) {
+  std::string const name = path.stem().string();
+  constexpr const char* hunt_id = "hunt";
+  BundleFiles files;
+  std::vector<std::string> skipped;
+  std::filesystem::path const folder = path.parent_path() / "..";
+  if (Result<void> added = add_modules(folder.string(), files, skipped); !added)
+    return added.error();
+  std::erase_if(files, [&](const auto& file) { return file.first == module_entry(name); });
+  files.emplace_back(module_entry(name), text);
+  files.emplace_back(hunt_id, fmt::format("require(\"{}\") return function() end", name));
+  Result<Bundle> const bundle = compiled(files, config, worker_path);
+  check::ScriptFacts facts;
+  facts.kind = check::ScriptKind::module;
+  std::optional<check::LuaError> error;
+  if (!bundle) {
+    error = check::lua_error_of(bundle.error().message, "lib/" + name);
+    if (!error)
+      return std::vector{whole_file(check::Severity::error, "module", bundle.error().message,
+                                    "a module ends with return and what scripts share")};
+  }
+  return check::check_script(text, error, facts);
 }
 
 std::vector<check::Finding> find_settings_mistakes(const std::string& text) {
@@ -79,17 +122,16 @@ Result<std::vector<check::Finding>> find_mistakes(const std::filesystem::path& p
     if (file.first != settings_entry(hunt_id)) return false;
     ReadSettings read = read_hunt_settings(file.second);
     facts.config_keys = std::move(read.config_keys);
+    facts.has_zone = !read.settings.zone.empty();
     if (!read.mistakes.empty()) facts.config_keys.reset();
     return !read.mistakes.empty();
   });
-  Result<Bundle> const sources = make_bundle(script->files);
-  if (!sources) return sources.error();
-  Result<Bundle> const bundle = check_bundle(*sources, ".", worker_path,
-                                             std::max(check_deadline_ms, config.worker.deadline_ms),
-                                             config.worker.memory_bytes);
+  Result<Bundle> const bundle = compiled(script->files, config, worker_path);
   std::optional<check::LuaError> error;
   if (!bundle) {
     error = check::lua_error_of(bundle.error().message, hunt_id);
+    if (!error && bundle.error().message.starts_with("./lib/"))
+      return std::vector{of_module(bundle.error().message)};
     if (!error) return bundle.error();
   }
   std::vector<check::Finding> findings = check::check_script(text, error, facts);

@@ -18,6 +18,12 @@ Result<std::string> read_script_file(const std::filesystem::path& path);
 // The findings of `text`, the settings of a hunt (NAME.toml).
 std::vector<check::Finding> find_settings_mistakes(const std::string& text);
 
+// The findings of `text`, a module that scripts share (lib/NAME.lua).
+Result<std::vector<check::Finding>> find_module_mistakes(const std::filesystem::path& path,
+                                                         const std::string& text,
+                                                         const Config& config,
+                                                         const std::string& worker_path);
+
 // The findings of the script `text` of `path`: of a hunt, or of a test if the file's name ends in
 // _test.lua. The error says why no worker could compile it.
 Result<std::vector<check::Finding>> find_mistakes(const std::filesystem::path& path,

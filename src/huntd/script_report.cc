@@ -30,6 +30,7 @@ std::string script_report(const std::string& dir, const std::string& errors) {
         std::string_view(*sources).substr(hunt.settings_offset, hunt.settings_bytes));
     check::ScriptFacts facts;
     if (read.mistakes.empty()) facts.config_keys = std::move(read.config_keys);
+    facts.has_zone = !read.settings.zone.empty();
     for (check::Finding finding : check::check_script(script, error, facts)) {
       if (!error) finding.severity = check::Severity::warning;
       std::string const file = fmt::format("{}/{}.lua", dir, hunt.hunt_id);

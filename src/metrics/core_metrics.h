@@ -50,6 +50,12 @@ enum class Counter : uint8_t {
   hunts_held_full,
   hunts_supplies_full,
   hunts_rate_limited,
+  hunts_disabled,
+  hunts_not_started,
+  hunts_ended,
+  hunts_not_selected,
+  hunts_hunter_limit,
+  hunts_busy,
   hunts_owner,
   runs_process,
   runs_fork,
@@ -205,6 +211,16 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
      metrics_detail::hunts_help},
     {Counter::hunts_rate_limited, "huntd_hunts_total", R"(outcome="rate_limited")",
      metrics_detail::hunts_help},
+    {Counter::hunts_disabled, "huntd_hunts_total", R"(outcome="disabled")",
+     metrics_detail::hunts_help},
+    {Counter::hunts_not_started, "huntd_hunts_total", R"(outcome="not_started")",
+     metrics_detail::hunts_help},
+    {Counter::hunts_ended, "huntd_hunts_total", R"(outcome="ended")", metrics_detail::hunts_help},
+    {Counter::hunts_not_selected, "huntd_hunts_total", R"(outcome="not_selected")",
+     metrics_detail::hunts_help},
+    {Counter::hunts_hunter_limit, "huntd_hunts_total", R"(outcome="hunter_limit")",
+     metrics_detail::hunts_help},
+    {Counter::hunts_busy, "huntd_hunts_total", R"(outcome="busy")", metrics_detail::hunts_help},
     {Counter::hunts_owner, "huntd_hunts_owner_total", "",
      "Hunts that ran on the owner core of their hunter."},
     {Counter::runs_process, "huntd_worker_runs_total", R"(isolation="process")",
@@ -388,6 +404,12 @@ constexpr std::optional<HuntOutcome> hunt_outcome_of(Counter counter) {
     case Counter::hunts_held_full:
     case Counter::hunts_supplies_full:
     case Counter::hunts_rate_limited:
+    case Counter::hunts_disabled:
+    case Counter::hunts_not_started:
+    case Counter::hunts_ended:
+    case Counter::hunts_not_selected:
+    case Counter::hunts_hunter_limit:
+    case Counter::hunts_busy:
       return HuntOutcome::refused;
     default:
       return std::nullopt;

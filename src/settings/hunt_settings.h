@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What NAME.toml says beside NAME.lua: the values of a hunt that are no code (decision 60).
+// What NAME.toml says beside NAME.lua: what a hunt has beside its code (decision 60).
 #pragma once
 #include <cstddef>
 #include <string>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "settings/run_rules.h"
 
 namespace huntd {
 
@@ -14,6 +15,8 @@ struct HuntSettings {
   // The table [config] as a value (wire/value.h), at most limits::hunt_config_bytes_max bytes; an
   // empty object if there is none. hunt.config in the script.
   std::string config;
+  std::string zone;  // time zone of the hunt; empty: none is named
+  RunRules rules;
 };
 
 struct SettingsMistake {

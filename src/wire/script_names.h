@@ -6,7 +6,8 @@
 #pragma once
 
 /* Functions: worker/hunt_api.c has an api_NAME for each. */
-#define HUNT_FUNCTIONS(X) X(award) X(held) X(list) X(log) X(random) X(reject) X(state) X(take)
+#define HUNT_FUNCTIONS(X) \
+  X(award) X(date) X(held) X(list) X(log) X(pick) X(random) X(reject) X(state) X(take)
 
 /* Values. */
 #define HUNT_VALUES(X) X(config) X(hunter_id) X(id) X(input) X(now) X(null)
@@ -28,7 +29,6 @@
   X(module)                \
   X(newproxy)              \
   X(print)                 \
-  X(require)               \
   X(setfenv)
 
 #define SCRIPT_NAME_TEXT(name) #name,

@@ -105,6 +105,14 @@ void arena_clear(void) {
   arena->head.top = first_block();
 }
 
+/* Bytes above the top that may be used. */
+static size_t room(const struct arena* arena) {
+  size_t const bound = arena->head.bound;
+  size_t const end = bound > 0 && bound < open_bytes ? bound : open_bytes;
+  size_t const used = (size_t)(arena->head.top - ARENA_BASE);
+  return used < end ? end - used : 0;
+}
+
 static int is_ours(const struct arena_head* head, size_t bytes) {
   return bytes > sizeof(struct arena) && bytes <= open_bytes && head->top == ARENA_BASE + bytes &&
          memcmp(head->build, own_build(), sizeof head->build) == 0;
@@ -228,7 +236,7 @@ static void* alloc_large(struct arena* arena, size_t wanted_bytes) {
     block->bytes |= in_use;
     cut(arena, block, bytes);
   } else {
-    if ((size_t)(ARENA_BASE + open_bytes - arena->head.top) < bytes) return NULL;
+    if (room(arena) < bytes) return NULL;
     block = (struct large_block*)arena->head.top;
     block->bytes = bytes | in_use;
     block->before_bytes = arena->top_before_bytes;
@@ -244,7 +252,7 @@ static int resize_large(struct arena* arena, struct large_block* block, size_t w
   if (bytes > bytes_of(block)) {
     if (end_of(block) == arena->head.top) {
       size_t const more = bytes - bytes_of(block);
-      if ((size_t)(ARENA_BASE + open_bytes - arena->head.top) < more) return 0;
+      if (room(arena) < more) return 0;
       arena->head.top += more;
       block->bytes += more;
       arena->top_before_bytes = bytes;

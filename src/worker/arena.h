@@ -15,6 +15,7 @@ struct arena_head {
   char* top;         /* the first byte that was never allocated */
   void* root;        /* the user's: the Lua state */
   uint8_t build[20]; /* build id of the program: the image has pointers into that program's code */
+  size_t bound; /* bytes from ARENA_BASE that may be used, if fewer than are open; 0: no bound */
 };
 
 /* Maps an empty range of `bytes`, in place of an earlier one. Returns 0 on failure. */

@@ -9,8 +9,7 @@
 static const char* const hunt_function_names[] = {HUNT_FUNCTIONS(SCRIPT_NAME_TEXT)};
 enum { hunt_function_count = sizeof hunt_function_names / sizeof hunt_function_names[0] };
 
-/* Whether one letter more, less or another, or two letters swapped, make `a` into `b`. */
-static int nearly_equal(const char* a, size_t a_size, const char* b) {
+int nearly_equal(const char* a, size_t a_size, const char* b) {
   size_t const b_size = strlen(b);
   size_t same = 0;
   while (same < a_size && same < b_size && a[same] == b[same]) ++same;

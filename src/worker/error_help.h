@@ -7,3 +7,6 @@
  * NUL-terminated and cut to `size`; "" if nothing is known about it. Allocates nothing.
  */
 void error_help(const char* message, char* into, size_t size);
+
+/* Whether one letter more, less or another, or two letters swapped, make `a` into `b`. */
+int nearly_equal(const char* a, size_t a_size, const char* b);

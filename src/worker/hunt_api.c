@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "wire/script_names.h"
+#include "worker/dates.h"
 #include "worker/json_out.h"
 #include "worker/setup.h"
 #include "worker/utf8.h"
@@ -62,6 +63,47 @@ static int api_random(lua_State* L) {
   if (!(low <= high)) return luaL_error(L, "hunt.random: the interval is empty");
   if (!(high - low < 0x1p53)) return luaL_error(L, "hunt.random: the interval is too large");
   lua_pushnumber(L, low + floor(fraction * (high - low + 1)));
+  return 1;
+}
+
+/* The weight of the line on top of the stack, which is number `i` of a list for hunt.pick(). */
+static double weight_of(lua_State* L, int i) {
+  if (!lua_istable(L, -1))
+    luaL_error(L, "hunt.pick: line %d is not a table such as {loot_id = \"gold\", weight = 3}", i);
+  lua_pushliteral(L, "weight");
+  lua_rawget(L, -2);
+  if (lua_isnil(L, -1)) luaL_error(L, "hunt.pick: line %d has no weight", i);
+  double const weight = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
+  lua_pop(L, 1);
+  if (!(weight >= 0 && weight <= 0x1p53))
+    luaL_error(L, "hunt.pick: the weight of line %d must be a number, 0 or more", i);
+  return weight;
+}
+
+/* hunt.pick(list): one of its lines, each as often as its weight says. */
+static int api_pick(lua_State* L) {
+  struct run* run = run_of(L);
+  if (lua_gettop(L) != 1 || !lua_istable(L, 1))
+    return luaL_error(L, "hunt.pick: use hunt.pick{ {loot_id = \"gold\", weight = 3}, ... }");
+  int const count = (int)lua_objlen(L, 1);
+  if (count == 0) return luaL_error(L, "hunt.pick: the list has no line");
+  double total = 0;
+  for (int i = 1; i <= count; ++i) {
+    lua_rawgeti(L, 1, i);
+    total += weight_of(L, i);
+    lua_pop(L, 1);
+  }
+  if (!(total > 0)) return luaL_error(L, "hunt.pick: all weights are 0");
+  double left = (double)(next_random(run->random_state) >> 11) * 0x1p-53 * total;
+  int picked = 0;
+  for (int i = 1; i <= count && left >= 0; ++i) {
+    lua_rawgeti(L, 1, i);
+    double const weight = weight_of(L, i);
+    lua_pop(L, 1);
+    if (weight > 0) picked = i; /* also if rounding leaves a rest behind the last one */
+    left -= weight;
+  }
+  lua_rawgeti(L, 1, picked);
   return 1;
 }
 
@@ -372,20 +414,27 @@ static void set_value(lua_State* L, enum hunt_value value) {
 #define API_FUNCTION(name) {#name, api_##name},
 
 void push_hunt(lua_State* L, struct run* run) {
-  make_list_mark(L);
-  lua_createtable(L, 0, 20);
+  lua_createtable(L, 0, 16);
   lua_pushlstring(L, run->job.hunt_id.data, run->job.hunt_id.size);
   set_value(L, HUNT_VALUE_id);
   push_null(L);
   set_value(L, HUNT_VALUE_null);
-  push_config(L, run);
+  push_config(L);
   set_value(L, HUNT_VALUE_config);
   static const luaL_Reg functions[] = {HUNT_FUNCTIONS(API_FUNCTION){NULL, NULL}};
   for (const luaL_Reg* function = functions; function->name != NULL; ++function) {
-    int const keeps_table = function->func == api_held || function->func == api_take;
+    int upvalues = 1;
     lua_pushlightuserdata(L, run);
-    if (keeps_table) lua_createtable(L, 1, 0);
-    lua_pushcclosure(L, function->func, keeps_table ? 2 : 1);
+    if (function->func == api_held || function->func == api_take) {
+      lua_createtable(L, 1, 0);
+      upvalues = 2;
+    }
+    if (function->func == api_date) {
+      push_setup_field(L, "zones");
+      push_setup_field(L, "zone");
+      upvalues = 3;
+    }
+    lua_pushcclosure(L, function->func, upvalues);
     lua_setfield(L, -2, function->name);
   }
   /* In the image, so that a run does not have to grow the table. */

@@ -26,22 +26,25 @@ static void fail_job(struct run* run, const char* reason) {
   set_reason(run, reason, strlen(reason));
 }
 
-/* Reads the hunt's source from the bundle. Returns 0 on failure. */
-static int read_script(const struct wf_job* job) {
+int read_bundle(void* into, size_t offset, size_t bytes) {
   if (bundle != NULL) {
-    if ((size_t)job->script_offset + job->script_bytes > bundle_bytes) return 0;
-    memcpy(script, bundle + job->script_offset, job->script_bytes);
+    if (offset + bytes > bundle_bytes) return 0;
+    memcpy(into, bundle + offset, bytes);
     return 1;
   }
   size_t have = 0;
-  while (have < job->script_bytes) {
-    ssize_t const got = pread(bundle_descriptor, script + have, job->script_bytes - have,
-                              (off_t)(job->script_offset + have));
+  while (have < bytes) {
+    ssize_t const got =
+        pread(bundle_descriptor, (char*)into + have, bytes - have, (off_t)(offset + have));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return 0;
     have += (size_t)got;
   }
   return 1;
+}
+
+const char* read_source(size_t offset, size_t bytes) {
+  return bytes <= sizeof script && read_bundle(script, offset, bytes) ? script : NULL;
 }
 
 static void map_bundle(void) {
@@ -85,7 +88,7 @@ static int load_state(struct run* run) {
     fail_job(run, "the image was built by a different hunt_worker");
     return 0;
   }
-  if (!read_script(job)) {
+  if (read_source(job->script_offset, job->script_bytes) == NULL) {
     fail_job(run, "the bundle cannot be read");
     return 0;
   }

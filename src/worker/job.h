@@ -10,6 +10,13 @@
  */
 int do_job(const unsigned char* packet, size_t size, const char* hunter_id, uint64_t started_at_ns);
 
+/* Reads bytes of the bundle. Returns 0 if they cannot be read. */
+int read_bundle(void* into, size_t offset, size_t bytes);
+/* Reads a source of the bundle, of at most WF_SCRIPT_BYTES_MAX, into a buffer that is valid until the
+ * next call; null if it cannot be read.
+ */
+const char* read_source(size_t offset, size_t bytes);
+
 /* Does the jobs that come on the socket until there are no more. An idle worker's jobs
  * (`hunter_id` is null) start when they arrive, not at `started_at_ns`.
  */

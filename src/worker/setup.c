@@ -3,6 +3,7 @@
 
 #include <lauxlib.h>
 
+#include "worker/arena.h"
 #include "worker/value_in.h"
 
 /* Of the metatable of tables in hunt.config that are read-only. */
@@ -35,18 +36,52 @@ static void freeze(lua_State* L, int mark_of_table) {
   lua_setmetatable(L, table);
 }
 
-void push_config(lua_State* L, struct run* run) {
+/* A key of the registry, while a hunt is compiled. */
+static char setup_key;
+
+int in_setup(lua_State* L) {
+  lua_pushlightuserdata(L, &setup_key);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  int const found = lua_istable(L, -1);
+  lua_pop(L, 1);
+  return found;
+}
+
+void push_setup_field(lua_State* L, const char* name) {
+  lua_pushlightuserdata(L, &setup_key);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  lua_getfield(L, -1, name);
+  lua_remove(L, -2);
+}
+
+void begin_setup(lua_State* L, struct run* run) {
+  lua_pushlightuserdata(L, &setup_key);
+  if ((run->job.flags & WF_JOB_CHECK) != 0 && run->job.input.size > 0)
+    push_value(L, run->job.input);
+  else
+    lua_newtable(L);
+  lua_rawset(L, LUA_REGISTRYINDEX);
+  push_setup_field(L, "memory");
+  arena_begin()->bound = (size_t)lua_tonumber(L, -1);
+  lua_pop(L, 1);
+}
+
+void end_setup(lua_State* L) {
+  lua_pushlightuserdata(L, &setup_key);
+  lua_pushnil(L);
+  lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+void push_config(lua_State* L) {
   lua_newtable(L);
   int const mark = lua_gettop(L);
   protect(L, mark);
   push_fixed_list_mark(L);
   protect(L, lua_gettop(L));
   lua_pop(L, 1);
-  if ((run->job.flags & WF_JOB_CHECK) != 0 && run->job.input.size > 0) {
-    push_value(L, run->job.input);
-    lua_getfield(L, -1, "config");
-    lua_remove(L, -2);
-  } else {
+  push_setup_field(L, "config");
+  if (!lua_istable(L, -1)) {
+    lua_pop(L, 1);
     lua_newtable(L);
   }
   freeze(L, mark);

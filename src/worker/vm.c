@@ -15,6 +15,9 @@
 #include "worker/error_help.h"
 #include "worker/hunt_api.h"
 #include "worker/json_out.h"
+#include "worker/modules.h"
+#include "worker/setup.h"
+#include "worker/value_in.h"
 
 static void open_library(lua_State* L, const char* name, lua_CFunction open) {
   lua_pushcfunction(L, open);
@@ -76,28 +79,35 @@ static const char* after_file_name(const char* text, const char* file, size_t fi
   return colon + 4;
 }
 
-/* The script's current line; 0 if no function of the script is on the stack (a call in `return f()`
- * replaces its caller there).
+enum { place_bytes = WF_ID_BYTES_MAX + 32 };
+
+/* Writes "FILE:LINE" of the code that runs now: of the script, or of a module of it. Without a line
+ * if neither is on the stack (a call in `return f()` replaces its caller there).
  */
-static int current_line(lua_State* L) {
+static void current_place(lua_State* L, const char* file, char into[place_bytes]) {
   lua_Debug frame;
-  for (int level = 0; lua_getstack(L, level, &frame) != 0; ++level)
-    if (lua_getinfo(L, "l", &frame) != 0 && frame.currentline > 0) return frame.currentline;
-  return 0;
+  for (int level = 0; lua_getstack(L, level, &frame) != 0; ++level) {
+    if (lua_getinfo(L, "Sl", &frame) == 0 || frame.currentline <= 0) continue;
+    const char* const chunk = frame.source[0] == '@' ? frame.source + 1 : file;
+    snprintf(into, place_bytes, "%s:%d", chunk, frame.currentline);
+    return;
+  }
+  snprintf(into, place_bytes, "%s", file);
 }
 
-/* Sets the reason, "hunt.lua:12: ...", from the error value on top of the stack. Allocates nothing:
- * the error may be the lack of memory.
+/* Sets the reason, "hunt.lua:12: ...", from the error value on top of the stack. `running`: the code
+ * that raised it is still on the call stack. Allocates nothing: the error may be the lack of memory.
  */
-static void explain(lua_State* L, struct run* run, int line) {
+static void explain(lua_State* L, struct run* run, int running) {
   char file[WF_ID_BYTES_MAX + 8];
   char text[WF_REASON_BYTES_MAX + 5]; /* longer than the reason: set_reason() cuts it */
+  char place[place_bytes];
   size_t const file_size = file_name(run, file);
-  char where[16] = "";
-  if (line > 0) snprintf(where, sizeof where, ":%d", line);
+  snprintf(place, sizeof place, "%s", file);
+  if (running) current_place(L, file, place);
   if (lua_type(L, -1) != LUA_TSTRING) {
-    snprintf(text, sizeof text, "%s%s: the script raised a %s as its error; use error(\"text\")",
-             file, where, luaL_typename(L, -1));
+    snprintf(text, sizeof text, "%s: the script raised a %s as its error; use error(\"text\")",
+             place, luaL_typename(L, -1));
   } else {
     const char* const thrown = lua_tostring(L, -1);
     const char* const after = after_file_name(thrown, file, file_size);
@@ -105,8 +115,10 @@ static void explain(lua_State* L, struct run* run, int line) {
     error_help(thrown, help, sizeof help);
     if (after != NULL)
       snprintf(text, sizeof text, "%s%s%s", file, after, help);
+    else if (strncmp(thrown, "lib/", 4) == 0 && strstr(thrown, ".lua:") != NULL)
+      snprintf(text, sizeof text, "%s%s", thrown, help);
     else
-      snprintf(text, sizeof text, "%s%s: %s%s", file, where, thrown, help);
+      snprintf(text, sizeof text, "%s: %s%s", place, thrown, help);
   }
   set_reason(run, text, strlen(text));
 }
@@ -114,7 +126,7 @@ static void explain(lua_State* L, struct run* run, int line) {
 /* Runs for an error that the script does not catch, before the stack is unwound. */
 static int on_error(lua_State* L) {
   struct run* run = lua_touserdata(L, lua_upvalueindex(1));
-  if (!run->rejected) explain(L, run, current_line(L));
+  if (!run->rejected) explain(L, run, 1);
   return 1;
 }
 
@@ -125,7 +137,9 @@ static void fail(lua_State* L, struct run* run, int error) {
     char file[WF_ID_BYTES_MAX + 8];
     char text[WF_REASON_BYTES_MAX];
     file_name(run, file);
-    snprintf(text, sizeof text, "%s: the script needs more memory than worker.memory_bytes", file);
+    const char* const bound =
+        arena_begin()->bound > 0 ? "memory_bytes of its .toml file" : "worker.memory_bytes";
+    snprintf(text, sizeof text, "%s: the script needs more memory than %s", file, bound);
     set_reason(run, text, strlen(text));
     return;
   }
@@ -165,6 +179,9 @@ static int prepare(lua_State* L) {
     return 0;
   }
   open_libraries(L);
+  make_list_mark(L);
+  begin_setup(L, run);
+  open_require(L);
   lua_pushlightuserdata(L, run);
   lua_pushcclosure(L, on_error, 1);
   int const handler = lua_gettop(L);
@@ -184,6 +201,7 @@ static int prepare(lua_State* L) {
   push_hunt(L, run);
   lua_rawseti(L, LUA_REGISTRYINDEX, ref_hunt);
   lua_rawseti(L, LUA_REGISTRYINDEX, ref_handler);
+  end_setup(L);
   run->outcome.status = WF_OK;
   return 0;
 }

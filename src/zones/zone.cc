@@ -176,7 +176,7 @@ const std::vector<std::string>& zone_names() {
 }
 
 Result<ZoneChanges> read_zone(const std::string& name) {
-  if (is_zone_name(name) && !is_other(name)) {
+  if (is_zone_name(name) && !is_other(name.substr(0, name.find('/')))) {
     std::string const path = fmt::format("{}/{}", zones_dir, name);
     std::error_code ignored;
     std::string const bytes = fs::is_regular_file(path, ignored) ? file_text(path) : "";
@@ -190,9 +190,9 @@ Result<ZoneChanges> read_zone(const std::string& name) {
     return Error{fmt::format("this host has no time zones in {}: install tzdata", zones_dir)};
   std::vector<std::string_view> const names(zone_names().begin(), zone_names().end());
   std::string_view const near = nearest_name(name, names);
-  return Error{fmt::format("there is no time zone \"{}\"; {}", name,
-                           near.empty() ? "write it as in Europe/Berlin"
-                                        : fmt::format("did you mean {}?", near))};
+  return Error{fmt::format(
+      "there is no time zone \"{}\"; {}", name,
+      near.empty() ? "write it as in Europe/Berlin" : fmt::format("did you mean {}?", near))};
 }
 
 int64_t utc_of_local(const ZoneChanges& zone, int64_t local_s) {

@@ -22,7 +22,7 @@ inline constexpr size_t zone_name_bytes = 40;
 inline constexpr size_t zone_changes_max = 400;
 
 struct ZoneChange {
-  uint32_t at_s = 0;  // since 1970, UTC
+  uint32_t at_s = 0;     // since 1970, UTC
   int32_t offset_s = 0;  // east of UTC, from then on
   bool operator==(const ZoneChange&) const = default;
 };

@@ -26,8 +26,7 @@ struct YearlyTime {
     std::chrono::year const y{year};
     std::chrono::month const m{month};
     std::chrono::weekday const w{weekday};
-    sys_days const day =
-        week == 5 ? sys_days(y / m / w[last]) : sys_days(y / m / w[week]);
+    sys_days const day = week == 5 ? sys_days(y / m / w[last]) : sys_days(y / m / w[week]);
     return day.time_since_epoch().count() * day_s + at_s;
   }
 };
@@ -119,8 +118,8 @@ Result<void> append_rule(std::string_view rule, int64_t after_s, ZoneChanges& ch
   YearlyTime const to_standard = reader.yearly();
   if (reader.failed() || !reader.at_end()) return Error{"its rule is not understood"};
   for (int year = first_year; year < end_year; ++year) {
-    std::pair summer(to_summer.in(year) - standard_s, summer_s);
-    std::pair standard(to_standard.in(year) - summer_s, standard_s);
+    std::pair summer(to_summer.in(year)-standard_s, summer_s);
+    std::pair standard(to_standard.in(year)-summer_s, standard_s);
     if (standard.first < summer.first) std::swap(summer, standard);
     add(summer.first, summer.second);
     add(standard.first, standard.second);

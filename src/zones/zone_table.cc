@@ -28,7 +28,8 @@ std::string make_table() {
     Result<ZoneChanges> const zone = read_zone(name);
     if (!zone) continue;  // who names it gets the error of read_zone()
     std::string bytes;
-    for (const ZoneChange& change : *zone) put(bytes, zone_table_change{change.at_s, change.offset_s});
+    for (const ZoneChange& change : *zone)
+      put(bytes, zone_table_change{change.at_s, change.offset_s});
     auto const [at, made] = known.try_emplace(bytes, static_cast<uint32_t>(changes.size()));
     if (made) changes += bytes;
     zone_table_entry entry{};

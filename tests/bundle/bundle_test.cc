@@ -186,8 +186,8 @@ TEST_CASE("settings without their hunt are skipped, those that cannot be read ar
   Result<LoadedBundle> const loaded = load_bundle(dir.path());
   REQUIRE(loaded);
   CHECK(loaded->skipped ==
-        std::vector<std::string>{dir.path() +
-                                 "/chst.toml: there is no chst.lua here, to which it could belong"});
+        std::vector<std::string>{
+            dir.path() + "/chst.toml: there is no chst.lua here, to which it could belong"});
   dir.write("chest.toml", std::string(limits::settings_bytes_max + 1, '#'));
   Result<LoadedBundle> const large = load_bundle(dir.path());
   REQUIRE_FALSE(large);
@@ -302,7 +302,8 @@ TEST_CASE("two scripts with the same name are rejected") {
 TEST_CASE("a bundle is the same again from its sources, with and without images") {
   Result<Bundle> const bundle = make_bundle({{"a", "-- one"}, {"b", "return 2"}});
   REQUIRE(bundle);
-  Result<Bundle> const checked = add_images(*bundle, {std::string(9000, 'i'), std::string(1, 'j')});
+  Result<Bundle> const checked =
+      add_images(*bundle, {{std::string(9000, 'i'), {}}, {std::string(1, 'j'), {}}});
   REQUIRE(checked);
   CHECK(checked->hunts()[1].image_offset % 4096 == 0);
   char last = 0;

@@ -53,7 +53,7 @@ TEST_CASE("a saved bundle is loaded with its name and its sources") {
 TEST_CASE("images are not saved") {
   TempDir const dir;
   Result<Bundle> const checked =
-      add_images(two_hunts(), {std::string(5000, 'x'), std::string(10, 'y')});
+      add_images(two_hunts(), {{std::string(5000, 'x'), {}}, {std::string(10, 'y'), {}}});
   REQUIRE(checked);
   REQUIRE(save_bundle(dir.path(), *checked));
   Result<std::optional<Bundle>> const loaded = load_saved_bundle(dir.path());

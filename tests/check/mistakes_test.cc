@@ -226,6 +226,23 @@ constexpr Mistake mistakes[] = {
      "2:26 not-lua: Lua has no ? and :; write condition and value or other"},
     {R"(  if hunt.now > 3 then hunt.award("gold") elif hunt.now > 2 then hunt.award("x") end)",
      "2:43 not-lua: Lua does not know the word elif here; write elseif, as one word"},
+    {R"(  return hunt.date("Europe/Paris ").day)",
+     "2:20 time-zone: there is no time zone \"Europe/Paris \"; did you mean Europe/Paris?"},
+    {R"(  return hunt.date(1).day)",
+     "2:20 arguments: a time zone is a text, not a number; write it as in "
+     "hunt.date(\"Europe/Berlin\")"},
+    {R"(  hunt.award(hunt.pick{ {loot_id = "gold"} }.loot_id))",
+     "2:25 weight: this line has no weight; write weight = 1, or how often it is"},
+    {R"(  hunt.award(hunt.pick("gold")))",
+     "2:23 arguments: hunt.pick takes one list; write a list such as { {loot_id = \"gold\", weight "
+     "= 1}, {loot_id = \"iron\", weight = 9} }"},
+    {R"(  local config = hunt.config
+  config.gold = 3)",
+     "3:3 read-only: hunt.config is read-only; keep the value in a local variable"},
+    {R"(  local sums = require("sums")
+  return sums.double(2))",
+     "2:16 require: a module is loaded at the top of a script, not while it runs; write local sums "
+     "= require(\"sums\") before the function"},
     {R"(  hunt.random("6"))",
      "2:15 arguments: hunt.random takes numbers, and this is a text; write hunt.random(6) for "
      "a number from 1 to 6, or hunt.random(10, 20)"},
@@ -365,9 +382,9 @@ constexpr Mistake mistakes[] = {
   return total)",
      "3:19 warning global-set: totl gets a value here, but there is no \"local totl\"; did you "
      "mean total? If it is a new variable, write local before it"},
-    {R"(  require("other"))",
-     "2:3 not-in-hunts: require is not known here; a hunt is one file: it cannot load other "
-     "code"},
+    {R"(  dofile("other"))",
+     "2:3 not-in-hunts: dofile is not known here; put code that hunts share into lib/NAME.lua, and "
+     "write require(\"NAME\")"},
     {R"(  if hunt.id == "x" then return Ture end)",
      "2:33 warning unknown-name: Ture is not known here; did you mean true?"},
     {R"(  local s = 'it's)",
@@ -468,8 +485,8 @@ constexpr Mistake mistakes[] = {
     {R"(  for i in counter do return i + #hunt.tier end)",
      "2:12 unknown-name: counter is not known here; if it is a text, write \"counter\" in "
      "quotes; if it is a variable, write local counter = ... above\n"
-     "2:40 unknown-hunt-name: hunt.tier does not exist; hunt has award, held, list, log, random, "
-     "reject, state, take, config, hunter_id, id, input, now, null"},
+     "2:40 unknown-hunt-name: hunt.tier does not exist; hunt has award, date, held, list, log, "
+     "pick, random, reject, state, take, config, hunter_id, id, input, now, null"},
     {R"(  if hunt.id == gold then hunt.log(hunt.hunter) end)",
      "2:17 warning unknown-name: gold is not known here; if it is a text, write \"gold\" in "
      "quotes; if it is a variable, write local gold = ... above\n"
@@ -525,8 +542,8 @@ return function(h)
   h.award("gold")
 end
 )",
-     "2:15 warning unknown-hunt-name: hunt.points does not exist; hunt has award, held, list, log, "
-     "random, reject, state, take, config, hunter_id, id, input, now, null\n"
+     "2:15 warning unknown-hunt-name: hunt.points does not exist; hunt has award, date, held, list, "
+     "log, pick, random, reject, state, take, config, hunter_id, id, input, now, null\n"
      "2:29 warning colon: hunt:total needs a dot in place of the colon; write hunt.total"},
     {"",
      "1:1 no-function: this file does not return a function; write return function(hunt) before "

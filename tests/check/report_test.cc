@@ -2,8 +2,8 @@
 // The forms of a finding, the nearest name, and that no script can break the check.
 #include "check/report.h"
 
-#include "check/check_of.h"
 #include "base/nearest.h"
+#include "check/check_of.h"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>

@@ -301,7 +301,7 @@ end
 
 
 def test_a_test_script_has_the_sandbox_of_a_hunt(bench):
-    names = "io os debug package require load loadstring dofile print collectgarbage newproxy ffi jit"
+    names = "io os debug package load loadstring dofile print collectgarbage newproxy ffi jit"
     body = f'for name in ("{names}"):gmatch("%a+") do test.equal(_G[name], nil, name) end test.equal(hunt, nil)'
     assert only_case(bench(CHEST, body))["passed"]
 

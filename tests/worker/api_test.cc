@@ -5,7 +5,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdio>
 #include <set>
+#include <vector>
 
 using namespace huntd;
 using namespace huntd::test;
@@ -43,6 +45,40 @@ TEST_CASE("hunt.id, hunt.hunter_id and hunt.now come from the job") {
       .now_ms = 1'732'417'139'123,
   });
   CHECK(end.result == R"(["north-gate","Ada.L_1",1732417139123])");
+}
+
+TEST_CASE("hunt.pick returns each line as often as its weight says") {
+  std::string const body =
+      "local list = { {loot_id = 'never', weight = 0}, {loot_id = 'a', weight = 1}, "
+      "{loot_id = 'b', weight = 2.5, more = 1}, {loot_id = 'not', weight = 0} } "
+      "local counts = {} for _ = 1, 7000 do local line = hunt.pick(list) "
+      "counts[line.loot_id] = (counts[line.loot_id] or 0) + 1 end "
+      "return {a = counts.a, b = counts.b, same = hunt.pick{list[3]} == list[3], "
+      "others = (counts.never or 0) + (counts['not'] or 0)}";
+  HuntEnd const end = run_body(body);
+  REQUIRE_MESSAGE(end.status == WF_OK, end.reason);
+  int a = 0;
+  int b = 0;
+  REQUIRE(std::sscanf(end.result.c_str(), R"({"a":%d,"b":%d,"others":0,"same":true})", &a, &b) ==
+          2);
+  CHECK(a + b == 7000);
+  CHECK((a > 1850 && a < 2150));
+}
+
+TEST_CASE("hunt.pick says which line is wrong") {
+  std::vector<Pair> const cases = {
+      {"hunt.pick()", "use hunt.pick{ {loot_id = \"gold\", weight = 3}, ... }"},
+      {"hunt.pick('gold')", "use hunt.pick{ {loot_id = \"gold\", weight = 3}, ... }"},
+      {"hunt.pick{}", "the list has no line"},
+      {"hunt.pick{ {weight = 1}, 'gold' }",
+       "line 2 is not a table such as {loot_id = \"gold\", weight = 3}"},
+      {"hunt.pick{ {weight = 1}, {} }", "line 2 has no weight"},
+      {"hunt.pick{ {weight = '1'} }", "the weight of line 1 must be a number, 0 or more"},
+      {"hunt.pick{ {weight = -1} }", "the weight of line 1 must be a number, 0 or more"},
+      {"hunt.pick{ {weight = 0/0} }", "the weight of line 1 must be a number, 0 or more"},
+      {"hunt.pick{ {weight = 0}, {weight = 0} }", "all weights are 0"}};
+  for (const Pair& one : cases)
+    CHECK(run_body(one.given).reason == "hunt.lua:2: hunt.pick: " + one.expected);
 }
 
 TEST_CASE("hunt.input is nil without a body, and the body's value with one") {

@@ -66,6 +66,7 @@ stds.hunt = {
     "rawequal",
     "rawget",
     "rawset",
+    "require",
     "select",
     "setmetatable",
     string = { fields = {

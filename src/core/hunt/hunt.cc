@@ -55,6 +55,17 @@ constexpr Ending ended_key_reused = {
     Counter::hunts_key_reused, Problem::key_reused,
     "this Idempotency-Key was first used with other JSON; use a new key only for a new request"};
 
+constexpr Ending ended_disabled = {Counter::hunts_disabled, Problem::hunt_disabled,
+                                   "nothing was awarded: the hunt is disabled"};
+constexpr Ending ended_not_started = {Counter::hunts_not_started, Problem::hunt_not_started,
+                                      "nothing was awarded: the hunt has not started"};
+constexpr Ending ended_ended = {Counter::hunts_ended, Problem::hunt_ended,
+                                "nothing was awarded: the hunt has ended"};
+constexpr Ending ended_not_selected = {Counter::hunts_not_selected, Problem::not_selected,
+                                       "nothing was awarded: the hunt is not open to this hunter"};
+constexpr Ending ended_busy = {Counter::hunts_busy, Problem::hunt_busy,
+                               "as many requests of this hunt as may run at the same time"};
+
 Ending ending_of(WorkerPool::Rejection rejection) {
   switch (rejection) {
     case WorkerPool::Rejection::queue_full:
@@ -131,6 +142,11 @@ std::optional<FailureReason> failure_reason(End end) {
   return std::nullopt;
 }
 
+// For Retry-After, rounded up: a client that waits so long comes in time.
+uint32_t seconds_of(uint64_t ms) {
+  return static_cast<uint32_t>(std::min<uint64_t>((ms + 999) / 1000, UINT32_MAX));
+}
+
 // The line number in "HUNT.lua:LINE: message", else 0. The text comes from the worker, so it may be
 // anything.
 uint32_t line_of(std::string_view reason, std::string_view hunt_id) {
@@ -200,6 +216,9 @@ struct Hunt {
   std::optional<Response> reject_early(std::string_view body);
   std::optional<Response> reject_behind_others() const;
   std::optional<Response> reject_run() const;
+  const RunRules& rules() const;
+  std::optional<Response> reject_by_opening() const;
+  std::optional<Response> reject_by_count() const;
   Response end_without_states() const;
   bool closed() const { return context.ledger.hunt_states().of(name.hunt_id).closed; }
   Response end(const Ending& ending) const;
@@ -216,6 +235,9 @@ struct Hunt {
   Response end_full(RunResult& run, std::string_view loot_id) const;
   Response conclude(RunResult& run, CommitResult& committed, Response response);
 
+  void count_run() const {
+    context.run_limits.count(rules(), name.hunt_id, name.hunter_id, context.clock.now_ns());
+  }
   void note(Stage stage, uint64_t ns) { stage_ns[static_cast<size_t>(stage)] = ns; }
   void report(Response& response, Counter outcome) const;
   void release(RunResult& run) const;
@@ -242,6 +264,8 @@ Hunt::Hunt(HuntContext& its_context, HuntRequest& request)
 std::optional<Response> Hunt::reject_early(std::string_view body) {
   if (!keyed && context.bundle.find(name.hunt_id) == nullptr)
     return end({Counter::hunts_no_such_hunt, Problem::no_such_hunt, name.hunt_id});
+  if (!keyed)
+    if (std::optional<Response> rejected = reject_by_opening()) return rejected;
   // A request with a key is looked up first: its retry gets the stored response even under
   // overload.
   if (!keyed && context.workers.sheds_now()) return end(ended_standing_queue);
@@ -277,7 +301,47 @@ std::optional<Response> Hunt::reject_run() const {
     return end({Counter::hunts_redis_unavailable, Problem::redis_unavailable, detail});
   }
   if (context.clock.now_ns() > start_by_ns) return end(ended_late);
-  return std::nullopt;
+  if (std::optional<Response> rejected = reject_by_opening()) return rejected;
+  return reject_by_count();
+}
+
+// Those of NAME.toml. A reload may take the hunt away while its request waits.
+const RunRules& Hunt::rules() const {
+  static const RunRules none;
+  const BundledHunt* const hunt = context.bundle.find(name.hunt_id);
+  return hunt == nullptr ? none : hunt->rules;
+}
+
+// The response if the hunt is not open, or not to this hunter.
+std::optional<Response> Hunt::reject_by_opening() const {
+  int64_t const now_ms = context.clock.wall_ms();
+  switch (opening_of(rules(), name.hunt_id, name.hunter_id, now_ms)) {
+    case Opening::open:
+      return std::nullopt;
+    case Opening::disabled:
+      return end(ended_disabled);
+    case Opening::ended:
+      return end(ended_ended);
+    case Opening::not_selected:
+      return end(ended_not_selected);
+    case Opening::not_started:
+      break;
+  }
+  Response response = end(ended_not_started);
+  response.retry_after_s = seconds_of(static_cast<uint64_t>(rules().starts_ms - now_ms));
+  return response;
+}
+
+// The response if the hunter has used up the runs of an hour or a day.
+std::optional<Response> Hunt::reject_by_count() const {
+  RunLimits::Wait const wait =
+      context.run_limits.wait(rules(), name.hunt_id, name.hunter_id, context.clock.now_ns());
+  if (wait.ns == 0) return std::nullopt;
+  PoolString const detail =
+      format_text("nothing was awarded: the hunter has used up {} of this hunt", wait.limit);
+  Response response = end({Counter::hunts_hunter_limit, Problem::hunter_limit, detail});
+  response.retry_after_s = seconds_of(wait.ns / ns_per_ms + 1);
+  return response;
 }
 
 // The response if it is not known whether the hunt is closed.
@@ -351,8 +415,8 @@ Response Hunt::end_uncommitted(RunResult& run) {
 
 Response Hunt::end_failed(RunResult& run) {
   if (run.end == End::deadline)
-    run.reason =
-        format_text("the deadline of a hunt is {} ms", context.workers.limits().deadline_ms);
+    run.reason = format_text("the deadline of a hunt is {} ms",
+                             rules().deadline_on(context.workers.limits().deadline_ms));
   if (std::optional<FailureReason> const reason = failure_reason(run.end))
     log_failure(run, *reason);
   if (run.end == End::not_started && may_log_failure())
@@ -362,7 +426,8 @@ Response Hunt::end_failed(RunResult& run) {
                                            {"error", run.reason}});
 
   if (run.end == End::out_of_memory)
-    run.reason = format_text("a script may use {} bytes", context.workers.limits().memory_bytes);
+    run.reason = format_text("a script may use {} bytes",
+                             rules().memory_on(context.workers.limits().memory_bytes));
   if (run.end == End::not_started) run.reason = "cannot start a worker: " + run.reason;
   if (run.end == End::no_such_hunt) run.reason = name.hunt_id;
   Ending const ending = ending_of(run);
@@ -519,10 +584,14 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   if (!states_known) co_return hunt.end_without_states();
   if (hunt.closed()) co_return hunt.end(ended_closed);
 
+  RunLimits::InFlight const in_flight(context.run_limits, hunt.rules(), hunt.name.hunt_id);
+  if (!in_flight.admitted()) co_return hunt.end(ended_busy);
+
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
     WorkerPool::Admission admission =
         co_await context.workers.admit(hunt.name.hunt_id, hunt.start_by_ns);
     if (!admission.run) co_return hunt.end(ending_of(admission.rejection));
+    if (attempt == 0) hunt.count_run();
     hunt.got_worker = true;
     hunt.note(Stage::queue, admission.queue_ns);
     RunResult run =

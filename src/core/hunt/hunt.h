@@ -14,6 +14,7 @@
 #include "core/hunt/hunt_ranking.h"
 #include "core/hunt/hunter_queue.h"
 #include "core/hunt/request.h"
+#include "core/hunt/run_limits.h"
 #include "core/hunt/worker_pool.h"
 #include "core/ledger/ledger.h"
 #include "core/ledger/supply.h"
@@ -34,6 +35,7 @@ struct HuntContext {
   Emitter& emitter;
   WorkerPool& workers;
   HunterQueue& hunter_queue;
+  RunLimits& run_limits;
   const Bundle& bundle;  // new runs use it; a reload replaces it in place
   // Of hunt.random(); none until Redis has sent the secret.
   const std::optional<SeedKey>& seed_key;

@@ -345,7 +345,8 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
     co_return std::move(steps.result);
   }
   run.start(name.hunt_id, name.hunter_id,
-            job_frame(context, name, *hunt, input, run.more_may_follow()));
+            job_frame(context, name, *hunt, input, run.more_may_follow()),
+            hunt->rules.deadline_on(context.workers.limits().deadline_ms));
   for (bool running = true; running;) {
     WorkerEvent const event = co_await run.next_event(deadline_at_ns);
     if (event.kind != WorkerEvent::Kind::frame) {

@@ -71,6 +71,7 @@ WorkerSlot& WorkerPool::empty_slot() {
   ++live_;
   metrics_.set(Gauge::workers_live, live_);
   slot.jobs = 0;
+  slot.deadline_ms = limits_.deadline_ms;
   slot.hunt_id.clear();
   return slot;
 }
@@ -175,6 +176,7 @@ void WorkerPool::stop_idle(WorkerSlot& slot) {
 // The worker has no job, so it exits at once; if it does not, it is killed at the deadline.
 void WorkerPool::stop(WorkerSlot& slot) {
   host_.stop(slot.index);
+  slot.deadline_ms = limits_.deadline_ms;
   start_deadline(slot, scheduler_.now_ns());
 }
 
@@ -186,7 +188,7 @@ void WorkerPool::kill(WorkerSlot& slot, Killed reason) {
 // A worker must not be killed because its core was stopped: what it has sent is not read yet, and it
 // may wait for a reply. So the time in which the core did not run does not count.
 void WorkerPool::start_deadline(WorkerSlot& slot, uint64_t from_ns) {
-  uint64_t const deadline_ns = limits_.deadline_ms * ns_per_ms;
+  uint64_t const deadline_ns = slot.deadline_ms * ns_per_ms;
   uint64_t const since_ns = scheduler_.now_ns() - std::min(from_ns, scheduler_.now_ns());
   uint64_t const ran_ns = scheduler_.ran_ns();
   slot.deadline_ran_ns = ran_ns - std::min(since_ns, ran_ns - slot.job_ran_ns) + deadline_ns;
@@ -518,7 +520,7 @@ bool WorkerPool::Run::more_may_follow() const {
 }
 
 void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id,
-                            std::string_view job) {
+                            std::string_view job, uint32_t deadline_ms) {
   WorkerPool& pool = *pool_;
   if (pool.must_swap(*slot_)) pool.swap_slot(slot_);
   WorkerSlot& slot = *slot_;
@@ -529,6 +531,7 @@ void WorkerPool::Run::start(std::string_view hunt_id, std::string_view hunter_id
   }
   slot.become(State::running);
   slot.hunt_id = hunt_id;
+  slot.deadline_ms = deadline_ms == 0 ? pool.limits_.deadline_ms : deadline_ms;
   slot.reusable = pool.may_reuse(slot.jobs);
   slot.clean = false;
   slot.job_ran_ns = pool.scheduler_.ran_ns();

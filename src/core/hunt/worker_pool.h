@@ -84,9 +84,10 @@ class WorkerPool final : private WorkerUser {
     ~Run();
     // Whether the worker can take another job after this one; for the job's flags.
     bool more_may_follow() const;
-    // Sends the job to the worker, and starts the worker if the slot has none. REQUIRES: not called
-    // before.
-    void start(std::string_view hunt_id, std::string_view hunter_id, std::string_view job);
+    // Sends the job to the worker, and starts the worker if the slot has none. It is killed after
+    // `deadline_ms`; 0: after limits().deadline_ms. REQUIRES: not called before.
+    void start(std::string_view hunt_id, std::string_view hunter_id, std::string_view job,
+               uint32_t deadline_ms = 0);
     // Waits for a frame or for the end of the run, at most until `deadline_at_ns`. No event follows
     // one that is not a frame. REQUIRES: start() was called.
     Task<WorkerEvent> next_event(uint64_t deadline_at_ns);

@@ -100,7 +100,8 @@ struct WorkerSlot final : Deadline {
   // In the time that the core ran (Scheduler::ran_ns()): when the job was sent, and the deadline.
   uint64_t job_ran_ns = 0;
   uint64_t deadline_ran_ns = 0;
-  PoolString hunt_id;  // of the job that runs, or completed last; empty: none
+  uint32_t deadline_ms = 0;  // of the job that runs, or of a worker's exit
+  PoolString hunt_id;        // of the job that runs, or completed last; empty: none
   PoolDeque<PoolString> frames;
   OneShot<Signal> event_ready;  // a frame came, or the process exited
   int spawn_errno = 0;

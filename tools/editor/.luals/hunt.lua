@@ -22,6 +22,12 @@ local Hunt = {}
 ---@return "gone"? why no unit is left
 function Hunt.award(loot_id, options) end
 
+---The date and the time of day in a time zone.
+---@param zone? string such as "Europe/Berlin"; without it zone of NAME.toml
+---@param ms? number milliseconds since 1970; without it hunt.now
+---@return HuntDate
+function Hunt.date(zone, ms) end
+
 ---What the hunter held of this hunt before this run: loot_id -> count.
 ---@return table<string, integer?>
 function Hunt.held() end
@@ -35,6 +41,12 @@ function Hunt.list(t) end
 ---Writes one line into the log of huntd.
 ---@param ... any
 function Hunt.log(...) end
+
+---One line of a list, each as often as its weight says.
+---@generic T: {weight: number}
+---@param list T[]
+---@return T
+function Hunt.pick(list) end
 
 ---Without arguments from 0 up to 1, else a whole number from 1 to m, or from m to n.
 ---@param m? number
@@ -56,6 +68,18 @@ function Hunt.state() end
 ---@return boolean taken
 ---@return integer? held how much the hunter has, if that is less
 function Hunt.take(loot_id, n) end
+---@class HuntDate
+---@field year integer
+---@field month integer
+---@field day integer
+---@field hour integer
+---@field minute integer
+---@field second integer
+---@field weekday integer # 1 is Monday, 7 is Sunday
+---@field year_day integer # 1 to 366
+---@field day_number integer # days since 1 January 1970
+---@field date string # as in "2026-12-24"
+---@field offset integer # seconds east of UTC
 
 ---@class HuntRun
 ---@field ended string # "ok", "rejected", "script-error", ...
