@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -82,16 +83,24 @@ int write_hunt(const Options& options, const Context& context) {
   if (!path) return fail(path.error());
   std::string const name = path->stem().string();
   fs::path const test = path->parent_path() / fmt::format("{}{}.lua", name, test_suffix);
+  std::vector<std::pair<fs::path, std::string>> files = {{*path, hunt_like(*sample, name)},
+                                                         {test, test_like(*sample, name)}};
+  if (!sample->settings.empty())
+    files.emplace_back(fs::path(*path).replace_extension(".toml"), settings_like(*sample, name));
   std::error_code ignored;
-  for (const fs::path& file : {*path, test})
+  for (const auto& [file, text] : files)
     if (fs::exists(fs::symlink_status(file, ignored)))
       return fail_usage(fmt::format("{} exists, and is not overwritten", file.string()));
-  Result<void> written = write_file(*path, hunt_like(*sample, name), WriteMode::create);
-  if (written) written = write_file(test, test_like(*sample, name), WriteMode::create);
-  if (!written) return fail(written.error());
-  print(fmt::format("{}\n{}\n", path->string(), test.string()));
-  print_object(fmt::format(R"({{"files":[{},{}]}})", json_string(path->string()),
-                           json_string(test.string())));
+  std::string names;
+  std::string objects;
+  for (const auto& [file, text] : files) {
+    if (Result<void> written = write_file(file, text, WriteMode::create); !written)
+      return fail(written.error());
+    names += file.string() + "\n";
+    objects += (objects.empty() ? "" : ",") + json_string(file.string());
+  }
+  print(names);
+  print_object(fmt::format(R"({{"files":[{}]}})", objects));
   return exit_ok;
 }
 

@@ -5,6 +5,7 @@
 
 namespace huntd::huntctl {
 
+extern const std::string_view advent_calendar, advent_calendar_test, advent_calendar_toml;
 extern const std::string_view campfire, campfire_test;
 extern const std::string_view goblin_hoard, goblin_hoard_test;
 extern const std::string_view golden_ticket, golden_ticket_test;

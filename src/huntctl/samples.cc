@@ -10,16 +10,18 @@ namespace {
 
 // Of views that another file initializes, so it is made when it is first used.
 const Sample* all_samples() {
-  static const Sample all[] = {{"campfire", campfire, campfire_test},
-                               {"goblin-hoard", goblin_hoard, goblin_hoard_test},
-                               {"golden-ticket", golden_ticket, golden_ticket_test},
-                               {"seven-runes", seven_runes, seven_runes_test},
-                               {"smithy", smithy, smithy_test},
-                               {"sphinx", sphinx, sphinx_test},
-                               {"sunken-chest", sunken_chest, sunken_chest_test}};
+  static const Sample all[] = {
+      {"advent-calendar", advent_calendar, advent_calendar_test, advent_calendar_toml},
+      {"campfire", campfire, campfire_test, {}},
+      {"goblin-hoard", goblin_hoard, goblin_hoard_test, {}},
+      {"golden-ticket", golden_ticket, golden_ticket_test, {}},
+      {"seven-runes", seven_runes, seven_runes_test, {}},
+      {"smithy", smithy, smithy_test, {}},
+      {"sphinx", sphinx, sphinx_test, {}},
+      {"sunken-chest", sunken_chest, sunken_chest_test, {}}};
   return all;
 }
-constexpr size_t sample_count = 7;
+constexpr size_t sample_count = 8;
 
 void replace_all(std::string& text, const std::string& from, std::string_view to) {
   for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
@@ -44,7 +46,7 @@ std::string renamed(std::string_view text, std::string_view from, std::string_vi
 std::span<const Sample> samples() { return {all_samples(), sample_count}; }
 
 const Sample& plain_hunt() {
-  static const Sample plain{"new-hunt", new_hunt, new_hunt_test};
+  static const Sample plain{"new-hunt", new_hunt, new_hunt_test, {}};
   return plain;
 }
 
@@ -58,6 +60,12 @@ std::string_view about(const Sample& sample) {
 
 std::string hunt_like(const Sample& sample, std::string_view name) {
   return renamed(sample.hunt, sample.name, name, "hunt", "Hunt");
+}
+
+std::string settings_like(const Sample& sample, std::string_view name) {
+  std::string made(sample.settings);
+  replace_all(made, fmt::format("{}.lua", sample.name), fmt::format("{}.lua", name));
+  return made;
 }
 
 std::string test_like(const Sample& sample, std::string_view name) {

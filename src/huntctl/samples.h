@@ -9,8 +9,9 @@ namespace huntd::huntctl {
 
 struct Sample {
   std::string_view name;
-  std::string_view hunt;  // the text of NAME.lua
-  std::string_view test;  // the text of NAME_test.lua
+  std::string_view hunt;      // the text of NAME.lua
+  std::string_view test;      // the text of NAME_test.lua
+  std::string_view settings;  // the text of NAME.toml; empty: it has none
 };
 
 // The seven samples, sorted by name.
@@ -23,5 +24,6 @@ std::string_view about(const Sample& sample);
 // The texts of a new hunt of this name.
 std::string hunt_like(const Sample& sample, std::string_view name);
 std::string test_like(const Sample& sample, std::string_view name);
+std::string settings_like(const Sample& sample, std::string_view name);
 
 }  // namespace huntd::huntctl

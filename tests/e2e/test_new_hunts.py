@@ -34,7 +34,8 @@ def huntctl(folder: pathlib.Path, *words, code=0) -> subprocess.CompletedProcess
 @pytest.mark.parametrize("like", [None, *SAMPLES])
 def test_a_new_hunt_passes_check_try_and_its_test(folder, like):
     done = huntctl(folder, "new", "star-fall", *(["--like", like] if like else []))
-    assert done.stdout == f"{folder}/star-fall.lua\n{folder}/star-fall_test.lua\n"
+    settings = f"{folder}/star-fall.toml\n" if (ROOT / "lua" / f"{like}.toml").exists() else ""
+    assert done.stdout == f"{folder}/star-fall.lua\n{folder}/star-fall_test.lua\n{settings}"
     assert "0 errors, 0 warnings" in huntctl(folder, "check").stdout
     assert huntctl(folder, "try", "star-fall").stdout.startswith("star-fall for hunter: ok\n")
     assert "0 failed" in huntctl(folder, "test").stderr
