@@ -21,7 +21,7 @@ BENCHES: dict[str, tuple[str, dict]] = {
     "fleet-process": ("fleet_rate", {"mode": "process"}),
     "fleet-task-rate": ("fleet_rate", {"mode": "task"}),
     "redis-memory": ("redis_memory", {}),
-    **{name: (name, {}) for name in ("redis", "kafka", "rest", "overload", "memory", "idle", "aggregator", "lag", "leaderboard",
+    **{name: (name, {}) for name in ("redis", "kafka", "rest", "overload", "looping", "memory", "idle", "aggregator", "lag", "leaderboard",
                                    "reconcile", "upgrade", "hosts")}}
 # option -> the benches whose run() takes it
 TAKE = {"minutes": ("fleet", "fleet-task", "fleet-fork", "fleet-process", "fleet-task-rate", "lag"), "events": ("leaderboard", "reconcile"),
