@@ -77,10 +77,10 @@ inline constexpr size_t script_bytes_max = 256 * 1024;        // source of one h
 inline constexpr size_t bundle_bytes_max = 16 * 1024 * 1024;  // all sources
 inline constexpr size_t image_bytes_max = 8 * 1024 * 1024;    // compiled state of one hunt
 inline constexpr size_t bundle_images_bytes_max = 256 * 1024 * 1024;
-inline constexpr size_t settings_bytes_max = 64 * 1024;     // NAME.toml of one hunt
-inline constexpr size_t hunt_config_bytes_max = 60 * 1024;  // its [config], as a value
-inline constexpr size_t testers_max = 1000;                 // of one hunt
-inline constexpr size_t modules_max = 128;                  // lib/*.lua
+inline constexpr size_t settings_bytes_max = 64 * 1024;      // NAME.toml of one hunt
+inline constexpr size_t hunt_config_bytes_max = 60 * 1024;   // its [config], as a value
+inline constexpr size_t testers_max = 1000;                  // of one hunt
+inline constexpr size_t modules_max = 128;                   // lib/*.lua
 inline constexpr size_t worker_frame_bytes_max = 96 * 1024;  // one frame on the worker's socket
 // Lines of hunt.log, and separately of failed hunts, per core and second; further lines are only
 // counted. The two budgets are separate so that a script cannot hide its failure behind its own
