@@ -95,7 +95,7 @@ def test_check_finds_mistakes_of_settings_with_file_and_line(hunts):
         assert done.returncode == 1
         assert done.stdout == (f"{folder}/chest.toml:1:1: error: cofig is not a key of this file\n  cofig = 3\n  ^\n"
                                "help: did you mean config?\n\n")
-    (folder / "chest.toml").write_text("[config]\n")
+    (folder / "chest.toml").write_text(SETTINGS)
     assert huntctl(folder, "check").returncode == 0
 
 
