@@ -65,6 +65,8 @@ enum {
   WF_JOB_CHECK = 1,
   WF_JOB_MORE = 2, /* another job may follow on this socket: do not exit after the outcome */
   WF_JOB_TEST = 4, /* of a test script, which has hunt.play: no core sends it */
+  /* The worker runs only if no other process wants the CPU. Not with WF_JOB_MORE, nor for a holder. */
+  WF_JOB_YIELD = 8,
 };
 /* The status of an outcome that is WF_OK and has a state. */
 enum { WF_STATUS_STATE = 0x100 };

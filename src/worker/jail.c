@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/jail.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -45,6 +46,11 @@ void drop_rights(uint64_t memory_bytes, size_t extra_bytes, enum worker_kind kin
   if (kind != job_tasks) limit(RLIMIT_NPROC, 0, 0);
   limit(RLIMIT_NOFILE, bundle_descriptor + 1, bundle_descriptor + 1);
   if (!has_syscall_filter()) jail_myself();
+}
+
+void yield_to_others(void) {
+  struct sched_param const none = {0};
+  syscall(SYS_sched_setscheduler, 0, SCHED_IDLE, &none); /* musl's function does nothing */
 }
 
 void bound_next_job(void) {

@@ -18,3 +18,8 @@ void drop_rights(uint64_t memory_bytes, size_t extra_bytes, enum worker_kind kin
 
 /* Renews the bound on CPU time for the next job. REQUIRES: drop_rights() with `many_jobs`. */
 void bound_next_job(void);
+
+/* From now on this process runs only if no other one wants its CPU. If the kernel does not take it,
+ * nothing changes. REQUIRES: it is not a holder, nor one of its tasks.
+ */
+void yield_to_others(void);

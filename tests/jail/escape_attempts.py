@@ -47,7 +47,7 @@ MISSING = ("io.open('/etc/passwd')", "os.execute('id')", "debug.getregistry()", 
            "setfenv(1, {})", "getfenv(0)", "newproxy(true)", "collectgarbage('stop')", "math.randomseed(1)", "ffi.C.system('id')", "print('x')")
 
 IN_THE_VM = [
-    *(_error(f"missing-{number}-{call.split('(')[0].replace('.', '-')}", f"return {call}") for number, call in enumerate(MISSING)),
+    *(_error(f"missing-{number}-{call.split('(')[0].replace('.', '-')}", f"return ({call})") for number, call in enumerate(MISSING)),
     _endless("loop", "while true do end"),
     _endless("loop-in-pcall", "while true do pcall(function() while true do end end) end"),
     _endless("loop-of-caught-errors", "while true do pcall(error, 'again') end"),

@@ -8,6 +8,13 @@
 #include "base/hash.h"
 
 namespace huntd::server {
+namespace {
+
+// So many runs in a row that exceed their deadlines are the script's doing.
+constexpr uint32_t endless_runs = 4;
+constexpr uint64_t probe_every_ns = 5 * ns_per_s;
+
+}  // namespace
 
 RunWindows::Window RunWindows::window(uint64_t key, uint64_t now_ns) const {
   for (const auto* const generation : {&newer_, &older_}) {
@@ -54,6 +61,21 @@ void RunLimits::count(const RunRules& rules, std::string_view hunt_id, std::stri
   uint64_t const key = key_of(hunt_id, hunter_id);
   if (rules.per_hour != 0) hours_.count(key, now_ns);
   if (rules.per_day != 0) days_.count(key, now_ns);
+}
+
+bool RunLimits::must_yield(std::string_view hunt_id, uint64_t now_ns) {
+  auto const found = endless_.find(PoolString(hunt_id));
+  if (found == endless_.end() || found->second.in_a_row < endless_runs) return false;
+  if (now_ns < found->second.next_probe_ns) return true;
+  found->second.next_probe_ns = now_ns + probe_every_ns;
+  return false;
+}
+
+void RunLimits::note_end(std::string_view hunt_id, bool at_deadline) {
+  if (at_deadline)
+    ++endless_[PoolString(hunt_id)].in_a_row;
+  else if (!endless_.empty())
+    endless_.erase(PoolString(hunt_id));
 }
 
 RunLimits::InFlight::InFlight(RunLimits& limits, const RunRules& rules, std::string_view hunt_id)

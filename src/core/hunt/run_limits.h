@@ -58,6 +58,12 @@ class RunLimits {
   void count(const RunRules& rules, std::string_view hunt_id, std::string_view hunter_id,
              uint64_t now_ns);
 
+  // Whether the next run of the hunt is to let others go first: its last runs exceeded their
+  // deadlines. Every few seconds one run is as any other, to see if that is over.
+  bool must_yield(std::string_view hunt_id, uint64_t now_ns);
+  // A run of the hunt ended, at its deadline or otherwise.
+  void note_end(std::string_view hunt_id, bool at_deadline);
+
   // Counts a run of a hunt as long as it exists; empty if there are as many as may be.
   class InFlight {
    public:
@@ -76,9 +82,15 @@ class RunLimits {
  private:
   uint64_t key_of(std::string_view hunt_id, std::string_view hunter_id) const;
 
+  struct Endless {
+    uint32_t in_a_row = 0;       // runs that exceeded their deadlines
+    uint64_t next_probe_ns = 0;  // when a run does not yield
+  };
+
   uint64_t const secret_;
   RunWindows hours_{3600 * ns_per_s};
   RunWindows days_{24 * 3600 * ns_per_s};
+  PoolMap<PoolString, Endless> endless_;     // by hunt_id, if its last run exceeded its deadline
   PoolMap<PoolString, uint32_t> in_flight_;  // by hunt_id, if it has a bound and runs
 };
 

@@ -32,12 +32,16 @@ std::string& frame_buffer() {
   return buffer;
 }
 
-std::string_view job_frame(const HuntContext& context, const RequestName& name,
-                           const BundledHunt& hunt, std::string_view input, bool more) {
+std::string_view job_frame(HuntContext& context, const RequestName& name, const BundledHunt& hunt,
+                           std::string_view input, bool more) {
   // The seed follows from the request, so that a retry draws the same random numbers.
   SeedKey::Seed const seed = context.seed_key->seed(name.hunter_id, name.hunt_id, name.key);
   wf_job job = hunt_job(hunt, context.workers.limits().memory_bytes);
+  Isolation const isolation = context.workers.limits().isolation;
+  bool const of_its_own = isolation == Isolation::process || isolation == Isolation::fork;
   job.flags = more ? WF_JOB_MORE : 0;
+  if (of_its_own && context.run_limits.must_yield(name.hunt_id, context.clock.now_ns()))
+    job.flags |= WF_JOB_YIELD;
   job.seed[0] = seed[0];
   job.seed[1] = seed[1];
   job.now_ms = context.clock.wall_ms();
@@ -394,6 +398,7 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
         break;
     }
   }
+  context.run_limits.note_end(name.hunt_id, steps.result.end == End::deadline);
   co_return std::move(steps.result);
 }
 

@@ -56,6 +56,21 @@ TEST_CASE("more windows than are remembered drop the oldest") {
   CHECK(windows.wait_ns(0, 1, 1) == 0);
 }
 
+TEST_CASE("a hunt that exceeds its deadline again and again yields, until a run does not") {
+  RunLimits limits(7);
+  for (int i = 0; i < 4; ++i) {
+    CHECK_FALSE(limits.must_yield("loop", 100));
+    limits.note_end("loop", true);
+  }
+  CHECK_FALSE(limits.must_yield("loop", 100));  // the first look if that is over
+  CHECK(limits.must_yield("loop", 101));
+  CHECK_FALSE(limits.must_yield("gold", 101));
+  CHECK_FALSE(limits.must_yield("loop", 100 + 5 * ns_per_s));
+  CHECK(limits.must_yield("loop", 101 + 5 * ns_per_s));
+  limits.note_end("loop", false);
+  CHECK_FALSE(limits.must_yield("loop", 102 + 5 * ns_per_s));
+}
+
 TEST_CASE("a hunt has as many runs at the same time as it may, and others are not concerned") {
   RunLimits limits(7);
   RunRules const rules = rules_of(0, 0, 2);
