@@ -73,6 +73,8 @@ void add_latency(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);
 void add_top(CLI::App& app, Context& context);
 void add_reload(CLI::App& app, Context& context);
+void add_errors(CLI::App& app, Context& context);
+void add_tail(CLI::App& app, Context& context);
 void add_health(CLI::App& app, Context& context);
 void add_drain(CLI::App& app, Context& context);  // and undrain
 void add_core_map(CLI::App& app, Context& context);

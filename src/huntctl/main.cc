@@ -26,6 +26,8 @@ void add_commands(CLI::App& app, Context& context) {
   add_status(app, context);
   add_top(app, context);
   add_reload(app, context);
+  add_errors(app, context);
+  add_tail(app, context);
   add_health(app, context);
   add_drain(app, context);
   add_core_map(app, context);
@@ -106,7 +108,7 @@ std::optional<std::string> unknown_command(const CLI::App& app,
 bool goes_on(const CLI::App& app) {
   for (const CLI::App* command : app.get_subcommands())
     if (goes_on(*command)) return true;
-  for (const char* always : {"--wait", "--delay"})
+  for (const char* always : {"--wait", "--delay", "--for"})
     if (app.get_option_no_throw(always) != nullptr) return true;
   for (const char* name : {"--watch", "--since"}) {
     const CLI::Option* const option = app.get_option_no_throw(name);

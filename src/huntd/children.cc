@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/scm_rights.h"
 #include "huntd/admin/admin.h"
+#include "huntd/listen.h"
 #include "linux/core_process.h"
 #include "linux/spawner.h"
 
@@ -163,7 +164,10 @@ void Children::run_as_admin() {
   close(prepared_.bundle.descriptor());
   cores_.clear();
   log::set_origin("process=admin");
-  _exit(run_admin(region_, UniqueFd(descriptors_.admin)));
+  // Who can reach the port of another host's may not read what hunters sent.
+  bool const only_this_host = is_loopback(descriptors_.admin);
+  _exit(run_admin(region_, UniqueFd(descriptors_.admin),
+                  only_this_host ? Private::shown : Private::hidden));
 }
 
 void Children::end_admin() {

@@ -10,9 +10,12 @@
 #include <string>
 #include <string_view>
 
+#include "metrics/error_table.h"
 #include "metrics/histogram.h"
+#include "metrics/hunt_lines.h"
 #include "metrics/hunt_table.h"
 #include "metrics/script_failures.h"
+#include "metrics/shared_text.h"
 #include "metrics/shared_word.h"
 
 namespace huntd {
@@ -437,22 +440,6 @@ inline constexpr std::array<std::string_view, 4> core_state_names = {"starting",
                                                                      "draining", "down"};
 static_assert(static_cast<size_t>(CoreState::down) + 1 == core_state_names.size());
 
-// A short text in shared memory that one process writes and others read (a seqlock; Boehm, MSPC
-// 2012): the version is odd while the text changes, and readers retry. Zeroed memory is the empty
-// text.
-template <size_t bytes_max>
-class SharedText {
- public:
-  // Longer text is cut.
-  void set(std::string_view text);
-  std::string get() const;
-
- private:
-  uint64_t version_;
-  uint64_t words_[bytes_max / sizeof(uint64_t)];  // zero bytes after the text
-};
-using SharedName = SharedText<32>;
-
 // One core's part of the shared region.
 class alignas(64) CoreMetrics {
  public:
@@ -477,6 +464,8 @@ class alignas(64) CoreMetrics {
 
   ScriptFailures failures;  // by the core
   HuntTable hunts;          // by the core
+  ErrorTable errors;        // of scripts, with examples; by the core
+  HuntLines lines;          // for those who follow a hunt; by the core
   SharedName bundle;        // 32 hex digits of the bundle that new hunts run; by the core
   // Why the core can't use Redis; empty if it can. By the core.
   SharedText<512> redis_reason;

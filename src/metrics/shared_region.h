@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "metrics/core_metrics.h"
 #include "metrics/reload_status.h"
+#include "metrics/shared_text.h"
 #include "metrics/shared_word.h"
 
 namespace huntd {
@@ -29,7 +30,7 @@ inline constexpr std::array<std::string_view, 3> host_state_names = {"serving", 
 static_assert(static_cast<size_t>(HostState::stopping) + 1 == host_state_names.size());
 
 // Owns one mapping (MAP_SHARED, anonymous), which forked children inherit. A page takes memory when
-// it is first written: at most about 1.4 MB per core.
+// it is first written: at most about 2.4 MB per core.
 class SharedRegion {
  public:
   // Maps the region for `cores` cores (1 to limits::cores_max). `version` is the version of huntd,

@@ -42,7 +42,7 @@ COMMANDS = {
     "simulate": [HUNTS / "gold.lua", "--hunters", "10", "--hunts", "2"], "check": [HUNTS / "gold.lua"],
     "test": [HUNTS.parents[2] / "lua"], "new": [], "editor": [EDITOR.name],
     "hunt run": ["gold", "ann"], "hunt close": ["never-played"], "hunt open": ["never-played"], "hunt list": [],
-    "hunt purge": ["never-purged", "--yes"],
+    "hunt purge": ["never-purged", "--yes"], "errors": [], "tail": ["gold", "--for", "0.5"],
 }
 WITHOUT_PEER = {"token", "check", "simulate", "test", "new", "editor"}
 # Not twice at the same time.
@@ -50,7 +50,8 @@ WRITES = {"editor", "reload", "drain", "undrain", "forget", "restore", "dead ret
 OF_POSTGRES = ["hunt list", "hunt purge", "forget", "restore", "reconcile"]
 OF_REDIS = ["supplies", "hunt list", "hunt close", "forget", "reconcile", "try"]
 OF_KAFKA = ["dead list", "dead retry", "reconcile"]
-OF_HTTP = {"status": "--admin", "latency": "--admin", "top": "--admin", "health": "--admin", "drain": "--admin", "core-map": "--http",
+OF_HTTP = {"status": "--admin", "latency": "--admin", "top": "--admin", "health": "--admin", "drain": "--admin", "errors": "--admin", "tail": "--admin",
+           "core-map": "--http",
            "held": "--http", "hunt run": "--http", "lag": "--aggregator"}  # with the option for the address
 
 

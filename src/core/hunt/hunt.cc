@@ -13,6 +13,7 @@
 #include "base/json_text.h"
 #include "base/log.h"
 #include "base/trace_context.h"
+#include "core/hunt/failed_run.h"
 #include "core/hunt/run_worker.h"
 #include "http/problem.h"
 #include "wire/json_value.h"
@@ -203,17 +204,18 @@ struct Hunt {
   bool keyed;  // the client sent an Idempotency-Key
   uint64_t received_at_ns;
   uint64_t deadline_at_ns;
-  uint64_t start_by_ns;  // later, no worker is started
-  uint64_t bytes_hash;   // of the request's body, for records of an older huntd
-  uint64_t body_hash;    // the same until reject_early() has set the hash of its value
-  PoolString input;      // the request's body as a value (wire/value.h); empty: none
+  uint64_t start_by_ns;   // later, no worker is started
+  uint64_t bytes_hash;    // of the request's body, for records of an older huntd
+  uint64_t body_hash;     // the same until reject_early() has set the hash of its value
+  std::string_view body;  // of the request, which outlives the hunt
+  PoolString input;       // the body as a value (wire/value.h); empty: none
   bool got_worker = false;
   // As in HuntReport.
   std::array<uint64_t, 4> stage_ns = {};
 
   Hunt(HuntContext& its_context, HuntRequest& request);
 
-  std::optional<Response> reject_early(std::string_view body);
+  std::optional<Response> reject_early();
   std::optional<Response> reject_behind_others() const;
   std::optional<Response> reject_run() const;
   const RunRules& rules() const;
@@ -255,13 +257,14 @@ Hunt::Hunt(HuntContext& its_context, HuntRequest& request)
       deadline_at_ns(its_context.deadline_at_ns(request.received_at_ns)),
       start_by_ns(its_context.start_by_ns(request.received_at_ns)),
       bytes_hash(hash64(request.body)),
-      body_hash(bytes_hash) {
+      body_hash(bytes_hash),
+      body(request.body) {
   if (!keyed) name.key = name.request_id;
 }
 
 // The response if the request can be rejected without a wait. Otherwise sets `input` and
 // `body_hash`.
-std::optional<Response> Hunt::reject_early(std::string_view body) {
+std::optional<Response> Hunt::reject_early() {
   if (!keyed && context.bundle.find(name.hunt_id) == nullptr)
     return end({Counter::hunts_no_such_hunt, Problem::no_such_hunt, name.hunt_id});
   if (!keyed)
@@ -518,7 +521,13 @@ void Hunt::log_failure(const RunResult& run, FailureReason reason) const {
   uint32_t const line =
       reason == FailureReason::script_error ? line_of(run.reason, name.hunt_id) : 0;
   context.metrics.failures.add(name.hunt_id, line, reason);
+  int64_t const at_ms = context.clock.wall_ms();
+  ErrorTable& errors = context.metrics.errors;
+  ScriptErrorKind const kind{std::string(name.hunt_id), reason, line, std::string(run.reason)};
+  if (std::optional<size_t> const slot = errors.add(kind, at_ms))
+    errors.set_sample(*slot, failed_run_json(name, body, run, at_ms), at_ms);
   if (!may_log_failure()) return;
+  context.metrics.lines.add(hunt_line_json(name, "error", run.reason, at_ms));
   log::warning("hunt failed", {{"hunt_id", name.hunt_id},
                                {"line", line == 0 ? "" : std::to_string(line)},
                                {"reason", failure_reason_names[static_cast<size_t>(reason)]},
@@ -559,8 +568,7 @@ std::optional<Response> shed_run(HuntContext& context, std::string_view hunt_id)
 
 Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
   Hunt hunt(context, request);
-  if (std::optional<Response> rejected = hunt.reject_early(request.body))
-    co_return std::move(*rejected);
+  if (std::optional<Response> rejected = hunt.reject_early()) co_return std::move(*rejected);
 
   // With a key, an earlier attempt that runs now may leave a response for this one.
   uint64_t const wait_until_ns = hunt.keyed ? hunt.deadline_at_ns : hunt.start_by_ns;

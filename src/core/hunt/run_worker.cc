@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/trace_context.h"
 #include "bundle/hunt_job.h"
+#include "core/hunt/failed_run.h"
 #include "core/hunt/hunt.h"
 #include "wire/json_value.h"
 #include "wire/loot_event.h"
@@ -32,19 +33,18 @@ std::string& frame_buffer() {
   return buffer;
 }
 
+// `run` has the seed and the time.
 std::string_view job_frame(HuntContext& context, const RequestName& name, const BundledHunt& hunt,
-                           std::string_view input, bool more) {
-  // The seed follows from the request, so that a retry draws the same random numbers.
-  SeedKey::Seed const seed = context.seed_key->seed(name.hunter_id, name.hunt_id, name.key);
+                           const RunResult& run, std::string_view input, bool more) {
   wf_job job = hunt_job(hunt, context.workers.limits().memory_bytes);
   Isolation const isolation = context.workers.limits().isolation;
   bool const of_its_own = isolation == Isolation::process || isolation == Isolation::fork;
   job.flags = more ? WF_JOB_MORE : 0;
   if (of_its_own && context.run_limits.must_yield(name.hunt_id, context.clock.now_ns()))
     job.flags |= WF_JOB_YIELD;
-  job.seed[0] = seed[0];
-  job.seed[1] = seed[1];
-  job.now_ms = context.clock.wall_ms();
+  job.seed[0] = run.seed[0];
+  job.seed[1] = run.seed[1];
+  job.now_ms = run.now_ms;
   job.hunter_id = text_of(name.hunter_id);
   job.input = text_of(input);
   std::string& buffer = frame_buffer();
@@ -239,6 +239,7 @@ bool RunSteps::take_grant(Supply::Granted granted, const SupplyQuery& query) {
       position_min = query.position + 1;
       return true;
     case Supply::Granted::gone:
+      result.gone.push_back(std::move(result.reservations.back().loot_id));
       result.reservations.pop_back();
       return true;
     case Supply::Granted::full:
@@ -267,12 +268,15 @@ void RunSteps::record_stages(const wf_outcome& outcome) {
 void RunSteps::log_lines(std::string_view lines) {
   while (!lines.empty()) {
     size_t const end = std::min(lines.find('\n'), lines.size());
-    if (context.hunt_log_budget.take(context.clock.now_ns()))
+    if (context.hunt_log_budget.take(context.clock.now_ns())) {
       log::info("hunt.log", {{"hunt_id", name.hunt_id},
                              {"hunter_id", name.hunter_id},
                              {"request_id", name.request_id},
                              log::if_set("trace_id", trace_id_of(name.trace_context)),
                              {"text", lines.substr(0, end)}});
+      context.metrics.lines.add(
+          hunt_line_json(name, "log", lines.substr(0, end), context.clock.wall_ms()));
+    }
     lines.remove_prefix(std::min(end + 1, lines.size()));
   }
 }
@@ -343,13 +347,16 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
   RunSteps steps{context, name, run_number, deadline_at_ns};
   steps.started_at_ns = context.clock.now_ns();
   steps.result.bundle = context.bundle.name();
+  steps.result.now_ms = context.clock.wall_ms();
+  // The seed follows from the request, so that a retry draws the same random numbers.
+  steps.result.seed = context.seed_key->seed(name.hunter_id, name.hunt_id, name.key);
   const BundledHunt* const hunt = context.bundle.find(name.hunt_id);
   if (hunt == nullptr) {
     steps.end(End::no_such_hunt, "");
     co_return std::move(steps.result);
   }
   run.start(name.hunt_id, name.hunter_id,
-            job_frame(context, name, *hunt, input, run.more_may_follow()),
+            job_frame(context, name, *hunt, steps.result, input, run.more_may_follow()),
             hunt->rules.deadline_on(context.workers.limits().deadline_ms));
   for (bool running = true; running;) {
     WorkerEvent const event = co_await run.next_event(deadline_at_ns);
@@ -362,10 +369,11 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
       case WF_ASK_HELD: {
         running = steps.read_held_query(reader);
         if (!running) break;
-        std::optional<Held> const held =
+        std::optional<Held> held =
             co_await context.ledger.held(name.hunter_id, name.hunt_id, deadline_at_ns);
         running = steps.take_held(held);
         if (running) run.reply(held_frame(*held));
+        steps.result.held = std::move(held);
         break;
       }
       case WF_ASK_STATE: {

@@ -6,6 +6,7 @@
 
 #include "base/task.h"
 #include "bundle/bundle.h"
+#include "chance/seed.h"
 #include "core/hunt/worker_pool.h"
 #include "core/ledger/ledger.h"
 #include "core/ledger/supply.h"
@@ -38,8 +39,14 @@ struct RunResult {
   PoolString reason;
   std::optional<HeldVersion> held_version;  // of what the script read of the hunter
   std::optional<StateChange> state;         // of the script that has asked for it
-  PoolVector<Reservation> reservations;     // units reserved for this run, for each end
-  uint64_t worker_start_ns = 0;             // 0: not known, as script_ns
+  // What else decided the run, so that it can be repeated: what hunt.held() returned, the supplies
+  // that had no unit, the time and the chance.
+  std::optional<Held> held;
+  PoolVector<PoolString> gone;
+  int64_t now_ms = 0;  // since 1970
+  SeedKey::Seed seed{};
+  PoolVector<Reservation> reservations;  // units reserved for this run, for each end
+  uint64_t worker_start_ns = 0;          // 0: not known, as script_ns
   uint64_t script_ns = 0;
 };
 

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "huntd/admin/health.h"
 #include "huntd/admin/page.h"
+#include "metrics/errors_json.h"
 #include "metrics/hlog.h"
 #include "metrics/hunts_json.h"
 #include "metrics/metrics_json.h"
@@ -47,7 +48,7 @@ AdminPage health_page(const HealthReport& health) {
 }
 
 // Every page is made from the shared memory alone.
-std::vector<AdminRoute> routes_of(const SharedRegion& region) {
+std::vector<AdminRoute> routes_of(const SharedRegion& region, Private examples) {
   using Made = AdminRoute::Made;
   auto const cores = [&region] { return take_snapshot(region, SnapshotDepth::without_histograms); };
   return {
@@ -75,6 +76,14 @@ std::vector<AdminRoute> routes_of(const SharedRegion& region) {
          return AdminPage{200, "application/json",
                           write_hunts_json(take_snapshot(region, SnapshotDepth::with_hunts))};
        }},
+      {"/errors.json", Made::by_second_thread,
+       [&region, examples] {
+         return AdminPage{200, "application/json", write_errors_json(region, examples)};
+       }},
+      {"/lines.json", Made::by_second_thread,
+       [&region, examples] {
+         return AdminPage{200, "application/json", write_lines_json(region, examples)};
+       }},
       {"/", Made::at_once,
        [] {
          return AdminPage{
@@ -87,11 +96,11 @@ std::vector<AdminRoute> routes_of(const SharedRegion& region) {
 
 }  // namespace
 
-int run_admin(const SharedRegion& region, UniqueFd listener) {
+int run_admin(const SharedRegion& region, UniqueFd listener, Private examples) {
   set_signal_handling();
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   Result<std::unique_ptr<AdminServer>> server =
-      AdminServer::open(std::move(listener), routes_of(region));
+      AdminServer::open(std::move(listener), routes_of(region, examples));
   Result<void> turned;
   while (server && turned) {
     turned = (*server)->turn(turn_wait_max_ms);

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "huntctl/errors_report.h"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <utility>
+
+#include "base/format_text.h"
+#include "huntctl/json_response.h"
+#include "huntctl/shell_word.h"
+
+namespace huntd::huntctl {
+namespace {
+
+using simdjson::dom::array;
+using simdjson::dom::element;
+using simdjson::dom::object;
+
+std::string text_at(const element& from, const char* name) {
+  return std::string(std::string_view(from[name]));
+}
+
+bool lacks(const ErrorExample& example, std::string_view part) {
+  for (const std::string& each : example.lacks)
+    if (each == part) return true;
+  return false;
+}
+
+ErrorExample read_example(const element& from) {
+  ErrorExample example;
+  example.hunter_id = text_at(from, "hunter_id");
+  example.request_id = text_at(from, "request_id");
+  example.bundle = text_at(from, "bundle");
+  example.now_ms = int64_t(from["now_ms"]);
+  example.seed = text_at(from, "seed");
+  for (element const part : array(from["lacks"]))
+    example.lacks.emplace_back(std::string_view(part));
+  if (!lacks(example, "held") && !from["held"].is_null())
+    for (auto const& [loot_id, count] : object(from["held"]))
+      example.held[std::string(loot_id)] = uint64_t(count);
+  if (!lacks(example, "gone"))
+    for (element const loot_id : array(from["gone"]))
+      example.gone.emplace_back(std::string_view(loot_id));
+  if (!lacks(example, "input") && !from["input"].is_null())
+    example.input = text_at(from, "input");
+  return example;
+}
+
+ErrorEntry read_entry(const element& from) {
+  ErrorEntry entry;
+  entry.hunt = text_at(from, "hunt");
+  if (!from["line"].is_null()) entry.line = uint64_t(from["line"]);
+  entry.reason = text_at(from, "reason");
+  entry.message = text_at(from, "message");
+  entry.count = uint64_t(from["count"]);
+  entry.first_ms = int64_t(from["first_ms"]);
+  entry.last_ms = int64_t(from["last_ms"]);
+  if (!from["example"].is_null()) entry.example = read_example(from["example"]);
+  entry.json = simdjson::minify(from);
+  return entry;
+}
+
+}  // namespace
+
+Result<ErrorsReport> read_errors_report(std::string_view json) {
+  return parse_response(json, "errors.json", [](element document) -> Result<ErrorsReport> {
+    ErrorsReport report;
+    for (element const entry : array(document["errors"]))
+      report.errors.push_back(read_entry(entry));
+    report.no_room = uint64_t(document["no_room"]);
+    report.examples = bool(document["examples"]);
+    return report;
+  });
+}
+
+std::string repeat_command(const ErrorEntry& entry, const ErrorExample& example,
+                           const std::string& config_path) {
+  std::string command = "huntctl";
+  if (!config_path.empty()) command += " -c " + shell_word(config_path);
+  command += fmt::format(" try {} {} --now {} --seed {}", shell_word(entry.hunt),
+                         shell_word(example.hunter_id), example.now_ms, example.seed);
+  if (!example.input.empty()) command += " --input " + shell_word(example.input);
+  std::vector<std::string> held;
+  for (const auto& [loot_id, count] : example.held)
+    held.push_back(fmt::format("{}={}", loot_id, count));
+  if (!held.empty()) command += " --held " + shell_word(join_texts(held, ","));
+  if (!example.gone.empty()) command += " --gone " + shell_word(join_texts(example.gone, ","));
+  return command;
+}
+
+}  // namespace huntd::huntctl

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""huntctl errors: the errors of scripts on a live host, each with the command that repeats an example exactly."""
+import json
+import select
+import shlex
+import signal
+import subprocess
+
+import pytest
+
+from aggregator_pipeline import huntctl_program
+from client import run_hunt
+from harness.huntd_stack import http_get
+from harness.process import wait_until
+from huntctl_runs import run
+
+# The text of the error has all that a run depends on.
+LUCKY = """
+return function(hunt)
+  local cup = hunt.award("cup", {limit = 1})
+  if hunt.input.first then hunt.award("iron") hunt.award("iron") return "ok" end
+  local iron = hunt.held().iron
+  error("drew " .. hunt.random(1, 1000000) .. " at " .. hunt.now .. ", iron " .. iron .. ", cup " .. tostring(cup)
+    .. ", " .. hunt.input.word)
+end
+"""
+SIMPLE = "return function(hunt)\n  hunt.awrd('x')\nend"
+WORD = "it's \"quoted\" $HOME; ä"
+
+
+TALKS = "return function(hunt) hunt.log('hello ' .. hunt.hunter_id) if hunt.hunter_id == 'bob' then error('no bobs') end end"
+
+
+@pytest.fixture
+def hunts(tmp_path):
+    folder = tmp_path / "hunts"
+    folder.mkdir()
+    (folder / "lucky.lua").write_text(LUCKY)
+    (folder / "simple.lua").write_text(SIMPLE)
+    (folder / "talks.lua").write_text(TALKS)
+    return folder
+
+
+@pytest.fixture
+def stack(own_stack, hunts):
+    made = own_stack(hunts=hunts, settings={"worker.deadline_ms": 5000, "worker.queue_deadline_ms": 10_000})
+    made.start()
+    return made
+
+
+def errors(stack, *words) -> dict:
+    done = run(stack.config, "errors", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def repeat(command: str) -> str:
+    """The error of a `huntctl try` as it was printed, typed into a shell."""
+    assert command.startswith("huntctl ")
+    program = shlex.quote(str(huntctl_program()))
+    done = subprocess.run(["sh", "-c", program + command.removeprefix("huntctl")], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, done
+    return done.stderr
+
+
+def test_an_example_is_repeated_exactly(stack):
+    assert run_hunt(stack.http, "lucky", "ada", input={"first": True}).status == 200
+    failed = run_hunt(stack.http, "lucky", "ada", input={"word": WORD}, key="a-key-of-ada")
+    assert failed.status == 500, failed
+    message = failed.json["detail"]
+    assert ", iron 2, cup false, " + WORD in message
+    found = errors(stack)["errors"]
+    assert [(each["hunt"], each["line"], each["reason"], each["count"]) for each in found] == [("lucky", 6, "script_error", 1)]
+    assert found[0]["message"] == message
+    assert found[0]["example"]["hunter_id"] == "ada"
+    assert found[0]["example"]["request_id"] == failed.headers["x-request-id"]
+    stack.redis.stop()  # the repeat needs no store, and so no secret of the ledger
+    assert message in repeat(found[0]["repeat"])
+
+
+def test_the_text_has_the_command_and_the_count(stack):
+    for hunter in ("ada", "bob", "cy"):
+        assert run_hunt(stack.http, "simple", hunter).status == 500
+    shown = run(stack.config, "errors").stdout
+    assert "simple.lua:2: attempt to call field 'awrd' (a nil value); if this is a field of hunt, it is hunt.award\n" in shown
+    assert "script_error; 3 times, first " in shown
+    command = next(line.strip() for line in shown.splitlines() if line.strip().startswith("huntctl "))
+    assert "it is hunt.award" in repeat(command)
+    assert run(stack.config, "errors", "lucky").stdout == "no script has failed since huntd started\n"
+
+
+def test_neither_the_secret_nor_a_key_is_shown(stack):
+    assert run_hunt(stack.http, "simple", "ada", key="key-of-ada").status == 500
+    with stack.redis.client() as redis:
+        secrets = [word for word in redis.call("HGETALL", "seed_secret") if len(word) > 8]
+    assert secrets
+    for page in ("/errors.json", "/lines.json"):
+        body = http_get(stack.admin, page)[1]
+        assert "ada" in body and "key-of-ada" not in body
+        assert not [secret for secret in secrets if secret in body]
+
+
+def test_an_error_of_a_bundle_that_is_not_live_says_so(stack, hunts):
+    assert run_hunt(stack.http, "simple", "ada").status == 500
+    assert "which is not live" not in run(stack.config, "errors").stdout
+    (hunts / "simple.lua").write_text(SIMPLE + "\n")
+    assert run(stack.config, "reload").returncode == 0
+    assert "which is not live: its script may differ" in run(stack.config, "errors").stdout
+
+
+def test_an_admin_port_that_other_hosts_reach_shows_no_hunter(own_stack, hunts):
+    stack = own_stack(hunts=hunts)
+    port = stack.admin.rsplit(":", 1)[1]
+    stack.settings["admin.listen"] = f"0.0.0.0:{port}"
+    stack.start()
+    assert run_hunt(stack.http, "simple", "ada").status == 500
+    assert "ada" not in http_get(stack.admin, "/errors.json")[1] + http_get(stack.admin, "/lines.json")[1]
+    found = errors(stack)
+    assert found["errors"][0]["count"] == 1 and found["examples"] is False
+    assert "no examples: other hosts can reach the admin port" in run(stack.config, "errors").stdout
+
+
+def test_a_core_that_was_killed_has_its_errors_still(stack):
+    for hunter in [f"h{i}" for i in range(20)]:
+        assert run_hunt(stack.http, "simple", hunter).status == 500
+    before = stack.core_pids()
+    subprocess.run(["kill", "-KILL", *map(str, before)], check=True)
+    wait_until(lambda: stack.huntd.ready() and not set(before) & set(stack.core_pids()), 60, "the cores to be back")
+    assert errors(stack)["errors"][0]["count"] == 20
+
+
+def follow(stack, *words) -> list[dict]:
+    """The lines of `huntctl tail talks`, while ada and bob play."""
+    with subprocess.Popen([str(huntctl_program()), "-c", str(stack.config), "tail", "talks", "--json", *words], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            assert run_hunt(stack.http, "simple", "cy").status == 500  # another hunt
+            assert run_hunt(stack.http, "talks", "ada").status == 200
+            assert run_hunt(stack.http, "talks", "bob").status == 500
+        out, error = process.communicate()
+    assert process.returncode == 0, error
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_tail_follows_the_lines_and_the_errors_of_one_hunt(stack):
+    lines = follow(stack, "--count", "12")
+    assert len(lines) == 12 and {line["hunt_id"] for line in lines} == {"talks"}
+    assert {(line["kind"], line["hunter_id"], line["text"]) for line in lines} == {
+        ("log", "ada", "hello ada"), ("log", "bob", "hello bob"), ("error", "bob", "talks.lua:1: no bobs")}
+    assert all(len(line["request_id"]) == 32 for line in lines)
+
+
+def test_tail_ends_after_its_time_and_needs_no_lines(stack):
+    done = run(stack.config, "tail", "never-played", "--for", "0.5", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout) == {"hunt": "never-played", "lines": 0}
+
+
+def test_tail_goes_on_over_a_restart_of_huntd(stack):
+    with subprocess.Popen([str(huntctl_program()), "-c", str(stack.config), "tail", "talks"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while not select.select([process.stdout], [], [], 0)[0]:
+                assert run_hunt(stack.http, "talks", "ada").status == 200
+            assert " ada " in process.stdout.readline()
+            stack.huntd.restart()
+            while "FAILED talks.lua:1: no bobs" not in process.stdout.readline():
+                assert run_hunt(stack.http, "talks", "bob").status == 500
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+def test_tail_of_an_admin_port_that_other_hosts_reach_is_an_error(own_stack, hunts):
+    stack = own_stack(hunts=hunts)
+    stack.settings["admin.listen"] = f"0.0.0.0:{stack.admin.rsplit(':', 1)[1]}"
+    stack.start()
+    done = run(stack.config, "tail", "talks", "--for", "0.5")
+    assert done.returncode == 1 and "other hosts can reach its admin port" in done.stderr
