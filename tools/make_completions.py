@@ -16,7 +16,7 @@ FOLDER = ROOT / "tools" / "completions"
 PROGRAMS = ("huntctl", "huntd", "hunt-aggregator")
 # What --help does not say: that the value of these is a file, and the first argument of these commands too.
 FILE_OPTIONS = {"-c", "--config", "--token-file", "--keys-file", "--svg", "--html", "--junit"}
-FILE_COMMANDS = {"check", "editor", "new", "simulate", "test", "try"}
+FILE_COMMANDS = {"check", "deploy", "editor", "new", "simulate", "test", "try"}
 # And that `huntctl hunt HUNT HUNTER` is short for `huntctl hunt run HUNT HUNTER`.
 SHORT = {"hunt": "hunt/run"}
 EXIT_SKIPPED = 77

@@ -45,10 +45,15 @@ Result<void> replace_file(const std::string& dir, const std::string& path, std::
   UniqueFd const file(
       open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.valid()) return failed(fresh, "open");
-  if (!write_all(file.get(), head) || !write_all(file.get(), sources))
-    return failed(fresh, "write");
-  if (fsync(file.get()) != 0) return failed(fresh, "fsync");
-  if (rename(fresh.c_str(), path.c_str()) != 0) return failed(fresh, "rename");
+  // A file that is left half written would keep a full disk full.
+  auto const give_up = [&fresh](const char* call) {
+    Error error = failed(fresh, call);
+    unlink(fresh.c_str());
+    return error;
+  };
+  if (!write_all(file.get(), head) || !write_all(file.get(), sources)) return give_up("write");
+  if (fsync(file.get()) != 0) return give_up("fsync");
+  if (rename(fresh.c_str(), path.c_str()) != 0) return give_up("rename");
   UniqueFd const folder(open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.valid() || fsync(folder.get()) != 0) return failed(dir, "fsync");
   return {};
@@ -76,19 +81,32 @@ Result<std::string> read_file(int descriptor, const std::string& path) {
 
 std::string saved_bundle_path(const std::string& dir) { return dir + "/last-good.bundle"; }
 
-Result<void> save_bundle(const std::string& dir, const Bundle& bundle) {
+Result<void> write_bundle_file(const std::string& dir, const std::string& path,
+                               const Bundle& bundle) {
   Result<std::string> const sources = read_sources(bundle);
   if (!sources) return sources.error();
+  return replace_file(dir, path, fmt::format("{}{}\n", magic, bundle.name()), *sources);
+}
+
+Result<void> write_text_file(const std::string& dir, const std::string& path,
+                             std::string_view text) {
+  return replace_file(dir, path, text, "");
+}
+
+Result<void> save_bundle(const std::string& dir, const Bundle& bundle) {
   std::string const path = saved_bundle_path(dir);
   std::string const lock_path = path + ".lock";
   UniqueFd const lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock.valid()) return failed(lock_path, "open");
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return failed(lock_path, "flock");
-  return replace_file(dir, path, fmt::format("{}{}\n", magic, bundle.name()), *sources);
+  return write_bundle_file(dir, path, bundle);
 }
 
 Result<std::optional<Bundle>> load_saved_bundle(const std::string& dir) {
-  std::string const path = saved_bundle_path(dir);
+  return read_bundle_file(saved_bundle_path(dir));
+}
+
+Result<std::optional<Bundle>> read_bundle_file(const std::string& path) {
   // Without O_NONBLOCK, open() of a FIFO would wait for its writer.
   UniqueFd const file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!file.valid() && errno == ENOENT) return std::optional<Bundle>();

@@ -92,6 +92,15 @@ Result<Status> wait_for_result(const std::string& address, const Status& before)
   }
 }
 
+// Whether the scripts are those that were deployed, so that hunts.dir was not read.
+Result<bool> serves_deployed(const std::string& address) {
+  Result<std::string> const json = get_from_admin_port(address, "/bundles.json");
+  if (!json) return json.error();
+  return parse_response(*json, "bundles.json", [](element document) -> Result<bool> {
+    return bool(document["deployed"]);
+  });
+}
+
 int reload(const Options& options, const Context& context) {
   Result<std::string> const address = context.admin_address(options.admin);
   if (!address) return fail(address.error());
@@ -101,9 +110,15 @@ int reload(const Options& options, const Context& context) {
   int64_t const started_ms = monotonic_ms();
   Result<Status> const after = wait_for_result(*address, *before);
   if (!after) return fail(after.error());
-  print_object(fmt::format(R"({{"result":{},"bundle":{},"reload":{},"took_ms":{}}})",
-                           json_string(after->result), json_string(after->bundle),
+  Result<bool> const deployed = serves_deployed(*address);
+  if (!deployed) return fail(deployed.error());
+  print_object(fmt::format(R"({{"result":{},"bundle":{},"deployed":{},"reload":{},"took_ms":{}}})",
+                           json_string(after->result), json_string(after->bundle), *deployed,
                            json_number(after->finished), monotonic_ms() - started_ms));
+  if (*deployed)
+    print_note(
+        "hunts.dir was not read: a deployed bundle is live (`huntctl bundles`), and `huntctl deploy "
+        "--hunts-dir` ends that\n");
   if (after->result != "applied") return fail("the reload was rejected: " + after->error);
   print(fmt::format("reloaded: bundle {}\n", after->bundle));
   return exit_ok;

@@ -2,7 +2,6 @@
 // huntctl simulate: plays many runs of a hunt on real workers against a pretended ledger, and
 // reports what they gave. Nothing is awarded (decision 49).
 #include <fmt/format.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -12,8 +11,6 @@
 #include <string>
 #include <utility>
 
-#include "base/clock.h"
-#include "base/cpus.h"
 #include "bundle/worker_program.h"
 #include "huntctl/commands.h"
 #include "huntctl/hunt_script.h"
@@ -44,33 +41,14 @@ struct Options {
   bool no_times = false;
 };
 
-// Eight hex digits: easily typed again.
-std::string new_seed() {
-  uint32_t drawn = 0;
-  CHECK(getrandom(&drawn, sizeof drawn, 0) == static_cast<ssize_t>(sizeof drawn));
-  return fmt::format("{:08x}", drawn);
-}
-
-// Noon of today, UTC: so the same seed gives the same report all day.
-int64_t noon() {
-  constexpr int64_t day_ms = 86'400'000;
-  return wall_ms() / day_ms * day_ms + day_ms / 2;
-}
-
 Result<SimulationPlan> plan_of(const Options& options, const Config& config,
                                const HuntScript& script) {
-  SimulationPlan plan;
-  plan.hunt_id = script.hunt_id;
-  plan.seed = options.seed.empty() ? new_seed() : options.seed;
+  SimulationPlan plan = default_plan(script.hunt_id, config);
+  if (!options.seed.empty()) plan.seed = options.seed;
   plan.hunters = options.hunters;
   plan.hunts = options.hunts;
   plan.every_ms = options.every_s * 1000;
-  plan.memory_bytes = config.worker.memory_bytes;
-  plan.deadline_ms = config.worker.deadline_ms;
-  plan.workers = options.workers;
-  // Two per CPU: while one waits for a reply, another one runs.
-  if (plan.workers == 0)
-    plan.workers = std::clamp<uint64_t>(2 * allowed_cpus().size(), 2, simulation::workers_max);
+  if (options.workers > 0) plan.workers = options.workers;
   if (plan.runs() > simulation::runs_max)
     return usage_error(fmt::format("--hunters times --hunts is {}, more than {} runs", plan.runs(),
                                    simulation::runs_max));
@@ -78,7 +56,7 @@ Result<SimulationPlan> plan_of(const Options& options, const Config& config,
     return usage_error(
         fmt::format("--seed: a text of at most {} bytes", simulation::seed_bytes_max));
   Result<int64_t> const now_ms =
-      options.now.empty() ? Result<int64_t>(noon()) : read_now(options.now);
+      options.now.empty() ? Result<int64_t>(plan.now_ms) : read_now(options.now);
   if (!now_ms) return now_ms.error();
   plan.now_ms = *now_ms;
   if (plan.now_ms > INT64_MAX - static_cast<int64_t>(plan.hunts * plan.every_ms))

@@ -2,6 +2,7 @@
 #include "huntctl/hunt_script.h"
 
 #include <fmt/format.h>
+#include <sys/random.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/cpus.h"
 #include "base/ids.h"
 #include "base/read_text.h"
 #include "base/utc_time.h"
@@ -25,7 +29,32 @@ namespace {
 // Compiling a script may take longer than a run of it.
 constexpr uint32_t check_deadline_ms = 5000;
 
+// Eight hex digits: easily typed again.
+std::string new_seed() {
+  uint32_t drawn = 0;
+  CHECK(getrandom(&drawn, sizeof drawn, 0) == static_cast<ssize_t>(sizeof drawn));
+  return fmt::format("{:08x}", drawn);
+}
+
+// Noon of today, UTC: so the same seed gives the same report all day.
+int64_t noon() {
+  constexpr int64_t day_ms = 86'400'000;
+  return wall_ms() / day_ms * day_ms + day_ms / 2;
+}
+
 }  // namespace
+
+SimulationPlan default_plan(const std::string& hunt_id, const Config& config) {
+  SimulationPlan plan;
+  plan.hunt_id = hunt_id;
+  plan.seed = new_seed();
+  plan.memory_bytes = config.worker.memory_bytes;
+  plan.deadline_ms = config.worker.deadline_ms;
+  plan.now_ms = noon();
+  // While one waits for a reply, another one runs.
+  plan.workers = std::clamp<uint64_t>(2 * allowed_cpus().size(), 2, simulation::workers_max);
+  return plan;
+}
 
 Result<HuntScript> read_hunt_script(const std::string& name, const Config& config) {
   std::filesystem::path path = name;

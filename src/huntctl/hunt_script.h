@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "bundle/bundle.h"
 #include "config/config.h"
+#include "rehearsal/simulation_figures.h"
 
 namespace huntd::huntctl {
 
@@ -32,6 +33,10 @@ Result<HuntScript> hunt_script(const std::filesystem::path& path, std::string te
 // The bundle of this one hunt, with its image. The error has file and line.
 Result<Bundle> checked_bundle(const HuntScript& script, const Config& config,
                               const std::string& worker_path);
+
+// A simulation of this hunt with a new seed, the limits of the config and two workers per CPU. Who
+// calls it sets `hunters` and `hunts`.
+SimulationPlan default_plan(const std::string& hunt_id, const Config& config);
 
 // Reads --now: milliseconds since the Unix epoch, or YYYY-MM-DDTHH:MM[:SS] with Z or +HH:MM.
 // The error is of kind `usage`.

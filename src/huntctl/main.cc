@@ -26,6 +26,9 @@ void add_commands(CLI::App& app, Context& context) {
   add_status(app, context);
   add_top(app, context);
   add_reload(app, context);
+  add_deploy(app, context);
+  add_rollback(app, context);
+  add_bundles(app, context);
   add_errors(app, context);
   add_tail(app, context);
   add_health(app, context);

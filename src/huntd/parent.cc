@@ -26,6 +26,7 @@
 #include "base/unique_fd.h"
 #include "core/core.h"
 #include "huntd/children.h"
+#include "huntd/deploy_port.h"
 #include "huntd/listen.h"
 #include "huntd/reload.h"
 #include "huntd/saving.h"
@@ -91,9 +92,13 @@ class Parent {
       return exit_config;
     }
     reload_.note_start();
+    note_start_of_scripts();
     watchdog_us_ = systemd::watchdog_interval_us();
     children_.start({listeners_.descriptors(), admin_.socket.get(), signals_.get()});
-    while (!stopping_ || !children_.all_cores_ended()) tick();
+    if (Result<void> opened = deploys_.open(region_.parent_pid(), region_.parent_start_ticks());
+        !opened)
+      log::error("huntctl deploy and rollback cannot be used", {{"error", opened.error().message}});
+    while (!stopping_ || !children_.all_cores_ended() || saving_.active()) tick();
     children_.end_admin();
     log::info("stopped");
     return EXIT_SUCCESS;
@@ -115,6 +120,7 @@ class Parent {
     std::vector<pollfd> waits{{signals_.get(), POLLIN, 0}};
     children_.add_to(waits);
     waits.push_back({reload_.descriptor(), POLLIN, 0});
+    deploys_.add_to(waits);
     uint64_t const entered_ns = monotonic_ns();
     uint64_t const wait_ms = children_.wait_ms(entered_ns, ms_until_drain(entered_ns));
     poll(waits.data(), waits.size(), static_cast<int>(wait_ms));
@@ -127,14 +133,169 @@ class Parent {
     log::flush(now_ns);
     if (drain_at_ns_ != 0 && !stopping_ && now_ns >= drain_at_ns_) begin_drain();
     if (stopping_) {
-      if (now_ns >= kill_at_ns_) children_.kill_cores();
+      if (now_ns < kill_at_ns_) return;
+      children_.kill_cores();
+      saving_.kill();
       return;
     }
     if (reload_.step(now_ns, [this](ReloadContent next) { return apply(std::move(next)); }))
       saving_.save();
+    serve_deploys(now_ns);
+    if (now_ns >= count_served_at_ns_) count_served(now_ns);
     if (now_ns >= free_replaced_at_ns_) replaced_ = Bundle();
-    children_.start_due(now_ns, {reload_.descriptor(), replaced_.descriptor()});
+    std::vector<int> own = deploys_.descriptors();
+    own.insert(own.end(), {reload_.descriptor(), replaced_.descriptor()});
+    children_.start_due(now_ns, own);
     feed_watchdog(now_ns);
+  }
+
+  // --- deploys (decision 64) ---------------------------------------------------------------------
+  void note_start_of_scripts() {
+    const Bundle& bundle = prepared_.bundle;
+    BundleHistory& history = prepared_.history;
+    bool const saved = !prepared_.scripts_error.empty();
+    if (!history.deployed || bundle.name() != history.live)
+      history.put_live(
+          {bundle.name(), wall_ms(), "start",
+           saved ? "the saved scripts" : prepared_.config.hunts.dir, bundle.hunts().size(), 0},
+          history.deployed);
+    else
+      log::notice("huntd serves a deployed bundle, not hunts.dir",
+                  {{"bundle", bundle.name()},
+                   {"hint", "`huntctl deploy --hunts-dir` goes back to hunts.dir"}});
+    publish_history();
+  }
+
+  void publish_history() { region_.bundles().set(history_json(prepared_.history)); }
+
+  // Adds what the live bundle has served since the last call to its record.
+  void count_served(uint64_t now_ns) {
+    count_served_at_ns_ = now_ns + ns_per_s;
+    uint64_t total = 0;
+    for (uint32_t core = 0; core < region_.cores(); ++core)
+      for (Counter const counter : {Counter::hunts_ok, Counter::hunts_replayed})
+        total += region_.core(core).value(counter);
+    uint64_t const more = total - std::exchange(served_, total);
+    BundleRecord* const live = prepared_.history.find(prepared_.history.live);
+    if (more == 0 || live == nullptr) return;
+    live->served += more;
+    publish_history();
+  }
+
+  void serve_deploys(uint64_t now_ns) {
+    if (deploying_) {
+      if (reload_.order())
+        deploys_.show_progress(reload_.progress());
+      else if (!reload_.error().empty() && !deploy_applied_)
+        end_deploy({DeployReply::Kind::rejected, prepared_.bundle.name(), reload_.error()});
+      else if (saving_.active())
+        deploys_.show_progress("saving for a restart");
+      else
+        end_deploy({saving_.failed() ? DeployReply::Kind::unsaved : DeployReply::Kind::live,
+                    prepared_.bundle.name(),
+                    saving_.failed() ? "huntd's log has the reason (hunts.state_dir)" : ""});
+    }
+    deploys_.step(now_ns, [this](DeployPort::Call call) { return serve_deploy(std::move(call)); });
+  }
+
+  void end_deploy(const DeployReply& reply) {
+    deploying_ = false;
+    deploys_.finish(reply);
+  }
+
+  std::optional<DeployPort::Served> serve_deploy(DeployPort::Call call) {
+    const std::string& live = prepared_.bundle.name();
+    auto const reject = [&live](std::string why) {
+      return DeployPort::Served{{DeployReply::Kind::rejected, live, std::move(why)}};
+    };
+    DeployRequest& request = call.request;
+    request.by = printable_name(request.by, deploy_by_bytes_max);
+    request.from = printable_name(request.from, deploy_from_bytes_max);
+    if (request.kind == DeployRequest::Kind::look)
+      return DeployPort::Served{{DeployReply::Kind::looked, live, ""},
+                                prepared_.bundle.descriptor()};
+    if (stop_requested()) return reject("huntd is stopping");
+    if (deploying_ && !reload_.order()) return reject("another deploy is being saved; try again");
+    if (!request.expects.empty() && request.expects != live) {
+      const BundleRecord* const record = prepared_.history.find(live);
+      return reject(
+          fmt::format("other scripts went live meanwhile: bundle {} by {}; look at "
+                      "them, and try again",
+                      live, record == nullptr ? "?" : record->by));
+    }
+    if (request.kind == DeployRequest::Kind::rollback)
+      if (Result<void> const found = find_rollback(request); !found)
+        return reject(found.error().message);
+    ScriptsOrder order{std::move(request), std::move(call.descriptor)};
+    deploy_applied_ = false;
+    if (Result<void> const started = reload_.request(std::move(order)); !started)
+      return reject(started.error().message);
+    deploying_ = true;
+    return std::nullopt;
+  }
+
+  // Completes the name of the bundle to go back to.
+  Result<void> find_rollback(DeployRequest& request) const {
+    const BundleHistory& history = prepared_.history;
+    const BundleRecord* found = history.before_live();
+    if (!request.bundle.empty()) {
+      auto const matches = [&request](const BundleRecord& record) {
+        return record.name.starts_with(request.bundle);
+      };
+      auto const at = std::find_if(history.records.begin(), history.records.end(), matches);
+      found = at == history.records.end() ? nullptr : &*at;
+      if (std::count_if(history.records.begin(), history.records.end(), matches) > 1)
+        return Error{fmt::format("several bundles begin with {}", request.bundle)};
+    }
+    if (found == nullptr)
+      return Error{
+          request.bundle.empty()
+              ? "no earlier bundle is kept"
+              : fmt::format("no bundle {} is kept; see `huntctl bundles`", request.bundle)};
+    if (found->name == history.live) return Error{fmt::format("bundle {} is live", found->name)};
+    request.bundle = found->name;
+    return {};
+  }
+
+  // Notes whose scripts `prepared_.bundle` now are.
+  void note_live() {
+    count_served(monotonic_ns());
+    BundleHistory& history = prepared_.history;
+    const Bundle& bundle = prepared_.bundle;
+    if (const std::optional<ScriptsOrder>& order = reload_.order()) {
+      const DeployRequest& request = order->request;
+      bool const folder = request.kind == DeployRequest::Kind::folder;
+      deploy_applied_ = true;
+      if (request.kind == DeployRequest::Kind::rollback)
+        history.go_back(bundle.name());
+      else
+        history.put_live(
+            {bundle.name(), wall_ms(), request.by,
+             folder ? prepared_.config.hunts.dir : request.from, bundle.hunts().size(), 0},
+            !folder);
+      log::notice("other scripts are live", {{"bundle", bundle.name()},
+                                             {"by", request.by},
+                                             {"from", history.find(bundle.name())->from}});
+    } else if (!history.deployed) {
+      history.put_live({bundle.name(), wall_ms(), "reload", prepared_.config.hunts.dir,
+                        bundle.hunts().size(), 0},
+                       false);
+    }
+    publish_history();
+  }
+
+  void use_bundle(Bundle bundle) {
+    replaced_ = std::exchange(prepared_.bundle, std::move(bundle));
+    free_replaced_at_ns_ = monotonic_ns() + replaced_kept_ms * ns_per_ms;
+  }
+
+  Result<void> apply_scripts(ReloadContent next) {
+    log_skipped(next.skipped_files);
+    use_bundle(std::move(next.bundle));
+    children_.send(encode(ControlMessage::bundle, worker_limits(prepared_.config)),
+                   prepared_.bundle.descriptor());
+    note_live();
+    return {};
   }
 
   // How long tick() may wait: until the end of http.drain_delay_ms, at most poll_period_ms.
@@ -197,6 +358,7 @@ class Parent {
 
   // What a reload applies: the scripts, the limits of workers, the logins to Redis, and the secrets.
   Result<void> apply(ReloadContent next) {
+    if (next.scripts_only) return apply_scripts(std::move(next));
     if (next.config.worker.queue_deadline_ms + next.config.worker.deadline_ms >=
         prepared_.config.http.request_deadline_ms)
       return Error{
@@ -208,8 +370,7 @@ class Parent {
       log::warning("a changed key needs a restart", {{"key", key}});
     log_skipped(next.skipped_files);
     bool const same = next.bundle.name() == prepared_.bundle.name();
-    replaced_ = std::exchange(prepared_.bundle, std::move(next.bundle));
-    free_replaced_at_ns_ = monotonic_ns() + replaced_kept_ms * ns_per_ms;
+    use_bundle(std::move(next.bundle));
     prepared_.config.hunts.dir = next.config.hunts.dir;
     prepared_.config.hunts.check_deadline_ms = next.config.hunts.check_deadline_ms;
     prepared_.config.hunts.state_dir = next.config.hunts.state_dir;
@@ -225,6 +386,7 @@ class Parent {
                    prepared_.bundle.descriptor());
     children_.send(encode(ControlMessage::redis_logins, prepared_.redis_logins));
     children_.send(encode(ControlMessage::secrets, prepared_.secrets));
+    note_live();
     log::notice("reloaded",
                 {{"bundle", prepared_.bundle.name()}, {"same_scripts", same ? "yes" : "no"}});
     return {};
@@ -253,10 +415,15 @@ class Parent {
       log::notice("a second signal: stopping at once");
       if (!stopping_) begin_drain();
       children_.kill_cores();
+      saving_.kill();
       return;
     }
     reload_.stop();
+    if (deploying_)
+      end_deploy({DeployReply::Kind::rejected, prepared_.bundle.name(), "huntd is stopping"});
     uint64_t const now_ns = monotonic_ns();
+    count_served(now_ns);
+    if (ready_sent_ && prepared_.scripts_error.empty()) saving_.save();
     uint64_t const delay_ns = prepared_.config.http.drain_delay_ms * ns_per_ms;
     drain_at_ns_ = std::max(now_ns, drained_at_ns_.value_or(now_ns) + delay_ns);
     uint64_t const delay_ms = (drain_at_ns_ - now_ns) / ns_per_ms;
@@ -292,6 +459,11 @@ class Parent {
   uint64_t free_replaced_at_ns_ = 0;
   Reload reload_;
   Saving saving_;
+  DeployPort deploys_;
+  bool deploying_ = false;       // a client waits for the end of a deploy
+  bool deploy_applied_ = false;  // its scripts are live
+  uint64_t served_ = 0;          // as of count_served()
+  uint64_t count_served_at_ns_ = 0;
   Listeners listeners_;
   ListeningSocket admin_;
   UniqueFd signals_;

@@ -91,41 +91,51 @@ class Reporter {
   int64_t next_ms_ = 0;
 };
 
-std::string content_of(const Result<Prepared>& next, const Prepared& running) {
-  std::string content;
-  WireWriter writer(content);
-  writer.number(static_cast<uint8_t>(next ? 1 : 0));
-  if (!next) {
-    writer.text(bounded(next.error().message));
-    return content;
-  }
-  writer.text(next->config_text);
-  append_value(writer, next->redis_logins);
-  append_value(writer, next->secrets);
-  std::vector<std::string> skipped = next->skipped_files;
+// What a report begins with.
+enum class Found : uint8_t { error, everything, scripts };
+
+void append_skipped(WireWriter<std::string>& writer, std::vector<std::string> skipped) {
   if (size_t const all = skipped.size(); all > limits::check_warnings_max) {
     skipped.resize(limits::check_warnings_max);
     skipped.push_back(fmt::format("and {} more files", all - limits::check_warnings_max));
   }
   append_texts(writer, skipped);
+}
+
+std::string content_of(const Result<Prepared>& next, const Prepared& running, bool scripts_only) {
+  std::string content;
+  WireWriter writer(content);
+  writer.number(!next ? Found::error : scripts_only ? Found::scripts : Found::everything);
+  if (!next) {
+    writer.text(bounded(next.error().message));
+    return content;
+  }
+  append_skipped(writer, next->skipped_files);
+  if (scripts_only) return content;
+  writer.text(next->config_text);
+  append_value(writer, next->redis_logins);
+  append_value(writer, next->secrets);
   append_texts(writer, keys_that_wait_for_restart(running.config, next->config));
   return content;
 }
 
 [[noreturn]] void run_check(const std::string& config_path, const Prepared& running, int socket,
-                            int64_t end_at_ms) {
-  close_all_but({socket, running.worker->descriptor()});
+                            const ScriptsOrder* order, int64_t end_at_ms) {
+  close_all_but({socket, running.worker->descriptor(), running.bundle.descriptor(),
+                 order == nullptr ? -1 : order->sources.get()});
   log::set_origin("process=check");
   Reporter reporter(socket);
   PrepareOptions options;
   options.running = running.worker;
+  if (running.history.deployed) options.deployed = &running.bundle;
   options.end_at_ms = end_at_ms;
   options.progress = [&reporter](const std::string& text, bool at_once) {
     reporter.progress(text, at_once);
   };
-  Result<Prepared> const next = prepare(config_path, options);
-  bool const sent =
-      reporter.report(content_of(next, running), next ? next->bundle.descriptor() : -1);
+  Result<Prepared> const next = order == nullptr ? prepare(config_path, options)
+                                                 : prepare_scripts_of(*order, running, options);
+  bool const sent = reporter.report(content_of(next, running, order != nullptr),
+                                    next ? next->bundle.descriptor() : -1);
   _exit(sent ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
@@ -156,7 +166,8 @@ Result<std::string> read_memory(int descriptor) {
 
 }  // namespace
 
-Result<void> Preparation::start(const std::string& config_path, const Prepared& running) {
+Result<void> Preparation::start(const std::string& config_path, const Prepared& running,
+                                const ScriptsOrder* order) {
   CHECK(!active_);
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
@@ -171,7 +182,7 @@ Result<void> Preparation::start(const std::string& config_path, const Prepared& 
     return Error{fmt::format("the check cannot be started: fork: {}", std::strerror(errno))};
   if (pid == 0) {
     begin_child(parent_pid, "huntd-check", false);
-    run_check(config_path, running, theirs.get(), end_at_ms);
+    run_check(config_path, running, theirs.get(), order, end_at_ms);
   }
   active_ = true;
   pid_ = pid;
@@ -239,15 +250,18 @@ Result<ReloadContent> Preparation::read_report() const {
   Result<std::string> const bytes = read_memory(report_.get());
   if (!bytes) return bytes.error();
   WireReader reader(*bytes);
-  if (reader.number<uint8_t>() == 0) return Error{std::string(reader.text())};
+  auto const found = reader.number<Found>();
+  if (found == Found::error) return Error{std::string(reader.text())};
   ReloadContent content;
+  content.skipped_files = read_texts(reader);
+  content.scripts_only = found == Found::scripts;
+  if (content.scripts_only) return content;
   // The check process has parsed the same text.
   Result<Config> config = parse_config(std::string(reader.text()), config_path_);
   if (!config) return config.error();
   content.config = std::move(*config);
   content.redis_logins = read_redis_logins(reader);
   content.secrets = read_secrets(reader);
-  content.skipped_files = read_texts(reader);
   content.waiting_keys = read_texts(reader);
   return content;
 }

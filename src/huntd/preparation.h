@@ -28,6 +28,7 @@ struct ReloadContent {
   Bundle bundle;                           // scripts compiled
   std::vector<std::string> skipped_files;  // of hunts.dir, as in Prepared
   std::vector<std::string> waiting_keys;   // changed keys that need a restart
+  bool scripts_only = false;               // only `bundle` and `skipped_files` are set
 };
 
 class Preparation {
@@ -36,9 +37,11 @@ class Preparation {
   ~Preparation() { kill(); }
 
   // Forks the process "huntd-check", which prepares `config_path`; its workers end with it.
-  // `running` is what is in use. The time that it has is hunts.check_deadline_ms of `running`.
-  // REQUIRES: !active(), and the calling process has one thread.
-  Result<void> start(const std::string& config_path, const Prepared& running);
+  // `running` is what is in use. With an `order`, only the scripts are prepared, and the config is
+  // not read. The time that it has is hunts.check_deadline_ms of `running`. REQUIRES: !active(), and
+  // the calling process has one thread.
+  Result<void> start(const std::string& config_path, const Prepared& running,
+                     const ScriptsOrder* order = nullptr);
   // From start() until receive() has returned the result, or kill().
   bool active() const { return active_; }
   // Readable when receive() has something to do; -1 if no process runs.

@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <optional>
@@ -12,6 +15,7 @@
 #include "base/limits.h"
 #include "base/private_file.h"
 #include "bundle/check.h"
+#include "bundle/kept_bundles.h"
 #include "bundle/load.h"
 #include "bundle/saved_bundle.h"
 #include "chance/seed_secrets.h"
@@ -41,19 +45,65 @@ Result<Bundle> check_scripts(const Prepared& prepared, const PrepareOptions& opt
                       prepared.config.worker.memory_bytes, all);
 }
 
-Result<void> prepare_scripts(Prepared& prepared, const PrepareOptions& options, int64_t end_at_ms) {
-  const std::string& dir = prepared.config.hunts.dir;
-  report(options, "reading hunts.dir");
-  Result<LoadedBundle> loaded = load_bundle(dir);
-  if (!loaded) return loaded.error();
-  prepared.skipped_files = std::move(loaded->skipped);
-  Result<Bundle> checked = check_scripts(prepared, options, loaded->bundle, dir, end_at_ms);
+// Compiles `bundle`, which becomes that of `prepared`.
+Result<void> use_scripts(Prepared& prepared, const PrepareOptions& options,
+                         const Result<Bundle>& bundle, const std::string& dir, int64_t end_at_ms) {
+  if (!bundle) return bundle.error();
+  Result<Bundle> checked = check_scripts(prepared, options, *bundle, dir, end_at_ms);
   if (!checked) return checked.error();
   prepared.bundle = std::move(*checked);
   return {};
 }
 
-// `error` is that of hunts.dir, and stays the error if there are no saved scripts.
+std::string deployed_label(const std::string& name) { return "the deployed bundle " + name; }
+
+Result<Bundle> without_images(const Bundle& bundle) {
+  Result<std::string> const sources = read_sources(bundle);
+  if (!sources) return sources.error();
+  return bundle_of(*sources);
+}
+
+Result<void> prepare_folder(Prepared& prepared, const PrepareOptions& options, int64_t end_at_ms) {
+  const std::string& dir = prepared.config.hunts.dir;
+  report(options, "reading hunts.dir");
+  Result<LoadedBundle> loaded = load_bundle(dir);
+  if (!loaded) return loaded.error();
+  prepared.skipped_files = std::move(loaded->skipped);
+  return use_scripts(prepared, options, std::move(loaded->bundle), dir, end_at_ms);
+}
+
+Result<void> prepare_scripts(Prepared& prepared, const PrepareOptions& options, int64_t end_at_ms) {
+  if (options.deployed != nullptr)
+    return use_scripts(prepared, options, without_images(*options.deployed),
+                       deployed_label(options.deployed->name()), end_at_ms);
+  std::string const state_dir = options.may_use_saved ? state_dir_of(prepared.config) : "";
+  if (!state_dir.empty()) {
+    report(options, "reading the history of bundles");
+    Result<std::optional<BundleHistory>> history = load_history(state_dir);
+    if (!history) return history.error();
+    if (history->has_value()) prepared.history = std::move(**history);
+  }
+  if (!prepared.history.deployed) return prepare_folder(prepared, options, end_at_ms);
+  report(options, "reading the deployed bundle");
+  const std::string& name = prepared.history.live;
+  return use_scripts(prepared, options, load_kept_bundle(state_dir, name), deployed_label(name),
+                     end_at_ms);
+}
+
+// The sources that huntctl has sent in a file without a name.
+Result<Bundle> read_given(int descriptor) {
+  struct stat status {};
+  if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode))
+    return Error{"huntctl has sent no bundle"};
+  if (static_cast<size_t>(status.st_size) > limits::bundle_bytes_max)
+    return Error{fmt::format("the scripts have more than {} bytes", limits::bundle_bytes_max)};
+  std::string bytes(static_cast<size_t>(status.st_size), '\0');
+  if (pread(descriptor, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    return Error{"huntctl has sent no bundle"};
+  return bundle_of(bytes);
+}
+
+// `error` is that of the scripts, and stays the error if there are no saved scripts.
 Result<void> prepare_saved_scripts(Prepared& prepared, const PrepareOptions& options,
                                    const std::string& error) {
   std::string const dir = state_dir_of(prepared.config);
@@ -130,6 +180,33 @@ std::string state_dir_of(const Config& config) {
   const char* const dirs = std::getenv("STATE_DIRECTORY");  // systemd.exec(5): separated by colons
   std::string const all = dirs == nullptr ? "" : dirs;
   return all.substr(0, all.find(':'));
+}
+
+Result<Prepared> prepare_scripts_of(const ScriptsOrder& order, const Prepared& in_use,
+                                    const PrepareOptions& options) {
+  Prepared prepared;
+  prepared.config = in_use.config;
+  prepared.worker = in_use.worker;
+  std::string const state_dir = state_dir_of(in_use.config);
+  if (state_dir.empty())
+    return Error{
+        "hunts.state_dir is empty, so a deployed bundle would be lost at a restart: set it, and "
+        "restart huntd"};
+  Result<void> used;
+  if (order.request.kind == DeployRequest::Kind::folder) {
+    used = prepare_folder(prepared, options, options.end_at_ms);
+  } else if (order.request.kind == DeployRequest::Kind::rollback) {
+    const std::string& name = order.request.bundle;
+    used = use_scripts(prepared, options, load_kept_bundle(state_dir, name),
+                       "the kept bundle " + name, options.end_at_ms);
+  } else {
+    used = use_scripts(prepared, options, read_given(order.sources.get()), order.request.from,
+                       options.end_at_ms);
+  }
+  if (!used) return used.error();
+  report(options, "keeping the bundle");
+  if (Result<void> kept = keep_bundle(state_dir, prepared.bundle); !kept) return kept.error();
+  return prepared;
 }
 
 Result<Prepared> prepare(const std::string& config_path, const PrepareOptions& options) {

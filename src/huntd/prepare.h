@@ -8,7 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "bundle/bundle.h"
+#include "bundle/bundle_history.h"
+#include "bundle/deploy_message.h"
 #include "bundle/worker_program.h"
 #include "config/config.h"
 #include "core/control.h"
@@ -29,6 +32,13 @@ struct Prepared {
   // What is wrong with the scripts of hunts.dir, one line per problem; then `bundle` has the saved
   // scripts. Empty: nothing.
   std::string scripts_error;
+  BundleHistory history;  // as the start has read it; then the parent keeps it
+};
+
+// A change of the scripts alone, by huntctl.
+struct ScriptsOrder {
+  DeployRequest request;  // not `look`; a rollback has its bundle
+  UniqueFd sources;       // of a `deploy`
 };
 
 struct PrepareOptions {
@@ -37,8 +47,11 @@ struct PrepareOptions {
   // When the check has to end, on the monotonic clock. 0: after hunts.check_deadline_ms of the
   // config that is read. Bounds the scripts; files and the resolver are not bounded.
   int64_t end_at_ms = 0;
-  // If hunts.dir has an error, use the scripts saved in hunts.state_dir.
+  // At a start: the scripts may be those that were deployed, and if they or hunts.dir have an error,
+  // those saved in hunts.state_dir.
   bool may_use_saved = false;
+  // At a reload: the scripts that were deployed and stay; null: those of hunts.dir.
+  const Bundle* deployed = nullptr;
   // Called with what is done next, in words; may be empty. `new_step`: it is another step, and not
   // only another number.
   std::function<void(const std::string& text, bool new_step)> progress;
@@ -46,6 +59,11 @@ struct PrepareOptions {
 
 // Changes nothing outside. The error has one line per problem.
 Result<Prepared> prepare(const std::string& config_path, const PrepareOptions& options = {});
+
+// What is in use, with other scripts, which are also kept in hunts.state_dir: a bundle that is not
+// kept there does not go live.
+Result<Prepared> prepare_scripts_of(const ScriptsOrder& order, const Prepared& in_use,
+                                    const PrepareOptions& options);
 
 // The directory of the saved scripts: hunts.state_dir, or that of systemd; empty for none.
 std::string state_dir_of(const Config& config);

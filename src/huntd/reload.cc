@@ -74,6 +74,19 @@ void Reload::request() {
   start_check();
 }
 
+Result<void> Reload::request(ScriptsOrder order) {
+  if (order_)
+    return Error{fmt::format("a {} by {} is being checked; try again after it",
+                             order_->request.kind == DeployRequest::Kind::deploy
+                                 ? "deploy of " + order_->request.from
+                                 : "change of the scripts",
+                             order_->request.by)};
+  if (check_.active()) return Error{"a reload is being checked; try again after it"};
+  order_ = std::move(order);
+  start_check();
+  return {};
+}
+
 void Reload::start_check() {
   again_ = false;
   ++status_.started;
@@ -83,7 +96,8 @@ void Reload::start_check() {
                                 monotonic_ns() / 1000));
   shown_at_ns_ = monotonic_ns();
   shown_.clear();
-  if (Result<void> const started = check_.start(config_path_, in_use_); !started) finish(started);
+  Result<void> const started = check_.start(config_path_, in_use_, order_ ? &*order_ : nullptr);
+  if (!started) finish(started);
 }
 
 bool Reload::step(uint64_t now_ns, const std::function<Result<void>(ReloadContent)>& apply) {
@@ -111,6 +125,10 @@ void Reload::show_progress(uint64_t now_ns) {
 }
 
 void Reload::finish(const Result<void>& result) {
+  const char* const rejection = order_
+                                    ? "a change of the scripts was rejected, keeping those in use"
+                                    : "reload failed, keeping the previous configuration";
+  order_.reset();
   status_.finished = status_.started;
   status_.at_ms = wall_ms();
   if (result) {
@@ -123,7 +141,7 @@ void Reload::finish(const Result<void>& result) {
     ++status_.rejected;
     status_.result = ReloadResult::rejected;
     status_.error = printable(result.error().message);
-    log_problems("reload failed, keeping the previous configuration", status_.error);
+    log_problems(rejection, status_.error);
   }
   // First systemd: `huntctl reload`, which it waits for, ends when it reads the status.
   if (ready_) systemd::notify("READY=1\nSTATUS=" + service_status());
@@ -138,7 +156,9 @@ void Reload::stop() {
 
 std::string Reload::service_status() const {
   if (!host_status_.empty()) return host_status_;
-  if (status_.result != ReloadResult::rejected) return "serving";
+  if (status_.result != ReloadResult::rejected)
+    return in_use_.history.deployed ? "serving the deployed bundle " + in_use_.history.live
+                                    : "serving";
   return fmt::format(
       "serving the {} scripts; {} was rejected: {}", status_.serves_saved ? "saved" : "previous",
       status_.finished == 0 ? "hunts.dir" : "the newest reload", first_line(status_.error));

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -28,6 +29,13 @@ class Reload {
 
   // SIGHUP: starts a check. During a check, one more follows it, for any number of requests.
   void request();
+  // Starts the check of other scripts. The error says that another check runs.
+  Result<void> request(ScriptsOrder order);
+  // Whether the check that runs is that of an order.
+  const std::optional<ScriptsOrder>& order() const { return order_; }
+  const std::string& progress() const { return check_.progress(); }
+  // Why the newest check was rejected; empty if it was not.
+  const std::string& error() const { return status_.error; }
   // -1 if no check runs; else readable when step() has something to do.
   int descriptor() const { return check_.descriptor(); }
   // Goes on without waiting. If a check has passed, `apply` is called once with its content; it
@@ -54,6 +62,7 @@ class Reload {
   Preparation check_;
   ReloadStatus status_;
   bool again_ = false;  // a request came during the check
+  std::optional<ScriptsOrder> order_;
   bool ready_ = false;
   uint64_t shown_at_ns_ = 0;
   std::string shown_;

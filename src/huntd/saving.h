@@ -14,17 +14,24 @@ class Saving {
   // `in_use` outlives this object.
   explicit Saving(const Prepared& in_use) : in_use_(in_use) {}
 
-  // Forks the process "huntd-save", which saves the scripts in use now to state_dir_of() their
-  // config and logs if it cannot. If one runs, the next one follows it. Does nothing without such
+  // Forks the process "huntd-save", which saves the scripts in use now, and the history of bundles,
+  // to state_dir_of() their config and logs if it cannot. If one runs, the next one follows it. Does nothing without such
   // a directory.
   void save();
   // The parent has collected this child; it may be another one.
   void on_end(const EndedChild& child);
+  // Until what save() was called for is on the disk, or cannot be written.
+  bool active() const { return pid_ > 0; }
+  // Whether the last one could not be written; the log has the reason.
+  bool failed() const { return failed_; }
+  // Ends the process, for a stop that has no more time.
+  void kill();
 
  private:
   const Prepared& in_use_;
   pid_t pid_ = -1;
   bool again_ = false;
+  bool failed_ = false;
 };
 
 }  // namespace huntd::server

@@ -50,6 +50,10 @@ class SharedRegion {
   // The newest reload. By the parent.
   SharedReload& reload() { return head().reload; }
   const SharedReload& reload() const { return head().reload; }
+  // The bundles that are kept, as /bundles.json; empty before the first. By the parent.
+  using SharedBundles = SharedText<24 * 1024>;
+  SharedBundles& bundles() { return head().bundles; }
+  const SharedBundles& bundles() const { return head().bundles; }
   // The parent's pid, and its start time in clock ticks since the boot (proc(5)), which together
   // name a process of this boot; 0 before set_parent().
   void set_parent(uint64_t pid, uint64_t start_ticks);
@@ -73,6 +77,7 @@ class SharedRegion {
     SharedWord parent_start_ticks;
     SharedName version;
     SharedReload reload;
+    SharedBundles bundles;
   };
   struct Unmap {
     size_t bytes = 0;

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,8 @@ from harness.postgres_server import OtherSession
 from harness.process import wait_until
 
 pytestmark = pytest.mark.kafka
-STACK = {"aggregator": True, "kafka": True}
+STATE = tempfile.TemporaryDirectory()  # the bundles that huntd keeps
+STACK = {"aggregator": True, "kafka": True, "settings": {"hunts.state_dir": STATE.name}}
 HUNTS = pathlib.Path(__file__).resolve().parent / "hunts"
 OK, NO, USAGE, UNREACHABLE, REJECTED = range(5)
 # With --timeout 1 or 3. A command that ignores it would take the 30 s of an HTTP response, or wait for ever.
@@ -42,16 +44,17 @@ COMMANDS = {
     "simulate": [HUNTS / "gold.lua", "--hunters", "10", "--hunts", "2"], "check": [HUNTS / "gold.lua"],
     "test": [HUNTS.parents[2] / "lua"], "new": [], "editor": [EDITOR.name],
     "hunt run": ["gold", "ann"], "hunt close": ["never-played"], "hunt open": ["never-played"], "hunt list": [],
-    "hunt purge": ["never-purged", "--yes"], "errors": [], "tail": ["gold", "--for", "0.5"],
+    "hunt purge": ["never-purged", "--yes"],
+    "deploy": ["--hunts-dir"], "rollback": [], "bundles": [], "errors": [], "tail": ["gold", "--for", "0.5"],
 }
 WITHOUT_PEER = {"token", "check", "simulate", "test", "new", "editor"}
 # Not twice at the same time.
-WRITES = {"editor", "reload", "drain", "undrain", "forget", "restore", "dead retry", "hunt run", "hunt close", "hunt open", "hunt purge"}
+WRITES = {"editor", "reload", "deploy", "rollback", "drain", "undrain", "forget", "restore", "dead retry", "hunt run", "hunt close", "hunt open", "hunt purge"}
 OF_POSTGRES = ["hunt list", "hunt purge", "forget", "restore", "reconcile"]
 OF_REDIS = ["supplies", "hunt list", "hunt close", "forget", "reconcile", "try"]
 OF_KAFKA = ["dead list", "dead retry", "reconcile"]
-OF_HTTP = {"status": "--admin", "latency": "--admin", "top": "--admin", "health": "--admin", "drain": "--admin", "errors": "--admin", "tail": "--admin",
-           "core-map": "--http",
+OF_HTTP = {"status": "--admin", "latency": "--admin", "top": "--admin", "health": "--admin", "drain": "--admin", "deploy": "--admin",
+           "rollback": "--admin", "bundles": "--admin", "errors": "--admin", "tail": "--admin", "core-map": "--http",
            "held": "--http", "hunt run": "--http", "lag": "--aggregator"}  # with the option for the address
 
 
@@ -131,6 +134,10 @@ def played(stack, keys_file):
     stack.config = stack.directory / "huntctl.toml"
     stack.set(auth__mode="hunter", auth__hunter_keys_file=str(keys_file))
     assert run_hunt(stack.http, "gold", "ann").status == 200
+    for number in range(6):  # more than the commands that roll back
+        folder = shutil.copytree(HUNTS, stack.directory / f"deployed-{number}")
+        (folder / "gold.lua").write_text((HUNTS / "gold.lua").read_text() + f"-- {number}\n")
+        assert huntctl("-c", stack.config, "deploy", folder).returncode == OK
     assert huntctl("-c", stack.config, "hunt", "close", "never-purged").returncode == OK
     wait_until(lambda: huntctl("-c", stack.config, "lag").returncode == OK, 90, "the table to be up to date", 0.2)
     return stack

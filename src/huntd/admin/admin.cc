@@ -84,6 +84,12 @@ std::vector<AdminRoute> routes_of(const SharedRegion& region, Private examples) 
        [&region, examples] {
          return AdminPage{200, "application/json", write_lines_json(region, examples)};
        }},
+      {"/bundles.json", Made::at_once,
+       [&region] {
+         std::string const kept = region.bundles().get();
+         return AdminPage{200, "application/json",
+                          kept.empty() ? R"({"bundles":[],"deployed":false})" : kept};
+       }},
       {"/", Made::at_once,
        [] {
          return AdminPage{

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "huntctl/deploy_call.h"
+
+#include <fmt/format.h>
+#include <pwd.h>
+#include <simdjson.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string_view>
+
+#include "base/scm_rights.h"
+#include "huntctl/deadline.h"
+#include "huntctl/http_call.h"
+#include "huntctl/json_response.h"
+#include "huntctl/output.h"
+#include "huntctl/parent_process.h"
+#include "huntctl/progress.h"
+
+namespace huntd::huntctl {
+namespace {
+
+struct Parent {
+  uint64_t pid = 0;
+  uint64_t start_ticks = 0;
+};
+
+Result<Parent> read_parent(const std::string& admin_address) {
+  Result<std::string> const json = get_from_admin_port(admin_address, "/status.json");
+  if (!json) return json.error();
+  return parse_response(
+      *json, "status.json", [](simdjson::dom::element document) -> Result<Parent> {
+        return Parent{uint64_t(document["pid"]), uint64_t(document["start_ticks"])};
+      });
+}
+
+// Whether the other end is this process: any process may take the name of the socket.
+bool is_process(int socket, uint64_t pid) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+         static_cast<uint64_t>(peer.pid) == pid;
+}
+
+// The source of each hunt.
+Result<std::map<std::string, std::string>> sources_of(const Bundle& bundle) {
+  Result<std::string> const bytes = read_sources(bundle);
+  if (!bytes) return bytes.error();
+  std::map<std::string, std::string> sources;
+  for (const BundledHunt& hunt : bundle.hunts())
+    sources[hunt.hunt_id] = bytes->substr(hunt.offset, hunt.bytes);
+  return sources;
+}
+
+std::string name_list(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ",") + json_string(name);
+  return "[" + list + "]";
+}
+
+}  // namespace
+
+Result<DeployCall> DeployCall::open(const std::string& admin_address) {
+  Result<Parent> const parent = read_parent(admin_address);
+  if (!parent) return parent.error();
+  Result<ParentProcess> const process = ParentProcess::find(parent->pid, parent->start_ticks);
+  if (!process) return process.error();
+  DeployAddress const at = deploy_address(parent->pid, parent->start_ticks);
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!socket.valid() ||
+      connect(socket.get(), reinterpret_cast<const sockaddr*>(&at.address), at.size) != 0)
+    return Error{fmt::format("huntd, process {}, takes no deploys: {} (is it of this version?)",
+                             parent->pid, std::strerror(errno)),
+                 ErrorKind::unreachable};
+  if (!is_process(socket.get(), parent->pid))
+    return Error{
+        fmt::format("another process than huntd, {}, has its socket for deploys", parent->pid)};
+  return DeployCall(std::move(socket));
+}
+
+Result<void> DeployCall::send(const DeployRequest& request, int descriptor) {
+  std::string packet = encode_deploy(request);
+  iovec iov{packet.data(), packet.size()};
+  msghdr header{};
+  header.msg_iov = &iov;
+  header.msg_iovlen = 1;
+  DescriptorRoom<1> room;
+  if (descriptor >= 0) attach_descriptors(header, room, &descriptor, 1);
+  // A huntd that does not serve this user has replied before the request.
+  if (sendmsg(socket_.get(), &header, MSG_NOSIGNAL) >= 0 || errno == EPIPE) return {};
+  return Error{fmt::format("huntd has closed the connection: {}", std::strerror(errno)),
+               ErrorKind::unreachable};
+}
+
+Result<DeployReply> DeployCall::receive(UniqueFd& descriptor) {
+  std::array<char, deploy_packet_bytes_max> packet{};
+  iovec iov{packet.data(), packet.size()};
+  msghdr header{};
+  header.msg_iov = &iov;
+  header.msg_iovlen = 1;
+  DescriptorRoom<1> room;
+  header.msg_control = room.bytes;
+  header.msg_controllen = sizeof room.bytes;
+  ssize_t size = -1;
+  do size = recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC);
+  while (size < 0 && errno == EINTR);
+  if (size <= 0)
+    return Error{"huntd has closed the connection: see its log, and `huntctl bundles`",
+                 ErrorKind::unreachable};
+  if (cmsghdr* const c = CMSG_FIRSTHDR(&header); c != nullptr && c->cmsg_type == SCM_RIGHTS) {
+    int number = -1;
+    std::memcpy(&number, CMSG_DATA(c), sizeof number);
+    descriptor.reset(number);
+  }
+  std::optional<DeployReply> reply = read_deploy_reply({packet.data(), static_cast<size_t>(size)});
+  if (!reply) return Error{"huntctl and huntd are not of the same version"};
+  return std::move(*reply);
+}
+
+Result<Bundle> DeployCall::look() {
+  PeerCall const waiting("huntd's parent process");
+  if (Result<void> sent = send({}, -1); !sent) return sent.error();
+  UniqueFd descriptor;
+  Result<DeployReply> const reply = receive(descriptor);
+  if (!reply) return reply.error();
+  if (reply->kind != DeployReply::Kind::looked || !descriptor.valid())
+    return Error{reply->text.empty() ? "huntd has not shown its bundle" : reply->text};
+  return open_bundle(descriptor.release());
+}
+
+Result<DeployReply> DeployCall::order(const DeployRequest& request, int descriptor) {
+  PeerCall const waiting("the check of huntd");
+  Progress progress("deploy");
+  if (Result<void> sent = send(request, descriptor); !sent) return sent.error();
+  for (;;) {
+    UniqueFd unused;
+    Result<DeployReply> reply = receive(unused);
+    if (!reply || reply->kind != DeployReply::Kind::progress) return reply;
+    progress.say(reply->text);
+  }
+}
+
+std::string operator_name() {
+  const char* const before_sudo = getuid() == 0 ? std::getenv("SUDO_USER") : nullptr;
+  if (before_sudo != nullptr && *before_sudo != '\0') return fmt::format("{} (sudo)", before_sudo);
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 4096> room{};
+  if (getpwuid_r(getuid(), &entry, room.data(), room.size(), &found) == 0 && found != nullptr)
+    return entry.pw_name;
+  return fmt::format("uid {}", getuid());
+}
+
+Result<BundleChanges> changes_between(const Bundle& before, const Bundle& after) {
+  Result<std::map<std::string, std::string>> old_sources = sources_of(before);
+  if (!old_sources) return old_sources.error();
+  Result<std::map<std::string, std::string>> const new_sources = sources_of(after);
+  if (!new_sources) return new_sources.error();
+  BundleChanges changes;
+  for (const auto& [hunt_id, source] : *new_sources) {
+    auto const old = old_sources->find(hunt_id);
+    if (old == old_sources->end())
+      changes.added.push_back(hunt_id);
+    else if (old->second != source)
+      changes.changed.push_back(hunt_id);
+    else
+      ++changes.same;
+  }
+  for (const auto& [hunt_id, source] : *old_sources)
+    if (new_sources->find(hunt_id) == new_sources->end()) changes.removed.push_back(hunt_id);
+  return changes;
+}
+
+std::string changes_text(const BundleChanges& changes) {
+  std::string text;
+  for (const std::string& hunt : changes.added) text += "added    " + hunt + "\n";
+  for (const std::string& hunt : changes.changed) text += "changed  " + hunt + "\n";
+  for (const std::string& hunt : changes.removed) text += "removed  " + hunt + "\n";
+  return text.empty() ? "no hunt changes\n" : text;
+}
+
+std::string changes_json(const BundleChanges& changes) {
+  return fmt::format(R"("added":{},"changed":{},"removed":{},"same":{})", name_list(changes.added),
+                     name_list(changes.changed), name_list(changes.removed), changes.same);
+}
+
+}  // namespace huntd::huntctl

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "huntd/deploy_port.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/scm_rights.h"
+
+namespace huntd::server {
+namespace {
+
+constexpr size_t clients_max = 8;                    // further ones wait in the backlog
+constexpr uint64_t request_wait_ns = 2'000'000'000;  // from the connection to its request
+constexpr int backlog = 16;
+
+void send_reply(int socket, const DeployReply& reply, int descriptor) {
+  std::string packet = encode_deploy(reply);
+  iovec iov{packet.data(), packet.size()};
+  msghdr header{};
+  header.msg_iov = &iov;
+  header.msg_iovlen = 1;
+  DescriptorRoom<1> room;
+  if (descriptor >= 0) attach_descriptors(header, room, &descriptor, 1);
+  // A client that has gone, or does not read, misses it.
+  sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+// The descriptor that came with a packet.
+UniqueFd descriptor_of(msghdr& header) {
+  UniqueFd found;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    int number = -1;
+    std::memcpy(&number, CMSG_DATA(c), sizeof number);
+    found.reset(number);
+  }
+  return found;
+}
+
+bool is_allowed(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  return peer.uid == 0 || peer.uid == geteuid();
+}
+
+DeployReply rejection(std::string why) { return {DeployReply::Kind::rejected, "", std::move(why)}; }
+
+}  // namespace
+
+Result<void> DeployPort::open(uint64_t pid, uint64_t start_ticks) {
+  listener_.reset(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  DeployAddress const at = deploy_address(pid, start_ticks);
+  if (listener_.valid() &&
+      bind(listener_.get(), reinterpret_cast<const sockaddr*>(&at.address), at.size) == 0 &&
+      listen(listener_.get(), backlog) == 0)
+    return {};
+  Error const error{fmt::format("the socket for deploys: {}", std::strerror(errno))};
+  listener_.reset();
+  return error;
+}
+
+void DeployPort::add_to(std::vector<pollfd>& waits) const {
+  if (listener_.valid() && clients_.size() < clients_max)
+    waits.push_back({listener_.get(), POLLIN, 0});
+  for (const Client& client : clients_)
+    if (!client.waits) waits.push_back({client.socket.get(), POLLIN, 0});
+}
+
+std::vector<int> DeployPort::descriptors() const {
+  std::vector<int> all{listener_.get()};
+  for (const Client& client : clients_) all.push_back(client.socket.get());
+  return all;
+}
+
+void DeployPort::accept_new(uint64_t now_ns) {
+  while (listener_.valid() && clients_.size() < clients_max) {
+    UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.valid()) return;
+    if (!is_allowed(socket.get())) {
+      // What it has sent is read first: a close with unread data would hide the reply from it.
+      char unread = 0;
+      recv(socket.get(), &unread, sizeof unread, MSG_DONTWAIT);
+      send_reply(socket.get(), rejection("run the command as root or as huntd's user"), -1);
+      continue;
+    }
+    clients_.push_back({std::move(socket), now_ns, false});
+  }
+}
+
+// Returns false if the connection has to be closed.
+bool DeployPort::read_request(Client& client, const Serve& serve) {
+  // One byte more than the longest packet: a longer one is not read as a shorter one.
+  char packet[deploy_packet_bytes_max + 1];
+  iovec iov{packet, sizeof packet};
+  msghdr header{};
+  header.msg_iov = &iov;
+  header.msg_iovlen = 1;
+  DescriptorRoom<1> room;
+  header.msg_control = room.bytes;
+  header.msg_controllen = sizeof room.bytes;
+  ssize_t const size = recvmsg(client.socket.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (size < 0) return errno == EAGAIN || errno == EINTR;
+  UniqueFd descriptor = descriptor_of(header);
+  if (size == 0) return false;
+  auto request = read_deploy_request({packet, static_cast<size_t>(size)});
+  std::optional<Served> served;
+  if (!request)
+    served = {rejection("huntctl and huntd are not of the same version")};
+  else
+    served = serve({std::move(*request), std::move(descriptor)});
+  if (served) {
+    send_reply(client.socket.get(), served->reply, served->descriptor);
+    return true;  // the client may send another request
+  }
+  client.waits = true;
+  shown_.clear();
+  return true;
+}
+
+void DeployPort::step(uint64_t now_ns, const Serve& serve) {
+  accept_new(now_ns);
+  for (Client& client : clients_) {
+    if (client.waits) continue;
+    bool const late = now_ns - client.since_ns > request_wait_ns;
+    if (!read_request(client, serve) || (late && !client.waits)) client.socket.reset();
+  }
+  std::erase_if(clients_, [](const Client& client) { return !client.socket.valid(); });
+}
+
+void DeployPort::show_progress(const std::string& text) {
+  if (text == shown_) return;
+  shown_ = text;
+  for (const Client& client : clients_)
+    if (client.waits) send_reply(client.socket.get(), {DeployReply::Kind::progress, "", text}, -1);
+}
+
+void DeployPort::finish(const DeployReply& reply) {
+  for (const Client& client : clients_)
+    if (client.waits) send_reply(client.socket.get(), reply, -1);
+  std::erase_if(clients_, [](const Client& client) { return client.waits; });
+}
+
+}  // namespace huntd::server
