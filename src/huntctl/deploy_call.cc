@@ -40,12 +40,17 @@ Result<Parent> read_parent(const std::string& admin_address) {
       });
 }
 
-// Whether the other end is this process: any process may take the name of the socket.
-bool is_process(int socket, uint64_t pid) {
+// Whether the other end is this process (any process may take the name of the socket), and serves
+// this user.
+Result<void> check_peer(int socket, uint64_t pid) {
   ucred peer{};
   socklen_t size = sizeof peer;
-  return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-         static_cast<uint64_t>(peer.pid) == pid;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+      static_cast<uint64_t>(peer.pid) != pid)
+    return Error{fmt::format("another process than huntd, {}, has its socket for deploys", pid)};
+  if (geteuid() != 0 && geteuid() != peer.uid)
+    return Error{"run the command as root or as huntd's user"};
+  return {};
 }
 
 // The source of each hunt.
@@ -78,46 +83,25 @@ Result<DeployCall> DeployCall::open(const std::string& admin_address) {
     return Error{fmt::format("huntd, process {}, takes no deploys: {} (is it of this version?)",
                              parent->pid, std::strerror(errno)),
                  ErrorKind::unreachable};
-  if (!is_process(socket.get(), parent->pid))
-    return Error{
-        fmt::format("another process than huntd, {}, has its socket for deploys", parent->pid)};
+  if (Result<void> checked = check_peer(socket.get(), parent->pid); !checked)
+    return checked.error();
   return DeployCall(std::move(socket));
 }
 
 Result<void> DeployCall::send(const DeployRequest& request, int descriptor) {
-  std::string packet = encode_deploy(request);
-  iovec iov{packet.data(), packet.size()};
-  msghdr header{};
-  header.msg_iov = &iov;
-  header.msg_iovlen = 1;
-  DescriptorRoom<1> room;
-  if (descriptor >= 0) attach_descriptors(header, room, &descriptor, 1);
-  // A huntd that does not serve this user has replied before the request.
-  if (sendmsg(socket_.get(), &header, MSG_NOSIGNAL) >= 0 || errno == EPIPE) return {};
+  if (send_packet(socket_.get(), encode_deploy(request), descriptor, MSG_NOSIGNAL) >= 0) return {};
   return Error{fmt::format("huntd has closed the connection: {}", std::strerror(errno)),
                ErrorKind::unreachable};
 }
 
 Result<DeployReply> DeployCall::receive(UniqueFd& descriptor) {
   std::array<char, deploy_packet_bytes_max> packet{};
-  iovec iov{packet.data(), packet.size()};
-  msghdr header{};
-  header.msg_iov = &iov;
-  header.msg_iovlen = 1;
-  DescriptorRoom<1> room;
-  header.msg_control = room.bytes;
-  header.msg_controllen = sizeof room.bytes;
   ssize_t size = -1;
-  do size = recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC);
+  do size = receive_packet(socket_.get(), packet, descriptor, 0);
   while (size < 0 && errno == EINTR);
   if (size <= 0)
     return Error{"huntd has closed the connection: see its log, and `huntctl bundles`",
                  ErrorKind::unreachable};
-  if (cmsghdr* const c = CMSG_FIRSTHDR(&header); c != nullptr && c->cmsg_type == SCM_RIGHTS) {
-    int number = -1;
-    std::memcpy(&number, CMSG_DATA(c), sizeof number);
-    descriptor.reset(number);
-  }
   std::optional<DeployReply> reply = read_deploy_reply({packet.data(), static_cast<size_t>(size)});
   if (!reply) return Error{"huntctl and huntd are not of the same version"};
   return std::move(*reply);

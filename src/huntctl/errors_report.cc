@@ -42,8 +42,7 @@ ErrorExample read_example(const element& from) {
   if (!lacks(example, "gone"))
     for (element const loot_id : array(from["gone"]))
       example.gone.emplace_back(std::string_view(loot_id));
-  if (!lacks(example, "input") && !from["input"].is_null())
-    example.input = text_at(from, "input");
+  if (!lacks(example, "input") && !from["input"].is_null()) example.input = text_at(from, "input");
   return example;
 }
 

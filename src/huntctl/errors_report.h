@@ -22,7 +22,7 @@ struct ErrorExample {
   std::map<std::string, uint64_t> held;  // empty also if the script did not ask
   std::vector<std::string> gone;         // supplies without a unit
   std::string input;                     // JSON; empty: none
-  std::vector<std::string> lacks;     // "input", "held" or "gone": too large to be kept
+  std::vector<std::string> lacks;        // "input", "held" or "gone": too large to be kept
 };
 
 struct ErrorEntry {
@@ -39,7 +39,7 @@ struct ErrorEntry {
 
 struct ErrorsReport {
   std::vector<ErrorEntry> errors;  // the newest first
-  uint64_t no_room = 0;          // errors of kinds that found no room
+  uint64_t no_room = 0;            // errors of kinds that found no room
   bool examples = false;           // false: the admin port does not show them
 };
 

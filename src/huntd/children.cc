@@ -245,13 +245,7 @@ void Children::send(Core& core, const std::string& message, int descriptor) {
   uint32_t const length = static_cast<uint32_t>(message.size());
   std::string packet(reinterpret_cast<const char*>(&length), sizeof length);
   packet += message;
-  iovec iov{packet.data(), packet.size()};
-  msghdr header{};
-  header.msg_iov = &iov;
-  header.msg_iovlen = 1;
-  DescriptorRoom<1> room;
-  if (descriptor >= 0) attach_descriptors(header, room, &descriptor, 1);
-  if (sendmsg(core.control.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+  if (send_packet(core.control.get(), packet, descriptor, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
     log::warning("control message dropped: core is not reading its socket",
                  {{"core", core.index}, {"error", std::strerror(errno)}});
 }

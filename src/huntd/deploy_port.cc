@@ -19,28 +19,9 @@ constexpr size_t clients_max = 8;                    // further ones wait in the
 constexpr uint64_t request_wait_ns = 2'000'000'000;  // from the connection to its request
 constexpr int backlog = 16;
 
+// A client that has gone, or does not read, misses it.
 void send_reply(int socket, const DeployReply& reply, int descriptor) {
-  std::string packet = encode_deploy(reply);
-  iovec iov{packet.data(), packet.size()};
-  msghdr header{};
-  header.msg_iov = &iov;
-  header.msg_iovlen = 1;
-  DescriptorRoom<1> room;
-  if (descriptor >= 0) attach_descriptors(header, room, &descriptor, 1);
-  // A client that has gone, or does not read, misses it.
-  sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-// The descriptor that came with a packet.
-UniqueFd descriptor_of(msghdr& header) {
-  UniqueFd found;
-  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    int number = -1;
-    std::memcpy(&number, CMSG_DATA(c), sizeof number);
-    found.reset(number);
-  }
-  return found;
+  send_packet(socket, encode_deploy(reply), descriptor, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 bool is_allowed(int socket) {
@@ -98,16 +79,9 @@ void DeployPort::accept_new(uint64_t now_ns) {
 bool DeployPort::read_request(Client& client, const Serve& serve) {
   // One byte more than the longest packet: a longer one is not read as a shorter one.
   char packet[deploy_packet_bytes_max + 1];
-  iovec iov{packet, sizeof packet};
-  msghdr header{};
-  header.msg_iov = &iov;
-  header.msg_iovlen = 1;
-  DescriptorRoom<1> room;
-  header.msg_control = room.bytes;
-  header.msg_controllen = sizeof room.bytes;
-  ssize_t const size = recvmsg(client.socket.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  UniqueFd descriptor;
+  ssize_t const size = receive_packet(client.socket.get(), packet, descriptor, MSG_DONTWAIT);
   if (size < 0) return errno == EAGAIN || errno == EINTR;
-  UniqueFd descriptor = descriptor_of(header);
   if (size == 0) return false;
   auto request = read_deploy_request({packet, static_cast<size_t>(size)});
   std::optional<Served> served;

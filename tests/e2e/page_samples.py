@@ -116,4 +116,15 @@ class BusyHost:
                  for name, runs in self.runs.items()] + [{"hunt": None, "other": True, "runs": 7, "ok": 7, "failed": 0, "refused": 0,
                                                           "p50_ms": 0.9, "p99_ms": 2.5}]
         return {"status": self.status(), "latency": self.latency(), "health": {"healthy": True, "reasons": []},
-                "ready": {"ready": not reasons, "reasons": reasons}, "hunts": hunts if self.hunts else None, "hunts_max": 100}
+                "ready": {"ready": not reasons, "reasons": reasons}, "hunts": hunts if self.hunts else None, "hunts_max": 100,
+                "errors": self._errors() if self.hunts else [], "bundles": self._bundles() if self.hunts else []}
+
+    def _errors(self) -> list[dict]:
+        return [{"hunt": "riddle", "line": 12, "reason": "script_error", "message": "riddle.lua:12: attempt to index local 'wish' <b>(a nil value)</b>",
+                 "count": 214, "first_ms": START_MS, "last_ms": self.taken_ms - 3000, "example": None},
+                {"hunt": "calendar", "line": None, "reason": "deadline", "message": "the deadline of a hunt is 50 ms", "count": 1,
+                 "first_ms": START_MS, "last_ms": self.taken_ms - 90_000, "example": None}]
+
+    def _bundles(self) -> list[dict]:
+        return [{"bundle": f"{number:032x}", "at_ms": START_MS - 86_400_000 * (3 - number), "hunts": 6, "served": 1000 * number,
+                 "live": number == 2, "by": "alice (sudo)", "from": "/home/alice/hunts-of-december"} for number in (3, 2, 1)]

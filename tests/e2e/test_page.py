@@ -232,6 +232,15 @@ def test_a_server_that_fails_has_its_address_and_reason(browser, still_page, sam
     assert browser.run("return document.title") == "(4) huntd"
 
 
+def test_errors_of_scripts_and_bundles_are_shown(browser, still_page, sampled):
+    show(browser, still_page, sampled())
+    assert rows_of(browser, "#errors") == [
+        ["riddle", "12", "214", "3 s ago", "script_error", "riddle.lua:12: attempt to index local 'wish' <b>(a nil value)</b>"],
+        ["calendar", "–", "1", "1 min ago", "deadline", "the deadline of a hunt is 50 ms"]]
+    assert [row[1:2] + row[3:6] for row in rows_of(browser, "#bundles")] == [
+        ["", "alice (sudo)", "6", "3\u202f000"], ["live", "alice (sudo)", "6", "2\u202f000"], ["", "alice (sudo)", "6", "1\u202f000"]]
+
+
 def test_without_kafka_and_hunts_json_their_parts_are_absent(browser, still_page, sampled):
     show(browser, still_page, sampled(kafka=False, hunts=False))
     assert not browser.run("return document.getElementById('hunts_section').offsetParent")
@@ -267,7 +276,7 @@ def test_the_page_goes_on_after_no_response_and_asks_once_for_what_is_not_there(
         window.fetch = async (path) => {
           window.asked[path] = (window.asked[path] ?? 0) + 1;
           if (window.silent) throw new TypeError("Failed to fetch");
-          if (path === "/hunts.json") return new Response("{}", {status: 404});
+          if (["/hunts.json", "/errors.json", "/bundles.json"].includes(path)) return new Response("{}", {status: 404});
           if (path === "/status.json") at = Math.min(at + 1, samples.length - 1);
           const {health, ready, status, latency} = samples[at];
           return new Response(JSON.stringify({"/healthz": health, "/readyz": ready, "/status.json": status, "/latency.json": latency}[path]));
@@ -276,7 +285,7 @@ def test_the_page_goes_on_after_no_response_and_asks_once_for_what_is_not_there(
         by_id("refresh").value = "20";
         refresh();""", sampled(kafka=False, hunts=False))
     browser.wait_for("return columns.length > 5", "five refreshes")
-    assert browser.run("return asked['/hunts.json']") == 1
+    assert browser.run("return ['/hunts.json', '/errors.json', '/bundles.json'].map(path => asked[path])") == [1, 1, 1]
     browser.run("window.silent = true")
     await_text(browser, "#problems", "no new figures since", "Failed to fetch")
     assert text_of(browser, "#healthy") == "no response"

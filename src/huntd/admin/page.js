@@ -8,16 +8,18 @@ const span_ms_min = 60_000;             // of a map's axis
 const maps_max = 64;                    // that are drawn at a time
 const problems_max = 20;                // lines under "Needs attention"
 const hunts_shown_max = 12;                  // lines under "Hottest hunts"
+const errors_shown_max = 12;                 // lines under "Newest errors of scripts"
+const bundles_shown_max = 8;                 // lines under "Bundles"
 const response_wait_max_ms = 10_000;
 
 const by_id = (id) => document.getElementById(id);
 const reduced_motion = matchMedia("(prefers-reduced-motion: reduce)");
 
 let before = null;     // the sample before `now`
-let now = null;        // {status, latency, health, ready, hunts, hunts_max}; hunts: null without /hunts.json
+let now = null;        // {status, latency, health, ready, hunts, hunts_max, errors, bundles}; the last four: undefined without their paths
 let columns = [];      // as kept_of() makes them, each with `figures` for the trends
 let moment = null;     // the column that the maps' captions are about; null: the newest
-let hunts_absent = 0;  // started_at_ms of a huntd that has no /hunts.json
+const absent = {};     // path: started_at_ms of a huntd that does not have it
 let paused = false, timer = 0;
 
 // --- DOM ---
@@ -207,6 +209,19 @@ function show_hunts() {
       count_text(row.refused), time_text(row.p50_ms * 1000), time_text(row.p99_ms * 1000)]));
 }
 
+function show_errors({errors, status}) {
+  by_id("errors_section").hidden = !errors?.length;
+  fill_table("errors", [["hunt", "text"], ["line"], ["times"], ["last"], ["reason", "text wide"], ["message", "text"]],
+    (errors ?? []).slice(0, errors_shown_max).map((row) => [row.hunt, row.line ?? "–", count_text(row.count),
+      span_text(Math.max(0, status.taken_at_ms - row.last_ms)) + " ago", row.reason, row.message]));
+}
+function show_bundles({bundles}) {
+  by_id("bundles_section").hidden = !bundles?.length;
+  fill_table("bundles", [["bundle", "text"], ["state", "text"], ["since", "text"], ["by", "text"], ["hunts"], ["served"], ["from", "text wide"]],
+    (bundles ?? []).slice(0, bundles_shown_max).map((row) => [row.bundle.slice(0, 12), row.live ? "live" : "",
+      new Date(row.at_ms).toISOString().slice(0, 16).replace("T", " "), row.by, count_text(row.hunts), count_text(row.served), row.from]));
+}
+
 // --- the maps ---
 
 // What is chosen: [{source, stage: index, name}]; those without values are the last.
@@ -299,18 +314,20 @@ async function read_json(path) {
   const response = await fetch(path, {signal: AbortSignal.timeout(response_wait_max_ms), cache: "no-store"});
   return [response.status, await response.json()];
 }
-async function read_hunts(started_at_ms) {
-  if (hunts_absent === started_at_ms) return {hunts: null};
-  const [code, json] = await read_json("/hunts.json");
+// {} if huntd is older and has no such path.
+async function read_if_there(path, started_at_ms) {
+  if (absent[path] === started_at_ms) return {};
+  const [code, json] = await read_json(path);
   if (code === 200) return json;
-  hunts_absent = started_at_ms;
-  return {hunts: null};
+  absent[path] = started_at_ms;
+  return {};
 }
 async function sample() {
   const [[, health], [, ready], [, status], [, latency]] =
     await Promise.all(["/healthz", "/readyz", "/status.json", "/latency.json"].map(read_json));
-  const {hunts, hunts_max} = await read_hunts(status.started_at_ms);
-  return {health, ready, status, latency, hunts, hunts_max};
+  const [{hunts, hunts_max}, {errors}, {bundles}] =
+    await Promise.all(["/hunts.json", "/errors.json", "/bundles.json"].map((path) => read_if_there(path, status.started_at_ms)));
+  return {health, ready, status, latency, hunts, hunts_max, errors, bundles};
 }
 function keep(interval, figures) {
   if (!interval) return;
@@ -342,6 +359,8 @@ function take(taken) {
   show_servers(status);
   show_outcomes(status, activity);
   show_hunts();
+  show_errors(now);
+  show_bundles(now);
   show_moment();
   show_maps(names);
   mark_scrollable();

@@ -2,8 +2,8 @@
 # huntctl in fish. Written by `./dev docs` (tools/make_completions.py) from --help.
 # True if the words before the cursor are of the command PATH, and have at most MAX arguments behind it.
 function __huntctl_at --argument-names path max
-    set -l valued --admin --aggregator --config --count --delay --every --expires-in --gone --held --html --http --hunt --hunter --hunters --hunts --input --junit --key --keys-file --like --limit --list --max --memory --now --pid --secret --seed --since --state --svg --timeout --token-file --wait --workers -c status:--watch
-    set -l known latency status top reload health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore check try simulate test new editor
+    set -l valued --admin --aggregator --config --count --delay --every --expires-in --for --gone --held --html --http --hunt --hunter --hunters --hunts --input --junit --key --keys-file --like --limit --list --max --memory --now --pid --secret --seed --since --state --svg --timeout --token-file --wait --workers -c status:--watch
+    set -l known latency status top reload deploy rollback bundles errors tail health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore check try simulate test new editor
     set -l words (commandline -opc)
     set -l command ''
     set -l arguments 0
@@ -32,6 +32,11 @@ complete -c huntctl -n '__huntctl_at "" 0' -a latency -d 'Print the latency of e
 complete -c huntctl -n '__huntctl_at "" 0' -a status -d 'Print the cores, their state and rates (exit 1: huntd is not healthy)'
 complete -c huntctl -n '__huntctl_at "" 0' -a top -d 'Show rates, outcomes, latency and the cores live, until q (in a pipe: until Ctrl-C)'
 complete -c huntctl -n '__huntctl_at "" 0' -a reload -d 'Make huntd read its config and scripts again, and wait for the result (exit 1: rejected)'
+complete -c huntctl -n '__huntctl_at "" 0' -a deploy -d 'Check the scripts of a folder, and make huntd serve them (on huntd\'s host)'
+complete -c huntctl -n '__huntctl_at "" 0' -a rollback -d 'Make huntd serve the bundle before, or another that it keeps (on its host)'
+complete -c huntctl -n '__huntctl_at "" 0' -a bundles -d 'Print the bundles that huntd keeps, and which one is live'
+complete -c huntctl -n '__huntctl_at "" 0' -a errors -d 'Print the errors of scripts, each with the command that repeats it'
+complete -c huntctl -n '__huntctl_at "" 0' -a tail -d 'Follow what a hunt logs and why its runs fail, until Ctrl-C'
 complete -c huntctl -n '__huntctl_at "" 0' -a health -d 'Exit 0 if huntd is ready for traffic, 1 with the reason if not'
 complete -c huntctl -n '__huntctl_at "" 0' -a drain -d 'Make huntd say that it is not ready, while it serves on (on its host)'
 complete -c huntctl -n '__huntctl_at "" 0' -a undrain -d 'End `huntctl drain` (on huntd\'s host)'
@@ -91,6 +96,43 @@ complete -c huntctl -n '__huntctl_at "reload"' -l json -d 'Print one JSON object
 complete -c huntctl -n '__huntctl_at "reload"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
 complete -c huntctl -n '__huntctl_at "reload"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
 complete -c huntctl -n '__huntctl_at "reload"' -l token-file -r -F -d 'File whose first line is the token for the public port'
+complete -c huntctl -n '__huntctl_at "deploy" 0' -F
+complete -c huntctl -n '__huntctl_at "deploy"' -s h -l help -d 'Print this help message and exit'
+complete -c huntctl -n '__huntctl_at "deploy"' -l hunts-dir -d 'Serve the scripts of hunts.dir, which reloads and starts then read again'
+complete -c huntctl -n '__huntctl_at "deploy"' -l simulate -d 'First play each hunt that is new or changed, and print its odds'
+complete -c huntctl -n '__huntctl_at "deploy"' -l admin -x -d 'Admin address, host:port or unix:/path (default: admin.listen)'
+complete -c huntctl -n '__huntctl_at "deploy"' -s y -l yes -d 'Do not ask'
+complete -c huntctl -n '__huntctl_at "deploy"' -l dry-run -d 'Print what the command would do, and change nothing'
+complete -c huntctl -n '__huntctl_at "deploy"' -l json -d 'Print one JSON object, also for an error'
+complete -c huntctl -n '__huntctl_at "deploy"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
+complete -c huntctl -n '__huntctl_at "deploy"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
+complete -c huntctl -n '__huntctl_at "deploy"' -l token-file -r -F -d 'File whose first line is the token for the public port'
+complete -c huntctl -n '__huntctl_at "rollback"' -s h -l help -d 'Print this help message and exit'
+complete -c huntctl -n '__huntctl_at "rollback"' -l admin -x -d 'Admin address, host:port or unix:/path (default: admin.listen)'
+complete -c huntctl -n '__huntctl_at "rollback"' -l json -d 'Print one JSON object, also for an error'
+complete -c huntctl -n '__huntctl_at "rollback"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
+complete -c huntctl -n '__huntctl_at "rollback"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
+complete -c huntctl -n '__huntctl_at "rollback"' -l token-file -r -F -d 'File whose first line is the token for the public port'
+complete -c huntctl -n '__huntctl_at "bundles"' -s h -l help -d 'Print this help message and exit'
+complete -c huntctl -n '__huntctl_at "bundles"' -l admin -x -d 'Admin address, host:port or unix:/path (default: admin.listen)'
+complete -c huntctl -n '__huntctl_at "bundles"' -l json -d 'Print one JSON object, also for an error'
+complete -c huntctl -n '__huntctl_at "bundles"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
+complete -c huntctl -n '__huntctl_at "bundles"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
+complete -c huntctl -n '__huntctl_at "bundles"' -l token-file -r -F -d 'File whose first line is the token for the public port'
+complete -c huntctl -n '__huntctl_at "errors"' -s h -l help -d 'Print this help message and exit'
+complete -c huntctl -n '__huntctl_at "errors"' -l admin -x -d 'Admin address, host:port or unix:/path (default: admin.listen)'
+complete -c huntctl -n '__huntctl_at "errors"' -l json -d 'Print one JSON object, also for an error'
+complete -c huntctl -n '__huntctl_at "errors"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
+complete -c huntctl -n '__huntctl_at "errors"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
+complete -c huntctl -n '__huntctl_at "errors"' -l token-file -r -F -d 'File whose first line is the token for the public port'
+complete -c huntctl -n '__huntctl_at "tail"' -s h -l help -d 'Print this help message and exit'
+complete -c huntctl -n '__huntctl_at "tail"' -l count -x -d 'End after N lines'
+complete -c huntctl -n '__huntctl_at "tail"' -l for -x -d 'End after SECONDS'
+complete -c huntctl -n '__huntctl_at "tail"' -l admin -x -d 'Admin address, host:port or unix:/path (default: admin.listen)'
+complete -c huntctl -n '__huntctl_at "tail"' -l json -d 'Print one JSON object, also for an error'
+complete -c huntctl -n '__huntctl_at "tail"' -l timeout -x -d 'Exit 3 if a peer does not answer within SECONDS (HTTP: 30, stores: 10)'
+complete -c huntctl -n '__huntctl_at "tail"' -s c -l config -r -F -d 'Config file with the addresses (default: /etc/huntd/huntd.toml if it exists)'
+complete -c huntctl -n '__huntctl_at "tail"' -l token-file -r -F -d 'File whose first line is the token for the public port'
 complete -c huntctl -n '__huntctl_at "health"' -s h -l help -d 'Print this help message and exit'
 complete -c huntctl -n '__huntctl_at "health"' -l admin -x -d 'Admin address, host:port or unix:/path (default: admin.listen)'
 complete -c huntctl -n '__huntctl_at "health"' -l json -d 'Print one JSON object, also for an error'
