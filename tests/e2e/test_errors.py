@@ -131,7 +131,7 @@ def test_a_core_that_was_killed_has_its_errors_still(stack):
 
 def follow(stack, *words) -> list[dict]:
     """The lines of `huntctl tail talks`, while ada and bob play."""
-    with subprocess.Popen([str(huntctl_program()), "-c", str(stack.config), "tail", "talks", "--json", *words], stdout=subprocess.PIPE,
+    with subprocess.Popen([str(huntctl_program()), "-c", str(stack.config), "tail", "talks", "--json", "--for", "60", *words], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             assert run_hunt(stack.http, "simple", "cy").status == 500  # another hunt
@@ -156,14 +156,15 @@ def test_tail_ends_after_its_time_and_needs_no_lines(stack):
 
 
 def test_tail_goes_on_over_a_restart_of_huntd(stack):
-    with subprocess.Popen([str(huntctl_program()), "-c", str(stack.config), "tail", "talks"], stdout=subprocess.PIPE,
+    with subprocess.Popen([str(huntctl_program()), "-c", str(stack.config), "tail", "talks", "--for", "60"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True) as process:
         try:
             while not select.select([process.stdout], [], [], 0)[0]:
                 assert run_hunt(stack.http, "talks", "ada").status == 200
             assert " ada " in process.stdout.readline()
             stack.huntd.restart()
-            while "FAILED talks.lua:1: no bobs" not in process.stdout.readline():
+            while "FAILED talks.lua:1: no bobs" not in (line := process.stdout.readline()):
+                assert line, "the lines of a failed run came"
                 assert run_hunt(stack.http, "talks", "bob").status == 500
         finally:
             process.send_signal(signal.SIGINT)
