@@ -36,12 +36,6 @@ bool is_checked(const fs::path& path) {
   return (path.extension() == ".lua" || settings) && fs::is_regular_file(path, ignored);
 }
 
-// Whether it is lib/NAME.lua, which scripts share.
-bool is_module(const fs::path& path) {
-  std::error_code ignored;
-  return fs::absolute(path, ignored).parent_path().filename() == "lib";
-}
-
 // The scripts of a folder, as huntd finds them, their settings, their tests and their modules.
 Result<void> add_folder(const fs::path& folder, std::vector<fs::path>& files) {
   std::error_code error;
@@ -85,13 +79,6 @@ Result<std::vector<fs::path>> find_files(const Options& options, const Config& c
   return files;
 }
 
-Result<std::vector<check::Finding>> findings_of(const fs::path& path, const std::string& text,
-                                                const Config& config, const std::string& worker) {
-  if (path.extension() == ".toml") return find_settings_mistakes(text);
-  return is_module(path) ? find_module_mistakes(path, text, config, worker)
-                         : find_mistakes(path, text, config, worker);
-}
-
 int check_scripts(const Options& options, const Context& context) {
   Result<Config> const config = context.config();
   if (!config) return fail(config.error());
@@ -105,7 +92,8 @@ int check_scripts(const Options& options, const Context& context) {
   for (const fs::path& path : *files) {
     Result<std::string> const script = read_script_file(path);
     if (!script) return fail(script.error());
-    Result<std::vector<check::Finding>> const found = findings_of(path, *script, *config, worker);
+    Result<std::vector<check::Finding>> const found =
+        find_file_mistakes(path, *script, *config, worker);
     if (!found) return fail(found.error());
     for (const check::Finding& finding : *found) {
       text += check::finding_text(path.string(), *script, finding, colour) + "\n";

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "bundle/check.h"
+#include "bundle/load.h"
 #include "bundle/worker_program.h"
 #include "check/check_script.h"
 #include "check/report.h"
@@ -41,15 +42,28 @@ struct Options {
   ConsentOptions consent;
 };
 
-// Prints the findings of every script of the folder. The error says how many errors there are.
+// The files of a folder that are in its bundle.
+std::vector<std::filesystem::path> files_of(const std::filesystem::path& dir,
+                                            const Bundle& bundle) {
+  std::vector<std::filesystem::path> files;
+  for (const BundledHunt& hunt : bundle.hunts()) {
+    files.push_back(dir / (hunt.hunt_id + ".lua"));
+    if (hunt.settings_bytes > 0) files.push_back(dir / (hunt.hunt_id + ".toml"));
+  }
+  for (const BundledModule& module : bundle.modules())
+    files.push_back(dir / "lib" / (module.name + ".lua"));
+  return files;
+}
+
+// Prints the findings of every file of the folder. The error says how many errors there are.
 Result<void> check_folder(const std::string& dir, const Bundle& bundle, const Config& config,
                           const std::string& worker) {
   std::vector<check::Finding> all;
-  for (const BundledHunt& hunt : bundle.hunts()) {
-    std::filesystem::path const path = std::filesystem::path(dir) / (hunt.hunt_id + ".lua");
+  for (const std::filesystem::path& path : files_of(dir, bundle)) {
     Result<std::string> const script = read_script_file(path);
     if (!script) return script.error();
-    Result<std::vector<check::Finding>> const found = find_mistakes(path, *script, config, worker);
+    Result<std::vector<check::Finding>> const found =
+        find_file_mistakes(path, *script, config, worker);
     if (!found) return found.error();
     for (const check::Finding& finding : *found)
       print_note(check::finding_text(path.string(), *script, finding, wants_colour(STDERR_FILENO)) +

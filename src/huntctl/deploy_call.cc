@@ -53,14 +53,41 @@ Result<void> check_peer(int socket, uint64_t pid) {
   return {};
 }
 
-// The source of each hunt.
-Result<std::map<std::string, std::string>> sources_of(const Bundle& bundle) {
+using Texts = std::map<std::string, std::string>;  // by name
+
+struct Sources {
+  Texts hunts;  // the script, and its settings behind it
+  Texts modules;
+};
+
+Result<Sources> sources_of(const Bundle& bundle) {
   Result<std::string> const bytes = read_sources(bundle);
   if (!bytes) return bytes.error();
-  std::map<std::string, std::string> sources;
+  Sources sources;
   for (const BundledHunt& hunt : bundle.hunts())
-    sources[hunt.hunt_id] = bytes->substr(hunt.offset, hunt.bytes);
+    sources.hunts[hunt.hunt_id] = bytes->substr(hunt.offset, hunt.bytes) + '\0' +
+                                  bytes->substr(hunt.settings_offset, hunt.settings_bytes);
+  for (const BundledModule& module : bundle.modules())
+    sources.modules[module.name] = bytes->substr(module.offset, module.bytes);
   return sources;
+}
+
+// Of two bundles. Returns how many are the same.
+size_t compare(const Texts& before, const Texts& after, std::vector<std::string>& added,
+               std::vector<std::string>& changed, std::vector<std::string>& removed) {
+  size_t same = 0;
+  for (const auto& [name, text] : after) {
+    auto const old = before.find(name);
+    if (old == before.end())
+      added.push_back(name);
+    else if (old->second != text)
+      changed.push_back(name);
+    else
+      ++same;
+  }
+  for (const auto& [name, text] : before)
+    if (!after.contains(name)) removed.push_back(name);
+  return same;
 }
 
 std::string name_list(const std::vector<std::string>& names) {
@@ -142,22 +169,16 @@ std::string operator_name() {
 }
 
 Result<BundleChanges> changes_between(const Bundle& before, const Bundle& after) {
-  Result<std::map<std::string, std::string>> old_sources = sources_of(before);
+  Result<Sources> const old_sources = sources_of(before);
   if (!old_sources) return old_sources.error();
-  Result<std::map<std::string, std::string>> const new_sources = sources_of(after);
+  Result<Sources> const new_sources = sources_of(after);
   if (!new_sources) return new_sources.error();
   BundleChanges changes;
-  for (const auto& [hunt_id, source] : *new_sources) {
-    auto const old = old_sources->find(hunt_id);
-    if (old == old_sources->end())
-      changes.added.push_back(hunt_id);
-    else if (old->second != source)
-      changes.changed.push_back(hunt_id);
-    else
-      ++changes.same;
-  }
-  for (const auto& [hunt_id, source] : *old_sources)
-    if (new_sources->find(hunt_id) == new_sources->end()) changes.removed.push_back(hunt_id);
+  changes.same = compare(old_sources->hunts, new_sources->hunts, changes.added, changes.changed,
+                         changes.removed);
+  std::vector<std::string>& modules = changes.modules;
+  compare(old_sources->modules, new_sources->modules, modules, modules, modules);
+  std::sort(modules.begin(), modules.end());
   return changes;
 }
 
@@ -166,12 +187,14 @@ std::string changes_text(const BundleChanges& changes) {
   for (const std::string& hunt : changes.added) text += "added    " + hunt + "\n";
   for (const std::string& hunt : changes.changed) text += "changed  " + hunt + "\n";
   for (const std::string& hunt : changes.removed) text += "removed  " + hunt + "\n";
+  for (const std::string& module : changes.modules) text += "module   lib/" + module + ".lua\n";
   return text.empty() ? "no hunt changes\n" : text;
 }
 
 std::string changes_json(const BundleChanges& changes) {
-  return fmt::format(R"("added":{},"changed":{},"removed":{},"same":{})", name_list(changes.added),
-                     name_list(changes.changed), name_list(changes.removed), changes.same);
+  return fmt::format(R"("added":{},"changed":{},"removed":{},"same":{},"modules":{})",
+                     name_list(changes.added), name_list(changes.changed),
+                     name_list(changes.removed), changes.same, name_list(changes.modules));
 }
 
 }  // namespace huntd::huntctl

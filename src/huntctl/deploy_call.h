@@ -41,14 +41,17 @@ struct BundleChanges {
   std::vector<std::string> changed;
   std::vector<std::string> removed;
   size_t same = 0;
+  std::vector<std::string> modules;  // that differ, or that only one of the two has
 
-  bool none() const { return added.empty() && changed.empty() && removed.empty(); }
+  bool none() const {
+    return added.empty() && changed.empty() && removed.empty() && modules.empty();
+  }
 };
 // The error says that one of them cannot be read.
 Result<BundleChanges> changes_between(const Bundle& before, const Bundle& after);
-// A line per hunt: "added    gold".
+// A line per hunt, such as "added    gold", and per module.
 std::string changes_text(const BundleChanges& changes);
-// "added":[…],"changed":[…],"removed":[…],"same":N
+// "added":[…],"changed":[…],"removed":[…],"same":N,"modules":[…]
 std::string changes_json(const BundleChanges& changes);
 
 }  // namespace huntd::huntctl

@@ -143,4 +143,15 @@ Result<std::vector<check::Finding>> find_mistakes(const std::filesystem::path& p
   return findings;
 }
 
+Result<std::vector<check::Finding>> find_file_mistakes(const std::filesystem::path& path,
+                                                       const std::string& text,
+                                                       const Config& config,
+                                                       const std::string& worker_path) {
+  if (path.extension() == ".toml") return find_settings_mistakes(text);
+  std::error_code ignored;
+  bool const is_module = std::filesystem::absolute(path, ignored).parent_path().filename() == "lib";
+  return is_module ? find_module_mistakes(path, text, config, worker_path)
+                   : find_mistakes(path, text, config, worker_path);
+}
+
 }  // namespace huntd::huntctl

@@ -30,4 +30,10 @@ Result<std::vector<check::Finding>> find_mistakes(const std::filesystem::path& p
                                                   const std::string& text, const Config& config,
                                                   const std::string& worker_path);
 
+// The findings of a file, which its name says to be one of these.
+Result<std::vector<check::Finding>> find_file_mistakes(const std::filesystem::path& path,
+                                                       const std::string& text,
+                                                       const Config& config,
+                                                       const std::string& worker_path);
+
 }  // namespace huntd::huntctl

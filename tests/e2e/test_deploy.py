@@ -113,6 +113,29 @@ def test_a_deploy_shows_what_it_changes_and_is_live_on_every_core(stack, tmp_pat
     assert live(stack)["from"] == str(folder) and live(stack)["hunts"] == 2
 
 
+def test_settings_and_modules_are_a_part_of_what_is_deployed(stack, tmp_path):
+    def folder(name: str, module: int, setting: int):
+        made = write(tmp_path / name, old=1, play=1)
+        (made / "play.lua").write_text('local shared = require("shared")\n'
+                                       "return function(hunt) return 10 * shared.number + hunt.config.number end\n")
+        (made / "play.toml").write_text(f"[config]\nnumber = {setting}\n")
+        (made / "lib").mkdir()
+        (made / "lib" / "shared.lua").write_text(f"return {{ number = {module} }}\n")
+        return made
+
+    first = result(stack, "deploy", folder("first", 1, 1))
+    assert (first["changed"], first["modules"]) == (["play"], ["shared"]) and number(stack) == 11
+    second = result(stack, "deploy", folder("second", 1, 2))
+    assert (second["changed"], second["modules"]) == (["play"], []) and number(stack) == 12
+    third = result(stack, "deploy", folder("third", 2, 2))
+    assert (third["changed"], third["modules"]) == ([], ["shared"]) and number(stack) == 22
+    wrong = folder("wrong", 3, 3)
+    (wrong / "play.toml").write_text("[confg]\n")
+    done = run(stack.config, "deploy", str(wrong))
+    assert done.returncode != 0 and "play.toml" in done.stderr and "nothing was deployed" in done.stderr, done.stderr
+    assert result(stack, "rollback")["modules"] == ["shared"] and number(stack) == 12
+
+
 def test_hunts_are_removed_only_with_consent(stack, tmp_path):
     folder = write(tmp_path / "next", play=2)
     done = run(stack.config, "deploy", str(folder))
