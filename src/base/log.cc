@@ -227,6 +227,8 @@ bool start_writer() { return writer().start(); }
 
 void stop_writer() { writer().stop(); }
 
+int descriptor() { return sink().descriptor(); }
+
 uint64_t lines_dropped() { return sink().dropped(); }
 
 bool Budget::take(uint64_t now_ns) {

@@ -83,6 +83,8 @@ void flush(uint64_t now_ns);
 bool start_writer();
 // Writes what the thread has not written yet, and ends it.
 void stop_writer();
+// The descriptor that lines are written to: stderr, or the socket of the journal.
+int descriptor();
 // Lines that this process has dropped since its start.
 uint64_t lines_dropped();
 

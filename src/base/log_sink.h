@@ -57,6 +57,8 @@ class Sink {
   bool behind() const { return behind_.load(std::memory_order_relaxed); }
   // Counts a line that had to be dropped before it came here, to be reported with the others.
   void count_dropped();
+  // Where it writes to.
+  int descriptor() const { return descriptor_; }
   // Lines dropped since the start of this process.
   uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 

@@ -30,8 +30,9 @@ static_assert(sizeof(SchedulingAttributes) == 48);
 
 Result<void> set_priority(uint32_t steps) {
   if (setpriority(PRIO_PROCESS, 0, -static_cast<int>(steps)) == 0) return {};
-  return Error{"nice -" + std::to_string(steps) + ": " + std::strerror(errno) +
-               "; give the service LimitNICE=-" + std::to_string(steps)};
+  std::string const nice = std::to_string(-static_cast<int64_t>(steps));
+  return Error{"nice " + nice + ": " + std::strerror(errno) +
+               "; give the service LimitNICE=" + nice};
 }
 
 Result<void> set_time_slice(uint64_t slice_ns) {

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/log.h"
+
 namespace huntd::server {
 
 void begin_child(pid_t parent_pid, const char* name, bool keep_term) {
@@ -22,6 +24,7 @@ void begin_child(pid_t parent_pid, const char* name, bool keep_term) {
 }
 
 void close_all_but(std::vector<int> kept) {
+  kept.push_back(log::descriptor());
   std::sort(kept.begin(), kept.end());
   unsigned from = STDERR_FILENO + 1;
   for (int const descriptor : kept) {

@@ -13,8 +13,8 @@ namespace huntd::server {
 // the parent acts on a signal to the whole group (Ctrl-C).
 void begin_child(pid_t parent_pid, const char* name, bool keep_term);
 
-// Closes every descriptor from 3 on except these, so that a child that takes long holds no socket
-// of the parent.
+// Closes every descriptor from 3 on except these and that of the log, so that a child that takes
+// long holds no socket of the parent.
 void close_all_but(std::vector<int> kept);
 
 // A child of the parent that has ended.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "huntd/saving.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "base/log.h"
 #include "bundle/kept_bundles.h"
@@ -16,20 +18,37 @@
 namespace huntd::server {
 namespace {
 
+// At most PIPE_BUF, so that one write takes it.
+constexpr size_t reason_bytes_max = 2048;
+
+void log_failure(std::string_view why) {
+  log::warning("the scripts cannot be saved for a later start",
+               {{"error", why}, {"hint", "see hunts.state_dir"}});
+}
+
 Result<void> save_all(const std::string& dir, const Bundle& bundle, const BundleHistory& history) {
   if (Result<void> saved = save_bundle(dir, bundle); !saved) return saved;
   if (Result<void> kept = keep_bundle(dir, bundle); !kept) return kept;
   return save_history(dir, history);
 }
 
-[[noreturn]] void run_save(const std::string& dir, const Prepared& in_use) {
-  close_all_but({in_use.bundle.descriptor()});
+[[noreturn]] void run_save(const std::string& dir, const Prepared& in_use, int report) {
+  close_all_but({in_use.bundle.descriptor(), report});
   log::set_origin("process=save");
   Result<void> const saved = save_all(dir, in_use.bundle, in_use.history);
-  if (!saved)
-    log::warning("the scripts cannot be saved for a later start",
-                 {{"error", saved.error().message}, {"hint", "see hunts.state_dir"}});
-  _exit(saved ? EXIT_SUCCESS : EXIT_FAILURE);
+  if (saved) _exit(EXIT_SUCCESS);
+  std::string const why = saved.error().message.substr(0, reason_bytes_max);
+  // Without it, the parent logs how this process ended.
+  [[maybe_unused]] ssize_t const written = write(report, why.data(), why.size());
+  _exit(EXIT_FAILURE);
+}
+
+// What the child has written; empty if it wrote nothing.
+std::string reason_in(int report) {
+  std::string why(reason_bytes_max, '\0');
+  ssize_t const got = read(report, why.data(), why.size());
+  why.resize(got > 0 ? static_cast<size_t>(got) : 0);
+  return why;
 }
 
 }  // namespace
@@ -39,22 +58,28 @@ void Saving::save() {
   if (dir.empty()) return;
   again_ = pid_ > 0;
   if (again_) return;
+  int ends[2];
+  failed_ = pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0;
+  if (failed_) return log_failure(std::string("pipe: ") + std::strerror(errno));
+  report_.reset(ends[0]);
+  UniqueFd const write_end(ends[1]);
   pid_t const parent_pid = getpid();
   pid_ = fork();
   if (pid_ == 0) {
     begin_child(parent_pid, "huntd-save", false);
-    run_save(dir, in_use_);
+    run_save(dir, in_use_, write_end.get());
   }
   failed_ = pid_ < 0;
-  if (failed_)
-    log::warning("the scripts cannot be saved for a later start",
-                 {{"error", std::string("fork: ") + std::strerror(errno)}});
+  if (failed_) log_failure(std::string("fork: ") + std::strerror(errno));
 }
 
 void Saving::on_end(const EndedChild& child) {
   if (child.pid != pid_) return;
   pid_ = -1;
-  failed_ = child.reason != "exit status 0";
+  std::string const why = reason_in(report_.get());
+  report_.reset();
+  failed_ = !why.empty() || child.reason != "exit status 0";
+  if (failed_) log_failure(why.empty() ? child.reason : why);
   if (again_) save();
 }
 

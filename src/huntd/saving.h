@@ -4,6 +4,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include "base/unique_fd.h"
 #include "huntd/child.h"
 #include "huntd/prepare.h"
 
@@ -15,10 +16,11 @@ class Saving {
   explicit Saving(const Prepared& in_use) : in_use_(in_use) {}
 
   // Forks the process "huntd-save", which saves the scripts in use now, and the history of bundles,
-  // to state_dir_of() their config and logs if it cannot. If one runs, the next one follows it. Does nothing without such
+  // to state_dir_of() their config. If one runs, the next one follows it. Does nothing without such
   // a directory.
   void save();
-  // The parent has collected this child; it may be another one.
+  // The parent has collected this child; it may be another one. Logs why the scripts could not be
+  // saved. (The child does not: journald cannot name the unit of a process that has ended.)
   void on_end(const EndedChild& child);
   // Until what save() was called for is on the disk, or cannot be written.
   bool active() const { return pid_ > 0; }
@@ -30,6 +32,7 @@ class Saving {
  private:
   const Prepared& in_use_;
   pid_t pid_ = -1;
+  UniqueFd report_;  // a pipe to which the child writes why it fails
   bool again_ = false;
   bool failed_ = false;
 };

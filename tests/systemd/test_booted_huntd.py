@@ -95,6 +95,15 @@ def test_a_bad_reload_fails_and_says_why(shared_tree):
         shared_tree.run("rm /etc/huntd/hunts/bad.lua && systemctl reload huntd")
 
 
+def test_scripts_that_cannot_be_saved_are_in_the_journal(shared_tree):
+    shared_tree.run("cd /var/lib/huntd && rm -f last-good.bundle.lock && mkdir last-good.bundle.lock")
+    try:
+        shared_tree.run("systemctl reload huntd")
+        shared_tree.await_journal("the scripts cannot be saved for a later start .*last-good.bundle.lock", "huntd")
+    finally:
+        shared_tree.run("rmdir /var/lib/huntd/last-good.bundle.lock && systemctl reload huntd")
+
+
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "new"])
 def test_restarts_under_load_break_and_reject_no_request(shared_tree, keep):
     await_ready(shared_tree)
