@@ -323,18 +323,15 @@ bool Children::all_cores_ended() const {
   return std::all_of(cores_.begin(), cores_.end(), [](const Core& core) { return core.pid < 0; });
 }
 
-bool Children::none_stalled(uint64_t now_ns) const {
+std::optional<StalledCore> Children::stalled(uint64_t now_ns) const {
   for (const Core& core : cores_) {
     // Before the first tick, the heartbeat is that of the core's last process, or 0.
     uint64_t const beat_ns =
         std::max<uint64_t>(region_.core(core.index).heartbeat_ns.load(), core.started_at_ns);
-    if (core.pid > 0 && now_ns > beat_ns && now_ns - beat_ns > stalled_after_ms * ns_per_ms) {
-      log::warning("core is stalled: no tick completed",
-                   {{"core", core.index}, {"for_ms", (now_ns - beat_ns) / ns_per_ms}});
-      return false;
-    }
+    if (core.pid > 0 && now_ns > beat_ns && now_ns - beat_ns > stalled_after_ms * ns_per_ms)
+      return StalledCore{core.index, (now_ns - beat_ns) / ns_per_ms};
   }
-  return true;
+  return std::nullopt;
 }
 
 }  // namespace huntd::server

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,11 @@
 #include "metrics/shared_region.h"
 
 namespace huntd::server {
+
+struct StalledCore {
+  uint32_t core = 0;
+  uint64_t for_ms = 0;  // since its last tick
+};
 
 class Children {
  public:
@@ -63,8 +69,8 @@ class Children {
   // Whether every core accepts connections.
   bool all_listen() const;
   bool all_cores_ended() const;
-  // Returns false, and logs the core, if a core has not completed a tick for too long.
-  bool none_stalled(uint64_t now_ns) const;
+  // The first core that has not completed a tick for too long.
+  std::optional<StalledCore> stalled(uint64_t now_ns) const;
 
  private:
   struct Core {

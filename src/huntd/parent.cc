@@ -25,6 +25,7 @@
 #include "base/sd_notify.h"
 #include "base/unique_fd.h"
 #include "core/core.h"
+#include "huntd/admin/health.h"
 #include "huntd/children.h"
 #include "huntd/deploy_port.h"
 #include "huntd/listen.h"
@@ -40,6 +41,8 @@ namespace {
 // After the cores' own drain deadline, until they are killed.
 constexpr uint64_t drain_grace_ms = 7000;
 constexpr uint64_t poll_period_ms = 250;
+constexpr uint64_t watch_every_ns = 1'000'000'000;
+constexpr uint64_t stall_logged_every_ns = 5'000'000'000;
 constexpr uint64_t replaced_kept_ms = 5000;
 // systemd waits for the end of a stop this much longer than it can take.
 constexpr uint64_t stop_margin_ms = 3000;
@@ -146,6 +149,7 @@ class Parent {
     std::vector<int> own = deploys_.descriptors();
     own.insert(own.end(), {reload_.descriptor(), replaced_.descriptor()});
     children_.start_due(now_ns, own);
+    watch_cores(now_ns);
     feed_watchdog(now_ns);
   }
 
@@ -315,10 +319,27 @@ class Parent {
     log::notice("ready", {{"cores", region_.cores()}, {"bundle", prepared_.bundle.name()}});
   }
 
+  // Once per second: logs a core that is stalled, and shows in `systemctl status` why the host is not
+  // ready.
+  void watch_cores(uint64_t now_ns) {
+    if (!ready_sent_ || now_ns - watched_at_ns_ < watch_every_ns) return;
+    watched_at_ns_ = now_ns;
+    std::optional<StalledCore> const stalled = children_.stalled(now_ns);
+    if (!stalled) stall_logged_at_ns_ = 0;
+    if (stalled && now_ns - stall_logged_at_ns_ >= stall_logged_every_ns) {
+      stall_logged_at_ns_ = now_ns;
+      log::warning("core is stalled: no tick completed",
+                   {{"core", stalled->core}, {"for_ms", stalled->for_ms}});
+    }
+    if (!stop_requested())
+      reload_.set_trouble(
+          check_ready(take_snapshot(region_, SnapshotDepth::without_histograms)).text);
+  }
+
   // Only while no core is stalled: then systemd restarts the service.
   void feed_watchdog(uint64_t now_ns) {
     if (watchdog_us_ == 0 || now_ns - watchdog_fed_at_ns_ < watchdog_us_ * 1000) return;
-    if (!children_.none_stalled(now_ns)) return;
+    if (children_.stalled(now_ns)) return;
     watchdog_fed_at_ns_ = now_ns;
     systemd::notify("WATCHDOG=1");
   }
@@ -474,6 +495,8 @@ class Parent {
   uint64_t kill_at_ns_ = 0;
   uint64_t watchdog_us_ = 0;
   uint64_t watchdog_fed_at_ns_ = 0;
+  uint64_t watched_at_ns_ = 0;
+  uint64_t stall_logged_at_ns_ = 0;  // 0: no core is stalled
 };
 
 struct CoreCount {

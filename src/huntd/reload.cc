@@ -154,14 +154,25 @@ void Reload::stop() {
   check_.kill();
 }
 
+void Reload::set_trouble(std::string text) {
+  if (text == trouble_) return;
+  trouble_ = std::move(text);
+  if (ready_ && !check_.active()) systemd::notify("STATUS=" + service_status());
+}
+
 std::string Reload::service_status() const {
   if (!host_status_.empty()) return host_status_;
-  if (status_.result != ReloadResult::rejected)
+  std::string const trouble = trouble_.empty() ? "" : "not ready: " + first_line(trouble_);
+  if (status_.result != ReloadResult::rejected) {
+    if (!trouble.empty()) return trouble;
     return in_use_.history.deployed ? "serving the deployed bundle " + in_use_.history.live
                                     : "serving";
-  return fmt::format(
-      "serving the {} scripts; {} was rejected: {}", status_.serves_saved ? "saved" : "previous",
-      status_.finished == 0 ? "hunts.dir" : "the newest reload", first_line(status_.error));
+  }
+  return (trouble.empty() ? "" : trouble + "; ") +
+         fmt::format("serving the {} scripts; {} was rejected: {}",
+                     status_.serves_saved ? "saved" : "previous",
+                     status_.finished == 0 ? "hunts.dir" : "the newest reload",
+                     first_line(status_.error));
 }
 
 }  // namespace huntd::server

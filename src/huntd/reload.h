@@ -46,10 +46,13 @@ class Reload {
   // Kills the check; there is no further one.
   void stop();
 
-  // One line for STATUS= of systemd: that of the host, else which scripts are served.
+  // One line for STATUS= of systemd: that of the host, else why it is not ready and which scripts are
+  // served.
   std::string service_status() const;
   // What the service does if that is not just to serve; empty: it serves.
   void set_host_status(std::string text) { host_status_ = std::move(text); }
+  // Why the host is not ready, in one line; empty: it is. Informs systemd if that has changed.
+  void set_trouble(std::string text);
 
  private:
   void start_check();
@@ -67,6 +70,7 @@ class Reload {
   uint64_t shown_at_ns_ = 0;
   std::string shown_;
   std::string host_status_;
+  std::string trouble_;
 };
 
 }  // namespace huntd::server

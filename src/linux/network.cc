@@ -19,6 +19,7 @@ namespace {
 
 // After EMFILE, ENFILE, ENOMEM or ENOBUFS, wait this long before accepting again.
 constexpr uint64_t accept_pause_ns = 50'000'000;
+constexpr uint64_t pause_logged_every_ns = 10'000'000'000;
 // The kernel wakes only one core per connection. If that core is stopped (SIGSTOP, a stalled VM),
 // the connection would stay in the backlog, so every core submits its accept again at this
 // interval.
@@ -158,14 +159,23 @@ void UringNetwork::on_accepted(Listener& listener, int32_t result, uint32_t flag
     return;
   }
   if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS) {
-    log::warning(
-        "accept paused: out of file descriptors or memory",
-        {{"error", std::strerror(-result)},
-         {"hint", ring_.has_slots() ? "raise http.connections_max" : "raise LimitNOFILE"}});
-    scheduler_.arm(pause_, scheduler_.now_ns() + accept_pause_ns);
+    pause_accepts(result);
     return;
   }
   arm_accepts(listener);
+}
+
+// It may go on for hours, with many pauses per second.
+void UringNetwork::pause_accepts(int32_t result) {
+  uint64_t const now_ns = scheduler_.now_ns();
+  if (pause_logged_at_ns_ == 0 || now_ns - pause_logged_at_ns_ >= pause_logged_every_ns) {
+    pause_logged_at_ns_ = now_ns;
+    log::warning(
+        "accept paused: out of file descriptors or memory; new clients wait",
+        {{"error", std::strerror(-result)},
+         {"hint", ring_.has_slots() ? "raise http.connections_max" : "raise LimitNOFILE"}});
+  }
+  scheduler_.arm(pause_, now_ns + accept_pause_ns);
 }
 
 void UringNetwork::deliver_accepted(UringStream& stream, int accepted, const Listener& listener) {

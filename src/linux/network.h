@@ -82,6 +82,7 @@ class UringNetwork final : public Network {
   void cancel_accepts();
   void refresh_accepts();
   void on_accepted(Listener& listener, int32_t result, uint32_t flags);
+  void pause_accepts(int32_t result);
   void deliver_accepted(UringStream& stream, int accepted, const Listener& listener);
 
   Ring& ring_;
@@ -91,6 +92,7 @@ class UringNetwork final : public Network {
   bool accept_wanted_ = false;
   size_t naming_ = 0;  // accepted, and not yet delivered
   AcceptPause pause_{*this};
+  uint64_t pause_logged_at_ns_ = 0;  // 0: never
   AcceptRefresh refresh_{*this};
   std::vector<std::unique_ptr<UringStream>> streams_;
   std::vector<UringStream*> idle_;

@@ -119,6 +119,28 @@ def test_a_core_accepts_moved_connections_up_to_its_bound(own_stack, crowd):
     assert held(stack.http, "gold", owned[0]) == {}
 
 
+def test_a_core_without_descriptors_says_so_once_and_serves_the_others(own_stack, huntd_program, crowd):
+    stack = own_stack(cores=1, settings=PATIENT)
+    stack.start_stores()
+    limited = ("import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); "
+               "os.execv(sys.argv[1], sys.argv[1:])")
+    with subprocess.Popen([sys.executable, "-c", limited, huntd_program, "-c", stack.config], stderr=subprocess.PIPE,
+                          text=True) as child:
+        try:
+            wait_until(stack.huntd.ready, 20, "huntd")
+            [kept] = crowd(stack.http, 1)
+            kept.send(GET)
+            assert kept.answer().status == 200
+            crowd(stack.http, 100)
+            for _ in range(1000):  # it tries to accept 20 times per second meanwhile
+                kept.send(GET)
+                assert kept.answer().status == 200
+        finally:
+            child.terminate()
+            log = child.communicate(timeout=30)[1]
+    assert len(re.findall(r"accept paused: .* LimitNOFILE", log.replace('"', ""))) == 1, log[-2000:]
+
+
 def test_huntd_logs_a_descriptor_limit_too_small_for_its_table(own_stack, huntd_program):
     stack = own_stack(settings=PATIENT)
     stack.start_stores()

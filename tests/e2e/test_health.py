@@ -203,7 +203,11 @@ def test_a_stalled_core_is_neither_healthy_nor_ready_for_the_same_reason(own_sta
         await_reason(stack, "core 1 completed its last tick")
         await_reason(stack, "core 1 completed its last tick", path="/healthz")
         assert "core 1 completed its last tick" in huntctl(stack, "health").stderr
-        assert huntctl(stack, "status").returncode == NO
+        shown = huntctl(stack, "status")
+        assert shown.returncode == NO
+        assert shown.stdout.count("core 1 completed its last tick") == 1, "it is one reason, of two pages"
+        wait_until(lambda: "core is stalled: no tick completed core=1" in stack.huntd.log_text(), 20, "the line about the core")
+        assert stack.huntd.log_text().count("core is stalled") == 1, "not a line per tick of the parent"
     await_ready(stack)
     assert reasons(stack, "/healthz") == []
 

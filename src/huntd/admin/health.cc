@@ -31,6 +31,7 @@ HealthReport report_of(std::string_view key, const std::vector<Reason>& reasons)
                                : R"({"core":null,"reason":)";
     append_json_string(report.json, reason.text);
     report.json += '}';
+    report.text += (report.text.empty() ? "" : "; ") + reason.text;
   }
   report.json += "]}\n";
   return report;

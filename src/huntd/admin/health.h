@@ -10,6 +10,7 @@ namespace huntd::server {
 struct HealthReport {
   bool good = false;
   std::string json;
+  std::string text;  // the reasons in one line; empty if good
 };
 
 // Good if a restart of huntd would not help: the parent's loop runs, so that it starts ended cores
