@@ -20,6 +20,7 @@ namespace huntd::aggregator {
 namespace {
 
 constexpr uint32_t read_wait_max_ms = 200;            // bounds the time until a signal is handled
+constexpr size_t status_bytes_max = 240;              // of a reason in STATUS= of systemd
 constexpr int64_t report_interval_ms = 5'000;         // of progress lines in the log
 constexpr int64_t terminal_report_interval_ms = 500;  // of the progress line on a terminal
 constexpr const char* undefined_table = "42P01";      // SQLSTATE
@@ -83,21 +84,11 @@ void Aggregator::source_succeeded() {
   source_backoff_.succeeded();
 }
 
-// The first error is often that a connection was closed. Why there is no new one follows: each cause
-// is logged once, when it repeats.
 void Aggregator::source_failed(const Error& error) {
   metrics_.source_failed();
-  bool const first = !source_backoff_.failing();
-  if (first) source_causes_.clear();
-  bool const repeats = error.message == source_error_;
-  bool const known = std::find(source_causes_.begin(), source_causes_.end(), error.message) !=
-                     source_causes_.end();
-  source_error_ = error.message;
-  if (first || (repeats && !known && source_causes_.size() < limits::causes_logged_max)) {
-    source_causes_.push_back(error.message);
+  if (source_causes_.note(error.message, !source_backoff_.failing()))
     log::error("source failed, retrying with back-off",
-               {{"source", source_->name()}, {"error", source_error_}});
-  }
+               {{"source", source_->name()}, {"error", error.message}});
   source_backoff_.failed(monotonic_ms());
 }
 
@@ -163,7 +154,7 @@ Result<void> Aggregator::merge() {
     return {};
   }
   metrics_.postgres_failed();
-  if (!postgres_backoff_.failing())
+  if (postgres_causes_.note(done.error().message, !postgres_backoff_.failing()))
     log::error("merge failed, retrying with back-off", {{"error", done.error().message}});
   postgres_backoff_.failed(monotonic_ms());
   return done;
@@ -250,12 +241,14 @@ Metrics::Lag Aggregator::lag() const {
 void Aggregator::end_tick() {
   int64_t const now_ms = monotonic_ms();
   std::string source_reason = source_->trouble();
-  if (source_reason.empty() && source_backoff_.failing()) source_reason = source_error_;
-  metrics_.ticked(lag(), {.source = !source_backoff_.failing() && source_->connected(),
-                          .postgres = !postgres_backoff_.failing() && schema_ready_,
-                          .dead_letter_topic = !dead_letter_backoff_.failing(),
-                          .outbox_watched = source_->watched(),
-                          .source_reason = std::move(source_reason)});
+  if (source_reason.empty() && source_backoff_.failing()) source_reason = source_causes_.last();
+  metrics_.ticked(lag(),
+                  {.source = !source_backoff_.failing() && source_->connected(),
+                   .postgres = !postgres_backoff_.failing() && schema_ready_,
+                   .dead_letter_topic = !dead_letter_backoff_.failing(),
+                   .outbox_watched = source_->watched(),
+                   .source_reason = std::move(source_reason),
+                   .postgres_reason = postgres_backoff_.failing() ? postgres_causes_.last() : ""});
   Source::Changes const changes = source_->changes();
   metrics_.source_changed(changes.topic_recreated, changes.events_missed);
   if (!ready_sent_) {
@@ -264,8 +257,10 @@ void Aggregator::end_tick() {
   }
   feed_watchdog();
   log::flush(monotonic_ns());
-  if (now_ms - reported_at_ms_ >= (terminal_ ? terminal_report_interval_ms : report_interval_ms))
-    report_progress();
+  if (now_ms - reported_at_ms_ < (terminal_ ? terminal_report_interval_ms : report_interval_ms))
+    return;
+  report_progress();
+  if (!terminal_) notify_status();
 }
 
 void Aggregator::report_progress() {
@@ -288,10 +283,19 @@ void Aggregator::report_progress() {
                            {"merges", totals.merges - reported_.merges},
                            {"lag_events", lag.events},
                            {"lag_s", lag_s}});
-    systemd::notify(fmt::format("STATUS={} events merged, lag {} events, {} s", totals.records,
-                                lag.events, lag_s));
   }
   reported_ = totals;
+}
+
+// `systemctl status` shows it.
+void Aggregator::notify_status() {
+  Metrics::Lag const lag = metrics_.lag();
+  bool const failing = source_backoff_.failing() || postgres_backoff_.failing() ||
+                       dead_letter_backoff_.failing();  // else it may be about to connect
+  std::string trouble = failing ? metrics_.unhealthy() : "";
+  if (!trouble.empty()) trouble = trouble.substr(0, status_bytes_max) + "; ";
+  systemd::notify(fmt::format("STATUS={}{} events merged, lag {} events, {:.1f} s", trouble,
+                              metrics_.totals().records, lag.events, lag.seconds()));
 }
 
 void Aggregator::report_last_progress() {

@@ -63,6 +63,7 @@ class Aggregator {
   // Called while a peer works on a statement or a record.
   void on_wait();
   void report_progress();
+  void notify_status();
   void report_last_progress();
   void pause_until_next_step();
 
@@ -81,9 +82,9 @@ class Aggregator {
   bool schema_ready_ = false;
   int64_t first_unmerged_at_ms_ = 0;  // when the batch's first record was read
   Backoff source_backoff_;
-  std::string source_error_;                // the last one
-  std::vector<std::string> source_causes_;  // that were logged since the source failed
+  Causes source_causes_;
   Backoff postgres_backoff_;
+  Causes postgres_causes_;
   Backoff dead_letter_backoff_;
   uint64_t watchdog_interval_ms_;
   int64_t watchdog_fed_at_ms_ = 0;

@@ -43,6 +43,12 @@ void per_peer(std::string& text, const Metric& metric, uint64_t source, uint64_t
   sample("dead_letter_topic", dead_letter_topic);
 }
 
+std::string with_reason(const char* what, std::string_view reason) {
+  constexpr std::string_view peer = "postgres: ";  // `what` names it already
+  if (reason.starts_with(peer)) reason.remove_prefix(peer.size());
+  return reason.empty() ? what : fmt::format("{}: {}", what, reason);
+}
+
 // A metric of the table; a wrong name does not compile.
 consteval const Metric& named(std::string_view name) { return find_metric(metric_table, name); }
 
@@ -233,10 +239,8 @@ std::string Metrics::unhealthy() const {
   std::lock_guard lock(mutex_);
   if (tick_at_ms_ == 0) return "starting";
   if (monotonic_ms() - tick_at_ms_ > stuck_after_ms) return "the loop is stuck";
-  if (!up_.source)
-    return "the source of events is unavailable" +
-           (up_.source_reason.empty() ? "" : ": " + up_.source_reason);
-  if (!up_.postgres) return "postgres is unavailable";
+  if (!up_.source) return with_reason("the source of events is unavailable", up_.source_reason);
+  if (!up_.postgres) return with_reason("postgres is unavailable", up_.postgres_reason);
   if (!up_.dead_letter_topic)
     return "the dead-letter topic cannot be written, so reading is paused";
   return "";

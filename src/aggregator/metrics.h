@@ -86,8 +86,9 @@ class Metrics {
     bool source = false;
     bool postgres = false;
     bool dead_letter_topic = true;
-    bool outbox_watched = true;  // Source::watched()
-    std::string source_reason;   // why the source is not up, half a sentence; may be empty
+    bool outbox_watched = true;   // Source::watched()
+    std::string source_reason;    // why the source is not up, half a sentence; may be empty
+    std::string postgres_reason;  // why PostgreSQL is not up; may be empty
   };
   // Called whenever the loop runs, also while it waits for a peer.
   void note_alive();
