@@ -117,7 +117,9 @@ std::string note_of(const ListedHunt& hunt) {
 }
 
 std::string list_text(const Hunts& hunts, bool tables) {
-  if (hunts.empty()) return "no hunter has loot, and no hunt was closed\n";
+  if (hunts.empty())
+    return tables ? "no hunter has loot, and no hunt was closed\n"
+                  : "no hunt was closed; which hunts have loot is in PostgreSQL\n";
   TextTable table;
   for (const char* head : {"hunt", "state", "since", "purged"})
     table.add_column(head, TextTable::Align::left);

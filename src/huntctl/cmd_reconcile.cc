@@ -73,7 +73,10 @@ int run(const Options& options, const Context& context) {
   print_object(report_json(*report, has_kafka));
   if (!report->agrees()) return fail(fmt::format("{} differences", report->differences_total));
   if (wanted->wait_s > 0 && !report->complete())
-    return fail(fmt::format("{} events are still in the outbox", report->outbox_events));
+    return fail(fmt::format(
+        "the stores agree, but {} events are still in the outbox after {} s: hunters play, which "
+        "needs no --wait, or hunt-aggregator does not keep up (huntctl lag)",
+        report->outbox_events, wanted->wait_s));
   return exit_ok;
 }
 

@@ -441,6 +441,9 @@ def test_what_can_be_read_is_in_the_object_of_a_failure(played, tmp_path, keys_f
     config = peers_config(tmp_path / "half.toml", [port.address] * 6, keys_file, redis__address=played.redis.address,
                           http__listen="127.0.0.1:1", admin__listen="127.0.0.1:2", aggregator__listen="127.0.0.1:3")
     shown = object_of("-c", config, "hunt", "list", "--json", code=UNREACHABLE)
+    config = peers_config(tmp_path / "empty.toml", [port.address] * 6, keys_file, redis__address=played.redis.address, redis__database=1,
+                          http__listen="127.0.0.1:1", admin__listen="127.0.0.1:2", aggregator__listen="127.0.0.1:3")
+    assert huntctl("-c", config, "hunt", "list").stdout == "no hunt was closed; which hunts have loot is in PostgreSQL\n"
     port.release()
     hunts = {hunt["hunt_id"]: hunt for hunt in shown["hunts"]}
     assert hunts["never-purged"]["state"] == "closed" and hunts["never-purged"]["hunters"] is None
