@@ -40,7 +40,7 @@ TEST_CASE("a held hash is read; fields of a later huntd are kept and are not loo
                                  {"#before", "1"},
                                  {"#was:0193a1b2c3d40001", "1"},
                                  {"#later", "any text"}});
-  CHECK(held.loot == std::map<std::string, uint64_t, std::less<>>{{"coin", 3}});
+  CHECK(held.loot == std::map<std::string, int64_t, std::less<>>{{"coin", 3}});
   CHECK(held.generation == 0x0193a1b2c3d40002);
   CHECK(held.seq == 2);
   CHECK(held.before == 1);

@@ -65,7 +65,7 @@ struct Stores {
     std::string const loot =
         fmt::format(R"({{"coin": {}, "gem": {}}})", in_row - in_row / 3, in_row / 3);
     RowColumns const row{.loot = loot,
-                         .loot_count = in_row,
+                         .loot_count = static_cast<int64_t>(in_row),
                          .seen_upto = in_row,
                          .seen_beyond = "{}",
                          .generation = gen_1};

@@ -37,7 +37,7 @@ class ForkedAdmin {
     REQUIRE(listener);
     port = port_of(listener->get());
     child_ = fork();
-    if (child_ == 0) _exit(run_admin(region, std::move(*listener)));
+    if (child_ == 0) _exit(run_admin(region, std::move(*listener), Private::shown));
   }
   ~ForkedAdmin() {
     kill(child_, SIGTERM);

@@ -26,5 +26,5 @@ int main() {
   if (getsockname(listener->get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return 1;
   std::printf("%d\n", ntohs(address.sin_port));
   std::fflush(stdout);
-  return run_admin(region, std::move(*listener));
+  return run_admin(region, std::move(*listener), Private::shown);
 }
