@@ -15,9 +15,13 @@
 namespace huntd::server {
 namespace {
 
-constexpr size_t clients_max = 8;                    // further ones wait in the backlog
+// Further ones wait in the backlog. Also what one step() accepts, so that a caller in a loop does
+// not keep the parent.
+constexpr size_t clients_max = 8;
 constexpr uint64_t request_wait_ns = 2'000'000'000;  // from the connection to its request
 constexpr int backlog = 16;
+constexpr const char* not_allowed_text =
+    "run the command as root or as huntd's user, and in huntd's container if it has one";
 
 // A client that has gone, or does not read, misses it.
 void send_reply(int socket, const DeployReply& reply, int descriptor) {
@@ -28,7 +32,9 @@ bool is_allowed(int socket) {
   ucred peer{};
   socklen_t size = sizeof peer;
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == 0 || peer.uid == geteuid();
+  // Of a process that this pid namespace cannot see, the kernel says 0: it is the root or the user
+  // of that number of another container, or of the host.
+  return peer.pid != 0 && (peer.uid == 0 || peer.uid == geteuid());
 }
 
 DeployReply rejection(std::string why) { return {DeployReply::Kind::rejected, "", std::move(why)}; }
@@ -61,14 +67,15 @@ std::vector<int> DeployPort::descriptors() const {
 }
 
 void DeployPort::accept_new(uint64_t now_ns) {
-  while (listener_.valid() && clients_.size() < clients_max) {
+  if (!listener_.valid()) return;
+  for (size_t accepted = 0; accepted < clients_max && clients_.size() < clients_max; ++accepted) {
     UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket.valid()) return;
     if (!is_allowed(socket.get())) {
       // What it has sent is read first: a close with unread data would hide the reply from it.
       char unread = 0;
       recv(socket.get(), &unread, sizeof unread, MSG_DONTWAIT);
-      send_reply(socket.get(), rejection("run the command as root or as huntd's user"), -1);
+      send_reply(socket.get(), rejection(not_allowed_text), -1);
       continue;
     }
     clients_.push_back({std::move(socket), now_ns, false});

@@ -33,7 +33,8 @@ class DeployPort {
   void add_to(std::vector<pollfd>& waits) const;
   // All open descriptors, for children that must not keep them.
   std::vector<int> descriptors() const;
-  // Accepts connections and reads requests. Only root and the user of this process are served.
+  // Accepts connections, a bounded number per call, and reads requests. Only root and the user of
+  // this process are served, and only processes of its pid namespace or of one below.
   // REQUIRES: `serve` returns nothing for at most one request at a time.
   void step(uint64_t now_ns, const Serve& serve);
 
