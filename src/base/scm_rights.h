@@ -7,6 +7,7 @@
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "base/unique_fd.h"
 
@@ -44,8 +45,8 @@ inline ssize_t send_packet(int socket, std::string_view packet, int descriptor, 
   return sendmsg(socket, &header, flags);
 }
 
-// Receives one packet of at most into.size() bytes, and the descriptor that came with it, if any.
-// `flags` as of recvmsg(2), whose result this returns.
+// Receives one packet of at most into.size() bytes, and the descriptor that came with it, if any;
+// further ones are closed. `flags` as of recvmsg(2), whose result this returns.
 inline ssize_t receive_packet(int socket, std::span<char> into, UniqueFd& descriptor, int flags) {
   iovec iov{into.data(), into.size()};
   msghdr header{};
@@ -58,9 +59,14 @@ inline ssize_t receive_packet(int socket, std::span<char> into, UniqueFd& descri
   if (size < 0) return size;
   cmsghdr* const c = CMSG_FIRSTHDR(&header);
   if (c == nullptr || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return size;
-  int number = -1;
-  std::memcpy(&number, CMSG_DATA(c), sizeof number);
-  descriptor.reset(number);
+  // The padding of the room has space for more than one.
+  size_t const count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  for (size_t i = 0; i < count; ++i) {
+    int number = -1;
+    std::memcpy(&number, CMSG_DATA(c) + i * sizeof number, sizeof number);
+    UniqueFd received(number);
+    if (i == 0) descriptor = std::move(received);
+  }
   return size;
 }
 

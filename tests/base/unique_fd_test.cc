@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/unique_fd.h"
 
+#include "base/scm_rights.h"
+
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/socket.h>
+
+#include <filesystem>
+#include <iterator>
 
 using namespace huntd;
 
@@ -10,6 +16,11 @@ namespace {
 
 bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 int open_null() { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+std::ptrdiff_t count_open() {
+  std::filesystem::directory_iterator const files("/proc/self/fd");
+  return std::distance(begin(files), end(files));
+}
 
 }  // namespace
 
@@ -40,4 +51,27 @@ TEST_CASE("release gives up ownership, and reset closes what was owned") {
   owner.reset(released);
   owner.reset();
   CHECK(!is_open(released));
+}
+
+TEST_CASE("of the descriptors of a packet the first is received, and the others are closed") {
+  int pair[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+  UniqueFd const sender(pair[0]);
+  UniqueFd const receiver(pair[1]);
+  UniqueFd const null(open_null());
+  char byte = 'x';
+  iovec iov{&byte, 1};
+  msghdr header{};
+  header.msg_iov = &iov;
+  header.msg_iovlen = 1;
+  DescriptorRoom<2> room;
+  int const sent[] = {null.get(), null.get()};
+  attach_descriptors(header, room, sent, 2);
+  REQUIRE(sendmsg(sender.get(), &header, 0) == 1);
+  std::ptrdiff_t const before = count_open();
+  char packet[8];
+  UniqueFd received;
+  REQUIRE(receive_packet(receiver.get(), packet, received, 0) == 1);
+  CHECK(is_open(received.get()));
+  CHECK(count_open() == before + 1);
 }
