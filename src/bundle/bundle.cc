@@ -306,12 +306,17 @@ Result<std::string> read_sources(const Bundle& bundle) {
 }
 
 Result<Bundle> bundle_of(std::string_view sources) {
+  // Before open_bundle(), which trusts the images behind the sources: here there must be none.
+  Bundle index;
+  if (!index.read_index(sources) || index.sources_bytes_ != sources.size())
+    return Error{"not the sources of a bundle"};
+  if (index.hunts_.empty()) return Error{"the bundle has no hunt"};
+  if (index.modules_.size() > limits::modules_max)
+    return Error{fmt::format("the bundle has {} modules, more than {}", index.modules_.size(),
+                             limits::modules_max)};
   Result<UniqueFd> sealed = seal({sources});
   if (!sealed) return sealed.error();
-  Result<Bundle> bundle = open_bundle(sealed->release());
-  if (bundle && bundle->sources_bytes() != sources.size())
-    return Error{"not the sources of a bundle"};
-  return bundle;
+  return open_bundle(sealed->release());
 }
 
 }  // namespace huntd

@@ -74,6 +74,7 @@ class Bundle {
   friend Result<Bundle> add_images(const Bundle& bundle, const std::vector<HuntImage>& images);
   friend Result<Bundle> add_zones(const Bundle& bundle);
   friend Result<Bundle> open_bundle(int descriptor);
+  friend Result<Bundle> bundle_of(std::string_view sources);
   // Reads the index of the sources. Returns false if the bytes do not begin with one.
   bool read_index(std::string_view bytes);
   UniqueFd descriptor_;
@@ -95,7 +96,8 @@ Result<Bundle> add_images(const Bundle& bundle, const std::vector<HuntImage>& im
 Result<Bundle> open_bundle(int descriptor);
 // The bytes of the index and the sources, whose hash is the name: a bundle without images.
 Result<std::string> read_sources(const Bundle& bundle);
-// A bundle without images of what read_sources() returned. The error says that it is not that.
+// A bundle without images of what read_sources() returned; the bytes may be from anyone. The error
+// says that they are not that, have no hunt, or more than limits::modules_max modules.
 Result<Bundle> bundle_of(std::string_view sources);
 
 }  // namespace huntd

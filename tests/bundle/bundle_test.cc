@@ -334,3 +334,33 @@ TEST_CASE("the test of a hunt is ignored, and one without its hunt is named") {
             "/lost_test.lua: is the test of lost.lua, which is not here; the name of a "
             "hunt cannot end in _test");
 }
+
+TEST_CASE("the sources of a bundle are accepted, and no other bytes") {
+  Result<std::string> const sources = read_sources(*make_bundle({{"a", "return 1"}}));
+  REQUIRE(sources);
+  Result<Bundle> const bundle = bundle_of(*sources);
+  REQUIRE(bundle);
+  CHECK(source_of(*bundle, "a") == "return 1");
+  CHECK_FALSE(bundle_of(""));
+  CHECK_FALSE(bundle_of("huntb001"));
+  CHECK_FALSE(bundle_of(*sources + "x"));
+  CHECK_FALSE(bundle_of(sources->substr(0, sources->size() - 1)));
+}
+
+TEST_CASE("images behind the sources that anyone may have written are not read") {
+  std::string bytes = *read_sources(*make_bundle({{"a", "return 1"}}));
+  bytes.resize(4096, '\0');
+  bytes +=
+      std::string("hunti002\x01\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x01", 25);  // rules of one byte
+  CHECK_FALSE(bundle_of(bytes));
+}
+
+TEST_CASE("a bundle of anyone has at least one hunt, and at most so many modules") {
+  CHECK_FALSE(bundle_of(*read_sources(*make_bundle({}))));
+  BundleFiles files{{"a", "return 1"}};
+  for (size_t i = 0; i < limits::modules_max; ++i)
+    files.emplace_back(module_entry("m" + std::to_string(i)), "return 1");
+  CHECK(bundle_of(*read_sources(*make_bundle(files))));
+  files.emplace_back(module_entry("one-more"), "return 1");
+  CHECK_FALSE(bundle_of(*read_sources(*make_bundle(files))));
+}
