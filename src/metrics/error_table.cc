@@ -78,12 +78,15 @@ std::optional<size_t> ErrorTable::add(const ScriptErrorKind& kind, int64_t now_m
   size_t const slot =
       known != rows_.end() ? static_cast<size_t>(known - rows_.begin()) : slot_for(place);
   Row& row = rows_[slot];
-  if (known == rows_.end()) {
+  bool const is_new = known == rows_.end();
+  if (is_new) {
     row.kind.set("");
     no_room_.add(row.count.load());
-    row.sample.set("");
     row.count.store(0);
-    row.sample_ms.store(0);
+    if (row.place.load() != place) {
+      row.sample.set("");
+      row.sample_ms.store(0);
+    }
     row.first_ms.store(at_ms);
     row.place.store(place);
     row.hash.store(hash);
@@ -94,10 +97,9 @@ std::optional<size_t> ErrorTable::add(const ScriptErrorKind& kind, int64_t now_m
   // A clock that was set back counts as a long time.
   bool const due =
       row.sample_ms.load() == 0 || sample_age_ms < 0 || sample_age_ms >= error_sample_every_ms;
-  if (!due) return std::nullopt;
   // Also of a known kind: a core that was killed in a change has left it empty.
-  row.kind.set(text_of_kind(kind));
-  return slot;
+  if (due || is_new) row.kind.set(text_of_kind(kind));
+  return due ? std::optional(slot) : std::nullopt;
 }
 
 void ErrorTable::set_sample(size_t slot, std::string_view json, int64_t now_ms) {

@@ -22,7 +22,8 @@ inline constexpr size_t error_kinds_max = 48;    // per core
 inline constexpr size_t error_messages_max = 4;  // kinds of one line of a script
 inline constexpr size_t error_message_bytes_max = 512;
 inline constexpr size_t error_sample_bytes_max = 12 * 1024;  // the JSON of one example
-// A kind gets a newer example at most this often, so that errors at a high rate cost no more.
+// A kind gets a newer example at most this often, so that errors at a high rate cost no more. A
+// kind that takes the place of another one of its line has that one's example until its own is due.
 inline constexpr int64_t error_sample_every_ms = 1000;
 
 // Two errors are of one kind if they differ in digits of the message only.

@@ -7,16 +7,15 @@ namespace huntd {
 
 HuntLines::Snapshot HuntLines::snapshot() const {
   Snapshot copy;
-  copy.added = added_.load();
+  copy.added = added_.load_published();
   uint64_t const first = copy.added - std::min<uint64_t>(copy.added, lines_.size());
   for (uint64_t number = first; number < copy.added; ++number)
     copy.lines.push_back(lines_[number % lines_.size()].get());
-  // Those that the core has replaced meanwhile are newer lines now.
-  uint64_t const replaced = added_.load() - copy.added;
-  size_t const full = copy.lines.size() == lines_.size() ? replaced : 0;
-  copy.lines.erase(
-      copy.lines.begin(),
-      copy.lines.begin() + static_cast<std::ptrdiff_t>(std::min<size_t>(full, copy.lines.size())));
+  // The core may have replaced these meanwhile, and may be writing the next line over one more.
+  uint64_t const reached = added_.load_published() + 1;
+  uint64_t const kept_from = reached - std::min<uint64_t>(reached, lines_.size());
+  size_t const gone = std::min<size_t>(kept_from - std::min(kept_from, first), copy.lines.size());
+  copy.lines.erase(copy.lines.begin(), copy.lines.begin() + static_cast<std::ptrdiff_t>(gone));
   return copy;
 }
 

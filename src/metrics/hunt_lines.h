@@ -16,8 +16,8 @@
 
 namespace huntd {
 
-// Lines that are kept per core: more than two seconds of them, since limits::hunt_log_lines_per_s
-// bounds both kinds.
+// Lines that are kept per core, of which readers get all but the one that may be replaced next: more
+// than two seconds of them, since limits::hunt_log_lines_per_s bounds both kinds.
 inline constexpr size_t hunt_lines_max = 256;
 inline constexpr size_t hunt_line_bytes_max = 1280;  // the JSON of one line
 
@@ -28,14 +28,14 @@ class HuntLines {
   void add(std::string_view json) {
     uint64_t const number = added_.load();
     lines_[number % lines_.size()].set(json);
-    added_.store(number + 1);
+    added_.publish(number + 1);
   }
 
   struct Snapshot {
     uint64_t added = 0;              // since huntd started; a line's number counts from 0
     std::vector<std::string> lines;  // the last ones, the oldest first
   };
-  // Any process. A line that is being replaced is left out.
+  // Any process. A line that may be being replaced is left out.
   Snapshot snapshot() const;
 
  private:

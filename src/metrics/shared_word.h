@@ -13,6 +13,9 @@ class SharedWord {
   uint64_t load() const { return __atomic_load_n(&value_, __ATOMIC_RELAXED); }
   void store(uint64_t value) { __atomic_store_n(&value_, value, __ATOMIC_RELAXED); }
   void add(uint64_t n) { store(load() + n); }
+  // Who loads what publish() has stored sees all that the writer stored before.
+  void publish(uint64_t value) { __atomic_store_n(&value_, value, __ATOMIC_RELEASE); }
+  uint64_t load_published() const { return __atomic_load_n(&value_, __ATOMIC_ACQUIRE); }
 
  private:
   uint64_t value_;

@@ -33,6 +33,12 @@ std::string head_of(const RequestName& name, const RunResult& run, int64_t at_ms
   return json;
 }
 
+// Whether the names and counts alone have more bytes than an example: then they are not formatted.
+bool held_has_no_room(const RunResult& run) {
+  constexpr size_t entry_bytes_min = 6;  // "a":1,
+  return run.held && run.held->loot.size() * entry_bytes_min > error_sample_bytes_max;
+}
+
 // ,"held":{"iron":3}; null if the run did not ask for it.
 std::string held_of(const RunResult& run) {
   if (!run.held) return R"(,"held":null)";
@@ -68,10 +74,11 @@ std::string failed_run_json(const RequestName& name, std::string_view body, cons
   constexpr size_t tail_bytes = 64;  // of the names of what is left out
   std::string json = head_of(name, run, at_ms);
   std::string lacks;
+  bool const without_held = held_has_no_room(run);
   for (const auto& [part, text] : {std::pair<std::string_view, std::string>("gone", gone_of(run)),
-                                   {"held", held_of(run)},
+                                   {"held", without_held ? "" : held_of(run)},
                                    {"input", input_of(body)}}) {
-    if (json.size() + text.size() + tail_bytes <= error_sample_bytes_max)
+    if (!text.empty() && json.size() + text.size() + tail_bytes <= error_sample_bytes_max)
       json += text;
     else
       lacks += fmt::format(R"({}"{}")", lacks.empty() ? "" : ",", part);
