@@ -2,6 +2,7 @@
 #include "worker/modules.h"
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,8 +42,17 @@ static int fail_unknown(lua_State* L, const char* name, int modules, int count) 
   return luaL_error(L, "require: there is no lib/%s.lua", name);
 }
 
-/* Leaves what the module returns on top of the stack. Its entry is {name, offset, bytes}. */
-static void load_module(lua_State* L, const char* name, int entry) {
+/* Raises the error on top of the stack again. One of memory has to be one of memory again, which
+ * only the allocator can raise: it has less than all these bytes.
+ */
+static int raise_again(lua_State* L, int error) {
+  enum { bytes = INT_MAX - 4096, times = 4 };
+  for (int i = 0; i < times && error == LUA_ERRMEM; ++i) lua_newuserdata(L, bytes);
+  return lua_error(L);
+}
+
+/* Leaves the code of the module on top of the stack. Its entry is {name, offset, bytes}. */
+static void load_code(lua_State* L, const char* name, int entry) {
   lua_rawgeti(L, entry, 2);
   lua_rawgeti(L, entry, 3);
   size_t const size = (size_t)lua_tonumber(L, -1);
@@ -52,8 +62,21 @@ static void load_module(lua_State* L, const char* name, int entry) {
   if (size > 0 && text[0] == '\033') luaL_error(L, "require: lib/%s.lua is bytecode", name);
   char chunk_name[name_bytes_max + 10];
   snprintf(chunk_name, sizeof chunk_name, "@lib/%s.lua", name);
-  if (luaL_loadbuffer(L, text, size, chunk_name) != 0) lua_error(L);
-  lua_call(L, 0, 1);
+  int const error = luaL_loadbuffer(L, text, size, chunk_name);
+  if (error != 0) raise_again(L, error);
+}
+
+/* Runs the code on top of the stack, and leaves what the module returns there. `depth`: how many
+ * modules are being loaded.
+ */
+static void run_module(lua_State* L, const char* name, int depth) {
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, loading, depth + 1);
+  int const error = lua_pcall(L, 0, 1, 0);
+  /* Also after an error, which the script may catch, and then load the module again. */
+  lua_pushnil(L);
+  lua_rawseti(L, loading, depth + 1);
+  if (error != 0) raise_again(L, error);
   if (lua_isnil(L, -1))
     luaL_error(
         L, "require: lib/%s.lua returns nothing; write return and what is to be shared at its end",
@@ -89,11 +112,8 @@ static int lua_require(lua_State* L) {
       lua_pop(L, 1);
       continue;
     }
-    lua_pushvalue(L, 1);
-    lua_rawseti(L, loading, depth + 1);
-    load_module(L, name, lua_gettop(L));
-    lua_pushnil(L);
-    lua_rawseti(L, loading, depth + 1);
+    load_code(L, name, lua_gettop(L));
+    run_module(L, name, depth);
     lua_pushvalue(L, 1);
     lua_pushvalue(L, -2);
     lua_rawset(L, loaded);

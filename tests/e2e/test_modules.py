@@ -81,6 +81,18 @@ def test_a_mistake_has_its_file_and_line_and_what_to_do(hunts):
     assert done["reason"].startswith('chest.lua:2: require: write require("sums") at the top of the script')
 
 
+def test_a_module_whose_error_was_caught_may_be_loaded_again(hunts):
+    folder = hunts(chest='pcall(require, "a")\nlocal ok, why = pcall(require, "a")\nerror(why, 0)\n', lib_a='local b = require("b")\nreturn b\n',
+                   lib_b='error("not today")\n')
+    assert error_of(folder) == "DIR/lib/b.lua:1: not today"
+
+
+def test_a_module_that_needs_too_much_memory_says_so(hunts):
+    folder = hunts(chest='local a = require("a")\nreturn function() return a end\n',
+                   lib_a='local all = {}\nwhile true do all[#all + 1] = ("x"):rep(#all + 1000) end\n')
+    assert "the script needs more memory than worker.memory_bytes" in error_of(folder)
+
+
 def test_check_looks_into_modules(hunts):
     folder = hunts(chest=CHEST, lib_sums=SUMS, lib_texts=TEXTS)
     done = huntctl(folder, "check")
