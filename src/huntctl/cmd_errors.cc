@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/format_text.h"
+#include "base/utf8.h"
 #include "huntctl/commands.h"
 #include "huntctl/errors_report.h"
 #include "huntctl/http_call.h"
@@ -64,8 +65,9 @@ std::string text_of(const Found& found, const std::string& config_path) {
   for (const ErrorEntry& entry : report.errors) {
     // Only the message of a script error names its script.
     std::string const script = entry.reason == "script_error" ? "" : entry.hunt + ".lua: ";
-    text += fmt::format("{}{}\n  {}; {} times, first {}, last {} ago\n", script, entry.message,
-                        entry.reason, count_text(entry.count), utc_text(entry.first_ms),
+    text += fmt::format("{}{}\n  {}; {} times, first {}, last {} ago\n", script,
+                        printable(entry.message), entry.reason, count_text(entry.count),
+                        utc_text(entry.first_ms),
                         span_text(std::max<int64_t>(0, wall_ms() - entry.last_ms)));
     if (entry.example) text += example_text(entry, found.live_bundle, config_path);
     text += '\n';

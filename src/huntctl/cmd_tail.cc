@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "huntctl/commands.h"
 #include "huntctl/http_call.h"
 #include "huntctl/interrupt.h"
@@ -107,8 +108,8 @@ Result<Taken> take(const std::string& address, const std::string& hunt, Position
 // Returns the exit code if the reader has gone.
 std::optional<int> show(const Line& line, bool json) {
   if (json) return print_object_line(line.json);
-  print(fmt::format("{} {} {} {}{}\n", utc_text(line.at_ms), line.hunter_id, line.request_id,
-                    line.kind == "error" ? "FAILED " : "", line.text));
+  print(fmt::format("{} {} {} {}{}\n", utc_text(line.at_ms), printable(line.hunter_id),
+                    line.request_id, line.kind == "error" ? "FAILED " : "", printable(line.text)));
   return flush_output();
 }
 

@@ -60,6 +60,25 @@ ErrorEntry read_entry(const element& from) {
   return entry;
 }
 
+// The same JSON without characters that change a terminal: a body is JSON, in which those above
+// U+007E are in strings, and those below a space, but for line breaks, between its parts.
+std::string input_word(std::string_view input) {
+  std::string clean;
+  for (size_t at = 0; at < input.size(); ++at) {
+    auto const c = static_cast<uint8_t>(input[at]);
+    auto const next = static_cast<uint8_t>(at + 1 < input.size() ? input[at + 1] : 0);
+    if (c == 0xc2 && next >= 0x80 && next < 0xa0) {
+      clean += fmt::format("\\u{:04x}", next);
+      ++at;
+    } else if (c == 0x7f) {
+      clean += "\\u007f";
+    } else {
+      clean += c < 0x20 && c != '\n' ? ' ' : input[at];
+    }
+  }
+  return shell_word(clean);
+}
+
 }  // namespace
 
 Result<ErrorsReport> read_errors_report(std::string_view json) {
@@ -79,7 +98,7 @@ std::string repeat_command(const ErrorEntry& entry, const ErrorExample& example,
   if (!config_path.empty()) command += " -c " + shell_word(config_path);
   command += fmt::format(" try {} {} --now {} --seed {}", shell_word(entry.hunt),
                          shell_word(example.hunter_id), example.now_ms, example.seed);
-  if (!example.input.empty()) command += " --input " + shell_word(example.input);
+  if (!example.input.empty()) command += " --input " + input_word(example.input);
   std::vector<std::string> held;
   for (const auto& [loot_id, count] : example.held)
     held.push_back(fmt::format("{}={}", loot_id, count));

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """huntctl errors: the errors of scripts on a live host, each with the command that repeats an example exactly."""
 import json
+import re
 import select
 import shlex
 import signal
@@ -87,6 +88,22 @@ def test_the_text_has_the_command_and_the_count(stack):
     command = next(line.strip() for line in shown.splitlines() if line.strip().startswith("huntctl "))
     assert "it is hunt.award" in repeat(command)
     assert run(stack.config, "errors", "lucky").stdout == "no script has failed since huntd started\n"
+
+
+def test_texts_of_scripts_do_not_reach_the_terminal_as_commands(stack, hunts):
+    (hunts / "evil.lua").write_text('return function(hunt) hunt.log("a\\27[2J\\194\\155b") '
+                                    'error("seen\\27]0;x\\7\\127\\194\\1552J " .. hunt.input.word) end\n')
+    assert run(stack.config, "reload").returncode == 0
+    with subprocess.Popen([str(huntctl_program()), "-c", str(stack.config), "tail", "evil", "--count", "2"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            assert run_hunt(stack.http, "evil", "ada", input={"word": "\x9b2J\x7f"}).status == 500
+        followed = process.stdout.read()
+    shown = run(stack.config, "errors", "evil").stdout
+    for text in (followed, shown):
+        assert "ada" in text and not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f]", text), text
+    command = next(line.strip() for line in shown.splitlines() if line.strip().startswith("huntctl "))
+    assert "2J" in repeat(command)
 
 
 def test_neither_the_secret_nor_a_key_is_shown(stack):
