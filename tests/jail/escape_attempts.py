@@ -170,6 +170,9 @@ FORBIDDEN = {
     "prlimit-of-another": "302, 1, 6, 0, ''", "shmget": "29, 0, 4096, 512", "futex": "202, '', 0, 0, 0, 0", "mmap-to-execute": "9, 0, 4096, 7, 34, -1, 0",
     "mprotect-to-execute": "10, 0, 4096, 5", "pkey_mprotect": "329, 0, 4096, 7, -1", "mremap": "25, 0, 4096, 8192, 1", "ioctl": "16, 3, 21505, ''",
     "setsockopt": "54, 3, 1, 2, '', 4", "dup": "32, 3", "dup3-elsewhere": "292, 3, 9, 0", "a-number-of-x32": "1073741863", "no-such-call": "100000",
+    # Only SCHED_IDLE (5) of itself is allowed; 1 is SCHED_FIFO, 0x40000000 is SCHED_RESET_ON_FORK.
+    "sched_setscheduler-before-all": "144, 0, 1, ('\\000'):rep(4)", "sched_setscheduler-with-a-flag": "144, 0, 1073741829, ('\\000'):rep(4)",
+    "sched_setscheduler-of-another": "144, 1, 5, ('\\000'):rep(4)",
     "a-guessed-gate-key": "56, 17, 0, 0, 0, 0, 1234567",
 }
 UNLIMITED = lua_string(b"\xff" * 16)
@@ -184,6 +187,8 @@ SYSTEM_CALLS = [
     Attempt("stderr", "return {hunt.syscall(1, 2, 'forged', 6)}", None, result=[-1, 9], forbidden_in_a_task=True),
     Attempt("stderr-as-a-socket", "return {hunt.syscall(44, 2, 'forged', 6, 0, 0, 0)}", None, result=[-1, 9], forbidden_in_a_task=True),
     Attempt("readlink", "return {hunt.syscall(89, '/proc/self/exe', ('x'):rep(64), 64)}", None, result=[-1, 13], forbidden_in_a_task=True),
+    # It is permitted, so that the parameter, which the kernel rejects, is what it fails by.
+    Attempt("sched_setscheduler-behind-all", "return {hunt.syscall(144, 0, 5, ('\\001'):rep(4))}", None, result=[-1, 22], forbidden_in_a_task=True),
     Attempt("exit-without-a-word", "hunt.syscall(231, 0)", "worker_died"),
     Attempt("exit-that-looks-like-a-failed-start", "hunt.syscall(231, 127)", "worker_died"),
     Attempt("its-own-memory-unmapped", "hunt.syscall(11, 4096, 140737488343040)", "worker_died", forbidden_in_a_task=True),
