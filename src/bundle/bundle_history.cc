@@ -77,6 +77,11 @@ void BundleHistory::put_live(BundleRecord record, bool is_deployed) {
   bool const same = !is_deployed && !deployed && record.name == live && find(live) != nullptr;
   deployed = is_deployed;
   if (same) return;
+  // After a rollback, the scripts that were left are above the live ones, and stay behind both.
+  if (const BundleRecord* const left = find(live)) {
+    auto const at = records.begin() + (left - records.data());
+    std::rotate(records.begin(), at, at + 1);
+  }
   live = record.name;
   if (const BundleRecord* const earlier = find(record.name)) {
     record.served = earlier->served;

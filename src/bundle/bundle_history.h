@@ -32,12 +32,15 @@ struct BundleHistory {
   // Whether `live` was deployed or rolled back to: then a start and a reload serve it, and do not
   // read hunts.dir.
   bool deployed = false;
+  // The file has another history, which cannot be read: save_history() must not replace it until an
+  // operator says what is to be live. Not a part of the text.
+  bool unreadable = false;
 
   // Returns null if there is none.
   BundleRecord* find(std::string_view name);
   const BundleRecord* find(std::string_view name) const;
-  // The live bundle becomes that of `record`, which becomes the newest one. The live one that is
-  // read from hunts.dir again stays in its place.
+  // The live bundle becomes that of `record`, which becomes the newest one; the one that was live
+  // is the next. The live one that is read from hunts.dir again stays in its place.
   void put_live(BundleRecord record, bool is_deployed);
   // The live bundle becomes this one, which keeps its place. REQUIRES: find(name).
   void go_back(std::string_view name);

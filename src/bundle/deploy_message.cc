@@ -13,8 +13,8 @@ namespace {
 constexpr char separator = '\x1f';
 constexpr std::string_view magic = "huntd deploy 1";
 constexpr std::array<std::string_view, 4> request_names = {"look", "deploy", "rollback", "folder"};
-constexpr std::array<std::string_view, 5> reply_names = {"progress", "looked", "live", "unsaved",
-                                                         "rejected"};
+constexpr std::array<std::string_view, 6> reply_names = {"progress", "looked",  "live",
+                                                         "partly",   "unsaved", "rejected"};
 
 // A field has no separator, and a packet at most deploy_packet_bytes_max.
 std::string packet_of(const std::vector<std::string_view>& fields) {

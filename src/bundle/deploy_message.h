@@ -37,6 +37,7 @@ struct DeployReply {
     progress,  // `text` is what is done; another reply follows
     looked,    // with the descriptor of the live bundle, `bundle`
     live,      // done: `bundle` is live, and a restart serves it
+    partly,    // as live, but some cores do not have it yet: `text` names them
     unsaved,   // `bundle` is live, and a restart may serve another one: `text` is why
     rejected,  // nothing has changed: `text` is why
   };

@@ -68,7 +68,7 @@ Result<void> keep_bundle(const std::string& state_dir, const Bundle& bundle) {
   std::string const path = path_of(folder, bundle.name());
   // One that is damaged is written again.
   Result<std::optional<Bundle>> const kept = read_bundle_file(path);
-  if (kept && kept->has_value()) return {};
+  if (kept && kept->has_value() && (*kept)->name() == bundle.name()) return {};
   return write_bundle_file(folder, path, bundle);
 }
 
@@ -77,6 +77,8 @@ Result<Bundle> load_kept_bundle(const std::string& state_dir, const std::string&
   Result<std::optional<Bundle>> kept = read_bundle_file(path);
   if (!kept) return kept.error();
   if (!kept->has_value()) return Error{path + ": there is no such file"};
+  if ((*kept)->name() != name)
+    return Error{fmt::format("{}: is corrupt: it has the content of {}", path, (*kept)->name())};
   return std::move(**kept);
 }
 
@@ -99,7 +101,11 @@ Result<std::optional<BundleHistory>> load_history(const std::string& state_dir) 
   if (size < 0) return failed(path, "read");
   text.resize(static_cast<size_t>(size));
   Result<BundleHistory> history = history_of(text);
-  if (!history) return Error{fmt::format("{}: {}: delete it", path, history.error().message)};
+  if (!history)
+    return Error{
+        fmt::format("{}: {}; restore it, or let the next `huntctl deploy` write another "
+                    "one, which removes the earlier bundles: copy those that you need",
+                    path, history.error().message)};
   return std::optional<BundleHistory>(std::move(*history));
 }
 

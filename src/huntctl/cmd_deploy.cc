@@ -107,22 +107,34 @@ Result<void> simulate_changes(const Bundle& sources, const BundleChanges& change
   return {};
 }
 
+const char* result_name(DeployReply::Kind kind) {
+  switch (kind) {
+    case DeployReply::Kind::live:
+      return "live";
+    case DeployReply::Kind::partly:
+      return "partly";
+    case DeployReply::Kind::unsaved:
+      return "unsaved";
+    default:
+      return "rejected";
+  }
+}
+
 int report(const Result<DeployReply>& reply, const std::string& before,
            const BundleChanges& changes, size_t hunts, int64_t took_ms) {
   if (!reply) return fail(reply.error());
   bool const is_live = reply->kind != DeployReply::Kind::rejected;
-  bool const saved = reply->kind == DeployReply::Kind::live;
   print_object(fmt::format(R"({{"result":"{}","bundle":{},"before":{},{},"took_ms":{}}})",
-                           saved     ? "live"
-                           : is_live ? "unsaved"
-                                     : "rejected",
-                           json_string(reply->bundle), json_string(before), changes_json(changes),
-                           took_ms));
+                           result_name(reply->kind), json_string(reply->bundle),
+                           json_string(before), changes_json(changes), took_ms));
   if (!is_live) return fail(fmt::format("rejected, bundle {} stays live: {}", before, reply->text));
   print(changes_text(changes));
   print(fmt::format("live: bundle {}, {}; before: {}\n", reply->bundle, counted(hunts, "hunt"),
                     before));
-  if (saved) return exit_ok;
+  if (reply->kind == DeployReply::Kind::live) return exit_ok;
+  if (reply->kind == DeployReply::Kind::partly)
+    return fail("it is live, and a restart serves it, but these do not have it yet: " +
+                reply->text + "; huntd's log says why (`huntctl status`)");
   return fail("it is live, but could not be saved, so a restart may serve the scripts before: " +
               reply->text);
 }
@@ -204,6 +216,10 @@ int deploy(const Options& options, const Context& context) {
   if (options.dir.empty() != options.hunts_dir)
     return fail_usage("deploy takes a folder DIR, or --hunts-dir to serve hunts.dir again");
   if (!options.hunts_dir) return deploy_folder(options, context);
+  if (options.simulate || options.consent.dry_run)
+    return fail_usage(
+        "--hunts-dir deploys at once, since huntd reads hunts.dir: it takes neither --dry-run nor "
+        "--simulate; use them with the folder");
   DeployRequest request;
   request.kind = DeployRequest::Kind::folder;
   return order_known(request, options, context);
@@ -223,8 +239,10 @@ void add_deploy(CLI::App& app, Context& context) {
   CLI::App* const command = app.add_subcommand(
       "deploy", "Check the scripts of a folder, and make huntd serve them (on huntd's host)");
   command->add_option("DIR", options->dir, "The folder");
-  command->add_flag("--hunts-dir", options->hunts_dir,
-                    "Serve the scripts of hunts.dir, which reloads and starts then read again");
+  command->add_flag(
+      "--hunts-dir", options->hunts_dir,
+      "Serve the scripts of hunts.dir, which reloads and starts then read again; never "
+      "asks, also if hunts are removed");
   command->add_flag("--simulate", options->simulate,
                     "First play each hunt that is new or changed, and print its odds");
   add_admin_option(*command, options->admin);
@@ -235,7 +253,8 @@ void add_deploy(CLI::App& app, Context& context) {
 void add_rollback(CLI::App& app, Context& context) {
   auto const options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
-      "rollback", "Make huntd serve the bundle before, or another that it keeps (on its host)");
+      "rollback",
+      "Make huntd serve the bundle before, or another that it keeps, without asking (on its host)");
   command->add_option("BUNDLE", options->bundle,
                       "The bundle, or how its name begins (default: the one before)");
   add_admin_option(*command, options->admin);

@@ -230,6 +230,14 @@ uint64_t Children::wait_ms(uint64_t now_ns, uint64_t max_ms) const {
   return wait_ms;
 }
 
+std::vector<std::string> Children::cores_without(const std::string& bundle) const {
+  std::vector<std::string> found;
+  for (const Core& core : cores_)
+    if (core.pid > 0 && region_.core(core.index).bundle.get() != bundle)
+      found.push_back(std::to_string(core.index));
+  return found;
+}
+
 void Children::send(const std::string& message, int descriptor) {
   for (Core& core : cores_) send(core, message, descriptor);
 }

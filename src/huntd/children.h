@@ -66,6 +66,8 @@ class Children {
   void drain();
   void kill_cores();
 
+  // The numbers of the cores that run and whose new hunts do not run `bundle` yet, as texts.
+  std::vector<std::string> cores_without(const std::string& bundle) const;
   // Whether every core accepts connections.
   bool all_listen() const;
   bool all_cores_ended() const;

@@ -43,6 +43,9 @@ constexpr uint64_t drain_grace_ms = 7000;
 constexpr uint64_t poll_period_ms = 250;
 constexpr uint64_t watch_every_ns = 1'000'000'000;
 constexpr uint64_t stall_logged_every_ns = 5'000'000'000;
+// How long a deploy waits until each core has the scripts, and how often it looks.
+constexpr uint64_t deploy_swap_wait_ms = 5000;
+constexpr uint64_t deploy_swap_poll_ms = 10;
 constexpr uint64_t replaced_kept_ms = 5000;
 // systemd waits for the end of a stop this much longer than it can take.
 constexpr uint64_t stop_margin_ms = 3000;
@@ -125,7 +128,7 @@ class Parent {
     waits.push_back({reload_.descriptor(), POLLIN, 0});
     deploys_.add_to(waits);
     uint64_t const entered_ns = monotonic_ns();
-    uint64_t const wait_ms = children_.wait_ms(entered_ns, ms_until_drain(entered_ns));
+    uint64_t const wait_ms = children_.wait_ms(entered_ns, max_wait_ms(entered_ns));
     poll(waits.data(), waits.size(), static_cast<int>(wait_ms));
     if (waits[0].revents != 0) read_signals();
     children_.receive(waits, 1);
@@ -147,7 +150,8 @@ class Parent {
     if (now_ns >= count_served_at_ns_) count_served(now_ns);
     if (now_ns >= free_replaced_at_ns_) replaced_ = Bundle();
     std::vector<int> own = deploys_.descriptors();
-    own.insert(own.end(), {reload_.descriptor(), replaced_.descriptor()});
+    int const sources = reload_.order() ? reload_.order()->sources.get() : -1;
+    own.insert(own.end(), {reload_.descriptor(), replaced_.descriptor(), sources});
     children_.start_due(now_ns, own);
     watch_cores(now_ns);
     feed_watchdog(now_ns);
@@ -195,11 +199,23 @@ class Parent {
       else if (saving_.active())
         deploys_.show_progress("saving for a restart");
       else
-        end_deploy({saving_.failed() ? DeployReply::Kind::unsaved : DeployReply::Kind::live,
-                    prepared_.bundle.name(),
-                    saving_.failed() ? "huntd's log has the reason (hunts.state_dir)" : ""});
+        end_applied_deploy(now_ns);
     }
     deploys_.step(now_ns, [this](DeployPort::Call call) { return serve_deploy(std::move(call)); });
+  }
+
+  // When each core has the scripts, or after deploy_swap_wait_ms.
+  void end_applied_deploy(uint64_t now_ns) {
+    const std::string& live = prepared_.bundle.name();
+    std::string const late = join_texts(children_.cores_without(live), ", ");
+    if (!late.empty() && now_ns < deploy_swap_end_ns_)
+      return deploys_.show_progress("waiting for core " + late);
+    std::string const cores = late.empty() ? "" : "core " + late;
+    if (saving_.failed())
+      return end_deploy({DeployReply::Kind::unsaved, live,
+                         "huntd's log has the reason (hunts.state_dir)" +
+                             (late.empty() ? "" : "; these do not have it yet: " + cores)});
+    end_deploy({late.empty() ? DeployReply::Kind::live : DeployReply::Kind::partly, live, cores});
   }
 
   void end_deploy(const DeployReply& reply) {
@@ -219,7 +235,7 @@ class Parent {
       return DeployPort::Served{{DeployReply::Kind::looked, live, ""},
                                 prepared_.bundle.descriptor()};
     if (stop_requested()) return reject("huntd is stopping");
-    if (deploying_ && !reload_.order()) return reject("another deploy is being saved; try again");
+    if (deploying_ && !reload_.order()) return reject("another deploy is not complete; try again");
     if (!request.expects.empty() && request.expects != live) {
       const BundleRecord* const record = prepared_.history.find(live);
       return reject(
@@ -270,7 +286,9 @@ class Parent {
       const DeployRequest& request = order->request;
       bool const folder = request.kind == DeployRequest::Kind::folder;
       deploy_applied_ = true;
-      if (request.kind == DeployRequest::Kind::rollback)
+      deploy_swap_end_ns_ = monotonic_ns() + deploy_swap_wait_ms * ns_per_ms;
+      history.unreadable = false;
+      if (request.kind == DeployRequest::Kind::rollback && history.find(bundle.name()) != nullptr)
         history.go_back(bundle.name());
       else
         history.put_live(
@@ -303,7 +321,8 @@ class Parent {
   }
 
   // How long tick() may wait: until the end of http.drain_delay_ms, at most poll_period_ms.
-  uint64_t ms_until_drain(uint64_t now_ns) const {
+  uint64_t max_wait_ms(uint64_t now_ns) const {
+    if (deploying_ && deploy_applied_) return deploy_swap_poll_ms;
     if (drain_at_ns_ == 0 || stopping_) return poll_period_ms;
     if (now_ns >= drain_at_ns_) return 0;
     return std::min(poll_period_ms, (drain_at_ns_ - now_ns) / ns_per_ms + 1);
@@ -483,7 +502,8 @@ class Parent {
   DeployPort deploys_;
   bool deploying_ = false;       // a client waits for the end of a deploy
   bool deploy_applied_ = false;  // its scripts are live
-  uint64_t served_ = 0;          // as of count_served()
+  uint64_t deploy_swap_end_ns_ = 0;
+  uint64_t served_ = 0;  // as of count_served()
   uint64_t count_served_at_ns_ = 0;
   Listeners listeners_;
   ListeningSocket admin_;

@@ -80,7 +80,12 @@ Result<void> prepare_scripts(Prepared& prepared, const PrepareOptions& options, 
   if (!state_dir.empty()) {
     report(options, "reading the history of bundles");
     Result<std::optional<BundleHistory>> history = load_history(state_dir);
-    if (!history) return history.error();
+    if (!history) {
+      // It may name a deployed bundle, which hunts.dir must not replace.
+      prepared.history.deployed = true;
+      prepared.history.unreadable = true;
+      return history.error();
+    }
     if (history->has_value()) prepared.history = std::move(**history);
   }
   if (!prepared.history.deployed) return prepare_folder(prepared, options, end_at_ms);

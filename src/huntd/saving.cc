@@ -29,6 +29,7 @@ void log_failure(std::string_view why) {
 Result<void> save_all(const std::string& dir, const Bundle& bundle, const BundleHistory& history) {
   if (Result<void> saved = save_bundle(dir, bundle); !saved) return saved;
   if (Result<void> kept = keep_bundle(dir, bundle); !kept) return kept;
+  if (history.unreadable) return {};
   return save_history(dir, history);
 }
 

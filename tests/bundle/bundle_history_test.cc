@@ -62,6 +62,17 @@ TEST_CASE("the newest bundles are kept, and one rollback after the other goes fu
   CHECK(history.records.front().name == name_of(25));
 }
 
+TEST_CASE("a rollback after a rollback and a deploy goes to what was live before") {
+  BundleHistory history = deployed(3);
+  history.go_back(name_of(2));
+  history.put_live(record_of(4), true);
+  REQUIRE(history.before_live() != nullptr);
+  CHECK(history.before_live()->name == name_of(2));
+  history.go_back(name_of(2));
+  CHECK(history.before_live()->name == name_of(3));
+  CHECK(history.records.size() == 4);
+}
+
 TEST_CASE("a bundle that is deployed again is the newest, and keeps what it served") {
   BundleHistory history = deployed(3);
   history.find(name_of(1))->served = 7;
@@ -134,6 +145,21 @@ TEST_CASE("a damaged bundle is an error, and is written again when it is kept") 
   CHECK(!load_kept_bundle(folder.path, one.name()));
   REQUIRE(keep_bundle(folder.path, one));
   CHECK(load_kept_bundle(folder.path, one.name()));
+}
+
+TEST_CASE("a kept bundle under the name of another one is damaged") {
+  Folder const folder;
+  Bundle const one = bundle_with("return 1");
+  Bundle const two = bundle_with("return 2");
+  REQUIRE(keep_bundle(folder.path, two));
+  std::string const folder_of_bundles = folder.path + "/bundles/";
+  std::filesystem::copy_file(folder_of_bundles + two.name() + ".bundle",
+                             folder_of_bundles + one.name() + ".bundle");
+  CHECK(!load_kept_bundle(folder.path, one.name()));
+  REQUIRE(keep_bundle(folder.path, one));
+  Result<Bundle> const kept = load_kept_bundle(folder.path, one.name());
+  REQUIRE(kept);
+  CHECK(kept->name() == one.name());
 }
 
 TEST_CASE("packets of deploys are read as they were written") {

@@ -167,6 +167,26 @@ def test_simulate_plays_what_changed_and_stops_a_script_that_fails(stack, tmp_pa
     assert done.returncode == 0 and "coin" in done.stderr, done.stderr
 
 
+def test_with_hunts_dir_nothing_is_only_shown(stack, tmp_path):
+    write(tmp_path / "hunts", play=7)
+    for option in ("--dry-run", "--simulate"):
+        done = run(stack.config, "deploy", "--hunts-dir", option)
+        assert done.returncode == 2 and "neither --dry-run nor --simulate" in done.stderr and number(stack) == 1
+
+
+def test_a_core_that_takes_no_message_is_named(stack, tmp_path):
+    stopped = stack.core_pids()[1]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        shown = result(stack, "deploy", write(tmp_path / "next", play=2, old=1), code=1)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert shown["result"] == "partly" and "do not have it yet: core 1;" in shown["error"], shown
+    wait_until(lambda: {core["bundle"] for core in json.loads(http_get(stack.admin, "/status.json")[1])["cores"]} == {shown["bundle"]}, 30,
+               "the core to have it")
+    assert result(stack, "rollback")["result"] == "live"
+
+
 # --- what huntd rejects --------------------------------------------------------------------------------------------------
 
 def test_a_deploy_that_huntd_rejects_keeps_the_old_scripts_and_says_so_everywhere(stack):
@@ -281,6 +301,42 @@ def test_a_deployed_bundle_that_is_damaged_is_served_from_the_saved_scripts(stac
     assert "is corrupt" in json.loads(http_get(stack.admin, "/status.json")[1])["reload"]["error"]
 
 
+@pytest.mark.parametrize("text", ["garbled", "huntd bundles 2\n"])
+def test_a_history_that_cannot_be_read_changes_nothing_until_an_operator_deploys(stack, tmp_path, text):
+    for version in (2, 3):
+        assert run(stack.config, "deploy", str(write(tmp_path / "next", play=version, old=1))).returncode == 0
+    folder = tmp_path / "state" / "bundles"
+    kept = sorted(folder.glob("*.bundle"))
+    stack.huntd.stop()
+    (folder / "history").write_text(text)
+    stack.huntd.start()
+    assert number(stack) == 3, "never those of hunts.dir"
+    error = json.loads(http_get(stack.admin, "/status.json")[1])["reload"]["error"]
+    assert f"{folder}/history: line 1 is not one of a history" in error and "delete" not in error
+    assert run(stack.config, "reload").returncode == 0 and number(stack) == 3 and bundles(stack)["deployed"]
+    assert "no earlier bundle is kept" in run(stack.config, "rollback").stderr
+    stack.huntd.restart()
+    assert number(stack) == 3 and (folder / "history").read_text() == text and sorted(folder.glob("*.bundle")) == kept
+    assert run(stack.config, "deploy", str(write(tmp_path / "next", play=4, old=1))).returncode == 0 and number(stack) == 4
+    stack.huntd.restart()
+    assert number(stack) == 4 and len(bundles(stack)["bundles"]) == 2
+
+
+def test_a_kept_bundle_that_is_another_one_is_not_rolled_back_to(stack, tmp_path):
+    before = live(stack)["bundle"]
+    assert run(stack.config, "deploy", str(write(tmp_path / "next", play=2, old=1))).returncode == 0
+    deployed = live(stack)["bundle"]
+    folder = tmp_path / "state" / "bundles"
+    # A third bundle, which no record names.
+    assert run(stack.config, "deploy", str(write(tmp_path / "next", play=3, old=1))).returncode == 0
+    third = folder / f"{live(stack)['bundle']}.bundle"
+    content = third.read_bytes()
+    assert run(stack.config, "rollback", deployed).returncode == 0
+    (folder / f"{before}.bundle").write_bytes(content)
+    done = run(stack.config, "rollback", before)
+    assert done.returncode == 1 and "is corrupt: it has the content of" in done.stderr and number(stack) == 2
+
+
 def test_rollback_goes_back_step_by_step_and_to_a_named_bundle(stack, tmp_path):
     names = [live(stack)["bundle"]]
     for version in (2, 3):
@@ -313,6 +369,18 @@ def test_bundles_show_who_when_and_how_much_they_served(stack, tmp_path):
     shown = run(stack.config, "bundles").stdout
     assert re.search(rf"{new['bundle'][:12]}  live +20\d\d-\d\d-\d\d .* UTC  {re.escape(new['by'])} ", shown), shown
     assert "reloads and starts serve the live bundle" in shown
+
+
+def test_a_core_that_starts_during_a_check_keeps_nothing_of_it(stack):
+    caller = Caller(stack)
+    caller.send("deploy", "mallory", "/nowhere", "", "", sources=sources_of(play=LOOP))
+    wait_until(lambda: json.loads(http_get(stack.admin, "/status.json")[1])["reload"]["started"] == 1, 30, "the check")
+    killed = stack.core_pids()[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: stack.core_pids()[0] not in (0, killed) and stack.huntd.ready(), 30, "the core to be back")
+    files = [os.readlink(file) for file in pathlib.Path(f"/proc/{stack.core_pids()[0]}/fd").iterdir() if file.is_symlink()]
+    assert not [name for name in files if "sources" in name], files
+    assert caller.last_reply()[0] == "rejected"
 
 
 def test_a_stop_during_a_deploy_ends_it(stack):
