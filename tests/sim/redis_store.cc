@@ -464,7 +464,15 @@ Reply RedisStore::get(const Words& words) {
 }
 
 Reply RedisStore::set(const Words& words) {
-  if (words.size() != 3 && words.size() != 5) return wrong_arguments();
+  if (words.size() == 4) {
+    bool const if_new = upper(words[3]) == "NX";
+    if (!if_new && upper(words[3]) != "XX") return wrong_arguments();
+    auto const found = keys_.find(words[1]);
+    bool const exists = found != keys_.end() && !has_expired(found->second);
+    if (exists == if_new) return {};
+  } else if (words.size() != 3 && words.size() != 5) {
+    return wrong_arguments();
+  }
   int64_t expires_at_ms = -1;
   if (words.size() == 5) {
     std::optional<int64_t> const ttl_ms = read_integer(words[4]);

@@ -370,6 +370,12 @@ void Commands::send_wrong_types() {
             "limit:{p}:0", "supplies:{p}:0", "drawn:{p}:0", "1"});
   std::string const hunter = fmt::format("w{}", random_.below(1'000'000));
   Words const commit_keys{held_key(hunter), "done:{b1}:" + hunter, "outbox:{b1}:" + hunter};
+  std::string const other = "option:" + hunter;
+  for (const char* const option : {"XX", "NX", "XX", "NX"}) {
+    pair_.compare({"SET", other, option, option});
+    pair_.compare({"GET", other});
+  }
+  pair_.compare({"PEXPIRE", other, "0"});
   Words const wrong[] = {{"SET", commit_keys[0], "x"},
                          {"HSET", commit_keys[1], "a", "b"},
                          {"HSET", commit_keys[2], "a", "b"},

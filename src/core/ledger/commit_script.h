@@ -184,8 +184,15 @@ end
 -- command that this script has just executed on the same key, and XDEL.
 local failed, renewed, removed, counted, stored = nil, false, 0, 0, false
 local summed, written = units and {}, false
+local sets, clears = keeps and ARGV[11] ~= '' and ARGV[11] ~= '-', keeps and ARGV[11] == '-'
 local reply = {'committed', gen}
 repeat
+  if changed or sets then
+    -- Without effect. Redis rejects a write for want of memory only if the script has written nothing before, and never
+    -- an HDEL: so the first write is one that needs memory.
+    local result = call('SET', done_key, '', done and 'NX' or 'XX')
+    if type(result) == 'table' and result.err then failed = 'SET: ' .. result.err break end
+  end
   if changed then
     local words = {}
     for _, change in ipairs(changed) do
@@ -215,7 +222,7 @@ repeat
     if type(result) == 'table' then failed = 'HINCRBY: ' .. result.err break end
     counted = counted + 1
     -- HINCRBY makes the field again if this is undone.
-    if units and result == 0 then
+    if result == 0 then
       result = call('HDEL', held, ARGV[i])
       if type(result) == 'table' then failed = 'HDEL: ' .. result.err break end
     end
@@ -231,17 +238,13 @@ repeat
   end
   if failed then break end
   local result
-  if keeps and ARGV[11] ~= '' then
+  if sets then
     -- As above: it shows that an undo could remove the field.
-    result = call('HDEL', held, ARGV[11] == '-' and '#state' or '#')
+    result = call('HDEL', held, '#')
     if type(result) == 'table' then failed = 'HDEL: ' .. result.err break end
-    if ARGV[11] == '-' then
-      written = result == 1
-    else
-      result = call('HSET', held, '#state', ARGV[11])
-      if type(result) == 'table' then failed = 'HSET: ' .. result.err break end
-      written = true
-    end
+    result = call('HSET', held, '#state', ARGV[11])
+    if type(result) == 'table' then failed = 'HSET: ' .. result.err break end
+    written = true
   end
   if ARGV[1] == '0' then
     result = call('SET', done_key, ARGV[2])
@@ -257,6 +260,12 @@ repeat
     if type(id) == 'table' then failed = 'XADD: ' .. id.err break end
     reply[#reply + 1] = id
     reply[#reply + 1] = seq_text
+  end
+  if failed then break end
+  -- The last write: to undo it would need HSET, which may not have been executed.
+  if clears then
+    result = call('HDEL', held, '#state')
+    if type(result) == 'table' then failed = 'HDEL: ' .. result.err break end
   end
 until true
 if not failed then return reply end

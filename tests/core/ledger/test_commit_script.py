@@ -286,6 +286,21 @@ def test_a_debt_is_paid_by_awards(redis):
     assert sums_hold(redis)
 
 
+@pytest.mark.parametrize("fault", [None, "set", "xadd", "hdel"])
+def test_a_plain_award_that_pays_the_last_of_a_debt_leaves_no_field(redis, fault):
+    award(redis, "gold")
+    redis.call("HSET", HELD, "iron", "-1", "#taken", "1")
+    before = redis.hash(HELD)
+    if fault:
+        redis.call("ACL", "SETUSER", "default", f"-{fault}")
+    reply = commit(redis, "gold", "iron")
+    redis.call("ACL", "SETUSER", "default", "+@all")
+    if fault:
+        assert reply[0] == "rejected" and redis.hash(HELD) == before
+    else:
+        assert reply[0] == "committed" and redis.call("HGET", HELD, "iron") is None and sums_hold(redis)
+
+
 def test_two_runs_that_take_the_same_iron_do_not_both_commit(redis):
     """With what both have read of the hunter, and without."""
     gen = award(redis, ("iron", 3))
@@ -367,8 +382,49 @@ def test_a_state_is_put_back_if_the_commit_fails_half_way(redis, former, new, fa
     if reply[0] == "committed":
         assert fault == "hset" and new == "-"
         return
-    assert reply[0] == ("torn" if fault == "hset" and new == "-" and former else "rejected"), reply
+    assert reply[0] == "rejected", reply
     assert redis.hash(HELD) == before
+
+
+@pytest.mark.parametrize("denied", [["set"], ["xadd"], ["hdel"]])
+def test_a_removed_state_needs_no_command_to_put_it_back(redis, denied):
+    award(redis, "gold", state=("-", "aaaa {}"))
+    before = redis.hash(HELD), events(redis)
+    redis.call("ACL", "SETUSER", "default", "-hset", *(f"-{name}" for name in denied))
+    reply = commit(redis, "gold", state=("aaaa", "-"))
+    redis.call("ACL", "SETUSER", "default", "+@all")
+    assert reply[0] == "rejected", reply
+    assert (redis.hash(HELD), events(redis)) == before
+
+
+# --- a Redis without memory ------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def full(redis):
+    """Makes Redis reject what needs memory."""
+    yield lambda: redis.call("CONFIG", "SET", "maxmemory", "1")
+    redis.call("CONFIG", "SET", "maxmemory", "0")
+
+
+@pytest.mark.parametrize("case", ["a state", "a state again", "a state that goes", "a state and an award", "a first award", "a next award", "a take",
+                                  "a generation", "no award"])
+@pytest.mark.parametrize("tombstone", [False, True], ids=["", "after a tombstone"])
+def test_a_redis_without_memory_commits_nothing(redis, full, case, tombstone):
+    if case not in ("a state", "a first award", "a state and an award"):
+        award(redis, ("iron", 3), state=("-", "aaaa {}"))
+    if tombstone:
+        redis.call("SET", DONE, f"void {attempt(7)}")
+    loot, options = {"a state": ([], {"state": ("-", "bbbb {1}")}), "a state again": ([], {"state": ("aaaa", "bbbb {1}")}),
+                     "a state that goes": ([], {"state": ("aaaa", "-")}), "a state and an award": (["gold"], {"state": ("-", "bbbb {1}")}),
+                     "a first award": (["gold"], {}), "a next award": (["gold"], {}), "a take": ([("iron", -3)], {}),
+                     "a generation": (["gold"], {"lineage": OTHER_LINEAGE}), "no award": ([], {})}[case]
+    before = everything(redis)
+    full()
+    reply = commit(redis, *loot, **options)
+    assert reply[0] == "rejected" and "OOM" in reply[1], reply
+    assert everything(redis) == before, "not even a tombstone"
+    redis.call("CONFIG", "SET", "maxmemory", "0")
+    assert commit(redis, *loot, **options)[0] == "committed"
 
 
 # --- a commit that Redis rejects half-way ---------------------------------------------------------------------------
