@@ -31,8 +31,8 @@ struct HeldHash {
 
   // The seq that each generation has reached here, earlier ones and the present one.
   std::map<uint64_t, uint64_t> reached() const;
-  // How much loot the hunter holds, by the fields that count it.
-  uint64_t units() const { return before + seq + added - taken; }
+  // How much loot the hunter holds, by the fields that count it; below 0 if debts are greater.
+  int64_t units() const { return static_cast<int64_t>(before + seq + added - taken); }
   // The greatest generation; 0 if there is none.
   uint64_t newest_generation() const;
 

@@ -54,6 +54,17 @@ RestorePlan skipped(Kind kind, std::string reason) {
   return plan;
 }
 
+// Whether the row has a debt and has not counted every event: then awards that retention deleted,
+// that wait or that are lost may have paid for what was taken.
+bool may_lack_awards(const aggregator::Session& row) {
+  auto const has_gap = [](const SeqSet& seen) { return !seen.beyond().empty(); };
+  return std::any_of(row.loot.begin(), row.loot.end(),
+                     [](const auto& loot) { return loot.second < 0; }) &&
+         (has_gap(row.seen) ||
+          std::any_of(row.past.begin(), row.past.end(),
+                      [&](const auto& generation) { return has_gap(generation.second); }));
+}
+
 // What the row has counted and Redis lacks; nothing if Redis has more of it than the row, although
 // it knows no event that the row has not counted. A take that Redis has lost leaves it with more of
 // a loot.
@@ -128,7 +139,10 @@ RestorePlan plan_restore(const HeldHash& held, const aggregator::Session& row, u
                      "Redis lacks no event, but the loot differs: see huntctl reconcile");
   }
   std::optional<RestorePlan> plan = add_missing(held, row);
-  if (!behind && plan && plan->set.empty() && plan->remove.empty()) return {};
+  // Lost events whose loot adds up to nothing are in the sums.
+  if (!behind && plan && plan->set.empty() && plan->remove.empty() && row.added == held.added &&
+      row.taken == held.taken)
+    return {};
   if (behind)
     return skipped(Kind::later, fmt::format("the table has not counted seq {} of generation {} yet",
                                             behind->seq, generation_text(behind->generation)));
@@ -136,6 +150,8 @@ RestorePlan plan_restore(const HeldHash& held, const aggregator::Session& row, u
     return skipped(Kind::differs,
                    "Redis has more of a loot than the table, which has counted every event of it: "
                    "see huntctl reconcile");
+  if (may_lack_awards(row))
+    return skipped(Kind::differs, "the table has counted takes without the awards before them");
   plan->kind = Kind::restore;
   add_generations(*plan, held, row);
   return std::move(*plan);

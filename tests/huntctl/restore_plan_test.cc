@@ -55,7 +55,7 @@ Fields apply(Fields fields, const RestorePlan& plan, const Session& row) {
   HeldHash const held = held_of(fields);
   int64_t total = 0;
   for (const auto& [loot_id, count] : held.loot) total += count;
-  CHECK(total == static_cast<int64_t>(held.units()));
+  CHECK(total == held.units());
   CHECK(held.loot == row.loot);
   RestorePlan const again = plan_restore(held, row, 0);
   CHECK(again.kind == Kind::nothing);
@@ -216,4 +216,44 @@ TEST_CASE("less loot in the table than in Redis is not a loss, unless a take was
   Session const few = with_units(row_of(9, 3, {{"coin", 3}}), 0, 0);
   Fields const more = held_fields(9, 1, {{"coin", "3"}, {"#added", "2"}});
   CHECK(plan_restore(held_of(more), few, 0).kind == Kind::differs);
+}
+
+TEST_CASE("a debt is not written if the table lacks awards before it") {
+  // Awards of 5 and more coins were deleted with the row; then a take of 5 was counted.
+  Session row = with_units(row_of(9, 0, {{"coin", -5}, {"sword", 1}}), 0, 6);
+  row.seen.insert(101);
+  row.seen.insert(102);
+  RestorePlan const plan = plan_restore(held_of({}), row, 0);
+  CHECK(plan.kind == Kind::differs);
+  CHECK(plan.reason == "the table has counted takes without the awards before them");
+  CHECK(plan.set.empty());
+  // The same in an earlier generation.
+  Session earlier = with_units(row_of(12, 1, {{"coin", -5}, {"gem", 1}}), 0, 6);
+  earlier.past[9].insert(7);
+  CHECK(plan_restore(held_of({}), earlier, 0).kind == Kind::differs);
+  // Without a debt the row says what the hunter has at least.
+  row.loot = {{"coin", 1}, {"sword", 1}};
+  row.taken = 0;
+  CHECK(plan_restore(held_of({}), row, 0).kind == Kind::restore);
+}
+
+TEST_CASE("a debt that Redis has already changes nothing") {
+  Session row = with_units(row_of(9, 0, {{"coin", -5}}), 0, 6);
+  row.seen.insert(101);
+  Fields const held = {{"coin", "-5"}, {"#before", "1"}, {"#taken", "6"}, {was(9), "101"}};
+  Session full = row;
+  full.seen = upto(101);
+  CHECK(plan_restore(held_of(held), full, 0).kind == Kind::nothing);
+  CHECK_MESSAGE(plan_restore(held_of(held), row, 0).kind != Kind::restore, "the table is behind");
+}
+
+TEST_CASE("lost events whose loot adds up to nothing are restored, so that they are not missed") {
+  // seq 1: 5 coins; lost: seq 2 gives 3 iron, seq 3 takes them.
+  Session const row = with_units(row_of(9, 3, {{"coin", 5}}), 6, 4);
+  Fields const held = held_fields(9, 1, {{"coin", "5"}, {"#added", "4"}});
+  Fields const restored = apply(held, plan_restore(held_of(held), row, 0), row);
+  CHECK(restored.at("#before") == "3");
+  CHECK(restored.at(was(9)) == "3");
+  CHECK(restored.at("#added") == "6");
+  CHECK(restored.at("#taken") == "4");
 }
