@@ -65,10 +65,10 @@ std::string plan_text(const Options& options, const Situation& situation) {
       "  Redis: deletes the loot of {} hunters ({} units), {} stored responses, {} supplies\n"
       "  PostgreSQL: {} {} rows of hunt_session ({} units){}\n"
       "  Afterwards every hunter counts from zero in this hunt. It stays closed.\n",
-      options.hunt_id, count_text(survey.hunters), count_text(survey.loot),
+      options.hunt_id, count_text(survey.hunters), sum_text(survey.loot),
       count_text(survey.responses), count_text(survey.supplies),
       options.rows ? "deletes" : "moves to hunt_session_past", count_text(survey.rows),
-      count_text(survey.row_loot),
+      sum_text(survey.row_loot),
       options.rows ? ", and the hourly counts of the hunt" : "; the hourly counts stay");
   if (purge_unfinished(situation.state))
     text += "  A purge of this hunt was interrupted: this one finishes it.\n";
@@ -181,8 +181,8 @@ int report(const Options& options, const Situation& situation, bool done, uint64
     print(fmt::format(
         "{0} is purged: {1} hunters with {2} units, {3} rows {4}\n"
         "Open it for a new season with huntctl hunt open {0}\n",
-        options.hunt_id, count_text(survey.hunters), count_text(survey.loot),
-        count_text(survey.rows), options.rows ? "deleted" : "moved to hunt_session_past"));
+        options.hunt_id, count_text(survey.hunters), sum_text(survey.loot), count_text(survey.rows),
+        options.rows ? "deleted" : "moved to hunt_session_past"));
   } else if (situation.nothing()) {
     print(fmt::format("{}: nothing to purge\n", options.hunt_id));
   }

@@ -86,7 +86,7 @@ Result<void> Surveyor::read_tables() {
   if (!rows) return rows.error();
   auto const number = [&](int column) { return static_cast<uint64_t>(rows->integer(0, column)); };
   survey_.rows = number(0);
-  survey_.row_loot = number(1);
+  survey_.row_loot = rows->integer(0, 1);
   survey_.newest_generation = number(2);
   survey_.floor = number(3);
   survey_.archived = number(4);

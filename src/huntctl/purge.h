@@ -20,13 +20,13 @@ namespace huntd::huntctl {
 struct PurgeSurvey {
   // Redis
   uint64_t hunters = 0;
-  uint64_t loot = 0;
+  int64_t loot = 0;  // below 0 if hunters owe more than they hold, as row_loot
   uint64_t responses = 0;
   uint64_t supplies = 0;
   uint64_t newest_generation = 0;  // also of the rows
   // PostgreSQL
   uint64_t rows = 0;
-  uint64_t row_loot = 0;
+  int64_t row_loot = 0;
   uint64_t archived = 0;           // rows of earlier seasons
   uint64_t floor = 0;              // hunt_floor
   bool rows_have_expired = false;  // aggregator.retention_days has deleted rows of the hunt

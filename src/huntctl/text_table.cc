@@ -34,6 +34,11 @@ std::string count_text(uint64_t n) {
   return text;
 }
 
+std::string sum_text(int64_t n) {
+  return n < 0 ? "-" + count_text(uint64_t{0} - static_cast<uint64_t>(n))
+               : count_text(static_cast<uint64_t>(n));
+}
+
 std::string span_text(int64_t ms) {
   int64_t const s = std::max<int64_t>(0, ms / 1000);
   if (s < 60) return fmt::format("{} s", s);

@@ -13,6 +13,8 @@ namespace huntd::huntctl {
 std::string time_text(double us);
 // Digits in groups of three: "1 234 567".
 std::string count_text(uint64_t n);
+// The same of a number that can be below 0: "-1 234".
+std::string sum_text(int64_t n);
 // A duration in its largest unit: "3 min".
 std::string span_text(int64_t ms);
 // A time since the Unix epoch: "2026-11-29 06:54:00 UTC".

@@ -74,6 +74,9 @@ TEST_CASE("counts are grouped by thousands") {
   CHECK(count_text(999) == "999");
   CHECK(count_text(1000) == "1 000");
   CHECK(count_text(1'234'567) == "1 234 567");
+  CHECK(sum_text(1000) == "1 000");
+  CHECK(sum_text(-1000) == "-1 000");
+  CHECK(sum_text(INT64_MIN) == "-9 223 372 036 854 775 808");
 }
 
 TEST_CASE("spans are in their largest unit") {

@@ -52,6 +52,11 @@ TEST_CASE("a held hash is read; fields of a later huntd are kept and are not loo
   CHECK(held_of({{"coin", "2"}, {"#seq", "2"}}).reached() == std::map<uint64_t, uint64_t>{{0, 2}});
 }
 
+TEST_CASE("a hunter who owes more than it holds has units below 0") {
+  HeldHash const held = held_of({{"coin", "-5"}, {"#before", "1"}, {"#seq", "1"}, {"#taken", "7"}});
+  CHECK(held.units() == -5);
+}
+
 TEST_CASE("a malformed field of a held hash is named") {
   for (const char* field :
        {"#seq", "#before", "#gen", "#was:0193a1b2c3d40001", "#was:now", "coin"}) {
