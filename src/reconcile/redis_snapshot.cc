@@ -347,11 +347,12 @@ Result<void> read_outbox_again(RedisClient& redis, std::span<const uint32_t> ses
 Result<void> read_supplies_again(RedisClient& redis, Supplies& supplies) {
   if (Result<void> connected = redis.connect(); !connected) return connected;
   for (SupplySnapshot& supply : supplies.all) {
-    if (!supply.is_over() && !supply.is_lost()) continue;
+    uint64_t const taken_away = supplies.taken_away(supply.hunt_id);
+    if (!supply.is_over(taken_away) && !supply.is_lost()) continue;
     Result<SupplySnapshot> const now = supply_now(redis, supply);
     if (!now) return now.error();
     // Units that were given since are not held by the hunters that were read.
-    if (supply.is_over() && !now->is_over()) {
+    if (supply.is_over(taken_away) && !now->is_over(taken_away)) {
       supply.given = now->given;
       supply.before = now->before;
     }

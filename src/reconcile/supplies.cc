@@ -47,8 +47,14 @@ void Supplies::add_held(std::string_view hunt_id, std::string_view loot_id, uint
 
 void Supplies::add_taken(std::string_view hunt_id, uint64_t units) {
   if (units == 0) return;
-  for (SupplySnapshot& supply : all)
-    if (supply.hunt_id == hunt_id) supply.taken_away += units;
+  auto at = taken_away_.find(hunt_id);
+  if (at == taken_away_.end()) at = taken_away_.emplace(hunt_id, 0).first;
+  at->second += units;
+}
+
+uint64_t Supplies::taken_away(std::string_view hunt_id) const {
+  auto const at = taken_away_.find(hunt_id);
+  return at == taken_away_.end() ? 0 : at->second;
 }
 
 void Supplies::check(bool hunters_deleted, Findings& findings) const {
@@ -60,7 +66,7 @@ void Supplies::check(bool hunters_deleted, Findings& findings) const {
   for (const SupplySnapshot* supply : sorted) {
     findings.totals().supplies += 1;
     findings.totals().supply_pending += supply->pending;
-    if (supply->is_over() && !hunters_deleted)
+    if (supply->is_over(taken_away(supply->hunt_id)) && !hunters_deleted)
       findings.add(
           difference("supply_over", *supply,
                      fmt::format("{} units of {} are recorded as given, hunters hold {}",

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,13 +24,12 @@ struct SupplySnapshot {
   uint64_t pending = 0;  // units reserved, neither settled nor released
   uint64_t counted = 0;  // by the table
   uint64_t held = 0;     // by hunters, or lost by Redis
-  // The units of any loot that takes took from the hunters of the hunt, at least: how many of them
-  // were of this supply is not known.
-  uint64_t taken_away = 0;
 
   uint64_t taken() const { return given + before + pending; }
-  // More units are given than hunters hold or may have held.
-  bool is_over() const { return given + before > held + taken_away; }
+  // More units are given than hunters hold or may have held. `taken_away`: the units of any loot
+  // that takes took from the hunters of the hunt, at least; how many of them were of this supply is
+  // not known.
+  bool is_over(uint64_t taken_away) const { return given + before > held + taken_away; }
   // The table has counted more units than Redis knows.
   bool is_lost() const { return counted > taken(); }
 };
@@ -45,13 +45,16 @@ class Supplies {
   void add_held(std::string_view hunt_id, std::string_view loot_id, uint64_t count);
   // Adds to what takes took from the hunters of a hunt.
   void add_taken(std::string_view hunt_id, uint64_t units);
+  // The sum of what was added so.
+  uint64_t taken_away(std::string_view hunt_id) const;
   // `hunters_deleted`: what deleted hunters held is not known.
   void check(bool hunters_deleted, Findings& findings) const;
 
   std::vector<SupplySnapshot> all;
 
  private:
-  std::unordered_map<std::string, uint32_t> indexes_;  // by "hunt_id:loot_id"
+  std::unordered_map<std::string, uint32_t> indexes_;        // by "hunt_id:loot_id"
+  std::map<std::string, uint64_t, std::less<>> taken_away_;  // by hunt_id; not 0
 };
 
 // A unit of a supply, as Redis has it.

@@ -470,4 +470,7 @@ TEST_CASE("units of a supply that were taken from hunters are not missing") {
   huntd::reconcile::Supplies more;
   more.supply("chest", "iron").given = 7;
   CHECK(kinds_of(huntd::reconcile::compare(snapshots, more, 50)) == "supply_over");
+  huntd::reconcile::Supplies of_another_hunt;
+  of_another_hunt.supply("forest", "iron").given = 1;
+  CHECK(kinds_of(huntd::reconcile::compare(snapshots, of_another_hunt, 50)) == "supply_over");
 }
