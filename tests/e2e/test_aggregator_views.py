@@ -65,6 +65,15 @@ def test_an_hour_of_takes_alone_is_an_hour_in_which_nothing_was_given(pipeline):
     assert pipeline.sql("SELECT loot_count FROM hunt_session") == [["4"]]
 
 
+def test_who_owes_a_loot_is_not_counted_among_those_who_hold_it(pipeline):
+    first = make_events(45, 1)[0]
+    pipeline.put([{**first, "hunter_id": "ann", "loot_id": "iron", "kind": "award", "count": 7},
+                  {**first, "hunter_id": "ben", "loot_id": "iron", "event_id": "f" * 32, "seq": 2, "kind": "take", "count": 3},
+                  {**first, "hunter_id": "cem", "loot_id": "gold", "event_id": "e" * 32, "seq": 2, "kind": "take", "count": 1}])
+    pipeline.once()
+    assert pipeline.sql("SELECT loot_id, given, hunters FROM hunt_loot ORDER BY loot_id") == [["gold", "-1", "0"], ["iron", "4", "1"]]
+
+
 def test_a_database_of_the_first_version_keeps_its_rows_and_gets_the_views(pipeline):
     events = make_events(43, 300)
     pipeline.put(events)

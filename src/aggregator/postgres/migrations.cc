@@ -214,6 +214,12 @@ ALTER TABLE hunt_loot_hour
   DROP CONSTRAINT hunt_loot_hour_given_check,
   ADD CONSTRAINT hunt_loot_hour_given_check CHECK (given >= 0) NOT VALID;
 
+-- Who owes a loot does not hold it.
+CREATE OR REPLACE VIEW hunt_loot AS
+SELECT s.hunt_id, l.key AS loot_id, sum(l.value::bigint)::bigint AS given,
+       count(*) FILTER (WHERE l.value::bigint > 0) AS hunters
+FROM hunt_session s CROSS JOIN LATERAL jsonb_each_text(s.loot) AS l GROUP BY s.hunt_id, l.key;
+
 COMMENT ON COLUMN hunt_session.added IS 'The units that the awards counted gave beyond one each';
 COMMENT ON COLUMN hunt_session.taken IS 'The units that the takes counted took, and one for each take';
 COMMENT ON COLUMN hunt_session.loot_count IS 'The sum of loot: the number of events counted + added - taken';
