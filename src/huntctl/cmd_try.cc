@@ -132,10 +132,11 @@ Result<Rehearsal> plan_of(const Options& options, const Config& config, const Hu
   if (!options.state.empty()) {
     Result<PoolString> const value = encode_json_value(options.state);
     if (!value) return usage_error("--state: " + value.error().message);
-    if (options.state.front() != '{' || options.state.size() > limits::state_bytes_max)
-      return usage_error(
-          fmt::format("--state is a JSON object of at most {} bytes", limits::state_bytes_max));
-    plan.state = options.state;
+    bool const is_table = options.state.front() == '{' || options.state.front() == '[';
+    if (!is_table || options.state.size() > limits::state_bytes_max)
+      return usage_error(fmt::format("--state is a JSON object or array of at most {} bytes",
+                                     limits::state_bytes_max));
+    plan.state = stored_state(options.state);
   }
   for (const std::string& loot_id : CLI::detail::split(options.gone, ','))
     if (!loot_id.empty()) plan.supply_left[loot_id] = 0;

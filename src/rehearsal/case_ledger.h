@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "rehearsal/rehearse.h"
+#include "wire/json_value.h"
 
 namespace huntd {
 
@@ -29,14 +31,14 @@ class CaseLedger {
   void set_first_held(const std::string& hunter_id, const Held& held) {
     held_.try_emplace(hunter_id, held);
   }
-  // What the script keeps of the hunter, as JSON; empty: nothing.
+  // What the script keeps of the hunter, as JSON; empty: nothing, as for a table without a key.
   const std::string& state(const std::string& hunter_id) const;
-  void set_state(const std::string& hunter_id, std::string json) {
-    states_[hunter_id] = std::move(json);
+  void set_state(const std::string& hunter_id, std::string_view json) {
+    states_[hunter_id] = stored_state(json);
   }
   // The same, unless something was kept of this hunter before.
-  void set_first_state(const std::string& hunter_id, const std::string& json) {
-    states_.try_emplace(hunter_id, json);
+  void set_first_state(const std::string& hunter_id, std::string_view json) {
+    states_.try_emplace(hunter_id, stored_state(json));
   }
   // From now on this many units are left, with any limit of the script.
   void set_left(const std::string& loot_id, uint64_t units) { left_[loot_id] = units; }

@@ -136,13 +136,13 @@ std::string CaseSession::given_reply(const Object& given) {
   if (is_there(given, "state")) {
     element state;
     std::string json;
-    if (given["state"].get(state) != simdjson::SUCCESS || !state.is_object())
-      return problem("state is a table with names, as in {visits = 2}");
+    if (given["state"].get(state) != simdjson::SUCCESS || !(state.is_object() || state.is_array()))
+      return problem("state is a table, as in {visits = 2}");
     json = simdjson::minify(state);
     if (json.size() > limits::state_bytes_max)
       return problem(fmt::format("a state has at most {} bytes of JSON", limits::state_bytes_max));
     given_state_[std::string(hunter_id)] = json;
-    ledger_.set_state(std::string(hunter_id), std::move(json));
+    ledger_.set_state(std::string(hunter_id), json);
   }
   if (is_there(given, "left")) {
     std::map<std::string, uint64_t> left;

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
-#include "rehearsal/simulation_limits.h"
+#include "wire/json_value.h"
 
 namespace huntd {
 namespace {
@@ -57,14 +57,19 @@ PretendLedger::Unit PretendLedger::draw(Loot loot, uint64_t limit, std::span<con
 }
 
 PretendLedger::Commit PretendLedger::commit(size_t hunter, std::span<const Given> awards,
-                                            std::span<const Draw> draws) {
+                                            std::span<const Draw> draws,
+                                            const std::optional<std::string>& new_state) {
   std::vector<Held>& held = held_[hunter];
   size_t const before = held.size();
   for (const Given& given : awards)
     if (find(held, given.loot) == nullptr) held.push_back({given.loot, 0});
   size_t const added = held.size() - before;
   bool const too_many = added > 0 && held.size() > limits::held_loot_max;
-  bool const too_large = held_pairs_ + added > simulation::held_pairs_max;
+  std::string_view const kept = state(hunter);
+  std::string_view const keeps = new_state ? stored_state(*new_state) : kept;
+  uint64_t const state_bytes = state_bytes_ - kept.size() + keeps.size();
+  bool const too_large =
+      held_pairs_ + added > simulation::held_pairs_max || state_bytes > state_bytes_max_;
   if (too_many || too_large) {
     held.resize(before);
     release(draws);
@@ -75,6 +80,11 @@ PretendLedger::Commit PretendLedger::commit(size_t hunter, std::span<const Given
   size_t const with_empty = held.size();
   std::erase_if(held, [](const Held& one) { return one.count == 0; });
   held_pairs_ = held_pairs_ + added - (with_empty - held.size());
+  state_bytes_ = state_bytes;
+  if (new_state && keeps.empty())
+    states_.erase(hunter);
+  else if (new_state)
+    states_[hunter] = keeps;
   release(draws);
   for (const Draw& draw : draws)
     if (draw.granted) ++supplies_[draw.loot].given;

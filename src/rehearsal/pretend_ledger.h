@@ -13,6 +13,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "rehearsal/simulation_limits.h"
+
 namespace huntd {
 
 class PretendLedger {
@@ -52,10 +54,12 @@ class PretendLedger {
   enum class Commit {
     done,
     held_full,  // the hunter would hold too many different loot_ids; nothing was given
-    too_large,  // the ledger holds simulation::held_pairs_max; nothing was given
+    too_large,  // the ledger holds simulation::held_pairs_max or its states; nothing was given
   };
 
-  explicit PretendLedger(size_t hunters) : held_(hunters) {}
+  // `state_bytes_max` bounds the memory of the states.
+  explicit PretendLedger(size_t hunters, uint64_t state_bytes_max = simulation::state_bytes_max)
+      : held_(hunters), state_bytes_max_(state_bytes_max) {}
 
   // The number of a loot_id. Nothing if there are simulation::loot_ids_max others.
   std::optional<Loot> loot_of(std::string_view loot_id);
@@ -69,15 +73,16 @@ class PretendLedger {
     auto const found = states_.find(hunter);
     return found == states_.end() ? std::string_view() : found->second;
   }
-  void set_state(size_t hunter, std::string json) { states_[hunter] = std::move(json); }
   const Supply& supply(Loot loot) const { return supplies_[loot]; }
   size_t hunters() const { return held_.size(); }
 
   // A unit for a run that has made `draws` before, while `earlier` runs before it have not ended.
   Unit draw(Loot loot, uint64_t limit, std::span<const Draw> draws, uint64_t earlier) const;
-  // Ends a run that gives `awards`. Its granted draws are among them.
+  // Ends a run that gives `awards`. Its granted draws are among them. `new_state` is what it keeps
+  // then, as JSON; nothing: what was kept before.
   // REQUIRES: all runs before it have ended, and the hunter holds what the run takes.
-  Commit commit(size_t hunter, std::span<const Given> awards, std::span<const Draw> draws);
+  Commit commit(size_t hunter, std::span<const Given> awards, std::span<const Draw> draws,
+                const std::optional<std::string>& new_state = std::nullopt);
   // Ends a run that gives nothing: its units are left for later runs.
   // REQUIRES: all runs before it have ended.
   void release(std::span<const Draw> draws);
@@ -94,7 +99,9 @@ class PretendLedger {
   size_t enlisted_ = 0;
   std::vector<std::vector<Held>> held_;  // by hunter
   uint64_t held_pairs_ = 0;
-  std::unordered_map<size_t, std::string> states_;  // by hunter
+  std::unordered_map<size_t, std::string> states_;  // by hunter; not empty
+  uint64_t state_bytes_ = 0;                        // of their JSON
+  uint64_t state_bytes_max_;
 };
 
 }  // namespace huntd

@@ -74,10 +74,9 @@ bool RunTally::take(PretendLedger& ledger, PlayedRun& run, const SeedOf& seed) {
     count_reason(ledger, run, seed);
     ledger.release(run.draws);
   } else {
-    switch (ledger.commit(hunter, run.loot, run.draws)) {
+    switch (ledger.commit(hunter, run.loot, run.draws, run.state)) {
       case PretendLedger::Commit::done:
         given = true;
-        if (run.state) ledger.set_state(hunter, *run.state);
         break;
       case PretendLedger::Commit::held_full:
         run.end = RunEnd::held_full;

@@ -300,8 +300,10 @@ void Simulation::end_in_order() {
   while (!stopped() && tally_.runs() < next_ && started(tally_.runs()).ended) {
     uint64_t const run = tally_.runs();
     if (!tally_.take(ledger_, started(run).played, [this, run] { return seed_of(run); }))
-      stopped_ = fmt::format("the hunters together hold more than {} different loot_ids each",
-                             simulation::held_pairs_max);
+      stopped_ = fmt::format(
+          "the hunters together hold more than {} different loot_ids each, or states of more than "
+          "{} bytes",
+          simulation::held_pairs_max, simulation::state_bytes_max);
   }
   for (Slot& slot : slots_)
     if (slot.waits) reply_to_supply_query(slot);

@@ -19,6 +19,8 @@ inline constexpr size_t draws_max = 10'000;
 inline constexpr size_t loot_ids_max = 100'000;  // different ones, of all runs
 // What all hunters hold: pairs of a hunter and a loot_id, 16 bytes each.
 inline constexpr uint64_t held_pairs_max = 50'000'000;
+// What hunt.state() keeps of all hunters, as JSON.
+inline constexpr uint64_t state_bytes_max = uint64_t{512} << 20;
 // Lines of errors, and reasons of rejections, that are counted one by one.
 inline constexpr size_t reasons_max = 100;
 inline constexpr size_t time_slices = 20;  // of all runs, for what supplies gave over time

@@ -23,4 +23,10 @@ uint64_t hash_value(std::string_view value);
 // array or object may be one level deeper). Checks the result that a worker sends.
 bool is_json(std::string_view json);
 
+// What is stored of the table of hunt.state(), written as `json`: a table without a key is removed,
+// so nothing is.
+inline std::string_view stored_state(std::string_view json) {
+  return json == "{}" || json == "[]" ? std::string_view() : json;
+}
+
 }  // namespace huntd

@@ -60,8 +60,14 @@ def test_what_is_taken_and_the_state_are_shown(script):
     assert "award    gold x 5\ntake     iron x 3\nstate    {" in try_hunt(path, "ann", "--held", "iron=3").stdout
     poor = report(path, "ann", "--held", "iron=2")
     assert poor["result"] == [False, 2] and "taken" not in poor
-    for bad in ("[1]", "{", '{"a": "' + "x" * 4096 + '"}'):
+    for bad in ("7", "{", '{"a": "' + "x" * 4096 + '"}'):
         assert "--state" in try_hunt(path, "ann", "--state", bad).stderr
+
+
+@pytest.mark.parametrize("before, after", [("[]", ["pearl"]), ("{}", ["pearl"]), ('["a", "b"]', ["a", "b", "pearl"])])
+def test_a_state_can_be_a_list(script, before, after):
+    path = script("list", "return function(hunt) local state = hunt.state() state[#state + 1] = 'pearl' end")
+    assert report(path, "ann", "--state", before)["state"] == after
 
 
 def test_a_script_runs_without_a_ledger(script):

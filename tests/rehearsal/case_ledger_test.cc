@@ -118,4 +118,14 @@ TEST_CASE("a state is kept of a run that ends well") {
   game.ledger.commit(request, "", run);
   CHECK(game.request("ann").state == R"({"visits":1})");
   CHECK(game.request("ben").state.empty());
+  for (const char* const empty : {"{}", "[]"}) {
+    run.state = R"(["x"])";
+    game.ledger.commit(request, "", run);
+    CHECK(game.request("ann").state == R"(["x"])");
+    run.state = empty;
+    game.ledger.commit(request, "", run);
+    CHECK_MESSAGE(game.request("ann").state.empty(), "a table without a key is not kept");
+    game.ledger.set_first_state("cem", empty);
+    CHECK(game.request("cem").state.empty());
+  }
 }

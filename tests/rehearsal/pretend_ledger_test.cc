@@ -158,3 +158,20 @@ TEST_CASE("a run gives several units of a loot, and takes what the hunter holds"
   CHECK(ledger.commit(0, std::vector<Given>{{iron, -2}}, {}) == Commit::done);
   CHECK_MESSAGE(held_text(ledger, 0) == "sword=1 ", "a loot that is all taken is gone");
 }
+
+TEST_CASE("the states of all hunters have a bound, by their bytes") {
+  PretendLedger ledger(3, 20);
+  Loot const gold = *ledger.loot_of("gold");
+  std::string const ten = R"({"a":1234})";
+  CHECK(ledger.commit(0, {}, {}, ten) == Commit::done);
+  CHECK(ledger.commit(1, {}, {}, ten) == Commit::done);
+  CHECK(ledger.commit(2, std::vector<Given>{gold}, {}, ten) == Commit::too_large);
+  CHECK(ledger.state(2).empty());
+  CHECK_MESSAGE(ledger.held(2).empty(), "nothing was given");
+  CHECK(ledger.commit(0, std::vector<Given>{gold}, {}) == Commit::done);
+  CHECK(ledger.state(0) == ten);
+  CHECK(ledger.commit(0, {}, {}, R"({"b":9999})") == Commit::done);
+  CHECK(ledger.commit(0, {}, {}, "[]") == Commit::done);
+  CHECK_MESSAGE(ledger.state(0).empty(), "a table without a key is not kept");
+  CHECK(ledger.commit(2, {}, {}, ten) == Commit::done);
+}

@@ -170,6 +170,20 @@ TEST_CASE("a run that would give a hunter too many loot_ids is counted as held-f
   CHECK(figures.failures() == 1);
 }
 
+TEST_CASE("a run keeps a state, and a table without a key is not kept") {
+  Game game;
+  for (const char* const state : {R"({"n":1})", "[]", "{}"}) {
+    for (int hunter = 0; hunter < 3; ++hunter) {
+      PlayedRun run;
+      run.end = hunter == 2 ? RunEnd::rejected : RunEnd::ok;
+      run.state = state;
+      game.take(std::move(run));
+    }
+    CHECK(game.ledger.state(0) == (state[1] == '"' ? state : ""));
+    CHECK(game.ledger.state(2).empty());
+  }
+}
+
 TEST_CASE("percentiles of the script time are those of a histogram with three digits") {
   Game game;
   for (uint64_t us : {10, 20, 30, 40, 1000, 50'000}) {
