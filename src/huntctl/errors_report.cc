@@ -42,7 +42,9 @@ ErrorExample read_example(const element& from) {
   if (!lacks(example, "gone"))
     for (element const loot_id : array(from["gone"]))
       example.gone.emplace_back(std::string_view(loot_id));
-  if (!lacks(example, "input") && !from["input"].is_null()) example.input = text_at(from, "input");
+  for (auto const& [name, text] :
+       {std::pair<const char*, std::string*>("input", &example.input), {"state", &example.state}})
+    if (!lacks(example, name) && !from[name].is_null()) *text = text_at(from, name);
   return example;
 }
 
@@ -103,6 +105,7 @@ std::string repeat_command(const ErrorEntry& entry, const ErrorExample& example,
   for (const auto& [loot_id, count] : example.held)
     held.push_back(fmt::format("{}={}", loot_id, count));
   if (!held.empty()) command += " --held " + shell_word(join_texts(held, ","));
+  if (!example.state.empty()) command += " --state " + shell_word(example.state);
   if (!example.gone.empty()) command += " --gone " + shell_word(join_texts(example.gone, ","));
   return command;
 }

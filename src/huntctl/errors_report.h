@@ -22,7 +22,8 @@ struct ErrorExample {
   std::map<std::string, uint64_t> held;  // empty also if the script did not ask
   std::vector<std::string> gone;         // supplies without a unit
   std::string input;                     // JSON; empty: none
-  std::vector<std::string> lacks;        // "input", "held" or "gone": too large to be kept
+  std::string state;                     // of hunt.state(), as JSON; empty: nothing
+  std::vector<std::string> lacks;        // "input", "state", "held" or "gone": too large
 };
 
 struct ErrorEntry {

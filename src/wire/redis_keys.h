@@ -59,7 +59,7 @@ inline constexpr std::string_view was_prefix = "#was:";
 inline constexpr std::string_view added_field = "#added";
 // The units that takes took away, and one for each take, of all generations; absent: 0.
 inline constexpr std::string_view taken_field = "#taken";
-// "VERSION JSON": what the script keeps of the hunter, and how often it was written.
+// "VERSION JSON": what the script keeps of the hunter; VERSION is random, another one per write.
 inline constexpr std::string_view state_field = "#state";
 inline constexpr std::string_view outbox_key_field = "k";
 inline constexpr std::string_view outbox_value_field = "v";

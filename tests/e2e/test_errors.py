@@ -25,6 +25,15 @@ return function(hunt)
     .. ", " .. hunt.input.word)
 end
 """
+KEEPS = """
+return function(hunt)
+  local state = hunt.state()
+  state.visits = (state.visits or 0) + 1
+  if hunt.input == "large" then state.text = ("x"):rep(4000) end
+  if state.visits > 2 then error("visit " .. state.visits .. " of " .. tostring(state.name)) end
+  state.name = "it's \\"ada\\""
+end
+"""
 SIMPLE = "return function(hunt)\n  hunt.awrd('x')\nend"
 WORD = "it's \"quoted\" $HOME; ä"
 
@@ -38,6 +47,7 @@ def hunts(tmp_path):
     folder.mkdir()
     (folder / "lucky.lua").write_text(LUCKY)
     (folder / "simple.lua").write_text(SIMPLE)
+    (folder / "keeps.lua").write_text(KEEPS)
     (folder / "talks.lua").write_text(TALKS)
     return folder
 
@@ -77,6 +87,21 @@ def test_an_example_is_repeated_exactly(stack):
     assert found[0]["example"]["request_id"] == failed.headers["x-request-id"]
     stack.redis.stop()  # the repeat needs no store, and so no secret of the ledger
     assert message in repeat(found[0]["repeat"])
+
+
+def test_a_run_that_fails_by_its_state_is_repeated(stack):
+    assert [run_hunt(stack.http, "keeps", "ada").status for _ in range(3)] == [200, 200, 500]
+    [found] = errors(stack)["errors"]
+    assert json.loads(found["example"]["state"]) == {"visits": 2, "name": "it's \"ada\""}
+    assert 'visit 3 of it\'s "ada"' in repeat(found["repeat"])
+
+
+def test_a_state_without_room_is_named(stack):
+    assert [run_hunt(stack.http, "keeps", "ada", input="large").status for _ in range(2)] == [200, 200]
+    assert run_hunt(stack.http, "keeps", "ada", input="y" * 9000).status == 500
+    [found] = errors(stack)["errors"]
+    assert found["example"]["lacks"] == ["input"] and json.loads(found["example"]["state"])["visits"] == 2
+    assert "visit 3 of" in repeat(found["repeat"])
 
 
 def test_the_text_has_the_command_and_the_count(stack):

@@ -60,10 +60,11 @@ std::string gone_of(const RunResult& run) {
   return json + "]";
 }
 
-std::string input_of(std::string_view body) {
+// A member that is JSON as a text: then all its digits are kept. Null if it is empty.
+std::string json_member(std::string_view name, std::string_view text) {
+  if (text.empty()) return fmt::format(R"(,"{}":null)", name);
   std::string json;
-  if (body.empty()) return R"(,"input":null)";
-  add_text(json, "input", body);
+  add_text(json, name, text);
   return json;
 }
 
@@ -76,8 +77,9 @@ std::string failed_run_json(const RequestName& name, std::string_view body, cons
   std::string lacks;
   bool const without_held = held_has_no_room(run);
   for (const auto& [part, text] : {std::pair<std::string_view, std::string>("gone", gone_of(run)),
+                                   {"state", json_member("state", run.state_before)},
                                    {"held", without_held ? "" : held_of(run)},
-                                   {"input", input_of(body)}}) {
+                                   {"input", json_member("input", body)}}) {
     if (!text.empty() && json.size() + text.size() + tail_bytes <= error_sample_bytes_max)
       json += text;
     else

@@ -119,7 +119,6 @@ struct RunSteps {
   RunResult result{};
   uint64_t started_at_ns = 0;
   uint32_t position_min = 0;  // of the next award that is drawn from a supply
-  PoolString state_json{};    // what the script has got for its state
 
   bool end(End end, PoolString reason) {
     result.end = end;
@@ -214,7 +213,7 @@ std::optional<std::string_view> RunSteps::take_state(const std::optional<HunterS
     result.state =
         StateChange{state->version.empty() ? PoolString(HunterState::no_version) : state->version,
                     std::nullopt};
-    state_json = state->json;
+    result.state_before = state->json;
   }
   return frame;
 }
@@ -305,8 +304,8 @@ bool RunSteps::take_new_state(const wf_outcome& outcome) {
   if (!result.state) return protocol_violation("a state that it has not asked for");
   if (!is_json(json) || (json[0] != '{' && json[0] != '['))
     return protocol_violation("the state is not a JSON object");
-  if (json == "{}" || json == "[]") json = {};
-  if (json != state_json) result.state->json = json;
+  json = stored_state(json);
+  if (json != result.state_before) result.state->json = json;
   return true;
 }
 

@@ -40,8 +40,9 @@ struct RunResult {
   std::optional<HeldVersion> held_version;  // of what the script read of the hunter
   std::optional<StateChange> state;         // of the script that has asked for it
   // What else decided the run, so that it can be repeated: what hunt.held() returned, the supplies
-  // that had no unit, the time and the chance.
+  // that had no unit, the time, the chance, and what hunt.state() had.
   std::optional<Held> held;
+  PoolString state_before;  // JSON; empty: nothing, or the script has not asked
   PoolVector<PoolString> gone;
   int64_t now_ms = 0;  // since 1970
   SeedKey::Seed seed{};
