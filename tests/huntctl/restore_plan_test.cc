@@ -247,7 +247,7 @@ TEST_CASE("a debt that Redis has already changes nothing") {
   CHECK_MESSAGE(plan_restore(held_of(held), row, 0).kind != Kind::restore, "the table is behind");
 }
 
-TEST_CASE("lost events whose loot adds up to nothing are restored, so that they are not missed") {
+TEST_CASE("lost events whose loot adds up to nothing are restored, and not missed again") {
   // seq 1: 5 coins; lost: seq 2 gives 3 iron, seq 3 takes them.
   Session const row = with_units(row_of(9, 3, {{"coin", 5}}), 6, 4);
   Fields const held = held_fields(9, 1, {{"coin", "5"}, {"#added", "4"}});
