@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripts that try to escape, and how each ends. `body` is the inside of `return function(hunt) … end` on a line of its own (line 2),
 unless it contains a `return function` itself."""
+import pathlib
 import platform
+import re
 import struct
 from dataclasses import dataclass
 
@@ -88,8 +90,12 @@ IN_THE_VM = [
 ]
 
 # --- with a socket in hand: frames that hunt_worker would never send -------------------------------------------------
-MAGIC, VERSION, JOB, ASK_HELD, ASK_SUPPLY, OUTCOME = 0x544E5548, 2, 1, 2, 4, 6
-WF_OK, SCRIPT_ERROR, LIMITED = 0, 2, 1
+MAGIC, JOB, ASK_HELD, ASK_SUPPLY, OUTCOME = 0x544E5548, 1, 2, 4, 6
+HEADER = pathlib.Path(__file__).resolve().parents[2] / "src" / "wire" / "worker_frame.h"
+VERSION = int(re.search(r"WF_VERSION = (\d+)", HEADER.read_text())[1])  # else each forged frame would fail for its version alone
+WF_OK, SCRIPT_ERROR, WITH_STATE = 0, 2, 0x100
+LIMITED, UNITS, TAKE = 1, 2, 4
+UNITS_MAX = 1_000_000
 
 
 def text(value: str) -> bytes:
@@ -100,9 +106,13 @@ def frame(kind: int, payload: bytes = b"", *, magic: int = MAGIC, version: int =
     return struct.pack("<IHHI", magic, version, kind, len(payload) if length is None else length) + payload
 
 
-def outcome(*awards: tuple[str, int], status: int = WF_OK, count: int | None = None, result: str = "{}", reason: str = "", log: str = "",
+def award(loot: str, flags: int, units: int | None = None) -> bytes:
+    return text(loot) + bytes([flags]) + (b"" if units is None else struct.pack("<I", units))
+
+
+def outcome(*awards: tuple, status: int = WF_OK, count: int | None = None, result: str = "{}", reason: str = "", log: str = "",
             after: bytes = b"") -> bytes:
-    given = b"".join(text(loot) + bytes([flags]) for loot, flags in awards)
+    given = b"".join(award(*each) for each in awards)
     return (struct.pack("<IQQQI", status, 0, 0, 0, len(awards) if count is None else count) + given + text(result) + text(reason) + text(log) + after)
 
 
@@ -139,6 +149,14 @@ FORGED_FRAMES = [
     _forged("33-awards", frame(OUTCOME, outcome(*[("gold", 0)] * 33))),
     _forged("more-awards-counted-than-sent", frame(OUTCOME, outcome(("gold", 0), count=2**32 - 1))),
     _forged("a-unit-that-was-not-granted", frame(OUTCOME, outcome(("ticket", LIMITED)))),
+    _forged("an-award-of-no-units", frame(OUTCOME, outcome(("gold", UNITS, 0)))),
+    _forged("an-award-above-the-bound", frame(OUTCOME, outcome(("gold", UNITS, UNITS_MAX + 1)))),
+    _forged("a-take-of-4-billion", frame(OUTCOME, outcome(("gold", UNITS | TAKE, 2**32 - 1)))),
+    _forged("a-take-from-a-supply", frame(OUTCOME, outcome(("ticket", LIMITED | TAKE)))),
+    _forged("an-unknown-kind-of-award", frame(OUTCOME, outcome(("gold", 8)))),
+    _forged("a-state-that-is-no-json", frame(OUTCOME, outcome(status=WITH_STATE, after=text('{"a":')))),
+    _forged("a-state-above-the-bound", frame(OUTCOME, outcome(status=WITH_STATE, after=text('"' + "x" * 5000 + '"')))),
+    _forged("a-state-without-its-text", frame(OUTCOME, outcome(status=WITH_STATE))),
     _forged("result-that-is-no-json", frame(OUTCOME, outcome(("gold", 0), result='{"a":'))),
     _forged("result-with-more-behind", frame(OUTCOME, outcome(("gold", 0), result='{}},"awards":[1]'))),
     _forged("unknown-status", frame(OUTCOME, outcome(("gold", 0), status=99))),

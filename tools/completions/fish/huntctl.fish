@@ -33,7 +33,7 @@ complete -c huntctl -n '__huntctl_at "" 0' -a status -d 'Print the cores, their 
 complete -c huntctl -n '__huntctl_at "" 0' -a top -d 'Show rates, outcomes, latency and the cores live, until q (in a pipe: until Ctrl-C)'
 complete -c huntctl -n '__huntctl_at "" 0' -a reload -d 'Make huntd read its config and scripts again, and wait for the result (exit 1: rejected)'
 complete -c huntctl -n '__huntctl_at "" 0' -a deploy -d 'Check the scripts of a folder, and make huntd serve them (on huntd\'s host)'
-complete -c huntctl -n '__huntctl_at "" 0' -a rollback -d 'Make huntd serve the bundle before, or another that it keeps (on its host)'
+complete -c huntctl -n '__huntctl_at "" 0' -a rollback -d 'Make huntd serve the bundle before, or another that it keeps, without asking (on its host)'
 complete -c huntctl -n '__huntctl_at "" 0' -a bundles -d 'Print the bundles that huntd keeps, and which one is live'
 complete -c huntctl -n '__huntctl_at "" 0' -a errors -d 'Print the errors of scripts, each with the command that repeats it'
 complete -c huntctl -n '__huntctl_at "" 0' -a tail -d 'Follow what a hunt logs and why its runs fail, until Ctrl-C'
@@ -98,7 +98,7 @@ complete -c huntctl -n '__huntctl_at "reload"' -s c -l config -r -F -d 'Config f
 complete -c huntctl -n '__huntctl_at "reload"' -l token-file -r -F -d 'File whose first line is the token for the public port'
 complete -c huntctl -n '__huntctl_at "deploy" 0' -F
 complete -c huntctl -n '__huntctl_at "deploy"' -s h -l help -d 'Print this help message and exit'
-complete -c huntctl -n '__huntctl_at "deploy"' -l hunts-dir -d 'Serve the scripts of hunts.dir, which reloads and starts then read again'
+complete -c huntctl -n '__huntctl_at "deploy"' -l hunts-dir -d 'Serve the scripts of hunts.dir, which reloads and starts then read again; never asks, also if hunts are removed'
 complete -c huntctl -n '__huntctl_at "deploy"' -l simulate -d 'First play each hunt that is new or changed, and print its odds'
 complete -c huntctl -n '__huntctl_at "deploy"' -l admin -x -d 'Admin address, host:port or unix:/path (default: admin.listen)'
 complete -c huntctl -n '__huntctl_at "deploy"' -s y -l yes -d 'Do not ask'

@@ -68,6 +68,7 @@ function Hunt.state() end
 ---@return boolean taken
 ---@return integer? held how much the hunter has, if that is less
 function Hunt.take(loot_id, n) end
+
 ---@class HuntDate
 ---@field year integer
 ---@field month integer
