@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,6 +19,10 @@
 
 namespace huntd {
 namespace {
+
+// How long bind_in_time() waits, and how often it looks.
+constexpr int64_t bind_wait_ms = 1000;
+constexpr int64_t bind_poll_ms = 20;
 
 struct FreeAddresses {
   void operator()(addrinfo* addresses) const { freeaddrinfo(addresses); }
@@ -59,6 +64,18 @@ std::string text_of(const std::string& host, uint16_t port) {
   return fmt::format("{}{}{}:{}", v6 ? "[" : "", host, v6 ? "]" : "", port);
 }
 
+// As bind(2), but waits for an address that another process is about to give back: the kernel closes
+// the sockets of a killed process that had an io_uring a moment after its end.
+bool bind_in_time(int socket, const sockaddr* address, socklen_t size) {
+  timespec const pause{.tv_sec = 0, .tv_nsec = bind_poll_ms * 1'000'000};
+  for (int64_t waited_ms = 0;; waited_ms += bind_poll_ms) {
+    if (bind(socket, address, size) == 0) return true;
+    if (errno != EADDRINUSE || waited_ms >= bind_wait_ms) return false;
+    nanosleep(&pause, nullptr);
+    errno = EADDRINUSE;
+  }
+}
+
 // `host` is numeric. Invalid, with errno set, if it cannot listen.
 UniqueFd listen_at(const std::string& host, uint16_t port, int backlog, bool v6_only) {
   sockaddr_storage address{};
@@ -70,7 +87,7 @@ UniqueFd listen_at(const std::string& host, uint16_t port, int backlog, bool v6_
       setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
       setsockopt(listener.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
       (!only || setsockopt(listener.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0) &&
-      bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0 &&
+      bind_in_time(listener.get(), reinterpret_cast<const sockaddr*>(&address), size) &&
       listen(listener.get(), backlog) == 0)
     return listener;
   int const error = errno;

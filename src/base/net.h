@@ -26,7 +26,7 @@ bool is_numeric(const std::string& host);
 
 // Opens a TCP socket that listens on `host` (a name or an address; IPv6 without brackets) with
 // SO_REUSEADDR; accepted sockets inherit its TCP_NODELAY. Of a name, on its first address that this
-// host has. `port` 0: a free one.
+// host has. `port` 0: a free one. Waits up to a second for an address that is in use.
 Result<UniqueFd> listen_tcp(const std::string& host, uint16_t port, int backlog);
 
 struct ListenEach {

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #undef CHECK
 #include <doctest/doctest.h>
 
@@ -88,4 +90,18 @@ TEST_CASE("an address in use is an error that says what to do") {
   CHECK(second.error().message ==
         "cannot listen on 127.0.0.1:" + std::to_string(port) +
             ": Address already in use; stop that process or use another port");
+}
+
+TEST_CASE("an address that is given back in time can be listened on") {
+  Result<UniqueFd> first = listen_tcp("127.0.0.1", 0, 8);
+  REQUIRE(first);
+  uint16_t const port = port_of(*first);
+  std::thread gives_back([&first] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    first->reset();
+  });
+  Result<UniqueFd> second = listen_tcp("127.0.0.1", port, 8);
+  gives_back.join();
+  REQUIRE(second);
+  CHECK(port_of(*second) == port);
 }

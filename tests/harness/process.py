@@ -48,6 +48,19 @@ def children_of(pid: int) -> list[int]:
     return sorted(found)
 
 
+def group_of(pgid: int) -> list[int]:
+    """The live processes of a process group."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[2]) == pgid and fields[0] not in "ZX":
+            found.append(int(stat.parent.name))
+    return found
+
+
 def wait_until(condition, timeout_s: float, what: str, poll_s: float = POLL_S):
     """Returns the first true value of `condition()`; TimeoutError that names `what` after timeout_s."""
     deadline = time.monotonic() + timeout_s
@@ -209,6 +222,8 @@ class Server:
                 pass
             if not self._await_end(30):
                 raise ServerFailed(f"{self.name} survived SIGKILL")
+            # Its children may have its sockets a moment longer.
+            wait_until(lambda: not group_of(self.pid), 30, f"the children of {self.name} to end")
         self._remove_pid()
 
     def _remove_pid(self) -> int | None:
