@@ -35,30 +35,25 @@ def is_running(pid: int, start_ticks: int | None = None) -> bool:
     return state is not None and state[0] not in "ZX" and start_ticks in (None, state[1])
 
 
-def children_of(pid: int) -> list[int]:
-    """The live child processes of a process, oldest first."""
-    found = []
+def _live_processes():
+    """(process, parent, process group) of each live process of the machine."""
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rsplit(")", 1)[1].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(fields[1]) == pid and fields[0] not in "ZX":
-            found.append(int(stat.parent.name))
-    return sorted(found)
+        if fields[0] not in "ZX":
+            yield int(stat.parent.name), int(fields[1]), int(fields[2])
+
+
+def children_of(pid: int) -> list[int]:
+    """The live child processes of a process, oldest first."""
+    return sorted(process for process, parent, _ in _live_processes() if parent == pid)
 
 
 def group_of(pgid: int) -> list[int]:
     """The live processes of a process group."""
-    found = []
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[2]) == pgid and fields[0] not in "ZX":
-            found.append(int(stat.parent.name))
-    return found
+    return [process for process, _, group in _live_processes() if group == pgid]
 
 
 def wait_until(condition, timeout_s: float, what: str, poll_s: float = POLL_S):
