@@ -5,6 +5,7 @@
 #undef CHECK  // base/check.h's
 #include <doctest/doctest.h>
 
+#include <deque>
 #include <optional>
 
 using namespace huntd;
@@ -49,6 +50,13 @@ struct Primary {
   }
 };
 
+// As long as a LinkWorld, which is never destroyed.
+template <class T>
+T& lasting() {
+  static auto& all = *new std::deque<T>;
+  return all.emplace_back();
+}
+
 LinkWorld& make_world(Primary& primary, uint32_t replicas = 1) {
   LinkWorld& world = make_link_world();
   world.network.servers["127.0.0.1:1"] = &primary.server;
@@ -74,7 +82,7 @@ Task<> get(RedisLink& link, Reply& into, Copies copies) {
 }
 
 Reply& ask(LinkWorld& world, Copies copies) {
-  Reply& reply = *new Reply;
+  Reply& reply = lasting<Reply>();
   start(get(*world.link, reply, copies));
   return reply;
 }
@@ -82,7 +90,7 @@ Reply& ask(LinkWorld& world, Copies copies) {
 }  // namespace
 
 TEST_CASE("one WAIT stands behind the commands of a tick, if one of them asks for it") {
-  Primary& primary = *new Primary;
+  Primary& primary = lasting<Primary>();
   LinkWorld& world = make_world(primary);
   Reply& first = ask(world, Copies::replicas);
   Reply& second = ask(world, Copies::primary);
@@ -99,7 +107,7 @@ TEST_CASE("one WAIT stands behind the commands of a tick, if one of them asks fo
 }
 
 TEST_CASE("without redis.wait_replicas nothing waits") {
-  Primary& primary = *new Primary;
+  Primary& primary = lasting<Primary>();
   LinkWorld& world = make_world(primary, 0);
   Reply& reply = ask(world, Copies::replicas);
   world.settle();
@@ -109,7 +117,7 @@ TEST_CASE("without redis.wait_replicas nothing waits") {
 
 TEST_CASE("a reply knows that too few replicas have its data, also that of an error") {
   for (const char* acknowledged : {":1\r\n", "-ERR unknown command\r\n", "+OK\r\n"}) {
-    Primary& primary = *new Primary;
+    Primary& primary = lasting<Primary>();
     LinkWorld& world = make_world(primary, 2);
     primary.acknowledged = acknowledged;
     Reply& waits = ask(world, Copies::replicas);
@@ -132,7 +140,7 @@ TEST_CASE("a reply knows that too few replicas have its data, also that of an er
 }
 
 TEST_CASE("what comes during a WAIT shares the next one") {
-  Primary& primary = *new Primary;
+  Primary& primary = lasting<Primary>();
   LinkWorld& world = make_world(primary);
   primary.waits = true;
   Reply& first = ask(world, Copies::replicas);
@@ -156,7 +164,7 @@ TEST_CASE("what comes during a WAIT shares the next one") {
 }
 
 TEST_CASE("what waits for no replica goes on during a WAIT") {
-  Primary& primary = *new Primary;
+  Primary& primary = lasting<Primary>();
   LinkWorld& world = make_world(primary);
   primary.waits = true;
   ask(world, Copies::replicas);
@@ -167,7 +175,7 @@ TEST_CASE("what waits for no replica goes on during a WAIT") {
 }
 
 TEST_CASE("a primary with too few replicas is not suitable, and is again when they are back") {
-  Primary& primary = *new Primary;
+  Primary& primary = lasting<Primary>();
   primary.connected = 0;
   LinkWorld& world = make_world(primary);
   CHECK(world.link->up());
@@ -187,7 +195,7 @@ TEST_CASE("a primary with too few replicas is not suitable, and is again when th
 }
 
 TEST_CASE("a connection that ends takes its WAIT with it") {
-  Primary& primary = *new Primary;
+  Primary& primary = lasting<Primary>();
   LinkWorld& world = make_world(primary);
   world.pass(ns_per_s);  // the connection has settled, so it is replaced without a pause
   Reply& reply = ask(world, Copies::replicas);
