@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """hunt.date: the date by the clocks of a time zone (decision 61), compared with Python's zoneinfo."""
 import json
-import subprocess
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from aggregator_pipeline import huntctl_program
 from client import run_hunt
 from conftest import PATIENT
 from harness.huntd_stack import write_config
+from huntctl_runs import run
 
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Nuuk", "Pacific/Apia", "Europe/Dublin",
          "Africa/Casablanca", "Etc/GMT+12", "UTC"]
@@ -65,8 +64,8 @@ def hunts(tmp_path):
     return tmp_path
 
 
-def huntctl(folder, *words) -> subprocess.CompletedProcess:
-    return subprocess.run([huntctl_program(), "-c", str(folder / "huntd.toml"), *map(str, words)], capture_output=True, text=True, timeout=120)
+def huntctl(folder, *words):
+    return run(folder / "huntd.toml", *map(str, words))
 
 
 def test_without_a_zone_it_is_that_of_the_settings(hunts):

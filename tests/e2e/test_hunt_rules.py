@@ -3,17 +3,16 @@
 import asyncio
 import json
 import signal
-import subprocess
 import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from aggregator_pipeline import huntctl_program
 from client import AsyncConnection, run_hunt
 from conftest import PATIENT
 from harness.huntd_stack import write_config
 from harness.process import wait_until
+from huntctl_runs import run
 
 GOLD = 'return function(hunt) hunt.award("gold") end\n'
 FOREVER = "return function() while true do end end\n"
@@ -143,14 +142,14 @@ def test_times_need_an_offset_or_a_zone_and_mistakes_have_their_line(tmp_path):
     (tmp_path / "chest.lua").write_text(GOLD)
     (tmp_path / "chest.toml").write_text("starts = 2026-12-01T08:00:00\npercent = 101\nper_hour = 0\ntesters = ['a b']\nenabled = 1\n"
                                          "deadlin_ms = 3\nends = 'soon'\n")
-    done = subprocess.run([huntctl_program(), "-c", str(tmp_path / "huntd.toml"), "check", "--json"], capture_output=True, text=True)
+    done = run(tmp_path / "huntd.toml", "check", "--json")
     found = {finding["line"]: finding for finding in json.loads(done.stdout)["findings"]}
     assert sorted(found) == [1, 2, 3, 4, 5, 6, 7]
     assert found[1]["message"] == "starts does not say in which time zone"
     assert found[1]["help"] == 'write starts = 2026-12-01T08:00:00+01:00, or name the zone, as in zone = "Europe/Berlin"'
     assert found[6]["help"] == "did you mean deadline_ms?" and found[7]["message"] == "ends is not a time"
     (tmp_path / "chest.toml").write_text('zone = "Europe/Berln"\nstarts = 2026-12-01T08:00:00\n')
-    done = subprocess.run([huntctl_program(), "-c", str(tmp_path / "huntd.toml"), "check"], capture_output=True, text=True)
+    done = run(tmp_path / "huntd.toml", "check")
     assert 'chest.toml:1:1: error: there is no time zone "Europe/Berln"' in done.stdout and "did you mean Europe/Berlin?" in done.stdout
 
 
@@ -160,8 +159,7 @@ def test_try_says_that_huntd_would_reject(tmp_path):
     (tmp_path / "chest.toml").write_text('zone = "Europe/Berlin"\nstarts = 2026-12-01\nends = 2026-12-25\ndeadline_ms = 20\n')
 
     def opening(now: str) -> str:
-        done = subprocess.run([huntctl_program(), "-c", str(tmp_path / "huntd.toml"), "try", str(tmp_path / "chest.lua"), "--now", now,
-                               "--json"], capture_output=True, text=True, timeout=60)
+        done = run(tmp_path / "huntd.toml", "try", str(tmp_path / "chest.lua"), "--now", now, "--json")
         assert done.returncode == 0 and json.loads(done.stdout)["deadline_ms"] == 20
         return json.loads(done.stdout)["opening"]
     assert opening("2026-11-30T22:59:59Z") == "hunt-not-started"

@@ -2,15 +2,14 @@
 """NAME.toml beside NAME.lua: hunt.config in huntd, and in huntctl try, check, test and simulate (decision 60)."""
 import json
 import signal
-import subprocess
 
 import pytest
 
-from aggregator_pipeline import huntctl_program
 from client import run_hunt
 from conftest import PATIENT
 from harness.huntd_stack import write_config
 from harness.process import wait_until
+from huntctl_runs import run
 
 SCRIPT = """return function(hunt)
   for _, line in ipairs(hunt.config.loot) do hunt.award(line.id) end
@@ -44,9 +43,8 @@ def hunts(tmp_path):
     return write
 
 
-def huntctl(folder, *words) -> subprocess.CompletedProcess:
-    return subprocess.run([huntctl_program(), "-c", str(folder.parent / "huntd.toml"), *map(str, words)], capture_output=True, text=True,
-                          timeout=300)
+def huntctl(folder, *words):
+    return run(folder.parent / "huntd.toml", *map(str, words))
 
 
 @pytest.mark.parametrize("isolation", ["process", "fork", "task", "batch"])

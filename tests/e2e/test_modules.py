@@ -6,11 +6,11 @@ import subprocess
 
 import pytest
 
-from aggregator_pipeline import huntctl_program
 from client import run_hunt
 from conftest import PATIENT
 from harness.huntd_stack import write_config
 from harness.process import wait_until
+from huntctl_runs import run
 
 SUMS = 'local M = {}\nfunction M.double(n) return 2 * n end\nfunction M.fail() error("no such sum") end\nreturn M\n'
 TEXTS = 'local sums = require("sums")\nreturn { four = "4 is " .. sums.double(2) }\n'
@@ -36,9 +36,8 @@ def hunts(tmp_path):
     return write
 
 
-def huntctl(folder, *words) -> subprocess.CompletedProcess:
-    return subprocess.run([huntctl_program(), "-c", str(folder.parent / "huntd.toml"), *map(str, words)], capture_output=True, text=True,
-                          timeout=120)
+def huntctl(folder, *words):
+    return run(folder.parent / "huntd.toml", *map(str, words))
 
 
 @pytest.mark.parametrize("isolation", ["process", "fork", "task", "batch"])
