@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "zones/zone.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <optional>
-#include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "base/ids.h"
 #include "base/nearest.h"
+#include "base/unique_fd.h"
 #include "zones/zone_rule.h"
 
 namespace huntd {
@@ -116,12 +120,15 @@ bool is_zone_name(std::string_view name) {
          name.find("..") == std::string_view::npos && std::ranges::all_of(name, fits);
 }
 
+// The bytes of a file, "" if it can't be read or isn't regular.
 std::string file_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes(zone_file_bytes_max, '\0');
-  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  bytes.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
-  return bytes;
+  UniqueFd const file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) return "";
+  std::array<char, zone_file_bytes_max> bytes;
+  size_t size = 0;
+  for (ssize_t got = 1; got > 0 && size < bytes.size(); size += static_cast<size_t>(got))
+    if (got = ::read(file.get(), bytes.data() + size, bytes.size() - size); got < 0) return "";
+  return {bytes.data(), size};
 }
 
 // Folders of the database whose files are not zones, or are others with leap seconds.
@@ -130,21 +137,7 @@ bool is_other(std::string_view name) {
          name == "Factory";
 }
 
-std::vector<std::string> find_names() {
-  std::vector<std::string> names;
-  std::error_code error;
-  fs::recursive_directory_iterator found(zones_dir, error);
-  for (; !error && found != fs::recursive_directory_iterator(); found.increment(error)) {
-    std::string const name = found->path().lexically_relative(zones_dir).string();
-    if (is_other(name)) found.disable_recursion_pending();
-    std::error_code ignored;
-    if (is_other(name) || !is_zone_name(name) || !fs::is_regular_file(found->path(), ignored))
-      continue;
-    if (file_text(found->path().string()).starts_with(magic)) names.push_back(name);
-  }
-  std::ranges::sort(names);
-  return names;
-}
+std::string path_of(std::string_view name) { return fmt::format("{}/{}", zones_dir, name); }
 
 }  // namespace
 
@@ -170,21 +163,42 @@ Result<ZoneChanges> parse_zone(std::string_view whole) {
   return std::move(*changes);
 }
 
+std::vector<std::string> zone_files() {
+  std::vector<std::string> names;
+  std::error_code error;
+  fs::recursive_directory_iterator found(zones_dir, error);
+  size_t const root_bytes = std::strlen(zones_dir) + 1;
+  for (; !error && found != fs::recursive_directory_iterator(); found.increment(error)) {
+    std::string name = found->path().native().substr(root_bytes);
+    if (is_other(name))
+      found.disable_recursion_pending();
+    else if (std::error_code ignored; is_zone_name(name) && !found->is_directory(ignored))
+      names.push_back(std::move(name));
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+std::string zone_file_text(const std::string& name) {
+  if (!is_zone_name(name) || is_other(name.substr(0, name.find('/')))) return "";
+  std::string text = file_text(path_of(name));
+  return text.starts_with(magic) ? text : "";
+}
+
 const std::vector<std::string>& zone_names() {
-  static const std::vector<std::string> names = find_names();
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> found = zone_files();
+    std::erase_if(found, [](const std::string& name) { return zone_file_text(name).empty(); });
+    return found;
+  }();
   return names;
 }
 
 Result<ZoneChanges> read_zone(const std::string& name) {
-  if (is_zone_name(name) && !is_other(name.substr(0, name.find('/')))) {
-    std::string const path = fmt::format("{}/{}", zones_dir, name);
-    std::error_code ignored;
-    std::string const bytes = fs::is_regular_file(path, ignored) ? file_text(path) : "";
-    if (bytes.starts_with(magic)) {
-      Result<ZoneChanges> zone = parse_zone(bytes);
-      if (!zone) return Error{fmt::format("{}: {}", path, zone.error().message)};
-      return zone;
-    }
+  if (std::string const text = zone_file_text(name); !text.empty()) {
+    Result<ZoneChanges> zone = parse_zone(text);
+    if (!zone) return Error{fmt::format("{}: {}", path_of(name), zone.error().message)};
+    return zone;
   }
   if (zone_names().empty())
     return Error{fmt::format("this host has no time zones in {}: install tzdata", zones_dir)};

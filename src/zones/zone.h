@@ -36,6 +36,13 @@ Result<ZoneChanges> parse_zone(std::string_view bytes);
 // zone, with the name that is nearest, or that the host has no database.
 Result<ZoneChanges> read_zone(const std::string& name);
 
+// The names of the files of this host's database, sorted: those of all zones, and some of files that
+// are not zones. Empty if there is no database.
+std::vector<std::string> zone_files();
+
+// The bytes of the file of zone `name`; "" if there is no such zone.
+std::string zone_file_text(const std::string& name);
+
 // The names of all zones of this host, sorted; empty if it has no database. They are read once.
 const std::vector<std::string>& zone_names();
 

@@ -2,7 +2,7 @@
 #include "zones/zone_table.h"
 
 #include <cstring>
-#include <map>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -20,22 +20,37 @@ void put(std::string& bytes, const T& value) {
   bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
+// Of one zone, in the table.
+struct Place {
+  uint32_t offset = 0;
+  uint32_t changes = 0;
+};
+
+// Appends the changes of a zone's file to `table`.
+Place append_zone(const std::string& file, std::string& table) {
+  Place place{static_cast<uint32_t>(table.size()), 0};
+  Result<ZoneChanges> const zone = parse_zone(file);
+  if (!zone) return place;  // who names it gets the error of read_zone()
+  for (const ZoneChange& change : *zone)
+    put(table, zone_table_change{change.at_s, change.offset_s});
+  place.changes = static_cast<uint32_t>(zone->size());
+  return place;
+}
+
 std::string make_table() {
   std::vector<zone_table_entry> entries;
   std::string changes;
-  std::map<std::string, uint32_t> known;  // many names are of one zone
-  for (const std::string& name : zone_names()) {
-    Result<ZoneChanges> const zone = read_zone(name);
-    if (!zone) continue;  // who names it gets the error of read_zone()
-    std::string bytes;
-    for (const ZoneChange& change : *zone)
-      put(bytes, zone_table_change{change.at_s, change.offset_s});
-    auto const [at, made] = known.try_emplace(bytes, static_cast<uint32_t>(changes.size()));
-    if (made) changes += bytes;
+  std::unordered_map<std::string, Place> known;  // many names are of one zone
+  for (const std::string& name : zone_files()) {
+    std::string file = zone_file_text(name);
+    if (file.empty()) continue;
+    auto const [at, made] = known.try_emplace(std::move(file));
+    if (made) at->second = append_zone(at->first, changes);
+    if (at->second.changes == 0) continue;
     zone_table_entry entry{};
     std::memcpy(entry.name, name.data(), name.size());
-    entry.offset = at->second;
-    entry.changes = static_cast<uint32_t>(zone->size());
+    entry.offset = at->second.offset;
+    entry.changes = at->second.changes;
     entries.push_back(entry);
   }
   zone_table_head head{};
