@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/hunt/run_limits.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -12,7 +13,10 @@ namespace {
 
 // So many runs in a row that exceed their deadlines are the script's doing.
 constexpr uint32_t endless_runs = 4;
-constexpr uint64_t probe_every_ns = 5 * ns_per_s;
+// Until one of them does not yield; twice as long after each. Such a run holds up all others for its
+// deadline.
+constexpr uint64_t probe_wait_ns = 5 * ns_per_s;
+constexpr uint64_t probe_wait_max_ns = 320 * ns_per_s;
 
 }  // namespace
 
@@ -66,9 +70,13 @@ void RunLimits::count(const RunRules& rules, std::string_view hunt_id, std::stri
 bool RunLimits::must_yield(std::string_view hunt_id, uint64_t now_ns) {
   auto const found = endless_.find(PoolString(hunt_id));
   if (found == endless_.end() || found->second.in_a_row < endless_runs) return false;
-  if (now_ns < found->second.next_probe_ns) return true;
-  found->second.next_probe_ns = now_ns + probe_every_ns;
-  return false;
+  Endless& endless = found->second;
+  bool const probes = endless.next_probe_ns != 0 && now_ns >= endless.next_probe_ns;
+  if (endless.next_probe_ns == 0 || probes) {
+    endless.wait_ns = probes ? std::min(2 * endless.wait_ns, probe_wait_max_ns) : probe_wait_ns;
+    endless.next_probe_ns = now_ns + endless.wait_ns;
+  }
+  return !probes;
 }
 
 void RunLimits::note_end(std::string_view hunt_id, bool at_deadline) {

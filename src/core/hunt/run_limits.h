@@ -59,7 +59,8 @@ class RunLimits {
              uint64_t now_ns);
 
   // Whether the next run of the hunt is to let others go first: its last runs exceeded their
-  // deadlines. Every few seconds one run is as any other, to see if that is over.
+  // deadlines. One run is as any other after 5 seconds, and after twice as long each time up to
+  // 320 s, to see if that is over.
   bool must_yield(std::string_view hunt_id, uint64_t now_ns);
   // A run of the hunt ended, at its deadline or otherwise.
   void note_end(std::string_view hunt_id, bool at_deadline);
@@ -84,7 +85,8 @@ class RunLimits {
 
   struct Endless {
     uint32_t in_a_row = 0;       // runs that exceeded their deadlines
-    uint64_t next_probe_ns = 0;  // when a run does not yield
+    uint64_t wait_ns = 0;        // from one run that does not yield to the next
+    uint64_t next_probe_ns = 0;  // when that is; 0: not known
   };
 
   uint64_t const secret_;

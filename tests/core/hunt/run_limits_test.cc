@@ -62,13 +62,27 @@ TEST_CASE("a hunt that exceeds its deadline again and again yields, until a run 
     CHECK_FALSE(limits.must_yield("loop", 100));
     limits.note_end("loop", true);
   }
-  CHECK_FALSE(limits.must_yield("loop", 100));  // the first look if that is over
-  CHECK(limits.must_yield("loop", 101));
+  CHECK(limits.must_yield("loop", 100));
   CHECK_FALSE(limits.must_yield("gold", 101));
-  CHECK_FALSE(limits.must_yield("loop", 100 + 5 * ns_per_s));
+  CHECK(limits.must_yield("loop", 99 + 5 * ns_per_s));
+  CHECK_FALSE(limits.must_yield("loop", 100 + 5 * ns_per_s));  // looks if that is over
   CHECK(limits.must_yield("loop", 101 + 5 * ns_per_s));
   limits.note_end("loop", false);
   CHECK_FALSE(limits.must_yield("loop", 102 + 5 * ns_per_s));
+}
+
+TEST_CASE("a hunt that goes on looping has a run that does not yield less and less often") {
+  RunLimits limits(7);
+  for (int i = 0; i < 4; ++i) limits.note_end("loop", true);
+  CHECK(limits.must_yield("loop", 0));
+  uint64_t now_ns = 0;
+  for (uint64_t const wait_s : {5, 10, 20, 40, 80, 160, 320, 320}) {
+    now_ns += wait_s * ns_per_s;
+    CHECK(limits.must_yield("loop", now_ns - 1));
+    CHECK_FALSE(limits.must_yield("loop", now_ns));
+    CHECK(limits.must_yield("loop", now_ns));
+    limits.note_end("loop", true);
+  }
 }
 
 TEST_CASE("a hunt has as many runs at the same time as it may, and others are not concerned") {
