@@ -152,7 +152,10 @@ int do_job(const unsigned char* packet, size_t size, const char* hunter_id,
   else if (!open_memory(job))
     fail_job(run, no_memory);
   else if (load_state(run)) {
-    if ((job->flags & WF_JOB_YIELD) != 0 && !in_task) yield_to_others();
+    if ((job->flags & WF_JOB_YIELD) != 0 && !in_task) {
+      yield_to_others();
+      yield_while_running();
+    }
     if ((job->flags & WF_JOB_CHECK) != 0)
       report_image(run);
     else

@@ -82,6 +82,7 @@ static const struct rule rules[] = {
     {SYS_prctl, if_first_two_are, 0, PR_SET_SECCOMP, SECCOMP_MODE_FILTER}, /* a tighter one */
     {SYS_close_range, always, 0, 0, 0},
     {SYS_sched_setscheduler, if_first_two_are, 0, 0, SCHED_IDLE}, /* itself, behind all others */
+    {SYS_sched_yield, always, 0, 0, 0},
     {SYS_dup3, if_argument_is, 1, WF_SOCKET_DESCRIPTOR, 0},
     /* Error output of a spawner, which may be a socket; in a worker, descriptor 2 is closed. */
     {SYS_write, if_argument_is, 0, STDERR_FILENO, 0},

@@ -6,6 +6,7 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -267,6 +268,19 @@ static int protected_run(lua_State* L) {
   }
   run->outcome.status = WF_OK;
   return 0;
+}
+
+/* About 50 us of a loop. */
+enum { instructions_per_yield = 10000 };
+
+static void let_others_run(lua_State* L, lua_Debug* where) {
+  (void)L;
+  (void)where;
+  sched_yield();
+}
+
+void yield_while_running(void) {
+  lua_sethook(arena_begin()->root, let_others_run, LUA_MASKCOUNT, instructions_per_yield);
 }
 
 void run_script(struct run* run) {

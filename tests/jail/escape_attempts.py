@@ -207,6 +207,7 @@ SYSTEM_CALLS = [
     Attempt("readlink", "return {hunt.syscall(89, '/proc/self/exe', ('x'):rep(64), 64)}", None, result=[-1, 13], forbidden_in_a_task=True),
     # It is permitted, so that the parameter, which the kernel rejects, is what it fails by.
     Attempt("sched_setscheduler-behind-all", "return {hunt.syscall(144, 0, 5, ('\\001'):rep(4))}", None, result=[-1, 22], forbidden_in_a_task=True),
+    Attempt("sched_yield", "return {hunt.syscall(24)}", None, result=[0, 0], forbidden_in_a_task=True),
     Attempt("exit-without-a-word", "hunt.syscall(231, 0)", "worker_died"),
     Attempt("exit-that-looks-like-a-failed-start", "hunt.syscall(231, 127)", "worker_died"),
     Attempt("its-own-memory-unmapped", "hunt.syscall(11, 4096, 140737488343040)", "worker_died", forbidden_in_a_task=True),
