@@ -61,17 +61,13 @@ Result<void> Children::open() {
   if (pin_cores_) cpus_ = allowed_cpus();
   uint32_t const count = region_.cores();
   cores_.resize(count);
-  for (uint32_t a = 0; a < count; ++a) {
-    cores_[a].index = a;
-    cores_[a].peer_sockets.resize(count);
+  for (uint32_t index = 0; index < count; ++index) {
+    SocketPair pair = make_pair();
+    if (!pair.first.valid()) return Error{std::string("socketpair: ") + std::strerror(errno)};
+    cores_[index].index = index;
+    cores_[index].inbox = std::move(pair.first);
+    cores_[index].outbox = std::move(pair.second);
   }
-  for (uint32_t a = 0; a < count; ++a)
-    for (uint32_t b = a + 1; b < count; ++b) {
-      SocketPair pair = make_pair();
-      if (!pair.first.valid()) return Error{std::string("socketpair: ") + std::strerror(errno)};
-      cores_[a].peer_sockets[b] = std::move(pair.first);
-      cores_[b].peer_sockets[a] = std::move(pair.second);
-    }
   return {};
 }
 
@@ -120,7 +116,9 @@ void Children::run_as_core(Core& core, UniqueFd control) {
   setup.worker_descriptor = prepared_.worker->descriptor();
   setup.listen_descriptors = descriptors_.listen;
   setup.control_descriptor = control.release();
-  for (UniqueFd& socket : core.peer_sockets) setup.peer_descriptors.push_back(socket.release());
+  setup.peer_sockets.inbox = core.inbox.release();
+  for (Core& other : cores_)
+    setup.peer_sockets.outboxes.push_back(other.index == core.index ? -1 : other.outbox.release());
   // Without another descriptor of it, so that the core can free the memory of the bundle.
   setup.bundle_descriptor = prepared_.bundle.descriptor();
   setup.metrics = &region_.core(core.index);
@@ -133,7 +131,8 @@ void Children::run_as_core(Core& core, UniqueFd control) {
   close(descriptors_.admin);
   for (Core& other : cores_) {
     other.control.reset();
-    other.peer_sockets.clear();
+    other.inbox.reset();
+    other.outbox.reset();
   }
   log::set_origin(fmt::format("core={}", core.index));
   _exit(run_core(std::move(setup)));

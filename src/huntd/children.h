@@ -82,7 +82,9 @@ class Children {
     bool up = false;       // it has reported that it listens
     bool drained = false;  // during a drain: it has reported that it is idle
     UniqueFd control;
-    std::vector<UniqueFd> peer_sockets;  // to the other cores, by core; of every incarnation
+    // Of every incarnation: from which it reads what other cores send, and by which they send it.
+    UniqueFd inbox;
+    UniqueFd outbox;
     uint64_t started_at_ns = 0;
     uint64_t backoff_ms = 0;
     uint64_t restart_at_ns = 0;  // 0: not due

@@ -43,14 +43,12 @@ class CoreProcess {
         resolver_(ring),
         secrets_(ring),
         host_(ring, spawner_socket),
-        control_(ring, setup.control_descriptor) {
+        control_(ring, setup.control_descriptor),
+        mesh_(ring, setup.index, setup.peer_sockets) {
     scheduler_.set_now(clock_.now_ns());
     const Config::Redis& redis = setup.config.redis;
     if (redis.tls)
       tls_network_.emplace(network_, ring, scheduler_, tls::files_of(redis), redis.tls_server_name);
-    for (int descriptor : setup.peer_descriptors)
-      peer_links_.push_back(descriptor < 0 ? nullptr
-                                           : std::make_unique<UringMessageLink>(ring, descriptor));
   }
 
   Result<void> open(CoreSetup& setup) {
@@ -61,13 +59,11 @@ class CoreProcess {
       kafka_ = std::move(*log);
       metrics_.kafka_address.set(config.kafka.bootstrap);
     }
-    std::vector<MessageLink*> links;
-    for (auto& link : peer_links_) links.push_back(link.get());
     Result<std::unique_ptr<Core>> core =
         open_core(std::move(setup),
                   {clock_, tls_network_ ? static_cast<Network&>(*tls_network_) : network_,
                    resolver_, secrets_, host_, kafka_.get()},
-                  {control_, links}, scheduler_);
+                  {control_, mesh_.links()}, scheduler_);
     if (!core) return core.error();
     core_ = std::move(*core);
     return {};
@@ -140,11 +136,7 @@ class CoreProcess {
 
   // Passes the tick's batches to the ring.
   void flush() {
-    for (auto& link : peer_links_)
-      if (link != nullptr) {
-        link->flush();
-        metrics_.add(Counter::forward_batches, link->take_packets_sent());
-      }
+    metrics_.add(Counter::forward_batches, mesh_.flush());
     control_.flush();
     host_.flush();
   }
@@ -164,7 +156,7 @@ class CoreProcess {
   UringSecretFiles secrets_;
   UringWorkerHost host_;
   UringMessageLink control_;
-  std::vector<std::unique_ptr<UringMessageLink>> peer_links_;
+  PeerMesh mesh_;
   std::unique_ptr<KafkaLog> kafka_;
   std::unique_ptr<Core> core_;
 };

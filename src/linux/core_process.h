@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/core.h"
+#include "linux/peer_mesh.h"
 
 namespace huntd::server {
 
@@ -15,7 +16,7 @@ struct CoreSetup : CoreSettings {
   int worker_descriptor = -1;  // the worker program
   std::vector<int> listen_descriptors;
   int control_descriptor = -1;
-  std::vector<int> peer_descriptors;  // sockets to the other cores, by core; -1 at `index`
+  PeerDescriptors peer_sockets;  // the sockets between the cores
 };
 
 // Runs a core until it has drained. Returns the exit status. REQUIRES: called in a new process.

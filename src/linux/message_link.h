@@ -10,11 +10,18 @@ class UringMessageLink final : public MessageLink, private PacketUser {
  public:
   // Takes ownership of `descriptor`.
   UringMessageLink(Ring& ring, int descriptor) : socket_(ring, descriptor, *this) {}
+  // Only sends, by a socket that others share; take_packet() gets what the other side sends.
+  UringMessageLink(Ring& ring, int descriptor, uint32_t sender)
+      : socket_(ring, descriptor, *this, sender) {}
   void set_user(MessageUser& user) override { user_ = &user; }
   size_t room() const override;
   bool send(std::string_view message, int descriptor) override;
   // Passes the tick's messages to the ring.
   void flush();
+  // One packet of the other side, as PacketUser::on_packet().
+  void take_packet(std::string_view packet, std::span<const int> descriptors) {
+    on_packet(packet, descriptors);
+  }
   // Returns how many packets were passed on since the last call.
   uint64_t take_packets_sent() { return std::exchange(packets_sent_, 0); }
 

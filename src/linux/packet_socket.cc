@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -14,6 +15,9 @@ namespace {
 // Packets that are received by plain system calls after one completion, so that a busy sender does
 // not cost one trip through the ring per packet.
 constexpr int eager_receives_max = 16;
+
+// A packet and its sender.
+constexpr size_t received_bytes_max = sizeof(uint32_t) + limits::peer_packet_bytes_max;
 
 // Not the other side's fault: no memory, or too many descriptors of this user are in packets that
 // are not read (unix(7), ETOOMANYREFS).
@@ -27,12 +31,15 @@ PacketSocket::PacketSocket(Ring& ring, int descriptor, PacketUser& user)
     : ring_(ring),
       socket_(descriptor),
       user_(user),
-      receive_buffer_(std::make_unique_for_overwrite<char[]>(limits::peer_packet_bytes_max)) {
+      receive_buffer_(std::make_unique_for_overwrite<char[]>(received_bytes_max)) {
   receive();
 }
 
+PacketSocket::PacketSocket(Ring& ring, int descriptor, PacketUser& user, uint32_t sender)
+    : ring_(ring), socket_(descriptor), user_(user), sender_(sender) {}
+
 void PacketSocket::receive() {
-  receive_iov_ = {receive_buffer_.get(), limits::peer_packet_bytes_max};
+  receive_iov_ = {receive_buffer_.get(), received_bytes_max};
   receive_header_ = {};
   receive_header_.msg_iov = &receive_iov_;
   receive_header_.msg_iovlen = 1;
@@ -90,10 +97,12 @@ void PacketSocket::send(PoolString packet, int descriptor) {
 
 void PacketSocket::send_front() {
   Packet& packet = queue_.front();
-  send_iov_ = {packet.bytes.data(), packet.bytes.size()};
+  send_iov_[0] = {const_cast<uint32_t*>(sender_ ? &*sender_ : nullptr),
+                  sender_ ? sizeof *sender_ : 0};
+  send_iov_[1] = {packet.bytes.data(), packet.bytes.size()};
   send_header_ = {};
-  send_header_.msg_iov = &send_iov_;
-  send_header_.msg_iovlen = 1;
+  send_header_.msg_iov = send_iov_;
+  send_header_.msg_iovlen = std::size(send_iov_);
   if (packet.descriptor.valid()) {
     int const descriptor = packet.descriptor.get();
     attach_descriptors(send_header_, send_room_, &descriptor, 1);

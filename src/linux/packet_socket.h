@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -34,6 +35,8 @@ class PacketSocket {
  public:
   // Takes ownership of `descriptor` and starts to read.
   PacketSocket(Ring& ring, int descriptor, PacketUser& user);
+  // Only sends. Other processes send by the same socket, so each packet begins with `sender` (u32).
+  PacketSocket(Ring& ring, int descriptor, PacketUser& user, uint32_t sender);
   // REQUIRES: closed(), or the process exits.
   ~PacketSocket() = default;
 
@@ -79,6 +82,7 @@ class PacketSocket {
   Ring& ring_;
   UniqueFd socket_;
   PacketUser& user_;
+  std::optional<uint32_t> const sender_;
   Incoming incoming_{*this};
   Outgoing outgoing_{*this};
   Pause pause_{*this};
@@ -95,7 +99,7 @@ class PacketSocket {
   __kernel_timespec pause_time_{.tv_sec = 0, .tv_nsec = 10'000'000};
   bool pause_logged_ = false;
   DescriptorRoom<1> send_room_;
-  iovec send_iov_{};
+  iovec send_iov_[2]{};  // the sender, if each packet begins with it, and the packet
   msghdr send_header_{};
 };
 

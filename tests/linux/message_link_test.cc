@@ -13,22 +13,12 @@
 #include <string>
 #include <vector>
 
+#include "message_reader.h"
+
 using namespace huntd;
 using namespace huntd::server;
 
 namespace {
-
-struct Reader final : MessageUser {
-  void on_message(std::string_view message, int descriptor) override {
-    messages.emplace_back(message);
-    if (descriptor >= 0) descriptors.emplace_back(messages.size() - 1, descriptor);
-  }
-  void on_link_closed() override {}
-  void on_room() override { ++rooms; }
-  std::vector<std::string> messages;
-  std::vector<std::pair<size_t, int>> descriptors;  // and the message that each came with
-  int rooms = 0;
-};
 
 // Never destroyed, like a core's: operations in the kernel point into it.
 struct World {
