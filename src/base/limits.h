@@ -35,7 +35,7 @@ inline constexpr uint64_t resolve_wait_ns = 5'000'000'000;
 
 // --- routing ---------------------------------------------------------------------------------
 inline constexpr uint32_t buckets = 1024;  // hash values of hunter_id
-inline constexpr uint32_t cores_max = 64;
+inline constexpr uint32_t cores_max = 256;
 inline constexpr size_t cpus_max = 8192;  // of a host: no kernel for x86_64 knows more
 
 // --- the log ---------------------------------------------------------------------------------
