@@ -9,6 +9,9 @@
 #include <iterator>
 #include <sstream>
 #include <string>
+#include <string_view>
+
+#include "base/read_text.h"
 
 namespace huntd {
 namespace {
@@ -34,6 +37,19 @@ std::optional<uint64_t> cpu_clock_ticks(const std::string& folder) {
   return user + system;
 }
 
+// The soft limit of "Max open files" (proc(5), /proc/pid/limits).
+std::optional<uint64_t> max_descriptors(const std::string& folder) {
+  constexpr std::string_view name = "Max open files";
+  std::ifstream limits(folder + "/limits");
+  for (std::string line; std::getline(limits, line);) {
+    if (!line.starts_with(name)) continue;
+    std::string soft;
+    std::istringstream(line.substr(name.size())) >> soft;
+    return soft == "unlimited" ? UINT64_MAX : read_number<uint64_t>(soft);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<ProcessFigures> read_process_figures(uint64_t pid) {
@@ -54,6 +70,9 @@ std::optional<ProcessFigures> read_process_figures(uint64_t pid) {
   if (error) return std::nullopt;
   figures.open_descriptors =
       static_cast<uint64_t>(std::distance(begin(entries), std::filesystem::directory_iterator()));
+  std::optional<uint64_t> const max = max_descriptors(folder);
+  if (!max) return std::nullopt;
+  figures.max_descriptors = *max;
   return figures;
 }
 

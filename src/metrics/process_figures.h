@@ -10,6 +10,7 @@ struct ProcessFigures {
   double cpu_seconds = 0;  // user and system
   uint64_t resident_bytes = 0;
   uint64_t open_descriptors = 0;
+  uint64_t max_descriptors = 0;  // LimitNOFILE; UINT64_MAX: no limit
 };
 
 // Empty if the process does not exist or its /proc cannot be read.

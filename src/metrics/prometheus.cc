@@ -39,6 +39,8 @@ constexpr std::array supervision_metrics = {
     Metric{"huntd_core_resident_memory_bytes", "gauge", "",
            "Resident memory of the core's process."},
     Metric{"huntd_core_open_fds", "gauge", "", "Open file descriptors of the core's process."},
+    Metric{"huntd_core_max_fds", "gauge", "",
+           "How many file descriptors the core's process may have open (LimitNOFILE)."},
 };
 constexpr std::array script_metrics = {
     Metric{"huntd_script_failures_total", "counter", "hunt, line, reason",
@@ -247,6 +249,8 @@ void write_processes(Writer& out, const MetricsSnapshot& snapshot,
        [](const ProcessFigures& figures) { return figures.resident_bytes; });
   each(find_metric(supervision_metrics, "huntd_core_open_fds"),
        [](const ProcessFigures& figures) { return figures.open_descriptors; });
+  each(find_metric(supervision_metrics, "huntd_core_max_fds"),
+       [](const ProcessFigures& figures) { return figures.max_descriptors; });
 }
 
 // Adds one description per metric of a table of core_metrics.h.
