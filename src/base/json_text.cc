@@ -55,4 +55,13 @@ void append(String& into, std::string_view text) {
 void append_json_string(std::string& into, std::string_view text) { append(into, text); }
 void append_json_string(PoolString& into, std::string_view text) { append(into, text); }
 
+std::string json_array(std::span<const std::string> texts) {
+  std::string json = "[";
+  for (const std::string& text : texts) {
+    if (json.size() > 1) json += ',';
+    append_json_string(json, text);
+  }
+  return json + "]";
+}
+
 }  // namespace huntd

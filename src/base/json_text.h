@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes JSON strings.
 #pragma once
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -12,5 +13,8 @@ namespace huntd {
 // U+FFFD, so the result is always valid JSON.
 void append_json_string(std::string& into, std::string_view text);
 void append_json_string(PoolString& into, std::string_view text);
+
+// The texts as a JSON array of strings.
+std::string json_array(std::span<const std::string> texts);
 
 }  // namespace huntd

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "base/json_text.h"
 #include "check/editor_files.h"
 #include "huntctl/commands.h"
 #include "huntctl/hunt_script.h"
@@ -47,17 +48,17 @@ int write_editor_files(const Options& options, const Context& context) {
       return fail_usage(fmt::format(
           "{} exists, and huntctl has not written it: move it out of the way", path.string()));
   std::string text;
-  std::string names;
+  std::vector<std::string> names;
   for (const check::EditorFile& file : files) {
     fs::path const path = fs::path(folder) / file.name;
     fs::create_directory(path.parent_path(), error);
     if (Result<void> written = write_file(path, file.text, WriteMode::replace); !written)
       return fail(written.error());
     text += path.string() + "\n";
-    names += (names.empty() ? "" : ",") + json_string(path.string());
+    names.push_back(path.string());
   }
   print(text);
-  print_object(fmt::format(R"({{"files":[{}]}})", names));
+  print_object(fmt::format(R"({{"files":{}}})", json_array(names)));
   return exit_ok;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/format_text.h"
+#include "base/json_text.h"
 #include "huntctl/commands.h"
 #include "huntctl/health_call.h"
 
@@ -22,10 +23,8 @@ int health(const Options& options, const Context& context) {
   if (!address) return fail(address.error());
   Result<std::vector<std::string>> const reasons = health_reasons(*address, "/readyz", "ready");
   if (!reasons) return fail(reasons.error());
-  std::string quoted;
-  for (const std::string& reason : *reasons)
-    quoted += (quoted.empty() ? "" : ",") + json_string(reason);
-  print_object(fmt::format(R"({{"ready":{},"reasons":[{}]}})", reasons->empty(), quoted));
+  print_object(
+      fmt::format(R"({{"ready":{},"reasons":{}}})", reasons->empty(), json_array(*reasons)));
   if (!reasons->empty()) return fail("not ready: " + join_texts(*reasons, "; "));
   print("ready\n");
   return exit_ok;

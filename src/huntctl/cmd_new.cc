@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/ids.h"
+#include "base/json_text.h"
 #include "base/nearest.h"
 #include "bundle/bundle.h"
 #include "bundle/load.h"
@@ -92,15 +93,15 @@ int write_hunt(const Options& options, const Context& context) {
     if (fs::exists(fs::symlink_status(file, ignored)))
       return fail_usage(fmt::format("{} exists, and is not overwritten", file.string()));
   std::string names;
-  std::string objects;
+  std::vector<std::string> written_files;
   for (const auto& [file, text] : files) {
     if (Result<void> written = write_file(file, text, WriteMode::create); !written)
       return fail(written.error());
     names += file.string() + "\n";
-    objects += (objects.empty() ? "" : ",") + json_string(file.string());
+    written_files.push_back(file.string());
   }
   print(names);
-  print_object(fmt::format(R"({{"files":[{}]}})", objects));
+  print_object(fmt::format(R"({{"files":{}}})", json_array(written_files)));
   return exit_ok;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/format_text.h"
+#include "base/json_text.h"
 #include "huntctl/commands.h"
 #include "huntctl/deadline.h"
 #include "huntctl/http_call.h"
@@ -43,6 +44,7 @@ struct Status {
   std::string bundle;
   std::string error;
   std::string progress;
+  std::vector<std::string> waiting_keys;
 };
 
 Result<Status> read_status(const std::string& address) {
@@ -59,6 +61,7 @@ Result<Status> read_status(const std::string& address) {
     status.bundle = std::string_view(reload["bundle"]);
     status.error = std::string_view(reload["error"]);
     status.progress = std::string_view(reload["progress"]);
+    status.waiting_keys = texts_of(reload["waiting_keys"]);
     return status;
   });
 }
@@ -112,15 +115,19 @@ int reload(const Options& options, const Context& context) {
   if (!after) return fail(after.error());
   Result<bool> const deployed = serves_deployed(*address);
   if (!deployed) return fail(deployed.error());
-  print_object(fmt::format(R"({{"result":{},"bundle":{},"deployed":{},"reload":{},"took_ms":{}}})",
-                           json_string(after->result), json_string(after->bundle), *deployed,
-                           json_number(after->finished), monotonic_ms() - started_ms));
+  print_object(fmt::format(
+      R"({{"result":{},"bundle":{},"deployed":{},"waiting_keys":{},"reload":{},"took_ms":{}}})",
+      json_string(after->result), json_string(after->bundle), *deployed,
+      json_array(after->waiting_keys), json_number(after->finished), monotonic_ms() - started_ms));
   if (*deployed)
     print_note(
         "hunts.dir was not read: a deployed bundle is live (`huntctl bundles`), and `huntctl deploy "
         "--hunts-dir` ends that\n");
   if (after->result != "applied") return fail("the reload was rejected: " + after->error);
   print(fmt::format("reloaded: bundle {}\n", after->bundle));
+  if (!after->waiting_keys.empty())
+    print_note(
+        fmt::format("a restart has yet to apply: {}\n", join_texts(after->waiting_keys, ", ")));
   return exit_ok;
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/format_text.h"
+#include "base/json_text.h"
 #include "huntctl/commands.h"
 #include "huntctl/deadline.h"
 #include "huntctl/health_call.h"
@@ -102,13 +103,9 @@ std::string reload_text(const Status& now) {
         "\n{} {} ago; huntd serves the {} scripts:\n{}",
         reload.of_start ? "hunts.dir was rejected at the start" : "the newest reload was rejected",
         ago, reload.serves_saved ? "saved" : "previous", reload.error);
+  if (!reload.waiting_keys.empty())
+    text += fmt::format("\na restart has yet to apply: {}", join_texts(reload.waiting_keys, ", "));
   return text;
-}
-
-std::string quoted_list(const std::vector<std::string>& texts) {
-  std::string list;
-  for (const std::string& text : texts) list += (list.empty() ? "" : ",") + json_string(text);
-  return "[" + list + "]";
 }
 
 struct Sample {
@@ -143,8 +140,8 @@ std::string json_of(const Sample& sample) {
   std::string object = sample.json;
   add_member(object, "healthy", sample.health.unhealthy.empty() ? "true" : "false");
   add_member(object, "ready", sample.health.not_ready.empty() ? "true" : "false");
-  add_member(object, "reasons", quoted_list(sample.health.reasons()));
-  add_member(object, "degraded", quoted_list(degradations(sample.status)));
+  add_member(object, "reasons", json_array(sample.health.reasons()));
+  add_member(object, "degraded", json_array(degradations(sample.status)));
   return object;
 }
 

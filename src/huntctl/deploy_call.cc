@@ -15,6 +15,7 @@
 #include <map>
 #include <string_view>
 
+#include "base/json_text.h"
 #include "base/scm_rights.h"
 #include "huntctl/deadline.h"
 #include "huntctl/http_call.h"
@@ -88,12 +89,6 @@ size_t compare(const Texts& before, const Texts& after, std::vector<std::string>
   for (const auto& [name, text] : before)
     if (!after.contains(name)) removed.push_back(name);
   return same;
-}
-
-std::string name_list(const std::vector<std::string>& names) {
-  std::string list;
-  for (const std::string& name : names) list += (list.empty() ? "" : ",") + json_string(name);
-  return "[" + list + "]";
 }
 
 }  // namespace
@@ -193,8 +188,8 @@ std::string changes_text(const BundleChanges& changes) {
 
 std::string changes_json(const BundleChanges& changes) {
   return fmt::format(R"("added":{},"changed":{},"removed":{},"same":{},"modules":{})",
-                     name_list(changes.added), name_list(changes.changed),
-                     name_list(changes.removed), changes.same, name_list(changes.modules));
+                     json_array(changes.added), json_array(changes.changed),
+                     json_array(changes.removed), changes.same, json_array(changes.modules));
 }
 
 }  // namespace huntd::huntctl

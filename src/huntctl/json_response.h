@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -26,6 +27,13 @@ auto parse_response(std::string_view json, const char* what, Read read)
         "the server is not huntd, or its {} is not one that this version of huntctl can read: {}",
         what, error.what())};
   }
+}
+
+// The texts of an array.
+inline std::vector<std::string> texts_of(simdjson::dom::array texts) {
+  std::vector<std::string> found;
+  for (simdjson::dom::element const text : texts) found.emplace_back(std::string_view(text));
+  return found;
 }
 
 // Returns `json` without the white space around it if it is one JSON object.

@@ -91,7 +91,8 @@ Result<Status> read_status(std::string_view json) {
                      int64_t(reload["at_ms"]),
                      std::string(std::string_view(reload["error"])),
                      std::string(std::string_view(reload["progress"])),
-                     bool(reload["serves_saved"])};
+                     bool(reload["serves_saved"]),
+                     texts_of(reload["waiting_keys"])};
     for (element const core : array(document["cores"])) status.cores.push_back(read_core(core));
     return status;
   });

@@ -47,6 +47,7 @@ struct Status {
     std::string error;
     std::string progress;
     bool serves_saved = false;
+    std::vector<std::string> waiting_keys;  // of the config, until a restart
   } reload;
   std::vector<CoreStatus> cores;
 };

@@ -108,7 +108,10 @@ bool Reload::step(uint64_t now_ns, const std::function<Result<void>(ReloadConten
     show_progress(now_ns);
     return false;
   }
+  std::optional<std::vector<std::string>> waiting_keys;
+  if (*found && !(**found).scripts_only) waiting_keys = (**found).waiting_keys;
   Result<void> const result = *found ? apply(std::move(**found)) : Result<void>(found->error());
+  if (result && waiting_keys) status_.waiting_keys = std::move(*waiting_keys);
   finish(result);
   if (again_) start_check();
   return static_cast<bool>(result);

@@ -80,7 +80,7 @@ void append_parent(std::string& json, const MetricsSnapshot& snapshot) {
       reload_result_names[static_cast<size_t>(reload.result)], reload.at_ms, reload.applied,
       reload.rejected, reload.serves_saved);
   append_json_string(json, reload.bundle);
-  json += R"(,"error":)";
+  json += R"(,"waiting_keys":)" + json_array(reload.waiting_keys) + R"(,"error":)";
   append_json_string(json, reload.error);
   json += R"(,"progress":)";
   append_json_string(json, snapshot.reload_progress);

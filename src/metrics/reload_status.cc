@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <sched.h>
 
+#include <algorithm>
+
 #include "base/read_text.h"
 
 namespace huntd {
@@ -15,6 +17,26 @@ constexpr std::string_view cut_mark = "\n[truncated: the log has all]";
 // "-" stands for an empty word.
 std::string word_of(const std::string& text) { return text.empty() ? "-" : text; }
 
+// With commas between them, as many as fit; a key has no space and no comma.
+std::string text_of(const std::vector<std::string>& keys) {
+  std::string text;
+  for (const std::string& key : keys) {
+    if (text.size() + 1 + key.size() > reload_waiting_bytes_max) break;
+    text += (text.empty() ? "" : ",") + key;
+  }
+  return text;
+}
+
+std::vector<std::string> keys_of(std::string_view text) {
+  std::vector<std::string> keys;
+  while (!text.empty()) {
+    size_t const comma = std::min(text.find(','), text.size());
+    keys.emplace_back(text.substr(0, comma));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return keys;
+}
+
 template <class Number>
 void take(std::string_view& text, Number& number) {
   number = read_number<Number>(take_word(text)).value_or(0);
@@ -24,10 +46,10 @@ void take(std::string_view& text, Number& number) {
 
 // As text, since a reader then sees one version of all of it (SharedText).
 void SharedReload::set(const ReloadStatus& status) {
-  std::string text =
-      fmt::format("{} {} {} {} {} {} {} {} ", status.started, status.finished,
-                  static_cast<unsigned>(status.result), status.at_ms, status.applied,
-                  status.rejected, status.serves_saved ? 1 : 0, word_of(status.bundle));
+  std::string text = fmt::format("{} {} {} {} {} {} {} {} {} ", status.started, status.finished,
+                                 static_cast<unsigned>(status.result), status.at_ms, status.applied,
+                                 status.rejected, status.serves_saved ? 1 : 0,
+                                 word_of(status.bundle), word_of(text_of(status.waiting_keys)));
   if (status.error.size() <= limits::reload_error_bytes_max)
     text += status.error;
   else
@@ -57,6 +79,8 @@ ReloadStatus SharedReload::get() const {
   status.serves_saved = serves_saved != 0;
   status.bundle = take_word(text);
   if (status.bundle == "-") status.bundle.clear();
+  if (std::string_view const keys = take_word(text); keys != "-")
+    status.waiting_keys = keys_of(keys);
   status.error = text;
   return status;
 }

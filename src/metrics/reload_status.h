@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "metrics/core_metrics.h"
 
@@ -31,7 +32,11 @@ struct ReloadStatus {
   bool serves_saved = false;  // the scripts are those saved in hunts.state_dir
   std::string bundle;         // its name, in use since the last applied reload or the start
   std::string error;          // of a rejected one; cut at limits::reload_error_bytes_max
+  // Of the newest applied one: keys of the config file that a restart applies. Those that fit into
+  // reload_waiting_bytes_max.
+  std::vector<std::string> waiting_keys;
 };
+inline constexpr size_t reload_waiting_bytes_max = 1024;
 
 // The whole status changes at once for a reader.
 class SharedReload {
@@ -43,7 +48,7 @@ class SharedReload {
   std::string progress() const { return progress_.get(); }
 
  private:
-  SharedText<limits::reload_error_bytes_max + 256> status_;
+  SharedText<limits::reload_error_bytes_max + reload_waiting_bytes_max + 256> status_;
   SharedText<192> progress_;
 };
 

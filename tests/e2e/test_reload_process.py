@@ -279,6 +279,23 @@ def test_huntctl_reload_exits_by_the_result(stack):
     assert shown["result"] == "applied" and "error" not in shown and shown["reload"] == 4
 
 
+def test_a_reload_says_which_keys_wait_for_a_restart(stack):
+    stack.start()
+    stack.set(http__connections_max=500, worker__max_live=24)
+    done = huntctl("-c", stack.config, "reload")
+    assert done.returncode == 0 and done.stderr == "a restart has yet to apply: http.connections_max\n"
+    assert newest(stack)["waiting_keys"] == ["http.connections_max"]
+    assert "a restart has yet to apply: http.connections_max" in huntctl("-c", stack.config, "status").stdout
+
+    (stack.hunts / "bad.lua").write_text("x x")
+    assert json.loads(huntctl("-c", stack.config, "reload", "--json").stdout)["waiting_keys"] == ["http.connections_max"]
+    (stack.hunts / "bad.lua").unlink()
+    stack.huntd.stop()
+    stack.huntd.start()
+    assert newest(stack)["waiting_keys"] == []
+    assert json.loads(huntctl("-c", stack.config, "reload", "--json").stdout)["waiting_keys"] == []
+
+
 def test_huntctl_reload_signals_no_other_process(stack):
     stack.start()
     done = huntctl("-c", stack.config, "reload", "--pid", os.getpid())

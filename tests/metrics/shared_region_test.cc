@@ -196,6 +196,7 @@ TEST_CASE("the status of a reload keeps each member, and cuts only a long error"
   status.rejected = 3;
   status.serves_saved = true;
   status.error = "a.lua:1: first\nb.lua:2: \"second\"";
+  status.waiting_keys = {"cores.count", "kafka.\"queue.buffering.max.ms\""};
   region.reload().set(status);
   ReloadStatus const copy = take_snapshot(region).reload;
   CHECK(copy.started == 8);
@@ -206,6 +207,7 @@ TEST_CASE("the status of a reload keeps each member, and cuts only a long error"
   CHECK(copy.rejected == 3);
   CHECK(copy.serves_saved);
   CHECK(copy.bundle.empty());
+  CHECK(copy.waiting_keys == status.waiting_keys);
   CHECK(copy.error == status.error);
   status.bundle = "0123456789abcdef0123456789abcdef";
   status.error = std::string(limits::reload_error_bytes_max + 1, 'x');
