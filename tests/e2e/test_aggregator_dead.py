@@ -112,6 +112,7 @@ def test_it_waits_while_the_dead_letter_topic_cannot_be_written(pipeline, kafka)
     wait_for(lambda: get(again.listen, "/healthz") == (200, "ok\n"), "healthz")
 
 
+@pytest.mark.long(reason="half a minute of librdkafka's waits")
 def test_a_topic_that_does_not_exist_is_a_clear_error(tmp_path, postgres, kafka):
     if "mock" in kafka.kind:
         pytest.skip("librdkafka's mock cluster makes every topic")

@@ -61,6 +61,7 @@ def test_three_members_share_the_topic_and_a_killed_one_is_replaced(pipeline):
     assert pipeline.rows() == expected
 
 
+@pytest.mark.long(reason="25 s of kills")
 def test_repeated_kills_lose_and_duplicate_no_event(pipeline):
     rnd = random.Random(5)
     events = make_events(5, 4000, hunters=300)

@@ -88,6 +88,7 @@ class Copy:
         return set(consume(self.pipeline.kafka, f"{self.name}_dead"))
 
 
+@pytest.mark.long(reason="two minutes: a start per point")
 def test_a_kill_at_any_point_with_kafka_gives_the_same_table_and_dead_letters(tmp_path, postgres,
                                                                                                   kafka):
     pipeline = Pipeline(tmp_path, postgres, kafka=kafka.bootstrap)

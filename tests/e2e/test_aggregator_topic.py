@@ -424,6 +424,7 @@ def test_the_lag_of_a_member_without_partitions_is_that_of_the_group(pipeline):
 
 # --- alone, after all others -----------------------------------------------------------------------
 
+@pytest.mark.long(reason="a minute: Kafka starts twice")
 def test_a_restart_of_the_broker_is_not_taken_for_a_new_topic(pipeline):
     create(pipeline, 4)
     events = make_events(36, 60)

@@ -6,6 +6,8 @@ import pty
 import subprocess
 import time
 
+import pytest
+
 from aggregator_pipeline import huntctl_program
 from client import held, run_hunt
 from harness.postgres_server import OtherSession
@@ -186,6 +188,7 @@ def assert_chest_is_purged(pipeline) -> None:
     assert pipeline.sql("SELECT hunt_id, generation FROM hunt_floor") == [["chest", str(int(floor, 16))]]
 
 
+@pytest.mark.long(reason="a minute: a run per point")
 @without_asan
 def test_a_purge_that_is_killed_at_any_point_is_finished_by_a_second_run(tmp_path, pipeline):
     rows = fill(pipeline)
@@ -320,6 +323,7 @@ def assert_h0_is_gone(pipeline) -> None:
     assert hunter_hash == pipeline.sql("SELECT encode(sha256('h0'), 'hex')")[0][0] and int(floor) > int(generation(1), 16)
 
 
+@pytest.mark.long(reason="a minute: a run per point")
 @without_asan
 def test_a_hunter_is_deleted_by_a_second_run_after_a_kill_at_any_point(tmp_path, pipeline):
     rows = fill_for_h0(pipeline)

@@ -81,7 +81,7 @@ def test_many_groups_give_the_report_of_one_byte_by_byte(kafka_pipeline):
 
 
 @pytest.mark.kafka
-@pytest.mark.slow
+@pytest.mark.long(reason="half a minute of load, five times")
 def test_a_live_system_agrees_five_times_in_a_row(own_stack):
     stack = own_stack(kafka=True, aggregator=True, settings={"kafka.sweep_after_s": 3, "aggregator.interval_s": 2}).start()
     drawn = random.Random(20261202)

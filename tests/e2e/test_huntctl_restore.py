@@ -106,6 +106,7 @@ def assert_all_is_restored(pipeline) -> None:
         assert redis.call("SMEMBERS", "supplies:{cave}") == ["bat"]
 
 
+@pytest.mark.long(reason="a minute: a run per point")
 @without_asan
 def test_a_restore_that_is_killed_at_any_point_is_finished_by_a_second_run(tmp_path, pipeline):
     rows = lose_and_play_on(pipeline)

@@ -19,7 +19,7 @@ from harness.kafka_server import consume
 from harness.stores import held_in
 from load import Request, play
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = pytest.mark.kafka
 HUNTERS = 1000
 HUNTS = 20_000
 SHAPES = ["goblin-hoard", "goblin-hoard", "seven-runes", "campfire", "sunken-chest", "golden-ticket"]
@@ -173,6 +173,7 @@ def huntctl_reconcile(stack, *options: str) -> tuple[int, dict]:
     return done.returncode, json.loads(done.stdout)
 
 
+@pytest.mark.long(reason="half a minute under load")
 def test_reconcile_of_a_live_system_reports_nothing(own_stack):
     stack = own_stack(kafka=True, aggregator=True, settings={"kafka.sweep_after_s": 3}).start()
     drawn = random.Random(20261129)

@@ -26,6 +26,7 @@ def servers():
         server.kill()
 
 
+@pytest.mark.long(reason="half a minute of waits")
 def test_a_hunt_is_awarded_only_while_a_replica_has_it(own_stack, servers, tmp_path):
     stack = own_stack(settings=WAIT)
     stack.redis.start()

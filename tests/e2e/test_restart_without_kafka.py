@@ -35,7 +35,8 @@ def take_kafka_away(stack, kafka_is: str) -> None:
         stack.huntd.start()
 
 
-@pytest.mark.parametrize("kafka_is", ("stopped", "killed", "gone before the start"))
+@pytest.mark.parametrize("kafka_is", ("stopped", pytest.param("killed", marks=pytest.mark.long(reason="40 s: huntd gives up its events")),
+                                      pytest.param("gone before the start", marks=pytest.mark.long(reason="as killed"))))
 def test_a_restart_does_not_wait_for_kafka_and_the_event_arrives_once(own_stack, kafka_is):
     stack = own_stack(kafka=True, aggregator=True, settings={"kafka.sweep_after_s": 1}).start()
     if not isinstance(stack.kafka, KafkaServer):

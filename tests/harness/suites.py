@@ -203,23 +203,36 @@ def pytest_files() -> dict[str, pathlib.Path]:
     return {path.stem.removeprefix("test_"): path for path in files if path.name not in ("test_runner.py", "test_lint.py")}
 
 
+def _marks_in(expressions: list[ast.expr]) -> set[str]:
+    return {node.attr for expression in expressions for node in ast.walk(expression) if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Attribute) and node.value.attr == "mark"}
+
+
+@functools.cache
 def marks_of(file: pathlib.Path) -> set[str]:
     """The names of the marks that a module's `pytestmark` has. The module is only parsed: importing some takes seconds."""
     for statement in ast.parse(file.read_text()).body:
         if isinstance(statement, ast.Assign) and any(isinstance(target, ast.Name) and target.id == "pytestmark"
                                                      for target in statement.targets):
-            return {node.attr for node in ast.walk(statement.value) if isinstance(node, ast.Attribute)
-                    and isinstance(node.value, ast.Attribute) and node.value.attr == "mark"}
+            return _marks_in([statement.value])
     return set()
 
 
-def run_pytest(name: str, file: pathlib.Path, output=None, variables: dict[str, str] | None = None) -> Count:
-    """`output`: the file that gets what pytest prints; None: this process's own stdout. `variables` are of the environment."""
+@functools.cache
+def has_long_tests(file: pathlib.Path) -> bool:
+    """Whether some test of a module that is not long itself has the mark."""
+    return "long" not in marks_of(file) and any("long" in _marks_in(statement.decorator_list) for statement in ast.parse(file.read_text()).body
+                                                if isinstance(statement, ast.FunctionDef))
+
+
+def run_pytest(name: str, file: pathlib.Path, output=None, variables: dict[str, str] | None = None, only: str = "") -> Count:
+    """`output`: the file that gets what pytest prints; None: this process's own stdout. `variables` are of the environment. `only`: as
+    pytest's -m."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     report = RESULTS / f"{name}.xml"
     report.unlink(missing_ok=True)
     environment = {**os.environ, "HUNTD_BUILD": os.environ.get("HUNTD_BUILD", str(ROOT / "build" / "release")), **(variables or {})}
-    subprocess.run([PYTHON, "-m", "pytest", "-q", "--no-header", f"--junitxml={report}", str(file)], env=environment, cwd=ROOT,
+    subprocess.run([PYTHON, "-m", "pytest", "-q", "--no-header", f"--junitxml={report}", "-m", only, str(file)], env=environment, cwd=ROOT,
                    stdout=output, stderr=subprocess.STDOUT if output else None)
     count = Count()
     if not report.exists():
@@ -327,13 +340,13 @@ def run_sim(arguments: list[str]) -> Count:
 
 
 def run_fuzz(arguments: list[str]) -> Count:
-    """libFuzzer over each target of tests/fuzz, from its corpus and the inputs that earlier runs added (build/fuzz/corpus)."""
+    """libFuzzer over each target of tests/fuzz, from its corpus and the inputs that earlier runs added (build/fuzz/corpus). They are part of the build with the sanitizers."""
     parser = argparse.ArgumentParser(prog="./dev test fuzz")
     parser.add_argument("--seconds", type=int, default=20, help="for each target")
     parser.add_argument("target", nargs="?", default="")
     options = parser.parse_args(arguments)
     count = Count()
-    programs = sorted(path for path in (ROOT / "build" / "fuzz" / "tests" / "fuzz").glob("*_fuzz") if options.target in path.name)
+    programs = sorted(path for path in (ROOT / "build" / "asan" / "tests" / "fuzz").glob("*_fuzz") if options.target in path.name)
     if not programs:
         count.skip("fuzz: no clang-14 with libFuzzer on this machine" if not options.target else f"fuzz: no target {options.target}")
         return count
@@ -380,15 +393,16 @@ def built_in(arguments: list[str]) -> dict[str, Suite]:
         Suite("valkey", run_valkey, ("build", "run", "test", "tree"), ("release @programs @pieces",)),
         Suite("upgrade", lambda: run_upgrade(arguments), ("build", "run", "test", "kafka"), ("release @programs @pieces",)),
         Suite("sim", lambda: run_sim(arguments), ("build",), ("release tests/sim/sim",)),
-        Suite("fuzz", lambda: run_fuzz(arguments), ("build", "fuzz"), ("fuzz fuzzers",)))}
+        Suite("fuzz", lambda: run_fuzz(arguments), ("build", "fuzz"), ("asan @fuzzers",)))}
 
 
-def pytest_suite(name: str, file: pathlib.Path) -> Suite:
+def pytest_suite(name: str, file: pathlib.Path, only: str = "") -> Suite:
+    """`only`: as of run_pytest()."""
     marks = marks_of(file)
     purposes = ("build", "run", "test") + tuple(mark for mark in ("kafka", "tree") if mark in marks) + \
         {"bench": ("bench",), "reproducible": ("package",)}.get(name, ())
     target = "release tests/sim/redis_store_check" if name == "redis_store" else "release @programs @pieces"
-    return Suite(name, functools.partial(run_pytest, name, file), purposes, (target,), "alone" not in marks)
+    return Suite(name, functools.partial(run_pytest, name, file, only=only), purposes, (target,), "alone" not in marks)
 
 
 def suites_named(wanted: str, arguments: list[str]) -> list[Suite]:
@@ -398,9 +412,9 @@ def suites_named(wanted: str, arguments: list[str]) -> list[Suite]:
         known["lint"].builds = ("release tools/print_reference",)  # alone it builds this only if there is a build already
     if wanted == "all":
         return [known[name] for name in ("lint", "unit", "asan", "sim", "fuzz")] + \
-            [pytest_suite(name, file) for name, file in files.items() if "long" not in marks_of(file)]
+            [pytest_suite(name, file, "not long" if has_long_tests(file) else "") for name, file in files.items() if "long" not in marks_of(file)]
     if wanted == "long":
-        return [pytest_suite(name, file) for name, file in files.items() if "long" in marks_of(file)]
+        return [pytest_suite(name, file, "long") for name, file in files.items() if "long" in marks_of(file) or has_long_tests(file)]
     if wanted == "tidy":
         return [known["lint"], known["tidy"]]
     if wanted in known:
