@@ -92,7 +92,8 @@ Result<Status> read_status(std::string_view json) {
                      std::string(std::string_view(reload["error"])),
                      std::string(std::string_view(reload["progress"])),
                      bool(reload["serves_saved"]),
-                     texts_of(reload["waiting_keys"])};
+                     texts_of(reload["waiting_keys"]),
+                     std::string(std::string_view(reload["save_error"]))};
     for (element const core : array(document["cores"])) status.cores.push_back(read_core(core));
     return status;
   });
@@ -114,6 +115,8 @@ std::vector<std::string> degradations(const Status& now) {
     found.push_back(fmt::format(
         "no loot is lost: events wait in the outbox until Kafka takes them (at the last count {})",
         waiting));
+  if (!now.reload.save_error.empty())
+    found.push_back("the scripts in use are not saved for a later start: " + now.reload.save_error);
   return found;
 }
 

@@ -48,6 +48,7 @@ struct Status {
     std::string progress;
     bool serves_saved = false;
     std::vector<std::string> waiting_keys;  // of the config, until a restart
+    std::string save_error;                 // why the scripts in use are not saved
   } reload;
   std::vector<CoreStatus> cores;
 };

@@ -68,7 +68,7 @@ class Parent {
         region_(std::move(region)),
         children_(prepared_, region_, pin_cores),
         reload_(std::move(config_path), prepared_, region_.reload()),
-        saving_(prepared_) {}
+        saving_(prepared_, region_.reload()) {}
 
   Result<void> open(InheritedSockets inherited) {
     rlimit files{};

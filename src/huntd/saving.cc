@@ -21,11 +21,6 @@ namespace {
 // At most PIPE_BUF, so that one write takes it.
 constexpr size_t reason_bytes_max = 2048;
 
-void log_failure(std::string_view why) {
-  log::warning("the scripts cannot be saved for a later start",
-               {{"error", why}, {"hint", "see hunts.state_dir"}});
-}
-
 Result<void> save_all(const std::string& dir, const Bundle& bundle, const BundleHistory& history) {
   if (Result<void> saved = save_bundle(dir, bundle); !saved) return saved;
   if (Result<void> kept = keep_bundle(dir, bundle); !kept) return kept;
@@ -56,12 +51,12 @@ std::string reason_in(int report) {
 
 void Saving::save() {
   std::string const dir = state_dir_of(in_use_.config);
-  if (dir.empty()) return;
+  if (dir.empty()) return note_end("");
   again_ = pid_ > 0;
   if (again_) return;
   int ends[2];
-  failed_ = pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0;
-  if (failed_) return log_failure(std::string("pipe: ") + std::strerror(errno));
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+    return note_end(std::string("pipe: ") + std::strerror(errno));
   report_.reset(ends[0]);
   UniqueFd const write_end(ends[1]);
   pid_t const parent_pid = getpid();
@@ -70,8 +65,8 @@ void Saving::save() {
     begin_child(parent_pid, "huntd-save", false);
     run_save(dir, in_use_, write_end.get());
   }
-  failed_ = pid_ < 0;
-  if (failed_) log_failure(std::string("fork: ") + std::strerror(errno));
+  failed_ = false;
+  if (pid_ < 0) note_end(std::string("fork: ") + std::strerror(errno));
 }
 
 void Saving::on_end(const EndedChild& child) {
@@ -79,9 +74,17 @@ void Saving::on_end(const EndedChild& child) {
   pid_ = -1;
   std::string const why = reason_in(report_.get());
   report_.reset();
-  failed_ = !why.empty() || child.reason != "exit status 0";
-  if (failed_) log_failure(why.empty() ? child.reason : why);
+  bool const ended_well = child.reason == "exit status 0";
+  note_end(why.empty() && !ended_well ? child.reason : why);
   if (again_) save();
+}
+
+void Saving::note_end(std::string_view why) {
+  failed_ = !why.empty();
+  shared_.set_save_error(why);
+  if (failed_)
+    log::warning("the scripts cannot be saved for a later start",
+                 {{"error", why}, {"hint", "see hunts.state_dir"}});
 }
 
 void Saving::kill() {

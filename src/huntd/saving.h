@@ -4,16 +4,19 @@
 #pragma once
 #include <sys/types.h>
 
+#include <string_view>
+
 #include "base/unique_fd.h"
 #include "huntd/child.h"
 #include "huntd/prepare.h"
+#include "metrics/reload_status.h"
 
 namespace huntd::server {
 
 class Saving {
  public:
-  // `in_use` outlives this object.
-  explicit Saving(const Prepared& in_use) : in_use_(in_use) {}
+  // Both outlive this object. `shared` gets why the newest one failed.
+  Saving(const Prepared& in_use, SharedReload& shared) : in_use_(in_use), shared_(shared) {}
 
   // Forks the process "huntd-save", which saves the scripts in use now, and the history of bundles,
   // to state_dir_of() their config. If one runs, the next one follows it. Does nothing without such
@@ -30,7 +33,11 @@ class Saving {
   void kill();
 
  private:
+  // Of the newest one: why it failed, empty if it did not.
+  void note_end(std::string_view why);
+
   const Prepared& in_use_;
+  SharedReload& shared_;
   pid_t pid_ = -1;
   UniqueFd report_;  // a pipe to which the child writes why it fails
   bool again_ = false;

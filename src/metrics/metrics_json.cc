@@ -84,6 +84,8 @@ void append_parent(std::string& json, const MetricsSnapshot& snapshot) {
   append_json_string(json, reload.error);
   json += R"(,"progress":)";
   append_json_string(json, snapshot.reload_progress);
+  json += R"(,"save_error":)";
+  append_json_string(json, snapshot.save_error);
   json += '}';
 }
 

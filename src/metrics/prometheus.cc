@@ -23,6 +23,10 @@ constexpr std::array supervision_metrics = {
     Metric{"huntd_reload_rejected", "gauge", "",
            "1 if the newest reload was rejected, or if the start serves the saved scripts because "
            "those of hunts.dir have an error; else 0."},
+    Metric{
+        "huntd_scripts_not_saved", "gauge", "",
+        "1 if the scripts in use could not be saved, so that a start with bad scripts would serve "
+        "older ones or none; else 0."},
     Metric{"huntd_drained", "gauge", "",
            "1 while the host says that it is not ready and serves on: since huntctl drain, or in "
            "http.drain_delay_ms."},
@@ -201,6 +205,9 @@ void write_supervision(Writer& out, const MetricsSnapshot& snapshot) {
   constexpr const Metric& rejected = find_metric(supervision_metrics, "huntd_reload_rejected");
   out.head(rejected);
   out.sample(rejected.name, "", snapshot.reload.result == ReloadResult::rejected ? 1 : 0);
+  constexpr const Metric& not_saved = find_metric(supervision_metrics, "huntd_scripts_not_saved");
+  out.head(not_saved);
+  out.sample(not_saved.name, "", snapshot.save_error.empty() ? 0 : 1);
   constexpr const Metric& drained = find_metric(supervision_metrics, "huntd_drained");
   out.head(drained);
   out.sample(drained.name, "", snapshot.host_state == HostState::serving ? 0 : 1);

@@ -46,10 +46,14 @@ class SharedReload {
   // What the check that runs does at present, in words; empty if none runs.
   void set_progress(std::string_view text) { progress_.set(text); }
   std::string progress() const { return progress_.get(); }
+  // Why the scripts in use could not be saved for a later start; empty if they are.
+  void set_save_error(std::string_view text) { save_error_.set(text); }
+  std::string save_error() const { return save_error_.get(); }
 
  private:
   SharedText<limits::reload_error_bytes_max + reload_waiting_bytes_max + 256> status_;
   SharedText<192> progress_;
+  SharedText<512> save_error_;
 };
 
 }  // namespace huntd

@@ -69,6 +69,7 @@ MetricsSnapshot take_snapshot(const SharedRegion& region, SnapshotDepth depth) {
   snapshot.parent_start_ticks = region.parent_start_ticks();
   snapshot.reload = region.reload().get();
   snapshot.reload_progress = region.reload().progress();
+  snapshot.save_error = region.reload().save_error();
   snapshot.host_state = region.host_state();
   for (uint32_t core = 0; core < region.cores(); ++core) {
     const CoreMetrics& live = region.core(core);

@@ -134,6 +134,7 @@ struct MetricsSnapshot {
   uint64_t parent_start_ticks = 0;
   ReloadStatus reload;
   std::string reload_progress;
+  std::string save_error;  // why the scripts in use are not saved for a later start
   HostState host_state = HostState::serving;
   std::vector<CoreSnapshot> cores;
 };

@@ -420,6 +420,13 @@ def test_a_directory_that_cannot_be_written_is_a_warning(stack, tmp_path):
     stack.start()
     wait_until(lambda: "the scripts cannot be saved for a later start" in stack.huntd.log_text(), 30, "the warning")
     assert number(stack) == 1
+    assert "nowhere" in newest(stack)["save_error"] and stack.metric("huntd_scripts_not_saved") == 1
+    done = huntctl("-c", stack.config, "status")
+    assert done.returncode == 0 and "the scripts in use are not saved for a later start: " in done.stdout
+    (tmp_path / "nowhere").mkdir()
+    assert huntctl("-c", stack.config, "reload").returncode == 0
+    wait_until(lambda: newest(stack)["save_error"] == "", 30, "the scripts to be saved")
+    assert stack.metric("huntd_scripts_not_saved") == 0 and "not saved" not in huntctl("-c", stack.config, "status").stdout
 
 
 # --- memory ------------------------------------------------------------------------------------------------------------
