@@ -226,7 +226,10 @@ const Key keys_table[] = {
          "scripts do not delay the cores."),
     TEXTS(redis, address, tcp_or_unix, 1, redis_servers_max, restart,
          "Address of Redis. Of several, the first that is a primary and can be used is taken, at each "
-         "connect."),
+         "connect. With `redis.cluster`: some of its nodes."),
+    FLAG(redis, cluster, restart,
+         "Whether `redis.address` names nodes of a Redis Cluster. They are asked for the other nodes and "
+         "for the slots of each; one that replies is enough."),
     TEXTS(redis, sentinels, tcp, 0, redis_servers_max, restart,
          "Addresses of Redis Sentinel. At each connect they are asked where the primary is; "
          "`redis.address` must not be set then."),
@@ -688,6 +691,17 @@ void check_redis(const Config& config, Problems& problems) {
                  fmt::format("must be less than http.request_deadline_ms ({})",
                              config.http.request_deadline_ms));
   auto const is_socket = [](const std::string& address) { return address.starts_with("unix:"); };
+  if (config.redis.cluster) {
+    if (!config.redis.sentinels.empty())
+      problems.add(where("redis.sentinels"),
+                   "has no effect with redis.cluster: a cluster replaces its primaries itself");
+    if (config.redis.database != 0)
+      problems.add(where("redis.database"), "must be 0: a cluster has no other (redis.cluster)");
+    if (std::ranges::any_of(config.redis.address, is_socket))
+      problems.add(
+          where("redis.cluster"),
+          "needs TCP: redis.address names a unix socket, and the nodes name host and port");
+  }
   if (config.redis.tls && config.redis.sentinels.empty() &&
       std::ranges::any_of(config.redis.address, is_socket))
     problems.add(where("redis.tls"), "needs TCP: redis.address names a unix socket");

@@ -94,6 +94,7 @@ struct Config {
   } worker;
   struct Redis {
     std::vector<std::string> address = {"127.0.0.1:6379"};
+    bool cluster = false;                // `address` names nodes of a Redis Cluster
     std::vector<std::string> sentinels;  // if not empty, `address` is not used
     std::string sentinel_primary = "mymaster";
     std::string sentinel_user;

@@ -22,7 +22,7 @@
 #include "core/hunt/rate_limit.h"
 #include "core/kafka_rest/produce.h"
 #include "core/ledger/ledger.h"
-#include "core/ledger/redis_link.h"
+#include "core/ledger/redis_nodes.h"
 #include "core/ledger/seed_secret.h"
 #include "core/ledger/supply.h"
 #include "core/route/core_map.h"
@@ -582,7 +582,7 @@ class OpenCore final : public Core,
   RateLimits rates_;
   CoreMap map_;
   std::string map_json_;  // empty: not computed since the map changed
-  RedisLink redis_;
+  RedisNodes redis_;
   Ledger ledger_;
   Supply supply_;
   WorkerPool workers_;

@@ -4,7 +4,7 @@
 #pragma once
 #include "core/events/emitter.h"
 #include "core/ledger/ledger.h"
-#include "core/ledger/redis_link.h"
+#include "core/ledger/redis_nodes.h"
 #include "core/ledger/supply.h"
 #include "core/route/core_map.h"
 #include "metrics/core_metrics.h"
@@ -17,7 +17,7 @@ struct SweepContext {
   CoreMetrics& metrics;
   const CoreMap& map;
   uint32_t core;  // sweeps the buckets that this core serves
-  RedisLink& redis;
+  RedisNodes& redis;
   Ledger& ledger;
   Supply& supply;
   Emitter& emitter;

@@ -26,7 +26,8 @@ struct RedisServers {
   std::vector<Address> addresses;
   // If there are any, they are asked for the primary, and `addresses` is empty.
   std::vector<Address> sentinels;
-  std::string primary;  // the name by which they know it
+  std::string primary;   // the name by which they know it
+  bool cluster = false;  // `addresses` are of some nodes of a Redis Cluster
 };
 
 }  // namespace huntd::server

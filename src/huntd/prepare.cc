@@ -156,7 +156,7 @@ Result<RedisServers> redis_servers(const Config::Redis& config) {
       parse_addresses(by_sentinel ? config.sentinels : config.address);
   if (!addresses) return addresses.error();
   if (by_sentinel) return RedisServers{{}, std::move(*addresses), config.sentinel_primary};
-  return RedisServers{std::move(*addresses), {}, ""};
+  return RedisServers{std::move(*addresses), {}, "", config.cluster};
 }
 
 // `key` names the file in errors.

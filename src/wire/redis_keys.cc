@@ -36,11 +36,11 @@ uint32_t supply_shard(std::string_view supply_name) {
   return bucket_of(supply_name) % supply_drawn_shards;
 }
 
-PoolVector<PoolString> probes(uint32_t core) {
+PoolVector<PoolString> probes(uint32_t core, std::string_view tag) {
   PoolVector<PoolString> all;
   for (const char* kind : {"held", "done", "outbox", "supply", "supply_pending", "supply_limit",
                            "supplies", "supplies_drawn"})
-    all.push_back(format_text("{}:{{huntd-probe}}:{}", kind, core));
+    all.push_back(format_text("{}:{{{}}}:{}", kind, tag, core));
   return all;
 }
 

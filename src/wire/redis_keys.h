@@ -43,8 +43,10 @@ inline constexpr std::string_view seed_secret = "seed_secret";
 
 // The keys of a core's self-test, of each kind of key that scripts use, in the order held, done,
 // outbox, supply, supply_pending, supply_limit, supplies, supplies_drawn. No hunter and no supply
-// has their hash tag. A script creates and removes them in one step.
-PoolVector<PoolString> probes(uint32_t core);
+// has such a hash tag. A script creates and removes them in one step.
+PoolVector<PoolString> probes(uint32_t core, std::string_view tag);
+// Without a cluster. In one: this, a hyphen and a number, for a slot of each node.
+inline constexpr std::string_view probe_tag = "huntd-probe";
 
 // Fields of `held`. '#' is not allowed in ids, so none can be a loot_id. A reader ignores other
 // fields that begin with it, and a writer keeps them.

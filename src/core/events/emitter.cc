@@ -27,8 +27,8 @@ void Emitter::enqueue(PoolVector<OutboxEntry> entries) {
     if (full()) return;  // the events stay in the outbox until the sweep
     if (!emitting_.insert(entry_name(entry.bucket, entry.id)).second) continue;
     uint64_t const token = take_token();
-    pending_[token] = {
-        std::move(entry.id), entry.bucket, scheduler_.now_ns(), nullptr, 0, lineage_};
+    pending_[token] = {std::move(entry.id), entry.bucket, scheduler_.now_ns(), nullptr, 0,
+                       entry.lineage};
     batch_.push_back({std::move(entry.hunter_id), std::move(entry.event), token,
                       std::move(entry.trace_context)});
   }
@@ -76,8 +76,17 @@ void Emitter::flush(Clear clear) {
   health_.watch(scheduler_.ran_ns(), in_flight_);
   drop_former_outbox();
   while (!due_.empty() && (clear == Clear::now || due_.front().at_ns <= scheduler_.now_ns())) {
-    if (!clear_outbox(due_.front().bucket)) return;  // kept until the link is up again
+    Due next = due_.front();
+    if (clear_outbox(next.bucket)) {
+      due_.pop_front();
+      continue;
+    }
+    // Kept until the link is up again. The other nodes of a cluster do not wait for it.
+    if (!ledger_.is_cluster()) return;
     due_.pop_front();
+    if (clear == Clear::now) continue;  // at the end: the next huntd emits them once more
+    next.at_ns = scheduler_.now_ns() + limits::outbox_clear_after_ns;
+    due_.push_back(next);
   }
 }
 
@@ -134,7 +143,7 @@ void Emitter::on_reachable(std::string_view unreachable_reason) {
 
 // A stored event is removed from the outbox; any other event stays there until the sweep.
 void Emitter::finish_outbox_event(Pending& pending, const DeliveryReport& report) {
-  if (pending.lineage != lineage_) return;
+  if (pending.lineage != ledger_.lineage_of(pending.bucket)) return;
   if (report.fate == DeliveryReport::Fate::stored) {
     PoolVector<PoolString>& ids = to_clear_[pending.bucket];
     if (ids.empty())

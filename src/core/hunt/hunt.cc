@@ -280,7 +280,8 @@ std::optional<Response> Hunt::reject_early() {
     input = std::move(*value);
     body_hash = hash_value(input);
   }
-  if (!context.ledger.up() && !context.ledger.returning()) return end(ended_redis_unavailable);
+  if (!context.ledger.up(name.hunter_id) && !context.ledger.returning(name.hunter_id))
+    return end(ended_redis_unavailable);
   return std::nullopt;
 }
 
@@ -298,9 +299,9 @@ std::optional<Response> Hunt::reject_behind_others() const {
 std::optional<Response> Hunt::reject_run() const {
   if (context.bundle.find(name.hunt_id) == nullptr)
     return end({Counter::hunts_no_such_hunt, Problem::no_such_hunt, name.hunt_id});
-  if (context.ledger.up() && !context.ledger.suitable()) {
+  if (context.ledger.up(name.hunter_id) && !context.ledger.suitable(name.hunter_id)) {
     PoolString const detail =
-        format_text("nothing was awarded: {}", context.ledger.unsuitable_reason());
+        format_text("nothing was awarded: {}", context.ledger.unsuitable_reason(name.hunter_id));
     return end({Counter::hunts_redis_unavailable, Problem::redis_unavailable, detail});
   }
   if (context.clock.now_ns() > start_by_ns) return end(ended_late);
@@ -350,7 +351,7 @@ std::optional<Response> Hunt::reject_by_count() const {
 // The response if it is not known whether the hunt is closed.
 Response Hunt::end_without_states() const {
   std::string_view const reason = context.ledger.hunt_states().reason();
-  if (reason.empty() || !context.ledger.up()) return end(ended_redis_unavailable);
+  if (reason.empty() || !context.ledger.up(name.hunter_id)) return end(ended_redis_unavailable);
   PoolString const detail = format_text("nothing was awarded: {}", reason);
   return end({Counter::hunts_redis_unavailable, Problem::redis_unavailable, detail});
 }
@@ -576,8 +577,8 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
       co_await context.hunter_queue.lock(hunt.name.hunter_id, wait_until_ns);
   if (!guard) co_return hunt.end(ended_hunter_busy);
   if (context.clock.now_ns() >= hunt.deadline_at_ns) co_return hunt.end(ended_late);
-  if (!context.ledger.up()) {
-    bool const usable = co_await context.ledger.usable(hunt.deadline_at_ns);
+  if (!context.ledger.up(hunt.name.hunter_id)) {
+    bool const usable = co_await context.ledger.usable(hunt.name.hunter_id, hunt.deadline_at_ns);
     if (!usable) co_return hunt.end(ended_redis_unavailable);
   }
   if (hunt.keyed) {
@@ -629,7 +630,7 @@ Task<Response> run_hunt(HuntContext& context, HuntRequest request) {
 Task<Response> read_held(HuntContext& context, HuntRequest request) {
   uint64_t const deadline_at_ns = context.deadline_at_ns(request.received_at_ns);
   std::optional<Held> held;
-  bool const usable = co_await context.ledger.usable(deadline_at_ns);
+  bool const usable = co_await context.ledger.usable(request.hunter_id, deadline_at_ns);
   if (usable)
     held = co_await context.ledger.held(request.hunter_id, request.hunt_id, deadline_at_ns);
 

@@ -15,8 +15,11 @@ constexpr uint64_t read_timeout_ns = 2'000'000'000;
 }  // namespace
 
 bool HuntStates::is_younger(uint64_t age_ms) const {
-  return link_.up() && connection_ == link_.connections() &&
-         scheduler_.now_ns() <= read_at_ns_ + age_ms * ns_per_ms;
+  bool const young = connection_ != 0 && scheduler_.now_ns() <= read_at_ns_ + age_ms * ns_per_ms;
+  // The node of a cluster that has the hash is one of several: while it is away, the others go on
+  // with the copy for as long as it counts.
+  if (redis_.is_cluster()) return young;
+  return young && link().up() && connection_ == link().connections();
 }
 
 HuntState HuntStates::of(const PoolString& hunt_id) const {
@@ -26,8 +29,9 @@ HuntState HuntStates::of(const PoolString& hunt_id) const {
 
 Task<bool> HuntStates::refresh(uint64_t deadline_at_ns) {
   for (int tries = 0; !fresh() && tries < limits::redis_tries_max; ++tries) {
-    if (!link_.up()) {
-      bool const up = co_await link_.usable(deadline_at_ns);
+    if (!link().up()) {
+      if (redis_.is_cluster() && usable()) break;
+      bool const up = co_await link().usable(deadline_at_ns);
       if (!up) break;
     }
     if (!reading_) start(read());
@@ -45,9 +49,9 @@ Task<bool> HuntStates::refresh(uint64_t deadline_at_ns) {
 Task<> HuntStates::read() {
   reading_ = true;
   uint64_t const asked_at_ns = scheduler_.now_ns();
-  uint64_t const connection = link_.connections();
+  uint64_t const connection = link().connections();
   PoolVector<std::string_view> words{"HGETALL", keys::hunts};
-  RedisReply const reply = co_await link_.command(std::move(words), asked_at_ns + read_timeout_ns);
+  RedisReply const reply = co_await redis_.command(std::move(words), asked_at_ns + read_timeout_ns);
   if (take(reply)) {
     read_at_ns_ = asked_at_ns;
     connection_ = connection;

@@ -9,16 +9,17 @@
 #include "base/pool.h"
 #include "base/scheduler.h"
 #include "base/task.h"
-#include "core/ledger/redis_link.h"
+#include "core/ledger/redis_nodes.h"
 #include "wire/generation.h"
+#include "wire/redis_keys.h"
 
 namespace huntd::server {
 
 class HuntStates {
  public:
-  HuntStates(RedisLink& link, Scheduler& scheduler) : link_(link), scheduler_(scheduler) {}
+  HuntStates(RedisNodes& redis, Scheduler& scheduler) : redis_(redis), scheduler_(scheduler) {}
 
-  // The copy is of this connection, and not older than limits::hunts_read_ms.
+  // The copy is of this connection (of a cluster: of any), and not older than limits::hunts_read_ms.
   bool fresh() const { return is_younger(limits::hunts_read_ms); }
   // Makes the copy usable: of this connection, and not older than limits::hunts_stale_ms. Waits
   // only if it is not; a copy that is not fresh() is read again meanwhile. Returns false if it
@@ -34,7 +35,9 @@ class HuntStates {
   Task<> read();
   bool take(const RedisReply& reply);
 
-  RedisLink& link_;
+  RedisLink& link() const { return redis_.of_key(keys::hunts); }
+
+  RedisNodes& redis_;
   Scheduler& scheduler_;
   PoolMap<PoolString, HuntState> states_;
   // When the copy was asked for, and on which connection (from 1; 0: there is no copy).

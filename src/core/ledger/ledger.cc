@@ -155,10 +155,15 @@ bool is_awarded(const RedisReply& reply) {
   return status == "committed" || status == "replayed";
 }
 
-// REQUIRES: the reply is an error or is_commit_reply(). `may_have_run`: an earlier attempt has had
-// no reply.
+struct SentTo {
+  uint64_t lineage;
+  bool may_have_run;  // an earlier attempt has had no reply
+};
+
+// REQUIRES: the reply is an error or is_commit_reply().
 CommitResult read_commit_reply(const RedisReply& reply, const Commit& commit,
-                               const CommitArguments& arguments, bool may_have_run) {
+                               const CommitArguments& arguments, SentTo sent_to) {
+  bool const may_have_run = sent_to.may_have_run;
   CommitResult result;
   if (reply.is_error()) {
     bool const rejected = !may_have_run && is_rejection(reply.text());
@@ -173,7 +178,7 @@ CommitResult read_commit_reply(const RedisReply& reply, const Commit& commit,
       result.entries.push_back({PoolString(reply[2 * i + 2].text()), arguments.bucket(),
                                 commit.name.hunter_id,
                                 arguments.event(i, reply[2 * i + 3].text(), reply[1].text()),
-                                commit.name.trace_context});
+                                commit.name.trace_context, sent_to.lineage});
   } else if (status == "replayed") {
     result.record = read_record(reply[1].text());
     result.status = result.record ? CommitStatus::replayed : CommitStatus::unknown;
@@ -220,32 +225,32 @@ std::optional<ResponseRecord> read_record(std::string_view text) {
   return record;
 }
 
-Ledger::Ledger(RedisLink& link, Scheduler& scheduler, Clock& clock, uint64_t idempotency_ttl_s)
-    : link_(link),
+Ledger::Ledger(RedisNodes& redis, Scheduler& scheduler, Clock& clock, uint64_t idempotency_ttl_s)
+    : redis_(redis),
       scheduler_(scheduler),
       clock_(clock),
       idempotency_ttl_ms_(idempotency_ttl_s * 1000),
-      hunt_states_(link, scheduler),
-      commit_(link.add_script(scripts::commit)),
-      stale_events_(link.add_script(scripts::stale_events)) {}
+      hunt_states_(redis, scheduler),
+      commit_(redis.add_script(scripts::commit)),
+      stale_events_(redis.add_script(scripts::stale_events)) {}
 
 Task<std::pair<Ledger::Found, ResponseRecord>> Ledger::find_response(const RequestName& name,
                                                                      uint64_t deadline_at_ns) {
   PoolString const key = keys::done(name.hunter_id, name.hunt_id, name.key);
   PoolVector<std::string_view> words{"GET", key};
-  RedisReply reply = co_await link_.retried(std::move(words), deadline_at_ns);
+  RedisReply reply = co_await redis_.retried(std::move(words), deadline_at_ns);
   if (reply.lost() || reply.is_error()) co_return std::pair(Found::unavailable, ResponseRecord());
   if (!reply.is_text() && !reply.is_nil()) {
-    link_.fail_protocol("GET");
+    redis_.of_key(key).fail_protocol("GET");
     co_return std::pair(Found::unavailable, ResponseRecord());
   }
   std::optional<ResponseRecord> record = read_record(reply.text());
   // No record, or a voided request: it may run.
   if (!record) co_return std::pair(Found::no, ResponseRecord());
-  if (link_.waits_for_replicas()) {
+  if (redis_.waits_for_replicas()) {
     PoolVector<std::string_view> again{"GET", key};
     RedisReply const read =
-        co_await link_.command(std::move(again), deadline_at_ns, RedisLink::Copies::replicas);
+        co_await redis_.command(std::move(again), deadline_at_ns, RedisLink::Copies::replicas);
     if (!read.is_text() || read.few_copies())
       co_return std::pair(Found::unavailable, ResponseRecord());
   }
@@ -254,7 +259,8 @@ Task<std::pair<Ledger::Found, ResponseRecord>> Ledger::find_response(const Reque
 
 // The result if no commit may be sent any more. `up`: the link came up before the deadline.
 // `sent_to`: the lineage of an earlier attempt that has had no reply and may have run.
-std::optional<CommitResult> Ledger::reject_attempt(bool up, std::optional<uint64_t> sent_to,
+std::optional<CommitResult> Ledger::reject_attempt(const RedisLink& link, bool up,
+                                                   std::optional<uint64_t> sent_to,
                                                    uint64_t deadline_at_ns) const {
   CommitResult failed;
   failed.status = sent_to ? CommitStatus::unknown : CommitStatus::rejected;
@@ -263,12 +269,12 @@ std::optional<CommitResult> Ledger::reject_attempt(bool up, std::optional<uint64
     failed.reason = "Redis is unavailable";
     return failed;
   }
-  if (sent_to && *sent_to != link_.lineage()) {
+  if (sent_to && *sent_to != link.lineage()) {
     failed.reason = "Redis was restarted or replaced after the commit was sent";
     return failed;
   }
-  if (link_.suitable() || !link_.up() || sent_to) return std::nullopt;
-  failed.reason = link_.reason();
+  if (link.suitable() || !link.up() || sent_to) return std::nullopt;
+  failed.reason = link.reason();
   return failed;
 }
 
@@ -297,32 +303,39 @@ Task<CommitResult> Ledger::commit(const Commit& commit, uint64_t deadline_at_ns)
   }
   CommitArguments prepared(commit, idempotency_ttl_ms_, clock_.random());
   std::optional<uint64_t> sent_to;  // the lineage of an attempt that has had no reply
+  RedisRoute route = redis_.route_of_hunter(commit.name.hunter_id);
   for (;;) {
-    bool const up = co_await link_.until_up(deadline_at_ns);
+    bool const up = co_await redis_.until_up(route, deadline_at_ns);
     bool known = hunt_states_.fresh();
     if (up && !known) known = co_await hunt_states_.refresh(deadline_at_ns);
-    if (std::optional<CommitResult> failed = reject_attempt(up, sent_to, deadline_at_ns))
+    RedisLink& link = redis_.of(route);
+    if (std::optional<CommitResult> failed = reject_attempt(link, up, sent_to, deadline_at_ns))
       co_return std::move(*failed);
-    if (link_.suitable()) {
+    if (link.suitable()) {
       if (std::optional<CommitResult> failed =
               reject_hunt(commit.name.hunt_id, known, sent_to.has_value()))
         co_return std::move(*failed);
     }
-    if (link_.suitable() && known) {
-      uint64_t const lineage = link_.lineage();
+    if (link.suitable() && known) {
+      uint64_t const lineage = link.lineage();
       prepared.set_target(lineage, hunt_states_.of(commit.name.hunt_id).floor);
       PoolVector<std::string_view> script_keys = prepared.script_keys();
       PoolVector<std::string_view> arguments = prepared.arguments();
       RedisReply reply =
-          co_await link_.evaluate(*commit_, std::move(script_keys), std::move(arguments),
-                                  deadline_at_ns, RedisLink::Copies::replicas);
+          co_await link.evaluate(*commit_, std::move(script_keys), std::move(arguments),
+                                 deadline_at_ns, RedisLink::Copies::replicas, redis_.asking(route));
+      if (redis_.may_redirect(reply)) {
+        bool const again = co_await redis_.redirected(reply, route, deadline_at_ns);
+        if (again) continue;
+      }
       if (!reply.lost() && !reply.is_error() && !is_commit_reply(reply, commit.awards.size())) {
-        link_.fail_protocol("commit");
+        link.fail_protocol("commit");
         reply = RedisReply();
       }
-      if (failed_in_redis(reply, commit)) link_.suspect();
+      if (failed_in_redis(reply, commit)) link.suspect();
       if (reply.few_copies() && is_awarded(reply)) reply = RedisReply();
-      if (!reply.lost()) co_return read_commit_reply(reply, commit, prepared, sent_to.has_value());
+      if (!reply.lost())
+        co_return read_commit_reply(reply, commit, prepared, {lineage, sent_to.has_value()});
       sent_to = lineage;
     }
     if (scheduler_.now_ns() >= deadline_at_ns) co_return CommitResult();
@@ -337,12 +350,12 @@ Task<std::optional<Held>> Ledger::held(const PoolString& hunter_id, const PoolSt
   PoolString const key = keys::held(hunter_id, hunt_id);
   PoolString const count = format_text("{}", held_scan_count);
   PoolVector<std::string_view> scan{"HSCAN", key, "0", "COUNT", count};
-  RedisReply const page = co_await link_.retried(std::move(scan), deadline_at_ns);
+  RedisReply const page = co_await redis_.retried(std::move(scan), deadline_at_ns);
   if (page.lost() || page.is_error()) co_return std::nullopt;
-  if (page.size() == 2 && page[0].text() == "0") co_return read_held(page[1], "HSCAN");
+  if (page.size() == 2 && page[0].text() == "0") co_return read_held(page[1], key, "HSCAN");
   // It has more fields, or Redis has not yet given back the room of fields that it had.
   PoolVector<std::string_view> ask_length{"HLEN", key};
-  RedisReply const length = co_await link_.retried(std::move(ask_length), deadline_at_ns);
+  RedisReply const length = co_await redis_.retried(std::move(ask_length), deadline_at_ns);
   if (!length.is_number()) co_return std::nullopt;
   if (length.number() > static_cast<int64_t>(limits::held_loot_max + held_other_fields_max)) {
     Held held;
@@ -350,22 +363,22 @@ Task<std::optional<Held>> Ledger::held(const PoolString& hunter_id, const PoolSt
     co_return held;
   }
   PoolVector<std::string_view> words{"HGETALL", key};
-  RedisReply const all = co_await link_.retried(std::move(words), deadline_at_ns);
+  RedisReply const all = co_await redis_.retried(std::move(words), deadline_at_ns);
   if (all.lost() || all.is_error()) co_return std::nullopt;
-  co_return read_held(all, "HGETALL");
+  co_return read_held(all, key, "HGETALL");
 }
 
 Task<std::optional<HunterState>> Ledger::state(const PoolString& hunter_id,
                                                const PoolString& hunt_id, uint64_t deadline_at_ns) {
   PoolString const key = keys::held(hunter_id, hunt_id);
   PoolVector<std::string_view> words{"HGET", key, keys::state_field};
-  RedisReply const reply = co_await link_.retried(std::move(words), deadline_at_ns);
+  RedisReply const reply = co_await redis_.retried(std::move(words), deadline_at_ns);
   if (reply.lost() || reply.is_error()) co_return std::nullopt;
   HunterState state;
   if (reply.is_nil()) co_return std::move(state);
   std::string_view text = reply.text();
   if (!reply.is_text()) {
-    link_.fail_protocol("HGET");
+    redis_.of_key(key).fail_protocol("HGET");
     co_return std::nullopt;
   }
   state.version = take_word(text);
@@ -375,9 +388,10 @@ Task<std::optional<HunterState>> Ledger::state(const PoolString& hunter_id,
 
 // Reads fields and values in turn; nothing, and the connection is reset, if `fields` has not this
 // form.
-std::optional<Held> Ledger::read_held(const RedisReply& fields, std::string_view command) {
+std::optional<Held> Ledger::read_held(const RedisReply& fields, std::string_view key,
+                                      std::string_view command) {
   if (!fields.is_array() || fields.size() % 2 != 0) {
-    link_.fail_protocol(command);
+    redis_.of_key(key).fail_protocol(command);
     return std::nullopt;
   }
   Held held;
@@ -405,13 +419,13 @@ bool Ledger::remove_events(uint32_t bucket, std::span<const PoolString> ids) {
   PoolString const key = keys::outbox(bucket);
   PoolVector<std::string_view> words{"XDEL", key};
   words.insert(words.end(), ids.begin(), ids.end());
-  return link_.send_ignoring_reply(std::move(words));
+  return redis_.send_ignoring_reply(std::move(words));
 }
 
 Task<uint64_t> Ledger::outbox_length(uint32_t bucket, uint64_t deadline_at_ns) {
   PoolString const key = keys::outbox(bucket);
   PoolVector<std::string_view> words{"XLEN", key};
-  RedisReply reply = co_await link_.command(std::move(words), deadline_at_ns);
+  RedisReply reply = co_await redis_.command(std::move(words), deadline_at_ns);
   co_return static_cast<uint64_t>(reply.number());
 }
 
@@ -422,18 +436,19 @@ Task<PoolVector<OutboxEntry>> Ledger::stale_events(uint32_t bucket, uint64_t age
   PoolString const count_max = format_text("{}", limits::sweep_events_max);
   PoolVector<std::string_view> key_names{key};
   PoolVector<std::string_view> arguments{age, count_max};
-  RedisReply reply = co_await link_.evaluate(*stale_events_, std::move(key_names),
-                                             std::move(arguments), deadline_at_ns);
+  uint64_t const lineage = redis_.of_bucket(bucket).lineage();
+  RedisReply reply = co_await redis_.evaluate(*stale_events_, std::move(key_names),
+                                              std::move(arguments), deadline_at_ns);
   PoolVector<OutboxEntry> entries;
   for (size_t i = 0; i < reply.size(); ++i) {
     RedisReply const fields = reply[i][1];
-    OutboxEntry entry{PoolString(reply[i][0].text()), bucket, "", "", ""};
+    OutboxEntry entry{PoolString(reply[i][0].text()), bucket, "", "", "", lineage};
     for (size_t f = 0; f + 1 < fields.size(); f += 2) {
       if (fields[f].text() == keys::outbox_key_field) entry.hunter_id = fields[f + 1].text();
       if (fields[f].text() == keys::outbox_value_field) entry.event = fields[f + 1].text();
     }
     if (entry.id.empty() || entry.hunter_id.empty() || entry.event.empty()) {
-      link_.fail_protocol("stale_events");
+      redis_.of_key(key).fail_protocol("stale_events");
       co_return {};
     }
     entries.push_back(std::move(entry));

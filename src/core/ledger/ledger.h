@@ -11,7 +11,7 @@
 #include "base/pool.h"
 #include "base/task.h"
 #include "core/ledger/hunt_states.h"
-#include "core/ledger/redis_link.h"
+#include "core/ledger/redis_nodes.h"
 
 namespace huntd::server {
 
@@ -52,6 +52,7 @@ struct OutboxEntry {
   PoolString event;  // JSON
   // Of the request; empty: none, or the entry was read from the outbox, which does not have it.
   PoolString trace_context = {};
+  uint64_t lineage = 0;  // of the Redis that has the outbox
 };
 
 struct Award {
@@ -123,18 +124,27 @@ struct Held {
 
 class Ledger {
  public:
-  Ledger(RedisLink& link, Scheduler& scheduler, Clock& clock, uint64_t idempotency_ttl_s);
+  Ledger(RedisNodes& redis, Scheduler& scheduler, Clock& clock, uint64_t idempotency_ttl_s);
 
-  bool up() const { return link_.up(); }
-  // As of RedisLink.
-  uint64_t lineage() const { return link_.lineage(); }
-  // As of RedisLink.
-  bool returning() const { return link_.returning(); }
-  Task<bool> usable(uint64_t deadline_at_ns) { return link_.usable(deadline_at_ns); }
+  // Whether any Redis is. The lineage is that of all.
+  bool up() const { return redis_.up(); }
+  bool is_cluster() const { return redis_.is_cluster(); }
+  uint64_t lineage() const { return redis_.lineage(); }
+  // Of the Redis that has the bucket.
+  uint64_t lineage_of(uint32_t bucket) const { return redis_.of_bucket(bucket).lineage(); }
+  // As of RedisLink, of the one that has the hunter.
+  bool up(std::string_view hunter_id) const { return redis_.of_hunter(hunter_id).up(); }
+  bool returning(std::string_view hunter_id) const {
+    return redis_.of_hunter(hunter_id).returning();
+  }
+  Task<bool> usable(std::string_view hunter_id, uint64_t deadline_at_ns) {
+    return redis_.of_hunter(hunter_id).usable(deadline_at_ns);
+  }
   // Whether commits are sent; otherwise they are rejected, for this reason.
-  bool suitable() const { return link_.suitable(); }
-  std::string_view unsuitable_reason() const { return link_.reason(); }
-  size_t in_flight() const { return link_.in_flight(); }
+  bool suitable(std::string_view hunter_id) const { return redis_.of_hunter(hunter_id).suitable(); }
+  std::string_view unsuitable_reason(std::string_view hunter_id) const {
+    return redis_.of_hunter(hunter_id).reason();
+  }
   // Which hunts are closed.
   HuntStates& hunt_states() { return hunt_states_; }
 
@@ -172,13 +182,15 @@ class Ledger {
   static constexpr uint64_t unkeyed_ttl_ms = 120'000;
 
  private:
-  std::optional<CommitResult> reject_attempt(bool up, std::optional<uint64_t> sent_to,
+  std::optional<CommitResult> reject_attempt(const RedisLink& link, bool up,
+                                             std::optional<uint64_t> sent_to,
                                              uint64_t deadline_at_ns) const;
   std::optional<CommitResult> reject_hunt(const PoolString& hunt_id, bool known,
                                           bool may_have_run) const;
-  std::optional<Held> read_held(const RedisReply& fields, std::string_view command);
+  std::optional<Held> read_held(const RedisReply& fields, std::string_view key,
+                                std::string_view command);
 
-  RedisLink& link_;
+  RedisNodes& redis_;
   Scheduler& scheduler_;
   Clock& clock_;
   uint64_t idempotency_ttl_ms_;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/pool.h"
 #include "base/scheduler.h"
 #include "base/task.h"
 #include "environment/environment.h"
@@ -12,7 +13,7 @@
 
 namespace huntd::server {
 
-// One coroutine at a time.
+// Several coroutines may call it: one after the other is served.
 class Lookup final : private ResolveUser, private SecretUser {
  public:
   Lookup(Resolver& resolver, SecretFiles& secrets, Scheduler& scheduler)
@@ -32,12 +33,16 @@ class Lookup final : private ResolveUser, private SecretUser {
   void give_up();
 
  private:
+  Task<bool> take_turn(uint64_t deadline_at_ns);
+  void end_turn();
   void on_resolved(Result<std::vector<Address>> found) override { resolved_.set(std::move(found)); }
   void on_secret(Result<std::string> secret) override { secret_.set(std::move(secret)); }
 
   Resolver& resolver_;
   SecretFiles& secrets_;
   Scheduler& scheduler_;
+  bool taken_ = false;                    // by a coroutine
+  PoolVector<OneShot<Signal>*> waiting_;  // for their turn
   bool resolving_ = false;
   bool reading_ = false;
   OneShot<Result<std::vector<Address>>> resolved_{scheduler_};

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/read_text.h"
 #include "core/ledger/probe_script.h"
 #include "core/ledger/redis_words.h"
 #include "wire/redis_keys.h"
@@ -24,18 +25,6 @@ void append_length(std::string& out, char kind, size_t length) {
   char* const end = std::to_chars(digits, std::end(digits), length).ptr;
   out.push_back(kind);
   out.append(digits, static_cast<size_t>(end - digits)).append("\r\n");
-}
-
-// The value of one line of INFO ("name:value"), empty if it has none.
-std::string_view info_field(std::string_view info, std::string_view name) {
-  while (!info.empty()) {
-    std::string_view line = info.substr(0, info.find('\n'));
-    info.remove_prefix(std::min(line.size() + 1, info.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.starts_with(name) && line.substr(name.size()).starts_with(':'))
-      return line.substr(name.size() + 1);
-  }
-  return {};
 }
 
 uint64_t info_number(std::string_view info, std::string_view name) {
@@ -69,16 +58,36 @@ std::string describe_server(std::string_view info) {
 
 }  // namespace
 
+LinkParts::LinkParts(Resolver& resolver, SecretFiles& secrets, Scheduler& scheduler)
+    : probe_(add_script(scripts::probe)), lookup_(resolver, secrets, scheduler) {}
+
+RedisScript* LinkParts::add_script(std::string text) {
+  scripts_.push_back({std::move(text), ""});
+  return &scripts_.back();
+}
+
 RedisLink::RedisLink(const World& world, Options options)
     : network_(world.network),
       scheduler_(world.scheduler),
       clock_(world.clock),
       metrics_(world.metrics),
       options_(std::move(options)),
-      probe_(add_script(scripts::probe)),
-      lookup_(world.resolver, world.secrets, world.scheduler) {
+      own_parts_(std::make_unique<LinkParts>(world.resolver, world.secrets, world.scheduler)),
+      parts_(*own_parts_) {
   if (!options_.servers.sentinels.empty())
-    sentinels_.emplace(network_, lookup_, scheduler_, options_.servers, options_.logins.sentinel);
+    sentinels_.emplace(network_, parts_.lookup_, scheduler_, options_.servers,
+                       options_.logins.sentinel);
+}
+
+RedisLink::RedisLink(const World& world, Options options, LinkParts& parts, NodeLinkUser& user)
+    : network_(world.network),
+      scheduler_(world.scheduler),
+      clock_(world.clock),
+      metrics_(world.metrics),
+      options_(std::move(options)),
+      parts_(parts),
+      user_(&user) {
+  options_.servers.addresses.clear();
 }
 
 RedisLink::~RedisLink() {
@@ -86,15 +95,18 @@ RedisLink::~RedisLink() {
   if (linger_.armed()) scheduler_.disarm(linger_);
 }
 
-RedisScript* RedisLink::add_script(std::string text) {
-  scripts_.push_back({std::move(text), ""});
-  return &scripts_.back();
-}
-
 Task<> RedisLink::run() {
   uint64_t backoff_ms = limits::redis_backoff_first_ms;
   for (;;) {
+    while (idle()) co_await used_.wait();
+    uint64_t const use = uses_;
     bool const ready = co_await connect();
+    if (use != uses_) {
+      // Meanwhile it has become the link to another node, or to none.
+      drop("the node is not used any more");
+      forget_node();
+      continue;
+    }
     returning_until_ns_ = 0;
     bool settled = false;
     if (ready) {
@@ -107,16 +119,45 @@ Task<> RedisLink::run() {
       set_reason(last_error_);
       wake_waiters();
     }
+    if (idle()) continue;
     log::warning("redis is unavailable",
                  {{"error", last_error_}, {"retry_in_ms", settled ? 0 : backoff_ms}});
     metrics_.add(Counter::redis_reconnects);
     if (settled) continue;
-    OneShot<Signal> pause(scheduler_);
     // Half of the pause is random, so that the cores do not reconnect all at once.
     uint64_t const wait_ms = backoff_ms / 2 + clock_.random() % (backoff_ms / 2 + 1);
-    co_await pause.wait(scheduler_.now_ns() + wait_ms * ns_per_ms);
+    co_await used_.wait(scheduler_.now_ns() + wait_ms * ns_per_ms);
     if (!ready) backoff_ms = std::min(2 * backoff_ms, limits::redis_backoff_max_ms);
   }
+}
+
+void RedisLink::use_node(Address node) {
+  CHECK(user_ != nullptr && idle());
+  options_.servers.addresses = {std::move(node)};
+  ++uses_;
+  forget_node();
+  returning_until_ns_ = scheduler_.now_ns() + limits::redis_return_max_ns;
+  used_.set({});
+}
+
+void RedisLink::forget_node() {
+  lineage_ = 0;
+  lineage_known_ = false;
+  probe_number_ = 0;
+  server_.clear();
+  last_error_.clear();
+  reason_.clear();
+  logged_reason_.clear();
+}
+
+void RedisLink::leave_node() {
+  CHECK(user_ != nullptr);
+  options_.servers.addresses.clear();
+  ++uses_;
+  drop("the node has no slots any more");
+  forget_node();
+  returning_until_ns_ = 0;
+  wake_waiters();
 }
 
 // As connect_as_known(). If a server rejects the login and the password file has another password now,
@@ -126,7 +167,7 @@ Task<bool> RedisLink::connect() {
   bool const ready = co_await connect_as_known();
   if (ready || !login_rejected_ || options_.logins.redis.password_file.empty()) co_return ready;
   Result<bool> const is_new =
-      co_await lookup_.read_password(options_.logins.redis, "redis.password_file");
+      co_await parts_.lookup_.read_password(options_.logins.redis, "redis.password_file");
   if (!is_new) last_error_.append("; ").append(is_new.error().message);
   if (!is_new || !*is_new) co_return false;
   log::notice("redis rejected the password: trying what redis.password_file has now");
@@ -172,7 +213,7 @@ Task<bool> RedisLink::connect_to_each(std::vector<Address> servers, std::string 
 Task<bool> RedisLink::connect_to_name(const Address& server, std::string& failures) {
   bool const named = Lookup::is_name(server);
   if (named && reason_.empty()) set_reason(server.host + " is being looked up");
-  Result<std::vector<Address>> const found = co_await lookup_.addresses(server);
+  Result<std::vector<Address>> const found = co_await parts_.lookup_.addresses(server);
   if (!found) {
     failures.append(found.error().message);
     co_return false;
@@ -188,7 +229,7 @@ Task<bool> RedisLink::connect_to_name(const Address& server, std::string& failur
 
 Task<bool> RedisLink::connect_to(const Address& address) {
   connected_to_ = address_text(address);
-  metrics_.redis_address.set(connected_to_);
+  if (user_ == nullptr) metrics_.redis_address.set(connected_to_);
   connecting_ = true;
   network_.connect(address, *this);
   while (connecting_) co_await changed_.wait();
@@ -254,9 +295,7 @@ void RedisLink::suspect() {
 
 void RedisLink::set_reason(std::string reason) {
   reason_ = std::move(reason);
-  metrics_.redis_reason.set(reason_);
-  metrics_.redis_server.set(server_);
-  metrics_.set(Gauge::redis_up, suitable() ? 1 : 0);
+  show();
   if (up_ && reason_ != logged_reason_) {
     if (reason_.empty())
       log::info("redis can be used", {{"server", server_}});
@@ -265,6 +304,16 @@ void RedisLink::set_reason(std::string reason) {
     logged_reason_ = reason_;
   }
   if (suitable()) wake_waiters();
+}
+
+// In the metrics, which have one Redis per core: of a cluster its user shows all nodes.
+void RedisLink::show() {
+  if (user_ != nullptr) return user_->on_link_changed();
+  metrics_.redis_reason.set(reason_);
+  metrics_.redis_server.set(server_);
+  metrics_.set(Gauge::redis_up, suitable() ? 1 : 0);
+  metrics_.set(Gauge::redis_memory_used_bytes, memory_used_bytes_);
+  metrics_.set(Gauge::redis_memory_max_bytes, memory_max_bytes_);
 }
 
 void RedisLink::wake_waiters() {
@@ -341,7 +390,7 @@ Task<bool> RedisLink::handshake() {
 }
 
 Task<bool> RedisLink::load_scripts(uint64_t deadline_at_ns) {
-  for (RedisScript& script : scripts_) {
+  for (RedisScript& script : parts_.scripts_) {
     PoolVector<std::string_view> load{"SCRIPT", "LOAD", script.text};
     RedisReply reply = co_await command(std::move(load), deadline_at_ns);
     if (reply.is_error() || reply.text().size() != 40) {
@@ -360,6 +409,9 @@ Task<bool> RedisLink::check(Check what) {
       up_ ? never_ns : scheduler_.now_ns() + handshake_timeout_ms * ns_per_ms;
   std::string reason;
   if (what == Check::all) reason = co_await self_test(deadline_at_ns);
+  // The slot of the first test may be one that moves to another node.
+  if (connected_ && user_ != nullptr && !reason.empty())
+    reason = co_await self_test(deadline_at_ns);
   if (connected_ && what == Check::all && options_.wait_replicas > 0 && reason.empty()) {
     PoolVector<std::string_view> wait{"WAIT", "0", "1"};
     RedisReply const waited = co_await command(std::move(wait), deadline_at_ns);
@@ -386,10 +438,14 @@ Task<bool> RedisLink::check(Check what) {
 
 // Executes each command of the ledger's scripts. Returns what failed, empty if nothing did.
 Task<std::string> RedisLink::self_test(uint64_t deadline_at_ns) {
-  PoolVector<PoolString> const keys = keys::probes(options_.core);
+  // The next test is in another slot: one that moves can't be written to.
+  std::string const tag =
+      user_ == nullptr ? std::string(keys::probe_tag) : user_->probe_tag(*this, probe_number_++);
+  if (tag.empty()) co_return "";
+  PoolVector<PoolString> const keys = keys::probes(options_.core, tag);
   RedisReply reply;
   for (int tries = 0; tries < 2; ++tries) {
-    PoolVector<std::string_view> words{"EVALSHA", probe_->sha1, "0"};
+    PoolVector<std::string_view> words{"EVALSHA", parts_.probe_->sha1, "0"};
     words.insert(words.end(), keys.begin(), keys.end());
     words.push_back(options_.holds_seed_secret ? "1" : "0");
     reply = co_await command(std::move(words), deadline_at_ns);
@@ -430,8 +486,8 @@ std::string RedisLink::read_settings(const RedisReply& info) {
            std::to_string(options_.wait_replicas) + " replicas in redis.wait_replicas";
   uint64_t const used_bytes = info_number(info.text(), "used_memory");
   uint64_t const max_bytes = info_number(info.text(), "maxmemory");
-  metrics_.set(Gauge::redis_memory_used_bytes, used_bytes);
-  metrics_.set(Gauge::redis_memory_max_bytes, max_bytes);
+  memory_used_bytes_ = used_bytes;
+  memory_max_bytes_ = max_bytes;
   std::string_view const policy = info_field(info.text(), "maxmemory_policy");
   if (policy == "noeviction") {
     // As a quotient, so that no product overflows. The last per cent is Redis' own to reject.
@@ -539,8 +595,11 @@ void RedisLink::append_marker() {
 }
 
 Task<RedisReply> RedisLink::command(PoolVector<std::string_view> words, uint64_t deadline_at_ns,
-                                    Copies copies) {
+                                    Copies copies, Asking asking) {
   OneShot<RedisReply> slot(scheduler_);
+  // It is for the next command of the connection only.
+  constexpr std::string_view asks[] = {"ASKING"};
+  if (asking == Asking::yes && !append(asks, nullptr, Copies::primary)) co_return RedisReply();
   uint64_t const ticket = first_ticket_ + waiting_.size();
   if (!append(words, &slot, copies)) co_return RedisReply();
   std::optional<RedisReply> reply = co_await slot.wait(deadline_at_ns);
@@ -565,7 +624,7 @@ Task<RedisReply> RedisLink::retried(PoolVector<std::string_view> words, uint64_t
 
 Task<RedisReply> RedisLink::evaluate(const RedisScript& script, PoolVector<std::string_view> keys,
                                      PoolVector<std::string_view> arguments,
-                                     uint64_t deadline_at_ns, Copies copies) {
+                                     uint64_t deadline_at_ns, Copies copies, Asking asking) {
   if (!up_) co_return RedisReply();
   std::string const key_count = std::to_string(keys.size());
   PoolVector<std::string_view> words{"EVALSHA", script.sha1, key_count};
@@ -573,7 +632,7 @@ Task<RedisReply> RedisLink::evaluate(const RedisScript& script, PoolVector<std::
   words.insert(words.end(), arguments.begin(), arguments.end());
   for (int attempt = 0;; ++attempt) {
     PoolVector<std::string_view> copy = words;
-    RedisReply reply = co_await command(std::move(copy), deadline_at_ns, copies);
+    RedisReply reply = co_await command(std::move(copy), deadline_at_ns, copies, asking);
     if (attempt > 0 || !reply.is_error() || !reply.text().starts_with("NOSCRIPT")) co_return reply;
     metrics_.add(Counter::redis_noscript);
     PoolVector<std::string_view> load{"SCRIPT", "LOAD", script.text};
@@ -702,9 +761,14 @@ void RedisLink::drop(const char* reason) {
   connected_ = false;
   if (std::exchange(up_, false)) {
     returning_until_ns_ = scheduler_.now_ns() + limits::redis_return_max_ns;
-    if (!demoted_) reason_.clear();
-    metrics_.set(Gauge::redis_up, 0);
-    metrics_.redis_reason.set(last_error_);
+    if (user_ != nullptr)
+      reason_ = last_error_;
+    else if (!demoted_)
+      reason_.clear();
+    if (user_ == nullptr) {
+      metrics_.set(Gauge::redis_up, 0);
+      metrics_.redis_reason.set(last_error_);
+    }
   }
   stream_.reset();
   if (sentinels_) sentinels_->give_up();  // serve() waits for no question
@@ -718,6 +782,7 @@ void RedisLink::drop(const char* reason) {
     ++first_ticket_;
   }
   changed_.set({});
+  if (user_ != nullptr) user_->on_link_changed();
 }
 
 }  // namespace huntd::server

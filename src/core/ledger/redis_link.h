@@ -12,6 +12,7 @@
 #pragma once
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,6 +34,37 @@ namespace huntd::server {
 struct RedisScript {
   std::string text;
   std::string sha1;  // 40 hex digits, from SCRIPT LOAD; empty before the first connection
+};
+
+// What the links of one core share.
+class LinkParts {
+ public:
+  LinkParts(Resolver& resolver, SecretFiles& secrets, Scheduler& scheduler);
+  // Adds a script that each connection loads before any other command. The pointer stays valid.
+  // REQUIRES: no link has connected yet.
+  RedisScript* add_script(std::string text);
+  Lookup& lookup() { return lookup_; }
+
+ private:
+  friend class RedisLink;
+  std::deque<RedisScript> scripts_;
+  RedisScript* probe_;
+  Lookup lookup_;
+};
+
+class RedisLink;
+
+// Whose link one is to a node of a cluster (core/ledger/redis_nodes.h).
+class NodeLinkUser {
+ public:
+  // up(), suitable(), reason() or lineage() of a link may have changed.
+  virtual void on_link_changed() = 0;
+  // The hash tag of the keys of the self-test: the `number`-th one whose slot this node has. Empty: it
+  // has no slot, and no self-test is made.
+  virtual std::string probe_tag(const RedisLink& link, uint32_t number) = 0;
+
+ protected:
+  ~NodeLinkUser() = default;
 };
 
 class RedisLink final : private StreamUser, private ConnectUser {
@@ -58,15 +90,24 @@ class RedisLink final : private StreamUser, private ConnectUser {
     CoreMetrics& metrics;
   };
   RedisLink(const World& world, Options options);
+  // The same for a node of a cluster. It connects to nothing before use_node(), and leaves it to `user`
+  // to show how it is. `parts` and `user` outlive it.
+  RedisLink(const World& world, Options options, LinkParts& parts, NodeLinkUser& user);
   ~RedisLink();
 
-  // Adds a script that each connection loads before any other command. The pointer stays valid.
-  // REQUIRES: run() was not called yet.
-  RedisScript* add_script(std::string text);
+  // As of LinkParts. REQUIRES: run() was not called yet.
+  RedisScript* add_script(std::string text) { return parts_.add_script(std::move(text)); }
   // Connects, and reconnects with back-off each time the connection ends. A name is looked up again
   // at each connect, and its addresses are tried in turn until the handshake with one succeeds
   // (decision 39). Never returns.
   Task<> run();
+
+  // Is the link to this node from now on. REQUIRES: of a cluster, and idle().
+  void use_node(Address node);
+  // Ends the connection; use_node() may follow. REQUIRES: of a cluster.
+  void leave_node();
+  // Is the link to no node.
+  bool idle() const { return options_.servers.addresses.empty() && !sentinels_; }
 
   // Logs in so from the next connection on; the present one stays. If Redis rejects the password, the
   // file is read again, and what it has now is tried.
@@ -89,6 +130,11 @@ class RedisLink final : private StreamUser, private ConnectUser {
   // lineage may lack what the former one has acknowledged. Known while the link is up; 0: INFO has
   // neither field.
   uint64_t lineage() const { return lineage_; }
+  // Version, role and persistence of the server; empty before the first connection.
+  const std::string& server() const { return server_; }
+  // As of the latest check; maxmemory 0: no limit.
+  uint64_t memory_used_bytes() const { return memory_used_bytes_; }
+  uint64_t memory_max_bytes() const { return memory_max_bytes_; }
   // Counts the connections, from 1.
   uint64_t connections() const { return connections_; }
 
@@ -103,12 +149,14 @@ class RedisLink final : private StreamUser, private ConnectUser {
   // Copies::replicas so many as Options says, by WAIT behind the commands of a tick. If they do not
   // have it in time, the reply has few_copies().
   enum class Copies : uint8_t { primary, replicas };
+  // Whether a node that does not have the slot yet is to execute the command (ASKING).
+  enum class Asking : uint8_t { no, yes };
 
   // Queues one command and waits for its reply, at most until `deadline_at_ns`. After a lost reply
   // it is unknown whether the command was executed. If the link is down or full, the reply is lost
   // at once and the command was not sent. The words are copied when the task starts.
   Task<RedisReply> command(PoolVector<std::string_view> words, uint64_t deadline_at_ns,
-                           Copies copies = Copies::primary);
+                           Copies copies = Copies::primary, Asking asking = Asking::no);
   // The same for a command that may be executed twice: if the connection ends before the reply, the
   // command is sent again once the link is up.
   Task<RedisReply> retried(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
@@ -117,7 +165,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
   // returns.
   Task<RedisReply> evaluate(const RedisScript& script, PoolVector<std::string_view> keys,
                             PoolVector<std::string_view> arguments, uint64_t deadline_at_ns,
-                            Copies copies = Copies::primary);
+                            Copies copies = Copies::primary, Asking asking = Asking::no);
   // Queues a command without waiting for its reply. Returns false if the link is down or full.
   bool send_ignoring_reply(PoolVector<std::string_view> words);
   // A reply was malformed, so the connection can't be trusted: logs `command`, loses the replies
@@ -162,6 +210,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   std::string read_settings(const RedisReply& info);
   void note_lineage(std::string_view info);
   void set_reason(std::string reason);
+  void show();
+  void forget_node();
   void wake_waiters();
   Task<bool> expect_ok(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
   void drop(const char* reason);
@@ -171,10 +221,13 @@ class RedisLink final : private StreamUser, private ConnectUser {
   Clock& clock_;
   CoreMetrics& metrics_;
   Options options_;
-  std::deque<RedisScript> scripts_;
-  RedisScript* probe_;
+  std::unique_ptr<LinkParts> own_parts_;  // null of a node of a cluster
+  LinkParts& parts_;
+  NodeLinkUser* user_ = nullptr;      // null without a cluster
+  uint32_t probe_number_ = 0;         // of NodeLinkUser::probe_tag()
+  OneShot<Signal> used_{scheduler_};  // use_node() was called
+  uint64_t uses_ = 0;                 // calls of use_node() and leave_node()
 
-  Lookup lookup_;
   std::optional<Sentinels> sentinels_;
   Address server_address_;           // as configured or named: of the present or last connection
   bool no_majority_logged_ = false;  // of the sentinels
@@ -193,6 +246,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   uint64_t lineage_ = 0;
   bool lineage_known_ = false;
   bool no_lineage_logged_ = false;
+  uint64_t memory_used_bytes_ = 0;
+  uint64_t memory_max_bytes_ = 0;
   uint64_t connections_ = 0;
   uint64_t returning_until_ns_ = 0;
   uint64_t checked_at_ns_ = 0;

@@ -30,11 +30,11 @@ Result<std::string> newest_seed_secret(const RedisReply& reply) {
   return secrets.newest();
 }
 
-Task<Result<std::string>> fetch_seed_secret(RedisLink& link, Clock& clock,
+Task<Result<std::string>> fetch_seed_secret(RedisNodes& redis, Clock& clock,
                                             uint64_t deadline_at_ns) {
   for (bool drawn = false;; drawn = true) {
     PoolVector<std::string_view> read{"HGETALL", keys::seed_secret};
-    RedisReply const reply = co_await link.command(std::move(read), deadline_at_ns);
+    RedisReply const reply = co_await redis.command(std::move(read), deadline_at_ns);
     Result<std::string> secret = newest_seed_secret(reply);
     if (!secret || !secret->empty()) co_return secret;
     if (drawn) co_return Error{fmt::format("{} is empty", keys::seed_secret)};
@@ -42,7 +42,7 @@ Task<Result<std::string>> fetch_seed_secret(RedisLink& link, Clock& clock,
     // nothing in common with what it was.
     PoolString const candidate = draw_secret(clock);
     PoolVector<std::string_view> draw{"HSETNX", keys::seed_secret, first_number, candidate};
-    RedisReply const stored = co_await link.command(std::move(draw), deadline_at_ns);
+    RedisReply const stored = co_await redis.command(std::move(draw), deadline_at_ns);
     if (stored.is_error()) co_return Error{"HSETNX: " + std::string(stored.text())};
   }
 }

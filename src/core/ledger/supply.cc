@@ -61,24 +61,24 @@ void EnlistedSupplies::add(const PoolString& supply_name) {
   names_.insert(supply_name);
 }
 
-Supply::Supply(RedisLink& link, Scheduler& scheduler, Clock& clock, CoreMetrics& metrics,
+Supply::Supply(RedisNodes& redis, Scheduler& scheduler, Clock& clock, CoreMetrics& metrics,
                uint64_t idempotency_ttl_s, uint64_t request_deadline_ms)
-    : link_(link),
+    : redis_(redis),
       scheduler_(scheduler),
       clock_(clock),
       metrics_(metrics),
       idempotency_ttl_ms_(idempotency_ttl_s * 1000),
       resolved_ttl_ms_(std::max(idempotency_ttl_ms_, limits::tombstone_ttl_ms)),
       stale_after_ms_(stale_after_ms(request_deadline_ms)),
-      enlist_(link.add_script(scripts::enlist)),
-      reserve_(link.add_script(scripts::reserve)),
-      settle_(link.add_script(scripts::settle)),
-      expire_record_(link.add_script(scripts::expire_record)),
-      release_(link.add_script(scripts::release)),
-      stale_units_(link.add_script(scripts::stale_units)),
-      resolve_(link.add_script(scripts::resolve)),
-      drawn_supplies_(link.add_script(scripts::drawn_supplies)),
-      remove_drawn_(link.add_script(scripts::remove_drawn)) {}
+      enlist_(redis.add_script(scripts::enlist)),
+      reserve_(redis.add_script(scripts::reserve)),
+      settle_(redis.add_script(scripts::settle)),
+      expire_record_(redis.add_script(scripts::expire_record)),
+      release_(redis.add_script(scripts::release)),
+      stale_units_(redis.add_script(scripts::stale_units)),
+      resolve_(redis.add_script(scripts::resolve)),
+      drawn_supplies_(redis.add_script(scripts::drawn_supplies)),
+      remove_drawn_(redis.add_script(scripts::remove_drawn)) {}
 
 Task<Supply::Enlisted> Supply::enlist(const PoolString& hunt_id, const PoolString& loot_id,
                                       const PoolString& supply_name, uint64_t deadline_at_ns) {
@@ -86,12 +86,12 @@ Task<Supply::Enlisted> Supply::enlist(const PoolString& hunt_id, const PoolStrin
   PoolString const count_max = format_text("{}", limits::supplies_per_hunt_max);
   PoolVector<std::string_view> key_names{key};
   PoolVector<std::string_view> arguments{loot_id, count_max};
-  RedisReply reply =
-      co_await link_.evaluate(*enlist_, std::move(key_names), std::move(arguments), deadline_at_ns);
+  RedisReply reply = co_await redis_.evaluate(*enlist_, std::move(key_names), std::move(arguments),
+                                              deadline_at_ns);
   if (reply.is_number() && reply.number() == 0) {
     // A supply of an older huntd that no sweep has adopted yet is not a new one.
     PoolVector<std::string_view> words{"SISMEMBER", keys::supplies, supply_name};
-    reply = co_await link_.command(std::move(words), deadline_at_ns);
+    reply = co_await redis_.command(std::move(words), deadline_at_ns);
     if (reply.is_number() && reply.number() == 0) co_return Enlisted::full;
   }
   if (reply.lost()) co_return Enlisted::lost;
@@ -99,7 +99,7 @@ Task<Supply::Enlisted> Supply::enlist(const PoolString& hunt_id, const PoolStrin
     enlisted_.add(supply_name);
     co_return Enlisted::yes;
   }
-  if (!reply.is_error()) link_.fail_protocol("enlist");
+  if (!reply.is_error()) redis_.of_key(key).fail_protocol("enlist");
   co_return Enlisted::unavailable;
 }
 
@@ -109,11 +109,12 @@ Task<Supply::Granted> Supply::reserve(const RequestName& name, const PoolString&
                                       const PoolString& event_id, uint64_t limit,
                                       uint64_t deadline_at_ns) {
   PoolString const supply_name = supply_name_of(name.hunt_id, loot_id);
+  PoolString const supply_key = keys::supply(name.hunt_id, loot_id);
   RedisReply reply;
   for (int tries = 0; tries < limits::redis_tries_max && reply.lost(); ++tries) {
-    bool const usable = co_await link_.usable(deadline_at_ns);
+    bool const usable = co_await redis_.of_key(supply_key).usable(deadline_at_ns);
     if (!usable) co_return Granted::unavailable;
-    enlisted_.refresh(link_.lineage(), scheduler_.now_ns());
+    enlisted_.refresh(redis_.lineage(), scheduler_.now_ns());
     bool const known = enlisted_.has(supply_name);
     if (!known) {
       Enlisted const enlisted = co_await enlist(name.hunt_id, loot_id, supply_name, deadline_at_ns);
@@ -128,7 +129,7 @@ Task<Supply::Granted> Supply::reserve(const RequestName& name, const PoolString&
     }
   }
   if (!reply.is_number() || reply.number() < 0 || reply.number() > 1) {
-    if (!reply.lost() && !reply.is_error()) link_.fail_protocol("reserve");
+    if (!reply.lost() && !reply.is_error()) redis_.of_key(supply_key).fail_protocol("reserve");
     co_return Granted::unavailable;
   }
   if (reply.number() == 1) {
@@ -146,9 +147,15 @@ Task<RedisReply> Supply::draw(const RequestName& name, const PoolString& loot_id
   PoolString const supply_name = supply_name_of(name.hunt_id, loot_id);
   PoolString const shard = keys::supplies_drawn(keys::supply_shard(supply_name));
   PoolString const now_ms = format_text("{}", clock_.wall_ms());
-  // The sweep finds the supply there. The command leaves in the same write, before the reservation.
+  // The sweep finds the supply there. The command leaves in the same write, before the reservation; in
+  // a cluster it may go to another node, and has to be executed first.
   PoolVector<std::string_view> note{"ZADD", shard, now_ms, supply_name};
-  if (!link_.send_ignoring_reply(std::move(note))) co_return RedisReply();
+  if (redis_.is_cluster()) {
+    RedisReply const noted = co_await redis_.command(std::move(note), deadline_at_ns);
+    if (!noted.is_number()) co_return RedisReply();
+  } else if (!redis_.send_ignoring_reply(std::move(note))) {
+    co_return RedisReply();
+  }
   PoolString const supply = keys::supply(name.hunt_id, loot_id);
   PoolString const pending = keys::supply_pending(name.hunt_id, loot_id);
   PoolString const limit_key = keys::supply_limit(name.hunt_id, loot_id);
@@ -156,8 +163,8 @@ Task<RedisReply> Supply::draw(const RequestName& name, const PoolString& loot_id
   PoolString const owner = owner_of(name);
   PoolVector<std::string_view> key_names{supply, pending, limit_key};
   PoolVector<std::string_view> arguments{event_id, limit_text, owner, just_enlisted ? "1" : "0"};
-  RedisReply reply = co_await link_.evaluate(*reserve_, std::move(key_names), std::move(arguments),
-                                             deadline_at_ns);
+  RedisReply reply = co_await redis_.evaluate(*reserve_, std::move(key_names), std::move(arguments),
+                                              deadline_at_ns);
   co_return reply;
 }
 
@@ -193,8 +200,8 @@ Task<bool> Supply::settle_unit(const RequestName& name, const Reservation& unit,
   PoolString const pending = keys::supply_pending(name.hunt_id, unit.loot_id);
   PoolVector<std::string_view> key_names{supply, pending};
   PoolVector<std::string_view> arguments{unit.event_id, owner, to};
-  RedisReply reply = co_await link_.evaluate(*settle_, std::move(key_names), std::move(arguments),
-                                             scheduler_.now_ns() + background_timeout_ns);
+  RedisReply reply = co_await redis_.evaluate(*settle_, std::move(key_names), std::move(arguments),
+                                              scheduler_.now_ns() + background_timeout_ns);
   if (!reply.is_number()) co_return false;
   if (reply.number() == 0 && to == settling)
     log::error("an awarded unit is missing from its supply",
@@ -213,8 +220,8 @@ Task<bool> Supply::expire_record(const RequestName& name, uint64_t ttl_ms) {
   PoolVector<std::string_view> key_names{done};
   PoolVector<std::string_view> arguments{ttl};
   RedisReply reply =
-      co_await link_.evaluate(*expire_record_, std::move(key_names), std::move(arguments),
-                              scheduler_.now_ns() + background_timeout_ns);
+      co_await redis_.evaluate(*expire_record_, std::move(key_names), std::move(arguments),
+                               scheduler_.now_ns() + background_timeout_ns);
   co_return reply.is_number();
 }
 
@@ -223,8 +230,8 @@ Task<> Supply::release_unit(PoolString hunt_id, Reservation unit, PoolString own
   PoolString const pending = keys::supply_pending(hunt_id, unit.loot_id);
   PoolVector<std::string_view> key_names{supply, pending};
   PoolVector<std::string_view> arguments{unit.event_id, owner};
-  RedisReply reply = co_await link_.evaluate(*release_, std::move(key_names), std::move(arguments),
-                                             scheduler_.now_ns() + background_timeout_ns);
+  RedisReply reply = co_await redis_.evaluate(*release_, std::move(key_names), std::move(arguments),
+                                              scheduler_.now_ns() + background_timeout_ns);
   if (reply.is_number() && reply.number() == 1) metrics_.add(Counter::supply_released);
 }
 
@@ -247,15 +254,15 @@ Task<> Supply::sweep(Owns owns, void* context) {
 // An older huntd kept the names of all supplies in one set. They move to where this huntd looks for
 // them: a name that has moved is not read again. A late reservation of an older huntd adds it again.
 Task<> Supply::adopt_old_supplies() {
-  if (old_set_.connection != link_.connections()) {
+  if (old_set_.connection != redis_.connections()) {
     old_set_ = OldSet();
-    old_set_.connection = link_.connections();
+    old_set_.connection = redis_.connections();
   }
   for (size_t names = 0; names < sweep_old_names_max && !old_set_.done;) {
     PoolString const cursor = old_set_.cursor;
     PoolVector<std::string_view> words{"SSCAN", keys::supplies, cursor, "COUNT", "100"};
     RedisReply page =
-        co_await link_.command(std::move(words), scheduler_.now_ns() + background_timeout_ns);
+        co_await redis_.command(std::move(words), scheduler_.now_ns() + background_timeout_ns);
     if (page.size() != 2 || !page[1].is_array()) co_return;  // the next sweep tries again
     for (size_t i = 0; i < page[1].size(); ++i) {
       bool const adopted = co_await adopt_old_supply(PoolString(page[1][i].text()));
@@ -278,17 +285,17 @@ Task<bool> Supply::adopt_old_supply(PoolString supply_name) {
   PoolString const listed = keys::supplies_of(supply_name.substr(0, colon));
   PoolString const loot_id = supply_name.substr(colon + 1);
   PoolVector<std::string_view> list{"SADD", listed, loot_id};
-  RedisReply reply = co_await link_.command(std::move(list), deadline_at_ns);
+  RedisReply reply = co_await redis_.command(std::move(list), deadline_at_ns);
   if (!reply.is_number()) co_return false;
   // Old enough for the next walk, which looks for stale units.
   PoolString const shard = keys::supplies_drawn(keys::supply_shard(supply_name));
   PoolString const stale_at_ms =
       format_text("{}", clock_.wall_ms() - static_cast<int64_t>(stale_after_ms_));
   PoolVector<std::string_view> note{"ZADD", shard, stale_at_ms, supply_name};
-  reply = co_await link_.command(std::move(note), deadline_at_ns);
+  reply = co_await redis_.command(std::move(note), deadline_at_ns);
   if (!reply.is_number()) co_return false;
   PoolVector<std::string_view> remove{"SREM", keys::supplies, supply_name};
-  reply = co_await link_.command(std::move(remove), deadline_at_ns);
+  reply = co_await redis_.command(std::move(remove), deadline_at_ns);
   co_return reply.is_number();
 }
 
@@ -304,8 +311,8 @@ Task<Supply::Page> Supply::visit_page(Owns owns, void* context) {
   PoolVector<std::string_view> key_names{key};
   PoolVector<std::string_view> arguments{to, skip, count_max};
   RedisReply drawn =
-      co_await link_.evaluate(*drawn_supplies_, std::move(key_names), std::move(arguments),
-                              scheduler_.now_ns() + background_timeout_ns);
+      co_await redis_.evaluate(*drawn_supplies_, std::move(key_names), std::move(arguments),
+                               scheduler_.now_ns() + background_timeout_ns);
   Page page{drawn.size() / 2, 0};
   for (size_t i = 0; i + 1 < drawn.size() && owns(context, shard); i += 2) {
     PoolString const supply_name(drawn[i].text());
@@ -331,8 +338,8 @@ Task<Supply::Visit> Supply::visit_supply(PoolString hunt_id, PoolString loot_id)
   PoolVector<std::string_view> key_names{supply, pending};
   PoolVector<std::string_view> arguments{age, count_max};
   RedisReply found =
-      co_await link_.evaluate(*stale_units_, std::move(key_names), std::move(arguments),
-                              scheduler_.now_ns() + background_timeout_ns);
+      co_await redis_.evaluate(*stale_units_, std::move(key_names), std::move(arguments),
+                               scheduler_.now_ns() + background_timeout_ns);
   Visit visit;
   for (size_t i = 1; i + 1 < found.size(); i += 2) {
     Reservation unit{loot_id, PoolString(found[i].text())};
@@ -363,8 +370,8 @@ Task<> Supply::resolve_unit(PoolString hunt_id, Reservation unit, PoolString sta
     PoolVector<std::string_view> key_names{done};
     PoolVector<std::string_view> arguments{unit.event_id, name.request_id, ttl, attempts_max};
     RedisReply reply =
-        co_await link_.evaluate(*resolve_, std::move(key_names), std::move(arguments),
-                                scheduler_.now_ns() + background_timeout_ns);
+        co_await redis_.evaluate(*resolve_, std::move(key_names), std::move(arguments),
+                                 scheduler_.now_ns() + background_timeout_ns);
     if (!reply.is_number() || reply.number() < 0 || reply.number() > 1) co_return;
     committed = reply.number() == 1;
   }
@@ -384,8 +391,8 @@ Task<bool> Supply::remove_drawn(const PoolString& supply_name, const PoolString&
   PoolVector<std::string_view> key_names{key};
   PoolVector<std::string_view> arguments{supply_name, drawn_at_ms};
   RedisReply reply =
-      co_await link_.evaluate(*remove_drawn_, std::move(key_names), std::move(arguments),
-                              scheduler_.now_ns() + background_timeout_ns);
+      co_await redis_.evaluate(*remove_drawn_, std::move(key_names), std::move(arguments),
+                               scheduler_.now_ns() + background_timeout_ns);
   co_return reply.is_number() && reply.number() == 1;
 }
 

@@ -52,7 +52,7 @@ class EnlistedSupplies {
 
 class Supply {
  public:
-  Supply(RedisLink& link, Scheduler& scheduler, Clock& clock, CoreMetrics& metrics,
+  Supply(RedisNodes& redis, Scheduler& scheduler, Clock& clock, CoreMetrics& metrics,
          uint64_t idempotency_ttl_s, uint64_t request_deadline_ms);
 
   enum class Granted {
@@ -137,7 +137,7 @@ class Supply {
   Task<> resolve_unit(PoolString hunt_id, Reservation unit, PoolString state);
   Task<bool> remove_drawn(const PoolString& supply_name, const PoolString& drawn_at_ms);
 
-  RedisLink& link_;
+  RedisNodes& redis_;
   Scheduler& scheduler_;
   Clock& clock_;
   CoreMetrics& metrics_;

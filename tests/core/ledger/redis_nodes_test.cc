@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Redis Cluster of two nodes, as a core sees it.
+#include "core/ledger/redis_nodes.h"
+
+#include "core/ledger/connect_limits.h"
+#include "fake_redis.h"
+#include "wire/redis_keys.h"
+
+#undef CHECK  // base/check.h's
+#include <doctest/doctest.h>
+
+using namespace huntd;
+using namespace huntd::server;
+
+namespace {
+
+constexpr const char* addresses[] = {"10.0.0.1:7001", "10.0.0.2:7002"};
+
+// Two nodes, with half of the slots each. Never destroyed: the coroutines of the links do not end.
+struct ClusterWorld {
+  ClusterWorld() {
+    for (int i = 0; i < 2; ++i) {
+      servers[i].reply_to = [this, i](const Words& words) { return reply(i, words); };
+      network.servers[addresses[i]] = &servers[i];
+    }
+    RedisLink::Options options;
+    options.servers.cluster = true;
+    options.servers.addresses = {{false, "10.0.0.2", 7002}};
+    nodes = new RedisNodes({network, names, files, scheduler, clock, *metrics}, options);
+    script = nodes->add_script("return 1");
+    scheduler.set_now(now_ns);
+    huntd::start(nodes->run());
+    settle();
+  }
+  std::string reply(int node, const Words& words) {
+    if (words[0] == "CLUSTER" && words[1] == "INFO")
+      return bulk("cluster_state:ok\r\ncluster_current_epoch:" + std::to_string(epoch) + "\r\n");
+    if (words[0] == "CLUSTER") return slots();
+    bool const is_test = words[0] == "EVALSHA" && words[2] == "0";
+    if (words[0] == "ASKING" || words[0] == "GET" || (words[0] == "EVALSHA" && !is_test)) {
+      asked[node].push_back(words[0]);
+      if (!answers[node].empty()) {
+        std::string const next = answers[node].front();
+        answers[node].pop_front();
+        return next;
+      }
+      return words[0] == "ASKING" ? "+OK\r\n" : bulk("node " + std::to_string(node));
+    }
+    if (words[0] == "INFO")
+      return bulk("run_id:" + std::to_string(node) + "\r\nrole:master\r\n" +
+                  "maxmemory_policy:noeviction\r\n");
+    return reply_of_redis(words);
+  }
+  std::string slots() const {
+    auto const range = [](int first, int last, int node) {
+      return "*3\r\n:" + std::to_string(first) + "\r\n:" + std::to_string(last) + "\r\n*2\r\n" +
+             bulk("10.0.0." + std::to_string(node + 1)) + ":" + std::to_string(7001 + node) +
+             "\r\n";
+    };
+    if (border == 0) return "*1\r\n" + range(0, 16'383, 1);
+    return "*2\r\n" + range(0, border - 1, 0) + range(border, 16'383, 1);
+  }
+  void settle() {
+    for (int i = 0; i < 60; ++i) {
+      scheduler.set_now(now_ns);
+      for (size_t s = 0; s < network.streams.size(); ++s) network.streams[s]->deliver();
+      scheduler.expire(now_ns);
+      scheduler.run_ready();
+      nodes->flush(RedisLink::Leave::now);
+    }
+  }
+  void pass(uint64_t ns) {
+    now_ns += ns;
+    settle();
+  }
+  // The reply to a GET of the key, within a second.
+  std::string get(std::string key) {
+    std::string text = "nothing";
+    huntd::start(get_into(std::move(key), text));
+    settle();
+    for (int i = 0; i < 100 && text == "nothing"; ++i) pass(limits::cluster_again_ns);
+    return text;
+  }
+  Task<> get_into(std::string key, std::string& text) {
+    PoolVector<std::string_view> words{"GET", key};
+    RedisReply const reply = co_await nodes->command(std::move(words), now_ns + ns_per_s);
+    text = reply.lost() ? "lost" : std::string(reply.text());
+  }
+
+  uint64_t now_ns = 1000 * ns_per_s;
+  Scheduler scheduler;
+  FakeClock clock;
+  FakeNames names;
+  FakeFiles files;
+  FakeNetwork network;
+  FakeServer servers[2];
+  std::unique_ptr<CoreMetrics> metrics = std::make_unique<CoreMetrics>();
+  RedisNodes* nodes = nullptr;
+  RedisScript* script = nullptr;
+  int border = 8192;
+  int epoch = 1;
+  std::vector<std::string> asked[2];
+  std::deque<std::string> answers[2];  // of the next commands; then the node's own
+};
+
+ClusterWorld& make_world() {
+  static auto& all = *new std::vector<ClusterWorld*>;
+  return *all.emplace_back(new ClusterWorld);
+}
+
+const std::string low = "bar";   // slot 5061
+const std::string high = "foo";  // slot 12182
+
+}  // namespace
+
+TEST_CASE("one node of the config is enough to find all, and a key is asked for at its node") {
+  ClusterWorld& world = make_world();
+  CHECK(world.nodes->suitable());
+  CHECK(world.get(low) == "node 0");
+  CHECK(world.get(high) == "node 1");
+  CHECK(world.metrics->value(Gauge::redis_nodes) == 2);
+  CHECK(world.metrics->value(Gauge::redis_nodes_usable) == 2);
+  CHECK(world.metrics->value(Counter::redis_redirects) == 0);
+}
+
+TEST_CASE("a command goes to the node that MOVED names, and so do those after it") {
+  ClusterWorld& world = make_world();
+  world.border = 1;
+  world.answers[0] = {"-MOVED 5061 10.0.0.2:7002\r\n"};
+  CHECK(world.get(low) == "node 1");
+  CHECK(world.asked[0].size() == 1);
+  CHECK(world.get(low) == "node 1");
+  CHECK(world.asked[0].size() == 1);
+  CHECK(world.metrics->value(Counter::redis_redirects) == 1);
+}
+
+TEST_CASE("a command that ASK sends to another node follows an ASKING, and only once") {
+  ClusterWorld& world = make_world();
+  world.answers[0] = {"-ASK 5061 10.0.0.2:7002\r\n"};
+  CHECK(world.get(low) == "node 1");
+  CHECK(world.asked[1] == std::vector<std::string>{"ASKING", "GET"});
+  CHECK(world.get(low) == "node 0");
+}
+
+TEST_CASE("a command waits while its keys are at two nodes") {
+  ClusterWorld& world = make_world();
+  for (int i = 0; i < 20; ++i) world.answers[0].push_back("-TRYAGAIN Multiple keys\r\n");
+  CHECK(world.get(low) == "node 0");
+  CHECK(world.asked[0].size() == 21);
+}
+
+TEST_CASE("nodes that name each other are not asked for ever") {
+  ClusterWorld& world = make_world();
+  for (int i = 0; i < 100; ++i) {
+    world.answers[0].push_back("-MOVED 5061 10.0.0.2:7002\r\n");
+    world.answers[1].push_back("-MOVED 5061 10.0.0.1:7001\r\n");
+  }
+  CHECK(world.get(low).starts_with("MOVED"));
+  CHECK(world.asked[0].size() + world.asked[1].size() == limits::cluster_redirects_max + 1);
+}
+
+TEST_CASE("without a node only its keys are away, and the others say so") {
+  ClusterWorld& world = make_world();
+  world.network.servers.erase(addresses[0]);
+  world.network.streams[1]->end();
+  for (auto& stream : world.network.streams) stream->deliver();
+  world.pass(ns_per_s);
+  bool const first_is_low = !world.nodes->of_key(low).up();
+  if (!first_is_low) {
+    // The streams are in the order of the connects, one of which was the question for the slots.
+    for (auto& stream : world.network.streams)
+      if (stream->is_open()) stream->end();
+    world.pass(ns_per_s);
+    world.pass(ns_per_s);
+  }
+  CHECK_FALSE(world.nodes->of_key(low).up());
+  CHECK(world.nodes->of_key(high).up());
+  CHECK(world.get(low) == "lost");
+  CHECK(world.get(high) == "node 1");
+  CHECK(world.metrics->value(Gauge::redis_up) == 1);
+  CHECK(world.metrics->value(Gauge::redis_nodes_usable) == 1);
+  CHECK(world.metrics->redis_reason.get().find("10.0.0.1:7001 (8192 slots): nothing listens") == 0);
+  world.network.servers[addresses[0]] = &world.servers[0];
+  world.pass(2 * ns_per_s);
+  world.pass(2 * ns_per_s);
+  CHECK(world.get(low) == "node 0");
+  CHECK(world.metrics->redis_reason.get().empty());
+}
+
+TEST_CASE("a slot that moves changes the lineage of all, and a node without slots is left") {
+  ClusterWorld& world = make_world();
+  uint64_t const before = world.nodes->lineage();
+  world.border = 0;  // all at the second
+  world.pass(limits::cluster_map_gap_ns);
+  world.pass(limits::cluster_map_ns);
+  CHECK(world.nodes->lineage() != before);
+  CHECK(world.metrics->value(Gauge::redis_nodes) == 1);
+  CHECK(world.get(low) == "node 1");
+}
+
+TEST_CASE("each slot has a hash tag for the self-test of its node") {
+  std::vector<bool> found(cluster_slots);
+  uint32_t left = cluster_slots;
+  for (uint32_t i = 0; i < limits::cluster_probe_tags_max; ++i) {
+    uint16_t const slot = cluster_slot_of(std::string(keys::probe_tag) + "-" + std::to_string(i));
+    if (!found[slot]) --left;
+    found[slot] = true;
+  }
+  CHECK(left == 0);
+}
