@@ -13,6 +13,11 @@ inline constexpr uint32_t peer_timeout_ms = 10'000;
 inline constexpr uint32_t sentinel_timeout_ms = 1'000;   // for one, from the connect to the reply
 inline constexpr uint32_t sentinels_timeout_ms = 3'000;  // for all of them together
 inline constexpr size_t sentinel_reply_bytes_max = 64 * 1024;
+// Of a command to a cluster: MOVED and ASK in a row; TRYAGAIN, with these pauses, in all.
+inline constexpr int cluster_redirects_max = 8;
+inline constexpr int64_t cluster_again_max_ms = 10'000;
+inline constexpr int64_t cluster_again_ms = 50;
+inline constexpr int cluster_scans_max = 3;        // if slots move while all keys are read
 inline constexpr size_t outbox_read_max = 256;     // entries of one bucket per XRANGE
 inline constexpr size_t outbox_delete_max = 128;   // entries that one script compares and deletes
 inline constexpr size_t outbox_pipeline_max = 64;  // commands sent before the first reply is read

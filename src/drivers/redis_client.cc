@@ -17,6 +17,7 @@
 #include "base/net.h"
 #include "base/private_file.h"
 #include "drivers/peer_timeout.h"
+#include "drivers/redis_cluster.h"
 
 namespace huntd {
 
@@ -38,6 +39,33 @@ std::string_view text_of(const redisReply* reply) {
   return {reply->str, static_cast<size_t>(reply->len)};
 }
 
+RedisClient::RedisClient(Config::Redis config) : RedisClient(std::move(config), Peer::redis) {
+  if (config_.cluster) cluster_ = std::make_unique<RedisCluster>(config_);
+}
+RedisClient::RedisClient(Config::Redis config, Peer peer)
+    : config_(std::move(config)), peer_(peer) {}
+RedisClient::~RedisClient() = default;
+RedisClient::RedisClient(RedisClient&&) noexcept = default;
+RedisClient& RedisClient::operator=(RedisClient&&) noexcept = default;
+
+bool RedisClient::connected() const {
+  return cluster_ ? cluster_->connected() : context_ != nullptr;
+}
+
+size_t RedisClient::primaries() const { return cluster_ ? cluster_->primaries().size() : 1; }
+
+Result<RedisReply> RedisClient::execute_at(size_t primary,
+                                           const std::vector<std::string_view>& words) {
+  if (!cluster_) return execute(words);
+  std::vector<ClusterNode> const all = cluster_->primaries();
+  if (primary >= all.size()) return Error{"redis: not connected"};
+  return cluster_->execute_at(all[primary], words);
+}
+
+Result<std::string> RedisClient::layout() {
+  return cluster_ ? cluster_->layout() : Result<std::string>(std::string());
+}
+
 uint32_t RedisClient::timeout_ms() const {
   return peer_ == Peer::redis ? peer_timeout_ms() : sentinel_timeout_ms();
 }
@@ -48,6 +76,7 @@ std::string RedisClient::key(std::string_view name) const {
 }
 
 Result<void> RedisClient::connect() {
+  if (cluster_) return cluster_->connect();
   if (context_) return {};
   return connect_until(monotonic_ms() + timeout_ms());
 }
@@ -206,6 +235,7 @@ Result<void> RedisClient::connect_beside(const RedisClient& other) {
 }
 
 Result<void> RedisClient::check_primary() {
+  if (cluster_) return {};  // each command goes to a primary
   Result<RedisReply> info = execute({"INFO", "replication"});
   if (!info && info.error().kind == ErrorKind::unreachable) close();
   if (!info && !context_) return info.error();
@@ -284,6 +314,7 @@ Result<void> RedisClient::secure(int64_t give_up_at_ms) {
 }
 
 void RedisClient::close() {
+  if (cluster_) cluster_->close();
   tls_.reset();
   context_.reset();
   out_.clear();
@@ -309,6 +340,7 @@ Result<void> RedisClient::authenticate() {
 }
 
 void RedisClient::append(const std::vector<std::string_view>& words) {
+  if (cluster_) return cluster_->append(words);
   if (!context_) return;
   std::vector<const char*> starts;
   std::vector<size_t> lengths;
@@ -373,6 +405,7 @@ bool RedisClient::readable_until(int64_t give_up_at_ms) const {
 }
 
 Result<RedisReply> RedisClient::read() {
+  if (cluster_) return cluster_->read();
   if (!context_) return Error{"redis: not connected"};
   uint32_t const timeout_ms = whole_reply_timeout_ms();
   int64_t const give_up_at_ms =

@@ -25,9 +25,14 @@ using RedisReply = std::unique_ptr<redisReply, void (*)(void*)>;
 // Returns the text of a string or status reply; empty for any other reply.
 std::string_view text_of(const redisReply* reply);
 
+class RedisCluster;
+
 class RedisClient {
  public:
-  explicit RedisClient(Config::Redis config) : config_(std::move(config)) {}
+  explicit RedisClient(Config::Redis config);
+  ~RedisClient();
+  RedisClient(RedisClient&&) noexcept;
+  RedisClient& operator=(RedisClient&&) noexcept;
 
   // Connects, authenticates and selects the database; does nothing if connected. Names are looked up
   // each time, and all addresses tried in turn until one lets the client in and, if there are several,
@@ -36,12 +41,13 @@ class RedisClient {
   // long again for the replies; a sentinel at most limits::sentinel_timeout_ms, and all of them
   // limits::sentinels_timeout_ms. Reads the password
   // file every time, so a changed password needs no restart. A world-readable password file is an
-  // error. An error names each address and why it failed.
+  // error. An error names each address and why it failed. With redis.cluster, reads which node has which
+  // slot; each command then goes to the node that has its key (drivers/redis_cluster.h).
   Result<void> connect();
   // The same, at the address to which `other` is connected: another one of the name may be another
   // server. REQUIRES: `other` is connected.
   Result<void> connect_beside(const RedisClient& other);
-  bool connected() const { return context_ != nullptr; }
+  bool connected() const;
   void close();
   // Closes the connection, and returns an error, if the server is a replica: it accepts no write, and
   // its primary may have another address now. The next connect() tries this address last. A server
@@ -58,6 +64,14 @@ class RedisClient {
   Result<RedisReply> read();
   // append() and read().
   Result<RedisReply> execute(const std::vector<std::string_view>& words);
+  // Of a cluster: the primaries that have slots; else 1. Their order is that of the latest connect() or
+  // layout().
+  size_t primaries() const;
+  // execute() at one of them. REQUIRES: no reply is due.
+  Result<RedisReply> execute_at(size_t primary, const std::vector<std::string_view>& words);
+  // Of a cluster, a text that is another one if a slot has moved; an error if one moves now. Else empty.
+  Result<std::string> layout();
+  bool is_cluster() const { return cluster_ != nullptr; }
   // Sends what append() has queued, and waits for no reply.
   Result<void> send();
   // Returns the next reply or message if it has arrived, and waits for none. Errors are those of
@@ -74,7 +88,7 @@ class RedisClient {
     std::string server;  // as the config, or a sentinel, has it
   };
   enum class Peer { redis, sentinel };
-  RedisClient(Config::Redis config, Peer peer) : config_(std::move(config)), peer_(peer) {}
+  RedisClient(Config::Redis config, Peer peer);
   uint32_t timeout_ms() const;
   std::string key(std::string_view name) const;
   Result<void> connect_until(int64_t give_up_at_ms);
@@ -98,6 +112,7 @@ class RedisClient {
 
   Config::Redis config_;
   Peer peer_ = Peer::redis;
+  std::unique_ptr<RedisCluster> cluster_;      // with redis.cluster, and then nothing below is used
   std::string connected_to_;                   // as in errors: of a name, with the address
   Address at_;                                 // the present or last one that was tried
   std::string left_;                           // the address of a replica that was left

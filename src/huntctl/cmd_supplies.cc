@@ -13,6 +13,7 @@
 
 #include "base/json_text.h"
 #include "drivers/redis_client.h"
+#include "drivers/redis_scan.h"
 #include "huntctl/commands.h"
 #include "huntctl/deadline.h"
 #include "huntctl/text_table.h"
@@ -71,18 +72,10 @@ Result<void> add_names(RedisClient& redis, const redisReply& page, SupplyNames& 
 
 Result<SupplyNames> read_names(RedisClient& redis) {
   SupplyNames names;
-  std::string const pattern(keys::supplies_of("*"));
-  std::string cursor = "0";
-  do {
-    Result<RedisReply> const page =
-        redis.execute({"SCAN", cursor, "MATCH", pattern, "COUNT", "1000", "TYPE", "set"});
-    if (!page) return page.error();
-    if ((*page)->type != REDIS_REPLY_ARRAY || (*page)->elements != 2)
-      return Error{"redis: the reply to SCAN is not a cursor and a list"};
-    cursor = text_of((*page)->element[0]);
-    if (Result<void> const added = add_names(redis, *(*page)->element[1], names); !added)
-      return added.error();
-  } while (cursor != "0");
+  Result<void> const scanned =
+      scan_keys(redis, keys::supplies_of("*"), "set",
+                [&](const redisReply& page) { return add_names(redis, page, names); });
+  if (!scanned) return scanned.error();
   if (Result<void> const added = add_old_names(redis, names); !added) return added.error();
   return names;
 }

@@ -10,12 +10,11 @@
 #include "base/ids.h"
 #include "base/read_text.h"
 #include "drivers/driver_limits.h"
+#include "drivers/redis_scan.h"
 #include "wire/redis_keys.h"
 
 namespace huntd::huntctl {
 namespace {
-
-constexpr std::string_view scan_count = "1000";
 
 Result<int64_t> number_of(std::string_view text) {
   std::optional<int64_t> const number = read_number<int64_t>(text);
@@ -55,14 +54,18 @@ Result<std::string> read_page(
 RedisClient redis_client(const Config& config) { return RedisClient(config.redis); }
 
 Result<int64_t> redis_time_ms(RedisClient& redis) {
-  Result<RedisReply> const time = redis.execute({"TIME"});
-  if (!time) return time.error();
-  if ((*time)->type != REDIS_REPLY_ARRAY || (*time)->elements != 2)
-    return Error{"redis: the reply to TIME is not a time"};
-  Result<int64_t> const seconds = number_of(text_of((*time)->element[0]));
-  Result<int64_t> const us = number_of(text_of((*time)->element[1]));
-  if (!seconds || !us) return Error{"redis: the reply to TIME is not a time"};
-  return *seconds * 1000 + *us / 1000;
+  int64_t latest_ms = 0;
+  for (size_t primary = 0; primary < redis.primaries(); ++primary) {
+    Result<RedisReply> const time = redis.execute_at(primary, {"TIME"});
+    if (!time) return time.error();
+    if ((*time)->type != REDIS_REPLY_ARRAY || (*time)->elements != 2)
+      return Error{"redis: the reply to TIME is not a time"};
+    Result<int64_t> const seconds = number_of(text_of((*time)->element[0]));
+    Result<int64_t> const us = number_of(text_of((*time)->element[1]));
+    if (!seconds || !us) return Error{"redis: the reply to TIME is not a time"};
+    latest_ms = std::max(latest_ms, *seconds * 1000 + *us / 1000);
+  }
+  return latest_ms;
 }
 
 Result<std::string> load_script(RedisClient& redis, const char* script) {
@@ -72,21 +75,11 @@ Result<std::string> load_script(RedisClient& redis, const char* script) {
 }
 
 Result<void> each_key(RedisClient& redis, std::string_view pattern, const HandleKeys& handle) {
-  std::string cursor = "0";
-  do {
-    Result<RedisReply> const page =
-        redis.execute({"SCAN", cursor, "MATCH", pattern, "COUNT", scan_count});
-    if (!page) return page.error();
-    if ((*page)->type != REDIS_REPLY_ARRAY || (*page)->elements != 2)
-      return Error{"redis: the reply to SCAN is not a cursor and a list"};
-    cursor = text_of((*page)->element[0]);
-    const redisReply* const found = (*page)->element[1];
+  return scan_keys(redis, pattern, "", [&](const redisReply& names) -> Result<void> {
     Keys keys;
-    for (size_t i = 0; i < found->elements; ++i) keys.emplace_back(text_of(found->element[i]));
-    if (keys.empty()) continue;
-    if (Result<void> handled = handle(keys); !handled) return handled;
-  } while (cursor != "0");
-  return {};
+    for (size_t i = 0; i < names.elements; ++i) keys.emplace_back(text_of(names.element[i]));
+    return handle(keys);
+  });
 }
 
 Result<void> each_reply(RedisClient& redis, size_t size, const std::function<void(size_t)>& append,
@@ -105,6 +98,20 @@ Result<void> each_reply(RedisClient& redis, size_t size, const std::function<voi
 
 Result<uint64_t> unlink(RedisClient& redis, const Keys& keys) {
   uint64_t deleted = 0;
+  if (redis.is_cluster()) {
+    // Keys of several slots can't be in one command.
+    Result<void> const done = each_reply(
+        redis, keys.size(),
+        [&](size_t i) {
+          redis.append({"UNLINK", keys[i]});
+        },
+        [&](size_t, const redisReply& reply) -> Result<void> {
+          deleted += static_cast<uint64_t>(reply.integer);
+          return {};
+        });
+    if (!done) return done.error();
+    return deleted;
+  }
   for (size_t from = 0; from < keys.size(); from += redis_batch_max) {
     std::vector<std::string_view> words{"UNLINK"};
     for (size_t i = from; i < std::min(from + redis_batch_max, keys.size()); ++i)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads and deletes many Redis keys in batches, so that neither Redis is blocked nor memory needed
-// by their number. Redis Cluster is not supported.
+// by their number.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -20,15 +20,14 @@ namespace huntd::huntctl {
 inline constexpr size_t redis_batch_max = 100;
 
 RedisClient redis_client(const Config& config);
-// In ms since the Unix epoch, by Redis' clock.
+// In ms since the Unix epoch, by Redis' clock; of a cluster, by the latest clock of its primaries.
 Result<int64_t> redis_time_ms(RedisClient& redis);
 // Loads a Lua script; returns its name for EVALSHA.
 Result<std::string> load_script(RedisClient& redis, const char* script);
 
 using Keys = std::vector<std::string>;
 using HandleKeys = std::function<Result<void>(const Keys& keys)>;
-// Calls `handle` for each page of the keys that match `pattern` (SCAN). Every key that exists all
-// the time comes; a key may come twice.
+// Calls `handle` for each page of the keys that match `pattern`, as scan_keys().
 Result<void> each_key(RedisClient& redis, std::string_view pattern, const HandleKeys& handle);
 
 // Sends append(i) for each i below `size`, in batches, and calls read(i, reply) for each reply.

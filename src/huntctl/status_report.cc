@@ -43,6 +43,7 @@ CoreStatus read_core(const element& core) {
   status.bundle = std::string_view(core["bundle"]);
   status.redis_server = std::string_view(core["redis"]["server"]);
   status.redis_address = std::string_view(core["redis"]["address"]);
+  status.redis_reason = std::string_view(core["redis"]["reason"]);
   status.kafka_reason = std::string_view(core["kafka"]["reason"]);
   status.counters = read_numbers(core["counters"]);
   status.gauges = read_numbers(core["gauges"]);
@@ -99,24 +100,43 @@ Result<Status> read_status(std::string_view json) {
   });
 }
 
-std::vector<std::string> degradations(const Status& now) {
+namespace {
+
+// "TEXT of core 0, 1: REASON" for each reason that one of the cores has.
+std::vector<std::string> by_reason(const Status& now, std::string_view text,
+                                   std::string (*reason_of)(const CoreStatus& core)) {
   std::map<std::string, std::string> cores;  // by reason
-  uint64_t waiting = 0;
   for (const CoreStatus& core : now.cores) {
-    waiting += core.gauge("huntd_outbox_pending");
-    if (core.kafka_reason.empty()) continue;
-    std::string& names = cores[core.kafka_reason];
+    std::string const reason = reason_of(core);
+    if (reason.empty()) continue;
+    std::string& names = cores[reason];
     names += fmt::format("{}{}", names.empty() ? "" : ", ", core.core);
   }
   std::vector<std::string> found;
   for (const auto& [reason, names] : cores)
-    found.push_back(fmt::format("Kafka takes no events of core {}: {}", names, reason));
+    found.push_back(fmt::format("{} of core {}: {}", text, names, reason));
+  return found;
+}
+
+}  // namespace
+
+std::vector<std::string> degradations(const Status& now) {
+  std::vector<std::string> found = by_reason(
+      now, "Kafka takes no events", [](const CoreStatus& core) { return core.kafka_reason; });
+  uint64_t waiting = 0;
+  for (const CoreStatus& core : now.cores) waiting += core.gauge("huntd_outbox_pending");
   if (!found.empty())
     found.push_back(fmt::format(
         "no loot is lost: events wait in the outbox until Kafka takes them (at the last count {})",
         waiting));
   if (!now.reload.save_error.empty())
     found.push_back("the scripts in use are not saved for a later start: " + now.reload.save_error);
+  // The core is ready: some nodes of a cluster can be used.
+  std::vector<std::string> nodes =
+      by_reason(now, "a part of the hunters gets 503, of Redis", [](const CoreStatus& core) {
+        return core.gauge("huntd_redis_up") == 1 ? core.redis_reason : std::string();
+      });
+  found.insert(found.end(), nodes.begin(), nodes.end());
   return found;
 }
 

@@ -26,6 +26,7 @@ struct CoreStatus {
   std::string bundle;
   std::string redis_server;
   std::string redis_address;
+  std::string redis_reason;  // why Redis, or a node of a cluster, can't be used
   std::string kafka_reason;  // why Kafka takes no events
   Numbers counters;
   Numbers gauges;
@@ -56,7 +57,8 @@ struct Status {
 // The error says whether a member is missing or has another type.
 Result<Status> read_status(std::string_view json);
 
-// What is not as it should be although huntd is ready: no hunter notices it. A sentence each.
+// What is not as it should be although huntd is ready: no hunter notices it, or only some do. A sentence
+// each.
 std::vector<std::string> degradations(const Status& now);
 
 // How fast the counters grow.

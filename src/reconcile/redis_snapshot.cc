@@ -14,6 +14,7 @@
 #include "base/ids.h"
 #include "base/read_text.h"
 #include "drivers/driver_limits.h"
+#include "drivers/redis_scan.h"
 #include "wire/redis_keys.h"
 
 namespace huntd::reconcile {
@@ -21,25 +22,15 @@ namespace {
 
 constexpr std::string_view scan_count = "1000";
 
-// Calls `handle` with the names of the keys of this type that match, page by page. SCAN may return
-// a key twice.
+// Calls `handle` with the names of the keys of this type that match, page by page, as scan_keys().
 template <class Handle>
 Result<void> each_page(RedisClient& redis, std::string_view pattern, std::string_view type,
                        Handle handle) {
-  std::string cursor = "0";
-  do {
-    Result<RedisReply> page =
-        redis.execute({"SCAN", cursor, "MATCH", pattern, "COUNT", scan_count, "TYPE", type});
-    if (!page) return page.error();
-    if ((*page)->type != REDIS_REPLY_ARRAY || (*page)->elements != 2)
-      return Error{"redis: the reply to SCAN is not a cursor and a list"};
-    cursor = text_of((*page)->element[0]);
+  return scan_keys(redis, pattern, type, [&](const redisReply& found) {
     std::vector<std::string_view> names;
-    const redisReply* found = (*page)->element[1];
-    for (size_t i = 0; i < found->elements; ++i) names.push_back(text_of(found->element[i]));
-    if (Result<void> handled = handle(names); !handled) return handled;
-  } while (cursor != "0");
-  return {};
+    for (size_t i = 0; i < found.elements; ++i) names.push_back(text_of(found.element[i]));
+    return handle(names);
+  });
 }
 
 std::vector<HeldField> fields_of(const redisReply* reply) {
