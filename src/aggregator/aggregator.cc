@@ -10,6 +10,7 @@
 
 #include "aggregator/postgres/materialize.h"
 #include "aggregator/postgres/schema.h"
+#include "aggregator/source/source_cluster.h"
 #include "aggregator/source/source_kafka.h"
 #include "aggregator/source/source_outbox.h"
 #include "base/clock.h"
@@ -27,6 +28,8 @@ constexpr const char* undefined_table = "42P01";      // SQLSTATE
 constexpr const char* undefined_column = "42703";     // SQLSTATE
 
 std::unique_ptr<Source> open_source(const Config& config) {
+  if (config.kafka.bootstrap.empty() && config.redis.cluster)
+    return std::make_unique<ClusterSource>(config);
   if (config.kafka.bootstrap.empty()) return std::make_unique<OutboxSource>(config);
   return std::make_unique<KafkaSource>(config);
 }

@@ -53,6 +53,13 @@ inline constexpr int64_t outbox_check_ms = 1'000;
 inline constexpr uint32_t outbox_check_buckets = 4;
 // Commands sent at once if the last ones failed.
 inline constexpr uint32_t outbox_failing_pipeline_max = 16;
+// Of a Redis Cluster: how often it is asked which node has which outbox, and at the soonest after a node
+// has failed; after which time such a node is tried again; how long all nodes are waited for at most
+// before they are looked at.
+inline constexpr int64_t outbox_map_ms = 5'000;
+inline constexpr int64_t outbox_map_gap_ms = 200;
+inline constexpr int64_t outbox_node_retry_ms = 500;
+inline constexpr int64_t outbox_parts_wait_ms = 100;
 // If nothing may be read for this long, the partitions are paused (KafkaSource::idle()).
 inline constexpr int64_t kafka_pause_after_ms = 30'000;
 inline constexpr size_t retention_page_max = 5'000;       // rows read, or deleted, at a time

@@ -56,12 +56,14 @@ std::optional<uint64_t> OutboxLengths::total(int64_t now_ms) {
   counted_at_ms_ = now_ms;
   if (redis_.is_replaced()) redis_.close();
   Result<void> counted = redis_.connect();
-  if (counted && !one_by_one_) {
+  if (counted && listed_) {
+    counted = count_listed();
+  } else if (counted && !one_by_one_) {
     counted = count_all();
     one_by_one_ = !counted && begins_with_code(counted.error(), "CROSSSLOT");
     if (one_by_one_) counted = Result<void>();
   }
-  if (counted && one_by_one_) counted = count_some();
+  if (counted && one_by_one_ && !listed_) counted = count_some();
   if (!counted) {
     reason_ = counted.error().message;
     total_.reset();
@@ -120,6 +122,29 @@ Result<void> OutboxLengths::count_group(uint32_t first, uint64_t& total, int64_t
   std::string const id(text_of(found->element[1]));
   int64_t const id_ms = std::strtoll(id.c_str(), nullptr, 10);
   if (id_ms > 0) oldest_ms = oldest_ms == 0 ? id_ms : std::min(oldest_ms, id_ms);
+  return {};
+}
+
+void OutboxLengths::use(const std::bitset<limits::buckets>& buckets) {
+  listed_ = buckets;
+  counted_at_ms_ = 0;
+}
+
+Result<void> OutboxLengths::count_listed() {
+  uint32_t sent = 0;
+  for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket)
+    if (listed_->test(bucket)) {
+      redis_.append({"XLEN", keys::outbox(bucket)});
+      ++sent;
+    }
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < sent; ++i) {
+    Result<RedisReply> length = redis_.read();
+    if (!length) return length.error();
+    total += static_cast<uint64_t>((*length)->integer);
+  }
+  total_ = total;
+  oldest_ms_ = 0;
   return {};
 }
 

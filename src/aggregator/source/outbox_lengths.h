@@ -5,6 +5,7 @@
 // many keys (Redis Cluster), it asks for the lengths one by one, at most four a second.
 #pragma once
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@ class OutboxLengths {
  public:
   // Has a connection of its own.
   explicit OutboxLengths(const Config& config);
+  // Counts these buckets only, of a node of a cluster: by one XLEN each.
+  void use(const std::bitset<limits::buckets>& buckets);
 
   // Returns the newest known number of events; nothing if Redis is unavailable or the first count
   // is not complete. Counts at most once per limits::outbox_count_interval_ms, and then waits for
@@ -38,11 +41,13 @@ class OutboxLengths {
   Result<void> count_group(uint32_t first, uint64_t& total, int64_t& oldest_ms);
   Result<void> count_all();
   Result<void> count_some();
+  Result<void> count_listed();
 
   RedisClient redis_;
   std::string script_sha_;
   std::string counted_writes_;  // writes() before the last count
   bool one_by_one_ = false;
+  std::optional<std::bitset<limits::buckets>> listed_;
   std::array<uint64_t, limits::buckets> lengths_{};  // if one_by_one_
   uint32_t next_bucket_ = 0;
   bool complete_ = false;  // every bucket was counted

@@ -77,6 +77,12 @@ bool begins_with_code(const Error& error, std::string_view code) {
   return error.message.find(fmt::format("redis: {}", code)) == 0;
 }
 
+// Another node of the cluster has the bucket, or gets it now.
+bool is_elsewhere(const Error& error) {
+  return begins_with_code(error, "MOVED") || begins_with_code(error, "ASK") ||
+         begins_with_code(error, "TRYAGAIN");
+}
+
 }  // namespace
 
 OutboxSource::OutboxSource(const Config& config)
@@ -86,14 +92,37 @@ OutboxSource::OutboxSource(const Config& config)
       sweep_interval_ms_(config.aggregator.interval_s * 1000LL) {
   for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket)
     buckets_[bucket].key = keys::outbox(bucket);
+  mine_.set();
   changed_.set();
+}
+
+OutboxSource::OutboxSource(const Config& config, OfNode) : OutboxSource(config) { use({}); }
+
+void OutboxSource::use(const Buckets& buckets) {
+  if (buckets == mine_) return;
+  Buckets const gained = buckets & ~mine_;
+  for (uint32_t number = 0; number < limits::buckets; ++number)
+    if (!buckets.test(number)) forget(number);
+  mine_ = buckets;
+  changed_ = (changed_ | gained) & mine_;
+  ends_reached_ &= ~gained;
+  counted_ = 0;
+  lengths_.use(mine_);
+  note_changes();
+}
+
+// What was delivered of it is not deleted; it is read again, here or at another node.
+void OutboxSource::forget(uint32_t bucket) {
+  delivered_ -= buckets_[bucket].unacknowledged.size();
+  buckets_[bucket].unacknowledged.clear();
+  changed_.set(bucket);
 }
 
 void OutboxSource::restart() {
   for (Bucket& bucket : buckets_) bucket.unacknowledged.clear();
   delivered_ = 0;
   merged_ = false;
-  changed_.set();
+  changed_ = mine_;
   note_changes();
 }
 
@@ -132,7 +161,7 @@ Result<void> OutboxSource::start_watch() {
   watch_started_at_ms_ = monotonic_ms();
   Result<bool> started = watch_.start(redis_);
   if (!started) return started.error();
-  changed_.set();
+  changed_ = mine_;
   note_changes();
   check_at_ms_ = watch_started_at_ms_ + (*started ? limits::outbox_check_ms : sweep_interval_ms_);
   std::string const rejection = *started ? "" : watch_.rejection();
@@ -170,6 +199,7 @@ void OutboxSource::listen() {
   if (!unexpected || unexpected->has_value()) redis_.close();
   if (!watch_.watching()) return;
   Result<OutboxWatch::Received> const received = watch_.receive(changed_, monotonic_ms());
+  changed_ &= mine_;
   if (!received)
     watch_failure_ = received.error().message;
   else if (*received == OutboxWatch::Received::flushed)
@@ -203,13 +233,14 @@ void OutboxSource::check_some(int64_t now_ms) {
   if (now_ms < check_at_ms_) return;
   if (!watch_.watching()) {
     check_at_ms_ = now_ms + sweep_interval_ms_;
-    changed_.set();
+    changed_ = mine_;
     note_changes();
     return;
   }
   check_at_ms_ = now_ms + limits::outbox_check_ms;
   for (uint32_t i = 0; i < limits::outbox_check_buckets; ++i)
     changed_.set((next_check_ + i) % limits::buckets);
+  changed_ &= mine_;
   next_check_ = (next_check_ + limits::outbox_check_buckets) % limits::buckets;
 }
 
@@ -387,6 +418,7 @@ Result<void> OutboxSource::delete_group(const std::vector<uint32_t>& group) {
     Result<RedisReply> reply = redis_.read();
     if (!redis_.connected()) return reply.error();
     if (!reply) {
+      if (is_elsewhere(reply.error())) forget(number);
       if (!failure) failure = reply.error();
       continue;
     }

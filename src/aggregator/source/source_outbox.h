@@ -4,8 +4,8 @@
 // pipelined XRANGE. Entries are deleted after their events are in PostgreSQL. With Kafka, huntd's
 // emitter owns the outbox.
 //
-// It talks to one server, by one reading connection and one watch. On a Redis Cluster each node
-// would have such a pair for the buckets of its slots (decision 32).
+// It talks to one server, by one reading connection and one watch. On a Redis Cluster each node has
+// one for the buckets of its slots (source_cluster.h).
 #pragma once
 #include <algorithm>
 #include <array>
@@ -26,12 +26,20 @@ namespace huntd::aggregator {
 class OutboxSource final : public Source {
  public:
   explicit OutboxSource(const Config& config);
+  // Of a node of a cluster, whose address is redis.address, without any bucket yet.
+  struct OfNode {};
+  OutboxSource(const Config& config, OfNode);
+
+  // The buckets of the node from now on. What was delivered of others is not deleted any more.
+  void use(const Buckets& buckets);
+  // The sockets that have input if something can be done; -1: none.
+  std::array<int, 2> fds() const { return {redis_.fd(), watch_.fd()}; }
 
   Result<void> read(Batch& batch, uint32_t timeout_ms) override;
   // What can't be deleted is kept; the next read() deletes it first, and fails if it can't.
   Result<void> acknowledge() override;
   Result<bool> idle(uint32_t timeout_ms) override;
-  bool caught_up() const override { return ends_reached_.all(); }
+  bool caught_up() const override { return (ends_reached_ | ~mine_).all(); }
   uint64_t lag_events() const override {
     return changed_.none() ? delivered_ : std::max(counted_, delivered_);
   }
@@ -82,6 +90,7 @@ class OutboxSource final : public Source {
   Result<void> load_script();
   // Every entry that is not deleted will be read again.
   void restart();
+  void forget(uint32_t bucket);
   void count(int64_t now_ms);
 
   RedisClient redis_;
@@ -90,6 +99,7 @@ class OutboxSource final : public Source {
   std::string name_ = "outbox";
   int64_t sweep_interval_ms_;  // if Redis does not report changes
   std::array<Bucket, limits::buckets> buckets_;
+  Buckets mine_;          // that are read: all, or those of a node
   Buckets changed_;       // or never read: they may have entries that were not delivered
   Buckets ends_reached_;  // at least once
   uint32_t next_bucket_ = 0;
