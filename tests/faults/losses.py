@@ -34,6 +34,7 @@ class Loss:
     at_ms: int
     held: dict[Session, Held] = field(default_factory=dict)
     keys: frozenset[tuple[str, str, str]] = frozenset()  # (hunter, hunt, Idempotency-Key) of each stored response
+    hunters: frozenset[str] | None = None  # of whom it has lost something; None: of any
 
     @classmethod
     def to(cls, name: str, at_ms: int, redis: RedisClient) -> "Loss":
@@ -50,6 +51,8 @@ class Loss:
 
     def has(self, record: Record) -> bool:
         """Whether Redis still had this award after the loss."""
+        if self.hunters is not None and record.session[0] not in self.hunters:
+            return True
         return self.held.get(record.session, Held()).reached.get(record.generation, 0) >= record.seq
 
 

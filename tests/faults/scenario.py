@@ -5,7 +5,7 @@ import pathlib
 from dataclasses import dataclass, field
 from typing import Callable
 
-FAMILIES = ("processes", "redis", "kafka", "postgres", "clients", "machine", "losses", "seasons")
+FAMILIES = ("processes", "redis", "kafka", "postgres", "clients", "machine", "losses", "seasons", "cluster")
 
 
 class Skipped(Exception):

@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import socket
 
+from harness.cluster_server import ClusterServer
 from harness.kafka_server import start_kafka
 from harness.ports import reserve_port
 from harness.postgres_server import PostgresServer
@@ -125,17 +126,21 @@ class AggregatorServer(Server):
 
 
 class HuntdStack:
-    """`kafka` may be options of KafkaServer. start() and stop() the whole; the parts (redis, postgres, kafka, huntd, aggregator) are Servers of their own."""
+    """`kafka` may be options of KafkaServer, `redis_cluster` those of ClusterServer. start() and stop() the whole; the parts (redis, postgres, kafka, huntd, aggregator) are Servers of their own."""
 
     def __init__(self, directory: pathlib.Path | str, *, cores: int | None = 2, kafka: bool | dict = False,
-                 append_only: bool = False, redis_unix_socket: bool = False, aggregator: bool = True, hunts: pathlib.Path | str | None = None,
+                 append_only: bool = False, redis_unix_socket: bool = False,
+                 redis_cluster: dict | None = None, aggregator: bool = True, hunts: pathlib.Path | str | None = None,
                  settings: dict | None = None, before_huntd: list[str] | None = None, outlives: bool = False):
         self.directory = pathlib.Path(directory).absolute()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.outlives = outlives
         self.config = self.directory / "huntd.toml"
         self.hunts = pathlib.Path(hunts or ROOT / "lua").absolute()
-        self.redis = RedisServer(self.directory / "redis", append_only=append_only, unix_socket=redis_unix_socket, outlives=outlives)
+        if redis_cluster is not None:
+            self.redis = ClusterServer(self.directory / "cluster", **redis_cluster)
+        else:
+            self.redis = RedisServer(self.directory / "redis", append_only=append_only, unix_socket=redis_unix_socket, outlives=outlives)
         self.postgres = PostgresServer(self.directory / "postgres", outlives=outlives) if aggregator else None
         self.wants_kafka = kafka
         self.makes_topic = True  # a test may leave it to the brokers
@@ -145,6 +150,8 @@ class HuntdStack:
         self.settings = {
             "http.listen": self.http, "admin.listen": self.admin, "hunts.dir": str(self.hunts),
             "redis.address": self.redis.address, "aggregator.listen": self.aggregator_address}
+        if redis_cluster is not None:
+            self.settings["redis.cluster"] = True
         if cores is not None:
             self.settings["cores.count"] = cores
         if self.postgres:

@@ -71,6 +71,11 @@ def held_in(redis) -> dict[tuple[str, str], Held]:
     return found
 
 
+def hunters_in(redis) -> dict[str, str]:
+    """{hunter: a key `held`} of each hunter that has awards."""
+    return {key.split(":")[2]: key for key in redis.keys("held:*")}
+
+
 def floors_in(redis) -> dict[str, str]:
     """{hunt: the greatest generation of its purged seasons} of each hunt that was purged."""
     states = {hunt: state.split(" ") for hunt, state in redis.hash("hunts").items()}

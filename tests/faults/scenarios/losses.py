@@ -19,7 +19,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _await_sold_out(run) -> None:
+def await_sold_out(run) -> None:
     """Then no unit is reserved when Redis loses it, so that exactly those that were given can be given again."""
     with run.stack.redis.client() as redis:
         for (hunt, loot_id), limit in SUPPLY.items():
@@ -37,7 +37,7 @@ def redis_restored_from_an_older_file(run):
     older = redis.directory / "older.rdb"
     redis.save_in_background(older)
     run.load.await_answers(int(run.span(600, 150)))
-    _await_sold_out(run)
+    await_sold_out(run)
     redis.kill()
     with redis_on_file(run.stack.directory / "older", older) as look, look.client() as client:
         run.lost(Loss.to("an older file", _now_ms(), client))
@@ -55,7 +55,7 @@ def failed_over_to_a_lagging_replica(run):
     stack = run.stack
     replica = stack.start_replica(LAG_S)
     run.load.await_answers(int(run.span(600, 200)))
-    _await_sold_out(run)
+    await_sold_out(run)
     stack.kill_primary(replica)
     with replica.client() as client:
         run.lost(Loss.to("failover", _now_ms(), client))
@@ -72,7 +72,7 @@ def sentinel_failover(run):
     sentinels and find it; another lineage is noticed, and what was lost is named and restored."""
     stack = run.stack
     run.load.await_answers(int(run.span(600, 200)))
-    _await_sold_out(run)
+    await_sold_out(run)
     stack.delay(stack.replica, LAG_S)
     run.load.await_answers(int(run.span(150, 100)))
     stack.kill_primary(stack.replica)
@@ -95,7 +95,7 @@ def flushall_and_restore(run):
     run.other_hunters.add(hunter)
     for number in range(3):
         run.expect(run_hunt(stack.http, "gold", hunter, key=f"f{number}").status == 200, "an award before")
-    _await_sold_out(run)
+    await_sold_out(run)
     with stack.redis.client() as redis:
         redis.call("MULTI")
         redis.call("TIME")
