@@ -135,7 +135,7 @@ TEST_CASE("a sentinel that does not reply, or does not know, is skipped") {
   hosts.sentinels[1]->reply = nil;
   hosts.start_with_sentinels();
   CHECK_FALSE(hosts.world.link->up());
-  hosts.world.pass(limits::sentinel_wait_ns);
+  hosts.world.pass(limits::server_call_wait_ns);
   CHECK(hosts.world.link->suitable());
   // The one that knew is asked first from now on.
   hosts.world.pass(ns_per_s);
@@ -149,7 +149,7 @@ TEST_CASE("a sentinel that accepts and is silent is skipped") {
   Hosts& hosts = make_hosts();
   hosts.sentinels[0]->reply = "";
   hosts.start_with_sentinels();
-  hosts.world.pass(limits::sentinel_wait_ns);
+  hosts.world.pass(limits::server_call_wait_ns);
   CHECK(hosts.world.link->suitable());
 }
 
@@ -257,7 +257,7 @@ TEST_CASE("the sentinels have a bound together") {
     options.servers.sentinels.push_back({false, "127.0.0.1", port});
   }
   hosts.world.start(std::move(options));
-  for (int i = 0; i < 3; ++i) hosts.world.pass(limits::sentinel_wait_ns);
+  for (int i = 0; i < 3; ++i) hosts.world.pass(limits::server_call_wait_ns);
   CHECK(hosts.has("sentinel 127.0.0.1:22: timed out"));
   CHECK(hosts.has("; no time was left to ask the other sentinels"));
   CHECK(hosts.silent.server.connects == 3);
