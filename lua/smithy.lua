@@ -21,7 +21,7 @@ end
 local function make(hunt, thing)
   local recipe = recipes[thing]
   if not recipe then
-    hunt.reject("nobody here can make that")
+    hunt.reject("there is no recipe for that")
   end
   for _, part in ipairs(recipe) do
     local loot_id, needed = part[1], part[2]

@@ -35,9 +35,9 @@ return function(test)
     test.expect{ replayed = true, taken = { iron = 3, wood = 1 }, held = { iron = 3, wood = 1, sword = 1 } }
   end)
 
-  test.case("what nobody can make is rejected", function()
+  test.case("what has no recipe is rejected", function()
     test.when{ input = { make = "crown" } }
-    test.expect{ rejected = "nobody here can make that" }
+    test.expect{ rejected = "there is no recipe for that" }
   end)
 
   test.case("iron comes in ones and twos", function()
