@@ -231,6 +231,7 @@ inline constexpr size_t held_was_max = 15;            // earlier generations tha
 inline constexpr uint64_t hunts_read_ms = 1000;
 inline constexpr uint64_t hunts_stale_ms = 10'000;
 inline constexpr size_t supplies_per_hunt_max = 1000;  // that a hunt ever draws on
+inline constexpr size_t left_asked_max = 32;           // calls of hunt.left per run
 
 // --- Kafka -----------------------------------------------------------------------------------
 // How often a client of Kafka tries to reach its brokers. librdkafka's own 10 s would prolong each

@@ -34,6 +34,11 @@ constexpr Described functions[] = {
     {"held", R"(---What the hunter held of this hunt before this run: loot_id -> count.
 ---@return table<string, integer?>
 ())"},
+    {"left", R"(---How many units of a supply are neither given nor reserved.
+---@param loot_id string
+---@param options {limit: integer} as for hunt.award
+---@return integer
+(loot_id, options))"},
     {"list", R"(---Marks a table as a list, which is an array in the result even if it is empty.
 ---@generic T
 ---@param t? T[]

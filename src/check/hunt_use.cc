@@ -139,9 +139,10 @@ class Values {
   void arguments(const Node* node, std::string_view function);
   void award(const Node* node);
   void loot_id(const Node* node);
-  void options(const Node* node);
+  void options(const Node* node, std::string_view function);
   void whole_number(const Node* node, std::string_view what, int low, int high,
                     std::string_view help);
+  void left(const Node* node);
   void take(const Node* node);
   void random(const Node* node);
   void date(const Node* node);
@@ -404,6 +405,7 @@ void Values::arguments(const Node* node, std::string_view function) {
   size_t const count = node->parts.size() - 1;
   const Node* const last = node->parts.back();
   if (function == "award") return award(node);
+  if (function == "left") return left(node);
   if (function == "take") return take(node);
   if (function == "random") return random(node);
   if (function == "date") return date(node);
@@ -433,7 +435,7 @@ void Values::award(const Node* node) {
                  "hunt.award takes a loot_id, and perhaps a limit or a count",
                  "call hunt.award once for each loot; a limit is written {limit = 100}");
   loot_id(node->parts[1]);
-  if (count == 2) options(node->parts[2]);
+  if (count == 2) options(node->parts[2], "award");
 }
 
 void Values::text_argument(const Node* node, std::string_view what) {
@@ -471,7 +473,7 @@ void Values::loot_id(const Node* node) {
                     good ? fmt::format(": write \"{}\"", proposed) : ""));
 }
 
-void Values::options(const Node* node) {
+void Values::options(const Node* node, std::string_view function) {
   const Node* const literal = literal_of(node);
   if (literal == nullptr || literal->kind == NodeKind::nil) return;
   if (literal->kind != NodeKind::table) {
@@ -497,7 +499,7 @@ void Values::options(const Node* node) {
     }
     std::string_view const name = key == nullptr ? "without a name" : key->text;
     std::string_view const near = key == nullptr ? "" : nearest_name(name, award_options());
-    return error(field->begin, "option", fmt::format("hunt.award has no option {}", name),
+    return error(field->begin, "option", fmt::format("hunt.{} has no option {}", function, name),
                  near == "count" ? "did you mean count? It is written {count = 5}"
                                  : "did you mean limit? It is written {limit = 100}");
   }
@@ -519,6 +521,32 @@ void Values::whole_number(const Node* node, std::string_view what, int low, int 
   if (!wrong_number && !wrong_kind) return;
   error(node->begin, "option", fmt::format("{} is a whole number from {} to {}", what, low, high),
         std::string(help));
+}
+
+void Values::left(const Node* node) {
+  constexpr std::string_view help =
+      "write both as for hunt.award, as in hunt.left(\"gold\", {limit = 100})";
+  size_t const count = node->parts.size() - 1;
+  if (count == 0)
+    return error(node->offset, "arguments", "hunt.left does not say which loot", std::string(help));
+  if (count > 2)
+    return error(node->parts[3]->begin, "arguments", "hunt.left takes a loot_id and a limit",
+                 "call hunt.left once for each loot");
+  loot_id(node->parts[1]);
+  NodeKind const last = node->parts.back()->kind;
+  // It may have two values.
+  bool const open = last == NodeKind::call || last == NodeKind::method || last == NodeKind::varargs;
+  const Node* const literal = count == 2 ? literal_of(node->parts[2]) : nullptr;
+  bool const is_nil = literal != nullptr && literal->kind == NodeKind::nil;
+  if ((count == 1 && !open) || is_nil)
+    return error(node->offset, "arguments", "hunt.left does not say the limit", std::string(help));
+  if (count == 1) return;
+  if (literal != nullptr && literal == node->parts[2] && literal->kind == NodeKind::table)
+    for (const Node* const field : literal->parts)
+      if (field->parts.size() == 2 && field->parts[0]->kind == NodeKind::text &&
+          field->parts[0]->text == "count")
+        return error(field->begin, "option", "hunt.left has no option count", std::string(help));
+  options(node->parts[2], "left");
 }
 
 void Values::take(const Node* node) {

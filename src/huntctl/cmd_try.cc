@@ -43,6 +43,7 @@ struct Options {
   std::string input;
   std::string held;
   std::string gone;
+  std::string left;
   std::string state;
   std::string now;
   std::string key;
@@ -50,9 +51,10 @@ struct Options {
   uint32_t secret_number = 0;  // 0: the newest
 };
 
-// "iron=3,wood=1"
-Result<std::map<std::string, uint64_t>> read_held(const std::string& text) {
-  std::map<std::string, uint64_t> held;
+// "iron=3,wood=1", the value of this option.
+Result<std::map<std::string, uint64_t>> read_counts(std::string_view option,
+                                                    const std::string& text) {
+  std::map<std::string, uint64_t> counts;
   for (const std::string& item : CLI::detail::split(text, ',')) {
     if (item.empty()) continue;
     size_t const equals = item.find('=');
@@ -60,12 +62,12 @@ Result<std::map<std::string, uint64_t>> read_held(const std::string& text) {
         equals == std::string::npos ? 1 : read_number<uint64_t>(item.substr(equals + 1));
     std::string const loot_id = item.substr(0, equals);
     if (!count || !is_id(loot_id))
-      return usage_error(fmt::format("--held: \"{}\" is not LOOT_ID=COUNT", item));
-    held[loot_id] = *count;
+      return usage_error(fmt::format("{}: \"{}\" is not LOOT_ID=COUNT", option, item));
+    counts[loot_id] = *count;
   }
-  if (held.size() > limits::held_loot_max)
-    return usage_error(fmt::format("--held: at most {} loot_ids", limits::held_loot_max));
-  return held;
+  if (counts.size() > limits::held_loot_max)
+    return usage_error(fmt::format("{}: at most {} loot_ids", option, limits::held_loot_max));
+  return counts;
 }
 
 // The secret that the hosts of the ledger share.
@@ -126,7 +128,7 @@ Result<Rehearsal> plan_of(const Options& options, const Config& config, const Hu
       options.now.empty() ? Result<int64_t>(wall_ms()) : read_now(options.now);
   if (!now_ms) return now_ms.error();
   plan.now_ms = *now_ms;
-  Result<std::map<std::string, uint64_t>> held = read_held(options.held);
+  Result<std::map<std::string, uint64_t>> held = read_counts("--held", options.held);
   if (!held) return held.error();
   plan.held = std::move(*held);
   if (!options.state.empty()) {
@@ -138,6 +140,9 @@ Result<Rehearsal> plan_of(const Options& options, const Config& config, const Hu
                                      limits::state_bytes_max));
     plan.state = stored_state(options.state);
   }
+  Result<std::map<std::string, uint64_t>> left = read_counts("--left", options.left);
+  if (!left) return left.error();
+  plan.supply_left = std::move(*left);
   for (const std::string& loot_id : CLI::detail::split(options.gone, ','))
     if (!loot_id.empty()) plan.supply_left[loot_id] = 0;
   if (!options.input.empty()) {
@@ -235,6 +240,7 @@ void add_try(CLI::App& app, Context& context) {
   command->add_option("--input", options->input, "The body of the request, as JSON");
   command->add_option("--held", options->held, "What the hunter holds: LOOT_ID=COUNT,...");
   command->add_option("--gone", options->gone, "Supplies that have no unit left: LOOT_ID,...");
+  command->add_option("--left", options->left, "Units left of supplies: LOOT_ID=COUNT,...");
   command->add_option("--state", options->state, "What hunt.state() has, as JSON");
   command->add_option("--now", options->now, "The time that hunt.now is");
   auto* const key = command->add_option(

@@ -39,6 +39,10 @@ ErrorExample read_example(const element& from) {
   if (!lacks(example, "held") && !from["held"].is_null())
     for (auto const& [loot_id, count] : object(from["held"]))
       example.held[std::string(loot_id)] = uint64_t(count);
+  // Only of a run that asked, and of no older huntd.
+  if (element left; !lacks(example, "left") && from["left"].get(left) == simdjson::SUCCESS)
+    for (auto const& [loot_id, units] : object(left))
+      example.left[std::string(loot_id)] = uint64_t(units);
   if (!lacks(example, "gone"))
     for (element const loot_id : array(from["gone"]))
       example.gone.emplace_back(std::string_view(loot_id));
@@ -101,12 +105,10 @@ std::string repeat_command(const ErrorEntry& entry, const ErrorExample& example,
   command += fmt::format(" try {} {} --now {} --seed {}", shell_word(entry.hunt),
                          shell_word(example.hunter_id), example.now_ms, example.seed);
   if (!example.input.empty()) command += " --input " + input_word(example.input);
-  std::vector<std::string> held;
-  for (const auto& [loot_id, count] : example.held)
-    held.push_back(fmt::format("{}={}", loot_id, count));
-  if (!held.empty()) command += " --held " + shell_word(join_texts(held, ","));
+  if (!example.held.empty()) command += " --held " + shell_word(counts_word(example.held));
   if (!example.state.empty()) command += " --state " + shell_word(example.state);
   if (!example.gone.empty()) command += " --gone " + shell_word(join_texts(example.gone, ","));
+  if (!example.left.empty()) command += " --left " + shell_word(counts_word(example.left));
   return command;
 }
 

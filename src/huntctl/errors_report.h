@@ -21,9 +21,10 @@ struct ErrorExample {
   std::string seed;                      // 32 hex digits
   std::map<std::string, uint64_t> held;  // empty also if the script did not ask
   std::vector<std::string> gone;         // supplies without a unit
+  std::map<std::string, uint64_t> left;  // units of the supplies that hunt.left asked for
   std::string input;                     // JSON; empty: none
   std::string state;                     // of hunt.state(), as JSON; empty: nothing
-  std::vector<std::string> lacks;        // "input", "state", "held" or "gone": too large
+  std::vector<std::string> lacks;        // "input", "state", "held", "left" or "gone": too large
 };
 
 struct ErrorEntry {

@@ -50,6 +50,11 @@ std::string reason(const Figures& figures, const Figures::Reason& reason) {
   add_member(example, "reason", json_string(first.reason));
   add_member(example, "held", held);
   add_member(example, "gone", list_of(first.gone, json_string));
+  if (!first.left.empty()) {
+    std::string left = "{}";
+    for (auto const& [loot_id, units] : first.left) add_member(left, loot_id, json_number(units));
+    add_member(example, "left", left);
+  }
   std::string object = "{}";
   add_member(object, "end", json_string(run_end_text(reason.end)));
   add_member(object, "text", reason.text.empty() ? "null" : json_string(reason.text));

@@ -46,13 +46,13 @@ std::string again_text(const TestedHunt& hunt, const TestedCase::Run& run) {
   std::string text = fmt::format("huntctl try {} {} --seed {:016x}{:016x} --now {}",
                                  shell_word(hunt.hunt_path), run.request.hunter_id,
                                  run.request.seed[0], run.request.seed[1], run.request.now_ms);
-  std::string held;
-  for (const auto& [loot_id, count] : run.request.held)
-    held += fmt::format("{}{}={}", held.empty() ? "" : ",", loot_id, count);
+  std::string held = counts_word(run.request.held);
   if (run.request.held.size() > held_shown_max) held = "...";
   if (!held.empty()) text += " --held " + held;
   if (!run.outcome.supplies_gone.empty())
     text += " --gone " + join_texts(run.outcome.supplies_gone, ",");
+  if (!run.outcome.supplies_left.empty())
+    text += " --left " + counts_word(run.outcome.supplies_left);
   if (!run.input_json.empty()) text += " --input " + shell_word(run.input_json);
   return text;
 }

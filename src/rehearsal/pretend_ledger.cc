@@ -31,6 +31,21 @@ std::optional<PretendLedger::Loot> PretendLedger::loot_of(std::string_view loot_
   return loot;
 }
 
+uint64_t PretendLedger::taken(Loot loot, std::span<const Draw> draws) const {
+  return supplies_[loot].given +
+         static_cast<uint64_t>(std::count_if(draws.begin(), draws.end(), [loot](const Draw& draw) {
+           return draw.loot == loot && draw.granted;
+         }));
+}
+
+std::optional<uint64_t> PretendLedger::left(Loot loot, uint64_t limit, std::span<const Draw> draws,
+                                            uint64_t earlier) const {
+  uint64_t const left = limit - std::min(limit, taken(loot, draws));
+  // What is gone is gone for all later runs.
+  if (earlier > 0 && left > 0) return std::nullopt;
+  return left;
+}
+
 PretendLedger::Unit PretendLedger::draw(Loot loot, uint64_t limit, std::span<const Draw> draws,
                                         uint64_t earlier) const {
   const Supply& supply = supplies_[loot];
@@ -46,11 +61,9 @@ PretendLedger::Unit PretendLedger::draw(Loot loot, uint64_t limit, std::span<con
     own.erase(std::unique(own.begin(), own.end()), own.end());
     if (enlisted_ + own.size() >= limits::supplies_per_hunt_max) return Unit::full;
   }
-  uint64_t const mine = static_cast<uint64_t>(std::count_if(
-      draws.begin(), draws.end(), [loot](const Draw& d) { return d.loot == loot && d.granted; }));
   // Units that were given never come back, so what is gone is gone for all later runs; and a run
   // takes at most awards_max, so what is left above that is left in any case.
-  uint64_t const taken = supply.given + mine;
+  uint64_t const taken = this->taken(loot, draws);
   if (taken >= limit) return Unit::gone;
   if (taken + earlier * limits::awards_max < limit) return Unit::granted;
   return Unit::later;

@@ -78,6 +78,10 @@ class PretendLedger {
 
   // A unit for a run that has made `draws` before, while `earlier` runs before it have not ended.
   Unit draw(Loot loot, uint64_t limit, std::span<const Draw> draws, uint64_t earlier) const;
+  // The units that are left for a run that has made `draws` before. Nothing if that depends on the
+  // `earlier` runs before it that have not ended: ask again when one has.
+  std::optional<uint64_t> left(Loot loot, uint64_t limit, std::span<const Draw> draws,
+                               uint64_t earlier) const;
   // Ends a run that gives `awards`. Its granted draws are among them. `new_state` is what it keeps
   // then, as JSON; nothing: what was kept before.
   // REQUIRES: all runs before it have ended, and the hunter holds what the run takes.
@@ -88,6 +92,9 @@ class PretendLedger {
   void release(std::span<const Draw> draws);
 
  private:
+  // Given, or reserved by these draws.
+  uint64_t taken(Loot loot, std::span<const Draw> draws) const;
+
   struct TextHash {
     using is_transparent = void;
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }

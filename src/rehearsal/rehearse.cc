@@ -25,9 +25,7 @@ std::string string_of(wf_text text) { return {text.data, text.size}; }
 class Run {
  public:
   explicit Run(const Rehearsal& rehearsal)
-      : rehearsal_(rehearsal),
-        supply_left_(rehearsal.supply_left),
-        buffer_(limits::worker_frame_bytes_max, '\0') {}
+      : rehearsal_(rehearsal), buffer_(limits::worker_frame_bytes_max, '\0') {}
 
   std::string_view job(const BundledHunt& hunt, uint32_t flags);
   // Takes a frame, and replies to it on `worker`: a WorkerProcess or a JobWorker.
@@ -47,12 +45,14 @@ class Run {
  private:
   std::string_view held_reply();
   std::string_view state_reply();
+  uint64_t left_before(const std::string& loot_id, uint64_t limit) const;
   std::optional<std::string_view> supply_reply(wf_reader& reader);
+  std::optional<std::string_view> left_reply(wf_reader& reader);
   void take_outcome(const wf_outcome& outcome);
 
   const Rehearsal& rehearsal_;
-  std::map<std::string, uint64_t> supply_left_;
-  std::string buffer_;  // of the frame to send
+  std::map<std::string, uint64_t> drawn_;  // units of supplies that the run has
+  std::string buffer_;                     // of the frame to send
   Rehearsed rehearsed_;
 };
 
@@ -83,19 +83,36 @@ std::string_view Run::state_reply() {
   return huntd::state_reply(buffer_.data(), buffer_.size(), rehearsal_.state);
 }
 
+// What is left of a supply before the run.
+uint64_t Run::left_before(const std::string& loot_id, uint64_t limit) const {
+  auto const left = rehearsal_.supply_left.find(loot_id);
+  if (left != rehearsal_.supply_left.end()) return left->second;
+  auto const given = rehearsal_.supply_given.find(loot_id);
+  uint64_t const taken = given == rehearsal_.supply_given.end() ? 0 : given->second;
+  return limit - std::min(limit, taken);
+}
+
 std::optional<std::string_view> Run::supply_reply(wf_reader& reader) {
   wf_get_u32(&reader);  // the position of the award
   std::string const loot_id = string_of(wf_get_id(&reader));
   uint64_t const limit = wf_get_u64(&reader);
   if (wf_all_read(&reader) == 0) return std::nullopt;
-  auto const given = rehearsal_.supply_given.find(loot_id);
-  uint64_t const taken = given == rehearsal_.supply_given.end() ? 0 : given->second;
-  uint64_t& left = supply_left_.try_emplace(loot_id, limit - std::min(limit, taken)).first->second;
-  bool const granted = left > 0;
-  if (granted) --left;
+  uint64_t& drawn = drawn_[loot_id];
+  bool const granted = left_before(loot_id, limit) > drawn;
+  if (granted) ++drawn;
   rehearsed_.supplies_asked.insert(loot_id);
   if (!granted) rehearsed_.supplies_gone.insert(loot_id);
   return unit_reply(buffer_.data(), buffer_.size(), granted);
+}
+
+std::optional<std::string_view> Run::left_reply(wf_reader& reader) {
+  std::string const loot_id = string_of(wf_get_id(&reader));
+  uint64_t const limit = wf_get_u64(&reader);
+  if (wf_all_read(&reader) == 0) return std::nullopt;
+  uint64_t const before = std::min(left_before(loot_id, limit), limit);
+  rehearsed_.supplies_left.try_emplace(loot_id, before);
+  return huntd::left_reply(buffer_.data(), buffer_.size(),
+                           before - std::min(before, drawn_[loot_id]));
 }
 
 void Run::take_outcome(const wf_outcome& outcome) {
@@ -128,6 +145,11 @@ bool Run::take(std::string_view frame, Worker& worker) {
       std::optional<std::string_view> const reply = supply_reply(reader);
       if (!reply) return fail("the worker sent a malformed query");
       return worker.send(*reply) || fail("the worker exited before the reply to hunt.award()");
+    }
+    case WF_ASK_LEFT: {
+      std::optional<std::string_view> const reply = left_reply(reader);
+      if (!reply) return fail("the worker sent a malformed query");
+      return worker.send(*reply) || fail("the worker exited before the reply to hunt.left()");
     }
     case WF_OUTCOME: {
       wf_outcome outcome;

@@ -48,8 +48,10 @@ struct Rehearsed {
   std::string log;                       // lines of hunt.log, each with its line end
   std::set<std::string> supplies_asked;  // of which the run asked for a unit
   std::set<std::string> supplies_gone;   // of these, those that had none left
-  uint64_t start_us = 0;                 // from the worker's start until its VM was ready; 0: never
-  uint64_t script_us = 0;                // of the script itself; 0: it did not end
+  // What was left before the run of each supply that hunt.left was asked for.
+  std::map<std::string, uint64_t> supplies_left;
+  uint64_t start_us = 0;   // from the worker's start until its VM was ready; 0: never
+  uint64_t script_us = 0;  // of the script itself; 0: it did not end
 };
 
 // REQUIRES: `bundle` is checked and has the hunt. The error says why no worker could be started.

@@ -71,4 +71,10 @@ std::string_view unit_reply(char* buffer, size_t size, bool granted) {
   return {buffer, wf_end(&writer)};
 }
 
+std::string_view left_reply(char* buffer, size_t size, uint64_t units) {
+  wf_writer writer = wf_begin(buffer, size, WF_REPLY_LEFT);
+  wf_put_u64(&writer, units);
+  return {buffer, wf_end(&writer)};
+}
+
 }  // namespace huntd

@@ -35,6 +35,9 @@ std::string_view state_reply(char* buffer, size_t size, std::string_view state);
 // The reply to a query for a unit. `buffer` holds it.
 std::string_view unit_reply(char* buffer, size_t size, bool granted);
 
+// The reply to a query for what is left of a supply. `buffer` holds it.
+std::string_view left_reply(char* buffer, size_t size, uint64_t units);
+
 inline wf_text text_of(std::string_view text) {
   return {text.data(), static_cast<uint32_t>(text.size())};
 }

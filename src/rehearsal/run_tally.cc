@@ -26,7 +26,7 @@ std::string_view key_of(const PlayedRun& run) {
 
 Figures::Example example_of(const PretendLedger& ledger, const SimulationPlan& plan,
                             uint64_t number, const PlayedRun& run, std::array<uint64_t, 2> seed) {
-  Figures::Example example{number, seed, {}, {}, run.reason};
+  Figures::Example example{number, seed, {}, {}, {}, run.reason};
   for (const PretendLedger::Held& held : ledger.held(plan.hunter_of(number)))
     example.held.emplace_back(ledger.loot_id(held.loot), held.count);
   for (const PretendLedger::Draw& draw : run.draws) {
@@ -35,6 +35,7 @@ Figures::Example example_of(const PretendLedger& ledger, const SimulationPlan& p
         std::find(example.gone.begin(), example.gone.end(), loot_id) != example.gone.end();
     if (!draw.granted && !listed) example.gone.push_back(loot_id);
   }
+  for (auto const& [loot, units] : run.left) example.left.emplace(ledger.loot_id(loot), units);
   return example;
 }
 
@@ -58,6 +59,7 @@ void PlayedRun::clear() {
   reason.clear();
   loot.clear();
   draws.clear();
+  left.clear();
   state.reset();
   script_ns = 0;
 }

@@ -20,6 +20,7 @@ struct PlayedRun {
   std::string reason;                      // not with ok
   std::vector<PretendLedger::Given> loot;  // ok: its awards, and what it takes
   std::vector<PretendLedger::Draw> draws;
+  std::vector<std::pair<PretendLedger::Loot, uint64_t>> left;  // of a supply, before the run
   std::optional<std::string> state;  // ok: what the script keeps then; nothing: it did not ask
   uint64_t script_ns = 0;            // 0: not known
 

@@ -37,8 +37,9 @@ struct Slot {
   bool busy = false;
   uint64_t run = 0;
 
-  // A query for a unit whose reply depends on earlier runs.
+  // A query for a unit, or for what is left, whose reply depends on earlier runs.
   bool waits = false;
+  bool asks_left = false;
   Loot loot = 0;
   uint64_t limit = 0;
 
@@ -86,7 +87,9 @@ class Simulation {
   void take_held_query(Slot& slot, wf_reader& reader);
   void take_state_query(Slot& slot, wf_reader& reader);
   void take_supply_query(Slot& slot, wf_reader& reader);
+  void take_left_query(Slot& slot, wf_reader& reader);
   void reply_to_supply_query(Slot& slot);
+  void reply_to_left_query(Slot& slot);
   void take_outcome(Slot& slot, wf_reader& reader);
   void send(Slot& slot, std::string_view frame);
   void end_run(Slot& slot, RunEnd end, std::string reason);
@@ -198,6 +201,8 @@ void Simulation::take_frame(Slot& slot, std::string_view frame) {
       return take_state_query(slot, reader);
     case WF_ASK_SUPPLY:
       return take_supply_query(slot, reader);
+    case WF_ASK_LEFT:
+      return take_left_query(slot, reader);
     case WF_OUTCOME:
       return take_outcome(slot, reader);
     default:
@@ -230,7 +235,35 @@ void Simulation::take_supply_query(Slot& slot, wf_reader& reader) {
         fmt::format("it asked for a limited loot {} times", simulation::draws_max));
   slot.loot = *loot;
   slot.waits = true;
+  slot.asks_left = false;
   reply_to_supply_query(slot);
+}
+
+void Simulation::take_left_query(Slot& slot, wf_reader& reader) {
+  std::optional<Loot> const loot = loot_of(wf_get_id(&reader));
+  slot.limit = wf_get_u64(&reader);
+  if (wf_all_read(&reader) == 0 || slot.limit > WF_SUPPLY_LIMIT_MAX ||
+      started(slot.run).played.left.size() == limits::left_asked_max)
+    return end_with_worker(slot, RunEnd::worker_failed, "the worker sent a malformed query");
+  if (!loot) return;
+  slot.loot = *loot;
+  slot.waits = true;
+  slot.asks_left = true;
+  reply_to_left_query(slot);
+}
+
+// As below.
+void Simulation::reply_to_left_query(Slot& slot) {
+  PlayedRun& played = started(slot.run).played;
+  std::optional<uint64_t> const left =
+      ledger_.left(slot.loot, slot.limit, played.draws, slot.run - tally_.runs());
+  if (!left) return;
+  slot.waits = false;
+  auto const own = std::count_if(
+      played.draws.begin(), played.draws.end(),
+      [&slot](const PretendLedger::Draw& draw) { return draw.loot == slot.loot && draw.granted; });
+  played.left.emplace_back(slot.loot, *left + static_cast<uint64_t>(own));
+  send(slot, left_reply(buffer_.data(), buffer_.size(), *left));
 }
 
 // Replies, unless that depends on earlier runs.
@@ -306,7 +339,10 @@ void Simulation::end_in_order() {
           simulation::held_pairs_max, simulation::state_bytes_max);
   }
   for (Slot& slot : slots_)
-    if (slot.waits) reply_to_supply_query(slot);
+    if (slot.waits && slot.asks_left)
+      reply_to_left_query(slot);
+    else if (slot.waits)
+      reply_to_supply_query(slot);
 }
 
 void Simulation::watch() {

@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ struct SimulationFigures {
     std::array<uint64_t, 2> seed{};
     std::vector<std::pair<std::string, uint64_t>> held;  // by the hunter, before it
     std::vector<std::string> gone;                       // supplies without a unit for it
+    std::map<std::string, uint64_t> left;                // of supplies that hunt.left asked for
     std::string reason;
   };
   // Runs that ended in the same way: errors in the same line, or rejections with the same reason.

@@ -8,6 +8,7 @@ namespace huntd::limits {
 
 static_assert(id_bytes_max == WF_ID_BYTES_MAX);
 static_assert(awards_max == WF_AWARDS_MAX);
+static_assert(left_asked_max == WF_LEFT_ASKED_MAX);
 static_assert(loot_units_max == WF_LOOT_UNITS_MAX);
 static_assert(state_bytes_max == WF_STATE_BYTES_MAX);
 static_assert(held_loot_max == WF_HELD_LOOT_MAX);

@@ -7,7 +7,7 @@
 
 /* Functions: worker/hunt_api.c has an api_NAME for each. */
 #define HUNT_FUNCTIONS(X) \
-  X(award) X(date) X(held) X(list) X(log) X(pick) X(random) X(reject) X(state) X(take)
+  X(award) X(date) X(held) X(left) X(list) X(log) X(pick) X(random) X(reject) X(state) X(take)
 
 /* Values. */
 #define HUNT_VALUES(X) X(config) X(hunter_id) X(id) X(input) X(now) X(null)

@@ -11,7 +11,7 @@
 
 enum {
   WF_MAGIC = 0x544e5548, /* "HUNT" */
-  WF_VERSION = 3,
+  WF_VERSION = 4,
   WF_HEADER_BYTES = 12,
   WF_FRAME_BYTES_MAX = 96 * 1024,
   WF_IMAGE_PIECE_BYTES = 64 * 1024,
@@ -19,6 +19,7 @@ enum {
   WF_ID_BYTES_MAX = 64,
   WF_SCRIPT_BYTES_MAX = 256 * 1024,
   WF_AWARDS_MAX = 32,
+  WF_LEFT_ASKED_MAX = 32,
   WF_LOOT_UNITS_MAX = 1000000,
   WF_STATE_BYTES_MAX = 4 * 1024,
   WF_SUPPLY_LIMIT_MAX = 1000000000,
@@ -50,6 +51,8 @@ enum wf_type {
   WF_REPLY_PLAY = 10,  /* huntctl -> worker: text, which is a value (wire/value.h) */
   WF_ASK_STATE = 11,   /* worker -> core: asks for what the script keeps; no payload */
   WF_REPLY_STATE = 12, /* core -> worker: text, which is a value, or empty: nothing is kept */
+  WF_ASK_LEFT = 13,    /* worker -> core: text loot_id, u64 limit; WF_LEFT_ASKED_MAX per job */
+  WF_REPLY_LEFT = 14,  /* core -> worker: u64 units left, at most the limit */
 };
 
 enum wf_status {

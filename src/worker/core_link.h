@@ -26,8 +26,9 @@ struct texts {
 /* One job: its input, its state, its outcome. */
 struct run {
   uint64_t random_state[4];
-  int asked_state; /* the table of hunt.state() is in the registry */
-  int rejected;    /* hunt.reject() was called; a pcall() in the script does not undo it */
+  int asked_state;     /* the table of hunt.state() is in the registry */
+  uint32_t asked_left; /* how often hunt.left() was called */
+  int rejected;        /* hunt.reject() was called; a pcall() in the script does not undo it */
   struct wf_job job;
   struct wf_outcome outcome;
   struct texts* texts;

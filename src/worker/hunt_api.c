@@ -200,7 +200,7 @@ static struct wf_text check_loot_id(lua_State* L, int index, const char* what) {
   return loot_id;
 }
 
-/* What the second argument of hunt.award says. */
+/* What the second argument of hunt.award and hunt.left says. */
 struct award_options {
   int limited;
   uint64_t limit;
@@ -217,9 +217,10 @@ static int is_whole(lua_State* L, int index, double low, double high) {
  * misspelt limit would be an award without one. Both at once are not possible: a unit of a supply
  * is an award of its own.
  */
-static struct award_options check_options(lua_State* L, int index) {
+static struct award_options check_options(lua_State* L, int index, const char* function) {
   struct award_options options = {0, 0, 1};
-  if (!lua_istable(L, index)) luaL_error(L, "hunt.award: options are a table, as in {limit = 100}");
+  if (!lua_istable(L, index))
+    luaL_error(L, "%s: options are a table, as in {limit = 100}", function);
   int counted = 0;
   int given = 0;
   /* lua_next() does not use metamethods: one could award during this award. */
@@ -227,21 +228,22 @@ static struct award_options check_options(lua_State* L, int index) {
     const char* const name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
     if (strcmp(name, award_option_names[AWARD_OPTION_limit]) == 0) {
       if (!is_whole(L, -1, 0, WF_SUPPLY_LIMIT_MAX))
-        luaL_error(L, "hunt.award: limit must be a whole number from 0 to %d", WF_SUPPLY_LIMIT_MAX);
+        luaL_error(L, "%s: limit must be a whole number from 0 to %d", function,
+                   WF_SUPPLY_LIMIT_MAX);
       options.limited = 1;
       options.limit = (uint64_t)lua_tonumber(L, -1);
     } else if (strcmp(name, award_option_names[AWARD_OPTION_count]) == 0) {
       if (!is_whole(L, -1, 1, WF_LOOT_UNITS_MAX))
-        luaL_error(L, "hunt.award: count must be a whole number from 1 to %d", WF_LOOT_UNITS_MAX);
+        luaL_error(L, "%s: count must be a whole number from 1 to %d", function, WF_LOOT_UNITS_MAX);
       counted = 1;
       options.count = (uint32_t)lua_tonumber(L, -1);
     } else {
-      luaL_error(L, "hunt.award: the options are limit and count, as in {limit = 100}");
+      luaL_error(L, "%s: the options are limit and count, as in {limit = 100}", function);
     }
   }
-  if (given == 0) luaL_error(L, "hunt.award: limit must be a whole number, as in {limit = 100}");
+  if (given == 0) luaL_error(L, "%s: limit must be a whole number, as in {limit = 100}", function);
   if (options.limited && counted)
-    luaL_error(L, "hunt.award: either limit or count; call it once for each unit with a limit");
+    luaL_error(L, "%s: either limit or count; call it once for each unit with a limit", function);
   return options;
 }
 
@@ -285,7 +287,7 @@ static int api_award(lua_State* L) {
   struct wf_text const loot_id = check_loot_id(L, 1, "hunt.award: a loot_id");
   next_award(L, run, "hunt.award");
   struct award_options options = {0, 0, 1};
-  if (!lua_isnoneornil(L, 2)) options = check_options(L, 2);
+  if (!lua_isnoneornil(L, 2)) options = check_options(L, 2, "hunt.award");
   if (options.limited && !reserve_unit(run->outcome.award_count, loot_id, options.limit)) {
     lua_pushboolean(L, 0);
     lua_pushliteral(L, "gone");
@@ -293,6 +295,32 @@ static int api_award(lua_State* L) {
   }
   add_award(run, loot_id, options.limited ? WF_AWARD_LIMITED : 0, options.count);
   lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* hunt.left(loot_id, {limit = N}): how many of the N units of a supply are neither given nor
+ * reserved. Asks the core at each call: what this run has just reserved is counted.
+ */
+static int api_left(lua_State* L) {
+  struct run* run = run_of(L);
+  if (run->rejected) return throw_reject(L);
+  static const char use[] = "hunt.left: use hunt.left(loot_id, {limit = N}), N as for hunt.award";
+  if (lua_gettop(L) != 2) return luaL_error(L, use);
+  struct wf_text const loot_id = check_loot_id(L, 1, "hunt.left: a loot_id");
+  struct award_options const options = check_options(L, 2, "hunt.left");
+  if (!options.limited) return luaL_error(L, use);
+  if (run->asked_left == WF_LEFT_ASKED_MAX)
+    return luaL_error(L, "hunt.left: a run may ask %d times", WF_LEFT_ASKED_MAX);
+  ++run->asked_left;
+  unsigned char frame[WF_HEADER_BYTES + WF_ID_BYTES_MAX + 32];
+  struct wf_writer writer = wf_begin(frame, sizeof frame, WF_ASK_LEFT);
+  wf_put_text(&writer, loot_id.data, loot_id.size);
+  wf_put_u64(&writer, options.limit);
+  struct wf_reader reply;
+  ask(frame, wf_end(&writer), WF_REPLY_LEFT, &reply);
+  uint64_t const left = wf_get_u64(&reply);
+  if (!wf_all_read(&reply)) return luaL_error(L, "hunt.left: malformed reply");
+  lua_pushnumber(L, (double)left);
   return 1;
 }
 

@@ -140,6 +140,7 @@ int do_job(const unsigned char* packet, size_t size, const char* hunter_id,
   memset(&run->outcome, 0, sizeof run->outcome);
   run->rejected = 0;
   run->asked_state = 0;
+  run->asked_left = 0;
   run->outcome.started_at_ns = started_at_ns;
   struct wf_reader reader;
   int const readable = wf_open(&reader, packet, size) == WF_JOB && wf_read_job(&reader, job);

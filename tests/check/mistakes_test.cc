@@ -365,6 +365,17 @@ constexpr Mistake mistakes[] = {
     {R"(  hunt.take("gold", 0))",
      "2:21 option: how many is a whole number from 1 to 1000000; write a number, as in "
      "hunt.take(\"iron\", 3)"},
+    {R"(  hunt.left("gold"))",
+     "2:12 arguments: hunt.left does not say the limit; write both as for hunt.award, as in "
+     "hunt.left(\"gold\", {limit = 100})"},
+    {R"(  hunt.left())",
+     "2:12 arguments: hunt.left does not say which loot; write both as for hunt.award, as in "
+     "hunt.left(\"gold\", {limit = 100})"},
+    {R"(  hunt.left("gold", {limt = 3}))",
+     "2:22 option: hunt.left has no option limt; did you mean limit? It is written {limit = 100}"},
+    {R"(  hunt.left("gold", {count = 3}))",
+     "2:22 option: hunt.left has no option count; write both as for hunt.award, as in "
+     "hunt.left(\"gold\", {limit = 100})"},
     {R"(  hunt.take())",
      "2:12 arguments: hunt.take does not say which loot; write the loot_id in quotes, as in "
      "hunt.take(\"iron\", 3)"},
@@ -485,7 +496,7 @@ constexpr Mistake mistakes[] = {
     {R"(  for i in counter do return i + #hunt.tier end)",
      "2:12 unknown-name: counter is not known here; if it is a text, write \"counter\" in "
      "quotes; if it is a variable, write local counter = ... above\n"
-     "2:40 unknown-hunt-name: hunt.tier does not exist; hunt has award, date, held, list, log, "
+     "2:40 unknown-hunt-name: hunt.tier does not exist; hunt has award, date, held, left, list, log, "
      "pick, random, reject, state, take, config, hunter_id, id, input, now, null"},
     {R"(  if hunt.id == gold then hunt.log(hunt.hunter) end)",
      "2:17 warning unknown-name: gold is not known here; if it is a text, write \"gold\" in "
@@ -542,7 +553,7 @@ return function(h)
   h.award("gold")
 end
 )",
-     "2:15 warning unknown-hunt-name: hunt.points does not exist; hunt has award, date, held, list, "
+     "2:15 warning unknown-hunt-name: hunt.points does not exist; hunt has award, date, held, left, list, "
      "log, pick, random, reject, state, take, config, hunter_id, id, input, now, null\n"
      "2:29 warning colon: hunt:total needs a dot in place of the colon; write hunt.total"},
     {"",

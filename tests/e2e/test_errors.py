@@ -34,6 +34,13 @@ return function(hunt)
   state.name = "it's \\"ada\\""
 end
 """
+SCARCE = """
+return function(hunt)
+  local before = hunt.left("cup", {limit = 3})
+  local cup = hunt.award("cup", {limit = 3})
+  if hunt.input == "fail" then error(("before %d, %s, after %d"):format(before, tostring(cup), hunt.left("cup", {limit = 3}))) end
+end
+"""
 SIMPLE = "return function(hunt)\n  hunt.awrd('x')\nend"
 WORD = "it's \"quoted\" $HOME; ä"
 
@@ -48,6 +55,7 @@ def hunts(tmp_path):
     (folder / "lucky.lua").write_text(LUCKY)
     (folder / "simple.lua").write_text(SIMPLE)
     (folder / "keeps.lua").write_text(KEEPS)
+    (folder / "scarce.lua").write_text(SCARCE)
     (folder / "talks.lua").write_text(TALKS)
     return folder
 
@@ -94,6 +102,15 @@ def test_a_run_that_fails_by_its_state_is_repeated(stack):
     [found] = errors(stack)["errors"]
     assert json.loads(found["example"]["state"]) == {"visits": 2, "name": "it's \"ada\""}
     assert 'visit 3 of it\'s "ada"' in repeat(found["repeat"])
+
+
+def test_a_run_that_fails_by_what_is_left_is_repeated(stack):
+    for hunter in ("ada", "bob"):
+        assert run_hunt(stack.http, "scarce", hunter).status == 200
+    assert run_hunt(stack.http, "scarce", "eve", input="fail").status == 500
+    [found] = errors(stack, "scarce")["errors"]
+    assert found["message"] == "scarce.lua:5: before 1, true, after 0" and found["example"]["left"] == {"cup": 1}
+    assert repeat(found["repeat"]) == f"huntctl: scarce: script-error: {found['message']}\n"
 
 
 def test_a_state_without_room_is_named(stack):

@@ -97,6 +97,31 @@ def test_huntctl_supplies_shows_the_remaining_units(own_stack):
         {**reported, "given": 8, "before": 5, "left": LIMIT - 8}]
 
 
+def look(stack) -> int:
+    return run_hunt(stack.http, "left", "eve", input="look").json["result"]
+
+
+def test_hunt_left_counts_what_is_given_and_what_this_run_has_reserved(stack):
+    for left in (5, 4):
+        answer = run_hunt(stack.http, "left", f"ann-{left}")
+        assert answer.json["result"] == {"before": left, "given": True, "after": left - 1}
+    rejected = run_hunt(stack.http, "left", "bob", input="reject")
+    assert (rejected.status, rejected.json["detail"]) == (422, "2")
+    wait_until(lambda: look(stack) == 3, 20, "the unit of the rejected run to be back")
+    for left in (3, 2, 1):
+        assert run_hunt(stack.http, "left", f"ann-{left}").json["result"]["before"] == left
+    assert run_hunt(stack.http, "left", "late").json["result"] == {"before": 0, "given": False, "after": 0}
+    with stack.redis.client() as redis:
+        assert redis.call("HLEN", "supply:{left:mug}") == 5
+
+
+def test_hunt_left_writes_nothing(own_stack):
+    stack = own_stack().start()
+    assert look(stack) == 5
+    with stack.redis.client() as redis:
+        assert redis.call("KEYS", "suppl*") == []
+
+
 def test_a_repeat_with_the_same_key_draws_no_second_unit(own_stack):
     stack = own_stack().start()
     first = run_hunt(stack.http, "scarce", "ann", key="k")

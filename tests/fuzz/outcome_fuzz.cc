@@ -45,6 +45,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (wf_all_read(&reader) == 1) CHECK(huntd::is_id({loot_id.data, loot_id.size}));
       return 0;
     }
+    case WF_ASK_LEFT: {
+      wf_text const loot_id = wf_get_id(&reader);
+      wf_get_u64(&reader);
+      if (wf_all_read(&reader) == 1) CHECK(huntd::is_id({loot_id.data, loot_id.size}));
+      return 0;
+    }
     default:
       return 0;
   }

@@ -90,7 +90,7 @@ IN_THE_VM = [
 ]
 
 # --- with a socket in hand: frames that hunt_worker would never send -------------------------------------------------
-MAGIC, JOB, ASK_HELD, ASK_SUPPLY, OUTCOME = 0x544E5548, 1, 2, 4, 6
+MAGIC, JOB, ASK_HELD, ASK_SUPPLY, OUTCOME, ASK_LEFT = 0x544E5548, 1, 2, 4, 6, 13
 HEADER = pathlib.Path(__file__).resolve().parents[2] / "src" / "wire" / "worker_frame.h"
 VERSION = int(re.search(r"WF_VERSION = (\d+)", HEADER.read_text())[1])  # else each forged frame would fail for its version alone
 WF_OK, SCRIPT_ERROR, WITH_STATE = 0, 2, 0x100
@@ -163,6 +163,8 @@ FORGED_FRAMES = [
     _forged("a-question-with-more-in-it", frame(ASK_HELD, text("other"))),
     _forged("a-supply-without-bounds", frame(ASK_SUPPLY, struct.pack("<I", 0) + text("ticket") + struct.pack("<Q", 2**63))),
     _forged("a-supply-for-award-4-billion", frame(ASK_SUPPLY, struct.pack("<I", 2**32 - 1) + text("ticket") + struct.pack("<Q", 5))),
+    _forged("left-of-a-supply-without-bounds", frame(ASK_LEFT, text("ticket") + struct.pack("<Q", 2**63))),
+    _forged("left-of-a-loot-with-a-colon", frame(ASK_LEFT, text("a:b") + struct.pack("<Q", 5))),
     _forged("questions-without-waiting", frame(ASK_HELD), times=1000),
     _forged("a-unit-taken-and-not-awarded", frame(ASK_SUPPLY, struct.pack("<I", 0) + text("ticket") + struct.pack("<Q", 5))),
     Attempt("a-forged-error-forges-no-log-line", f"{send(A_LINE)} while true do end", "script_error", harms_the_next_in_a_batch=True),

@@ -82,6 +82,20 @@ TEST_CASE("the units of a run that gives nothing are left for later runs") {
   CHECK(ledger.draw(crown, 1, {}, 0) == Unit::granted);
 }
 
+TEST_CASE("what is left waits for earlier runs, unless all units are gone") {
+  PretendLedger ledger(1);
+  Loot const crown = *ledger.loot_of("crown");
+  CHECK(ledger.left(crown, 3, {}, 0) == 3);
+  CHECK_FALSE(ledger.left(crown, 3, {}, 1));
+  Draws const draws = {{crown, true, 3}, {crown, true, 3}};
+  CHECK(ledger.left(crown, 3, draws, 0) == 1);
+  std::vector<Given> const awards = {crown, crown};
+  CHECK(ledger.commit(0, awards, draws) == Commit::done);
+  CHECK(ledger.left(crown, 3, {}, 0) == 1);
+  CHECK(ledger.left(crown, 2, {}, 5) == 0);
+  CHECK_MESSAGE(ledger.left(crown, 1, {}, 0) == 0, "the script may lower its limit");
+}
+
 TEST_CASE("a draw waits only if earlier runs can change its reply") {
   PretendLedger ledger(1);
   Loot const crown = *ledger.loot_of("crown");

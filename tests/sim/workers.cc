@@ -85,6 +85,10 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
       case WF_REPLY_STATE:
         pages = number_of(view(wf_get_text(&reader, limits::worker_frame_bytes_max)));
         return proceed();
+      case WF_REPLY_LEFT:
+        if (uint64_t const left = wf_get_u64(&reader); left > host.tickets_)
+          host.machine_.world().violation("I3", fmt::format("{} tickets are left", left));
+        return proceed();
       case WF_REPLY_SUPPLY:
         granted.push_back(wf_get_u8(&reader) == 1);
         return proceed();
@@ -113,6 +117,7 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
     iron = 0;
     pages = 0;
     queried_state = false;
+    looks_left = false;
     granted.clear();
     Random& random = host.machine_.world().random;
     manner =
@@ -123,6 +128,7 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
       host.machine_.world().fault(fmt::format("a worker of manner {}", static_cast<int>(manner)),
                                   planned.hunter_id);
     wanted_units = planned.hunt_id == "ticket" ? 1 + (random.chance(0.3) ? 1 : 0) : 0;
+    looks_left = wanted_units > 0 && random.chance(0.3);
     coins = random.between(1, 3);
     looks = planned.hunt_id == "once" || (planned.hunt_id == "smith" && random.chance(0.7));
     proceed();
@@ -144,6 +150,14 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
       return send_frame(frame_of(WF_ASK_HELD, [](wf_writer&) {}));
     if (planned.hunt_id == "diary" && !std::exchange(queried_state, true))
       return send_frame(frame_of(WF_ASK_STATE, [](wf_writer&) {}));
+    // Before its draws or between them.
+    if (looks_left && (half_way || granted.size() == wanted_units)) {
+      looks_left = false;
+      return send_frame(frame_of(WF_ASK_LEFT, [this](wf_writer& w) {
+        wf_put_text(&w, "ticket", 6);
+        wf_put_u64(&w, host.tickets_);
+      }));
+    }
     if (granted.size() < wanted_units)
       return send_frame(frame_of(WF_ASK_SUPPLY, [this](wf_writer& w) {
         wf_put_u32(&w, static_cast<uint32_t>(units_granted()));
@@ -300,7 +314,8 @@ class Workers::Worker : public std::enable_shared_from_this<Worker> {
   uint64_t iron = 0;
   uint64_t pages = 0;  // of its state
   bool queried_state = false;
-  bool looks = false;  // it asks for hunt.held()
+  bool looks_left = false;  // at the supply, not yet
+  bool looks = false;       // it asks for hunt.held()
   size_t wanted_units = 0;
   uint64_t coins = 0;
   std::vector<bool> granted;

@@ -17,7 +17,8 @@ namespace huntd::server::sim {
 //   once    the next crown after those that hunt.held() has
 //   smith   three iron that hunt.held() has, for a sword; else two to four iron. Or it takes three iron
 //           without a look at what is held
-//   ticket  one or two units of a shared supply, else a coin; half of the time it then rejects
+//   ticket  one or two units of a shared supply, else a coin; half of the time it then rejects. At times it
+//           asks what is left of the supply
 //   diary   counts by hunt.state(), and mostly gives the page with the new number
 //   empty   nothing
 //   no      hunt.reject

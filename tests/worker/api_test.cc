@@ -529,6 +529,39 @@ TEST_CASE("hunt.state() is what the core has; its changes are in the outcome") {
   CHECK_FALSE(none.state.has_value());
 }
 
+TEST_CASE("hunt.left() asks the core at each call, as often as the bound allows") {
+  HuntRun run{.script = R"(return function(hunt)
+    local first = hunt.left("cup", {limit = 5})
+    hunt.award("cup", {limit = 5})
+    return {first, hunt.left("cup", {limit = 5})} end)"};
+  run.supply_left = 3;
+  HuntEnd const end = run_hunt(run);
+  CHECK(end.result == "[3,2]");
+  REQUIRE(end.left_requests.size() == 2);
+  CHECK(end.left_requests[0].loot_id == "cup");
+  CHECK(end.left_requests[0].limit == 5);
+  std::string const rest = " do hunt.left('cup', {limit = 1}) end return 'well'";
+  CHECK(run_body("for i = 1, 32" + rest).result == R"("well")");
+  CHECK(run_body("for i = 1, 33" + rest).reason == "hunt.lua:2: hunt.left: a run may ask 32 times");
+}
+
+TEST_CASE("hunt.left() needs a loot_id and a limit, and nothing else") {
+  std::string const use = "hunt.lua:2: hunt.left: use hunt.left(loot_id, {limit = N}), ";
+  for (const char* arguments : {"", "'cup'", "'cup', {limit = 1}, 2", "'cup', {count = 1}"})
+    CHECK_MESSAGE(run_body(std::string("local n = hunt.left(") + arguments + ")").reason ==
+                      use + "N as for hunt.award",
+                  arguments);
+  for (const auto& [arguments, reason] :
+       {std::pair("7, {limit = 1}", "a loot_id is a text, not the number 7"),
+        {"'a b', {limit = 1}", "a loot_id is a text, 1 to 64 of A-Z a-z 0-9 _ . -"},
+        {"'cup', 5", "options are a table, as in {limit = 100}"},
+        {"'cup', {}", "limit must be a whole number, as in {limit = 100}"},
+        {"'cup', {limit = 1.5}", "limit must be a whole number from 0 to 1000000000"},
+        {"'cup', {limt = 1}", "the options are limit and count, as in {limit = 100}"}})
+    CHECK(run_body(std::string("local n = hunt.left(") + arguments + ")").reason ==
+          std::string("hunt.lua:2: hunt.left: ") + reason);
+}
+
 TEST_CASE("a state that cannot be kept is an error, and a failed run has none") {
   std::string const of_state = "hunt.lua: the table of hunt.state() ";
   HuntEnd const large = run_body("hunt.award('a') hunt.state().x = ('y'):rep(4096)");

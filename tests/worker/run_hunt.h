@@ -32,7 +32,7 @@ struct HuntRun {
   uint32_t flags = 0;                         // WF_JOB_...
   std::map<std::string, uint64_t> held = {};  // the hunter's loot
   std::string state_json = {};                // what hunt.state() has; empty: nothing
-  uint64_t supply_left = 0;                   // limited awards that are granted
+  uint64_t supply_left = 0;                   // limited awards that are granted; for hunt.left
   uint32_t end_after_ms = 20'000;             // then the worker is killed
 };
 
@@ -60,6 +60,7 @@ struct HuntEnd {
   int held_requests = 0;
   int state_requests = 0;
   std::vector<SupplyRequest> supply_requests = {};
+  std::vector<SupplyRequest> left_requests = {};  // without a position
 
   // The awards' loot_ids in order, separated by spaces.
   std::string loot() const;

@@ -60,6 +60,17 @@ std::string gone_of(const RunResult& run) {
   return json + "]";
 }
 
+// ,"left":{"ticket":3}; empty if the run did not ask for it.
+std::string left_of(const RunResult& run) {
+  std::string json;
+  for (const auto& [loot_id, units] : run.left) {
+    json += json.empty() ? R"(,"left":{)" : ",";
+    append_json_string(json, loot_id);
+    json += fmt::format(":{}", units);
+  }
+  return json.empty() ? json : json + "}";
+}
+
 // A member that is JSON as a text: then all its digits are kept. Null if it is empty.
 std::string json_member(std::string_view name, std::string_view text) {
   if (text.empty()) return fmt::format(R"(,"{}":null)", name);
@@ -76,6 +87,11 @@ std::string failed_run_json(const RequestName& name, std::string_view body, cons
   std::string json = head_of(name, run, at_ms);
   std::string lacks;
   bool const without_held = held_has_no_room(run);
+  std::string const left = left_of(run);
+  if (json.size() + left.size() + tail_bytes <= error_sample_bytes_max)
+    json += left;
+  else
+    lacks = R"("left")";
   for (const auto& [part, text] : {std::pair<std::string_view, std::string>("gone", gone_of(run)),
                                    {"state", json_member("state", run.state_before)},
                                    {"held", without_held ? "" : held_of(run)},

@@ -89,6 +89,13 @@ std::string_view supply_frame(bool granted) {
   return std::string_view(buffer).substr(0, wf_end(&writer));
 }
 
+std::string_view left_frame(uint64_t units) {
+  std::string& buffer = frame_buffer();
+  wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_REPLY_LEFT);
+  wf_put_u64(&writer, units);
+  return std::string_view(buffer).substr(0, wf_end(&writer));
+}
+
 bool tried_forbidden_call(int wait_status) {
   return WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGSYS;
 }
@@ -103,6 +110,12 @@ PoolString death_text(int wait_status) {
 struct SupplyQuery {
   uint32_t position = 0;  // of the award in the request
   Reservation unit;
+  uint64_t limit = 0;
+};
+
+// A script's question how many units of a supply are left.
+struct LeftQuery {
+  PoolString loot_id;
   uint64_t limit = 0;
 };
 
@@ -140,6 +153,8 @@ struct RunSteps {
   std::optional<std::string_view> take_state(const std::optional<HunterState>& state);
   bool read_supply_query(wf_reader& reader, SupplyQuery& query);
   bool take_grant(Supply::Granted granted, const SupplyQuery& query);
+  bool read_left_query(wf_reader& reader, LeftQuery& query);
+  bool take_left(std::optional<uint64_t> left, LeftQuery& query);
 
   bool read_outcome(wf_reader& reader);
   void record_stages(const wf_outcome& outcome);
@@ -250,6 +265,27 @@ bool RunSteps::take_grant(Supply::Granted granted, const SupplyQuery& query) {
       break;
   }
   return end(End::redis_unavailable, "");
+}
+
+bool RunSteps::read_left_query(wf_reader& reader, LeftQuery& query) {
+  query.loot_id = view(wf_get_id(&reader));
+  query.limit = wf_get_u64(&reader);
+  if (wf_all_read(&reader) == 0 || query.limit > WF_SUPPLY_LIMIT_MAX ||
+      result.left_asked == limits::left_asked_max)
+    return protocol_violation("a malformed query");
+  ++result.left_asked;
+  return in_time();
+}
+
+bool RunSteps::take_left(std::optional<uint64_t> left, LeftQuery& query) {
+  if (!left) return end(End::redis_unavailable, "");
+  auto const of_it = [&query](const auto& unit) { return unit.loot_id == query.loot_id; };
+  auto const noted = std::any_of(result.left.begin(), result.left.end(),
+                                 [&query](const auto& one) { return one.first == query.loot_id; });
+  if (noted) return true;
+  auto const own = std::count_if(result.reservations.begin(), result.reservations.end(), of_it);
+  result.left.emplace_back(std::move(query.loot_id), *left + static_cast<uint64_t>(own));
+  return true;
 }
 
 // Times that can't be true would spoil the histograms.
@@ -393,6 +429,16 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
             name, query.unit.loot_id, query.unit.event_id, query.limit, deadline_at_ns);
         running = steps.take_grant(granted, query);
         if (running) run.reply(supply_frame(granted == Supply::Granted::yes));
+        break;
+      }
+      case WF_ASK_LEFT: {
+        LeftQuery query;
+        running = steps.read_left_query(reader, query);
+        if (!running) break;
+        std::optional<uint64_t> const left =
+            co_await context.supply.left(name.hunt_id, query.loot_id, query.limit, deadline_at_ns);
+        running = steps.take_left(left, query);
+        if (running) run.reply(left_frame(*left));
         break;
       }
       case WF_OUTCOME:

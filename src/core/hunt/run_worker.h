@@ -40,10 +40,13 @@ struct RunResult {
   std::optional<HeldVersion> held_version;  // of what the script read of the hunter
   std::optional<StateChange> state;         // of the script that has asked for it
   // What else decided the run, so that it can be repeated: what hunt.held() returned, the supplies
-  // that had no unit, the time, the chance, and what hunt.state() had.
+  // that had no unit, what hunt.left() returned, the time, the chance, and what hunt.state() had.
   std::optional<Held> held;
   PoolString state_before;  // JSON; empty: nothing, or the script has not asked
   PoolVector<PoolString> gone;
+  // By loot_id: how many units were left, those that the run itself had reserved included.
+  PoolVector<std::pair<PoolString, uint64_t>> left;
+  size_t left_asked = 0;
   int64_t now_ms = 0;  // since 1970
   SeedKey::Seed seed{};
   PoolVector<Reservation> reservations;  // units reserved for this run, for each end

@@ -72,6 +72,7 @@ Supply::Supply(RedisNodes& redis, Scheduler& scheduler, Clock& clock, CoreMetric
       stale_after_ms_(stale_after_ms(request_deadline_ms)),
       enlist_(redis.add_script(scripts::enlist)),
       reserve_(redis.add_script(scripts::reserve)),
+      taken_units_(redis.add_script(scripts::taken_units)),
       settle_(redis.add_script(scripts::settle)),
       expire_record_(redis.add_script(scripts::expire_record)),
       release_(redis.add_script(scripts::release)),
@@ -166,6 +167,23 @@ Task<RedisReply> Supply::draw(const RequestName& name, const PoolString& loot_id
   RedisReply reply = co_await redis_.evaluate(*reserve_, std::move(key_names), std::move(arguments),
                                               deadline_at_ns);
   co_return reply;
+}
+
+Task<std::optional<uint64_t>> Supply::left(const PoolString& hunt_id, const PoolString& loot_id,
+                                           uint64_t limit, uint64_t deadline_at_ns) {
+  PoolString const supply = keys::supply(hunt_id, loot_id);
+  RedisReply reply;
+  for (int tries = 0; tries < limits::redis_tries_max && reply.lost(); ++tries) {
+    bool const usable = co_await redis_.of_key(supply).usable(deadline_at_ns);
+    if (!usable) co_return std::nullopt;
+    PoolVector<std::string_view> key_names{supply};
+    reply = co_await redis_.evaluate(*taken_units_, std::move(key_names), {}, deadline_at_ns);
+  }
+  if (!reply.is_number() || reply.number() < 0) {
+    if (!reply.lost() && !reply.is_error()) redis_.of_key(supply).fail_protocol("taken_units");
+    co_return std::nullopt;
+  }
+  co_return limit - std::min(limit, static_cast<uint64_t>(reply.number()));
 }
 
 void Supply::settle(const RequestName& name, const PoolVector<Reservation>& units, bool keyed) {

@@ -65,6 +65,10 @@ class Supply {
   // `unavailable` it is unknown whether the unit is reserved.
   Task<Granted> reserve(const RequestName& name, const PoolString& loot_id,
                         const PoolString& event_id, uint64_t limit, uint64_t deadline_at_ns);
+  // How many of `limit` units are neither given nor reserved, at most about a round trip to Redis
+  // ago; again if the connection ends before the reply. Nothing if Redis is unavailable.
+  Task<std::optional<uint64_t>> left(const PoolString& hunt_id, const PoolString& loot_id,
+                                     uint64_t limit, uint64_t deadline_at_ns);
   // The commit is done: the units are settled, and the request's record may expire. Does not wait;
   // if a reply is lost, the sweep goes on.
   void settle(const RequestName& name, const PoolVector<Reservation>& units, bool keyed);
@@ -149,6 +153,7 @@ class Supply {
   OldSet old_set_;
   RedisScript* enlist_;
   RedisScript* reserve_;
+  RedisScript* taken_units_;
   RedisScript* settle_;
   RedisScript* expire_record_;
   RedisScript* release_;

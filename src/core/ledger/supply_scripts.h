@@ -46,6 +46,16 @@ redis.call('HSET', KEYS[1], ARGV[1], mine)
 return 1
 )lua";
 
+// How many units of a supply are given or reserved.
+//   KEYS   supply
+//   reply  the number
+inline constexpr const char* taken_units = R"lua(
+local taken = redis.call('HLEN', KEYS[1])
+local before = redis.call('HGET', KEYS[1], '#before')
+if before then taken = taken - 1 + tonumber(before) end
+return taken
+)lua";
+
 // Takes a unit that was awarded one step further: 'settling' while the request's record may still
 // have no TTL, then 'given'. Never creates a unit and never takes one back.
 //   KEYS   supply, supply_pending

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "base/limits.h"
 #include "metrics/error_table.h"
 
 using namespace huntd;
@@ -21,6 +22,20 @@ std::string example_with(size_t loots, std::string_view loot_id) {
 }
 
 }  // namespace
+
+TEST_CASE("an example has what hunt.left() returned, if the run has asked") {
+  RequestName const name{"gold", "ada", "key", "0123"};
+  RunResult run;
+  CHECK(failed_run_json(name, "", run, 1000).find("left") == std::string::npos);
+  run.left = {{"cup", 3}, {"crown", 0}};
+  CHECK(failed_run_json(name, "", run, 1000).find(R"(,"left":{"cup":3,"crown":0},)") !=
+        std::string::npos);
+  run.left.resize(limits::left_asked_max, {PoolString(limits::id_bytes_max, 'x'), 1'000'000'000});
+  std::string const large = failed_run_json(name, "", run, 1000);
+  CHECK(large.size() <= error_sample_bytes_max);
+  CHECK((large.find(R"("left":{)") != std::string::npos) !=
+        (large.find(R"("lacks":["left")") != std::string::npos));
+}
 
 TEST_CASE("an example has what the hunter held, or says that it had no room") {
   std::string const small = example_with(2, "iron");

@@ -12,7 +12,7 @@ DONE, SUPPLIES, SHARD = "done:{b1}:ann:hunt:k", "supplies:{hunt}", "supplies_dra
 ANN = "r1 ann k"
 BOB = "r2 bob k"
 WEEK_MS = 7 * 24 * 3600 * 1000
-NAMES = ("enlist", "reserve", "settle", "expire_record", "release", "stale_units", "resolve", "drawn_supplies", "remove_drawn")
+NAMES = ("enlist", "reserve", "taken_units", "settle", "expire_record", "release", "stale_units", "resolve", "drawn_supplies", "remove_drawn")
 
 
 def script_texts() -> dict[str, str]:
@@ -115,6 +115,22 @@ def test_a_supply_that_is_new_is_enlisted_first(scripts):
     assert scripts.redis.call("DBSIZE") == 0
     assert scripts.reserve_one("e", ANN, enlisted="1") == 1
     assert scripts.reserve_one("e2", ANN, enlisted="0") == 1
+
+
+# --- taken_units -----------------------------------------------------------------------------------
+
+def test_units_of_each_state_are_taken_and_released_ones_are_not(scripts):
+    assert scripts.taken_units([SUPPLY]) == 0
+    for n in range(3):
+        scripts.reserve_one(f"e{n}", ANN)
+    scripts.settle_one("e0", ANN, "settling")
+    scripts.settle_one("e0", ANN, "given")
+    scripts.settle_one("e1", ANN, "settling")
+    assert scripts.taken_units([SUPPLY]) == 3
+    scripts.release_one("e2", ANN)
+    assert scripts.taken_units([SUPPLY]) == 2
+    scripts.redis.call("HSET", SUPPLY, "#before", 7)
+    assert scripts.taken_units([SUPPLY]) == 9, "units given before a restore count too"
 
 
 # --- settle, release -----------------------------------------------------------------------------
