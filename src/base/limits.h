@@ -90,6 +90,14 @@ inline constexpr size_t failure_rows_max = 512;  // rows of huntd_script_failure
 inline constexpr size_t failure_lines_max = 16;  // lines per script that it distinguishes
 // Hunts with figures of their own: per core, and in /hunts.json. All others count together.
 inline constexpr size_t hunts_counted_max = 100;
+// Loots of hunts with figures of their own: per core, and in /loot.json.
+inline constexpr size_t loots_counted_max = 256;
+// The text of the tables of odds of all scripts, and what each script may have of it.
+inline constexpr size_t odds_bytes_max = 32 * 1024;
+inline constexpr size_t odds_tables_max = 8;
+inline constexpr size_t odds_lines_max = 64;  // of a table
+// Supplies that a core looks at in a walk of its sweep, for /loot.json.
+inline constexpr size_t supplies_looked_at_max = 64;
 // How often a core compares their rates with those of the other hunts, and how many of them it may
 // replace each time.
 inline constexpr uint64_t hunt_ranking_period_ns = 10'000'000'000;

@@ -122,8 +122,8 @@ class OpenCore final : public Core,
                       bundle_,
                       seed_key_,
                       config_.http.request_deadline_ms},
-        sweep_({scheduler_, metrics_, map_, settings_.index, redis_, ledger_, supply_, emitter_,
-                config_.kafka.sweep_after_s * 1000ULL}),
+        sweep_({scheduler_, clock_, metrics_, map_, settings_.index, redis_, ledger_, supply_,
+                emitter_, config_.kafka.sweep_after_s * 1000ULL}),
         peers_(settings_.index, settings_.incarnation, links.cores, scheduler_, metrics_, *this) {}
 
   Result<void> open() {

@@ -36,6 +36,24 @@ Task<> Sweep::run() {
           return sweep.may_sweep() && sweep.serves(bucket);
         },
         this);
+    co_await look_at_supplies();
+  }
+}
+
+// For the admin port: what is left of the supplies that this core has drawn on.
+Task<> Sweep::look_at_supplies() {
+  LootTable& loot = context_.metrics.loot;
+  uint64_t const end_at_ns = context_.scheduler.now_ns() + ns_per_s;
+  for (size_t looks = 0; looks < limits::supplies_looked_at_max && may_sweep(); ++looks) {
+    std::optional<LootTable::SupplyAt> const supply = loot.next_supply(next_row_);
+    next_row_ = supply ? supply->row + 1 : 0;
+    if (!supply) co_return;  // the next walk begins again
+    PoolString const hunt_id(supply->copy.hunt_id);
+    PoolString const loot_id(supply->copy.loot_id);
+    std::optional<uint64_t> const left =
+        co_await context_.supply.left(hunt_id, loot_id, *supply->copy.limit, end_at_ns);
+    if (!left) co_return;
+    loot.set_left(*supply, *left, context_.clock.wall_ms());
   }
 }
 

@@ -174,7 +174,10 @@ class Parent {
     publish_history();
   }
 
-  void publish_history() { region_.bundles().set(history_json(prepared_.history)); }
+  void publish_history() {
+    region_.bundles().set(history_json(prepared_.history));
+    region_.odds().set(prepared_.odds);
+  }
 
   // Adds what the live bundle has served since the last call to its record.
   void count_served(uint64_t now_ns) {
@@ -306,14 +309,15 @@ class Parent {
     publish_history();
   }
 
-  void use_bundle(Bundle bundle) {
+  void use_bundle(Bundle bundle, std::string odds) {
+    prepared_.odds = std::move(odds);
     replaced_ = std::exchange(prepared_.bundle, std::move(bundle));
     free_replaced_at_ns_ = monotonic_ns() + replaced_kept_ms * ns_per_ms;
   }
 
   Result<void> apply_scripts(ReloadContent next) {
     log_skipped(next.skipped_files);
-    use_bundle(std::move(next.bundle));
+    use_bundle(std::move(next.bundle), std::move(next.odds));
     children_.send(encode(ControlMessage::bundle, worker_limits(prepared_.config)),
                    prepared_.bundle.descriptor());
     note_live();
@@ -410,7 +414,7 @@ class Parent {
       log::warning("a changed key needs a restart", {{"key", key}});
     log_skipped(next.skipped_files);
     bool const same = next.bundle.name() == prepared_.bundle.name();
-    use_bundle(std::move(next.bundle));
+    use_bundle(std::move(next.bundle), std::move(next.odds));
     prepared_.config.hunts.dir = next.config.hunts.dir;
     prepared_.config.hunts.check_deadline_ms = next.config.hunts.check_deadline_ms;
     prepared_.config.hunts.state_dir = next.config.hunts.state_dir;

@@ -111,6 +111,7 @@ std::string content_of(const Result<Prepared>& next, const Prepared& running, bo
     return content;
   }
   append_skipped(writer, next->skipped_files);
+  writer.text(next->odds);
   if (scripts_only) return content;
   writer.text(next->config_text);
   append_value(writer, next->redis_logins);
@@ -254,6 +255,7 @@ Result<ReloadContent> Preparation::read_report() const {
   if (found == Found::error) return Error{std::string(reader.text())};
   ReloadContent content;
   content.skipped_files = read_texts(reader);
+  content.odds = reader.text();
   content.scripts_only = found == Found::scripts;
   if (content.scripts_only) return content;
   // The check process has parsed the same text.

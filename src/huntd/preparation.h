@@ -26,9 +26,10 @@ struct ReloadContent {
   RedisLogins redis_logins;
   Secrets secrets;
   Bundle bundle;                           // scripts compiled
+  std::string odds;                        // as in Prepared
   std::vector<std::string> skipped_files;  // of hunts.dir, as in Prepared
   std::vector<std::string> waiting_keys;   // changed keys that need a restart
-  bool scripts_only = false;               // only `bundle` and `skipped_files` are set
+  bool scripts_only = false;               // only `bundle`, `odds` and `skipped_files` are set
 };
 
 class Preparation {

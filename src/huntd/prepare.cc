@@ -20,6 +20,7 @@
 #include "bundle/saved_bundle.h"
 #include "chance/seed_secrets.h"
 #include "drivers/kafka_properties.h"
+#include "huntd/meant_odds.h"
 #include "tls/context.h"
 
 namespace huntd::server {
@@ -52,6 +53,7 @@ Result<void> use_scripts(Prepared& prepared, const PrepareOptions& options,
   Result<Bundle> checked = check_scripts(prepared, options, *bundle, dir, end_at_ms);
   if (!checked) return checked.error();
   prepared.bundle = std::move(*checked);
+  prepared.odds = meant_odds(prepared.bundle);
   return {};
 }
 
@@ -120,6 +122,7 @@ Result<void> prepare_saved_scripts(Prepared& prepared, const PrepareOptions& opt
                                          monotonic_ms() + prepared.config.hunts.check_deadline_ms);
   if (!checked) return Error{fmt::format("{}\n{}", error, checked.error().message)};
   prepared.bundle = std::move(*checked);
+  prepared.odds = meant_odds(prepared.bundle);
   prepared.scripts_error = error;
   return {};
 }

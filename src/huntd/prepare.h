@@ -28,6 +28,7 @@ struct Prepared {
   std::string seed_secret;  // empty: the ledger has it
   std::shared_ptr<const WorkerProgram> worker;
   Bundle bundle;                           // scripts compiled
+  std::string odds;                        // meant_odds() of it
   std::vector<std::string> skipped_files;  // of hunts.dir, as in LoadedBundle
   // What is wrong with the scripts of hunts.dir, one line per problem; then `bundle` has the saved
   // scripts. Empty: nothing.

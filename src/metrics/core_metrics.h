@@ -14,6 +14,7 @@
 #include "metrics/histogram.h"
 #include "metrics/hunt_lines.h"
 #include "metrics/hunt_table.h"
+#include "metrics/loot_table.h"
 #include "metrics/script_failures.h"
 #include "metrics/shared_text.h"
 #include "metrics/shared_word.h"
@@ -475,6 +476,7 @@ class alignas(64) CoreMetrics {
   HuntTable hunts;          // by the core
   ErrorTable errors;        // of scripts, with examples; by the core
   HuntLines lines;          // for those who follow a hunt; by the core
+  LootTable loot;           // by the core
   SharedName bundle;        // 32 hex digits of the bundle that new hunts run; by the core
   // Why the core can't use Redis; empty if it can. By the core.
   SharedText<512> redis_reason;

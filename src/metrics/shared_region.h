@@ -30,7 +30,7 @@ inline constexpr std::array<std::string_view, 3> host_state_names = {"serving", 
 static_assert(static_cast<size_t>(HostState::stopping) + 1 == host_state_names.size());
 
 // Owns one mapping (MAP_SHARED, anonymous), which forked children inherit. A page takes memory when
-// it is first written: at most about 2.4 MB per core.
+// it is first written: at most about 2.5 MB per core.
 class SharedRegion {
  public:
   // Maps the region for `cores` cores (1 to limits::cores_max). `version` is the version of huntd,
@@ -54,6 +54,11 @@ class SharedRegion {
   using SharedBundles = SharedText<24 * 1024>;
   SharedBundles& bundles() { return head().bundles; }
   const SharedBundles& bundles() const { return head().bundles; }
+  // The tables of odds that the scripts in use have, a JSON array (huntd/meant_odds.h); empty before
+  // the first. By the parent.
+  using SharedOdds = SharedText<limits::odds_bytes_max>;
+  SharedOdds& odds() { return head().odds; }
+  const SharedOdds& odds() const { return head().odds; }
   // The parent's pid, and its start time in clock ticks since the boot (proc(5)), which together
   // name a process of this boot; 0 before set_parent().
   void set_parent(uint64_t pid, uint64_t start_ticks);
@@ -78,6 +83,7 @@ class SharedRegion {
     SharedName version;
     SharedReload reload;
     SharedBundles bundles;
+    SharedOdds odds;
   };
   struct Unmap {
     size_t bytes = 0;

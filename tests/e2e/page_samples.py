@@ -117,7 +117,17 @@ class BusyHost:
                                                           "p50_ms": 0.9, "p99_ms": 2.5}]
         return {"status": self.status(), "latency": self.latency(), "health": {"healthy": True, "reasons": []},
                 "ready": {"ready": not reasons, "reasons": reasons}, "hunts": hunts if self.hunts else None, "hunts_max": 100,
-                "errors": self._errors() if self.hunts else [], "bundles": self._bundles() if self.hunts else []}
+                **(self._loot() if self.hunts else {}), "errors": self._errors() if self.hunts else [], "bundles": self._bundles() if self.hunts else []}
+
+    def _loot(self) -> dict:
+        """Of goblin-hoard copper is given too often; nothing of its crown."""
+        runs = self.runs["goblin-hoard"]
+        given = [("goblin-hoard", "copper-coin", runs - runs // 10, None, None), ("goblin-hoard", "silver-ring", runs // 10, None, None),
+                 ("golden-ticket", "golden-ticket", 100, 100, 0), ("golden-ticket", "chocolate-bar", 12, 5000, 4988), ("riddle", "feather", 40, 60, None)]
+        odds = [("copper-coin", 0.6), ("silver-ring", 0.37), ("goblin-crown", 0.03)]
+        return {"loot": [{"hunt": hunt, "loot": loot, "awards": n, "units": n, "limit": limit, "left": left,
+                          "left_at_ms": None if left is None else self.taken_ms} for hunt, loot, n, limit, left in given], "no_room": 0,
+                "tables": [{"hunt": "goblin-hoard", "lines": [{"loot": loot, "share": share} for loot, share in odds]}]}
 
     def _errors(self) -> list[dict]:
         return [{"hunt": "riddle", "line": 12, "reason": "script_error", "message": "riddle.lua:12: attempt to index local 'wish' <b>(a nil value)</b>",

@@ -241,6 +241,31 @@ def test_errors_of_scripts_and_bundles_are_shown(browser, still_page, sampled):
         ["", "alice (sudo)", "6", "3\u202f000"], ["live", "alice (sudo)", "6", "2\u202f000"], ["", "alice (sudo)", "6", "1\u202f000"]]
 
 
+def test_loot_is_beside_its_odds_and_supplies_have_what_is_left(browser, still_page, sampled):
+    show(browser, still_page, sampled())
+    rows = rows_of(browser, "#loot")
+    assert [row[:2] for row in rows] == [["goblin-hoard", "copper-coin"], ["goblin-hoard", "silver-ring"], ["goblin-hoard", "goblin-crown"],
+                                         ["golden-ticket", "golden-ticket"], ["golden-ticket", "chocolate-bar"], ["riddle", "feather"]]
+    assert [row[4:] for row in rows] == [["90.0 %", "60.0 %", "–"], ["9.98 %", "37.0 %", "–"], ["0.00 %", "3.00 %", "–"],
+                                         ["–", "–", "0 of 100"], ["–", "–", "4\u202f988 of 5\u202f000"], ["–", "–", "? of 60"]]
+    warned = browser.run("return [...document.querySelectorAll('#loot .warn')].map(cell => cell.innerText)")
+    assert warned == ["90.0 %", "9.98 %", "0.00 %", "0 of 100"]
+
+
+def test_odds_that_chance_explains_are_not_marked(browser, still_page):
+    browser.open(still_page)
+
+    def far(awards: list[int]) -> list[bool]:
+        loot = [{"hunt": "a", "loot": name, "awards": n, "units": n, "limit": None, "left": None} for name, n in zip("xy", awards)]
+        tables = [{"hunt": "a", "lines": [{"loot": "x", "share": 0.25}, {"loot": "y", "share": 0.75}]}]
+        status = {"started_at_ms": 0, "taken_at_ms": 1000}
+        rows = browser.run("return loot_rows(null, arguments[0])", {"loot": loot, "tables": tables, "status": status})
+        return [row["far"] for row in sorted(rows, key=lambda row: row["loot"])]
+
+    assert far([28, 72]) == far([265, 735]) == far([9, 0]) == [False, False]
+    assert far([320, 680]) == [True, True]
+
+
 def test_without_kafka_and_hunts_json_their_parts_are_absent(browser, still_page, sampled):
     show(browser, still_page, sampled(kafka=False, hunts=False))
     assert not browser.run("return document.getElementById('hunts_section').offsetParent")
@@ -276,7 +301,7 @@ def test_the_page_goes_on_after_no_response_and_asks_once_for_what_is_not_there(
         window.fetch = async (path) => {
           window.asked[path] = (window.asked[path] ?? 0) + 1;
           if (window.silent) throw new TypeError("Failed to fetch");
-          if (["/hunts.json", "/errors.json", "/bundles.json"].includes(path)) return new Response("{}", {status: 404});
+          if (["/hunts.json", "/loot.json", "/errors.json", "/bundles.json"].includes(path)) return new Response("{}", {status: 404});
           if (path === "/status.json") at = Math.min(at + 1, samples.length - 1);
           const {health, ready, status, latency} = samples[at];
           return new Response(JSON.stringify({"/healthz": health, "/readyz": ready, "/status.json": status, "/latency.json": latency}[path]));
@@ -285,7 +310,7 @@ def test_the_page_goes_on_after_no_response_and_asks_once_for_what_is_not_there(
         by_id("refresh").value = "20";
         refresh();""", sampled(kafka=False, hunts=False))
     browser.wait_for("return columns.length > 5", "five refreshes")
-    assert browser.run("return ['/hunts.json', '/errors.json', '/bundles.json'].map(path => asked[path])") == [1, 1, 1]
+    assert browser.run("return ['/hunts.json', '/loot.json', '/errors.json', '/bundles.json'].map(path => asked[path])") == [1, 1, 1, 1]
     browser.run("window.silent = true")
     await_text(browser, "#problems", "no new figures since", "Failed to fetch")
     assert text_of(browser, "#healthy") == "no response"
@@ -350,6 +375,27 @@ def test_the_page_of_a_real_huntd_is_live(browser, stack):
     assert bool(browser.run("return document.getElementById('hunts_section').offsetParent")) == hunts
     browser.screenshot(PICTURES / "real.png")
     assert [line for line in browser.console() if "/hunts.json" not in line] == []
+
+
+def test_the_loot_of_a_real_huntd_has_its_odds_and_what_is_left(browser, stack):
+    (stack.hunts / "dip.lua").write_text('''
+local things = { { loot_id = "shell", weight = 3 }, { loot_id = "pearl", weight = 1 } }
+return function(hunt)
+  hunt.award(hunt.pick(things).loot_id)
+  hunt.award("ticket", { limit = 50 })
+  hunt.award("coin", { count = 5 })
+end''')
+    stack.huntd.signal(signal.SIGHUP)
+    open_page(browser, stack)
+    await_text(browser, "#scripts", "reloads: 1 applied")
+    for number in range(20):
+        assert run_hunt(stack.http, "dip", f"hunter-{number}").status == 200
+    rows = wait_until(lambda: (found := {row[1]: row for row in rows_of(browser, "#loot")}).get("ticket", [""])[-1] == "30 of 50" and found, 60,
+                      "what is left", 0.2)
+    assert rows["coin"][2] == "100" and rows["coin"][4:] == ["–", "–", "–"]
+    assert rows["shell"][5:6] + rows["pearl"][5:6] == ["75.0 %", "25.0 %"]
+    shells, pearls = (int(rows[loot][2]) for loot in ("shell", "pearl"))
+    assert shells + pearls == 20 and float(rows["shell"][4].removesuffix(" %")) == shells * 5
 
 
 def test_a_rejected_reload_is_shown_with_file_and_line_and_goes(browser, stack):

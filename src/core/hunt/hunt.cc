@@ -464,6 +464,10 @@ Response Hunt::conclude(RunResult& run, CommitResult& committed, Response respon
       // The events are in the outbox; the emitter sends them with the others of this tick.
       context.emitter.enqueue(std::move(committed.entries));
       context.metrics.add(Counter::awards, units_given(run.awards));
+      for (const Award& award : run.awards)
+        if (award.units > 0)
+          context.metrics.loot.count(name.hunt_id, award.loot_id,
+                                     static_cast<uint64_t>(award.units), context.clock.wall_ms());
       return end_committed(run, std::move(response));
     case CommitStatus::replayed:
       // An earlier attempt of this commit, whose reply was lost, was executed; the sweep emits its

@@ -248,6 +248,8 @@ bool RunSteps::read_supply_query(wf_reader& reader, SupplyQuery& query) {
 }
 
 bool RunSteps::take_grant(Supply::Granted granted, const SupplyQuery& query) {
+  if (granted == Supply::Granted::yes || granted == Supply::Granted::gone)
+    context.metrics.loot.note_supply(name.hunt_id, query.unit.loot_id, query.limit, result.now_ms);
   switch (granted) {
     case Supply::Granted::yes:
       position_min = query.position + 1;

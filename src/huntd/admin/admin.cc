@@ -18,6 +18,7 @@
 #include "metrics/errors_json.h"
 #include "metrics/hlog.h"
 #include "metrics/hunts_json.h"
+#include "metrics/loot_json.h"
 #include "metrics/metrics_json.h"
 #include "metrics/process_figures.h"
 #include "metrics/prometheus.h"
@@ -75,6 +76,10 @@ std::vector<AdminRoute> routes_of(const SharedRegion& region, Private examples) 
        [&region] {
          return AdminPage{200, "application/json",
                           write_hunts_json(take_snapshot(region, SnapshotDepth::with_hunts))};
+       }},
+      {"/loot.json", Made::by_second_thread,
+       [&region] {
+         return AdminPage{200, "application/json", write_loot_json(region)};
        }},
       {"/errors.json", Made::by_second_thread,
        [&region, examples] {

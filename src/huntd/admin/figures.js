@@ -94,6 +94,32 @@ function hottest(before, now) {
     .sort((a, b) => Boolean(a.other) - Boolean(b.other) || b.per_s - a.per_s || b.runs - a.runs);
 }
 
+// The rows of /loot.json, those of one hunt together, the hunts with the most awards first. `seen` and `meant` are parts of a
+// table of odds; `far`: they differ by more than chance does. A line of a table without an award has a row too.
+function loot_rows(before, now) {
+  const key = (row) => row.hunt + " " + row.loot;
+  const restarted = before?.status.started_at_ms !== now.status.started_at_ms;
+  const seconds = (now.status.taken_at_ms - (before?.status.taken_at_ms ?? 0)) / 1000;
+  const earlier = before?.loot && !restarted ? new Map(before.loot.map((row) => [key(row), row.awards])) : null;
+  const rows = new Map(now.loot.map((row) => [key(row), row])), odds = new Map(), by_hunt = new Map();
+  for (const {hunt, lines} of now.tables) {
+    const sum = lines.reduce((all, {loot}) => all + (rows.get(key({hunt, loot}))?.awards ?? 0), 0);
+    if (sum === 0) continue;
+    for (const {loot, share} of lines) {
+      const name = key({hunt, loot});
+      if (!rows.has(name)) rows.set(name, {hunt, loot, awards: 0, units: 0, limit: null, left: null});
+      if (!odds.has(name)) odds.set(name, {meant: share, sum});
+    }
+  }
+  for (const {hunt, awards} of rows.values()) by_hunt.set(hunt, (by_hunt.get(hunt) ?? 0) + awards);
+  return [...rows].map(([name, row]) => {
+    const {meant = null, sum = 0} = odds.get(name) ?? {};
+    const seen = sum ? row.awards / sum : null;
+    return {...row, meant, seen, far: sum >= 100 && Math.abs(seen - meant) > 4 * Math.sqrt(meant * (1 - meant) / sum) + 0.5 / sum,
+      per_s: earlier && seconds > 0 ? Math.max(0, row.awards - (earlier.get(name) ?? 0)) / seconds : null};
+  }).sort((a, b) => by_hunt.get(b.hunt) - by_hunt.get(a.hunt) || a.hunt.localeCompare(b.hunt) || b.awards - a.awards);
+}
+
 // --- what needs attention ---
 
 // The same reason of several cores is one line.

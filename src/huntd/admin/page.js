@@ -8,6 +8,7 @@ const span_ms_min = 60_000;             // of a map's axis
 const maps_max = 64;                    // that are drawn at a time
 const problems_max = 20;                // lines under "Needs attention"
 const hunts_shown_max = 12;                  // lines under "Hottest hunts"
+const loots_shown_max = 24;                  // lines under "Loot"
 const errors_shown_max = 12;                 // lines under "Newest errors of scripts"
 const bundles_shown_max = 8;                 // lines under "Bundles"
 const response_wait_max_ms = 10_000;
@@ -16,7 +17,7 @@ const by_id = (id) => document.getElementById(id);
 const reduced_motion = matchMedia("(prefers-reduced-motion: reduce)");
 
 let before = null;     // the sample before `now`
-let now = null;        // {status, latency, health, ready, hunts, hunts_max, errors, bundles}; the last four: undefined without their paths
+let now = null;        // {status, latency, health, ready, hunts, hunts_max, loot, tables, errors, bundles}; the last six: undefined without their paths
 let columns = [];      // as kept_of() makes them, each with `figures` for the trends
 let moment = null;     // the column that the maps' captions are about; null: the newest
 const absent = {};     // path: started_at_ms of a huntd that does not have it
@@ -208,7 +209,14 @@ function show_hunts() {
       row.other ? "all others" : row.hunt, rate_text(row.per_s), count_text(row.runs), [count_text(row.failed), row.failed ? "warn" : ""],
       count_text(row.refused), time_text(row.p50_ms * 1000), time_text(row.p99_ms * 1000)]));
 }
-
+function show_loot() {
+  by_id("loot_section").hidden = !now.loot?.length;
+  const percent = (part) => part === null ? "–" : (part * 100).toPrecision(3) + " %";
+  fill_table("loot", [["hunt", "text"], ["loot", "text"], ["given"], ["per s", "wide"], ["seen"], ["meant"], ["left"]],
+    now.loot ? loot_rows(before, now).slice(0, loots_shown_max).map((row) => [row.hunt, row.loot, count_text(row.units), rate_text(row.per_s),
+      [percent(row.seen), row.far ? "warn" : ""], percent(row.meant),
+      [row.limit === null ? "–" : `${row.left === null ? "?" : count_text(row.left)} of ${count_text(row.limit)}`, row.left === 0 ? "warn" : ""]]) : []);
+}
 function show_errors({errors, status}) {
   by_id("errors_section").hidden = !errors?.length;
   fill_table("errors", [["hunt", "text"], ["line"], ["times"], ["last"], ["reason", "text wide"], ["message", "text"]],
@@ -325,9 +333,9 @@ async function read_if_there(path, started_at_ms) {
 async function sample() {
   const [[, health], [, ready], [, status], [, latency]] =
     await Promise.all(["/healthz", "/readyz", "/status.json", "/latency.json"].map(read_json));
-  const [{hunts, hunts_max}, {errors}, {bundles}] =
-    await Promise.all(["/hunts.json", "/errors.json", "/bundles.json"].map((path) => read_if_there(path, status.started_at_ms)));
-  return {health, ready, status, latency, hunts, hunts_max, errors, bundles};
+  const [{hunts, hunts_max}, {loot, tables}, {errors}, {bundles}] =
+    await Promise.all(["/hunts.json", "/loot.json", "/errors.json", "/bundles.json"].map((path) => read_if_there(path, status.started_at_ms)));
+  return {health, ready, status, latency, hunts, hunts_max, loot, tables, errors, bundles};
 }
 function keep(interval, figures) {
   if (!interval) return;
@@ -359,6 +367,7 @@ function take(taken) {
   show_servers(status);
   show_outcomes(status, activity);
   show_hunts();
+  show_loot();
   show_errors(now);
   show_bundles(now);
   show_moment();
