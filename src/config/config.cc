@@ -113,6 +113,10 @@ const Key keys_table[] = {
          "times the interval of the balancer's checks. 0: huntd drains at once."),
     NUMBER(http, drain_deadline_ms, 0, 600'000, restart,
          "In a drain, running requests may take this long; then their connections are closed."),
+    NUMBER(http, idle_exit_s, 0, 86'400, restart,
+         "Under socket activation (`huntd.socket`) huntd exits after this time without a request; "
+         "systemd keeps the socket, and the next connection starts huntd. At least 15 s if Kafka is "
+         "used. 0: huntd stays. Without sockets of systemd huntd does not start with it."),
     NUMBER(http, connections_max, 1, 1'000'000, restart,
          "Open connections per core. A core at the limit accepts none; a connection that another "
          "core hands over to it gets 503 `too-many-connections`."),

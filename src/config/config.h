@@ -39,6 +39,7 @@ struct Config {
     uint32_t send_deadline_ms = 10'000;
     uint32_t drain_delay_ms = 0;
     uint32_t drain_deadline_ms = 10'000;
+    uint32_t idle_exit_s = 0;
     uint32_t connections_max = 16'384;
     uint32_t connections_per_address_max = 0;
     std::vector<std::string> trusted_proxies;

@@ -18,6 +18,10 @@
 
 namespace huntd::server {
 
+// Within this time after their last change, a core with Kafka has counted the events in its outboxes
+// (Gauge::outbox_pending).
+inline constexpr uint64_t outbox_counted_within_ns = 15'000'000'000;
+
 struct CoreSettings {
   uint32_t index = 0;
   uint32_t incarnation = 1;  // counts the starts of this core

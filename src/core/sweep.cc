@@ -3,11 +3,13 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "core/core.h"
 
 namespace huntd::server {
 namespace {
 
 constexpr uint64_t sweep_period_ns = 5 * ns_per_s;
+static_assert(sweep_period_ns < outbox_counted_within_ns);
 
 }  // namespace
 

@@ -111,7 +111,7 @@ bool is_loopback(int socket) {
 
 Result<void> Listeners::open(std::vector<UniqueFd> inherited, const Config& config) {
   sockets_ = std::move(inherited);
-  bool const passed = !sockets_.empty();
+  passed_ = !sockets_.empty();
   std::vector<Address> addresses;
   for (const std::string& text : config.http.listen) {
     Result<Address> address = parse_address(text);
@@ -119,7 +119,7 @@ Result<void> Listeners::open(std::vector<UniqueFd> inherited, const Config& conf
     addresses.push_back(std::move(*address));
   }
   mode_t const mode = file_mode_of(config.http.unix_mode);
-  for (const Address& address : passed ? std::vector<Address>() : addresses) {
+  for (const Address& address : passed_ ? std::vector<Address>() : addresses) {
     // [::] would take the IPv4 connections of the port, too, which another entry names.
     bool const shared = std::ranges::count_if(addresses, [&](const Address& other) {
                           return !other.unix_socket && other.port == address.port;
@@ -133,7 +133,7 @@ Result<void> Listeners::open(std::vector<UniqueFd> inherited, const Config& conf
                              limits::listeners_max)};
   for (const UniqueFd& socket : sockets_)
     log::info("listening", {{"address", bound_address(socket.get())},
-                            {"by", passed ? "systemd" : "http.listen"}});
+                            {"by", passed_ ? "systemd" : "http.listen"}});
   return {};
 }
 

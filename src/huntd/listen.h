@@ -44,6 +44,8 @@ class Listeners {
   Result<void> open(std::vector<UniqueFd> inherited, const Config& config);
   // They stay this object's.
   std::vector<int> descriptors() const;
+  // Whether they are systemd's.
+  bool passed() const { return passed_; }
   // Whether only this host can connect.
   bool only_this_host() const;
   // Closes the sockets, and removes the files that open() has made.
@@ -53,6 +55,7 @@ class Listeners {
   Result<void> open_tcp(const Address& address, bool v6_only);
   Result<void> open_unix(const std::string& path, mode_t mode);
 
+  bool passed_ = false;
   std::vector<UniqueFd> sockets_;
   std::vector<SocketFile> files_;
 };

@@ -49,6 +49,9 @@ constexpr uint64_t deploy_swap_poll_ms = 10;
 constexpr uint64_t replaced_kept_ms = 5000;
 // systemd waits for the end of a stop this much longer than it can take.
 constexpr uint64_t stop_margin_ms = 3000;
+constexpr const char* needs_activation_text =
+    "http.idle_exit_s: systemd passed no socket for the public port, so nothing would start huntd "
+    "again. Enable huntd.socket, or set http.idle_exit_s = 0";
 constexpr const char* drained_text = "drained by the operator: not ready, serving on";
 constexpr const char* publicly_unauthenticated_text =
     "http.listen: a socket is not bound to a loopback address, and auth.mode is \"none\": "
@@ -95,6 +98,10 @@ class Parent {
   int run() {
     if (publicly_unauthenticated(prepared_.config, prepared_.secrets)) {
       log::error(publicly_unauthenticated_text);
+      return exit_config;
+    }
+    if (prepared_.config.http.idle_exit_s > 0 && !listeners_.passed()) {
+      log::error(needs_activation_text);
       return exit_config;
     }
     reload_.note_start();
@@ -155,6 +162,7 @@ class Parent {
     children_.start_due(now_ns, own);
     watch_cores(now_ns);
     feed_watchdog(now_ns);
+    exit_if_idle(now_ns);
   }
 
   // --- deploys (decision 64) ---------------------------------------------------------------------
@@ -462,14 +470,19 @@ class Parent {
       saving_.kill();
       return;
     }
+    uint64_t const now_ns = monotonic_ns();
+    uint64_t const delay_ns = prepared_.config.http.drain_delay_ms * ns_per_ms;
+    stop_at(now_ns, std::max(now_ns, drained_at_ns_.value_or(now_ns) + delay_ns));
+  }
+
+  // Stops; the cores drain from `drain_at_ns` on.
+  void stop_at(uint64_t now_ns, uint64_t drain_at_ns) {
     reload_.stop();
     if (deploying_)
       end_deploy({DeployReply::Kind::rejected, prepared_.bundle.name(), "huntd is stopping"});
-    uint64_t const now_ns = monotonic_ns();
     count_served(now_ns);
     if (ready_sent_ && prepared_.scripts_error.empty()) saving_.save();
-    uint64_t const delay_ns = prepared_.config.http.drain_delay_ms * ns_per_ms;
-    drain_at_ns_ = std::max(now_ns, drained_at_ns_.value_or(now_ns) + delay_ns);
+    drain_at_ns_ = drain_at_ns;
     uint64_t const delay_ms = (drain_at_ns_ - now_ns) / ns_per_ms;
     uint64_t const sum_ms = delay_ms + prepared_.config.http.drain_deadline_ms + drain_grace_ms;
     // It may be more than the unit's TimeoutStopSec=.
@@ -480,6 +493,51 @@ class Parent {
     systemd::notify(fmt::format("STATUS=not ready, serving on for {} ms; then draining", delay_ms));
     log::notice("not ready: draining soon", {{"in_ms", delay_ms}});
     children_.set_leaving(true);
+  }
+
+  // --- http.idle_exit_s (decision 72) ------------------------------------------------------------
+  // What the cores have read from clients and written to them; it changes with each request.
+  uint64_t bytes_of_clients() const {
+    uint64_t sum = 0;
+    for (uint32_t core = 0; core < region_.cores(); ++core)
+      for (Counter const counter : {Counter::request_bytes, Counter::response_bytes})
+        sum += region_.core(core).value(counter);
+    return sum;
+  }
+
+  // What a stop would break off, or what would stay undone until the next start.
+  bool has_other_work() const {
+    if (drained_at_ns_ || deploying_ || reload_.descriptor() >= 0 || saving_.active()) return true;
+    if (prepared_.config.kafka.bootstrap.empty()) return false;
+    for (uint32_t core = 0; core < region_.cores(); ++core) {
+      const CoreMetrics& metrics = region_.core(core);
+      if (metrics.value(Gauge::kafka_up) == 0 || metrics.value(Gauge::kafka_in_flight) > 0 ||
+          metrics.value(Gauge::outbox_pending) > 0)
+        return true;
+    }
+    return false;
+  }
+
+  // How long no request has to come; 0: huntd stays. With Kafka no less than the time in which each
+  // core has counted its outboxes.
+  uint64_t idle_exit_ns() const {
+    uint64_t const after_ns = prepared_.config.http.idle_exit_s * ns_per_s;
+    bool const kafka = !prepared_.config.kafka.bootstrap.empty();
+    return after_ns == 0 || !kafka ? after_ns : std::max(after_ns, outbox_counted_within_ns);
+  }
+
+  // A connection that sends nothing keeps no host running: it ends as in any drain. The socket is
+  // systemd's and stays open, so there is nothing to wait for before the drain.
+  void exit_if_idle(uint64_t now_ns) {
+    uint64_t const after_ns = idle_exit_ns();
+    if (after_ns == 0 || !ready_sent_ || stop_requested()) return;
+    uint64_t const bytes = bytes_of_clients();
+    if (bytes != std::exchange(bytes_seen_, bytes) || idle_from_ns_ == 0 || has_other_work())
+      idle_from_ns_ = now_ns;
+    if (now_ns - idle_from_ns_ < after_ns) return;
+    log::notice("no request came: stopping until the next one",
+                {{"idle_exit_s", prepared_.config.http.idle_exit_s}});
+    stop_at(now_ns, now_ns);
   }
 
   // The cores finish their requests and exit. No core is started any more.
@@ -521,6 +579,8 @@ class Parent {
   uint64_t watchdog_fed_at_ns_ = 0;
   uint64_t watched_at_ns_ = 0;
   uint64_t stall_logged_at_ns_ = 0;  // 0: no core is stalled
+  uint64_t bytes_seen_ = 0;          // of bytes_of_clients(), by exit_if_idle()
+  uint64_t idle_from_ns_ = 0;        // 0: before the first look
 };
 
 struct CoreCount {

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import threading
+import time
 
 import pytest
 
@@ -73,6 +74,38 @@ def test_a_client_of_the_socket_starts_the_stopped_service(shared_tree):
     assert shared_tree.show("huntd", "ActiveState") == "inactive"
     assert play(shared_tree)[0] in (200, 503)  # 503: its first request may come before Redis' reply to the core
     shared_tree.await_show("huntd", "ActiveState", "active")
+
+
+def test_an_idle_host_stops_until_the_next_request(tree):
+    config = (tree.root / "etc/huntd/huntd.toml").read_text()
+    idle_exit_s = 30
+    tree.write("/etc/huntd/huntd.toml", config.replace("[http]\n", f"[http]\nidle_exit_s = {idle_exit_s}\n", 1))
+    tree.boot()
+    await_ready(tree)
+    for number in range(6):
+        with contextlib.closing(connect(tree)) as kept:  # of a client that sends nothing more
+            called_at = time.monotonic()
+            assert exchange(kept, "POST", "/v1/hunts/gold/hunters/ada", "{}", {"Content-Type": "application/json"})[0] == 200
+            answered_at = time.monotonic()
+            tree.await_show("huntd", "ActiveState", "inactive", 60 + idle_exit_s)
+            stopped_at = time.monotonic()
+        if number > 0:
+            print(f"stopped to the first response: {1000 * (answered_at - called_at):.0f} ms", end="; ")
+        print(f"{tree.release}, idle_exit_s = {idle_exit_s}: stopped {stopped_at - answered_at:.1f} s after the last response")
+        assert stopped_at - answered_at >= idle_exit_s
+        assert (tree.show("huntd", "Result"), tree.show("huntd", "NRestarts")) == ("success", "0")
+        assert tree.show("huntd.socket", "ActiveState") == "active"
+        idle_exit_s = 1  # of the next start
+        tree.write("/etc/huntd/huntd.toml", config.replace("[http]\n", f"[http]\nidle_exit_s = {idle_exit_s}\n", 1))
+
+
+def test_without_the_socket_unit_a_host_that_should_exit_does_not_start(tree):
+    config = (tree.root / "etc/huntd/huntd.toml").read_text()
+    tree.write("/etc/huntd/huntd.toml", config.replace("[http]\n", "[http]\nidle_exit_s = 30\n", 1))
+    tree.chroot("systemctl mask huntd.socket")
+    tree.boot()
+    tree.await_journal("http.idle_exit_s: systemd passed no socket", "huntd")
+    assert tree.show("huntd", "ExecMainStatus") == "78"
 
 
 def test_a_good_reload_is_served(shared_tree):
