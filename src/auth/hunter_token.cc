@@ -15,6 +15,7 @@ namespace huntd {
 namespace {
 
 constexpr std::string_view version = "hunter1.";
+constexpr std::string_view version_with_key = "hunter2.";
 constexpr size_t mac_bytes = 32;
 constexpr size_t expiry_digits_max = 12;
 
@@ -23,16 +24,27 @@ constexpr size_t base64_bytes = 45;
 
 }  // namespace
 
+bool is_key_id(std::string_view text) {
+  return is_id(text) && text.find('.') == std::string_view::npos;
+}
+
 std::optional<HunterToken> read_hunter_token(std::string_view text) {
-  if (!text.starts_with(version)) return std::nullopt;
+  static_assert(version.size() == version_with_key.size());
+  bool const names_key = text.starts_with(version_with_key);
+  if (!names_key && !text.starts_with(version)) return std::nullopt;
   size_t const last = text.rfind('.');
   HunterToken token;
   token.signed_text = text.substr(0, last);
   token.signature = text.substr(last + 1);
   if (token.signature.size() != SigningKey::signature_bytes || last < version.size())
     return std::nullopt;
+  std::string_view rest = token.signed_text.substr(version.size());
+  if (names_key) {
+    token.key_id = rest.substr(0, rest.find('.'));
+    if (!is_key_id(token.key_id) || token.key_id.size() == rest.size()) return std::nullopt;
+    rest.remove_prefix(token.key_id.size() + 1);
+  }
   // A hunter_id may contain dots, so split at the last dot.
-  std::string_view const rest = token.signed_text.substr(version.size());
   size_t const dot = rest.rfind('.');
   if (dot == std::string_view::npos) return std::nullopt;
   token.hunter_id = rest.substr(0, dot);
@@ -50,7 +62,10 @@ std::optional<HunterToken> read_hunter_token(std::string_view text) {
 
 void SigningKey::Free::operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
 
-SigningKey::SigningKey(std::string_view key) {
+SigningKey::SigningKey(std::string_view line) {
+  size_t const space = line.find(' ');
+  if (space != std::string_view::npos) id_ = line.substr(0, space);
+  std::string_view const key = line.substr(space == std::string_view::npos ? 0 : space + 1);
   EVP_MAC* const hmac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
   CHECK(hmac != nullptr);
   context_.reset(EVP_MAC_CTX_new(hmac));
@@ -84,7 +99,9 @@ SigningKey::Signature SigningKey::sign(std::string_view text) const {
 
 std::string make_hunter_token(const SigningKey& key, std::string_view hunter_id,
                               int64_t expires_at_s) {
-  std::string token = fmt::format("{}{}.{}", version, hunter_id, expires_at_s);
+  std::string token = key.id().empty() ? fmt::format("{}{}.{}", version, hunter_id, expires_at_s)
+                                       : fmt::format("{}{}.{}.{}", version_with_key, key.id(),
+                                                     hunter_id, expires_at_s);
   SigningKey::Signature const signature = key.sign(token);
   token.push_back('.');
   token.append(signature.data(), signature.size());

@@ -61,6 +61,18 @@ inline constexpr size_t secrets_max = 16;  // per file
 inline constexpr size_t secret_bytes_min = 24;
 inline constexpr size_t secret_bytes_max = 128;
 inline constexpr size_t secrets_file_bytes_max = 64 * 1024;  // with comments
+// A JSON Web Token, its claims and the set of keys for it (auth.mode "jwt").
+inline constexpr size_t jwt_bytes_max = 4096;
+inline constexpr size_t claim_bytes_max = 256;   // of iss, aud and jti
+inline constexpr size_t jwt_hunts_max = 64;      // that one token lists
+inline constexpr size_t jwt_audiences_max = 16;  // that one token lists
+inline constexpr size_t rsa_bits_min = 2048;
+inline constexpr size_t rsa_bits_max = 4096;
+// Signatures that a core verifies per tick, some 0.1 ms each; further tokens wait for the next one.
+inline constexpr unsigned jwt_verified_per_tick_max = 8;
+inline constexpr size_t revoked_max = 4096;  // lines of auth.revoked_file
+inline constexpr size_t public_file_bytes_max =
+    1024 * 1024;  // of auth.jwks_file, auth.revoked_file
 
 // --- scripts and workers ---------------------------------------------------------------------
 // The worker is C and has its own names for some of these (wire/worker_frame.h);

@@ -53,6 +53,7 @@ enum class Check {
   redis_name,
   isolation,
   auth_mode,
+  claim,  // may be empty
   access_log
 };
 
@@ -148,7 +149,8 @@ const Key keys_table[] = {
     TEXT(auth, mode, auth_mode, reload,
          "How callers authenticate. `\"none\"`: not at all. `\"bearer\"`: by a token from "
          "`auth.tokens_file`, which may act for every hunter. `\"hunter\"`: by a token made with "
-         "`huntctl token`, which may act for one hunter."),
+         "`huntctl token`, which may act for one hunter. `\"jwt\"`: by a JSON Web Token of a login "
+         "service, whose `sub` is the hunter."),
     FLAG(auth, allow_unauthenticated, reload,
          "Permits `auth.mode = \"none\"` if other hosts can reach `http.listen`. Set it only if "
          "a proxy authenticates the callers."),
@@ -157,7 +159,24 @@ const Key keys_table[] = {
          "change over one by one."),
     TEXT(auth, hunter_keys_file, path, reload,
          "File of the keys for `\"hunter\"`, one per line. Each is valid; the first signs new "
-         "tokens (`huntctl token`)."),
+         "tokens (`huntctl token`). `ID KEY` names a key, and its tokens name it."),
+    TEXT(auth, jwks_file, path, reload,
+         "File of the public keys for `\"jwt\"`, as a JWK set (RFC 7517): RSA for RS256, P-256 for "
+         "ES256, Ed25519 for EdDSA."),
+    TEXT(auth, jwt_issuer, claim, reload,
+         "The claim `iss` of a JWT must be this. Empty: it is not checked."),
+    TEXT(auth, jwt_audience, claim, reload,
+         "The claim `aud` of a JWT must be this, or have it. Empty: it is not checked."),
+    NUMBER(auth, jwt_leeway_s, 0, 600, reload,
+         "How far the clock of the login service may be off: a JWT is valid this long before `nbf` "
+         "and after `exp`."),
+    NUMBER(auth, jwt_cache_tokens, 0, 1'000'000, reload,
+         "Verified JWTs that a core remembers, so that it need not verify them again. 0: none."),
+    NUMBER(auth, jwt_cache_s, 1, 3600, reload,
+         "How long it remembers one. A reload drops all."),
+    TEXT(auth, revoked_file, path, reload,
+         "File of what is not valid any more with `\"hunter\"` and `\"jwt\"`: one `token ID` or "
+         "`hunter ID` per line. Empty: nothing is."),
     NUMBER(cores, count, 0, limits::cores_max, restart,
          "Core processes. 0: one per CPU that huntd may run on, and no more than the CPU quota of "
          "its cgroup, rounded up."),
@@ -521,8 +540,12 @@ std::optional<std::string> text_fault(Check check, const std::string& text) {
         return "must be \"process\", \"fork\", \"task\" or \"batch\"";
       return std::nullopt;
     case Check::auth_mode:
-      if (text != "none" && text != "bearer" && text != "hunter")
-        return "must be \"none\", \"bearer\" or \"hunter\"";
+      if (text != "none" && text != "bearer" && text != "hunter" && text != "jwt")
+        return "must be \"none\", \"bearer\", \"hunter\" or \"jwt\"";
+      return std::nullopt;
+    case Check::claim:
+      if (text.size() > limits::claim_bytes_max)
+        return fmt::format("must be at most {} bytes", limits::claim_bytes_max);
       return std::nullopt;
     case Check::access_log:
       if (text != "off" && text != "errors" && text != "sampled" && text != "all")
@@ -572,7 +595,9 @@ std::string range_of(const Key& key) {
     case Check::isolation:
       return "`\"process\"`, `\"fork\"`, `\"task\"`, `\"batch\"`";
     case Check::auth_mode:
-      return "`\"none\"`, `\"bearer\"`, `\"hunter\"`";
+      return "`\"none\"`, `\"bearer\"`, `\"hunter\"`, `\"jwt\"`";
+    case Check::claim:
+      return "a text";
     case Check::access_log:
       return "`\"off\"`, `\"errors\"`, `\"sampled\"`, `\"all\"`";
   }
@@ -711,6 +736,30 @@ void check_redis(const Config& config, Problems& problems) {
     problems.add(where("redis.tls"), "needs TCP: redis.address names a unix socket");
 }
 
+void check_auth(const Config& config, Problems& problems) {
+  auto const where = [&](const char* name) { return place_of(name, config, problems); };
+  if (config.auth.mode == "none" && !config.auth.allow_unauthenticated &&
+      !std::ranges::all_of(config.http.listen, is_loopback))
+    problems.add(where("http.listen"),
+                 "is not a loopback address, and auth.mode is \"none\": any caller could act as "
+                 "any hunter. Set auth.mode to \"bearer\", \"hunter\" or \"jwt\", or set "
+                 "auth.allow_unauthenticated = true if a proxy authenticates the callers");
+  const auto& auth = config.auth;
+  if (auth.mode == "none" && !(auth.tokens_file.empty() && auth.hunter_keys_file.empty() &&
+                               auth.jwks_file.empty() && auth.revoked_file.empty()))
+    problems.add(where("auth.mode"),
+                 "is \"none\", so the file of secrets has no effect: set auth.mode");
+  if (auth.mode == "bearer" && auth.tokens_file.empty())
+    problems.add(where("auth.mode"), "\"bearer\" needs auth.tokens_file");
+  if (auth.mode == "hunter" && auth.hunter_keys_file.empty())
+    problems.add(where("auth.mode"), "\"hunter\" needs auth.hunter_keys_file");
+  if (auth.mode == "jwt" && auth.jwks_file.empty())
+    problems.add(where("auth.mode"), "\"jwt\" needs auth.jwks_file");
+  if (auth.mode == "bearer" && !auth.revoked_file.empty())
+    problems.add(where("auth.revoked_file"),
+                 "has no effect on \"bearer\": remove a token from auth.tokens_file instead");
+}
+
 // The rules that concern more than one key.
 void check_together(Config& config, Problems& problems) {
   auto const where = [&](const char* name) { return place_of(name, config, problems); };
@@ -719,23 +768,10 @@ void check_together(Config& config, Problems& problems) {
     problems.add(where("http.request_deadline_ms"),
                  fmt::format("must be more than worker.queue_deadline_ms + worker.deadline_ms ({})",
                              config.worker.queue_deadline_ms + config.worker.deadline_ms));
-  if (config.auth.mode == "none" && !config.auth.allow_unauthenticated &&
-      !std::ranges::all_of(config.http.listen, is_loopback))
-    problems.add(where("http.listen"),
-                 "is not a loopback address, and auth.mode is \"none\": any caller could act as "
-                 "any hunter. Set auth.mode to \"bearer\" or \"hunter\", or set "
-                 "auth.allow_unauthenticated = true if a proxy authenticates the callers");
   if (config.http.proxy_protocol && config.http.trusted_proxies.empty())
     problems.add(where("http.proxy_protocol"),
                  "needs http.trusted_proxies: the addresses of the proxies that send the header");
-  if (config.auth.mode == "none" &&
-      !(config.auth.tokens_file.empty() && config.auth.hunter_keys_file.empty()))
-    problems.add(where("auth.mode"),
-                 "is \"none\", so the file of secrets has no effect: set auth.mode");
-  if (config.auth.mode == "bearer" && config.auth.tokens_file.empty())
-    problems.add(where("auth.mode"), "\"bearer\" needs auth.tokens_file");
-  if (config.auth.mode == "hunter" && config.auth.hunter_keys_file.empty())
-    problems.add(where("auth.mode"), "\"hunter\" needs auth.hunter_keys_file");
+  check_auth(config, problems);
   check_redis(config, problems);
   if (config.kafka.topic == config.kafka.dead_topic)
     problems.add(where("kafka.dead_topic"),

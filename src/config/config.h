@@ -57,6 +57,13 @@ struct Config {
     bool allow_unauthenticated = false;
     std::string tokens_file;
     std::string hunter_keys_file;
+    std::string jwks_file;
+    std::string jwt_issuer;
+    std::string jwt_audience;
+    uint32_t jwt_leeway_s = 30;
+    uint32_t jwt_cache_tokens = 8192;
+    uint32_t jwt_cache_s = 60;
+    std::string revoked_file;
   } auth;
   struct {
     uint32_t count = 0;

@@ -41,6 +41,19 @@ inline void append_value(WireWriter<std::string>& writer, const Secrets& secrets
   writer.number(secrets.mode);
   writer.number(static_cast<uint32_t>(secrets.texts.size()));
   for (const std::string& text : secrets.texts) writer.text(text);
+  writer.number(static_cast<uint32_t>(secrets.jwt_keys.size()));
+  for (const JwtKey& key : secrets.jwt_keys) {
+    writer.text(key.id);
+    writer.number(key.algorithm);
+    writer.text(key.der);
+  }
+  writer.text(secrets.jwt.issuer);
+  writer.text(secrets.jwt.audience);
+  for (uint32_t const number :
+       {secrets.jwt.leeway_s, secrets.jwt.cache_tokens, secrets.jwt.cache_s})
+    writer.number(number);
+  writer.number(static_cast<uint32_t>(secrets.revoked.hashes().size()));
+  for (uint64_t const hash : secrets.revoked.hashes()) writer.number(hash);
 }
 
 inline void append_value(WireWriter<std::string>& writer, const RedisLogins& logins) {
@@ -78,6 +91,19 @@ inline Secrets read_secrets(WireReader& reader) {
   secrets.mode = reader.number<AuthMode>();
   secrets.texts.resize(reader.number<uint32_t>());
   for (std::string& text : secrets.texts) text = reader.text();
+  secrets.jwt_keys.resize(reader.number<uint32_t>());
+  for (JwtKey& key : secrets.jwt_keys) {
+    key.id = reader.text();
+    key.algorithm = reader.number<JwtAlgorithm>();
+    key.der = reader.text();
+  }
+  secrets.jwt.issuer = reader.text();
+  secrets.jwt.audience = reader.text();
+  for (uint32_t* number : {&secrets.jwt.leeway_s, &secrets.jwt.cache_tokens, &secrets.jwt.cache_s})
+    *number = reader.number<uint32_t>();
+  std::vector<uint64_t> revoked(reader.number<uint32_t>());
+  for (uint64_t& hash : revoked) hash = reader.number<uint64_t>();
+  secrets.revoked = Revoked(std::move(revoked));
   return secrets;
 }
 

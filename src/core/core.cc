@@ -254,7 +254,7 @@ class OpenCore final : public Core,
   }
 
   // HttpService
-  const Authenticator& authenticator() const override { return authenticator_; }
+  Authenticator& authenticator() override { return authenticator_; }
 
   int better_core(std::string_view hunter_id) override {
     if (draining_) return -1;

@@ -29,6 +29,10 @@ constexpr ProblemKind kinds[] = {
      "The token does not belong to this hunter",
      "The token is valid for another hunter.",
      "send the hunter's token"},
+    {Problem::hunt_not_in_token, "hunt-not-in-token", 403,
+     "The token does not permit this hunt",
+     "The token (a JWT) names the hunts that it is for, and this one is not among them.",
+     "get a token for the hunt"},
     {Problem::not_selected, "not-selected", 403,
      "The hunt is not open to this hunter",
      "The hunt is open to a part of the hunters (`testers` and `percent` of its `NAME.toml`), and this "

@@ -13,6 +13,7 @@ enum class Problem {
   invalid_json,
   unauthorized,
   forbidden,
+  hunt_not_in_token,
   not_selected,
   no_such_route,
   no_such_hunt,

@@ -32,7 +32,7 @@ int token(const Options& options, const Context& context) {
   if (keys_file.empty())
     return fail_usage("give --keys-file, or a config with auth.hunter_keys_file (-c)");
   Result<std::vector<std::string>> const keys =
-      read_secrets_file(keys_file, "auth.hunter_keys_file");
+      read_secrets_file(keys_file, "auth.hunter_keys_file", SecretNames::allowed);
   if (!keys) return fail_usage(keys.error().message);
   constexpr int64_t ms_per_s = 1000;
   int64_t const expires_at_s = wall_ms() / ms_per_s + static_cast<int64_t>(options.expires_in_s);

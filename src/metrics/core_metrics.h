@@ -73,6 +73,10 @@ enum class Counter : uint8_t {
   auth_bad_token,
   auth_expired,
   auth_forbidden,
+  auth_scope,
+  auth_revoked,
+  jwt_verified,
+  jwt_remembered,
   request_bytes,
   response_bytes,
   response_sends,
@@ -160,7 +164,10 @@ inline constexpr std::string_view ticks_long_help =
 inline constexpr std::string_view hunts_help = "Hunts, by outcome.";
 inline constexpr std::string_view runs_help = "Runs of a script, by isolation mode.";
 inline constexpr std::string_view auth_help =
-    "Requests rejected by authentication, by reason: 401, or 403 for another hunter's token.";
+    "Requests rejected by authentication, by reason: 401, or 403 for another hunter's token and for "
+    "a hunt that the token does not name (`scope`).";
+inline constexpr std::string_view jwt_help =
+    "JSON Web Tokens of requests: their signature was verified, or the core remembered the token.";
 inline constexpr std::string_view http_help = "HTTP responses sent, by class of status code.";
 inline constexpr std::string_view expired_help =
     "Connections closed by a deadline, by what did not happen in time.";
@@ -251,6 +258,13 @@ inline constexpr std::array<MetricRow<Counter>, counters> counter_rows = {{
      metrics_detail::auth_help},
     {Counter::auth_forbidden, "huntd_auth_rejected_total", R"(reason="forbidden")",
      metrics_detail::auth_help},
+    {Counter::auth_scope, "huntd_auth_rejected_total", R"(reason="scope")",
+     metrics_detail::auth_help},
+    {Counter::auth_revoked, "huntd_auth_rejected_total", R"(reason="revoked")",
+     metrics_detail::auth_help},
+    {Counter::jwt_verified, "huntd_jwt_checks_total", R"(by="signature")",
+     metrics_detail::jwt_help},
+    {Counter::jwt_remembered, "huntd_jwt_checks_total", R"(by="cache")", metrics_detail::jwt_help},
     {Counter::request_bytes, "huntd_http_request_bytes_total", "", "Bytes received from clients."},
     {Counter::response_bytes, "huntd_http_response_bytes_total", "", "Bytes sent to clients."},
     {Counter::response_sends, "huntd_http_response_sends_total", "",

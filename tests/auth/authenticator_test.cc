@@ -60,7 +60,7 @@ TEST_CASE("with mode none every request is allowed") {
 }
 
 TEST_CASE("each bearer token of the file may act for every hunter; others are rejected") {
-  Authenticator const authenticator = authenticator_of(AuthMode::bearer, {old_key, new_key});
+  Authenticator authenticator = authenticator_of(AuthMode::bearer, {old_key, new_key});
   for (const std::string& good : {old_key, new_key}) {
     CHECK(authenticator.check("Bearer " + good, "eve", now_ms) == Outcome::allowed);
     CHECK(authenticator.check("bEARER   " + good, "", now_ms) == Outcome::allowed);
@@ -80,7 +80,7 @@ TEST_CASE("each bearer token of the file may act for every hunter; others are re
 }
 
 TEST_CASE("a hunter's token acts as its hunter until it expires") {
-  Authenticator const authenticator = authenticator_of(AuthMode::hunter, {new_key, old_key});
+  Authenticator authenticator = authenticator_of(AuthMode::hunter, {new_key, old_key});
   CHECK(authenticator.check(token(new_key, "eve"), "eve", now_ms) == Outcome::allowed);
   CHECK(authenticator.check(token(old_key, "eve"), "eve", now_ms) == Outcome::allowed);
   CHECK(authenticator.check(token(old_key, "eve"), "", now_ms) == Outcome::allowed);
@@ -96,13 +96,68 @@ TEST_CASE("a hunter's token acts as its hunter until it expires") {
   CHECK(authenticator.check("Bearer " + new_key, "eve", now_ms) == Outcome::bad_token);
 }
 
+TEST_CASE("a token needs the key that it names, or a key without a name if it names none") {
+  std::string const line = "2026-12 " + new_key;
+  Authenticator authenticator = authenticator_of(AuthMode::hunter, {line, old_key});
+  std::string const named = token(line, "e.v.e");
+  CHECK(named.starts_with("Bearer hunter2.2026-12.e.v.e.1800000060."));
+  CHECK(authenticator.check(named, "e.v.e", now_ms) == Outcome::allowed);
+  CHECK(authenticator.check(named, "eve", now_ms) == Outcome::forbidden);
+  CHECK(authenticator.check(token(old_key, "eve"), "eve", now_ms) == Outcome::allowed);
+  // Each text is signed with the right key by the wrong name.
+  CHECK(authenticator.check(token(new_key, "eve"), "eve", now_ms) == Outcome::bad_token);
+  CHECK(authenticator.check(token("2026-11 " + new_key, "eve"), "eve", now_ms) ==
+        Outcome::bad_token);
+  CHECK(authenticator.check(token("2026-12 " + old_key, "eve"), "eve", now_ms) ==
+        Outcome::bad_token);
+  for (const char* text : {"hunter2.eve.1800000060.", "hunter2..eve.1800000060.",
+                           "hunter2.a/b.eve.1800000060.", "hunter2.2026-12.1800000060."})
+    CHECK_FALSE(read_hunter_token(text + std::string(43, 'A')));
+}
+
+TEST_CASE("a revoked token and the tokens of a revoked hunter are rejected") {
+  std::string const eves = token(new_key, "eve");
+  std::string const id = eves.substr(eves.rfind('.') + 1);
+  auto const outcome = [&](const std::string& list, const std::string& of, const char* hunter) {
+    Result<Revoked> revoked = read_revoked(list);
+    REQUIRE(revoked);
+    return Authenticator({AuthMode::hunter, {new_key}, {}, {}, *revoked}).check(of, hunter, now_ms);
+  };
+  CHECK(outcome("", eves, "eve") == Outcome::allowed);
+  CHECK(outcome("# eve lost her phone\n\ntoken " + id + "\r\n", eves, "eve") == Outcome::revoked);
+  CHECK(outcome("hunter eve\n", eves, "eve") == Outcome::revoked);
+  CHECK(outcome("hunter eve", eves, "ada") == Outcome::revoked);
+  CHECK(outcome("hunter ada\ntoken eve\n", eves, "eve") == Outcome::allowed);
+}
+
+TEST_CASE("a malformed list of what is revoked is rejected with its line") {
+  for (const char* bad : {"eve", "hunter", "hunter a b", "token ", "token a b", "Hunter eve"}) {
+    Result<Revoked> const read = read_revoked(std::string("hunter ada\n") + bad + "\n");
+    REQUIRE_FALSE(read);
+    CHECK(read.error().message == R"(line 2: write "token ID" or "hunter ID")");
+  }
+  std::string many;
+  for (int i = 0; i <= 4096; ++i) many += fmt::format("hunter h{}\n", i);
+  CHECK(read_revoked(many).error().message.starts_with("line 4097: more than 4096 entries"));
+}
+
+TEST_CASE("only keys of hunters may have ids, each of its own") {
+  SecretsFile const file("a " + old_key + "\nb " + new_key + "\n");
+  CHECK(read_secrets_file(file.path, "auth.hunter_keys_file", SecretNames::allowed));
+  CHECK_FALSE(read_secrets_file(file.path, "auth.tokens_file"));
+  SecretsFile const twice("a " + old_key + "\na " + new_key + "\n");
+  CHECK(read_secrets_file(twice.path, "auth.hunter_keys_file", SecretNames::allowed)
+            .error()
+            .message.ends_with(":2: another key has this id"));
+}
+
 TEST_CASE("acting for all hunters needs a bearer token, or mode none") {
-  Authenticator const hunters = authenticator_of(AuthMode::hunter, {new_key});
+  Authenticator hunters = authenticator_of(AuthMode::hunter, {new_key});
   CHECK(hunters.check_for_all(token(new_key, "eve"), now_ms) == Outcome::forbidden);
   CHECK(hunters.check_for_all(token(new_key, "eve", now_ms / 1000), now_ms) == Outcome::expired);
   CHECK(hunters.check_for_all(token(old_key, "eve"), now_ms) == Outcome::bad_token);
   CHECK(hunters.check_for_all("", now_ms) == Outcome::no_token);
-  Authenticator const bearer = authenticator_of(AuthMode::bearer, {new_key});
+  Authenticator bearer = authenticator_of(AuthMode::bearer, {new_key});
   CHECK(bearer.check_for_all("Bearer " + new_key, now_ms) == Outcome::allowed);
   CHECK(bearer.check_for_all("Bearer " + old_key, now_ms) == Outcome::bad_token);
   CHECK(bearer.check_for_all("", now_ms) == Outcome::no_token);
@@ -124,7 +179,7 @@ TEST_CASE("a key signs a text the same way each time") {
 }
 
 TEST_CASE("a token with one changed character, or truncated, is rejected") {
-  Authenticator const authenticator = authenticator_of(AuthMode::hunter, {new_key});
+  Authenticator authenticator = authenticator_of(AuthMode::hunter, {new_key});
   std::string const good = token(new_key, "eve");
   for (size_t at = 7; at < good.size(); ++at) {
     for (int c = 1; c < 256; ++c) {

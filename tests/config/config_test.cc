@@ -524,7 +524,18 @@ TEST_CASE("an auth mode needs its secrets file, and a flag is true or false") {
         std::string::npos);
   CHECK(error_of("[auth]\nmode = \"hunter\"\n").find("needs auth.hunter_keys_file") !=
         std::string::npos);
-  CHECK(error_of("[auth]\ntokens_file = \"/t\"\n").find("has no effect") != std::string::npos);
+  CHECK(error_of("[auth]\nmode = \"jwt\"\n").find("needs auth.jwks_file") != std::string::npos);
+  for (const char* file : {"tokens_file", "hunter_keys_file", "jwks_file", "revoked_file"})
+    CHECK(error_of(fmt::format("[auth]\n{} = \"/t\"\n", file)).find("has no effect") !=
+          std::string::npos);
+  CHECK(error_of("[auth]\nmode = \"bearer\"\ntokens_file = \"/t\"\nrevoked_file = \"/r\"\n")
+            .find("has no effect on \"bearer\"") != std::string::npos);
+  CHECK(
+      parse_config("[auth]\nmode = \"jwt\"\njwks_file = \"/t\"\nrevoked_file = \"/r\"\n"
+                   "jwt_issuer = \"https://a\"\njwt_audience = \"b\"\n",
+                   "h.toml"));
+  CHECK(error_of(fmt::format("[auth]\njwt_issuer = \"{}\"\n", std::string(257, 'a')))
+            .find("must be at most 256 bytes") != std::string::npos);
   CHECK(error_of("[auth]\nmode = \"basic\"\n").find("must be \"none\"") != std::string::npos);
   CHECK(error_of("[auth]\nallow_unauthenticated = \"true\"\n").find("must be true or false") !=
         std::string::npos);

@@ -17,7 +17,7 @@ ROWS = {
     "wire": "base",
     "metrics": "base",
     "http": "base",
-    "auth": "base config",
+    "auth": "base config wire",
     "admin_http": "base http",
     "chance": "base wire",
     "worker": "wire",

@@ -154,6 +154,7 @@ Task<> Connection::serve() {
       Input const input = co_await read_more(request.deadline_at_ns);
       if (!head_continues(request, input)) co_return co_await all_sent();
     }
+    if (token_must_wait(request)) co_await until_token_may_be_checked(request);
     finish_head(request);
 
     if (int const core = core_to_move_to(request); core >= 0) {
@@ -261,6 +262,22 @@ bool Connection::head_continues(Incoming& request, Input input) {
     request.deadline_at_ns = deadline_in_ms(service_.timeouts.read_ms);
   }
   return true;
+}
+
+bool Connection::token_must_wait(const Incoming& request) {
+  return !request.failed &&
+         service_.authenticator().must_wait(request.head.authorization, service_.clock.wall_ms(),
+                                            service_.scheduler.now_ns());
+}
+
+Task<> Connection::until_token_may_be_checked(Incoming& request) {
+  while (token_must_wait(request)) {
+    OneShot<Signal> next_tick(service_.scheduler);
+    co_await next_tick.wait(service_.scheduler.now_ns() + 1);
+    // Bytes may have arrived meanwhile, so the views may be invalid.
+    request.parser = HeadParser();
+    CHECK(request.parser.parse(in_, request.head) == ParseStatus::done);
+  }
 }
 
 void Connection::finish_head(Incoming& request) {

@@ -57,7 +57,7 @@ class HttpService {
   // client sent an Idempotency-Key.
   virtual Response reject_unsent(HuntRequest::Kind kind, std::string_view hunt_id, bool keyed) = 0;
   virtual std::string_view core_map_json() = 0;
-  virtual const Authenticator& authenticator() const = 0;
+  virtual Authenticator& authenticator() = 0;
   virtual bool draining() const = 0;
   // The host serves on, and clients should go elsewhere: their connections close after a response.
   virtual bool leaving() const = 0;
@@ -118,6 +118,9 @@ class Connection final : private StreamUser {
   void give_back_buffers();
   bool parse_head(Incoming& request);
   bool head_continues(Incoming& request, Input input);
+  // While too many tokens are verified in one tick, waits for another one.
+  bool token_must_wait(const Incoming& request);
+  Task<> until_token_may_be_checked(Incoming& request);
   void finish_head(Incoming& request);
   int core_to_move_to(Incoming& request);
   void stay(Incoming& request, int core, Moved moved);

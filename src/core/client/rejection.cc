@@ -26,10 +26,8 @@ Response unauthorized(const Route& route, std::string_view detail, std::string_v
   return response;
 }
 
-Response forbidden(const Route& route) {
-  Response response = rejection(route.kafka_rest, Problem::forbidden,
-                                route.kafka_rest ? "a hunter's token cannot produce events"
-                                                 : "the token belongs to another hunter");
+Response forbidden(const Route& route, Problem problem, std::string_view detail) {
+  Response response = rejection(route.kafka_rest, problem, detail);
   response.authenticate = R"(Bearer realm="huntd", error="insufficient_scope")";
   return response;
 }
@@ -40,15 +38,19 @@ Response rejection(bool kafka_rest, Problem problem, std::string_view detail) {
   return kafka_rest ? rest_error(problem, detail) : problem_response(problem, detail);
 }
 
-std::optional<Response> check_authorization(const Authenticator& authenticator, const Route& route,
+std::optional<Response> check_authorization(Authenticator& authenticator, const Route& route,
                                             std::string_view authorization, int64_t wall_ms,
                                             CoreMetrics& metrics) {
   constexpr std::string_view no_token = R"(Bearer realm="huntd")";
   constexpr std::string_view invalid_token = R"(Bearer realm="huntd", error="invalid_token")";
   if (route.to == Route::To::rejected) return std::nullopt;
-  Outcome const outcome = route.to == Route::To::produce
-                              ? authenticator.check_for_all(authorization, wall_ms)
-                              : authenticator.check(authorization, route.hunter_id, wall_ms);
+  Outcome const outcome =
+      route.to == Route::To::produce
+          ? authenticator.check_for_all(authorization, wall_ms)
+          : authenticator.check(authorization, route.hunter_id, wall_ms, route.hunt_id);
+  Authenticator::Counts const counts = authenticator.take_counts();
+  metrics.add(Counter::jwt_verified, counts.verified);
+  metrics.add(Counter::jwt_remembered, counts.remembered);
   switch (outcome) {
     case Outcome::allowed:
       break;
@@ -61,9 +63,20 @@ std::optional<Response> check_authorization(const Authenticator& authenticator, 
     case Outcome::expired:
       metrics.add(Counter::auth_expired);
       return unauthorized(route, "the token has expired", invalid_token);
+    case Outcome::too_early:
+      metrics.add(Counter::auth_bad_token);
+      return unauthorized(route, "the token is not valid yet", invalid_token);
+    case Outcome::revoked:
+      metrics.add(Counter::auth_revoked);
+      return unauthorized(route, "the token was revoked", invalid_token);
     case Outcome::forbidden:
       metrics.add(Counter::auth_forbidden);
-      return forbidden(route);
+      return forbidden(route, Problem::forbidden,
+                       route.kafka_rest ? "a hunter's token cannot produce events"
+                                        : "the token belongs to another hunter");
+    case Outcome::scope:
+      metrics.add(Counter::auth_scope);
+      return forbidden(route, Problem::hunt_not_in_token, route.hunt_id);
   }
   return std::nullopt;
 }

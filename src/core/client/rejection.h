@@ -19,7 +19,7 @@ Response rejection(bool kafka_rest, Problem problem, std::string_view detail);
 
 // Checks if the Authorization header allows this route, and counts rejections. Returns nothing if
 // it does, or if the route is rejected anyway.
-std::optional<Response> check_authorization(const Authenticator& authenticator, const Route& route,
+std::optional<Response> check_authorization(Authenticator& authenticator, const Route& route,
                                             std::string_view authorization, int64_t wall_ms,
                                             CoreMetrics& metrics);
 
