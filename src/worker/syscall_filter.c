@@ -89,7 +89,6 @@ static const struct rule rules[] = {
     {SYS_sendto, if_argument_is, 0, STDERR_FILENO, 0},
     /* The spawner and the zygote. */
     {SYS_clone, if_gate_is_passed, 0, 0, 0},
-    {SYS_clone3, if_gate_is_passed, 0, 0, 0},
     {SYS_execveat, if_gate_is_passed, 0, 0, 0},
     {SYS_wait4, if_gate_is_passed, 0, 0, 0},
     {SYS_kill, if_gate_is_passed, 0, 0, 0},
