@@ -11,7 +11,7 @@ import subprocess
 
 from faults.redis_proxy import Late, RedisProxy
 from faults.scenario import Skipped
-from harness.huntd_stack import AggregatorServer, HuntdStack, build_folder, http_get, write_config
+from harness.huntd_stack import AggregatorServer, HuntdServer, HuntdStack, build_folder, http_get, write_config
 from harness.ports import reserve_port
 from harness.process import Server, children_of, is_running, process_state, wait_until
 from harness.redis_server import RedisServer
@@ -124,6 +124,24 @@ class FaultStack(HuntdStack):
         server.ports = [port]
         self.more_servers.append(server)
         return server.start()
+
+    def start_another_huntd(self, number: int) -> HuntdServer:
+        """One more host of the same stores; `.http` is its public address."""
+        http, admin = reserve_port(), reserve_port()
+        folder = self.directory / f"host{number}"
+        config = folder / "huntd.toml"
+        write_config(config, {**self.settings, "http.listen": http.address, "admin.listen": admin.address})
+        server = HuntdServer(folder, config, admin.address)
+        server.http = http.address
+        server.ports = [http, admin]
+        self.more_servers.append(server)
+        return server.start()
+
+    def stop_another_huntd(self, server: HuntdServer) -> None:
+        self.more_servers.remove(server)
+        assert server.stop() == 0, server.log_tail()
+        for port in server.ports:
+            port.release()
 
     def start_replica(self, lag_s: float) -> RedisServer:
         """A replica of Redis that is `lag_s` behind: what is under way to it is lost with the primary."""

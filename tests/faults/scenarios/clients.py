@@ -8,6 +8,7 @@ import time
 from client import RawConnection, core_of, held
 from faults.crowd import Crowd
 from faults.scenario import scenario
+from faults.sprayed import Sprayed
 
 SLOW = 5000
 BODIES = 1500
@@ -172,3 +173,28 @@ def the_same_key_five_times_at_once(run):
             run.expect(sorted(one["replayed"] for one in reported) == [False, True, True, True, True],
                        f"one awarded, four were replays: {[one['replayed'] for one in reported]}")
     run.expect(held(run.stack.http, "gold", hunter) == {"gold": rounds}, "each key awarded once")
+
+
+@scenario()
+def proxy_sprays(run):
+    """Three hosts of one ledger and a proxy that sends each request to any of them: the same hunters on all at once, with the same
+    and with other keys, while one host is killed and comes back. Nothing is given twice, a hunter's seqs have no hole, and each
+    key has one response (docs/several-hosts.md "What happens"). Only the order of a hunter's events in Kafka is not kept: one
+    core's is (docs/guarantees.md, "Order")."""
+    hunters = [f"sprayed-{number}" for number in range(7)]
+    run.other_hunters |= set(hunters)
+    run.other_producer = True
+    others = [run.stack.start_another_huntd(number) for number in (2, 3)]
+    addresses = [run.stack.http, *(other.http for other in others)]
+    count = int(run.span(300, 60))
+    with Sprayed(addresses, hunters, run.draw.randrange(2**32)) as sprayed:
+        sprayed.await_more(count)
+        others[0].kill()
+        sprayed.await_more(count)
+        others[0].start()
+        sprayed.await_more(count)
+    for other in others:
+        run.stack.stop_another_huntd(other)
+    run.expect(sprayed.failed.keys() <= {"broken", "conflict", "outcome-unknown", "overloaded"}, f"clients saw {dict(sprayed.failed)}")
+    run.expect(sprayed.failed["broken"] > 0, "the kill was seen")
+    run.checks.append(sprayed.check)
