@@ -8,6 +8,8 @@ namespace huntd::limits {
 
 // A connect waits this long for a password file. The read goes on: its result serves the next one.
 inline constexpr uint64_t secret_wait_ns = 5'000'000'000;
+// The same failure to connect is logged again after this time.
+inline constexpr uint64_t redis_log_again_ns = 30'000'000'000;
 // One address of a sentinel, or of a node of a cluster, may take this long, from the connect to the reply.
 inline constexpr uint64_t server_call_wait_ns = 1'000'000'000;
 // A question may take this long, for all sentinels together.

@@ -111,6 +111,7 @@ Task<> RedisLink::run() {
     bool settled = false;
     if (ready) {
       backoff_ms = limits::redis_backoff_first_ms;
+      logged_error_.clear();
       uint64_t const up_at_ns = scheduler_.now_ns();
       co_await serve();
       settled = scheduler_.now_ns() >= up_at_ns + limits::redis_settled_ns;
@@ -120,8 +121,7 @@ Task<> RedisLink::run() {
       wake_waiters();
     }
     if (idle()) continue;
-    log::warning("redis is unavailable",
-                 {{"error", last_error_}, {"retry_in_ms", settled ? 0 : backoff_ms}});
+    log_unavailable(settled ? 0 : backoff_ms);
     metrics_.add(Counter::redis_reconnects);
     if (settled) continue;
     // Half of the pause is random, so that the cores do not reconnect all at once.
@@ -129,6 +129,20 @@ Task<> RedisLink::run() {
     co_await used_.wait(scheduler_.now_ns() + wait_ms * ns_per_ms);
     if (!ready) backoff_ms = std::min(2 * backoff_ms, limits::redis_backoff_max_ms);
   }
+}
+
+// An outage of hours is one line per failure and half a minute, not one per try.
+void RedisLink::log_unavailable(uint64_t retry_in_ms) {
+  uint64_t const now_ns = scheduler_.now_ns();
+  if (last_error_ == logged_error_ && now_ns < logged_at_ns_ + limits::redis_log_again_ns) {
+    ++tries_unlogged_;
+    return;
+  }
+  log::warning("redis is unavailable", {{"error", last_error_},
+                                        {"retry_in_ms", retry_in_ms},
+                                        {"tries_before", std::exchange(tries_unlogged_, 0)}});
+  logged_error_ = last_error_;
+  logged_at_ns_ = now_ns;
 }
 
 void RedisLink::use_node(Address node) {

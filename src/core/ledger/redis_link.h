@@ -194,6 +194,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
   void take_wait(const RedisReply& reply);
   bool take(RedisReply reply);
   void deliver(size_t count);
+  void log_unavailable(uint64_t retry_in_ms);
   Task<bool> connect();
   Task<bool> connect_as_known();
   Task<bool> connect_to_each(std::vector<Address> servers, std::string prefix);
@@ -240,6 +241,9 @@ class RedisLink final : private StreamUser, private ConnectUser {
   bool demoted_ = false;         // the server is a replica
   bool login_rejected_ = false;  // by the server that was tried last
   std::string last_error_;
+  std::string logged_error_;
+  uint64_t logged_at_ns_ = 0;
+  uint64_t tries_unlogged_ = 0;  // since the last line that redis is unavailable
   std::string reason_;  // why the link is not suitable
   std::string server_;  // as in CoreMetrics::redis_server
   std::string logged_reason_;
