@@ -160,7 +160,8 @@ void RedisCluster::add_script(std::string_view text) {
 void RedisCluster::append(const std::vector<std::string_view>& words) {
   if (!connected()) return;
   if (words[0] == "SCRIPT") add_script(words[2]);
-  Pending pending{{}, {words.begin(), words.end()}, std::nullopt};
+  Pending pending;
+  pending.words.assign(words.begin(), words.end());
   Result<ClusterNode> const node = node_for(words);
   Result<RedisClient*> const client = node ? client_of(*node) : Result<RedisClient*>(node.error());
   if (node) pending.node = *node;
