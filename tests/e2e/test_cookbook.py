@@ -8,7 +8,7 @@ from document_steps import BLOCK, commands_of, run
 from harness.huntd_stack import ROOT
 
 TEXT = (ROOT / "docs" / "cookbook.md").read_text()
-RECIPES = ["Calendar", "Raffle", "Crafting", "Daily streak", "Riddle with hints"]
+RECIPES = ["Calendar", "Raffle", "Crafting", "Race", "Daily streak", "Team goal", "Riddle with hints"]
 
 
 def recipes() -> dict[str, str]:

@@ -32,6 +32,12 @@ function Hunt.date(zone, ms) end
 ---@return table<string, integer?>
 function Hunt.held() end
 
+---How many units of a supply are neither given nor reserved.
+---@param loot_id string
+---@param options {limit: integer} as for hunt.award
+---@return integer
+function Hunt.left(loot_id, options) end
+
 ---Marks a table as a list, which is an array in the result even if it is empty.
 ---@generic T
 ---@param t? T[]
