@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One or two hosts: their cores, the parents that restart them (as huntd/children.cc does), the
+// One or several hosts: their cores, the parents that restart them (as huntd/children.cc does), the
 // servers and the clients. The seed decides everything.
 #pragma once
 #include <memory>
@@ -23,9 +23,12 @@
 
 namespace huntd::server::sim {
 
+// As many as were tried; with three cores each they are fewer than limits::cores_max.
+inline constexpr uint32_t hosts_max = 5;
+
 // The properties of a run, drawn from its seed.
 struct Plan {
-  uint32_t hosts = 1;  // that share Redis and Kafka
+  uint32_t hosts = 1;  // that share Redis and Kafka; at most hosts_max
   uint32_t cores = 2;  // of each host
   bool kafka = true;
   uint32_t clients = 6;

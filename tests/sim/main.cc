@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sim --seed S: one run with its trace. sim --seeds N | --seconds T [--first S] [--jobs J]: many
-// runs, each in its own process, so that a crash is a failed run. Exits with 1 if a run failed.
+// runs, each in its own process, so that a crash is a failed run. --hosts H: with so many hosts on
+// one Redis. Exits with 1 if a run failed.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
@@ -40,9 +41,11 @@ struct Summary {
   char violation[400] = {};  // the first; empty: none
 };
 
-Summary run_seed(uint64_t seed, bool traced) {
+// `hosts` 0: as many as the seed draws.
+Summary run_seed(uint64_t seed, uint32_t hosts, bool traced) {
   World world(seed, traced);
   Plan plan = draw_plan(world.random);
+  if (hosts > 0) plan.hosts = hosts;
   world.trace("seed {}: {} hosts, {} cores each, {} clients, {} s, isolation {}, kafka {}", seed,
               plan.hosts, plan.cores, plan.clients, plan.load_ns / s, plan.config.worker.isolation,
               plan.kafka);
@@ -82,7 +85,7 @@ struct Child {
   uint64_t seed;
 };
 
-Child start_child(uint64_t seed) {
+Child start_child(uint64_t seed, uint32_t hosts) {
   int ends[2];
   if (pipe(ends) != 0) std::perror("pipe"), std::exit(1);
   std::fflush(nullptr);
@@ -93,7 +96,7 @@ Child start_child(uint64_t seed) {
     // The log of the cores is only shown with `--seed`.
     int const nowhere = open("/dev/null", O_WRONLY);
     if (nowhere >= 0) dup2(nowhere, STDERR_FILENO);
-    Summary const summary = run_seed(seed, false);
+    Summary const summary = run_seed(seed, hosts, false);
     bool const written = write(ends[1], &summary, sizeof summary) == sizeof summary;
     _exit(written ? 0 : 1);
   }
@@ -120,6 +123,7 @@ Summary collect(const Child& child) {
 
 struct Options {
   uint64_t first = 1;
+  uint32_t hosts = 0;  // 0: drawn by each seed
   uint64_t seeds = 0;  // 0: as many as fit `seconds`
   double seconds = 0;
   unsigned jobs = std::max(1U, std::thread::hardware_concurrency());
@@ -169,8 +173,8 @@ struct Totals {
   }
 };
 
-int run_one(uint64_t seed) {
-  Summary const summary = run_seed(seed, true);
+int run_one(uint64_t seed, uint32_t hosts) {
+  Summary const summary = run_seed(seed, hosts, true);
   std::printf(
       "seed %lu: %.1f s, %lu events, %lu faults, %lu responses, %lu awards, digest %016lx\n", seed,
       static_cast<double>(summary.simulated_ns) / 1e9, summary.events, summary.faults,
@@ -190,7 +194,8 @@ void run_many(const Options& options, Totals& totals) {
     return options.seeds > 0 ? next < options.first + options.seeds : Clock::now() < until;
   };
   while (more() || !running.empty()) {
-    while (running.size() < options.jobs && more()) running.push_back(start_child(next++));
+    while (running.size() < options.jobs && more())
+      running.push_back(start_child(next++, options.hosts));
     std::vector<pollfd> waits;
     for (const Child& child : running) waits.push_back({child.reads, POLLIN, 0});
     if (waits.empty()) continue;
@@ -202,8 +207,8 @@ void run_many(const Options& options, Totals& totals) {
     }
   }
   // A failing seed is only useful if it fails again: two runs of a seed must be the same.
-  uint64_t const digest = collect(start_child(options.first)).digest;
-  if (digest != collect(start_child(options.first)).digest)
+  uint64_t const digest = collect(start_child(options.first, options.hosts)).digest;
+  if (digest != collect(start_child(options.first, options.hosts)).digest)
     totals.fail(options.first, "two runs of it differ");
 }
 
@@ -214,6 +219,9 @@ int main(int argc, char** argv) {
   uint64_t seed = 0;
   Options options;
   auto* one = app.add_option("--seed", seed, "run this seed and print its trace");
+  app.add_option("--hosts", options.hosts,
+                 "hosts on one Redis, in each run (default: 1 or 2, drawn)")
+      ->check(CLI::Range(1U, hosts_max));
   app.add_option("--first", options.first, "the first of many seeds");
   auto* many = app.add_option("--seeds", options.seeds, "the number of seeds");
   app.add_option("--seconds", options.seconds, "as many seeds as fit (default 120)")
@@ -223,7 +231,7 @@ int main(int argc, char** argv) {
   app.add_flag("--stop", options.stop_at_first, "stop at the first failure");
   CLI11_PARSE(app, argc, argv);
 
-  if (*one) _exit(run_one(seed));
+  if (*one) _exit(run_one(seed, options.hosts));
   if (!*many && options.seconds <= 0) options.seconds = 120;
   Totals totals;
   run_many(options, totals);
