@@ -18,21 +18,22 @@ bool UringMessageLink::send(std::string_view message, int descriptor) {
   static_assert(sizeof length == limits::peer_message_prefix_bytes);
   if (sizeof length + length > room()) return false;
   if (descriptor >= 0 || batch_.size() + sizeof length + length > limits::peer_packet_bytes_max)
-    flush();
+    send_batch();
   batch_.append(reinterpret_cast<const char*>(&length), sizeof length);
   batch_.append(message);
-  if (descriptor >= 0) {
-    // A packet of its own: a descriptor belongs to a packet, not to a message in it.
-    ++packets_sent_;
-    socket_.send(std::exchange(batch_, {}), descriptor);
-  }
+  // A packet of its own: a descriptor belongs to a packet, not to a message in it.
+  if (descriptor >= 0) send_batch(descriptor);
   return true;
 }
 
 void UringMessageLink::flush() {
+  if (socket_.queued_bytes() == 0) send_batch();
+}
+
+void UringMessageLink::send_batch(int descriptor) {
   if (batch_.empty()) return;
   ++packets_sent_;
-  socket_.send(std::exchange(batch_, {}));
+  socket_.send(std::exchange(batch_, {}), descriptor);
 }
 
 void UringMessageLink::on_packet(std::string_view packet, std::span<const int> descriptors) {
@@ -56,6 +57,7 @@ void UringMessageLink::on_packets_end() {
 }
 
 void UringMessageLink::on_packet_sent() {
+  flush();
   if (user_ != nullptr) user_->on_room();
 }
 

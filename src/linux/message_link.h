@@ -12,11 +12,11 @@ class UringMessageLink final : public MessageLink, private PacketUser {
   UringMessageLink(Ring& ring, int descriptor) : socket_(ring, descriptor, *this) {}
   // Only sends, by a socket that others share; take_packet() gets what the other side sends.
   UringMessageLink(Ring& ring, int descriptor, uint32_t sender)
-      : socket_(ring, descriptor, *this, sender) {}
+      : socket_(ring, descriptor, *this, PacketSender{sender}) {}
   void set_user(MessageUser& user) override { user_ = &user; }
   size_t room() const override;
   bool send(std::string_view message, int descriptor) override;
-  // Passes the tick's messages to the ring.
+  // Passes the tick's messages to the ring. While an earlier packet waits, they wait for more.
   void flush();
   // One packet of the other side, as PacketUser::on_packet().
   void take_packet(std::string_view packet, std::span<const int> descriptors) {
@@ -29,6 +29,7 @@ class UringMessageLink final : public MessageLink, private PacketUser {
   void on_packet(std::string_view packet, std::span<const int> descriptors) override;
   void on_packets_end() override;
   void on_packet_sent() override;
+  void send_batch(int descriptor = -1);
   size_t queued_bytes() const { return socket_.queued_bytes() + batch_.size(); }
 
   PacketSocket socket_;

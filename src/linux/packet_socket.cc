@@ -12,10 +12,6 @@
 namespace huntd::server {
 namespace {
 
-// Packets that are received by plain system calls after one completion, so that a busy sender does
-// not cost one trip through the ring per packet.
-constexpr int eager_receives_max = 16;
-
 // A packet and its sender.
 constexpr size_t received_bytes_max = sizeof(uint32_t) + limits::peer_packet_bytes_max;
 
@@ -27,16 +23,17 @@ bool is_lack_of_room(int32_t result) {
 
 }  // namespace
 
-PacketSocket::PacketSocket(Ring& ring, int descriptor, PacketUser& user)
+PacketSocket::PacketSocket(Ring& ring, int descriptor, PacketUser& user, PacketReads reads)
     : ring_(ring),
       socket_(descriptor),
       user_(user),
+      reads_(reads),
       receive_buffer_(std::make_unique_for_overwrite<char[]>(received_bytes_max)) {
   receive();
 }
 
-PacketSocket::PacketSocket(Ring& ring, int descriptor, PacketUser& user, uint32_t sender)
-    : ring_(ring), socket_(descriptor), user_(user), sender_(sender) {}
+PacketSocket::PacketSocket(Ring& ring, int descriptor, PacketUser& user, PacketSender sender)
+    : ring_(ring), socket_(descriptor), user_(user), sender_(sender.number) {}
 
 void PacketSocket::receive() {
   receive_iov_ = {receive_buffer_.get(), received_bytes_max};
@@ -51,14 +48,17 @@ void PacketSocket::receive() {
 
 void PacketSocket::on_received(int32_t result) {
   if (result == -EINTR || result == -EAGAIN) return receive();
+  if (is_lack_of_room(result)) return receive_later(-result);
   if (result <= 0) return end();
   deliver(static_cast<size_t>(result));
-  for (int i = 0; i < eager_receives_max; ++i) {
+  // By plain system calls, so that a busy sender does not cost one trip through the ring per packet.
+  for (uint32_t i = 0; i < reads_.eager; ++i) {
     receive_header_.msg_controllen = sizeof receive_control_;
     ssize_t const length =
         recvmsg(socket_.get(), &receive_header_, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR)) return end();
-    if (length < 0) break;
+    if (length < 0 && (errno == EAGAIN || errno == EINTR)) break;
+    if (length < 0 && is_lack_of_room(-errno)) return receive_later(errno);
+    if (length <= 0) return end();
     deliver(static_cast<size_t>(length));
   }
   receive();
@@ -122,6 +122,13 @@ void PacketSocket::on_sent(int32_t result) {
   // fail too.
   if (!queue_.empty()) send_front();
   user_.on_packet_sent();
+}
+
+void PacketSocket::receive_later(int error) {
+  if (!std::exchange(pause_logged_, true))
+    log::warning("packets of another process wait: the kernel has no room for one",
+                 {{"error", std::strerror(error)}});
+  io_uring_prep_timeout(ring_.prepare(receive_pause_), &pause_time_, 0, 0);
 }
 
 // The packet may have a connection, which must not be lost because of that.

@@ -31,12 +31,21 @@ class PacketUser {
   ~PacketUser() = default;
 };
 
+// How a socket is read.
+struct PacketReads {
+  uint32_t eager = 16;  // packets that are read at once after the first one
+};
+// Who sends, of several processes that share a socket.
+struct PacketSender {
+  uint32_t number = 0;
+};
+
 class PacketSocket {
  public:
   // Takes ownership of `descriptor` and starts to read.
-  PacketSocket(Ring& ring, int descriptor, PacketUser& user);
-  // Only sends. Other processes send by the same socket, so each packet begins with `sender` (u32).
-  PacketSocket(Ring& ring, int descriptor, PacketUser& user, uint32_t sender);
+  PacketSocket(Ring& ring, int descriptor, PacketUser& user, PacketReads reads = {});
+  // Only sends. Each packet begins with the sender's number (u32).
+  PacketSocket(Ring& ring, int descriptor, PacketUser& user, PacketSender sender);
   // REQUIRES: closed(), or the process exits.
   ~PacketSocket() = default;
 
@@ -66,6 +75,11 @@ class PacketSocket {
     void complete(int32_t result, uint32_t flags) override { socket.send_front(); }
     PacketSocket& socket;
   };
+  struct ReceivePause final : Op {
+    explicit ReceivePause(PacketSocket& owner) : socket(owner) {}
+    void complete(int32_t result, uint32_t flags) override { socket.receive(); }
+    PacketSocket& socket;
+  };
   struct Packet {
     PoolString bytes;
     UniqueFd descriptor;
@@ -78,14 +92,17 @@ class PacketSocket {
   void send_front();
   void on_sent(int32_t result);
   void send_front_later(int error);
+  void receive_later(int error);
 
   Ring& ring_;
   UniqueFd socket_;
   PacketUser& user_;
   std::optional<uint32_t> const sender_;
+  PacketReads const reads_{};
   Incoming incoming_{*this};
   Outgoing outgoing_{*this};
   Pause pause_{*this};
+  ReceivePause receive_pause_{*this};
   // Not filled with zeros: what no packet has used takes no memory.
   std::unique_ptr<char[]> receive_buffer_;
   alignas(cmsghdr) char receive_control_[CMSG_SPACE(descriptors_max * sizeof(int))];
@@ -95,7 +112,7 @@ class PacketSocket {
   size_t queued_bytes_ = 0;
   bool sending_ = false;  // the first packet is in the kernel, or waits for the end of a pause
   bool ended_ = false;
-  // After a send for which the kernel had no room.
+  // After a send, or a receive, for which the kernel had no room.
   __kernel_timespec pause_time_{.tv_sec = 0, .tv_nsec = 10'000'000};
   bool pause_logged_ = false;
   DescriptorRoom<1> send_room_;

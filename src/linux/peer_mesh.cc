@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "linux/peer_mesh.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
 
 namespace huntd::server {
+namespace {
+
+// All other cores send to the inbox.
+PacketReads reads_of(const PeerDescriptors& descriptors) {
+  PacketReads reads;
+  reads.eager = std::max(reads.eager, static_cast<uint32_t>(2 * descriptors.outboxes.size()));
+  return reads;
+}
+
+}  // namespace
 
 PeerMesh::PeerMesh(Ring& ring, uint32_t self, const PeerDescriptors& descriptors)
-    : inbox_(ring, descriptors.inbox, *this) {
+    : inbox_(ring, descriptors.inbox, *this, reads_of(descriptors)) {
   for (int const outbox : descriptors.outboxes)
     links_.push_back(outbox < 0 ? nullptr : std::make_unique<UringMessageLink>(ring, outbox, self));
 }

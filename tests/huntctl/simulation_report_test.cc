@@ -40,7 +40,7 @@ SimulationReport sample() {
   figures.supplies = {crown};
   figures.hunters_by_loot = {0, 99, 1};
   SimulationFigures::Reason reason{RunEnd::script_error, "dip.lua:7", 1, {}};
-  reason.first = {342, {1, 0xab}, {{"shell", 2}}, {"crown"}, "dip.lua:7: a < b"};
+  reason.first = {342, {1, 0xab}, {{"shell", 2}}, {"crown"}, {}, "dip.lua:7: a < b"};
   figures.reasons = {reason};
   figures.times = {10'000, 20'000, 30'000, 40'000, 2'000'000'000};
   return report;

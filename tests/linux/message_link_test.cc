@@ -111,3 +111,27 @@ TEST_CASE("a descriptor arrives with its message, between others") {
   CHECK(read(pipe_ends[0], &byte, 1) == 0);  // the sender has closed its own
   close(pipe_ends[0]);
 }
+
+TEST_CASE("the messages of ticks in which a packet waits leave as one") {
+  World& world = make_world();
+  // Nothing is read: once the socket is full, one packet is on its way, and the rest is one batch.
+  for (int i = 0; i < 100; ++i) {
+    world.fill();
+    world.tick();
+  }
+  size_t const first = world.sent;
+  world.writer->take_packets_sent();
+  world.open_reader();
+  for (int i = 0; i < 300 && world.at_reader.messages.size() < first; ++i) world.tick();
+  CHECK(world.at_reader.messages.size() == first);
+  // A queue of a megabyte in packets as large as they may be.
+  CHECK(world.writer->take_packets_sent() <=
+        limits::peer_queue_bytes_max / limits::peer_packet_bytes_max + 2);
+
+  // With an empty queue each tick has its packet.
+  for (int i = 0; i < 3; ++i) {
+    CHECK(world.writer->send("now", -1));
+    world.tick();
+  }
+  CHECK(world.writer->take_packets_sent() == 3);
+}

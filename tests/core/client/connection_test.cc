@@ -122,7 +122,7 @@ struct TestService final : HttpService {
     return response;
   }
   std::string_view core_map_json() override { return "{}"; }
-  const Authenticator& authenticator() const override { return open; }
+  Authenticator& authenticator() override { return open; }
   bool draining() const override { return is_draining; }
   bool leaving() const override { return is_leaving; }
 

@@ -54,7 +54,7 @@ TEST_CASE("a supply is in one of the shards that the sweep reads") {
 }
 
 TEST_CASE("the self-test has a key of each kind, all in one slot") {
-  for (const PoolString& key : keys::probes(3))
+  for (const PoolString& key : keys::probes(3, keys::probe_tag))
     CHECK(key.substr(key.find(':')) == ":{huntd-probe}:3");
-  CHECK(keys::probes(3).size() == 8);
+  CHECK(keys::probes(3, keys::probe_tag).size() == 8);
 }
