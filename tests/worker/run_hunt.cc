@@ -129,11 +129,8 @@ HuntEnd run_until(Worker worker, const HuntRun& run, Until until = Until::exit) 
       wf_put_text(&writer, value.data(), value.size());
       reply(worker.socket, &writer, buffer);
     } else if (type == WF_ASK_LEFT) {
-      SupplyRequest request;
-      request.loot_id = string_of(wf_get_id(&reader));
-      request.limit = wf_get_u64(&reader);
+      end.left_requests.push_back({0, string_of(wf_get_id(&reader)), wf_get_u64(&reader)});
       CHECK(wf_all_read(&reader) == 1);
-      end.left_requests.push_back(request);
       wf_writer writer = wf_begin(buffer.data(), buffer.size(), WF_REPLY_LEFT);
       wf_put_u64(&writer, supply_left);
       reply(worker.socket, &writer, buffer);

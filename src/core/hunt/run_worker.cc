@@ -377,6 +377,17 @@ bool RunSteps::read_outcome(wf_reader& reader) {
   return true;
 }
 
+// Replies to a script's question what is left of a supply. Returns whether the run goes on.
+Task<bool> reply_to_left(RunSteps& steps, WorkerPool::Run& run, wf_reader& reader) {
+  LeftQuery query;
+  if (!steps.read_left_query(reader, query)) co_return false;
+  std::optional<uint64_t> const left = co_await steps.context.supply.left(
+      steps.name.hunt_id, query.loot_id, query.limit, steps.deadline_at_ns);
+  if (!steps.take_left(left, query)) co_return false;
+  run.reply(left_frame(*left));
+  co_return true;
+}
+
 }  // namespace
 
 Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const RequestName& name,
@@ -433,16 +444,9 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
         if (running) run.reply(supply_frame(granted == Supply::Granted::yes));
         break;
       }
-      case WF_ASK_LEFT: {
-        LeftQuery query;
-        running = steps.read_left_query(reader, query);
-        if (!running) break;
-        std::optional<uint64_t> const left =
-            co_await context.supply.left(name.hunt_id, query.loot_id, query.limit, deadline_at_ns);
-        running = steps.take_left(left, query);
-        if (running) run.reply(left_frame(*left));
+      case WF_ASK_LEFT:
+        running = co_await reply_to_left(steps, run, reader);
         break;
-      }
       case WF_OUTCOME:
         // A worker that violated the protocol is killed.
         if (steps.read_outcome(reader)) run.done();

@@ -2,7 +2,7 @@
 # huntctl in fish. Written by `./dev docs` (tools/make_completions.py) from --help.
 # True if the words before the cursor are of the command PATH, and have at most MAX arguments behind it.
 function __huntctl_at --argument-names path max
-    set -l valued --admin --aggregator --config --count --delay --every --expires-in --for --gone --held --html --http --hunt --hunter --hunters --hunts --input --junit --key --keys-file --like --limit --list --max --memory --now --pid --secret --seed --since --state --svg --timeout --token-file --wait --workers -c status:--watch
+    set -l valued --admin --aggregator --config --count --delay --every --expires-in --for --gone --held --html --http --hunt --hunter --hunters --hunts --input --junit --key --keys-file --left --like --limit --list --max --memory --now --pid --secret --seed --since --state --svg --timeout --token-file --wait --workers -c status:--watch
     set -l known latency status top reload deploy rollback bundles errors tail health drain undrain core-map hunt hunt/run hunt/close hunt/open hunt/list hunt/purge held token reconcile lag dead dead/list dead/retry supplies forget restore check try simulate test new editor
     set -l words (commandline -opc)
     set -l command ''
@@ -288,6 +288,7 @@ complete -c huntctl -n '__huntctl_at "try"' -s h -l help -d 'Print this help mes
 complete -c huntctl -n '__huntctl_at "try"' -l input -x -d 'The body of the request, as JSON'
 complete -c huntctl -n '__huntctl_at "try"' -l held -x -d 'What the hunter holds: LOOT_ID=COUNT,...'
 complete -c huntctl -n '__huntctl_at "try"' -l gone -x -d 'Supplies that have no unit left: LOOT_ID,...'
+complete -c huntctl -n '__huntctl_at "try"' -l left -x -d 'Units left of supplies: LOOT_ID=COUNT,...'
 complete -c huntctl -n '__huntctl_at "try"' -l state -x -d 'What hunt.state() has, as JSON'
 complete -c huntctl -n '__huntctl_at "try"' -l now -x -d 'The time that hunt.now is'
 complete -c huntctl -n '__huntctl_at "try"' -l key -x -d 'Draw what the request with this Idempotency-Key or request_id draws on this ledger'
