@@ -69,7 +69,7 @@ TEST_CASE("a walk over the supplies meets each, and no other loot") {
   CHECK(met == 20);
 }
 
-TEST_CASE("the table is bounded: the newest loots have rows, and no award is lost from the sum") {
+TEST_CASE("the table is bounded: the newest loot has a row, and the sum has all awards") {
   SharedRegion region = region_of(1);
   LootTable& loot = region.core(0).loot;
   std::string const hunt(limits::id_bytes_max, 'h');
