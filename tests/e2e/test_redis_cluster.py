@@ -203,7 +203,7 @@ def test_a_planned_failover_loses_nothing(clustered):
     assert_held(stack, counts)
     await_merged(stack)
     assert rows(stack) == counts
-    assert stack.metric("huntd_redis_lineage_changes_total") > 0
+    wait_until(lambda: stack.metric("huntd_redis_lineage_changes_total") == 2, 30, "each core to notice it")
 
 
 def test_the_replica_takes_over_from_a_node_that_is_killed(clustered):

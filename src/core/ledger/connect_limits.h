@@ -39,6 +39,7 @@ inline constexpr uint64_t cluster_again_ns = 10'000'000;
 inline constexpr uint64_t cluster_again_reply_ns = 100'000'000;
 // A command waits so long for the connection to the node that it has to go to.
 inline constexpr uint64_t cluster_connect_wait_ns = 1'000'000'000;
+inline constexpr size_t cluster_replicas_known_max = 1024;  // more are forgotten
 // Hash tags that are tried for the self-test of a node.
 inline constexpr uint32_t cluster_probe_tags_max = 1 << 18;
 

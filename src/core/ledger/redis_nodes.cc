@@ -32,6 +32,7 @@ RedisNodes::RedisNodes(const RedisLink::World& world, RedisLink::Options options
   NodeLinkUser& user = *this;
   absent_ = std::make_unique<RedisLink>(world_, options_, *parts_, user);
   slots_.assign(cluster_slots, absent_.get());
+  owners_.assign(cluster_slots, nullptr);
   for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket)
     slot_of_bucket_.push_back(cluster_slot_of(keys::outbox(bucket)));
   uncovered_ = cluster_slots;
@@ -314,7 +315,6 @@ std::vector<Address> RedisNodes::nodes_to_ask() {
 }
 
 void RedisNodes::use_map(const ClusterMap& map) {
-  std::vector<RedisLink*> const former = slots_;
   std::fill(slots_.begin(), slots_.end(), absent_.get());
   for (const ClusterMap::Range& range : map.ranges) {
     Node* const node = node_at(range.primary);
@@ -322,7 +322,7 @@ void RedisNodes::use_map(const ClusterMap& map) {
     for (uint32_t slot = range.first; slot <= range.last; ++slot) slots_[slot] = &node->link;
   }
   count_slots();
-  log_moves(former, map);
+  log_moves(map);
   map_ = map;
   uint64_t const now_ns = world_.scheduler.now_ns();
   for (auto& node : nodes_)
@@ -331,21 +331,23 @@ void RedisNodes::use_map(const ClusterMap& map) {
 }
 
 // A replica that has the slots of its primary may lack the newest writes.
-void RedisNodes::log_moves(const std::vector<RedisLink*>& former, const ClusterMap& map) {
+void RedisNodes::log_moves(const ClusterMap& map) {
   size_t moved = 0;
-  for (size_t slot = 0; slot < slots_.size(); ++slot)
-    if (former[slot] != absent_.get() && former[slot] != slots_[slot]) ++moved;
-  if (moved == 0) return;
-  std::string promoted;
-  for (const ClusterMap::Range& range : map_.ranges)
-    for (const ClusterNode& replica : range.replicas)
-      for (const ClusterNode& primary : map.primaries())
-        if (primary == replica && promoted.find(text_of(replica)) == promoted.npos)
-          promoted.append(promoted.empty() ? "" : ", ").append(text_of(replica));
-  if (promoted.empty()) {
-    log::notice("slots of the redis cluster have moved", {{"slots", moved}});
-    return;
+  for (size_t slot = 0; slot < slots_.size(); ++slot) {
+    if (slots_[slot] == absent_.get()) continue;
+    if (owners_[slot] != nullptr && owners_[slot] != slots_[slot]) ++moved;
+    owners_[slot] = slots_[slot];
   }
+  std::string promoted;
+  for (const ClusterNode& primary : map.primaries())
+    if (replicas_.erase(text_of(primary)) > 0)
+      promoted.append(promoted.empty() ? "" : ", ").append(text_of(primary));
+  if (replicas_.size() > limits::cluster_replicas_known_max) replicas_.clear();
+  for (const ClusterMap::Range& range : map.ranges)
+    for (const ClusterNode& replica : range.replicas) replicas_.insert(text_of(replica));
+  if (promoted.empty() && moved > 0)
+    log::notice("slots of the redis cluster have moved", {{"slots", moved}});
+  if (promoted.empty()) return;
   world_.metrics.add(Counter::redis_lineage_changes);
   log::warning("a replica of the redis cluster has become a primary and may lack the newest awards",
                {{"server", promoted},

@@ -108,7 +108,7 @@ class RedisNodes final : private NodeLinkUser {
   Task<Result<ClusterMap>> ask(Address at, uint64_t deadline_at_ns);
   std::vector<Address> nodes_to_ask();
   void use_map(const ClusterMap& map);
-  void log_moves(const std::vector<RedisLink*>& former, const ClusterMap& map);
+  void log_moves(const ClusterMap& map);
   Node* node_at(const ClusterNode& at);
   const Node* node_of(const RedisLink& link) const;
   void count_slots();
@@ -136,6 +136,8 @@ class RedisNodes final : private NodeLinkUser {
   bool too_many_logged_ = false;
   OneShot<Signal> map_wanted_;
   PoolVector<OneShot<Signal>*> waiters_;  // for a change of any link, or of the map
+  std::vector<RedisLink*> owners_;  // of each slot, at the latest map that had one; null: none had
+  std::set<std::string> replicas_;  // nodes that were replicas when they were last in a map
 };
 
 }  // namespace huntd::server
