@@ -74,7 +74,7 @@ bool read_cluster_slots(const Reply& reply, std::string_view asked_host, Cluster
   return true;
 }
 
-// Where a command has to go that a node did not execute.
+// To which node a command has to go that a node did not execute.
 struct ClusterRedirect {
   enum class Kind : uint8_t {
     moved,  // another node has the slot

@@ -176,7 +176,7 @@ class ClusterServer(Server):
         return node
 
     def remove_node(self, node: ClusterNode) -> None:
-        """It has no slots any more: the others forget it, and it ends."""
+        """It has no slots any more: the others remove it, and it ends."""
         node_id = node.node_id
         node.kill()  # it has become a replica, and Redis does not end while it writes its first append-only file
         self.nodes.remove(node)

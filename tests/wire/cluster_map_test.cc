@@ -89,7 +89,7 @@ TEST_CASE("a node says whether it serves and how new its knowledge is") {
   CHECK_FALSE(read_cluster_info("cluster_state:ok\r\n", map));
 }
 
-TEST_CASE("errors that name another node are told from others") {
+TEST_CASE("errors that name another node are distinguished") {
   auto const moved = read_cluster_redirect("MOVED 3999 127.0.0.1:6381");
   REQUIRE(moved);
   CHECK((moved->kind == ClusterRedirect::Kind::moved &&

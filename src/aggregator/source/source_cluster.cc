@@ -62,7 +62,7 @@ void ClusterSource::note(Part& part, const Error& error) {
   map_wanted_ = true;
 }
 
-Result<void> ClusterSource::verdict() const {
+Result<void> ClusterSource::first_failure() const {
   size_t failing = 0;
   std::string first = map_failure_;
   for (const auto& [address, part] : parts_) {
@@ -90,7 +90,7 @@ Result<void> ClusterSource::read(Batch& batch, uint32_t timeout_ms) {
         log::notice("the node of the redis cluster can be read again", {{"node", address}});
       part->failure.clear();
     }
-    if (Result<void> usable = verdict(); !usable) return usable;
+    if (Result<void> usable = first_failure(); !usable) return usable;
     int64_t const now_ms = monotonic_ms();
     if (batch.records() > before) read_at_ms_ = now_ms;
     if (batch.records() > before || now_ms >= until_ms) return {};
@@ -131,7 +131,7 @@ Result<bool> ClusterSource::idle(uint32_t timeout_ms) {
     Result<bool> const available = part->source.idle(connects ? 1 : 0);
     if (!available) note(*part, available.error());
   }
-  if (Result<void> usable = verdict(); !usable) return usable.error();
+  if (Result<void> usable = first_failure(); !usable) return usable.error();
   if (timeout_ms > 0) wait_for_input(monotonic_ms() + timeout_ms);
   return connected();
 }

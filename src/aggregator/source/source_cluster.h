@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The outbox of a Redis Cluster as a source: an OutboxSource per primary, for the buckets of its slots
-// (decision 68). A node that is away delays the events of its buckets only. A bucket that moves to
+// (decision 68). A node that is down delays the events of its buckets only. A bucket that moves to
 // another node is read there from its beginning: what was counted changes nothing.
 #pragma once
 #include <map>
@@ -44,7 +44,7 @@ class ClusterSource final : public Source {
   void use_map();
   void note(Part& part, const Error& error);
   // The first failure if nothing can be read, or none may fail.
-  Result<void> verdict() const;
+  Result<void> first_failure() const;
   void wait_for_input(int64_t until_ms) const;
 
   Config config_;

@@ -102,7 +102,7 @@ void OutboxSource::use(const Buckets& buckets) {
   if (buckets == mine_) return;
   Buckets const gained = buckets & ~mine_;
   for (uint32_t number = 0; number < limits::buckets; ++number)
-    if (!buckets.test(number)) forget(number);
+    if (!buckets.test(number)) drop_read(number);
   mine_ = buckets;
   changed_ = (changed_ | gained) & mine_;
   ends_reached_ &= ~gained;
@@ -112,7 +112,7 @@ void OutboxSource::use(const Buckets& buckets) {
 }
 
 // What was delivered of it is not deleted; it is read again, here or at another node.
-void OutboxSource::forget(uint32_t bucket) {
+void OutboxSource::drop_read(uint32_t bucket) {
   delivered_ -= buckets_[bucket].unacknowledged.size();
   buckets_[bucket].unacknowledged.clear();
   changed_.set(bucket);
@@ -418,7 +418,7 @@ Result<void> OutboxSource::delete_group(const std::vector<uint32_t>& group) {
     Result<RedisReply> reply = redis_.read();
     if (!redis_.connected()) return reply.error();
     if (!reply) {
-      if (is_elsewhere(reply.error())) forget(number);
+      if (is_elsewhere(reply.error())) drop_read(number);
       if (!failure) failure = reply.error();
       continue;
     }

@@ -90,7 +90,7 @@ class OutboxSource final : public Source {
   Result<void> load_script();
   // Every entry that is not deleted will be read again.
   void restart();
-  void forget(uint32_t bucket);
+  void drop_read(uint32_t bucket);
   void count(int64_t now_ms);
 
   RedisClient redis_;

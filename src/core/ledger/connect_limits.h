@@ -29,7 +29,7 @@ inline constexpr uint64_t cluster_map_ns = 5'000'000'000;
 inline constexpr uint64_t cluster_map_troubled_ns = 500'000'000;
 inline constexpr uint64_t cluster_map_gap_ns = 50'000'000;
 inline constexpr uint64_t cluster_map_wait_ns = 3'000'000'000;
-// A node without slots, to which a slot may be on its way, stays connected for so long.
+// A node without slots, to which a slot may be on its way, stays connected for this time.
 inline constexpr uint64_t cluster_node_kept_ns = 30'000'000'000;
 // Of one command: MOVED and ASK in a row.
 inline constexpr int cluster_redirects_max = 8;
@@ -39,7 +39,7 @@ inline constexpr uint64_t cluster_again_ns = 10'000'000;
 inline constexpr uint64_t cluster_again_reply_ns = 100'000'000;
 // A command waits so long for the connection to the node that it has to go to.
 inline constexpr uint64_t cluster_connect_wait_ns = 1'000'000'000;
-inline constexpr size_t cluster_replicas_known_max = 1024;  // more are forgotten
+inline constexpr size_t cluster_replicas_known_max = 1024;  // more are dropped
 // Hash tags that are tried for the self-test of a node.
 inline constexpr uint32_t cluster_probe_tags_max = 1 << 18;
 

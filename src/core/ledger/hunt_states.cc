@@ -16,7 +16,7 @@ constexpr uint64_t read_timeout_ns = 2'000'000'000;
 
 bool HuntStates::is_younger(uint64_t age_ms) const {
   bool const young = connection_ != 0 && scheduler_.now_ns() <= read_at_ns_ + age_ms * ns_per_ms;
-  // The node of a cluster that has the hash is one of several: while it is away, the others go on
+  // The node of a cluster that has the hash is one of several: while it is down, the others go on
   // with the copy for as long as it counts.
   if (redis_.is_cluster()) return young;
   return young && link().up() && connection_ == link().connections();

@@ -104,7 +104,7 @@ Task<> RedisLink::run() {
     if (use != uses_) {
       // Meanwhile it has become the link to another node, or to none.
       drop("the node is not used any more");
-      forget_node();
+      clear_node();
       continue;
     }
     returning_until_ns_ = 0;
@@ -149,12 +149,12 @@ void RedisLink::use_node(Address node) {
   CHECK(user_ != nullptr && idle());
   options_.servers.addresses = {std::move(node)};
   ++uses_;
-  forget_node();
+  clear_node();
   returning_until_ns_ = scheduler_.now_ns() + limits::redis_return_max_ns;
   used_.set({});
 }
 
-void RedisLink::forget_node() {
+void RedisLink::clear_node() {
   lineage_ = 0;
   lineage_known_ = false;
   probe_number_ = 0;
@@ -169,7 +169,7 @@ void RedisLink::leave_node() {
   options_.servers.addresses.clear();
   ++uses_;
   drop("the node has no slots any more");
-  forget_node();
+  clear_node();
   returning_until_ns_ = 0;
   wake_waiters();
 }

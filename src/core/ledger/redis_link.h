@@ -212,7 +212,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
   void note_lineage(std::string_view info);
   void set_reason(std::string reason);
   void show();
-  void forget_node();
+  void clear_node();
   void wake_waiters();
   Task<bool> expect_ok(PoolVector<std::string_view> words, uint64_t deadline_at_ns);
   void drop(const char* reason);

@@ -159,7 +159,7 @@ TEST_CASE("nodes that name each other are not asked for ever") {
   CHECK(world.asked[0].size() + world.asked[1].size() == limits::cluster_redirects_max + 1);
 }
 
-TEST_CASE("without a node only its keys are away, and the others say so") {
+TEST_CASE("without a node only its keys are down, and the others say so") {
   ClusterWorld& world = make_world();
   world.network.servers.erase(addresses[0]);
   world.network.streams[1]->end();

@@ -21,7 +21,7 @@ def _await_all_usable(run, nodes: int = 3) -> None:
 @scenario(may_see=UNAVAILABLE, stack={"redis_cluster": {}}, settings={"redis.wait_replicas": 1, "redis.wait_ms": 500})
 def cluster_failover_under_load(run):
     """SIGKILL to a primary, and its replica takes its slots over (redis.io, cluster specification). With redis.wait_replicas = 1 the
-    replica has all that a client was told, so nothing is lost; huntd, the aggregator and huntctl find the slots at the new node. Its
+    replica has all that a client got as a response, so nothing is lost; huntd, the aggregator and huntctl find the slots at the new node. Its
     hunters get 503 until the killed node is back as its replica."""
     cluster = run.stack.redis
     killed, replica = cluster.nodes[0], cluster.nodes[3]
