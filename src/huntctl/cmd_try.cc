@@ -144,7 +144,7 @@ Result<Rehearsal> plan_of(const Options& options, const Config& config, const Hu
   if (!left) return left.error();
   plan.supply_left = std::move(*left);
   for (const std::string& loot_id : CLI::detail::split(options.gone, ','))
-    if (!loot_id.empty()) plan.supply_left[loot_id] = 0;
+    if (!loot_id.empty()) plan.supply_left.try_emplace(loot_id, 0);
   if (!options.input.empty()) {
     Result<PoolString> const value = encode_json_value(options.input);
     if (!value) return usage_error("--input: " + value.error().message);
@@ -240,7 +240,8 @@ void add_try(CLI::App& app, Context& context) {
   command->add_option("--input", options->input, "The body of the request, as JSON");
   command->add_option("--held", options->held, "What the hunter holds: LOOT_ID=COUNT,...");
   command->add_option("--gone", options->gone, "Supplies that have no unit left: LOOT_ID,...");
-  command->add_option("--left", options->left, "Units left of supplies: LOOT_ID=COUNT,...");
+  command->add_option("--left", options->left, 
+                      "Units left of supplies: LOOT_ID=COUNT,...; it counts if --gone has one too");
   command->add_option("--state", options->state, "What hunt.state() has, as JSON");
   command->add_option("--now", options->now, "The time that hunt.now is");
   auto* const key = command->add_option(

@@ -6,7 +6,6 @@
 
 #include <utility>
 
-#include "base/format_text.h"
 #include "huntctl/json_response.h"
 #include "huntctl/shell_word.h"
 
@@ -107,9 +106,7 @@ std::string repeat_command(const ErrorEntry& entry, const ErrorExample& example,
   if (!example.input.empty()) command += " --input " + input_word(example.input);
   if (!example.held.empty()) command += " --held " + shell_word(counts_word(example.held));
   if (!example.state.empty()) command += " --state " + shell_word(example.state);
-  if (!example.gone.empty()) command += " --gone " + shell_word(join_texts(example.gone, ","));
-  if (!example.left.empty()) command += " --left " + shell_word(counts_word(example.left));
-  return command;
+  return command + supply_options(example.gone, example.left);
 }
 
 }  // namespace huntd::huntctl

@@ -202,12 +202,9 @@ std::string again_text(const SimulationReport& report, const Figures::Example& e
       simulated_hunter_id(plan.hunter_of(example.run)), example.seed[0], example.seed[1],
       plan.now_ms + static_cast<int64_t>(plan.hunt_of(example.run) * plan.every_ms));
   std::string const held = counts_word(example.held);
-  std::string gone;
-  for (const std::string& loot_id : example.gone) gone += (gone.empty() ? "" : ",") + loot_id;
   bool const short_enough = example.held.size() <= held_shown_max;
   if (!held.empty()) text += " --held " + (short_enough ? held : "...");
-  if (!gone.empty()) text += " --gone " + gone;
-  if (!example.left.empty()) text += " --left " + counts_word(example.left);
+  text += supply_options(example.gone, example.left);
   if (!report.input.empty()) text += " --input " + shell_word(report.input);
   return text;
 }

@@ -49,10 +49,7 @@ std::string again_text(const TestedHunt& hunt, const TestedCase::Run& run) {
   std::string held = counts_word(run.request.held);
   if (run.request.held.size() > held_shown_max) held = "...";
   if (!held.empty()) text += " --held " + held;
-  if (!run.outcome.supplies_gone.empty())
-    text += " --gone " + join_texts(run.outcome.supplies_gone, ",");
-  if (!run.outcome.supplies_left.empty())
-    text += " --left " + counts_word(run.outcome.supplies_left);
+  text += supply_options(run.outcome.supplies_gone, run.outcome.supplies_left);
   if (!run.input_json.empty()) text += " --input " + shell_word(run.input_json);
   return text;
 }

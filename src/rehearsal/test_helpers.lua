@@ -357,7 +357,10 @@ function test.given(options)
     left[loot_id] = count
   end
   if options.gone ~= nil then
-    for loot_id in pairs(counts_of("gone", options.gone)) do left[loot_id] = 0 end
+    for loot_id in pairs(counts_of("gone", options.gone)) do
+      if left[loot_id] then fail(loot_id .. " is in left and in gone: name it in one of them") end
+      left[loot_id] = 0
+    end
   end
   if next(left) ~= nil then change.left = left end
   if type(options.seed) == "number" then

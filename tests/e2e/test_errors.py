@@ -41,6 +41,13 @@ return function(hunt)
   if hunt.input == "fail" then error(("before %d, %s, after %d"):format(before, tostring(cup), hunt.left("cup", {limit = 3}))) end
 end
 """
+LAST = """
+return function(hunt)
+  local cup = function() return tostring(hunt.award("cup", {limit = 2})) end
+  if hunt.input == "one" then return cup() end
+  error(("left %d, %s, %s"):format(hunt.left("cup", {limit = 2}), cup(), cup()))
+end
+"""
 SIMPLE = "return function(hunt)\n  hunt.awrd('x')\nend"
 WORD = "it's \"quoted\" $HOME; ä"
 
@@ -56,6 +63,7 @@ def hunts(tmp_path):
     (folder / "simple.lua").write_text(SIMPLE)
     (folder / "keeps.lua").write_text(KEEPS)
     (folder / "scarce.lua").write_text(SCARCE)
+    (folder / "last.lua").write_text(LAST)
     (folder / "talks.lua").write_text(TALKS)
     return folder
 
@@ -111,6 +119,17 @@ def test_a_run_that_fails_by_what_is_left_is_repeated(stack):
     [found] = errors(stack, "scarce")["errors"]
     assert found["message"] == "scarce.lua:5: before 1, true, after 0" and found["example"]["left"] == {"cup": 1}
     assert repeat(found["repeat"]) == f"huntctl: scarce: script-error: {found['message']}\n"
+
+
+def test_a_run_that_takes_the_last_unit_and_asks_for_one_more_is_repeated(stack):
+    assert run_hunt(stack.http, "last", "ada", input="one").status == 200
+    assert run_hunt(stack.http, "last", "eve").status == 500
+    [found] = errors(stack, "last")["errors"]
+    assert found["message"] == "last.lua:5: left 1, true, false"
+    assert (found["example"]["gone"], found["example"]["left"]) == (["cup"], {"cup": 1})
+    assert " --left cup=1" in found["repeat"] and "--gone" not in found["repeat"]
+    for command in (found["repeat"], found["repeat"] + " --gone cup"):  # as an older huntctl printed it
+        assert repeat(command) == f"huntctl: last: script-error: {found['message']}\n"
 
 
 def test_a_state_without_room_is_named(stack):

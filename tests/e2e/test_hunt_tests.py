@@ -57,6 +57,13 @@ def report(folder, *words, code=0) -> dict:
     return json.loads(done.stdout)
 
 
+def played(folder, command: str) -> dict:
+    """What a `huntctl try` that was printed shows, typed into a shell."""
+    done = subprocess.run(["/bin/sh", "-c", f"{huntctl_program()} -c {folder.parent}/huntd.toml {command} --json"], capture_output=True,
+                          text=True, timeout=60)
+    return json.loads(done.stdout)
+
+
 def only_case(folder, code=0) -> dict:
     hunts = report(folder, code=code)["hunts"]
     assert len(hunts) == 1 and hunts[0]["error"] is None and len(hunts[0]["cases"]) == 1, hunts
@@ -252,6 +259,7 @@ def test_of_a_thousand_runs_some_are_lucky_and_the_seed_repeats_them(bench):
     ('test.given{held = {["a b"] = 1}}', 3, '"a b" is not a loot_id: 1 to 64 of A-Z a-z 0-9 _ . -', None, None),
     ('test.when{hunter = "a:b"}', 3, "a hunter is 1 to 64 of A-Z a-z 0-9 _ . -", None, None),
     ('test.given{left = {"ticket"}}', 3, "left is counts, as in {pearl = 2}", None, '{"ticket"}'),
+    ('test.given{left = {ticket = 1}, gone = {"cup", "ticket"}}', 3, "ticket is in left and in gone: name it in one of them", None, None),
     ('test.given{left = "ticket"}', 3, "left is a table", None, '"ticket"'),
     ('test.given{left = {ticket = 0.5}}', 3, "the count of ticket is a whole number from 0 on", None, None),
     ('test.given{seed = {}}', 3, "seed is a string", None, "{}"), ('test.given{seed = true}', 3, "seed is a string", None, "true"),
@@ -342,9 +350,19 @@ def test_the_text_shows_the_line_and_how_to_play_the_run_again(bench):
                           '{"a":"it\'s"},"now":1767268800000}']
     assert lines[7] == "        its log   opened by\thunter"
     again = lines[8].split("again     huntctl ")[1]
-    played = subprocess.run(["/bin/sh", "-c", f"{huntctl_program()} -c {folder.parent}/huntd.toml {again} --json"], capture_output=True,
-                            text=True, timeout=60)
-    assert json.loads(played.stdout)["result"] == {"count": 1, "id": "chest", "input": {"a": "it's"}, "now": 1767268800000}
+    assert played(folder, again)["result"] == {"count": 1, "id": "chest", "input": {"a": "it's"}, "now": 1767268800000}
+
+
+def test_a_run_that_takes_the_last_unit_and_asks_for_one_more_is_played_again(bench):
+    hunt = """return function(hunt)
+  local cup = function() return (hunt.award("cup", {limit = 2})) end
+  return {left = hunt.left("cup", {limit = 2}), first = cup(), second = cup()}
+end"""
+    folder = bench(hunt, "test.given{left = {cup = 1}}\ntest.when()\ntest.expect{awards = {}}")
+    shown = run_tests(folder / "chest.lua", config=folder.parent / "huntd.toml").stdout
+    again = shown.split("again     huntctl ")[1].splitlines()[0]
+    assert again.endswith(" --left cup=1")
+    assert played(folder, again)["result"] == {"left": 1, "first": True, "second": False}
 
 
 def test_a_terminal_gets_colours(bench):

@@ -95,6 +95,7 @@ def test_a_supply_that_is_gone_is_pretended(script):
     assert report(path)["loot"] == [{"loot_id": "crown", "limited": True}]
     gone = report(path, "--gone", "crown")
     assert gone["loot"] == [] and gone["result"] == {"got": False}
+    assert report(path, "--gone", "crown,cup", "--left", "crown=1")["result"] == {"got": True}
 
 
 @pytest.mark.parametrize("body, end, code, words", [

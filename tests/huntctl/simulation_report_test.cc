@@ -102,6 +102,16 @@ TEST_CASE("the report says what was given, and how to play the first error again
   CHECK(has(simulation_text(sample(), true), "█"));
 }
 
+TEST_CASE("a run that took the last units of a supply itself begins with them when it is repeated") {
+  SimulationReport report = sample();
+  SimulationFigures::Example& first = report.figures.reasons[0].first;
+  first.gone = {"crown", "ring"};
+  first.left = {{"crown", 1}, {"cup", 3}};
+  CHECK(has(simulation_text(report, false), " --gone ring --left crown=1,cup=3 --input "));
+  first.gone = {"crown"};
+  CHECK(has(simulation_text(report, false), " --held shell=2 --left crown=1,cup=3 --input "));
+}
+
 TEST_CASE("a report without times has nothing that was measured") {
   SimulationReport report = sample();
   SimulationReport other = sample();
