@@ -23,12 +23,18 @@ namespace {
 using check::Node;
 using check::NodeKind;
 
+// As hunt.pick has it (weight_of in worker/hunt_api.c): 1e999, which is infinite, is no weight, and
+// the sum of all lines of a script is finite.
+constexpr double weight_max = 0x1p53;
+
 // A line of a table; without both it is none.
 struct Line {
   std::string loot_id;
   std::optional<double> weight;
 
-  bool complete() const { return is_id(loot_id) && weight && *weight >= 0; }
+  bool complete() const {
+    return is_id(loot_id) && weight && *weight >= 0 && *weight <= weight_max;
+  }
 };
 using Table = std::vector<Line>;
 

@@ -52,12 +52,32 @@ TEST_CASE("what is not certainly a table of odds is left out") {
         "{ { loot_id = 'a', weight = 1 }, { loot_id = name, weight = 1 } }",
         "{ { loot_id = 'a', weight = 1 }, { loot_id = 'b', weight = 2 * 3 } }",
         "{ { loot_id = 'a', weight = 0 }, { loot_id = 'b', weight = 0 } }",
+        "{ { loot_id = 'a', weight = 1e999 }, { loot_id = 'b', weight = 1 } }",
+        "{ { loot_id = 'a', weight = 1e999 }, { loot_id = 'b', weight = 1e999 } }",
+        "{ { loot_id = 'a', weight = 1e308 }, { loot_id = 'b', weight = 1e308 } }",
+        "{ { loot_id = 'a', weight = 1e308 }, { loot_id = 'a', weight = 1e308 }, { loot_id = 'b', "
+        "weight = 1 } }",
         "{ { loot_id = 'a b', weight = 1 }, { loot_id = 'b', weight = 1 } }",
         "{ { loot_id = 'a', weight = 1 }, { loot_id = 'b', weight = 1 }, extra }"})
     CHECK_MESSAGE(odds_of({{"dip", std::string("local t = ") + table +
                                        " return function(hunt) return t end"}}) == "[]",
                   table);
   CHECK(odds_of({{"dip", "this is not Lua"}}) == "[]");
+}
+
+TEST_CASE("a weight of the settings that hunt.pick does not take makes no odds either") {
+  auto const odds = [](const char* weight) {
+    return odds_of({{"cal", "return function(hunt) end"},
+                    {settings_entry("cal"),
+                     std::string("[[config.sweets]]\nloot_id = \"nut\"\nweight = ") + weight +
+                         "\n[[config.sweets]]\nloot_id = \"cake\"\nweight = " + weight + "\n"}});
+  };
+  CHECK(odds("1e308") == "[]");
+  CHECK(odds("9007199254740994.0") == "[]");
+  CHECK(odds("inf") == "[]");
+  CHECK(odds("nan") == "[]");
+  CHECK(odds("9007199254740992.0") == R"([{"hunt":"cal","lines":[{"loot":"cake","share":0.500000},)"
+                                      R"({"loot":"nut","share":0.500000}]}])");
 }
 
 TEST_CASE("the text is bounded, and whole") {
