@@ -471,6 +471,7 @@ class OpenCore final : public Core,
     bundle_ = std::move(bundle);
     metrics_.bundle.set(bundle_.name());
     hunt_ranking_.use(bundle_.hunts());
+    run_limits_.use(bundle_.name());
     int const for_workers = fcntl(bundle_.descriptor(), F_DUPFD_CLOEXEC, 0);
     CHECK(for_workers >= 0);
     workers_.use(limits, for_workers);

@@ -79,11 +79,18 @@ bool RunLimits::must_yield(std::string_view hunt_id, uint64_t now_ns) {
   return !probes;
 }
 
-void RunLimits::note_end(std::string_view hunt_id, bool at_deadline) {
+void RunLimits::note_end(std::string_view bundle, std::string_view hunt_id, bool at_deadline) {
+  if (bundle != bundle_) return;
   if (at_deadline)
     ++endless_[PoolString(hunt_id)].in_a_row;
   else if (!endless_.empty())
     endless_.erase(PoolString(hunt_id));
+}
+
+void RunLimits::use(std::string_view bundle) {
+  if (bundle == bundle_) return;
+  bundle_ = bundle;
+  endless_.clear();
 }
 
 RunLimits::InFlight::InFlight(RunLimits& limits, const RunRules& rules, std::string_view hunt_id)

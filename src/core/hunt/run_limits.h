@@ -62,8 +62,11 @@ class RunLimits {
   // deadlines. One run is as any other after 5 seconds, and after twice as long each time up to
   // 320 s, to see if that is over.
   bool must_yield(std::string_view hunt_id, uint64_t now_ns);
-  // A run of the hunt ended, at its deadline or otherwise.
-  void note_end(std::string_view hunt_id, bool at_deadline);
+  // A run of the hunt ended, at its deadline or otherwise. `bundle` names the bundle that it ran: one
+  // that is not in use any more says nothing about the script that is.
+  void note_end(std::string_view bundle, std::string_view hunt_id, bool at_deadline);
+  // New runs use this bundle. If it is another one, no hunt has exceeded a deadline yet.
+  void use(std::string_view bundle);
 
   // Counts a run of a hunt as long as it exists; empty if there are as many as may be.
   class InFlight {
@@ -92,6 +95,7 @@ class RunLimits {
   uint64_t const secret_;
   RunWindows hours_{3600 * ns_per_s};
   RunWindows days_{24 * 3600 * ns_per_s};
+  PoolString bundle_;                        // of which endless_ is
   PoolMap<PoolString, Endless> endless_;     // by hunt_id, if its last run exceeded its deadline
   PoolMap<PoolString, uint32_t> in_flight_;  // by hunt_id, if it has a bound and runs
 };

@@ -457,7 +457,8 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
         break;
     }
   }
-  context.run_limits.note_end(name.hunt_id, steps.result.end == End::deadline);
+  context.run_limits.note_end(steps.result.bundle, name.hunt_id,
+                              steps.result.end == End::deadline);
   co_return std::move(steps.result);
 }
 

@@ -58,22 +58,24 @@ TEST_CASE("more windows than are remembered drop the oldest") {
 
 TEST_CASE("a hunt that exceeds its deadline again and again yields, until a run does not") {
   RunLimits limits(7);
+  limits.use("first");
   for (int i = 0; i < 4; ++i) {
     CHECK_FALSE(limits.must_yield("loop", 100));
-    limits.note_end("loop", true);
+    limits.note_end("first", "loop", true);
   }
   CHECK(limits.must_yield("loop", 100));
   CHECK_FALSE(limits.must_yield("gold", 101));
   CHECK(limits.must_yield("loop", 99 + 5 * ns_per_s));
   CHECK_FALSE(limits.must_yield("loop", 100 + 5 * ns_per_s));  // looks if that is over
   CHECK(limits.must_yield("loop", 101 + 5 * ns_per_s));
-  limits.note_end("loop", false);
+  limits.note_end("first", "loop", false);
   CHECK_FALSE(limits.must_yield("loop", 102 + 5 * ns_per_s));
 }
 
 TEST_CASE("a hunt that goes on looping has a run that does not yield less and less often") {
   RunLimits limits(7);
-  for (int i = 0; i < 4; ++i) limits.note_end("loop", true);
+  limits.use("first");
+  for (int i = 0; i < 4; ++i) limits.note_end("first", "loop", true);
   CHECK(limits.must_yield("loop", 0));
   uint64_t now_ns = 0;
   for (uint64_t const wait_s : {5, 10, 20, 40, 80, 160, 320, 320}) {
@@ -81,8 +83,29 @@ TEST_CASE("a hunt that goes on looping has a run that does not yield less and le
     CHECK(limits.must_yield("loop", now_ns - 1));
     CHECK_FALSE(limits.must_yield("loop", now_ns));
     CHECK(limits.must_yield("loop", now_ns));
-    limits.note_end("loop", true);
+    limits.note_end("first", "loop", true);
   }
+}
+
+TEST_CASE("a hunt of another bundle does not yield, whatever its runs did before") {
+  RunLimits limits(7);
+  limits.use("first");
+  for (int i = 0; i < 4; ++i) limits.note_end("first", "loop", true);
+  CHECK(limits.must_yield("loop", 0));
+  CHECK_FALSE(limits.must_yield("loop", 5 * ns_per_s));  // the next one would be 10 s later
+  limits.use("first");
+  CHECK(limits.must_yield("loop", 6 * ns_per_s));
+
+  limits.use("corrected");
+  CHECK_FALSE(limits.must_yield("loop", 6 * ns_per_s));
+  // These began before.
+  for (int i = 0; i < 4; ++i) limits.note_end("first", "loop", true);
+  CHECK_FALSE(limits.must_yield("loop", 7 * ns_per_s));
+
+  for (int i = 0; i < 4; ++i) limits.note_end("corrected", "loop", true);
+  limits.note_end("first", "loop", false);
+  CHECK(limits.must_yield("loop", 8 * ns_per_s));
+  CHECK_FALSE(limits.must_yield("loop", 13 * ns_per_s));  // after 5 s, not after 20 s
 }
 
 TEST_CASE("a hunt has as many runs at the same time as it may, and others are not concerned") {
