@@ -14,6 +14,12 @@ VARIABLE = ("time ", "memory ", "seed ")
 LATE, TRIES = ": deadline-passed", 20
 
 
+def unnamed_files(text: str) -> list[str]:
+    """The files of a document whose name a reader does not see: it is in the line above the block, as the block's own line is not shown."""
+    return [name for before, name in re.findall(r"^(.*)\n```(?:lua|toml) (\S+)\n", text, flags=re.M)
+            if not re.search(rf"\b(?:Save|And) (?:this|its test) as `{re.escape(name)}`(?:, .*)?:$", before)]
+
+
 def run(folder: pathlib.Path, command: str) -> list[str]:
     """The lines that it prints, without those that differ from run to run."""
     program, *words = shlex.split(command)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from document_steps import BLOCK, commands_of, run
+from document_steps import BLOCK, commands_of, run, unnamed_files
 from harness.huntd_stack import ROOT
 
 TEXT = (ROOT / "docs" / "cookbook.md").read_text()
@@ -36,3 +36,34 @@ def test_each_recipe_is_in_the_list_and_whole():
         files = [name for kind, name, _ in BLOCK.findall(text) if kind == "lua"]
         sample = re.search(r"^\$ huntctl new (\S+)\.lua --like \S+$", text, flags=re.M)
         assert sample or [f"{name}_test.lua" for name in (files[0].removesuffix(".lua"),)] == files[1:]
+
+
+def test_each_file_has_a_name_that_a_reader_sees():
+    assert unnamed_files(TEXT) == []
+
+
+def test_the_recipe_to_add_is_made_of_what_visits_find(tmp_path):
+    [line] = re.findall(r"below that of the shield, such as `(.+?)`", recipes()["Crafting"])
+    thing = line.split()[0]
+    run(tmp_path, "huntctl new forge.lua --like smithy")
+    hunt = tmp_path / "forge.lua"
+    hunt.write_text(re.sub(r"^(  shield = .*\n)", rf"\1  {line}\n", hunt.read_text(), flags=re.M))
+    (tmp_path / "forge_test.lua").write_text(f"""return function(test)
+  test.case("it can be made", function()
+    test.when{{ runs = 10 }}
+    test.when{{ input = {{ make = "{thing}" }} }}
+    test.expect{{ awards = {{ "{thing}" }} }}
+  end)
+end
+""")
+    assert run(tmp_path, "huntctl test forge.lua") == ["forge", "  ok    it can be made"]
+
+
+def test_the_calendar_takes_the_door_that_the_text_adds(tmp_path):
+    text = recipes()["Calendar"]
+    [line, loot] = re.search(r"under `\[config\.special\]`, such as `(door-13 = \"(\S+)\")`", text).groups()
+    run(tmp_path, "huntctl new calendar.lua --like advent-calendar")
+    settings = tmp_path / "calendar.toml"
+    settings.write_text(settings.read_text().replace("[config.special]\n", f"[config.special]\n{line}\n"))
+    assert run(tmp_path, "huntctl test calendar.lua")[1:] == [f"  ok    {name}" for name in re.findall(r"^  ok    (.+)$", text, flags=re.M)]
+    assert f"award    {loot}" in run(tmp_path, "huntctl try calendar.lua ada --now 2026-12-13T12:00+01:00")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from document_steps import commands_of
+from document_steps import commands_of, unnamed_files
 from harness.huntd_stack import ROOT
 
 TEXT = (ROOT / "docs" / "tutorial.md").read_text()
@@ -26,3 +26,7 @@ def test_a_step_does_what_it_shows(tmp_path, number):
 
 def test_there_are_ten_steps():
     assert len(steps()) == 10
+
+
+def test_each_file_has_a_name_that_a_reader_sees():
+    assert unnamed_files(TEXT) == []
