@@ -2,11 +2,13 @@
 #include "core/events/emitter.h"
 
 #include <algorithm>
+#include <bitset>
 #include <span>
 
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/read_text.h"
 
 namespace huntd::server {
 namespace {
@@ -22,7 +24,7 @@ Emitter::Emitter(EventLog* log, Ledger& ledger, Scheduler& scheduler, CoreMetric
 
 void Emitter::enqueue(PoolVector<OutboxEntry> entries) {
   if (log_ == nullptr) return;
-  drop_former_outbox();
+  drop_former_outboxes();
   for (OutboxEntry& entry : entries) {
     if (full()) return;  // the events stay in the outbox until the sweep
     if (!emitting_.insert(entry_name(entry.bucket, entry.id)).second) continue;
@@ -74,7 +76,7 @@ void Emitter::flush(Clear clear) {
     metrics_.set(Gauge::kafka_in_flight, static_cast<int64_t>(in_flight_));
   }
   health_.watch(scheduler_.ran_ns(), in_flight_);
-  drop_former_outbox();
+  drop_former_outboxes();
   while (!due_.empty() && (clear == Clear::now || due_.front().at_ns <= scheduler_.now_ns())) {
     Due next = due_.front();
     if (clear_outbox(next.bucket)) {
@@ -92,12 +94,24 @@ void Emitter::flush(Clear clear) {
 
 // A Redis that was replaced may give ids again that the former one gave: they name other entries.
 // The entries of events that are stored already are found by a sweep, which emits them once more.
-void Emitter::drop_former_outbox() {
-  if (!ledger_.up() || ledger_.lineage() == lineage_) return;
-  lineage_ = ledger_.lineage();
-  emitting_.clear();
-  due_.clear();
-  for (PoolVector<PoolString>& ids : to_clear_) ids.clear();
+// The other outboxes of a cluster are as before.
+void Emitter::drop_former_outboxes() {
+  if (!ledger_.up() || ledger_.changes() == changes_) return;
+  changes_ = ledger_.changes();
+  std::bitset<limits::buckets> former;
+  for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket) {
+    uint64_t const lineage = ledger_.lineage_of(bucket);
+    if (!ledger_.up(bucket) || lineage == lineages_[bucket]) continue;
+    lineages_[bucket] = lineage;
+    to_clear_[bucket].clear();
+    former.set(bucket);
+  }
+  if (former.none()) return;
+  std::erase_if(emitting_, [&](const PoolString& name) {
+    auto const bucket = read_number<uint32_t>(std::string_view(name).substr(0, name.find(':')));
+    return !bucket || former[*bucket];
+  });
+  std::erase_if(due_, [&](const Due& due) { return former[due.bucket]; });
 }
 
 // Returns false if the link is down.
@@ -143,7 +157,11 @@ void Emitter::on_reachable(std::string_view unreachable_reason) {
 
 // A stored event is removed from the outbox; any other event stays there until the sweep.
 void Emitter::finish_outbox_event(Pending& pending, const DeliveryReport& report) {
-  if (pending.lineage != ledger_.lineage_of(pending.bucket)) return;
+  if (pending.lineage != lineages_[pending.bucket]) {
+    // Its outbox may be at another node by now: there a sweep finds what it still has.
+    emitting_.erase(entry_name(pending.bucket, pending.id));
+    return;
+  }
   if (report.fate == DeliveryReport::Fate::stored) {
     PoolVector<PoolString>& ids = to_clear_[pending.bucket];
     if (ids.empty())

@@ -71,7 +71,7 @@ class Emitter final : private EventLogUser {
   };
   bool full() const { return in_flight_ + batch_.size() >= limits::emit_pending_max; }
   uint64_t take_token();
-  void drop_former_outbox();
+  void drop_former_outboxes();
   bool clear_outbox(uint32_t bucket);
   void on_report(uint64_t token, const DeliveryReport& report) override;
   void on_reachable(std::string_view unreachable_reason) override;
@@ -97,7 +97,9 @@ class Emitter final : private EventLogUser {
     uint64_t at_ns;
   };
   PoolDeque<Due> due_;    // buckets with ids in to_clear_
-  uint64_t lineage_ = 0;  // of the outboxes that emitting_ and to_clear_ name entries of
+  // Of the outboxes that emitting_ and to_clear_ name entries of, as of `changes_` of the ledger.
+  std::array<uint64_t, limits::buckets> lineages_{};
+  uint64_t changes_ = 0;
   size_t in_flight_ = 0;
   uint64_t moved_at_ns_ = 0;
   bool given_up_ = false;

@@ -126,11 +126,13 @@ class Ledger {
  public:
   Ledger(RedisNodes& redis, Scheduler& scheduler, Clock& clock, uint64_t idempotency_ttl_s);
 
-  // Whether any Redis is. The lineage is that of all.
+  // Whether any Redis is.
   bool up() const { return redis_.up(); }
   bool is_cluster() const { return redis_.is_cluster(); }
-  uint64_t lineage() const { return redis_.lineage(); }
+  // While it has the same value, lineage_of() each bucket that is up has, too.
+  uint64_t changes() const { return redis_.changes(); }
   // Of the Redis that has the bucket.
+  bool up(uint32_t bucket) const { return redis_.of_bucket(bucket).up(); }
   uint64_t lineage_of(uint32_t bucket) const { return redis_.of_bucket(bucket).lineage(); }
   // As of RedisLink, of the one that has the hunter.
   bool up(std::string_view hunter_id) const { return redis_.of_hunter(hunter_id).up(); }

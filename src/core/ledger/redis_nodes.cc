@@ -426,11 +426,12 @@ void RedisNodes::on_link_changed() {
   for (const auto& node : nodes_) {
     if (node->slots == 0) continue;
     if (node->link.suitable()) ++usable;
-    lineages = lineages * 31 + node->link.lineage() + node->slots;
+    lineages = lineages * 31 + node->link.lineage();
   }
   if (usable < usable_) map_wanted_.set({});
   usable_ = usable;
   lineages_ = lineages;
+  ++changes_;
   show();
   for (OneShot<Signal>* waiter : std::exchange(waiters_, {})) waiter->set({});
 }

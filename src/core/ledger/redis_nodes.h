@@ -42,8 +42,10 @@ class RedisNodes final : private NodeLinkUser {
   bool up() const;
   bool suitable() const;
   Task<bool> until_suitable(uint64_t deadline_at_ns);
-  // As of RedisLink. Of a cluster: another value if it is another one of any node, or if slots move.
+  // As of RedisLink. Of a cluster: another value if it is another one of any node that has slots.
   uint64_t lineage() const { return single_ ? single_->lineage() : lineages_; }
+  // Another value if that of any link, or the node of any slot, may have become another one.
+  uint64_t changes() const { return single_ ? single_->lineage() : changes_; }
   // Another value after each connect.
   uint64_t connections() const;
   bool is_cluster() const { return !single_; }
@@ -133,6 +135,7 @@ class RedisNodes final : private NodeLinkUser {
   uint32_t uncovered_ = 0;  // slots that no node has
   uint32_t usable_ = 0;     // nodes with slots that are suitable
   uint64_t lineages_ = 0;
+  uint64_t changes_ = 0;
   bool too_many_logged_ = false;
   OneShot<Signal> map_wanted_;
   PoolVector<OneShot<Signal>*> waiters_;  // for a change of any link, or of the map
