@@ -434,11 +434,22 @@ Task<PoolVector<OutboxEntry>> Ledger::stale_events(uint32_t bucket, uint64_t age
   PoolString const key = keys::outbox(bucket);
   PoolString const age = format_text("{}", age_ms);
   PoolString const count_max = format_text("{}", limits::sweep_events_max);
-  PoolVector<std::string_view> key_names{key};
-  PoolVector<std::string_view> arguments{age, count_max};
-  uint64_t const lineage = redis_.of_bucket(bucket).lineage();
-  RedisReply reply = co_await redis_.evaluate(*stale_events_, std::move(key_names),
-                                              std::move(arguments), deadline_at_ns);
+  RedisRoute route = redis_.route_of_key(key);
+  RedisReply reply;
+  uint64_t lineage = 0;
+  for (bool again = true; again;) {
+    PoolVector<std::string_view> key_names{key};
+    PoolVector<std::string_view> arguments{age, count_max};
+    RedisLink& link = redis_.of(route);
+    lineage = link.lineage();
+    reply = co_await link.evaluate(*stale_events_, std::move(key_names), std::move(arguments),
+                                   deadline_at_ns);
+    again = false;
+    if (redis_.may_redirect(reply))
+      again = co_await redis_.redirected(reply, route, deadline_at_ns);
+    // It is on its way to another node: it can be cleared when that one has the slot.
+    if (route.asked != nullptr) co_return {};
+  }
   PoolVector<OutboxEntry> entries;
   for (size_t i = 0; i < reply.size(); ++i) {
     RedisReply const fields = reply[i][1];

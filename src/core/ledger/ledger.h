@@ -175,7 +175,8 @@ class Ledger {
   // Returns the number of events in an outbox, 0 if Redis is unavailable.
   Task<uint64_t> outbox_length(uint32_t bucket, uint64_t deadline_at_ns);
   // Returns events that have been in an outbox for more than `age_ms`, or that Redis' clock puts as
-  // far into the future; at most limits::sweep_events_max.
+  // far into the future; at most limits::sweep_events_max. None of an outbox that is on its way to
+  // another node.
   Task<PoolVector<OutboxEntry>> stale_events(uint32_t bucket, uint64_t age_ms,
                                              uint64_t deadline_at_ns);
 

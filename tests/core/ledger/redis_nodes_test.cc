@@ -2,7 +2,9 @@
 // A Redis Cluster of two nodes, as a core sees it.
 #include "core/ledger/redis_nodes.h"
 
+#include "base/hash.h"
 #include "core/ledger/connect_limits.h"
+#include "core/ledger/ledger.h"
 #include "fake_redis.h"
 #include "wire/redis_keys.h"
 
@@ -187,7 +189,52 @@ TEST_CASE("without a node only its keys are down, and the others say so") {
   CHECK(world.metrics->redis_reason.get().empty());
 }
 
-TEST_CASE("a slot that moves changes the lineage of all, and a node without slots is left") {
+TEST_CASE("a slot that moves to another node that is known changes no lineage") {
+  ClusterWorld& world = make_world();
+  uint64_t const lineage = world.nodes->lineage();
+  uint64_t const changes = world.nodes->changes();
+  world.border = 4096;
+  world.pass(limits::cluster_map_gap_ns);
+  world.pass(limits::cluster_map_ns);
+  CHECK(world.get(low) == "node 1");
+  CHECK(world.nodes->lineage() == lineage);
+  CHECK(world.nodes->changes() != changes);
+}
+
+TEST_CASE("events of an outbox that is on its way to another node are not emitted again") {
+  ClusterWorld& world = make_world();
+  auto& ledger = *new Ledger(*world.nodes, world.scheduler, world.clock, 60);
+  uint32_t bucket = 0;
+  while (cluster_slot_of(keys::outbox(bucket)) >= 8192) ++bucket;
+  std::string const slot = std::to_string(cluster_slot_of(keys::outbox(bucket)));
+  std::string const stale = "*1\r\n*2\r\n" + bulk("5-0") + "*4\r\n" + bulk(keys::outbox_key_field) +
+                            bulk("ann") + bulk(keys::outbox_value_field) + bulk("{}");
+  std::optional<PoolVector<OutboxEntry>> found;
+  auto const read = [&] {
+    found.reset();
+    huntd::start([](ClusterWorld& world, Ledger& ledger, uint32_t bucket,
+                    std::optional<PoolVector<OutboxEntry>>& found) -> Task<> {
+      found = co_await ledger.stale_events(bucket, 1000, world.now_ns + ns_per_s);
+    }(world, ledger, bucket, found));
+    world.settle();
+  };
+  world.answers[0] = {stale};
+  read();
+  REQUIRE((found && found->size() == 1));
+  CHECK((*found)[0].lineage == ledger.lineage_of(bucket));
+  world.answers[0] = {"-ASK " + slot + " 10.0.0.2:7002\r\n"};
+  world.answers[1] = {"+OK\r\n", stale};
+  read();
+  CHECK((found && found->empty()));
+  world.answers[0] = {"-MOVED " + slot + " 10.0.0.2:7002\r\n"};
+  world.answers[1] = {stale};
+  read();
+  REQUIRE((found && found->size() == 1));
+  CHECK((*found)[0].lineage == hash64("1:"));
+  CHECK(ledger.lineage_of(bucket) == hash64("1:"));
+}
+
+TEST_CASE("another node with slots is another lineage of all, and a node without slots is left") {
   ClusterWorld& world = make_world();
   uint64_t const before = world.nodes->lineage();
   world.border = 0;  // all at the second
