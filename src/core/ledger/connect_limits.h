@@ -33,9 +33,10 @@ inline constexpr uint64_t cluster_map_wait_ns = 3'000'000'000;
 inline constexpr uint64_t cluster_node_kept_ns = 30'000'000'000;
 // Of one command: MOVED and ASK in a row.
 inline constexpr int cluster_redirects_max = 8;
-// Before a command is sent again to a slot that moves (TRYAGAIN); and the time that has to be left then,
-// for its reply.
+// Before a command is sent again to a slot that moves (TRYAGAIN), twice as long each time; and the time
+// that has to be left then, for its reply.
 inline constexpr uint64_t cluster_again_ns = 10'000'000;
+inline constexpr uint64_t cluster_again_max_ns = 100'000'000;
 inline constexpr uint64_t cluster_again_reply_ns = 100'000'000;
 // A command waits so long for the connection to the node that it has to go to.
 inline constexpr uint64_t cluster_connect_wait_ns = 1'000'000'000;

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/read_text.h"
 #include "core/ledger/connect_limits.h"
 #include "core/ledger/redis_words.h"
 #include "wire/redis_keys.h"
@@ -17,6 +18,12 @@ namespace {
 
 Address address_of(const ClusterNode& node) { return {false, node.host, node.port}; }
 std::string text_of(const ClusterNode& node) { return address_text(address_of(node)); }
+
+// Whether an error that names no other node says that one may have the slot, or will soon.
+bool may_have_moved(std::string_view error) {
+  std::string_view const code = take_word(error);
+  return code == "CLUSTERDOWN" || code == "READONLY" || code == "MASTERDOWN" || code == "MOVED";
+}
 
 }  // namespace
 
@@ -82,12 +89,12 @@ uint64_t RedisNodes::connections() const {
 
 RedisRoute RedisNodes::route_of_hunter(std::string_view hunter_id) const {
   if (single_) return {};
-  return {slot_of_bucket_[bucket_of(hunter_id)], nullptr, 0};
+  return {slot_of_bucket_[bucket_of(hunter_id)], nullptr, 0, 0};
 }
 
 RedisRoute RedisNodes::route_of_key(std::string_view key) const {
   if (single_) return {};
-  return {cluster_slot_of(key), nullptr, 0};
+  return {cluster_slot_of(key), nullptr, 0, 0};
 }
 
 RedisLink& RedisNodes::of_bucket(uint32_t bucket) {
@@ -127,21 +134,16 @@ Task<> RedisNodes::wait_for_change(uint64_t deadline_at_ns) {
 Task<bool> RedisNodes::redirected(const RedisReply& reply, RedisRoute& route,
                                   uint64_t deadline_at_ns) {
   std::optional<ClusterRedirect> redirect = read_cluster_redirect(reply.text());
-  // CLUSTERDOWN, READONLY, MASTERDOWN and others: another node may have the slot soon.
-  map_wanted_.set({});
-  if (!redirect) co_return false;
+  if (!redirect) {
+    if (may_have_moved(reply.text())) map_wanted_.set({});
+    co_return false;
+  }
   world_.metrics.add(Counter::redis_redirects);
   uint64_t const now_ns = world_.scheduler.now_ns();
   if (now_ns >= deadline_at_ns) co_return false;
   if (redirect->kind == ClusterRedirect::Kind::again) {
-    // One more without time for its reply would leave its outcome unknown.
-    if (now_ns + limits::cluster_again_ns + limits::cluster_again_reply_ns >= deadline_at_ns)
-      co_return false;
-    route.asked = nullptr;
-    route.redirects = 0;
-    OneShot<Signal> pause(world_.scheduler);
-    co_await pause.wait(now_ns + limits::cluster_again_ns);
-    co_return true;
+    bool const again = co_await wait_for_slot(route, deadline_at_ns);
+    co_return again;
   }
   if (++route.redirects > limits::cluster_redirects_max) co_return false;
   if (redirect->node.host.empty())
@@ -150,13 +152,31 @@ Task<bool> RedisNodes::redirected(const RedisReply& reply, RedisRoute& route,
   if (node == nullptr) co_return false;
   node->kept_until_ns = now_ns + limits::cluster_node_kept_ns;
   route.asked = redirect->kind == ClusterRedirect::Kind::ask ? &node->link : nullptr;
-  if (route.asked == nullptr) {
+  // As a rule the first of the commands that were on their way learns it for all.
+  if (route.asked == nullptr && slots_[route.slot] != &node->link) {
+    map_wanted_.set({});
     slots_[route.slot] = &node->link;
     count_slots();
     on_link_changed();
   }
   uint64_t const until_ns = std::min(deadline_at_ns, now_ns + limits::cluster_connect_wait_ns);
   co_return co_await node->link.until_up(until_ns);
+}
+
+// Waits before a command is sent again to a slot that moves, longer each time. Returns false if the
+// deadline leaves no time for that.
+Task<bool> RedisNodes::wait_for_slot(RedisRoute& route, uint64_t deadline_at_ns) {
+  uint64_t const pause_ns =
+      std::min(limits::cluster_again_ns << route.pauses, limits::cluster_again_max_ns);
+  uint64_t const end_ns = world_.scheduler.now_ns() + pause_ns;
+  // One more without time for its reply would leave its outcome unknown.
+  if (end_ns + limits::cluster_again_reply_ns >= deadline_at_ns) co_return false;
+  if (pause_ns < limits::cluster_again_max_ns) ++route.pauses;
+  route.asked = nullptr;
+  route.redirects = 0;
+  OneShot<Signal> pause(world_.scheduler);
+  co_await pause.wait(end_ns);
+  co_return true;
 }
 
 // --- commands ------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ struct RedisRoute {
   uint16_t slot = 0;           // 0 without a cluster
   RedisLink* asked = nullptr;  // that it is sent to by ASK; else the node that has the slot
   int redirects = 0;           // MOVED and ASK in a row
+  uint32_t pauses = 0;         // TRYAGAIN, until the pause is the longest
 };
 
 class RedisNodes final : private NodeLinkUser {
@@ -102,6 +103,7 @@ class RedisNodes final : private NodeLinkUser {
   Task<RedisReply> evaluate_routed(const RedisScript& script, PoolVector<std::string_view> keys,
                                    PoolVector<std::string_view> arguments, uint64_t deadline_at_ns);
   Task<bool> until_up_in_cluster(RedisRoute& route, uint64_t deadline_at_ns);
+  Task<bool> wait_for_slot(RedisRoute& route, uint64_t deadline_at_ns);
   Task<bool> until_suitable_in_cluster(uint64_t deadline_at_ns);
   Task<> wait_for_change(uint64_t deadline_at_ns);
 

@@ -37,7 +37,10 @@ struct ClusterWorld {
   std::string reply(int node, const Words& words) {
     if (words[0] == "CLUSTER" && words[1] == "INFO")
       return bulk("cluster_state:ok\r\ncluster_current_epoch:" + std::to_string(epoch) + "\r\n");
-    if (words[0] == "CLUSTER") return slots();
+    if (words[0] == "CLUSTER") {
+      ++questions;
+      return slots();
+    }
     bool const is_test = words[0] == "EVALSHA" && words[2] == "0";
     if (words[0] == "ASKING" || words[0] == "GET" || (words[0] == "EVALSHA" && !is_test)) {
       asked[node].push_back(words[0]);
@@ -101,6 +104,7 @@ struct ClusterWorld {
   RedisScript* script = nullptr;
   int border = 8192;
   int epoch = 1;
+  int questions = 0;  // for the slots
   std::vector<std::string> asked[2];
   std::deque<std::string> answers[2];  // of the next commands; then the node's own
 };
@@ -146,9 +150,29 @@ TEST_CASE("a command that ASK sends to another node follows an ASKING, and only 
 
 TEST_CASE("a command waits while its keys are at two nodes") {
   ClusterWorld& world = make_world();
-  for (int i = 0; i < 20; ++i) world.answers[0].push_back("-TRYAGAIN Multiple keys\r\n");
+  for (int i = 0; i < 8; ++i) world.answers[0].push_back("-TRYAGAIN Multiple keys\r\n");
+  uint64_t const before_ns = world.now_ns;
   CHECK(world.get(low) == "node 0");
-  CHECK(world.asked[0].size() == 21);
+  CHECK(world.asked[0].size() == 9);
+  CHECK(world.now_ns - before_ns >= 500 * ns_per_ms);  // 10 + 20 + 40 + 80 + 4 * 100
+}
+
+TEST_CASE("only an error that says that slots have moved asks for the slots") {
+  ClusterWorld& world = make_world();
+  world.pass(limits::cluster_map_gap_ns);
+  auto const questions_after = [&](const char* error) {
+    int const before = world.questions;
+    world.answers[0] = {error};
+    world.get(low);
+    world.pass(limits::cluster_map_gap_ns);
+    return world.questions - before;
+  };
+  CHECK(questions_after("-TRYAGAIN Multiple keys\r\n") == 0);
+  CHECK(questions_after("-ASK 5061 10.0.0.2:7002\r\n") == 0);
+  CHECK(questions_after("-OOM command not allowed\r\n") == 0);
+  CHECK(questions_after("-MOVED 5061 10.0.0.1:7001\r\n") == 0);  // as is known
+  CHECK(questions_after("-CLUSTERDOWN The cluster is down\r\n") == 1);
+  CHECK(questions_after("-MOVED 5061 10.0.0.2:7002\r\n") == 1);
 }
 
 TEST_CASE("nodes that name each other are not asked for ever") {
