@@ -32,7 +32,10 @@ Task<bool> HuntStates::refresh(uint64_t deadline_at_ns) {
     if (!link().up()) {
       if (redis_.is_cluster() && usable()) break;
       bool const up = co_await link().usable(deadline_at_ns);
-      if (!up) break;
+      if (!up) {
+        if (redis_.is_cluster()) reason_ = redis_.hunts_fault();
+        break;
+      }
     }
     if (!reading_) start(read());
     if (usable() || scheduler_.now_ns() >= deadline_at_ns) break;

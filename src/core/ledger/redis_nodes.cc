@@ -42,6 +42,7 @@ RedisNodes::RedisNodes(const RedisLink::World& world, RedisLink::Options options
   owners_.assign(cluster_slots, nullptr);
   for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket)
     slot_of_bucket_.push_back(cluster_slot_of(keys::outbox(bucket)));
+  hunts_slot_ = cluster_slot_of(keys::hunts);
   uncovered_ = cluster_slots;
 }
 
@@ -452,8 +453,28 @@ void RedisNodes::on_link_changed() {
   usable_ = usable;
   lineages_ = lineages;
   ++changes_;
+  watch_hunts();
   show();
   for (OneShot<Signal>* waiter : std::exchange(waiters_, {})) waiter->set({});
+}
+
+// Without the states of the hunts none is awarded, at no node. The copies that the core has count for
+// limits::hunts_stale_ms.
+void RedisNodes::watch_hunts() {
+  uint64_t const now_ns = world_.scheduler.now_ns();
+  bool const up = slots_[hunts_slot_]->up();
+  if (hunts_up_ && !up) hunts_down_at_ns_ = now_ns;
+  hunts_up_ = up;
+  hunts_known_ = up || (hunts_down_at_ns_ != 0 &&
+                        now_ns < hunts_down_at_ns_ + limits::hunts_stale_ms * ns_per_ms);
+}
+
+std::string RedisNodes::hunts_fault() const {
+  const RedisLink& link = *slots_[hunts_slot_];
+  if (link.up()) return "";
+  const Node* const node = node_of(link);
+  if (node == nullptr) return "no node has the slot of `hunts`";
+  return "the node of `hunts`, " + text_of(node->at) + ", is away";
 }
 
 // In the metrics of the core, which have one Redis.
@@ -481,7 +502,7 @@ void RedisNodes::show() {
   CoreMetrics& metrics = world_.metrics;
   metrics.set(Gauge::redis_nodes, with_slots);
   metrics.set(Gauge::redis_nodes_usable, usable_);
-  metrics.set(Gauge::redis_up, usable_ > 0 ? 1 : 0);
+  metrics.set(Gauge::redis_up, usable_ > 0 && hunts_known_ ? 1 : 0);
   metrics.set(Gauge::redis_memory_used_bytes, used_bytes);
   metrics.set(Gauge::redis_memory_max_bytes, max_bytes);
   metrics.redis_address.set(addresses);
@@ -492,6 +513,10 @@ void RedisNodes::show() {
 // What can't be used, and why; empty if all can.
 std::string RedisNodes::faults() const {
   std::string text = map_fault_;
+  if (!hunts_known_ && usable_ > 0)
+    text.append(text.empty() ? "" : "; ")
+        .append(hunts_fault())
+        .append(": no hunt can be awarded");
   for (const auto& node : nodes_) {
     if (node->slots == 0 || node->link.suitable()) continue;
     std::string_view reason = node->link.reason();

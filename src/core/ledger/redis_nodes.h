@@ -42,6 +42,8 @@ class RedisNodes final : private NodeLinkUser {
   // Whether at least one node that has slots is.
   bool up() const;
   bool suitable() const;
+  // Says that the node that has `hunts` is away; empty if it is up. REQUIRES: is_cluster().
+  std::string hunts_fault() const;
   Task<bool> until_suitable(uint64_t deadline_at_ns);
   // As of RedisLink. Of a cluster: another value if it is another one of any node that has slots.
   uint64_t lineage() const { return single_ ? single_->lineage() : lineages_; }
@@ -117,6 +119,7 @@ class RedisNodes final : private NodeLinkUser {
   const Node* node_of(const RedisLink& link) const;
   void count_slots();
   bool troubled() const;
+  void watch_hunts();
   void show();
   std::string faults() const;
 
@@ -138,6 +141,10 @@ class RedisNodes final : private NodeLinkUser {
   uint32_t usable_ = 0;     // nodes with slots that are suitable
   uint64_t lineages_ = 0;
   uint64_t changes_ = 0;
+  uint16_t hunts_slot_ = 0;
+  bool hunts_up_ = false;           // its node
+  bool hunts_known_ = false;        // by this connection to it, or by a copy that still counts
+  uint64_t hunts_down_at_ns_ = 0;  // if it is not up; 0: it never was
   bool too_many_logged_ = false;
   OneShot<Signal> map_wanted_;
   PoolVector<OneShot<Signal>*> waiters_;  // for a change of any link, or of the map

@@ -73,6 +73,7 @@ class FakeStream final : public Stream {
     if (user_ != nullptr) user_->on_end(0);
   }
   bool is_open() const { return user_ != nullptr; }
+  const FakeServer& server() const { return server_; }
 
  private:
   FakeServer& server_;

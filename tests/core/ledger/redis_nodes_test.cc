@@ -213,6 +213,36 @@ TEST_CASE("without a node only its keys are down, and the others say so") {
   CHECK(world.metrics->redis_reason.get().empty());
 }
 
+TEST_CASE("without the node of `hunts` no node can be used once the copy is too old") {
+  ClusterWorld& world = make_world();
+  auto& states = *new HuntStates(*world.nodes, world.scheduler);
+  auto const refresh = [&] {
+    huntd::start([](ClusterWorld& world, HuntStates& states) -> Task<> {
+      co_await states.refresh(world.now_ns + ns_per_s / 10);
+    }(world, states));
+    world.settle();
+    world.pass(ns_per_s);
+  };
+  int const node = cluster_slot_of(keys::hunts) < 8192 ? 0 : 1;
+  world.network.servers.erase(addresses[node]);
+  for (auto& stream : world.network.streams)
+    if (&stream->server() == &world.servers[node]) stream->end();
+  world.pass(ns_per_s);
+  CHECK_FALSE(world.nodes->of_key(keys::hunts).up());
+  CHECK(world.metrics->value(Gauge::redis_up) == 1);
+  for (int i = 0; i < 20; ++i) world.pass(ns_per_s);
+  refresh();
+  std::string const words =
+      "the node of `hunts`, " + std::string(addresses[node]) + ", is away";
+  CHECK(states.reason() == words);
+  CHECK(world.metrics->value(Gauge::redis_up) == 0);
+  CHECK(world.metrics->redis_reason.get().starts_with(words + ": no hunt can be awarded"));
+  world.network.servers[addresses[node]] = &world.servers[node];
+  for (int i = 0; i < 5; ++i) world.pass(ns_per_s);
+  CHECK(world.metrics->value(Gauge::redis_up) == 1);
+  CHECK(world.metrics->redis_reason.get().empty());
+}
+
 TEST_CASE("a slot that moves to another node that is known changes no lineage") {
   ClusterWorld& world = make_world();
   uint64_t const lineage = world.nodes->lineage();
