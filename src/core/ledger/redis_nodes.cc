@@ -192,6 +192,8 @@ Task<RedisReply> RedisNodes::routed(PoolVector<std::string_view> words, uint64_t
                                     RedisLink::Copies copies) {
   RedisRoute route = route_of_key(words[1]);
   for (;;) {
+    // A link that is not up may be connected already: in its handshake.
+    if (!of(route).up()) co_return RedisReply();
     PoolVector<std::string_view> copy = words;
     RedisReply reply =
         co_await of(route).command(std::move(copy), deadline_at_ns, copies, asking(route));

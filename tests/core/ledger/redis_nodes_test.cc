@@ -175,6 +175,20 @@ TEST_CASE("only an error that says that slots have moved asks for the slots") {
   CHECK(questions_after("-MOVED 5061 10.0.0.2:7002\r\n") == 1);
 }
 
+TEST_CASE("a link that is in its handshake gets no command of others") {
+  ClusterWorld& world = make_world();
+  world.servers[0].reply_to = [&world](const Words& words) {
+    if (words[0] == "SCRIPT") return std::string();
+    return world.reply(0, words);
+  };
+  for (auto& stream : world.network.streams)
+    if (&stream->server() == &world.servers[0]) stream->end();
+  for (int i = 0; i < 10; ++i) world.pass(ns_per_s / 10);
+  CHECK_FALSE(world.nodes->of_key(low).up());
+  CHECK(world.get(low) == "lost");
+  CHECK(world.asked[0].empty());
+}
+
 TEST_CASE("nodes that name each other are not asked for ever") {
   ClusterWorld& world = make_world();
   for (int i = 0; i < 100; ++i) {
