@@ -566,16 +566,18 @@ void RedisLink::on_connected(Result<StreamPtr> stream) {
   changed_.set({});
 }
 
-bool RedisLink::append(std::span<const std::string_view> words, OneShot<RedisReply>* slot,
+bool RedisLink::has_room(size_t commands) const {
+  return connected_ && waiting_.size() + commands <= limits::redis_in_flight_max &&
+         out_.size() < limits::redis_out_bytes_max;
+}
+
+// REQUIRES: has_room().
+void RedisLink::append(std::span<const std::string_view> words, OneShot<RedisReply>* slot,
                        Copies copies) {
-  if (!connected_ || waiting_.size() >= limits::redis_in_flight_max ||
-      out_.size() >= limits::redis_out_bytes_max)
-    return false;
   write(words);
   waiting_.push_back({slot, scheduler_.ran_ns(), Waiting::Kind::command, copies, 0, RedisReply()});
   metrics_.add(Counter::redis_commands);
   wait_due_ = wait_due_ || (copies == Copies::replicas && options_.wait_replicas > 0);
-  return true;
 }
 
 // Appends an array of bulk strings (RESP). hiredis would allocate twice per command.
@@ -611,11 +613,12 @@ void RedisLink::append_marker() {
 Task<RedisReply> RedisLink::command(PoolVector<std::string_view> words, uint64_t deadline_at_ns,
                                     Copies copies, Asking asking) {
   OneShot<RedisReply> slot(scheduler_);
-  // It is for the next command of the connection only.
+  // It is for the next command of the connection only: that must not be another one.
   constexpr std::string_view asks[] = {"ASKING"};
-  if (asking == Asking::yes && !append(asks, nullptr, Copies::primary)) co_return RedisReply();
+  if (!has_room(asking == Asking::yes ? 2 : 1)) co_return RedisReply();
+  if (asking == Asking::yes) append(asks, nullptr, Copies::primary);
   uint64_t const ticket = first_ticket_ + waiting_.size();
-  if (!append(words, &slot, copies)) co_return RedisReply();
+  append(words, &slot, copies);
   std::optional<RedisReply> reply = co_await slot.wait(deadline_at_ns);
   if (reply) co_return std::move(*reply);
   // Too late. The entry stays, because its reply still has its turn in the order.
@@ -656,8 +659,9 @@ Task<RedisReply> RedisLink::evaluate(const RedisScript& script, PoolVector<std::
 }
 
 bool RedisLink::send_ignoring_reply(PoolVector<std::string_view> words) {
-  if (!up_) return false;
-  return append(words, nullptr, Copies::primary);
+  if (!up_ || !has_room(1)) return false;
+  append(words, nullptr, Copies::primary);
+  return true;
 }
 
 void RedisLink::flush(Leave leave) {

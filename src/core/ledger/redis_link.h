@@ -187,7 +187,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   struct Linger final : Deadline {
     void on_deadline() override {}
   };
-  bool append(std::span<const std::string_view> words, OneShot<RedisReply>* slot, Copies copies);
+  bool has_room(size_t commands) const;
+  void append(std::span<const std::string_view> words, OneShot<RedisReply>* slot, Copies copies);
   void write(std::span<const std::string_view> words);
   void append_wait();
   void append_marker();
