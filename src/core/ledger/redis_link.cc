@@ -98,7 +98,11 @@ RedisLink::~RedisLink() {
 Task<> RedisLink::run() {
   uint64_t backoff_ms = limits::redis_backoff_first_ms;
   for (;;) {
-    while (idle()) co_await used_.wait();
+    while (idle()) {
+      resting_ = true;
+      co_await used_.wait();
+      resting_ = false;
+    }
     uint64_t const use = uses_;
     bool const ready = co_await connect();
     if (use != uses_) {

@@ -108,6 +108,9 @@ class RedisLink final : private StreamUser, private ConnectUser {
   void leave_node();
   // Is the link to no node.
   bool idle() const { return options_.servers.addresses.empty() && !sentinels_; }
+  // idle(), and use_node() is followed at once. A link that was left during a connect waits for its
+  // end, which may take seconds, and is idle() only.
+  bool rests() const { return idle() && resting_; }
 
   // Logs in so from the next connection on; the present one stays. If Redis rejects the password, the
   // file is read again, and what it has now is tried.
@@ -229,6 +232,7 @@ class RedisLink final : private StreamUser, private ConnectUser {
   uint32_t probe_number_ = 0;         // of NodeLinkUser::probe_tag()
   OneShot<Signal> used_{scheduler_};  // use_node() was called
   uint64_t uses_ = 0;                 // calls of use_node() and leave_node()
+  bool resting_ = false;              // run() waits for use_node()
 
   std::optional<Sentinels> sentinels_;
   Address server_address_;           // as configured or named: of the present or last connection

@@ -383,7 +383,7 @@ RedisNodes::Node* RedisNodes::node_at(const ClusterNode& at) {
   Node* idle = nullptr;
   for (auto& node : nodes_) {
     if (!node->link.idle() && node->at == at) return node.get();
-    if (node->link.idle() && idle == nullptr) idle = node.get();
+    if (node->link.rests() && idle == nullptr) idle = node.get();
   }
   if (idle == nullptr && nodes_.size() >= limits::cluster_nodes_max) {
     if (!std::exchange(too_many_logged_, true))

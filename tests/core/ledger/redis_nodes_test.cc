@@ -189,6 +189,21 @@ TEST_CASE("a link that is in its handshake gets no command of others") {
   CHECK(world.asked[0].empty());
 }
 
+TEST_CASE("a node gets no link that still hangs in the connect to another one") {
+  ClusterWorld& world = make_world();
+  FakeServer silent;
+  silent.accepts = false;
+  world.network.servers["10.0.0.9:7009"] = &silent;
+  world.answers[0] = {"-MOVED 5061 10.0.0.9:7009\r\n"};
+  world.get(low);
+  // The cluster does not know it any more: its link is left during the connect.
+  world.pass(limits::cluster_node_kept_ns);
+  world.pass(limits::cluster_map_ns);
+  world.network.servers["10.0.0.3:7003"] = &world.servers[0];
+  world.answers[0] = {"-MOVED 5061 10.0.0.3:7003\r\n"};
+  CHECK(world.get(low) == "node 0");
+}
+
 TEST_CASE("nodes that name each other are not asked for ever") {
   ClusterWorld& world = make_world();
   for (int i = 0; i < 100; ++i) {
