@@ -106,6 +106,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   void use_node(Address node);
   // Ends the connection; use_node() may follow. REQUIRES: of a cluster.
   void leave_node();
+  // Ends the connection, and makes another one to the same server.
+  void reconnect(const char* reason) { drop(reason); }
   // Is the link to no node.
   bool idle() const { return options_.servers.addresses.empty() && !sentinels_; }
   // idle(), and use_node() is followed at once. A link that was left during a connect waits for its

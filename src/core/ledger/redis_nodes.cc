@@ -397,6 +397,7 @@ RedisNodes::Node* RedisNodes::node_at(const ClusterNode& at) {
     start(idle->link.run());
   }
   idle->at = at;
+  idle->lost_slots = false;
   idle->link.use_node(address_of(at));
   return idle;
 }
@@ -408,7 +409,7 @@ const RedisNodes::Node* RedisNodes::node_of(const RedisLink& link) const {
 }
 
 void RedisNodes::count_slots() {
-  for (auto& node : nodes_) node->slots = 0;
+  for (auto& node : nodes_) node->former_slots = std::exchange(node->slots, 0);
   uncovered_ = 0;
   const RedisLink* former = nullptr;
   Node* node = nullptr;
@@ -421,6 +422,14 @@ void RedisNodes::count_slots() {
       ++uncovered_;
     else
       ++node->slots;
+  }
+  for (auto& each : nodes_) {
+    if (each->slots == 0) {
+      each->lost_slots = each->lost_slots || each->former_slots > 0;
+    } else if (std::exchange(each->lost_slots, false)) {
+      // It may have been a replica in between, with another history: that is read before a commit.
+      each->link.reconnect("the node has slots again");
+    }
   }
 }
 

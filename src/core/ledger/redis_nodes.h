@@ -91,6 +91,8 @@ class RedisNodes final : private NodeLinkUser {
     ClusterNode at;
     RedisLink link;
     uint32_t slots = 0;
+    uint32_t former_slots = 0;  // before the latest count
+    bool lost_slots = false;    // had some, and has none since then
     uint64_t kept_until_ns = 0;  // also without slots
     Node(const RedisLink::World& world, const RedisLink::Options& options, LinkParts& parts,
          NodeLinkUser& user)

@@ -52,7 +52,7 @@ struct ClusterWorld {
       return words[0] == "ASKING" ? "+OK\r\n" : bulk("node " + std::to_string(node));
     }
     if (words[0] == "INFO")
-      return bulk("run_id:" + std::to_string(node) + "\r\nrole:master\r\n" +
+      return bulk("run_id:" + std::to_string(runs[node]) + "\r\nrole:master\r\n" +
                   "maxmemory_policy:noeviction\r\n");
     return reply_of_redis(words);
   }
@@ -104,6 +104,7 @@ struct ClusterWorld {
   RedisScript* script = nullptr;
   int border = 8192;
   int epoch = 1;
+  int runs[2] = {0, 1};  // run_id by node
   int questions = 0;  // for the slots
   std::vector<std::string> asked[2];
   std::deque<std::string> answers[2];  // of the next commands; then the node's own
@@ -202,6 +203,25 @@ TEST_CASE("a node gets no link that still hangs in the connect to another one") 
   world.network.servers["10.0.0.3:7003"] = &world.servers[0];
   world.answers[0] = {"-MOVED 5061 10.0.0.3:7003\r\n"};
   CHECK(world.get(low) == "node 0");
+}
+
+TEST_CASE("a node that gets its slots again is asked which history it has") {
+  ClusterWorld& world = make_world();
+  uint64_t const before = world.nodes->of_key(low).lineage();
+  world.answers[1] = {"-ASK 12182 10.0.0.1:7001\r\n"};
+  CHECK(world.get(high) == "node 0");  // so that its link is kept without slots
+  auto const set_border = [&](int border) {
+    world.border = border;
+    world.answers[1] = {"-CLUSTERDOWN\r\n"};  // the slots are asked for
+    world.get(high);
+    world.pass(limits::cluster_map_gap_ns);
+  };
+  set_border(0);
+  CHECK(world.get(low) == "node 1");
+  world.runs[0] = 7;
+  set_border(8192);
+  CHECK(world.get(low) == "node 0");
+  CHECK(world.nodes->of_key(low).lineage() != before);
 }
 
 TEST_CASE("nodes that name each other are not asked for ever") {
