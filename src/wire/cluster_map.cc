@@ -73,7 +73,7 @@ bool read_cluster_info(std::string_view info, ClusterMap& map) {
 std::optional<ClusterRedirect> read_cluster_redirect(std::string_view error) {
   using Kind = ClusterRedirect::Kind;
   std::string_view const code = take_word(error);
-  if (code == "TRYAGAIN") return ClusterRedirect{Kind::again, {}};
+  if (code == "TRYAGAIN") return ClusterRedirect{Kind::again, {}, false};
   if (code != "MOVED" && code != "ASK") return std::nullopt;
   take_word(error);  // the slot
   size_t const colon = error.rfind(':');
@@ -81,8 +81,10 @@ std::optional<ClusterRedirect> read_cluster_redirect(std::string_view error) {
   std::optional<uint16_t> const port = read_number<uint16_t>(error.substr(colon + 1));
   if (port.value_or(0) == 0) return std::nullopt;
   std::string_view host = error.substr(0, colon);
-  if (host == "?") host = {};
-  return ClusterRedirect{code == "MOVED" ? Kind::moved : Kind::ask, {std::string(host), *port}};
+  bool const unknown = host == cluster_host_unknown;
+  if (unknown) host = {};
+  return ClusterRedirect{
+      code == "MOVED" ? Kind::moved : Kind::ask, {std::string(host), *port}, unknown};
 }
 
 }  // namespace huntd

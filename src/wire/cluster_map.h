@@ -14,6 +14,8 @@
 namespace huntd {
 
 inline constexpr uint32_t cluster_slots = 16'384;
+// In place of the host of a node without a name, if the nodes prefer names.
+inline constexpr std::string_view cluster_host_unknown = "?";
 
 // The hash slot of a key: of its hash tag, if it has one that is not empty, else of all of it.
 uint16_t cluster_slot_of(std::string_view key);
@@ -47,23 +49,40 @@ struct ClusterMap {
 // Reads the text of CLUSTER INFO into `map`. Returns false if it has not the two fields.
 bool read_cluster_info(std::string_view info, ClusterMap& map);
 
-// Reads the reply to CLUSTER SLOTS into `map`. A node without an address is at `asked_host`. `Reply` has
-// text(), number(), size() and [], which never fail. Returns false if the reply is malformed.
+// The host of a node in the reply to CLUSTER SLOTS; empty: it says none. A node without an address is
+// at `asked_host`. One with the host "?" has no host name although names are preferred: from Redis 7 on
+// its address follows.
 template <class Reply>
-bool read_cluster_slots(const Reply& reply, std::string_view asked_host, ClusterMap& map) {
+std::string listed_host(const Reply& listed, std::string_view asked_host) {
+  std::string host(listed[0].text());
+  if (host.empty()) return std::string(asked_host);
+  if (host != cluster_host_unknown) return host;
+  const Reply& more = listed[3];
+  for (size_t i = 0; i + 1 < more.size(); i += 2)
+    if (more[i].text() == "ip") return std::string(more[i + 1].text());
+  return "";
+}
+
+// Reads the reply to CLUSTER SLOTS into `map`. `Reply` has text(), number(), size() and [], which never
+// fail.
+template <class Reply>
+Result<void> read_cluster_slots(const Reply& reply, std::string_view asked_host, ClusterMap& map) {
+  Error const malformed{"malformed reply to CLUSTER SLOTS"};
   for (size_t i = 0; i < reply.size(); ++i) {
     const Reply& entry = reply[i];
     int64_t const first = entry[0].number();
     int64_t const last = entry[1].number();
-    if (entry.size() < 3 || first < 0 || last < first || last >= cluster_slots) return false;
+    if (entry.size() < 3 || first < 0 || last < first || last >= cluster_slots) return malformed;
     ClusterMap::Range range{static_cast<uint16_t>(first), static_cast<uint16_t>(last), {}, {}};
     for (size_t n = 2; n < entry.size(); ++n) {
       const Reply& listed = entry[n];
       int64_t const port = listed[1].number();
-      if (port < 1 || port > 65'535) return false;
-      std::string_view const host = listed[0].text();
-      ClusterNode node{std::string(host.empty() || host == "?" ? asked_host : host),
-                       static_cast<uint16_t>(port)};
+      if (port < 1 || port > 65'535) return malformed;
+      std::string host = listed_host(listed, asked_host);
+      if (host.empty())
+        return Error{"a node at port " + std::to_string(port) +
+                     " has no host name: set cluster-announce-hostname on each node"};
+      ClusterNode node{std::move(host), static_cast<uint16_t>(port)};
       if (n == 2)
         range.primary = std::move(node);
       else
@@ -71,7 +90,7 @@ bool read_cluster_slots(const Reply& reply, std::string_view asked_host, Cluster
     }
     map.ranges.push_back(std::move(range));
   }
-  return true;
+  return {};
 }
 
 // To which node a command has to go that a node did not execute.
@@ -82,7 +101,8 @@ struct ClusterRedirect {
     again,  // the slot moves, and some keys of the command are at either node
   };
   Kind kind = Kind::moved;
-  ClusterNode node;  // of moved and ask; without a host: that of the node that replied
+  ClusterNode node;      // of moved and ask; without a host: that of the node that replied
+  bool unknown = false;  // the node has no name, and its address is not said: the map may have it
 };
 // Reads an error reply; nothing if it is another error.
 std::optional<ClusterRedirect> read_cluster_redirect(std::string_view error);

@@ -34,7 +34,7 @@ FakeReply range(int64_t first, int64_t last, std::vector<FakeReply> nodes) {
 }
 bool is_read(const FakeReply& reply) {
   ClusterMap map;
-  return read_cluster_slots(reply, "10.0.0.9", map);
+  return static_cast<bool>(read_cluster_slots(reply, "10.0.0.9", map));
 }
 
 }  // namespace
@@ -70,6 +70,20 @@ TEST_CASE("the slots of all nodes are read") {
         std::vector<ClusterNode>{{"10.0.0.1", 7001}, {"10.0.0.9", 7003}, {"10.0.0.2", 7002}});
 }
 
+TEST_CASE("a node without the host name that is preferred is at the address that follows") {
+  FakeReply unnamed = node("?", 7001);
+  unnamed.elements.push_back(
+      {"", 0, {{"shard-id", 0, {}}, {"x", 0, {}}, {"ip", 0, {}}, {"10.0.0.4", 0, {}}}});
+  ClusterMap map;
+  REQUIRE(read_cluster_slots(FakeReply{"", 0, {range(0, 16'383, {unnamed})}}, "10.0.0.9", map));
+  CHECK(map.primaries() == std::vector<ClusterNode>{{"10.0.0.4", 7001}});
+  unnamed.elements.pop_back();
+  Result<void> const read =
+      read_cluster_slots(FakeReply{"", 0, {range(0, 16'383, {unnamed})}}, "10.0.0.9", map);
+  REQUIRE_FALSE(read);
+  CHECK(read.error().message.find("set cluster-announce-hostname") != std::string::npos);
+}
+
 TEST_CASE("a malformed list of slots is not taken") {
   CHECK(is_read({"", 0, {range(0, 16'383, {node("h", 1)})}}));
   CHECK_FALSE(is_read({"", 0, {range(0, 16'384, {node("h", 1)})}}));
@@ -99,7 +113,8 @@ TEST_CASE("errors that name another node are distinguished") {
   CHECK((asked->kind == ClusterRedirect::Kind::ask &&
          asked->node == ClusterNode{"2001:db8::1", 6381}));
   CHECK(read_cluster_redirect("MOVED 1 :6381")->node == ClusterNode{"", 6381});
-  CHECK(read_cluster_redirect("MOVED 1 ?:6381")->node == ClusterNode{"", 6381});
+  CHECK_FALSE(read_cluster_redirect("MOVED 1 :6381")->unknown);
+  CHECK(read_cluster_redirect("MOVED 1 ?:6381")->unknown);
   CHECK(read_cluster_redirect("TRYAGAIN Multiple keys request")->kind ==
         ClusterRedirect::Kind::again);
   for (const char* other : {"MOVED", "MOVED 1", "MOVED 1 host", "MOVED 1 host:0", "ASK 1 host:x",

@@ -96,7 +96,7 @@ class Emitter final : private EventLogUser {
     uint32_t bucket;
     uint64_t at_ns;
   };
-  PoolDeque<Due> due_;    // buckets with ids in to_clear_
+  PoolDeque<Due> due_;  // buckets with ids in to_clear_
   // Of the outboxes that emitting_ and to_clear_ name entries of, as of `changes_` of the ledger.
   std::array<uint64_t, limits::buckets> lineages_{};
   uint64_t changes_ = 0;

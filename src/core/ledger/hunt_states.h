@@ -45,8 +45,8 @@ class HuntStates {
   uint64_t connection_ = 0;
   bool reading_ = false;
   PoolVector<OneShot<Signal>*> waiters_;  // for the end of a read
-  std::string reason_;                    // why the latest read failed, or was not tried; else empty
-  std::string malformed_;                 // what was logged of the latest copy
+  std::string reason_;     // why the latest read failed, or was not tried; else empty
+  std::string malformed_;  // what was logged of the latest copy
 };
 
 }  // namespace huntd::server

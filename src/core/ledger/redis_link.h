@@ -251,8 +251,8 @@ class RedisLink final : private StreamUser, private ConnectUser {
   std::string logged_error_;
   uint64_t logged_at_ns_ = 0;
   uint64_t tries_unlogged_ = 0;  // since the last line that redis is unavailable
-  std::string reason_;  // why the link is not suitable
-  std::string server_;  // as in CoreMetrics::redis_server
+  std::string reason_;           // why the link is not suitable
+  std::string server_;           // as in CoreMetrics::redis_server
   std::string logged_reason_;
   uint64_t lineage_ = 0;
   bool lineage_known_ = false;

@@ -142,7 +142,8 @@ Task<bool> RedisNodes::redirected(const RedisReply& reply, RedisRoute& route,
   world_.metrics.add(Counter::redis_redirects);
   uint64_t const now_ns = world_.scheduler.now_ns();
   if (now_ns >= deadline_at_ns) co_return false;
-  if (redirect->kind == ClusterRedirect::Kind::again) {
+  if (redirect->unknown && redirect->kind == ClusterRedirect::Kind::moved) map_wanted_.set({});
+  if (redirect->kind == ClusterRedirect::Kind::again || redirect->unknown) {
     bool const again = co_await wait_for_slot(route, deadline_at_ns);
     co_return again;
   }
@@ -308,9 +309,10 @@ Task<Result<ClusterMap>> RedisNodes::ask(Address at, uint64_t deadline_at_ns) {
     ClusterMap map;
     if (!replies)
       error = replies.error();
-    else if (!read_cluster_info((*replies)[0].text(), map) ||
-             !read_cluster_slots((*replies)[1], each.host, map))
-      error = Error{"malformed reply to CLUSTER INFO or CLUSTER SLOTS"};
+    else if (!read_cluster_info((*replies)[0].text(), map))
+      error = Error{"malformed reply to CLUSTER INFO"};
+    else if (Result<void> read = read_cluster_slots((*replies)[1], at.host, map); !read)
+      error = read.error();
     else if (map.ranges.empty())
       error = Error{"it knows no node that has slots"};
     else
@@ -525,9 +527,7 @@ void RedisNodes::show() {
 std::string RedisNodes::faults() const {
   std::string text = map_fault_;
   if (!hunts_known_ && usable_ > 0)
-    text.append(text.empty() ? "" : "; ")
-        .append(hunts_fault())
-        .append(": no hunt can be awarded");
+    text.append(text.empty() ? "" : "; ").append(hunts_fault()).append(": no hunt can be awarded");
   for (const auto& node : nodes_) {
     if (node->slots == 0 || node->link.suitable()) continue;
     std::string_view reason = node->link.reason();

@@ -91,8 +91,8 @@ class RedisNodes final : private NodeLinkUser {
     ClusterNode at;
     RedisLink link;
     uint32_t slots = 0;
-    uint32_t former_slots = 0;  // before the latest count
-    bool lost_slots = false;    // had some, and has none since then
+    uint32_t former_slots = 0;   // before the latest count
+    bool lost_slots = false;     // had some, and has none since then
     uint64_t kept_until_ns = 0;  // also without slots
     Node(const RedisLink::World& world, const RedisLink::Options& options, LinkParts& parts,
          NodeLinkUser& user)
@@ -144,8 +144,8 @@ class RedisNodes final : private NodeLinkUser {
   uint64_t lineages_ = 0;
   uint64_t changes_ = 0;
   uint16_t hunts_slot_ = 0;
-  bool hunts_up_ = false;           // its node
-  bool hunts_known_ = false;        // by this connection to it, or by a copy that still counts
+  bool hunts_up_ = false;          // its node
+  bool hunts_known_ = false;       // by this connection to it, or by a copy that still counts
   uint64_t hunts_down_at_ns_ = 0;  // if it is not up; 0: it never was
   bool too_many_logged_ = false;
   OneShot<Signal> map_wanted_;

@@ -105,7 +105,7 @@ struct ClusterWorld {
   int border = 8192;
   int epoch = 1;
   int runs[2] = {0, 1};  // run_id by node
-  int questions = 0;  // for the slots
+  int questions = 0;     // for the slots
   std::vector<std::string> asked[2];
   std::deque<std::string> answers[2];  // of the next commands; then the node's own
 };
@@ -281,8 +281,7 @@ TEST_CASE("without the node of `hunts` no node can be used once the copy is too 
   CHECK(world.metrics->value(Gauge::redis_up) == 1);
   for (int i = 0; i < 20; ++i) world.pass(ns_per_s);
   refresh();
-  std::string const words =
-      "the node of `hunts`, " + std::string(addresses[node]) + ", is away";
+  std::string const words = "the node of `hunts`, " + std::string(addresses[node]) + ", is away";
   CHECK(states.reason() == words);
   CHECK(world.metrics->value(Gauge::redis_up) == 0);
   CHECK(world.metrics->redis_reason.get().starts_with(words + ": no hunt can be awarded"));
