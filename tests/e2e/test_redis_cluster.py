@@ -2,6 +2,7 @@
 """Redis Cluster: hunts, the aggregator and huntctl on three primaries and their replicas, while slots move and nodes come and go."""
 import json
 import subprocess
+from collections import Counter
 
 import pytest
 
@@ -9,6 +10,7 @@ from aggregator_pipeline import PATIENCE_S
 from client import held, run_hunt
 from harness.cluster_server import slot_of
 from harness.huntd_stack import http_get
+from harness.kafka_server import consume
 from harness.process import wait_until
 from huntctl_runs import done, run
 from test_redis_sentinel import HUNTERS, Play, status
@@ -149,6 +151,44 @@ def test_a_hunt_of_a_slot_that_moves_waits_until_it_has_moved(clustered):
     stack.redis.end_move(slot, source, target)
     assert run_hunt(stack.http, "gold", "ann", key="b").status == 200
     assert held(stack.http, "gold", "ann") == {"gold": 2}
+
+
+@pytest.mark.kafka
+def test_events_of_outboxes_that_stay_are_in_kafka_once_while_other_slots_move(clustered):
+    stack = clustered(aggregator=True, kafka=True, settings={"kafka.sweep_after_s": 3})
+    for hunter in CROWD:
+        assert run_hunt(stack.http, "gold", hunter, key="first").status == 200
+    slots = slots_by_hunter(stack, CROWD)
+    moves = set(sorted(set(slots.values()))[:6])
+    stay = [hunter for hunter in CROWD if slots[hunter] not in moves]
+    left = [f"outbox:{{b{bucket_of(stack, hunter)}}}" for hunter in stay]
+    away = {slot: next(hunter for hunter in CROWD if slots[hunter] == slot) for slot in moves}
+    turn = 0
+
+    def move_all() -> None:
+        nonlocal turn
+        turn += 1
+        for slot, hunter in away.items():
+            source = stack.redis.node_at(stack.redis.owner_of(slot))
+            stack.redis.move_slot(slot, source, next(node for node in stack.redis.primaries() if node is not source))
+            assert run_hunt(stack.http, "gold", hunter, key=f"turn{turn}").status == 200  # a core sees that it has moved
+
+    for hunter in stay:
+        assert run_hunt(stack.http, "gold", hunter, key="second").status == 200
+    with stack.redis.client() as redis:
+        def cleared() -> bool:
+            move_all()
+            return not any(redis.call("XLEN", key) for key in left)
+        wait_until(cleared, 30, "the outboxes that stay to be cleared", poll_s=0)
+    swept_by = stack.metric("huntd_redis_redirects_total") + 60
+    wait_until(lambda: move_all() or stack.metric("huntd_redis_redirects_total") >= swept_by, 60, "more moves", poll_s=0)
+    await_merged(stack)
+    ids = Counter((key, json.loads(value)["event_id"]) for key, value in consume(stack.kafka.bootstrap, "loot_events"))
+    assert {name: count for name, count in ids.items() if count > 1 and name[0] in stay} == {}
+    per_hunter = Counter(hunter for hunter, _ in ids)
+    assert all(per_hunter[hunter] == 2 for hunter in stay)
+    wait_until(lambda: rows(stack) == dict(per_hunter), PATIENCE_S, "the table to have each event once", 0.2)
+    assert_held(stack, dict(per_hunter))
 
 
 def test_a_node_is_added_gets_slots_and_is_removed(clustered):

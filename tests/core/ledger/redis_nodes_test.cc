@@ -29,7 +29,7 @@ struct ClusterWorld {
     options.servers.cluster = true;
     options.servers.addresses = {{false, "10.0.0.2", 7002}};
     nodes = new RedisNodes({network, names, files, scheduler, clock, *metrics}, options);
-    script = nodes->add_script("return 1");
+    ledger = new Ledger(*nodes, scheduler, clock, 60);
     scheduler.set_now(now_ns);
     huntd::start(nodes->run());
     settle();
@@ -101,7 +101,7 @@ struct ClusterWorld {
   FakeServer servers[2];
   std::unique_ptr<CoreMetrics> metrics = std::make_unique<CoreMetrics>();
   RedisNodes* nodes = nullptr;
-  RedisScript* script = nullptr;
+  Ledger* ledger = nullptr;
   int border = 8192;
   int epoch = 1;
   int runs[2] = {0, 1};  // run_id by node
@@ -305,7 +305,7 @@ TEST_CASE("a slot that moves to another node that is known changes no lineage") 
 
 TEST_CASE("events of an outbox that is on its way to another node are not emitted again") {
   ClusterWorld& world = make_world();
-  auto& ledger = *new Ledger(*world.nodes, world.scheduler, world.clock, 60);
+  Ledger& ledger = *world.ledger;
   uint32_t bucket = 0;
   while (cluster_slot_of(keys::outbox(bucket)) >= 8192) ++bucket;
   std::string const slot = std::to_string(cluster_slot_of(keys::outbox(bucket)));
