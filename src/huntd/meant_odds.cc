@@ -23,7 +23,7 @@ namespace {
 using check::Node;
 using check::NodeKind;
 
-// As hunt.pick has it (weight_of in worker/hunt_api.c): 1e999, which is infinite, is no weight, and
+// As hunt.pick has it (weight_of in worker/hunt_api.c): 1e999, which is infinite, is not a weight, and
 // the sum of all lines of a script is finite.
 constexpr double weight_max = 0x1p53;
 

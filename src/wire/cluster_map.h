@@ -102,7 +102,7 @@ struct ClusterRedirect {
   };
   Kind kind = Kind::moved;
   ClusterNode node;      // of moved and ask; without a host: that of the node that replied
-  bool unknown = false;  // the node has no name, and its address is not said: the map may have it
+  bool unknown = false;  // the node has no name, and its address is not there: the map may have it
 };
 // Reads an error reply; nothing if it is another error.
 std::optional<ClusterRedirect> read_cluster_redirect(std::string_view error);

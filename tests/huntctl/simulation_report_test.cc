@@ -102,7 +102,7 @@ TEST_CASE("the report says what was given, and how to play the first error again
   CHECK(has(simulation_text(sample(), true), "█"));
 }
 
-TEST_CASE("a run that took the last units of a supply itself begins with them when it is repeated") {
+TEST_CASE("a run that took the last units of a supply begins with them if it is repeated") {
   SimulationReport report = sample();
   SimulationFigures::Example& first = report.figures.reasons[0].first;
   first.gone = {"crown", "ring"};

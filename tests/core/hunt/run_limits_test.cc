@@ -87,7 +87,7 @@ TEST_CASE("a hunt that goes on looping has a run that does not yield less and le
   }
 }
 
-TEST_CASE("a hunt of another bundle does not yield, whatever its runs did before") {
+TEST_CASE("a hunt of another bundle does not yield because of its runs before") {
   RunLimits limits(7);
   limits.use("first");
   for (int i = 0; i < 4; ++i) limits.note_end("first", "loop", true);
@@ -98,7 +98,7 @@ TEST_CASE("a hunt of another bundle does not yield, whatever its runs did before
 
   limits.use("corrected");
   CHECK_FALSE(limits.must_yield("loop", 6 * ns_per_s));
-  // These began before.
+  // These started before.
   for (int i = 0; i < 4; ++i) limits.note_end("first", "loop", true);
   CHECK_FALSE(limits.must_yield("loop", 7 * ns_per_s));
 

@@ -281,7 +281,7 @@ TEST_CASE("without the node of `hunts` no node can be used once the copy is too 
   CHECK(world.metrics->value(Gauge::redis_up) == 1);
   for (int i = 0; i < 20; ++i) world.pass(ns_per_s);
   refresh();
-  std::string const words = "the node of `hunts`, " + std::string(addresses[node]) + ", is away";
+  std::string const words = "the node of `hunts`, " + std::string(addresses[node]) + ", is unavailable";
   CHECK(states.reason() == words);
   CHECK(world.metrics->value(Gauge::redis_up) == 0);
   CHECK(world.metrics->redis_reason.get().starts_with(words + ": no hunt can be awarded"));
@@ -336,7 +336,7 @@ TEST_CASE("events of an outbox that is on its way to another node are not emitte
   CHECK(ledger.lineage_of(bucket) == hash64("1:"));
 }
 
-TEST_CASE("another node with slots is another lineage of all, and a node without slots is left") {
+TEST_CASE("another node with slots is another lineage of all; one without slots is left") {
   ClusterWorld& world = make_world();
   uint64_t const before = world.nodes->lineage();
   world.border = 0;  // all at the second
