@@ -281,7 +281,8 @@ TEST_CASE("without the node of `hunts` no node can be used once the copy is too 
   CHECK(world.metrics->value(Gauge::redis_up) == 1);
   for (int i = 0; i < 20; ++i) world.pass(ns_per_s);
   refresh();
-  std::string const words = "the node of `hunts`, " + std::string(addresses[node]) + ", is unavailable";
+  std::string const words =
+      "the node of `hunts`, " + std::string(addresses[node]) + ", is unavailable";
   CHECK(states.reason() == words);
   CHECK(world.metrics->value(Gauge::redis_up) == 0);
   CHECK(world.metrics->redis_reason.get().starts_with(words + ": no hunt can be awarded"));
