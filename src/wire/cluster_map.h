@@ -93,7 +93,7 @@ Result<void> read_cluster_slots(const Reply& reply, std::string_view asked_host,
   return {};
 }
 
-// To which node a command has to go that a node did not execute.
+// Where a command has to go that a node did not execute.
 struct ClusterRedirect {
   enum class Kind : uint8_t {
     moved,  // another node has the slot
@@ -102,7 +102,7 @@ struct ClusterRedirect {
   };
   Kind kind = Kind::moved;
   ClusterNode node;      // of moved and ask; without a host: that of the node that replied
-  bool unknown = false;  // the node has no name, and its address is not there: the map may have it
+  bool unknown = false;  // the node has no name, and its address is not given: the map may have it
 };
 // Reads an error reply; nothing if it is another error.
 std::optional<ClusterRedirect> read_cluster_redirect(std::string_view error);

@@ -487,7 +487,7 @@ std::string RedisNodes::hunts_fault() const {
   if (link.up()) return "";
   const Node* const node = node_of(link);
   if (node == nullptr) return "no node has the slot of `hunts`";
-  return "the node of `hunts`, " + text_of(node->at) + ", is unavailable";
+  return "the node of `hunts`, " + text_of(node->at) + ", is down";
 }
 
 // In the metrics of the core, which have one Redis.

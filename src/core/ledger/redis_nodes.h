@@ -42,7 +42,7 @@ class RedisNodes final : private NodeLinkUser {
   // Whether at least one node that has slots is.
   bool up() const;
   bool suitable() const;
-  // Says that the node that has `hunts` is unavailable; empty if it is up. REQUIRES: is_cluster().
+  // Says that the node that has `hunts` is down; empty if it is up. REQUIRES: is_cluster().
   std::string hunts_fault() const;
   Task<bool> until_suitable(uint64_t deadline_at_ns);
   // As of RedisLink. Of a cluster: another value if it is another one of any node that has slots.
