@@ -163,7 +163,7 @@ void Children::run_as_admin() {
   close(prepared_.bundle.descriptor());
   cores_.clear();
   log::set_origin("process=admin");
-  // Who can reach the port of another host's may not read what hunters sent.
+  // Who can reach the port of another host's may read neither what hunters sent nor loot_ids.
   bool const only_this_host = is_loopback(descriptors_.admin);
   _exit(run_admin(region_, UniqueFd(descriptors_.admin),
                   only_this_host ? Private::shown : Private::hidden));

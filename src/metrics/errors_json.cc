@@ -51,8 +51,6 @@ void append_row(std::string& json, const ErrorRow& row, Private examples) {
                  row.first_ms, row.last_ms, shown ? row.sample : "null");
 }
 
-const char* bool_text(Private what) { return what == Private::shown ? "true" : "false"; }
-
 }  // namespace
 
 std::string write_errors_json(const SharedRegion& region, Private examples) {
@@ -64,12 +62,12 @@ std::string write_errors_json(const SharedRegion& region, Private examples) {
   uint64_t no_room = 0;
   for (uint32_t core = 0; core < region.cores(); ++core)
     no_room += region.core(core).errors.no_room();
-  return json + fmt::format(R"(],"no_room":{},"examples":{}}})", no_room, bool_text(examples));
+  return json + fmt::format(R"(],"no_room":{},"examples":{}}})", no_room, shown_json(examples));
 }
 
 std::string write_lines_json(const SharedRegion& region, Private lines) {
   std::string json = fmt::format(R"({{"started_at_ms":{},"shown":{},"cores":[)",
-                                 region.started_at_ms(), bool_text(lines));
+                                 region.started_at_ms(), shown_json(lines));
   for (uint32_t core = 0; core < region.cores(); ++core) {
     HuntLines::Snapshot copy = region.core(core).lines.snapshot();
     if (lines == Private::hidden) copy.lines.clear();

@@ -3,12 +3,10 @@
 #pragma once
 #include <string>
 
+#include "metrics/private.h"
 #include "metrics/shared_region.h"
 
 namespace huntd {
-
-// Whether examples and lines are shown: they have the names of hunters and what they sent.
-enum class Private : bool { hidden, shown };
 
 // The errors of scripts, the newest first, the cores added up.
 std::string write_errors_json(const SharedRegion& region, Private examples);

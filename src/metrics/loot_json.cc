@@ -42,7 +42,8 @@ std::string row_json(const LootRow& row) {
 
 }  // namespace
 
-std::string write_loot_json(const SharedRegion& region) {
+std::string write_loot_json(const SharedRegion& region, Private loot) {
+  if (loot == Private::hidden) return R"({"loot":[],"no_room":0,"tables":[],"shown":false})";
   std::map<std::pair<std::string, std::string>, LootRow> by_loot;
   uint64_t no_room = 0;
   for (uint32_t core = 0; core < region.cores(); ++core) {
@@ -62,7 +63,8 @@ std::string write_loot_json(const SharedRegion& region) {
   for (const LootRow& row : rows) json += (&row == rows.data() ? "" : ",") + row_json(row);
   std::string const tables = region.odds().get();
   return json +
-         fmt::format(R"(],"no_room":{},"tables":{}}})", no_room, tables.empty() ? "[]" : tables);
+         fmt::format(R"(],"no_room":{},"tables":{},"shown":true}})", no_room,
+                     tables.empty() ? "[]" : tables);
 }
 
 }  // namespace huntd

@@ -127,7 +127,7 @@ class BusyHost:
         odds = [("copper-coin", 0.6), ("silver-ring", 0.37), ("goblin-crown", 0.03)]
         return {"loot": [{"hunt": hunt, "loot": loot, "awards": n, "units": n, "limit": limit, "left": left,
                           "left_at_ms": None if left is None else self.taken_ms} for hunt, loot, n, limit, left in given], "no_room": 0,
-                "tables": [{"hunt": "goblin-hoard", "lines": [{"loot": loot, "share": share} for loot, share in odds]}]}
+                "tables": [{"hunt": "goblin-hoard", "lines": [{"loot": loot, "share": share} for loot, share in odds]}], "loot_shown": True}
 
     def _errors(self) -> list[dict]:
         return [{"hunt": "riddle", "line": 12, "reason": "script_error", "message": "riddle.lua:12: attempt to index local 'wish' <b>(a nil value)</b>",

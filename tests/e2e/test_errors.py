@@ -186,13 +186,19 @@ def test_an_error_of_a_bundle_that_is_not_live_says_so(stack, hunts):
     assert "which is not live: its script may differ" in run(stack.config, "errors").stdout
 
 
-def test_an_admin_port_that_other_hosts_reach_shows_no_hunter(own_stack, hunts):
+def test_an_admin_port_that_other_hosts_reach_shows_neither_hunters_nor_loot(own_stack, hunts):
+    (hunts / "odds.lua").write_text('local odds = {{loot_id = "code-1", weight = 1}, {loot_id = "code-2", weight = 1}}\n'
+                                    "return function(hunt) hunt.award(hunt.pick(odds).loot_id) end\n")
     stack = own_stack(hunts=hunts)
     port = stack.admin.rsplit(":", 1)[1]
     stack.settings["admin.listen"] = f"0.0.0.0:{port}"
     stack.start()
-    assert run_hunt(stack.http, "simple", "ada").status == 500
-    assert "ada" not in http_get(stack.admin, "/errors.json")[1] + http_get(stack.admin, "/lines.json")[1]
+    assert run_hunt(stack.http, "odds", "hunter-zoe").status == 200
+    assert run_hunt(stack.http, "simple", "hunter-zoe").status == 500
+    for path in ("/errors.json", "/lines.json", "/loot.json", "/hunts.json", "/status.json", "/latency.json", "/bundles.json", "/metrics"):
+        body = http_get(stack.admin, path)[1]
+        assert "zoe" not in body and "code-" not in body, path
+    assert json.loads(http_get(stack.admin, "/loot.json")[1]) == {"loot": [], "no_room": 0, "tables": [], "shown": False}
     found = errors(stack)
     assert found["errors"][0]["count"] == 1 and found["examples"] is False
     assert "no examples: other hosts can reach the admin port" in run(stack.config, "errors").stdout

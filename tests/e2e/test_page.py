@@ -252,6 +252,17 @@ def test_loot_is_beside_its_odds_and_supplies_have_what_is_left(browser, still_p
     assert warned == ["90.0 %", "9.98 %", "0.00 %", "0 of 100"]
 
 
+def test_loot_that_is_private_is_not_there_and_the_page_says_so(browser, still_page, sampled, axe):
+    show(browser, still_page, sampled())
+    assert not text_of(browser, "#loot_section").count("not shown")
+    browser.run("take({...now, loot: [], tables: [], loot_shown: false})")
+    assert text_of(browser, "#loot_section") == ("Loot is not shown: other hosts can reach this port, and names of loot can be codes. "
+                                                 "huntd shows it if admin.listen is a loopback address or a unix socket.")
+    assert violations(browser, axe) == []
+    browser.run("take({...now, loot: [], tables: [], loot_shown: true})")
+    assert not browser.run("return by_id('loot_section').offsetParent")
+
+
 def test_odds_that_chance_explains_are_not_marked(browser, still_page):
     browser.open(still_page)
 
@@ -396,6 +407,14 @@ end''')
     assert rows["shell"][5:6] + rows["pearl"][5:6] == ["75.0 %", "25.0 %"]
     shells, pearls = (int(rows[loot][2]) for loot in ("shell", "pearl"))
     assert shells + pearls == 20 and float(rows["shell"][4].removesuffix(" %")) == shells * 5
+
+
+def test_the_loot_of_a_real_huntd_that_other_hosts_reach_is_not_shown(browser, stack):
+    stack.stop()
+    stack.settings["admin.listen"] = f"0.0.0.0:{stack.admin.rsplit(':', 1)[1]}"
+    stack.start()
+    open_page(browser, stack)
+    await_text(browser, "#loot_section", "Loot is not shown: other hosts can reach this port")
 
 
 def test_a_rejected_reload_is_shown_with_file_and_line_and_goes(browser, stack):

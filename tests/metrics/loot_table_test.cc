@@ -23,7 +23,8 @@ SharedRegion region_of(uint32_t cores) {
 
 TEST_CASE("loot.json adds the cores up, the most awards first, and the newest look counts") {
   SharedRegion region = region_of(2);
-  CHECK(write_loot_json(region) == R"({"loot":[],"no_room":0,"tables":[]})");
+  CHECK(write_loot_json(region, Private::shown) ==
+        R"({"loot":[],"no_room":0,"tables":[],"shown":true})");
   LootTable& first = region.core(0).loot;
   LootTable& second = region.core(1).loot;
   first.count("hoard", "coin", 5, 1000);
@@ -34,12 +35,15 @@ TEST_CASE("loot.json adds the cores up, the most awards first, and the newest lo
   first.set_left(*first.next_supply(0), 37, 3000);
   second.set_left(*second.next_supply(0), 40, 2000);
   region.odds().set(R"([{"hunt":"hoard","lines":[]}])");
-  CHECK(write_loot_json(region) ==
+  CHECK(write_loot_json(region, Private::shown) ==
         R"({"loot":[{"hunt":"hoard","loot":"coin","awards":2,"units":6,"limit":null,"left":null,)"
         R"("left_at_ms":null},{"hunt":"hoard","loot":"crown","awards":1,"units":1,"limit":null,)"
         R"("left":null,"left_at_ms":null},{"hunt":"ticket","loot":"gold","awards":0,"units":0,)"
         R"("limit":100,"left":37,"left_at_ms":3000}],"no_room":0,)"
-        R"("tables":[{"hunt":"hoard","lines":[]}]})");
+        R"("tables":[{"hunt":"hoard","lines":[]}],"shown":true})");
+  // To other hosts neither names nor odds, and not how many there are.
+  CHECK(write_loot_json(region, Private::hidden) ==
+        R"({"loot":[],"no_room":0,"tables":[],"shown":false})");
 }
 
 TEST_CASE("what is left may be 0, and so may the limit") {

@@ -49,7 +49,7 @@ AdminPage health_page(const HealthReport& health) {
 }
 
 // Every page is made from the shared memory alone.
-std::vector<AdminRoute> routes_of(const SharedRegion& region, Private examples) {
+std::vector<AdminRoute> routes_of(const SharedRegion& region, Private what) {
   using Made = AdminRoute::Made;
   auto const cores = [&region] { return take_snapshot(region, SnapshotDepth::without_histograms); };
   return {
@@ -78,16 +78,16 @@ std::vector<AdminRoute> routes_of(const SharedRegion& region, Private examples) 
                           write_hunts_json(take_snapshot(region, SnapshotDepth::with_hunts))};
        }},
       {"/loot.json", Made::by_second_thread,
-       [&region] {
-         return AdminPage{200, "application/json", write_loot_json(region)};
+       [&region, what] {
+         return AdminPage{200, "application/json", write_loot_json(region, what)};
        }},
       {"/errors.json", Made::by_second_thread,
-       [&region, examples] {
-         return AdminPage{200, "application/json", write_errors_json(region, examples)};
+       [&region, what] {
+         return AdminPage{200, "application/json", write_errors_json(region, what)};
        }},
       {"/lines.json", Made::by_second_thread,
-       [&region, examples] {
-         return AdminPage{200, "application/json", write_lines_json(region, examples)};
+       [&region, what] {
+         return AdminPage{200, "application/json", write_lines_json(region, what)};
        }},
       {"/bundles.json", Made::at_once,
        [&region] {
@@ -107,11 +107,11 @@ std::vector<AdminRoute> routes_of(const SharedRegion& region, Private examples) 
 
 }  // namespace
 
-int run_admin(const SharedRegion& region, UniqueFd listener, Private examples) {
+int run_admin(const SharedRegion& region, UniqueFd listener, Private what) {
   set_signal_handling();
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   Result<std::unique_ptr<AdminServer>> server =
-      AdminServer::open(std::move(listener), routes_of(region, examples));
+      AdminServer::open(std::move(listener), routes_of(region, what));
   Result<void> turned;
   while (server && turned) {
     turned = (*server)->turn(turn_wait_max_ms);

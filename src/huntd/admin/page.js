@@ -17,7 +17,7 @@ const by_id = (id) => document.getElementById(id);
 const reduced_motion = matchMedia("(prefers-reduced-motion: reduce)");
 
 let before = null;     // the sample before `now`
-let now = null;        // {status, latency, health, ready, hunts, hunts_max, loot, tables, errors, bundles}; the last six: undefined without their paths
+let now = null;        // {status, latency, health, ready, hunts, hunts_max, loot, tables, loot_shown, errors, bundles}; the last seven: undefined without their paths
 let columns = [];      // as kept_of() makes them, each with `figures` for the trends
 let moment = null;     // the column that the maps' captions are about; null: the newest
 const absent = {};     // path: started_at_ms of a huntd that does not have it
@@ -210,7 +210,10 @@ function show_hunts() {
       count_text(row.refused), time_text(row.p50_ms * 1000), time_text(row.p99_ms * 1000)]));
 }
 function show_loot() {
-  by_id("loot_section").hidden = !now.loot?.length;
+  const is_private = now.loot_shown === false;
+  by_id("loot_section").hidden = !now.loot?.length && !is_private;
+  by_id("loot").hidden = is_private;
+  by_id("loot_private").hidden = !is_private;
   const percent = (part) => part === null ? "–" : (part * 100).toPrecision(3) + " %";
   fill_table("loot", [["hunt", "text"], ["loot", "text"], ["given"], ["per s", "wide"], ["seen"], ["meant"], ["left"]],
     now.loot ? loot_rows(before, now).slice(0, loots_shown_max).map((row) => [row.hunt, row.loot, count_text(row.units), rate_text(row.per_s),
@@ -333,9 +336,9 @@ async function read_if_there(path, started_at_ms) {
 async function sample() {
   const [[, health], [, ready], [, status], [, latency]] =
     await Promise.all(["/healthz", "/readyz", "/status.json", "/latency.json"].map(read_json));
-  const [{hunts, hunts_max}, {loot, tables}, {errors}, {bundles}] =
+  const [{hunts, hunts_max}, {loot, tables, shown: loot_shown}, {errors}, {bundles}] =
     await Promise.all(["/hunts.json", "/loot.json", "/errors.json", "/bundles.json"].map((path) => read_if_there(path, status.started_at_ms)));
-  return {health, ready, status, latency, hunts, hunts_max, loot, tables, errors, bundles};
+  return {health, ready, status, latency, hunts, hunts_max, loot, tables, loot_shown, errors, bundles};
 }
 function keep(interval, figures) {
   if (!interval) return;
