@@ -93,7 +93,7 @@ Result<void> read_cluster_slots(const Reply& reply, std::string_view asked_host,
   return {};
 }
 
-// Where a command has to go that a node did not execute.
+// To which node a command has to go that the asked one did not execute.
 struct ClusterRedirect {
   enum class Kind : uint8_t {
     moved,  // another node has the slot

@@ -239,7 +239,7 @@ TEST_CASE("nodes that name each other are not asked for ever") {
   CHECK(world.asked[0].size() + world.asked[1].size() == limits::cluster_redirects_max + 1);
 }
 
-TEST_CASE("without a node only its keys are away, and the others say so") {
+TEST_CASE("without a node only its keys are unavailable") {
   ClusterWorld& world = make_world();
   world.network.servers.erase(addresses[0]);
   world.network.streams[1]->end();
@@ -335,7 +335,7 @@ TEST_CASE("events of an outbox that is on its way to another node are not emitte
   CHECK(world.ledger->lineage_of(bucket) == hash64("1:"));
 }
 
-TEST_CASE("another node with slots is another lineage of all, and a node without slots is left") {
+TEST_CASE("another node with slots is another lineage of all; one without is left") {
   ClusterWorld& world = make_world();
   uint64_t const before = world.nodes->lineage();
   world.border = 0;  // all at the second
