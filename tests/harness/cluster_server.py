@@ -145,6 +145,9 @@ class ClusterServer(Server):
         wait_until(lambda: all(self.known(node) == len(self.nodes) for node in self.nodes), 30, "the nodes to know each other")
         for number, replica in enumerate(self.nodes[self.first:]):
             self.replicate(replica, self.nodes[number % self.first])
+        replicas = len(self.nodes) - self.first
+        wait_until(lambda: all(sum(len(entry) - 3 for entry in node.call("CLUSTER", "SLOTS")) == replicas for node in self.nodes),
+                   30, "each node to list all replicas")
         self.made = True
 
     def meet(self, node: ClusterNode) -> None:
