@@ -3,7 +3,7 @@
 
 namespace huntd {
 
-// Whether pages of the admin port show what is not for everybody who reaches another host's port:
+// Whether pages of the admin port show what is not for each client that reaches another host's port:
 // names of hunters, what they sent, and loot_ids, which can be codes (decisions 65 and 71).
 enum class Private : bool { hidden, shown };
 
