@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a hunt runs, for whom, how often and with how much: NAME.toml (decision 63)."""
 import asyncio
+import contextlib
 import json
 import signal
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -13,6 +15,7 @@ from conftest import PATIENT
 from harness.huntd_stack import write_config
 from harness.process import wait_until
 from huntctl_runs import run
+from test_isolation import workers_of
 
 GOLD = 'return function(hunt) hunt.award("gold") end\n'
 FOREVER = "return function() while true do end end\n"
@@ -118,6 +121,33 @@ def test_a_hunt_has_its_own_deadline_and_memory(serve, isolation):
     for hunter in ("ada", "ben"):
         assert run_hunt(stack.http, "gold", hunter).status == 200
         assert run_hunt(stack.http, "eats", hunter).status == 500
+
+
+def policies_of_the_workers(stack) -> set[int]:
+    """Of the scheduler: 0 as any other process, 5 SCHED_IDLE."""
+    found = set()
+    for pid in workers_of(stack):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            found.add(int(file.read().rsplit(")", 1)[1].split()[38]))
+    return found
+
+
+def test_a_hunt_that_loops_runs_behind_others_until_its_script_is_another_one(serve):
+    stack = serve(settings={"worker.deadline_ms": 3000}, loop=(FOREVER, "deadline_ms = 500"))
+
+    def policies_of_a_run() -> set[int]:
+        found = set()
+        thread = threading.Thread(target=lambda: run_hunt(stack.http, "loop", "ada"))
+        thread.start()
+        while thread.is_alive():
+            found |= policies_of_the_workers(stack)
+        return found
+    for _ in range(4):
+        assert run_hunt(stack.http, "loop", "ada").status == 504
+    assert 5 in policies_of_a_run()
+    (stack.hunts / "loop.lua").write_text("-- another one\n" + FOREVER)
+    assert run(stack.config, "reload").returncode == 0
+    assert policies_of_a_run() == {0}
 
 
 def test_a_hunt_has_so_many_runs_at_the_same_time(serve):
