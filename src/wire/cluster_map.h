@@ -3,6 +3,7 @@
 // (redis.io, "Redis cluster specification"). Cores and the blocking client ask in their own ways
 // (core/ledger/redis_nodes.h, drivers/redis_cluster.h).
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -35,7 +36,7 @@ struct ClusterMap {
     ClusterNode primary;
     std::vector<ClusterNode> replicas;
   };
-  std::vector<Range> ranges;
+  std::vector<Range> ranges;  // by the first slot: before Redis 7 each node lists them in another order
   bool ok = false;  // cluster_state of that node: it serves
   uint64_t epoch =
       0;  // cluster_current_epoch of that node: the greater, the newer is what it knows
@@ -90,6 +91,8 @@ Result<void> read_cluster_slots(const Reply& reply, std::string_view asked_host,
     }
     map.ranges.push_back(std::move(range));
   }
+  std::sort(map.ranges.begin(), map.ranges.end(),
+            [](const auto& left, const auto& right) { return left.first < right.first; });
   return {};
 }
 

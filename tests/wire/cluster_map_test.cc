@@ -84,6 +84,14 @@ TEST_CASE("a node without the host name that is preferred is at the address that
   CHECK(read.error().message.find("set cluster-announce-hostname") != std::string::npos);
 }
 
+TEST_CASE("the order in which a node lists the slots changes nothing") {
+  FakeReply const low = range(0, 8191, {node("h", 1)});
+  FakeReply const high = range(8192, 16'383, {node("h", 2)});
+  ClusterMap map;
+  REQUIRE(read_cluster_slots(FakeReply{"", 0, {high, low}}, "", map));
+  CHECK(map.primaries() == std::vector<ClusterNode>{{"h", 1}, {"h", 2}});
+}
+
 TEST_CASE("a malformed list of slots is not taken") {
   CHECK(is_read({"", 0, {range(0, 16'383, {node("h", 1)})}}));
   CHECK_FALSE(is_read({"", 0, {range(0, 16'384, {node("h", 1)})}}));
