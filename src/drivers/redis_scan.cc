@@ -32,10 +32,11 @@ Result<void> scan_primary(RedisClient& redis, size_t primary, std::string_view p
 }  // namespace
 
 Result<void> scan_keys(RedisClient& redis, std::string_view pattern, std::string_view type,
-                       const HandlePage& handle) {
+                       const HandlePage& handle, const std::function<void()>& begin) {
   for (int scan = 0; scan < limits::cluster_scans_max; ++scan) {
     Result<std::string> const before = redis.layout();
     if (!before) return before.error();
+    begin();
     for (size_t primary = 0; primary < redis.primaries(); ++primary)
       if (Result<void> done = scan_primary(redis, primary, pattern, type, handle); !done)
         return done;

@@ -112,7 +112,7 @@ Result<void> add_reserved(RedisClient& redis, std::string_view hunt_id, std::str
 }
 
 Result<void> read_reserved(RedisClient& redis, std::string_view hunter_id, HunterSurvey& survey) {
-  return each_key(redis, "supply_pending:*", [&](const Keys& page) -> Result<void> {
+  auto const add_reserved_of = [&](const Keys& page) -> Result<void> {
     for (const std::string& key : page) {
       size_t const tag = key.find('{');
       size_t const colon = key.find(':', tag);
@@ -124,7 +124,8 @@ Result<void> read_reserved(RedisClient& redis, std::string_view hunter_id, Hunte
         return read;
     }
     return {};
-  });
+  };
+  return each_key(redis, "supply_pending:*", add_reserved_of, [&] { survey.reserved = 0; });
 }
 
 }  // namespace
@@ -134,9 +135,11 @@ Result<HunterSurvey> survey_hunter(RedisClient& redis, PgLink& postgres,
   HunterSurvey survey;
   if (Result<void> tables = read_tables(postgres, hunter_id, survey); !tables)
     return tables.error();
-  Result<void> const keys = each_key(redis, pattern_of_hunter(hunter_id), [&](const Keys& page) {
-    return add_page(redis, keys_of(page, hunter_id), survey);
-  });
+  HunterSurvey const of_tables = survey;
+  Result<void> const keys = each_key(
+      redis, pattern_of_hunter(hunter_id),
+      [&](const Keys& page) { return add_page(redis, keys_of(page, hunter_id), survey); },
+      [&] { survey = of_tables; });
   if (!keys) return keys.error();
   Result<void> const outbox =
       each_outbox_event(redis, {bucket_of(hunter_id)}, [&](std::string_view key, std::string_view) {

@@ -44,8 +44,10 @@ class Surveyor {
 
   Result<PurgeSurvey> run() {
     if (Result<void> tables = read_tables(); !tables) return tables.error();
-    Result<void> const keys = each_key(redis_, pattern_of_hunt(hunt_id_),
-                                       [this](const Keys& page) { return add_page(page); });
+    PurgeSurvey const of_tables = survey_;
+    Result<void> const keys = each_key(
+        redis_, pattern_of_hunt(hunt_id_), [this](const Keys& page) { return add_page(page); },
+        [&] { survey_ = of_tables; });
     if (!keys) return keys.error();
     Result<std::set<std::string>> const supplies = supplies_of_hunt(redis_, hunt_id_);
     if (!supplies) return supplies.error();

@@ -74,12 +74,16 @@ Result<std::string> load_script(RedisClient& redis, const char* script) {
   return std::string(text_of(loaded->get()));
 }
 
-Result<void> each_key(RedisClient& redis, std::string_view pattern, const HandleKeys& handle) {
-  return scan_keys(redis, pattern, "", [&](const redisReply& names) -> Result<void> {
-    Keys keys;
-    for (size_t i = 0; i < names.elements; ++i) keys.emplace_back(text_of(names.element[i]));
-    return handle(keys);
-  });
+Result<void> each_key(RedisClient& redis, std::string_view pattern, const HandleKeys& handle,
+                      const std::function<void()>& begin) {
+  return scan_keys(
+      redis, pattern, "",
+      [&](const redisReply& names) -> Result<void> {
+        Keys keys;
+        for (size_t i = 0; i < names.elements; ++i) keys.emplace_back(text_of(names.element[i]));
+        return handle(keys);
+      },
+      begin);
 }
 
 Result<void> each_reply(RedisClient& redis, size_t size, const std::function<void(size_t)>& append,

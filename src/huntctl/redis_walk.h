@@ -27,8 +27,11 @@ Result<std::string> load_script(RedisClient& redis, const char* script);
 
 using Keys = std::vector<std::string>;
 using HandleKeys = std::function<Result<void>(const Keys& keys)>;
-// Calls `handle` for each page of the keys that match `pattern`, as scan_keys().
-Result<void> each_key(RedisClient& redis, std::string_view pattern, const HandleKeys& handle);
+// Calls `handle` for each page of the keys that match `pattern`, and `begin` before the first page, as
+// scan_keys().
+Result<void> each_key(
+    RedisClient& redis, std::string_view pattern, const HandleKeys& handle,
+    const std::function<void()>& begin = [] {});
 
 // Sends append(i) for each i below `size`, in batches, and calls read(i, reply) for each reply.
 Result<void> each_reply(RedisClient& redis, size_t size, const std::function<void(size_t)>& append,
