@@ -84,6 +84,9 @@ Supply::Supply(RedisNodes& redis, Scheduler& scheduler, Clock& clock, CoreMetric
 Task<Supply::Enlisted> Supply::enlist(const PoolString& hunt_id, const PoolString& loot_id,
                                       const PoolString& supply_name, uint64_t deadline_at_ns) {
   PoolString const key = keys::supplies_of(hunt_id);
+  // In a cluster each key of a supply may be at another node.
+  bool const usable = co_await redis_.of_key(key).usable(deadline_at_ns);
+  if (!usable) co_return Enlisted::unavailable;
   PoolString const count_max = format_text("{}", limits::supplies_per_hunt_max);
   PoolVector<std::string_view> key_names{key};
   PoolVector<std::string_view> arguments{loot_id, count_max};
@@ -92,7 +95,7 @@ Task<Supply::Enlisted> Supply::enlist(const PoolString& hunt_id, const PoolStrin
   if (reply.is_number() && reply.number() == 0) {
     // A supply of an older huntd that no sweep has adopted yet is not a new one.
     PoolVector<std::string_view> words{"SISMEMBER", keys::supplies, supply_name};
-    reply = co_await redis_.command(std::move(words), deadline_at_ns);
+    reply = co_await redis_.retried(std::move(words), deadline_at_ns);
     if (reply.is_number() && reply.number() == 0) co_return Enlisted::full;
   }
   if (reply.lost()) co_return Enlisted::lost;
@@ -152,7 +155,7 @@ Task<RedisReply> Supply::draw(const RequestName& name, const PoolString& loot_id
   // a cluster it may go to another node, and has to be executed first.
   PoolVector<std::string_view> note{"ZADD", shard, now_ms, supply_name};
   if (redis_.is_cluster()) {
-    RedisReply const noted = co_await redis_.command(std::move(note), deadline_at_ns);
+    RedisReply const noted = co_await redis_.retried(std::move(note), deadline_at_ns);
     if (!noted.is_number()) co_return RedisReply();
   } else if (!redis_.send_ignoring_reply(std::move(note))) {
     co_return RedisReply();
