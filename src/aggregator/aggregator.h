@@ -12,12 +12,12 @@
 #include <string>
 #include <vector>
 
-#include "aggregator/backoff.h"
 #include "aggregator/lag_watch.h"
 #include "aggregator/metrics.h"
 #include "aggregator/postgres/merge_pace.h"
 #include "aggregator/postgres/retention.h"
 #include "aggregator/sessions/batch.h"
+#include "aggregator/source/backoff.h"
 #include "aggregator/source/dead_letter_topic.h"
 #include "aggregator/source/source.h"
 #include "config/config.h"

@@ -13,6 +13,7 @@ namespace huntd::aggregator {
 
 LagWatch::LagWatch(const Config& config, Metrics& metrics) : metrics_(metrics), outbox_(config) {
   if (!config.kafka.bootstrap.empty()) topic_.emplace(config);
+  if (config.redis.cluster) outbox_.use(std::bitset<limits::buckets>().set());
   thread_ = std::thread([this] { run(); });
 }
 

@@ -17,6 +17,8 @@ inline constexpr size_t sentinel_reply_bytes_max = 64 * 1024;
 inline constexpr int cluster_redirects_max = 8;
 inline constexpr int64_t cluster_again_max_ms = 10'000;
 inline constexpr int64_t cluster_again_ms = 50;
+// All nodes together, until one has the slots: as long as 16 that are silent take.
+inline constexpr int64_t cluster_map_timeout_ms = 16 * peer_timeout_ms;
 inline constexpr int cluster_scans_max = 3;        // if slots move while all keys are read
 inline constexpr size_t outbox_read_max = 256;     // entries of one bucket per XRANGE
 inline constexpr size_t outbox_delete_max = 128;   // entries that one script compares and deletes

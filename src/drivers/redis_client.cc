@@ -39,11 +39,12 @@ std::string_view text_of(const redisReply* reply) {
   return {reply->str, static_cast<size_t>(reply->len)};
 }
 
-RedisClient::RedisClient(Config::Redis config) : RedisClient(std::move(config), Peer::redis) {
-  if (config_.cluster) cluster_ = std::make_unique<RedisCluster>(config_);
+RedisClient::RedisClient(Config::Redis config, uint32_t own_timeout_ms)
+    : RedisClient(std::move(config), Peer::redis, own_timeout_ms) {
+  if (config_.cluster) cluster_ = std::make_unique<RedisCluster>(config_, own_timeout_ms);
 }
-RedisClient::RedisClient(Config::Redis config, Peer peer)
-    : config_(std::move(config)), peer_(peer) {}
+RedisClient::RedisClient(Config::Redis config, Peer peer, uint32_t own_timeout_ms)
+    : config_(std::move(config)), peer_(peer), own_timeout_ms_(own_timeout_ms) {}
 RedisClient::~RedisClient() = default;
 RedisClient::RedisClient(RedisClient&&) noexcept = default;
 RedisClient& RedisClient::operator=(RedisClient&&) noexcept = default;
@@ -67,7 +68,7 @@ Result<std::string> RedisClient::layout() {
 }
 
 uint32_t RedisClient::timeout_ms() const {
-  return peer_ == Peer::redis ? peer_timeout_ms() : sentinel_timeout_ms();
+  return peer_ == Peer::redis ? peer_timeout_ms(own_timeout_ms_) : sentinel_timeout_ms();
 }
 
 // The full name of a config key.
@@ -197,7 +198,8 @@ Result<NamedPrimary> RedisClient::ask_sentinel(size_t index, int64_t give_up_at_
     one.user = config_.sentinel_user;
     one.password_file = config_.sentinel_password_file;
     one.database = 0;
-    sentinels_.emplace_back(new RedisClient(std::move(one), Peer::sentinel));
+    sentinels_.emplace_back(
+        new RedisClient(std::move(one), Peer::sentinel, limits::sentinel_timeout_ms));
   }
   RedisClient& sentinel = *sentinels_[index];
   sentinel.question_ends_at_ms_ = give_up_at_ms;

@@ -16,6 +16,7 @@
 #include "base/named_primary.h"
 #include "base/result.h"
 #include "config/config.h"
+#include "drivers/driver_limits.h"
 #include "drivers/tls_socket.h"
 
 namespace huntd {
@@ -29,7 +30,8 @@ class RedisCluster;
 
 class RedisClient {
  public:
-  explicit RedisClient(Config::Redis config);
+  // `own_timeout_ms`: as peer_timeout_ms() takes it.
+  explicit RedisClient(Config::Redis config, uint32_t own_timeout_ms = limits::peer_timeout_ms);
   ~RedisClient();
   RedisClient(RedisClient&&) noexcept;
   RedisClient& operator=(RedisClient&&) noexcept;
@@ -88,7 +90,7 @@ class RedisClient {
     std::string server;  // as the config, or a sentinel, has it
   };
   enum class Peer { redis, sentinel };
-  RedisClient(Config::Redis config, Peer peer);
+  RedisClient(Config::Redis config, Peer peer, uint32_t own_timeout_ms);
   uint32_t timeout_ms() const;
   std::string key(std::string_view name) const;
   Result<void> connect_until(int64_t give_up_at_ms);
@@ -112,6 +114,7 @@ class RedisClient {
 
   Config::Redis config_;
   Peer peer_ = Peer::redis;
+  uint32_t own_timeout_ms_;
   std::unique_ptr<RedisCluster> cluster_;      // with redis.cluster, and then nothing below is used
   std::string connected_to_;                   // as in errors: of a name, with the address
   Address at_;                                 // the present or last one that was tried

@@ -45,6 +45,12 @@ std::string_view own_slots(std::string_view nodes) {
 
 }  // namespace
 
+std::optional<ClusterRedirect> redirect_of(const Error& error) {
+  std::string_view const text(error.message);
+  if (!text.starts_with(error_prefix)) return std::nullopt;
+  return read_cluster_redirect(text.substr(error_prefix.size()));
+}
+
 Result<void> RedisCluster::connect() {
   if (connected()) return {};
   return read_map();
@@ -78,6 +84,11 @@ Result<void> RedisCluster::read_map() {
   std::erase_if(silent_, [&](const std::string& text) {
     return std::find(addresses.begin(), addresses.end(), text) == addresses.end();
   });
+  // What has no time left in this question is asked first in the next one.
+  if (std::all_of(addresses.begin(), addresses.end(),
+                  [this](const std::string& each) { return silent_.contains(each); }))
+    silent_.clear();
+  int64_t const give_up_at_ms = monotonic_ms() + map_timeout_ms_;
   std::stable_partition(addresses.begin(), addresses.end(),
                         [this](const std::string& each) { return !silent_.contains(each); });
   std::optional<ClusterMap> best;
@@ -86,6 +97,7 @@ Result<void> RedisCluster::read_map() {
   for (const std::string& text : addresses) {
     Result<Address> const address = parse_address(text);
     if (!address) continue;  // load_config() has checked those of the config
+    if (monotonic_ms() >= give_up_at_ms) break;
     // Not one of clients_, whose replies may still be due.
     RedisClient client = client_at(text);
     Result<ClusterMap> map = ask(client, address->host);
@@ -110,7 +122,7 @@ RedisClient RedisCluster::client_at(const std::string& address) const {
   Config::Redis one = config_;
   one.cluster = false;
   one.address = {address};
-  return RedisClient(std::move(one));
+  return RedisClient(std::move(one), node_timeout_ms_);
 }
 
 Result<void> RedisCluster::prepare(RedisClient& client) const {
@@ -198,10 +210,7 @@ Result<RedisReply> RedisCluster::follow(const Pending& pending, Error error) {
   ClusterNode replied = pending.node;
   int redirects = 0;
   while (true) {
-    std::string_view const text(error.message);
-    if (!text.starts_with(error_prefix)) return error;
-    std::optional<ClusterRedirect> redirect =
-        read_cluster_redirect(text.substr(error_prefix.size()));
+    std::optional<ClusterRedirect> const redirect = redirect_of(error);
     if (!redirect) return error;
     ClusterNode next = redirect->node;
     if (next.host.empty()) next.host = replied.host;

@@ -14,15 +14,24 @@
 
 #include "base/result.h"
 #include "config/config.h"
+#include "drivers/driver_limits.h"
 #include "drivers/redis_client.h"
 #include "wire/cluster_map.h"
 
 namespace huntd {
 
+// What a node says with an error about the slot of a command; nothing if it is another error.
+std::optional<ClusterRedirect> redirect_of(const Error& error);
+
 class RedisCluster {
  public:
-  // `config.address` names some nodes.
-  explicit RedisCluster(Config::Redis config) : config_(std::move(config)) {}
+  // `config.address` names some nodes. `node_timeout_ms`: for one node, as peer_timeout_ms() takes it;
+  // `map_timeout_ms`: after so long no further node is asked for the slots.
+  RedisCluster(Config::Redis config, uint32_t node_timeout_ms,
+               int64_t map_timeout_ms = limits::cluster_map_timeout_ms)
+      : config_(std::move(config)),
+        node_timeout_ms_(node_timeout_ms),
+        map_timeout_ms_(map_timeout_ms) {}
 
   // Reads the slots from the first node that serves; does nothing if they are known.
   Result<void> connect();
@@ -64,6 +73,8 @@ class RedisCluster {
   Result<RedisReply> fail(Error error);
 
   Config::Redis config_;
+  uint32_t node_timeout_ms_;
+  int64_t map_timeout_ms_;
   ClusterMap map_;
   std::map<std::string, RedisClient> clients_;  // by "host:port"
   std::set<std::string> silent_;                // addresses that did not reply to the last question

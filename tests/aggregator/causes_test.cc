@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string>
 
-#include "aggregator/backoff.h"
+#include "aggregator/source/backoff.h"
 #undef CHECK
 #include <doctest/doctest.h>
 

@@ -54,11 +54,15 @@ inline constexpr uint32_t outbox_check_buckets = 4;
 // Commands sent at once if the last ones failed.
 inline constexpr uint32_t outbox_failing_pipeline_max = 16;
 // Of a Redis Cluster: how often it is asked which node has which outbox, and at the soonest after a node
-// has failed; after which time such a node is tried again; how long all nodes are waited for at most
-// before they are looked at.
+// has failed; how long one node is waited for, and all of them for that question; after how many times
+// as long as its last failure took another failing node is tried; after which time a bucket that is on
+// its way is looked for again; how long all nodes are waited for at most before they are looked at.
 inline constexpr int64_t outbox_map_ms = 5'000;
 inline constexpr int64_t outbox_map_gap_ms = 200;
-inline constexpr int64_t outbox_node_retry_ms = 500;
+inline constexpr uint32_t outbox_node_timeout_ms = 1'000;
+inline constexpr int64_t outbox_map_timeout_ms = 3'000;
+inline constexpr int64_t outbox_node_rest = 4;
+inline constexpr int64_t outbox_moving_ms = 500;
 inline constexpr int64_t outbox_parts_wait_ms = 100;
 // If nothing may be read for this long, the partitions are paused (KafkaSource::idle()).
 inline constexpr int64_t kafka_pause_after_ms = 30'000;

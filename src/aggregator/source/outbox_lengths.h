@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts the events in the outbox, for the lag. Cheap enough for the ledger's Redis: fewer than
 // one command per second on average, by a script that only reads, and nothing but an INFO while Redis is
-// not written to. If the server rejects a script over
-// many keys (Redis Cluster), it asks for the lengths one by one, at most four a second.
+// not written to. Of a Redis Cluster, in which a script can't have all keys, use() is called: then
+// each count is one XLEN per bucket. If a server rejects the script nevertheless (a proxy), the
+// lengths are asked for one by one, at most four a second.
 #pragma once
 #include <array>
 #include <bitset>
@@ -18,9 +19,9 @@ namespace huntd::aggregator {
 
 class OutboxLengths {
  public:
-  // Has a connection of its own.
-  explicit OutboxLengths(const Config& config);
-  // Counts these buckets only, of a node of a cluster: by one XLEN each.
+  // Has a connection of its own. `timeout_ms`: for Redis, as RedisClient takes it.
+  explicit OutboxLengths(const Config& config, uint32_t timeout_ms = limits::peer_timeout_ms);
+  // Counts these buckets, of a cluster or of a node of it: by one XLEN each, in a pipeline.
   void use(const std::bitset<limits::buckets>& buckets);
 
   // Returns the newest known number of events; nothing if Redis is unavailable or the first count

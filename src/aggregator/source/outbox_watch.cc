@@ -15,7 +15,8 @@ constexpr std::string_view channel = "__redis__:invalidate";
 
 }  // namespace
 
-OutboxWatch::OutboxWatch(const Config& config) : subscriber_(config.redis) {
+OutboxWatch::OutboxWatch(const Config& config, uint32_t timeout_ms)
+    : subscriber_(config.redis, timeout_ms) {
   for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket)
     bucket_of_.emplace(std::string_view(keys::outbox(bucket)), bucket);
 }

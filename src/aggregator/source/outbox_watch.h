@@ -22,7 +22,8 @@ using Buckets = std::bitset<limits::buckets>;
 
 class OutboxWatch {
  public:
-  explicit OutboxWatch(const Config& config);
+  // `timeout_ms`: for Redis, as RedisClient takes it.
+  explicit OutboxWatch(const Config& config, uint32_t timeout_ms = limits::peer_timeout_ms);
 
   // Subscribes, then has `reader` tracked. From then on receive() reports each change; the caller
   // has to read every outbox once after this call. Returns false if the server rejects a command,

@@ -54,12 +54,50 @@ void ClusterSource::use_map() {
   }
 }
 
-void ClusterSource::note(Part& part, const Error& error) {
+void ClusterSource::note(Part& part, const Error& error, int64_t began_at_ms) {
   if (part.failure.empty())
     log::warning("a node of the redis cluster can't be read", {{"error", error.message}});
   part.failure = error.message;
-  part.retry_at_ms = monotonic_ms() + limits::outbox_node_retry_ms;
+  int64_t const now_ms = monotonic_ms();
+  part.backoff.failed(now_ms);
+  rests_until_ms_ = now_ms + limits::outbox_node_rest * (now_ms - began_at_ms);
   map_wanted_ = true;
+}
+
+int64_t ClusterSource::retry_at_ms(const Part& part) const {
+  return part.failure.empty() ? 0 : std::max(part.backoff.retry_at_ms(), rests_until_ms_);
+}
+
+bool ClusterSource::due(const Part& part, int64_t now_ms) const {
+  return now_ms >= retry_at_ms(part);
+}
+
+void ClusterSource::pass(int64_t time_ms, const Act& act, const Until& ended) {
+  int64_t const until_ms = monotonic_ms() + time_ms;
+  auto at = parts_.upper_bound(last_);
+  for (size_t i = 0; i < parts_.size(); ++i, ++at) {
+    if (at == parts_.end()) at = parts_.begin();
+    Part& part = *at->second;
+    int64_t const now_ms = monotonic_ms();
+    if (now_ms >= until_ms || ended()) return;
+    if (!due(part, now_ms)) continue;
+    last_ = at->first;
+    Result<bool> const done = act(part.source);
+    if (part.source.take_moved()) map_wanted_ = true;
+    if (!done) {
+      note(part, done.error(), now_ms);
+    } else if (*done && !part.failure.empty()) {
+      log::notice("the node of the redis cluster can be read again", {{"node", at->first}});
+      part.failure.clear();
+      part.backoff.succeeded();
+    }
+  }
+}
+
+size_t ClusterSource::on_their_way() const {
+  size_t count = 0;
+  for (const auto& [address, part] : parts_) count += part->source.elsewhere().count();
+  return count;
 }
 
 Result<void> ClusterSource::first_failure() const {
@@ -70,6 +108,9 @@ Result<void> ClusterSource::first_failure() const {
     ++failing;
     if (first.empty()) first = part->failure;
   }
+  // What has moved is looked for at its new node first.
+  if (fails_at_once_ && first.empty() && !map_wanted_ && on_their_way() > 0)
+    first = "redis: slots of the cluster move: run it again when the resharding has ended";
   if (failing < parts_.size() && !(fails_at_once_ && !first.empty())) return {};
   return first.empty() ? Result<void>() : Error{std::move(first), ErrorKind::unreachable};
 }
@@ -79,17 +120,13 @@ Result<void> ClusterSource::read(Batch& batch, uint32_t timeout_ms) {
   uint64_t const before = batch.records();
   while (true) {
     if (Result<void> mapped = follow_map(); !mapped) return mapped;
-    for (auto& [address, part] : parts_) {
-      if (monotonic_ms() < part->retry_at_ms || batch.full()) continue;
-      Result<void> done = part->source.read(batch, 0);
-      if (!done) {
-        note(*part, done.error());
-        continue;
-      }
-      if (!part->failure.empty())
-        log::notice("the node of the redis cluster can be read again", {{"node", address}});
-      part->failure.clear();
-    }
+    pass(
+        limits::read_tick_ms,
+        [&](OutboxSource& source) -> Result<bool> {
+          Result<void> const done = source.read(batch, 0);
+          return done ? Result<bool>(true) : done.error();
+        },
+        [&] { return batch.full(); });
     if (Result<void> usable = first_failure(); !usable) return usable;
     int64_t const now_ms = monotonic_ms();
     if (batch.records() > before) read_at_ms_ = now_ms;
@@ -104,33 +141,44 @@ Result<void> ClusterSource::read(Batch& batch, uint32_t timeout_ms) {
 
 void ClusterSource::wait_for_input(int64_t until_ms) const {
   std::vector<pollfd> inputs;
-  for (const auto& [address, part] : parts_)
-    for (int const fd : part->source.fds())
-      if (fd >= 0) inputs.push_back({fd, POLLIN, 0});
+  int64_t const now_ms = monotonic_ms();
+  for (const auto& [address, part] : parts_) {
+    // What has arrived from one that rests is not read, so it would end each wait at once.
+    if (!due(*part, now_ms))
+      until_ms = std::min(until_ms, retry_at_ms(*part));
+    else
+      for (int const fd : part->source.fds())
+        if (fd >= 0) inputs.push_back({fd, POLLIN, 0});
+  }
   int64_t const wait_ms = std::max<int64_t>(0, until_ms - monotonic_ms());
   // A signal, or what has arrived, is found by the caller.
   static_cast<void>(::poll(inputs.data(), inputs.size(), static_cast<int>(wait_ms)));
 }
 
 Result<void> ClusterSource::acknowledge() {
+  for (auto& [address, part] : parts_) part->source.note_merged();
   Result<void> all;
-  for (auto& [address, part] : parts_) {
-    Result<void> done = part->source.acknowledge();
-    if (done) continue;
-    note(*part, done.error());
-    if (all) all = done;
-  }
+  // A part that has no turn deletes before it reads.
+  pass(
+      limits::peer_timeout_ms,
+      [&](OutboxSource& source) -> Result<bool> {
+        Result<void> const done = source.delete_merged();
+        if (!done && all) all = done;
+        return done ? Result<bool>(source.connected()) : done.error();
+      },
+      [] { return false; });
   return all;
 }
 
 Result<bool> ClusterSource::idle(uint32_t timeout_ms) {
   if (timeout_ms > 0)
     if (Result<void> mapped = follow_map(); !mapped) return mapped.error();
-  for (auto& [address, part] : parts_) {
-    bool const connects = timeout_ms > 0 && monotonic_ms() >= part->retry_at_ms;
-    Result<bool> const available = part->source.idle(connects ? 1 : 0);
-    if (!available) note(*part, available.error());
-  }
+  if (timeout_ms > 0)
+    pass(
+        limits::read_tick_ms, [](OutboxSource& source) { return source.idle(1); },
+        [] { return false; });
+  else
+    for (auto& [address, part] : parts_) static_cast<void>(part->source.idle(0));
   if (Result<void> usable = first_failure(); !usable) return usable.error();
   if (timeout_ms > 0) wait_for_input(monotonic_ms() + timeout_ms);
   return connected();
@@ -168,6 +216,9 @@ std::string ClusterSource::trouble() const {
   std::string all = map_failure_;
   for (const auto& [address, part] : parts_)
     if (!part->failure.empty()) all += (all.empty() ? "" : "; ") + part->failure;
+  if (size_t const moving = on_their_way(); moving > 0)
+    all += fmt::format("{}{} outboxes are on their way to another node", all.empty() ? "" : "; ",
+                       moving);
   if (map_read_at_ms_ != 0 && parts_.size() > 0 && !covered_.all())
     all += fmt::format("{}no node has {} of the outboxes", all.empty() ? "" : "; ",
                        limits::buckets - covered_.count());

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "drivers/redis_cluster.h"
 #include "wire/redis_keys.h"
 
 namespace huntd::aggregator {
@@ -77,18 +78,12 @@ bool begins_with_code(const Error& error, std::string_view code) {
   return error.message.find(fmt::format("redis: {}", code)) == 0;
 }
 
-// Another node of the cluster has the bucket, or gets it now.
-bool is_elsewhere(const Error& error) {
-  return begins_with_code(error, "MOVED") || begins_with_code(error, "ASK") ||
-         begins_with_code(error, "TRYAGAIN");
-}
-
 }  // namespace
 
-OutboxSource::OutboxSource(const Config& config)
-    : redis_(config.redis),
-      watch_(config),
-      lengths_(config),
+OutboxSource::OutboxSource(const Config& config, uint32_t timeout_ms)
+    : redis_(config.redis, timeout_ms),
+      watch_(config, timeout_ms),
+      lengths_(config, timeout_ms),
       sweep_interval_ms_(config.aggregator.interval_s * 1000LL) {
   for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket)
     buckets_[bucket].key = keys::outbox(bucket);
@@ -96,9 +91,14 @@ OutboxSource::OutboxSource(const Config& config)
   changed_.set();
 }
 
-OutboxSource::OutboxSource(const Config& config, OfNode) : OutboxSource(config) { use({}); }
+OutboxSource::OutboxSource(const Config& config, OfNode)
+    : OutboxSource(config, limits::outbox_node_timeout_ms) {
+  of_node_ = true;
+  use({});
+}
 
 void OutboxSource::use(const Buckets& buckets) {
+  look_for_those_elsewhere();
   if (buckets == mine_) return;
   Buckets const gained = buckets & ~mine_;
   for (uint32_t number = 0; number < limits::buckets; ++number)
@@ -118,9 +118,28 @@ void OutboxSource::drop_read(uint32_t bucket) {
   changed_.set(bucket);
 }
 
+// Whether a node has said with `error` that another one has the bucket, or gets it now.
+bool OutboxSource::left(uint32_t bucket, const Error& error) {
+  std::optional<ClusterRedirect> const redirect = of_node_ ? redirect_of(error) : std::nullopt;
+  if (!redirect) return false;
+  drop_read(bucket);
+  changed_.reset(bucket);
+  ends_reached_.reset(bucket);
+  if (elsewhere_.none()) look_at_ms_ = monotonic_ms() + limits::outbox_moving_ms;
+  elsewhere_.set(bucket);
+  moved_ = moved_ || redirect->kind == ClusterRedirect::Kind::moved;
+  return true;
+}
+
+void OutboxSource::look_for_those_elsewhere() {
+  changed_ |= elsewhere_;
+  elsewhere_.reset();
+}
+
 void OutboxSource::restart() {
   for (Bucket& bucket : buckets_) bucket.unacknowledged.clear();
   delivered_ = 0;
+  elsewhere_.reset();
   merged_ = false;
   changed_ = mine_;
   note_changes();
@@ -274,10 +293,11 @@ Result<void> OutboxSource::read(Batch& batch, uint32_t timeout_ms) {
   int64_t const until_ms = monotonic_ms() + timeout_ms;
   if (Result<void> connected = connect(); !connected) return connected;
   if (Result<void> deleted = delete_merged(); !deleted) return deleted;
+  if (elsewhere_.any() && monotonic_ms() >= look_at_ms_) look_for_those_elsewhere();
   if (Result<void> waited = wait_for_changes(until_ms); !waited) return waited;
   Result<void> done = read_changed(batch);
   if (!redis_.connected()) restart();
-  if (changed_.none()) read_all_at_ms_ = wall_ms();
+  if (read_all()) read_all_at_ms_ = wall_ms();
   count(monotonic_ms());
   return done;
 }
@@ -321,6 +341,8 @@ Result<void> OutboxSource::read_group(const std::vector<uint32_t>& group, Batch&
     Result<RedisReply> reply = redis_.read();
     Result<void> done = reply ? read_entries(number, **reply, batch) : Result<void>(reply.error());
     if (!redis_.connected()) return done;
+    elsewhere_.reset(number);
+    if (!reply && left(number, reply.error())) continue;
     // The other replies are read nevertheless: they are good, and the connection stays in order.
     if (!done && !failure) failure = done.error();
   }
@@ -356,7 +378,7 @@ Result<void> OutboxSource::read_entries(uint32_t bucket_number, const redisReply
 // --- deleting ----------------------------------------------------------------------------------
 
 Result<void> OutboxSource::acknowledge() {
-  merged_ = delivered_ > 0;
+  note_merged();
   return delete_merged();
 }
 
@@ -418,8 +440,7 @@ Result<void> OutboxSource::delete_group(const std::vector<uint32_t>& group) {
     Result<RedisReply> reply = redis_.read();
     if (!redis_.connected()) return reply.error();
     if (!reply) {
-      if (is_elsewhere(reply.error())) drop_read(number);
-      if (!failure) failure = reply.error();
+      if (!left(number, reply.error()) && !failure) failure = reply.error();
       continue;
     }
     size_t const count = count_of(number);
@@ -439,7 +460,7 @@ Result<void> OutboxSource::delete_group(const std::vector<uint32_t>& group) {
 
 // Only if there is something to read and it may have become more: at rest it costs no command.
 void OutboxSource::count(int64_t now_ms) {
-  if (changed_.none() || !count_due_ || !redis_.connected()) return;
+  if (read_all() || !count_due_ || !redis_.connected()) return;
   if (counted_at_ms_ != 0 && now_ms - counted_at_ms_ < limits::outbox_count_interval_ms) return;
   counted_at_ms_ = now_ms;
   count_due_ = false;
@@ -447,7 +468,7 @@ void OutboxSource::count(int64_t now_ms) {
 }
 
 Source::Unread OutboxSource::unread() const {
-  if (changed_.none() || counted_ <= delivered_) return {};
+  if (read_all() || counted_ <= delivered_) return {};
   return {counted_ - delivered_, read_all_at_ms_};
 }
 

@@ -11,6 +11,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "aggregator/sessions/aggregator_limits.h"
@@ -25,23 +26,31 @@ namespace huntd::aggregator {
 
 class OutboxSource final : public Source {
  public:
-  explicit OutboxSource(const Config& config);
+  explicit OutboxSource(const Config& config, uint32_t timeout_ms = limits::peer_timeout_ms);
   // Of a node of a cluster, whose address is redis.address, without any bucket yet.
   struct OfNode {};
   OutboxSource(const Config& config, OfNode);
 
   // The buckets of the node from now on. What was delivered of others is not deleted any more.
   void use(const Buckets& buckets);
+  // Those of them that the node says another one has, or gets now. They are not read; each is looked
+  // for again at use(), and every limits::outbox_moving_ms.
+  const Buckets& elsewhere() const { return elsewhere_; }
+  // Whether a slot has moved, as the node said since the last call.
+  bool take_moved() { return std::exchange(moved_, false); }
   // The sockets that have input if something can be done; -1: none.
   std::array<int, 2> fds() const { return {redis_.fd(), watch_.fd()}; }
 
   Result<void> read(Batch& batch, uint32_t timeout_ms) override;
   // What can't be deleted is kept; the next read() deletes it first, and fails if it can't.
   Result<void> acknowledge() override;
+  // All that was delivered is in PostgreSQL: the next read() deletes it first.
+  void note_merged() { merged_ = delivered_ > 0; }
+  Result<void> delete_merged();
   Result<bool> idle(uint32_t timeout_ms) override;
   bool caught_up() const override { return (ends_reached_ | ~mine_).all(); }
   uint64_t lag_events() const override {
-    return changed_.none() ? delivered_ : std::max(counted_, delivered_);
+    return read_all() ? delivered_ : std::max(counted_, delivered_);
   }
   Unread unread() const override;
   bool connected() const override { return redis_.connected(); }
@@ -83,7 +92,6 @@ class OutboxSource final : public Source {
   // Sends one XRANGE per bucket and reads all replies. Returns the first error.
   Result<void> read_group(const std::vector<uint32_t>& group, Batch& batch);
   Result<void> read_entries(uint32_t bucket, const redisReply& entries, Batch& batch);
-  Result<void> delete_merged();
   // Deletes the first entries of each of these buckets. Returns the first error.
   Result<void> delete_group(const std::vector<uint32_t>& group);
   void send_delete(const Bucket& bucket, size_t count);
@@ -91,6 +99,9 @@ class OutboxSource final : public Source {
   // Every entry that is not deleted will be read again.
   void restart();
   void drop_read(uint32_t bucket);
+  bool left(uint32_t bucket, const Error& error);
+  void look_for_those_elsewhere();
+  bool read_all() const { return (changed_ | elsewhere_).none(); }
   void count(int64_t now_ms);
 
   RedisClient redis_;
@@ -102,6 +113,9 @@ class OutboxSource final : public Source {
   Buckets mine_;          // that are read: all, or those of a node
   Buckets changed_;       // or never read: they may have entries that were not delivered
   Buckets ends_reached_;  // at least once
+  Buckets elsewhere_;     // of mine_
+  bool of_node_ = false;
+  bool moved_ = false;
   uint32_t next_bucket_ = 0;
   uint32_t next_check_ = 0;
   bool failing_ = false;  // the last group had an error
@@ -111,6 +125,7 @@ class OutboxSource final : public Source {
   std::string rejection_;      // the watch was rejected
   // Monotonic:
   int64_t watch_started_at_ms_ = 0;
+  int64_t look_at_ms_ = 0;  // when those that are elsewhere are looked for
   int64_t read_at_ms_ = 0;
   int64_t check_at_ms_ = 0;  // the next check_some()
   int64_t ask_sentinel_at_ms_ = 0;
