@@ -250,23 +250,24 @@ def test_events_that_wait_in_an_outbox_move_with_their_slot(clustered):
 def test_a_slot_on_its_way_does_not_hold_up_the_others(clustered):
     """Its source replies ASK for a bucket whose events are at the other node already. That is not a failure of a node."""
     stack = clustered(aggregator=True, cluster={"replicas": 0})
-    play_and_await_rows(stack, CROWD, 1)
+    crowd = CROWD[:20]
+    play_and_await_rows(stack, crowd, 1)
     await_merged(stack)
-    slots = slots_by_hunter(stack, CROWD)
-    slot = slots[CROWD[0]]
+    slots = slots_by_hunter(stack, crowd)
+    slot = slots[crowd[0]]
     source = stack.redis.node_at(stack.redis.owner_of(slot))
     target = next(node for node in stack.redis.primaries() if node is not source)
-    others = [hunter for hunter in CROWD if slots[hunter] != slot]
+    others = [hunter for hunter in crowd if slots[hunter] != slot]
     assert any(stack.redis.owner_of(slots[hunter]) == int(source.port) for hunter in others)
     stack.redis.begin_move(slot, source, target)
     assert stack.redis.move_keys(slot, source, target) > 1
-    for count in (2, 3, 4):
+    for count in (2, 3):
         play_and_await_rows(stack, others, count)
     stack.redis.end_move(slot, source, target)
-    for count in (2, 3, 4):
-        play_and_await_rows(stack, [hunter for hunter in CROWD if hunter not in others], count)
-    assert "can't be read" not in stack.aggregator.log_text()
-    assert rows(stack) == {hunter: 4 for hunter in CROWD}
+    for count in (2, 3):
+        play_and_await_rows(stack, [hunter for hunter in crowd if hunter not in others], count)
+    assert "redis: ASK" not in stack.aggregator.log_text()
+    assert rows(stack) == {hunter: 3 for hunter in crowd}
     done(stack.config, "reconcile", "--wait", "60")
 
 
@@ -340,25 +341,26 @@ def test_without_a_node_only_its_hunters_wait(clustered):
 
 def test_a_silent_node_does_not_hold_up_the_events_of_others(clustered):
     stack = clustered(aggregator=True, cluster={"replicas": 0})
-    play_and_await_rows(stack, CROWD, 1)
+    crowd = CROWD[:20]
+    play_and_await_rows(stack, crowd, 1)
     await_merged(stack)
-    slots = slots_by_hunter(stack, CROWD)
+    slots = slots_by_hunter(stack, crowd)
     node = stack.redis.nodes[1]
     assert int(node.port) != stack.redis.owner_of(slot_of("hunts"))
     of_node = set(stack.redis.slots_of(node))
-    others = [hunter for hunter in CROWD if slots[hunter] not in of_node]
-    assert 0 < len(others) < len(CROWD)
+    others = [hunter for hunter in crowd if slots[hunter] not in of_node]
+    assert 0 < len(others) < len(crowd)
     with silent(node):
-        for count in (2, 3, 4, 5):
+        for count in (2, 3):
             play_and_await_rows(stack, others, count)
         wait_until(lambda: "no reply within 1 s" in stack.aggregator.log_text(), PATIENCE_S, "the aggregator to give the node up", 0.1)
-        for count in (6, 7, 8, 9):
+        for count in (4, 5):
             play_and_await_rows(stack, others, count)
     wait_until(lambda: nodes_usable(stack) == 3, 60, "the node to be used again")
-    for hunter in CROWD:
+    for hunter in crowd:
         assert run_hunt(stack.http, "gold", hunter, key="after").status == 200
     await_merged(stack)
-    assert rows(stack) == {hunter: 10 if hunter in others else 2 for hunter in CROWD}
+    assert rows(stack) == {hunter: 6 if hunter in others else 2 for hunter in crowd}
     assert "the node of the redis cluster can be read again" in stack.aggregator.log_text()
 
 
