@@ -16,6 +16,7 @@ import yaml
 
 from client import run_hunt
 from conftest import PATIENT
+from harness import name_server
 from harness.huntd_stack import ROOT, build_folder
 from harness.process import find_program, wait_until
 from harness.prometheus_server import PrometheusServer
@@ -171,6 +172,29 @@ def test_huntd_runs_under_the_profile(own_stack, isolation):
     assert "Operation not permitted" not in stack.huntd.log_text(), stack.huntd.log_tail(30)
 
 
+@pytest.mark.skipif(bool(name_server.why_not()), reason=name_server.why_not() or "-")
+def test_servers_by_name_are_found_under_the_profile(own_stack, tmp_path):
+    """getaddrinfo() asks for IPv4 and IPv6 addresses in one sendmmsg(). librdkafka calls it too."""
+    with name_server.NameServer(tmp_path / "names") as names:
+        names.answers |= {f"{each}.test": ["127.0.0.1"] for each in ("redis", "kafka")}
+        before = [*names.before, sys.executable, str(UNDER_SECCOMP), str(DEPLOY / "seccomp.json")]
+        stack = own_stack(before_huntd=before, aggregator=True, kafka=True)
+        stack.settings["redis.address"] = f"redis.test:{stack.redis.port}"
+        command = stack.aggregator.command()
+        stack.aggregator.command = lambda: [*before, *command]
+        stack.start_stores()
+        stack.set(kafka__bootstrap=f"kafka.test:{stack.settings['kafka.bootstrap'].rpartition(':')[2]}")
+        stack.aggregator.launch()
+        stack.huntd.start()
+        stack.aggregator.await_ready()
+        assert run_hunt(stack.http, "gold", "ada").status == 200
+        wait_until(lambda: stack.postgres.sql("select count(*) from hunt_session where hunter_id = 'ada'") == [["1"]], 60, "the row")
+        assert {"redis.test", "kafka.test"} <= set(names.asked)
+        assert stack.huntd.stop() == 0 and stack.aggregator.stop() == 0
+        for log in (stack.huntd.log_text(), stack.aggregator.log_text()):
+            assert "Operation not permitted" not in log, log
+
+
 def under(profile: dict, tmp_path, *command: str) -> subprocess.CompletedProcess:
     file = tmp_path / "profile.json"
     file.write_text(json.dumps(profile))
@@ -180,6 +204,8 @@ def under(profile: dict, tmp_path, *command: str) -> subprocess.CompletedProcess
 def test_the_profile_permits_io_uring_and_no_way_out(tmp_path):
     allowed = {name for rule in PROFILE["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
     assert {"io_uring_setup", "io_uring_enter", "io_uring_register"} <= allowed
+    # What glibc's resolver and select() call, and a log whose pipe is another user's.
+    assert {"sendmmsg", "pselect6", "pwritev2"} <= allowed
     assert not NEVER & allowed
     version = [str(build_folder() / "huntd"), "--version"]
     assert "io_uring: " in (done := under(PROFILE, tmp_path, *version)).stdout, done
