@@ -133,6 +133,9 @@ def write_config_map(folder, files: dict[str, str], mode: int = 0o644) -> None:
 def test_keda_asks_prometheus_for_the_requests_of_all_replicas(manifests, own_stack, tmp_path, servers):
     [trigger] = manifests["ScaledObject"]["spec"]["triggers"]
     assert (trigger["type"], trigger["metricType"], trigger["metadata"]["threshold"]) == ("prometheus", "AverageValue", "500")
+    window_min = re.search(r"\[(\d+)m\]", trigger["metadata"]["query"])
+    assert window_min and int(window_min[1]) >= 2, "two samples at Prometheus' default scrape_interval of 1m"
+    assert trigger["metadata"]["ignoreNullValues"] == "false", "a wrong job is not a host without load"
     stack = own_stack().start()
     try:
         prometheus = PrometheusServer(tmp_path / "prometheus", {"huntd": stack.admin})
@@ -150,7 +153,7 @@ def test_keda_asks_prometheus_for_the_requests_of_all_replicas(manifests, own_st
         return float(found[0]["value"][1]) if found else 0.0
 
     per_s = wait_until(rate, 90, "a rate", 0.2)
-    by_code = "sum by (code) (rate(huntd_http_requests_total{job=\"huntd\"}[1m]))"
+    by_code = "sum by (code) (rate(huntd_http_requests_total{job=\"huntd\"}[2m]))"
     assert {row["metric"]["code"] for row in prometheus.query(by_code)} >= {"2xx", "5xx"}
     assert math.ceil(per_s / float(trigger["metadata"]["threshold"])) >= 1, "a value above zero asks for a replica"
 
