@@ -36,7 +36,8 @@ struct ClusterMap {
     ClusterNode primary;
     std::vector<ClusterNode> replicas;
   };
-  std::vector<Range> ranges;  // by the first slot: before Redis 7 each node lists them in another order
+  std::vector<Range>
+      ranges;       // by the first slot: before Redis 7 each node lists them in another order
   bool ok = false;  // cluster_state of that node: it serves
   uint64_t epoch =
       0;  // cluster_current_epoch of that node: the greater, the newer is what it knows
