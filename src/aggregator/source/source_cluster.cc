@@ -54,13 +54,13 @@ void ClusterSource::use_map() {
   }
 }
 
-void ClusterSource::note(Part& part, const Error& error, int64_t began_at_ms) {
+void ClusterSource::note(Part& part, const Error& error, int64_t started_at_ms) {
   if (part.failure.empty())
     log::warning("a node of the redis cluster can't be read", {{"error", error.message}});
   part.failure = error.message;
   int64_t const now_ms = monotonic_ms();
   part.backoff.failed(now_ms);
-  rests_until_ms_ = now_ms + limits::outbox_node_rest * (now_ms - began_at_ms);
+  rests_until_ms_ = now_ms + limits::outbox_node_rest * (now_ms - started_at_ms);
   map_wanted_ = true;
 }
 

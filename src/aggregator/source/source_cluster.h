@@ -56,8 +56,8 @@ class ClusterSource final : public Source {
   int64_t retry_at_ms(const Part& part) const;
   Result<void> follow_map();
   void use_map();
-  // `began_at_ms`: monotonic, of what has failed.
-  void note(Part& part, const Error& error, int64_t began_at_ms);
+  // `started_at_ms`: monotonic, of what has failed.
+  void note(Part& part, const Error& error, int64_t started_at_ms);
   size_t on_their_way() const;
   // The first failure if nothing can be read, or none may fail.
   Result<void> first_failure() const;

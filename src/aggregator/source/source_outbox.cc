@@ -118,7 +118,7 @@ void OutboxSource::drop_read(uint32_t bucket) {
   changed_.set(bucket);
 }
 
-// Whether a node has said with `error` that another one has the bucket, or gets it now.
+// Whether a node reports with `error` that another one has the bucket, or gets it now.
 bool OutboxSource::left(uint32_t bucket, const Error& error) {
   std::optional<ClusterRedirect> const redirect = of_node_ ? redirect_of(error) : std::nullopt;
   if (!redirect) return false;

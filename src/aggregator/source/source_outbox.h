@@ -36,7 +36,7 @@ class OutboxSource final : public Source {
   // Those of them that the node says another one has, or gets now. They are not read; each is looked
   // for again at use(), and every limits::outbox_moving_ms.
   const Buckets& elsewhere() const { return elsewhere_; }
-  // Whether a slot has moved, as the node said since the last call.
+  // Whether a slot has moved, as the node has reported since the last call.
   bool take_moved() { return std::exchange(moved_, false); }
   // The sockets that have input if something can be done; -1: none.
   std::array<int, 2> fds() const { return {redis_.fd(), watch_.fd()}; }

@@ -133,6 +133,13 @@ struct RunSteps {
   uint64_t started_at_ns = 0;
   uint32_t position_min = 0;  // of the next award that is drawn from a supply
 
+  void begin() {
+    started_at_ns = context.clock.now_ns();
+    result.bundle = context.bundle.name();
+    result.now_ms = context.clock.wall_ms();
+    // The seed follows from the request, so that a retry draws the same random numbers.
+    result.seed = context.seed_key->seed(name.hunter_id, name.hunt_id, name.key);
+  }
   bool end(End end, PoolString reason) {
     result.end = end;
     result.reason = std::move(reason);
@@ -393,11 +400,7 @@ Task<bool> reply_to_left(RunSteps& steps, WorkerPool::Run& run, wf_reader& reade
 Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const RequestName& name,
                            uint32_t run_number, std::string_view input, uint64_t deadline_at_ns) {
   RunSteps steps{context, name, run_number, deadline_at_ns};
-  steps.started_at_ns = context.clock.now_ns();
-  steps.result.bundle = context.bundle.name();
-  steps.result.now_ms = context.clock.wall_ms();
-  // The seed follows from the request, so that a retry draws the same random numbers.
-  steps.result.seed = context.seed_key->seed(name.hunter_id, name.hunt_id, name.key);
+  steps.begin();
   const BundledHunt* const hunt = context.bundle.find(name.hunt_id);
   if (hunt == nullptr) {
     steps.end(End::no_such_hunt, "");
@@ -457,8 +460,7 @@ Task<RunResult> run_worker(HuntContext& context, WorkerPool::Run run, const Requ
         break;
     }
   }
-  context.run_limits.note_end(steps.result.bundle, name.hunt_id,
-                              steps.result.end == End::deadline);
+  context.run_limits.note_end(steps.result.bundle, name.hunt_id, steps.result.end == End::deadline);
   co_return std::move(steps.result);
 }
 
