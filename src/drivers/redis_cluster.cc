@@ -69,9 +69,10 @@ Result<ClusterMap> RedisCluster::ask(RedisClient& client, std::string_view host)
   Result<RedisReply> const slots = client.execute({"CLUSTER", "SLOTS"});
   if (!slots) return slots.error();
   ClusterMap map;
-  if (!read_cluster_info(huntd::text_of(info->get()), map) ||
-      !read_cluster_slots(ReplyView{slots->get()}, host, map))
-    return Error{"redis: malformed reply to CLUSTER INFO or CLUSTER SLOTS"};
+  if (!read_cluster_info(huntd::text_of(info->get()), map))
+    return Error{"redis: malformed reply to CLUSTER INFO"};
+  if (Result<void> const read = read_cluster_slots(ReplyView{slots->get()}, host, map); !read)
+    return Error{"redis: " + read.error().message};
   if (map.ranges.empty())
     return Error{"redis: it knows no node that has slots", ErrorKind::unreachable};
   return map;
