@@ -281,8 +281,8 @@ TEST_CASE("an error of a listening address names file, line, key and what to do"
 }
 
 TEST_CASE("all errors of a file are reported together") {
-  CHECK(error_of("[http]\nx = 1\nlisten = 2\n[cores]\ncount = 65\n") ==
-        "h.toml:5: cores.count: must be from 0 to 64, not 65\n"
+  CHECK(error_of("[http]\nx = 1\nlisten = 2\n[cores]\ncount = 257\n") ==
+        "h.toml:5: cores.count: must be from 0 to 256, not 257\n"
         "h.toml:3: http.listen: must be text in quotes, or an array of such texts\n"
         "h.toml:2: http.x: unknown key; did you mean http.listen?");
 }

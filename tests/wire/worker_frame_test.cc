@@ -137,7 +137,7 @@ TEST_CASE("a frame has the bytes of the example in docs/formats/worker-frames.md
   wf_put_u64(&writer, 100);
   packet.resize(wf_end(&writer));
   CHECK(packet == std::string("HUNT"
-                              "\x03\x00\x04\x00\x16\x00\x00\x00"
+                              "\x04\x00\x04\x00\x16\x00\x00\x00"
                               "\x01\x00\x00\x00"
                               "\x06\x00\x00\x00ticket"
                               "\x64\x00\x00\x00\x00\x00\x00\x00",
