@@ -288,7 +288,7 @@ complete -c huntctl -n '__huntctl_at "try"' -s h -l help -d 'Print this help mes
 complete -c huntctl -n '__huntctl_at "try"' -l input -x -d 'The body of the request, as JSON'
 complete -c huntctl -n '__huntctl_at "try"' -l held -x -d 'What the hunter holds: LOOT_ID=COUNT,...'
 complete -c huntctl -n '__huntctl_at "try"' -l gone -x -d 'Supplies that have no unit left: LOOT_ID,...'
-complete -c huntctl -n '__huntctl_at "try"' -l left -x -d 'Units left of supplies: LOOT_ID=COUNT,...'
+complete -c huntctl -n '__huntctl_at "try"' -l left -x -d 'Units left of supplies: LOOT_ID=COUNT,...; it counts if --gone has one too'
 complete -c huntctl -n '__huntctl_at "try"' -l state -x -d 'What hunt.state() has, as JSON'
 complete -c huntctl -n '__huntctl_at "try"' -l now -x -d 'The time that hunt.now is'
 complete -c huntctl -n '__huntctl_at "try"' -l key -x -d 'Draw what the request with this Idempotency-Key or request_id draws on this ledger'
