@@ -240,7 +240,7 @@ void add_try(CLI::App& app, Context& context) {
   command->add_option("--input", options->input, "The body of the request, as JSON");
   command->add_option("--held", options->held, "What the hunter holds: LOOT_ID=COUNT,...");
   command->add_option("--gone", options->gone, "Supplies that have no unit left: LOOT_ID,...");
-  command->add_option("--left", options->left, 
+  command->add_option("--left", options->left,
                       "Units left of supplies: LOOT_ID=COUNT,...; it counts if --gone has one too");
   command->add_option("--state", options->state, "What hunt.state() has, as JSON");
   command->add_option("--now", options->now, "The time that hunt.now is");

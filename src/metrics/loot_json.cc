@@ -62,9 +62,8 @@ std::string write_loot_json(const SharedRegion& region, Private loot) {
   std::string json = R"({"loot":[)";
   for (const LootRow& row : rows) json += (&row == rows.data() ? "" : ",") + row_json(row);
   std::string const tables = region.odds().get();
-  return json +
-         fmt::format(R"(],"no_room":{},"tables":{},"shown":true}})", no_room,
-                     tables.empty() ? "[]" : tables);
+  return json + fmt::format(R"(],"no_room":{},"tables":{},"shown":true}})", no_room,
+                            tables.empty() ? "[]" : tables);
 }
 
 }  // namespace huntd
