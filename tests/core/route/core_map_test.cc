@@ -15,10 +15,13 @@ std::vector<uint32_t> shares(const CoreMap& map) {
   for (uint32_t bucket = 0; bucket < limits::buckets; ++bucket) ++count[map.server(bucket)];
   return count;
 }
+
+// Each number up to 64, then some up to 256: a map of many cores takes long to make.
+uint32_t next(uint32_t cores) { return cores + (cores < 64 ? 1 : 24); }
 }  // namespace
 
 TEST_CASE("every core has the same number of buckets, to within one") {
-  for (uint32_t cores = 1; cores <= limits::cores_max; ++cores) {
+  for (uint32_t cores = 1; cores <= limits::cores_max; cores = next(cores)) {
     std::vector<uint32_t> const count = shares(CoreMap(cores));
     auto const [least, most] = std::minmax_element(count.begin(), count.end());
     CHECK(*most - *least <= 1);
@@ -26,7 +29,7 @@ TEST_CASE("every core has the same number of buckets, to within one") {
 }
 
 TEST_CASE("a new core takes at most 1.2/(N+1) of the buckets; no others move") {
-  for (uint32_t cores = 1; cores < limits::cores_max; ++cores) {
+  for (uint32_t cores = 1; cores < limits::cores_max; cores = next(cores)) {
     CoreMap const before(cores);
     CoreMap const after(cores + 1);
     uint32_t moved = 0;
