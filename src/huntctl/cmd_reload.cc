@@ -61,7 +61,7 @@ Result<Status> read_status(const std::string& address) {
     status.bundle = std::string_view(reload["bundle"]);
     status.error = std::string_view(reload["error"]);
     status.progress = std::string_view(reload["progress"]);
-    status.waiting_keys = texts_of(reload["waiting_keys"]);
+    status.waiting_keys = texts_of(reload, "waiting_keys");
     return status;
   });
 }

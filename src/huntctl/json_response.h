@@ -29,11 +29,19 @@ auto parse_response(std::string_view json, const char* what, Read read)
   }
 }
 
-// The texts of an array.
-inline std::vector<std::string> texts_of(simdjson::dom::array texts) {
+// The texts of the member `name`, an array; none if an older huntd does not have it.
+inline std::vector<std::string> texts_of(simdjson::dom::element parent, std::string_view name) {
   std::vector<std::string> found;
+  simdjson::dom::array texts;
+  if (parent[name].get(texts) != simdjson::SUCCESS) return found;
   for (simdjson::dom::element const text : texts) found.emplace_back(std::string_view(text));
   return found;
+}
+
+// The member `name`; empty if an older huntd does not have it.
+inline std::string text_of(simdjson::dom::element parent, std::string_view name) {
+  std::string_view text;
+  return parent[name].get(text) == simdjson::SUCCESS ? std::string(text) : std::string();
 }
 
 // Returns `json` without the white space around it if it is one JSON object.

@@ -93,8 +93,8 @@ Result<Status> read_status(std::string_view json) {
                      std::string(std::string_view(reload["error"])),
                      std::string(std::string_view(reload["progress"])),
                      bool(reload["serves_saved"]),
-                     texts_of(reload["waiting_keys"]),
-                     std::string(std::string_view(reload["save_error"]))};
+                     texts_of(reload, "waiting_keys"),
+                     text_of(reload, "save_error")};
     for (element const core : array(document["cores"])) status.cores.push_back(read_core(core));
     return status;
   });
