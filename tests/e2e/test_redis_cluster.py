@@ -3,13 +3,13 @@
 import contextlib
 import json
 import signal
-import subprocess
 from collections import Counter
 
 import pytest
 
 from aggregator_pipeline import PATIENCE_S
 from client import held, run_hunt
+from config_faults import assert_redis_fault
 from harness.cluster_server import slot_of
 from harness.huntd_stack import http_get
 from harness.kafka_server import consume
@@ -81,10 +81,7 @@ def assert_held(stack, counts: dict[str, int]) -> None:
     ("cluster = true\ndatabase = 1", "redis.database: must be 0: a cluster has no other"),
     ('cluster = true\naddress = "unix:/run/redis.sock"', "redis.cluster: needs TCP")])
 def test_faults_of_the_config_are_named(tmp_path, huntd_program, lines, words):
-    path = tmp_path / "huntd.toml"
-    path.write_text(f"[redis]\n{lines}\n")
-    tried = subprocess.run([huntd_program, "-t", "-c", str(path)], capture_output=True, text=True, timeout=60)
-    assert tried.returncode == 78 and words in tried.stderr, tried
+    assert_redis_fault(huntd_program, tmp_path, lines, words)
 
 
 # --- hunts ------------------------------------------------------------------------------------------------------------

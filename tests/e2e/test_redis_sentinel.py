@@ -2,7 +2,6 @@
 """Several addresses of Redis, and Sentinel: the primary is found, and followed when it fails over."""
 import json
 import signal
-import subprocess
 import threading
 import time
 
@@ -10,6 +9,7 @@ import pytest
 
 from aggregator_pipeline import PATIENCE_S
 from client import held, run_hunt
+from config_faults import assert_redis_fault
 from harness.huntd_stack import http_get
 from harness.process import wait_until
 from harness.redis_server import RedisServer
@@ -147,10 +147,7 @@ def test_of_several_addresses_the_primary_is_found_and_followed(own_stack, serve
     ('sentinel_primary = ""', "redis.sentinel_primary: must not be empty"),
     ('sentinel_user = "x"', "redis.sentinel_user: needs redis.sentinel_password_file")])
 def test_faults_of_the_config_are_named(tmp_path, huntd_program, lines, words):
-    path = tmp_path / "huntd.toml"
-    path.write_text(f"[redis]\n{lines}\n")
-    done = subprocess.run([huntd_program, "-t", "-c", str(path)], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 78 and words in done.stderr, done
+    assert_redis_fault(huntd_program, tmp_path, lines, words)
 
 
 # --- Sentinel ---------------------------------------------------------------------------------------------------------
